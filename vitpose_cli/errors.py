@@ -1,0 +1,60 @@
+"""The errors a user can cause or meet, each with a hint and an exit code.
+
+Everything that is raised on purpose is a `VitposeError`; any other exception that reaches the
+terminal is a bug and ends with code 1. Only the command line turns errors into text.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns to the shell."""
+
+    OK = 0
+    BUG = 1  # an error we did not foresee: please report it
+    CONFIG = 2  # options or configuration that cannot be meant
+    INPUT = 3  # files to read or places to write that are missing, damaged or refused
+    WEIGHTS = 4  # weights that cannot be found, read or matched
+    PARTIAL = 5  # the run finished, some frames failed; they are listed
+    INTERRUPTED = 130  # Ctrl-C or SIGTERM; the journal is whole
+
+
+class VitposeError(Exception):
+    """An error with a sentence for the user, a hint, and an exit code.
+
+    Attributes:
+        message: What went wrong and where, as one sentence.
+        hint: What to do about it; empty where nothing useful can be said.
+        exit_code: The exit code of the process when this error reaches the terminal.
+    """
+
+    exit_code = ExitCode.BUG
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(VitposeError):
+    """Options or configuration that cannot be meant."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class InputError(VitposeError):
+    """A file or folder to read or write that is missing, damaged or refused."""
+
+    exit_code = ExitCode.INPUT
+
+
+class WeightsError(VitposeError):
+    """Weights that cannot be found, read, trusted or matched."""
+
+    exit_code = ExitCode.WEIGHTS
+
+
+class PartialRunError(VitposeError):
+    """The run finished, but some frames failed; they are recorded and listed."""
+
+    exit_code = ExitCode.PARTIAL

@@ -1,0 +1,1 @@
+"""Torch modules and their weights: ViTPose, checkpoints, the catalog, detectors."""

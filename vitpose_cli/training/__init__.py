@@ -1,0 +1,1 @@
+"""Training: data, augmentation, losses, distillation, pre-training and the loop."""
