@@ -1,0 +1,69 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.runtime import (
+    Process,
+    has_fast,
+    resolve_device,
+    resolve_precision,
+    seed_everything,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_resolve_device_finds_the_cpu_and_auto() -> None:
+    assert resolve_device("cpu") == CPU
+    expected = "cuda" if torch.cuda.is_available() else None
+    assert expected is None or resolve_device("auto").type == expected
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:x", "cuda:-1", "cuda:99", "auto:0", ""])
+def test_resolve_device_refuses_what_is_not_here(name: str) -> None:
+    with pytest.raises(ConfigError):
+        resolve_device(name)
+
+
+def test_resolve_precision_takes_only_what_the_hardware_has() -> None:
+    assert resolve_precision("fp32", CPU) == torch.float32
+    fast = has_fast(torch.bfloat16, CPU)
+    assert resolve_precision("auto", CPU) == (torch.bfloat16 if fast else torch.float32)
+    if not fast:
+        with pytest.raises(ConfigError, match="emulated"):
+            resolve_precision("bf16", CPU)
+    with pytest.raises(ConfigError, match="Unknown precision"):
+        resolve_precision("half", CPU)
+
+
+def test_seed_everything_repeats_every_global_generator() -> None:
+    def draw() -> tuple[float, float, float]:
+        seed_everything(7)
+        return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
+
+    assert draw() == draw()
+
+
+def test_process_reads_torchrun_then_a_slurm_step() -> None:
+    torchrun = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "SLURM_PROCID": "0"}
+    assert Process.from_environment(torchrun) == Process(3, 8, 1)
+    step = {"SLURM_PROCID": "2", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "2"}
+    assert Process.from_environment(step) == Process(2, 4, 2)
+    batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
+    assert Process.from_environment(batch_script) == Process()
+
+
+def test_process_reads_a_slurm_array_that_starts_anywhere() -> None:
+    array = {
+        "SLURM_ARRAY_TASK_ID": "12",
+        "SLURM_ARRAY_TASK_COUNT": "3",
+        "SLURM_ARRAY_TASK_MIN": "10",
+    }
+    assert Process.from_array(array) == Process(2, 3)
+    with pytest.raises(ConfigError, match="outside"):
+        Process.from_array({**array, "SLURM_ARRAY_TASK_ID": "20"})
+    with pytest.raises(ConfigError, match="not an integer"):
+        Process.from_environment({"RANK": "x", "WORLD_SIZE": "2"})
