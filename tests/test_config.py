@@ -1,0 +1,123 @@
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from vitpose_cli.config import (
+    StrictModel,
+    config_reference,
+    dump_config,
+    load_config,
+    parse_config,
+)
+from vitpose_cli.errors import ConfigError, ExitCode
+
+
+class Optimizer(StrictModel):
+    lr: float = Field(default=5e-4, gt=0)
+    """Peak learning rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+class Photos(StrictModel):
+    kind: Literal["photos"]
+    path: str
+
+
+class Pack(StrictModel):
+    kind: Literal["pack"]
+    repeat: float = 1.0
+
+
+class Stage(StrictModel):
+    steps: int
+
+
+class Training(StrictModel):
+    seed: int = 0
+    optimizer: Optimizer = Optimizer()
+    stages: tuple[Stage, ...] = ()
+    data: tuple[Annotated[Photos | Pack, Field(discriminator="kind")], ...] = ()
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "train.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_and_overrides_become_a_model(tmp_path: Path) -> None:
+    path = written(tmp_path, "optimizer: {lr: 1e-3}\nstages:\n- steps: 5\n- steps: 6\n")
+    config = load_config(
+        Training, path, ["optimizer.lr=2e-4", "stages.1.steps=9", "optimizer.betas=[0.9, 0.98]"]
+    )
+    assert config.optimizer == Optimizer(lr=2e-4, betas=(0.9, 0.98))
+    assert [stage.steps for stage in config.stages] == [5, 9]
+
+
+def test_dump_config_is_read_back_equal(tmp_path: Path) -> None:
+    config = Training(stages=(Stage(steps=3),), data=(Pack(kind="pack"),))
+    assert load_config(Training, written(tmp_path, dump_config(config))) == config
+
+
+def test_every_problem_is_told_at_once_with_suggestions(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "sed: 1\noptimizer: {lrr: 1, lr: -1}\nstages: [{}]\ndata: [{kind: pack, repat: 2}]\n",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_config(Training, path)
+    assert caught.value.exit_code == ExitCode.CONFIG
+    assert caught.value.message.splitlines()[0] == f"5 problems in {path}:"
+    for line in (
+        "sed: unknown key; did you mean seed?",
+        "optimizer.lrr: unknown key; did you mean lr?",
+        "optimizer.lr: should be greater than 0 (given: -1)",
+        "stages.0.steps: Field required",
+        "data.0.repat: unknown key; did you mean repeat?",
+    ):
+        assert f"\n  {line}" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- 1\n", "must hold a mapping"),
+        ("a: [1\n", "not valid YAML"),
+        ("seed: 1\nseed: 2\n", "occurs twice"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(Training, path)
+    assert str(path) in caught.value.message
+    with pytest.raises(ConfigError, match="Cannot read"):
+        load_config(Training, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed", "KEY=VALUE"),
+        ("stages.2.steps=1", "no position"),
+        ("seed.x=1", "has no key"),
+        ("seed=[", "not YAML"),
+    ],
+)
+def test_damaged_overrides_are_named(override: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_config(Training, {"seed": 1, "stages": [{"steps": 1}]}, [override])
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load_config(Training, written(tmp_path, "")) == Training()
+
+
+def test_config_reference_names_every_key() -> None:
+    rows = {path: (default, text) for path, default, text in config_reference(Training)}
+    assert rows["optimizer.lr"] == ("0.0005", "Peak learning rate.")
+    assert rows["optimizer.betas"][0] == "[0.9, 0.999]"
+    assert rows["stages[].steps"][0] == "required"
+    assert {"data[].kind", "data[].path", "data[].repeat"} <= set(rows)

@@ -1,0 +1,241 @@
+"""Configuration files: strict models, YAML, `KEY=VALUE` overrides, every mistake told at once.
+
+A configuration is a tree of frozen `StrictModel`s; what a file may say is what the classes say.
+Nothing here knows what is configured. Plain pydantic errors were refused as the user's view: they
+come as internal locations, and an unknown key gets no suggestion.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
+
+from vitpose_cli.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class StrictModel(BaseModel):
+    """A part of a configuration: unknown keys are refused, values never change.
+
+    The docstring under each field is its documentation.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
+
+
+def load_config(model: type[Model], path: Path, overrides: Sequence[str] = ()) -> Model:
+    """Read the YAML file at `path` as a `model`, after changing it by `KEY=VALUE` overrides.
+
+    Args:
+        model: The class of the configuration.
+        path: A YAML file whose top level is a mapping.
+        overrides: Texts like `optimizer.lr=1e-3` or `stages.0.steps=100`; values are YAML.
+
+    Raises:
+        ConfigError: The file cannot be read or is not YAML, or the configuration is wrong; then
+            the message lists every problem.
+    """
+    return parse_config(model, read_yaml(path), overrides, name=str(path))
+
+
+def parse_config(
+    model: type[Model],
+    values: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    name: str = "configuration",
+) -> Model:
+    """Check `values`, changed by `overrides`, as a `model`; `name` is for the messages.
+
+    Raises:
+        ConfigError: The configuration is wrong; the message lists every problem.
+    """
+    changed: Any = values
+    for override in overrides:
+        changed = _overridden(changed, override)
+    try:
+        return model.model_validate(changed)
+    except ValidationError as error:
+        problems = [_problem(model, details) for details in error.errors()]
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise ConfigError("\n  ".join([f"{count} in {name}:", *problems])) from None
+
+
+def dump_config(config: BaseModel) -> str:
+    """Return `config`, with every default written out, as YAML that `load_config` reads."""
+    text: str = yaml.safe_dump(
+        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+    return text
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Return the mapping that the YAML file at `path` holds; empty for an empty file.
+
+    Unlike plain YAML 1.1, `1e-3` is a number, and a key that occurs twice is refused.
+
+    Raises:
+        ConfigError: The file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read the configuration {path}: {error}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_one_line(error)}.") from None
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{path} must hold a mapping (key: value), not {_kind(values)}.")
+    return values
+
+
+def config_reference(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Yield every key that a `model` may have: its dotted path, its default, what it means."""
+    for name, field in model.model_fields.items():
+        inner = [one for one in _alternatives(field.annotation) if _is_model(one)]
+        many = any(typing.get_origin(one) is not None for one in _unions(field.annotation))
+        default = "required" if field.is_required() else _default_text(field)
+        yield name, "" if inner and not many else default, field.description or ""
+        for part in inner:
+            for path, value, text in config_reference(part):
+                yield f"{name}{'[]' if many else ''}.{path}", value, text
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, with floats like 1e-3, and without doubled keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and str(key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} occurs twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _overridden(values: Any, override: str) -> Any:
+    """Return a copy of `values` with one `KEY=VALUE` applied."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not of the form KEY=VALUE.", "As in optimizer.lr=1e-3.")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The value of {override!r} is not YAML: {_one_line(error)}.") from None
+    return _replaced(values, key.split("."), value, override)
+
+
+def _replaced(values: Any, path: list[str], value: Any, override: str) -> Any:
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(values, list):
+        if not head.isdigit() or int(head) >= len(values):
+            raise ConfigError(
+                f"{override!r}: {head!r} is no position in a list of {len(values)}.",
+                "Positions count from 0.",
+            )
+        number = int(head)
+        changed = _replaced(values[number], rest, value, override)
+        return [*values[:number], changed, *values[number + 1 :]]
+    if values is not None and not isinstance(values, Mapping):
+        raise ConfigError(f"{override!r}: {_kind(values)} has no key {head!r}.")
+    known = dict(values or {})
+    return {**known, head: _replaced(known.get(head), rest, value, override)}
+
+
+def _problem(model: type[BaseModel], details: Any) -> str:
+    """Say one of pydantic's errors in the words of the file."""
+    location: tuple[str | int, ...] = details["loc"]
+    if details["type"] == "extra_forbidden":
+        path, keys = _locate(model, location[:-1])
+        wrong = str(location[-1])
+        close = difflib.get_close_matches(wrong, sorted(keys), 1)
+        suggestion = f"; did you mean {close[0]}?" if close else ""
+        return f"{'.'.join([*path, wrong])}: unknown key{suggestion}"
+    path, _ = _locate(model, location)
+    message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    given = details.get("input")
+    shown = details["type"] != "missing" and isinstance(given, (str, int, float))
+    end = f" (given: {given!r})" if shown else ""
+    return f"{'.'.join(path) or 'the whole'}: {message}{end}"
+
+
+def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], set[str]]:
+    """Return `location` as a path of the file, and the keys that are allowed there.
+
+    pydantic's locations also hold parts that only name the branch of a union; they are dropped.
+    """
+    candidates: list[Any] = [model]
+    path: list[str] = []
+    for part in location:
+        models = [one for one in candidates if _is_model(one)]
+        below = [one.model_fields[part].annotation for one in models if part in one.model_fields]
+        if below:
+            candidates = [one for annotation in below for one in _alternatives(annotation)]
+        if below or not models or isinstance(part, int):
+            path.append(str(part))
+    return path, {key for one in candidates if _is_model(one) for key in one.model_fields}
+
+
+def _unions(annotation: Any) -> Iterator[Any]:
+    """Yield the members of a union, without `Annotated`."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _unions(typing.get_args(annotation)[0])
+    elif origin in (typing.Union, types.UnionType):
+        for one in typing.get_args(annotation):
+            yield from _unions(one)
+    else:
+        yield annotation
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a value, or an item of it, may have."""
+    for one in _unions(annotation):
+        arguments = typing.get_args(one)
+        if arguments and typing.get_origin(one) is not typing.Literal:
+            for argument in arguments:
+                yield from _alternatives(argument)
+        else:
+            yield one
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _default_text(field: Any) -> str:
+    return json.dumps(to_jsonable_python(field.get_default(call_default_factory=True)))
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return "a text" if isinstance(value, str) else f"the value {value!r}"
+
+
+def _one_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())
