@@ -1,0 +1,52 @@
+"""The command line: every command by name, and the one error boundary.
+
+Commands import their workflow when they run, so that `vitpose --help` loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vitpose_cli import __version__
+from vitpose_cli.cli import annotate, evaluate, validate, weights
+from vitpose_cli.cli.console import guarded, stdout
+
+app = typer.Typer(
+    name="vitpose",
+    help="Label people and animals with ViTPose: photos and videos in, COCO-keypoint files out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 wrong options, 3 unusable input or output, 4 unusable weights, "
+    "5 done but some frames failed, 130 interrupted, 1 a bug.",
+)
+app.command("annotate")(annotate.annotate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("validate")(validate.validate)
+app.add_typer(weights.app, name="weights")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        stdout.print(f"vitpose {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Label people and animals with ViTPose: photos and videos in, COCO-keypoint files out."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line with `arguments` (default: the process's own); return its exit code."""
+    return guarded(lambda: app(args=arguments))

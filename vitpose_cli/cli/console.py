@@ -1,0 +1,121 @@
+"""What the terminal shows: data on stdout, talk on stderr, progress, and errors as text.
+
+The one place that knows about colours and terminals. Commands print results through `print_json`
+or `stdout`, and everything else through `stderr`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from tqdm import tqdm
+
+from vitpose_cli.errors import ExitCode, VitposeError
+
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print `value` on stdout as one JSON object, indented for people."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    sys.stdout.write(orjson.dumps(value, option=options).decode() + "\n")
+
+
+def note(text: str) -> None:
+    """Say something on stderr."""
+    stderr.print(escape(text), soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Warn on stderr."""
+    stderr.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+
+
+def show_error(error: VitposeError) -> None:
+    """Print an error and its hint on stderr."""
+    stderr.print(f"[red]error:[/red] {escape(error.message)}", soft_wrap=True)
+    if error.hint:
+        stderr.print(f"[dim]hint:[/dim]  {escape(error.hint)}", soft_wrap=True)
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Run the command line; turn errors and interruptions into text and an exit code.
+
+    Typer itself ends with SystemExit: 0 for help, 2 for wrong usage, 130 for Ctrl-C. An exception
+    that is not ours is a bug: one line says so, or the whole trace when `VITPOSE_DEBUG` is set.
+    """
+    try:
+        with _terminated_like_interrupted():
+            run()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else ExitCode.OK
+        if code == ExitCode.INTERRUPTED:
+            note("interrupted; the same command goes on where this one stopped.")
+        return code
+    except VitposeError as error:
+        show_error(error)
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("VITPOSE_DEBUG"):
+            raise
+        stderr.print(
+            f"[red]bug:[/red] {escape(type(error).__name__)}: {escape(str(error))}", soft_wrap=True
+        )
+        note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
+        return ExitCode.BUG
+    return ExitCode.OK
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM (batch systems send it before they kill) end a run as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def progress(total: int | None, unit: str, initial: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
+
+    Args:
+        total: How many units there are; None while unknown.
+        unit: The unit's name in the plural.
+        initial: Units that were done before.
+
+    Yields:
+        A function that moves the bar on by a number of units.
+    """
+    with tqdm(
+        total=total,
+        initial=initial,
+        unit=f" {unit}",
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        smoothing=0.05,
+    ) as bar:
+
+        def advance(count: int) -> None:
+            bar.update(count)
+
+        yield advance

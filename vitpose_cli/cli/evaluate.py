@@ -1,0 +1,101 @@
+"""`vitpose evaluate`: how good labels are, against ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, progress, stdout
+from vitpose_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vitpose_cli.evaluate import Evaluation
+
+
+def evaluate(
+    annotations: Annotated[
+        Path, typer.Option("--annotations", "-a", help="Ground truth, a COCO-keypoint file.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option("--images", "-i", help="The folder of its photos.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            "-p",
+            help="Measure this file (annotations.json of a run, or COCO results) "
+            "instead of running a network.",
+        ),
+    ] = None,
+    weights: options.Weights = "tiny",
+    keypoint_set: options.KeypointSetName = None,
+    gt_boxes: Annotated[
+        bool, typer.Option("--gt-boxes", help="Take the boxes of the ground truth.")
+    ] = False,
+    boxes: options.Boxes = None,
+    detector: options.DetectorName = None,
+    flip_test: options.FlipTest = True,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    batch_size: options.BatchSize = "auto",
+    json: options.Json = False,
+) -> None:
+    """Measure labels against ground truth: COCO AP and AR, PCK, and a table by keypoint.
+
+    [bold]Examples[/bold]
+
+      vitpose evaluate -a person_keypoints.json -i photos/ --gt-boxes
+
+      vitpose evaluate -a person_keypoints.json -p photos.vitpose/annotations.json
+    """
+    if (predictions is None) == (images is None):
+        raise ConfigError(
+            "Evaluate needs either --images (to label them now) or --predictions (a file).",
+            "For labels that exist: --predictions photos.vitpose/annotations.json",
+        )
+    from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
+    from vitpose_cli.setup import LabelerOptions
+
+    if predictions is not None:
+        result = evaluate_predictions(annotations, predictions)
+    else:
+        chosen = LabelerOptions(
+            weights=weights,
+            keypoint_set=keypoint_set,
+            detector=detector,
+            boxes=annotations if gt_boxes else boxes,
+            device=device,
+            precision=precision,
+            batch_size=options.parse_batch_size(batch_size),
+            flip_test=flip_test,
+            box_threshold=0.0,
+        )
+        assert images is not None
+        with progress(None, "photos") as advance:
+            result = evaluate_weights(annotations, images, chosen, on_frame=lambda: advance(1))
+    if json:
+        print_json(result.as_dict())
+    else:
+        _show(result)
+
+
+def _show(result: Evaluation) -> None:
+    """Print the tables."""
+    summary = Table(title="COCO keypoints", title_justify="left")
+    for name in result.coco:
+        summary.add_column(name, justify="right")
+    summary.add_row(*(f"{value:.3f}" if value >= 0 else "-" for value in result.coco.values()))
+    stdout.print(summary)
+    table = Table(title="By keypoint", title_justify="left")
+    for name, justify in (("keypoint", "left"), ("labelled", "right"), ("OKS", "right"),
+                          ("PCK@0.05", "right"), ("PCK@0.1", "right"), ("PCK@0.2", "right")):
+        table.add_column(name, justify="left" if justify == "left" else "right")
+    for row in result.keypoints:
+        table.add_row(row.name, str(row.count), *(f"{v:.3f}" for v in (row.oks, *row.pck)))
+    stdout.print(table)
+    note(result.counts_sentence())

@@ -1,0 +1,82 @@
+"""The options that several commands share: one spelling and one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        "-w",
+        metavar="NAME|FILE",
+        help="Weights by catalog name (see `vitpose weights list`) or file.",
+    ),
+]
+KeypointSetName = Annotated[
+    str | None,
+    typer.Option(
+        "--keypoint-set",
+        metavar="NAME",
+        help="Which head of weights that label several keypoint sets.",
+    ),
+]
+DetectorName = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME|FILE|whole-image",
+        help="Who finds the people: catalog name, file, folder, Hugging Face id, or whole-image "
+        "(one person fills each photo). Default: the detector that ships, else whole-image.",
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        "--boxes",
+        metavar="FILE",
+        help="Take the boxes from a COCO annotation or results file instead of a detector.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs."),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="auto|fp32|bf16|fp16",
+        help="Number format of the network; auto takes bf16 where the hardware has it.",
+    ),
+]
+BatchSize = Annotated[
+    str,
+    typer.Option("--batch-size", metavar="auto|N", help="Crops in one forward pass."),
+]
+FlipTest = Annotated[
+    bool,
+    typer.Option(
+        "--flip-test/--no-flip-test",
+        help="Average with the mirrored crop: better by about 0.5-1 AP, twice the work.",
+    ),
+]
+BoxThreshold = Annotated[
+    float,
+    typer.Option(
+        "--box-threshold", min=0.0, max=1.0, help="Boxes that score below it are dropped."
+    ),
+]
+KeypointThreshold = Annotated[
+    float,
+    typer.Option(
+        "--keypoint-threshold",
+        min=0.0,
+        max=1.0,
+        help="Keypoints that score below it get visibility 0; the raw score is kept.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
