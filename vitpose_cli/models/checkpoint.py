@@ -1,0 +1,309 @@
+"""Our weights files: .safetensors with a header that says which network the weights are of.
+
+Writing, reading the header alone, and strict loading. Layouts of others are translated in
+`key_maps`, once, when they are converted; here one layout exists. Pickled checkpoints were refused
+because reading one may run any code, and a configuration file beside the weights because the two
+get separated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.models.attention import AttentionConfig
+from vitpose_cli.models.experts import fold_experts
+from vitpose_cli.models.patches import resize_position_table
+from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, HeadKind, ViTPose, ViTPoseConfig
+
+Alignment = Literal["udp", "classic"]
+
+FORMAT = 1
+"""Version of the header; a file with a higher one is refused."""
+
+_METADATA_KEY = "vitpose"
+_POSITION_TABLE = "encoder.pos_embed"
+_CONVERT_HINT = "weights of other projects are translated by `vitpose weights convert {}`"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadHeader:
+    """One decoder, and what its heatmaps mean.
+
+    Attributes:
+        kind: "classic" or "simple".
+        keypoint_set: Name of the keypoint set.
+        alignment: How its training crops and heatmaps were aligned; decoding follows.
+        num_keypoints: Heatmaps it makes.
+        expert: The expert of its data set, where the encoder has experts.
+        category: COCO category that defines the keypoint set, where it is not a built-in one.
+    """
+
+    kind: HeadKind
+    keypoint_set: str
+    alignment: Alignment
+    num_keypoints: int
+    expert: int = 0
+    category: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointHeader:
+    """What a weights file says about itself.
+
+    Attributes:
+        variant: Name of the size, a key of `VARIANTS`.
+        heads: Decoders by name.
+        input_wh: Width and height of the crops, px.
+        source: Where the weights come from, in words or as an address.
+        licence: Licence of the weights, an SPDX identifier where there is one.
+        patch_shift: See `ViTPoseConfig`, as the four below.
+        stride: Input pixels per token.
+        layer_norm_eps: Epsilon of all layer norms.
+        attention: Which tokens attend to which.
+        num_experts: Experts of every feed-forward layer; 0 for a plain encoder.
+        format: Version of this header.
+    """
+
+    variant: str
+    heads: Mapping[str, HeadHeader]
+    input_wh: tuple[int, int]
+    source: str
+    licence: str
+    patch_shift: bool = False
+    stride: Literal[16, 8] = 16
+    layer_norm_eps: float = 1e-6
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    num_experts: int = 0
+    format: int = FORMAT
+
+    def config(self) -> ViTPoseConfig:
+        """Return the configuration of the network.
+
+        Raises:
+            WeightsError: The variant is not one of ours.
+        """
+        if self.variant not in VARIANTS:
+            raise WeightsError(
+                f"the weights are of an unknown variant {self.variant!r}",
+                f"known are {', '.join(VARIANTS)}; a newer release may know it",
+            )
+        return ViTPoseConfig(
+            variant=VARIANTS[self.variant],
+            heads={
+                name: HeadConfig(head.kind, head.num_keypoints, head.expert)
+                for name, head in self.heads.items()
+            },
+            input_wh=self.input_wh,
+            patch_shift=self.patch_shift,
+            stride=self.stride,
+            layer_norm_eps=self.layer_norm_eps,
+            attention=self.attention,
+            num_experts=self.num_experts,
+        )
+
+
+class LoadedViTPose(ViTPose):
+    """A network with the weights of a file.
+
+    Attributes:
+        header: The file's header, true of this network: its input size and its heads.
+    """
+
+    def __init__(self, header: CheckpointHeader) -> None:
+        super().__init__(header.config())
+        self.header = header
+
+
+def save_checkpoint(
+    path: Path,
+    state: Mapping[str, Tensor],
+    header: CheckpointHeader,
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write weights and header, so that the file appears whole or not at all.
+
+    Args:
+        path: The file, by custom ending in .safetensors; replaced where it exists.
+        state: Weights in our layout.
+        header: What they are.
+        dtype: Storage type of floating-point weights, such as `torch.float16`; as they are by
+            default.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    tensors = {
+        key: value.detach()
+        .to("cpu", dtype if value.is_floating_point() else None)
+        .clone(memory_format=torch.contiguous_format)
+        for key, value in state.items()
+    }
+    metadata = {_METADATA_KEY: json.dumps(asdict(header), ensure_ascii=False)}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"cannot write the weights to {path}: {error}",
+            "check that the folder exists, is writable and has room",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_header(path: Path) -> CheckpointHeader:
+    """Read what a weights file says about itself, without its tensors.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or not one of ours.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if _METADATA_KEY not in metadata:
+        raise WeightsError(f"{path} carries no vitpose header", _CONVERT_HINT.format(path))
+    try:
+        header = TypeAdapter(CheckpointHeader).validate_json(metadata[_METADATA_KEY])
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise WeightsError(
+            f"the vitpose header of {path} cannot be read: {faults}",
+            "a newer release may have written it; otherwise convert the weights again",
+        ) from error
+    if header.format > FORMAT:
+        raise WeightsError(
+            f"{path} has header format {header.format}, this release reads up to {FORMAT}",
+            "install a newer release",
+        )
+    return header
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a .safetensors file to the CPU, as they are stored.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def load_model(
+    path: Path, *, input_wh: tuple[int, int] | None = None, head: str | None = None
+) -> LoadedViTPose:
+    """Build the network of a weights file, in float32 and evaluation mode, on the CPU.
+
+    Args:
+        path: A weights file of ours.
+        input_wh: Another input size, px, multiples of 16; the position table is resampled to it.
+        head: The only head to keep; its expert is folded into a plain encoder. All by default.
+
+    Raises:
+        ConfigError: The input size is impossible.
+        WeightsError: The file is missing, damaged, not one of ours, lacks the head, or its
+            tensors do not match its header.
+    """
+    header = read_header(path)
+    state = read_state(path)
+    if head is not None:
+        header, state = _keep_head(path, header, state, head)
+    wanted = replace(header, input_wh=input_wh or header.input_wh)
+    with torch.device("meta"):
+        model = LoadedViTPose(wanted)
+    if _POSITION_TABLE in state and input_wh is not None:
+        table = state[_POSITION_TABLE].float()
+        num_expected = header.config().grid_wh[0] * header.config().grid_wh[1]
+        if table.ndim == 3 and table.shape[1] == num_expected:
+            table = resize_position_table(table, header.config().grid_wh, model.config.grid_wh)
+        state[_POSITION_TABLE] = table
+    _check_match(path, state, model.state_dict())
+    model.load_state_dict(
+        {key: t.float() if t.is_floating_point() else t for key, t in state.items()}, assign=True
+    )
+    return model.eval()
+
+
+def weights_hash(path: Path) -> str:
+    """Return the first 16 hexadecimal digits of the file's SHA-256: the name of these weights.
+
+    Raises:
+        WeightsError: The file is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a .safetensors file, turning its errors into ours."""
+    if not path.is_file():
+        raise WeightsError(
+            f"there is no weights file {path}", "check the path, or see `vitpose weights list`"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path} is not a whole .safetensors file: {error}",
+            f"copy or download it again; {_CONVERT_HINT.format(path)}",
+        ) from error
+
+
+def _keep_head(
+    path: Path, header: CheckpointHeader, state: dict[str, Tensor], head: str
+) -> tuple[CheckpointHeader, dict[str, Tensor]]:
+    """Drop the other heads, and the experts along with them."""
+    if head not in header.heads:
+        raise WeightsError(
+            f"{path} has no head {head!r}", f"it has {', '.join(sorted(header.heads))}"
+        )
+    kept = header.heads[head]
+    if header.num_experts:
+        state = fold_experts(state, kept.expert)
+    state = {
+        key: value
+        for key, value in state.items()
+        if not key.startswith("heads.") or key.startswith(f"heads.{head}.")
+    }
+    return replace(header, heads={head: replace(kept, expert=0)}, num_experts=0), state
+
+
+def _check_match(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare keys and shapes, and raise one error that lists every difference."""
+    faults = [f"missing {key}" for key in expected.keys() - state.keys()]
+    faults += [f"unexpected {key}" for key in state.keys() - expected.keys()]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in expected.keys() & state.keys()
+        if state[key].shape != expected[key].shape
+    ]
+    if faults:
+        listed = "".join(f"\n  {fault}" for fault in sorted(faults)[:20])
+        more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
+        raise WeightsError(
+            f"the tensors of {path} do not match its header:{listed}{more}",
+            "the file was made by other means than `vitpose weights convert`, or edited",
+        )

@@ -1,0 +1,322 @@
+"""The ViTPose network: a plain vision transformer and a small decoder per keypoint set.
+
+The sizes, the configuration, the decoders and the module; not the weights (`checkpoint`), not the
+layouts of others (`key_maps`). The transformer is timm's, so that its speed and its pretrained
+weights come for free; what ViTPose changes in it (attention, experts) is put in after it is built,
+because timm's constructor has no place for it.
+
+Sources: arXiv 2204.12484 (ViTPose), arXiv 2212.04246 (ViTPose+), and the released configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from timm.models import checkpoint_seq
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.attention import AttentionConfig
+from vitpose_cli.models.experts import ExpertMlp
+from vitpose_cli.models.patches import PATCH_SIZE, PatchEmbedding
+
+HeadKind = Literal["classic", "simple"]
+
+MAP_STRIDE = 4
+"""Input pixels per heatmap cell; the same in every ViTPose."""
+
+_DECONV_DIM = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A size of the network and how it is trained.
+
+    Attributes:
+        name: What it is called on the command line.
+        embed_dim: Channels of a token.
+        depth: Number of blocks.
+        num_heads: Attention heads of a block.
+        drop_path: Stochastic depth rate of the last block in training.
+        layer_decay: Learning rate factor from one block to the block before it in training.
+    """
+
+    name: str
+    embed_dim: int
+    depth: int
+    num_heads: int
+    drop_path: float
+    layer_decay: float
+
+    @property
+    def expert_dim(self) -> int:
+        """Output channels of an expert: a quarter of the token (the ratio of ViTPose+)."""
+        return self.embed_dim // 4
+
+
+VARIANTS: Mapping[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant("tiny-test", 64, 4, 4, drop_path=0.0, layer_decay=1.0),
+        Variant("tiny", 192, 12, 3, drop_path=0.0, layer_decay=0.8),
+        # timm's own ViT-S has 6 heads, ViTPose's has 12; 6 would load and be wrong.
+        Variant("small", 384, 12, 12, drop_path=0.1, layer_decay=0.8),
+        Variant("base", 768, 12, 12, drop_path=0.3, layer_decay=0.75),
+        Variant("large", 1024, 24, 16, drop_path=0.5, layer_decay=0.8),
+        Variant("huge", 1280, 32, 16, drop_path=0.55, layer_decay=0.85),
+    )
+}
+"""The sizes by name, smallest first. tiny and tiny-test are this project's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """The decoder of one keypoint set.
+
+    Attributes:
+        kind: "classic" (deconvolutions) or "simple" (bilinear upsampling and one convolution).
+        num_keypoints: Heatmaps it makes.
+        expert: The expert that this head's data set trained, where the encoder has experts.
+    """
+
+    kind: HeadKind
+    num_keypoints: int
+    expert: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ViTPoseConfig:
+    """Everything that decides which network is built.
+
+    Attributes:
+        variant: The size.
+        heads: Decoders by the name of their keypoint set; at least one.
+        input_wh: Width and height of the crops, px, multiples of 16.
+        patch_shift: Whether patches sit 2 px further up and left, as in all published weights.
+        stride: Input pixels per token: 16, or 8 for overlapping patches on a grid twice as fine.
+        layer_norm_eps: 1e-6 in the original, 1e-12 in the weights that transformers runs.
+        attention: Which tokens attend to which.
+        num_experts: Experts of every feed-forward layer (ViTPose+); 0 for a plain encoder.
+        drop_path: Stochastic depth rate of the last block; for training alone.
+    """
+
+    variant: Variant
+    heads: Mapping[str, HeadConfig]
+    input_wh: tuple[int, int] = (192, 256)
+    patch_shift: bool = False
+    stride: Literal[16, 8] = 16
+    layer_norm_eps: float = 1e-6
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    num_experts: int = 0
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.input_wh) < PATCH_SIZE or any(size % PATCH_SIZE for size in self.input_wh):
+            raise ConfigError(
+                f"input_wh is {self.input_wh}, but both must be multiples of {PATCH_SIZE} px",
+                "for example (192, 256)",
+            )
+        if self.patch_shift and self.stride != PATCH_SIZE:
+            raise ConfigError(
+                f"patch_shift is set with stride {self.stride}, where patches are centred anyway",
+                "leave patch_shift off, or use stride 16",
+            )
+        if not self.heads:
+            raise ConfigError("the network has no head", "name at least one keypoint set")
+        for name, head in self.heads.items():
+            if not name or "." in name or hasattr(nn.ModuleDict, name):
+                raise ConfigError(
+                    f"{name!r} cannot be the name of a head",
+                    "use the name of a keypoint set, without dots",
+                )
+            if self.num_experts and not 0 <= head.expert < self.num_experts:
+                raise ConfigError(
+                    f"head {name!r} uses expert {head.expert}, but there are {self.num_experts}",
+                    f"experts count from 0 to {self.num_experts - 1}",
+                )
+
+    @property
+    def grid_wh(self) -> tuple[int, int]:
+        """Width and height of the patch grid."""
+        return self.input_wh[0] // self.stride, self.input_wh[1] // self.stride
+
+    @property
+    def map_wh(self) -> tuple[int, int]:
+        """Width and height of the heatmaps."""
+        return self.input_wh[0] // MAP_STRIDE, self.input_wh[1] // MAP_STRIDE
+
+
+class ClassicHead(nn.Module):
+    """Deconvolutions to stride 4, each doubling the map, then a 1x1 convolution.
+
+    Two as in the paper (section 3.1) on the 1/16 grid. On the 1/8 grid, for which no decoder was
+    published, one: the map keeps its size and the `deconv1` of a stride-16 head still fits.
+    """
+
+    def __init__(self, config: HeadConfig, *, embed_dim: int, stride: int) -> None:
+        super().__init__()
+        self.num_deconvs = (stride // MAP_STRIDE).bit_length() - 1
+        for index in range(1, self.num_deconvs + 1):
+            in_dim = embed_dim if index == 1 else _DECONV_DIM
+            deconv = nn.ConvTranspose2d(in_dim, _DECONV_DIM, 4, stride=2, padding=1, bias=False)
+            nn.init.normal_(deconv.weight, std=0.001)
+            self.add_module(f"deconv{index}", deconv)
+            self.add_module(f"bn{index}", nn.BatchNorm2d(_DECONV_DIM))
+        self.final = _final_convolution(_DECONV_DIM, config.num_keypoints, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
+        for index in range(1, self.num_deconvs + 1):
+            features = self.get_submodule(f"deconv{index}")(features)
+            features = F.relu(self.get_submodule(f"bn{index}")(features), inplace=True)
+        return self.final(features)  # type: ignore[no-any-return]
+
+
+class SimpleHead(nn.Module):
+    """Rectify, upsample bilinearly to stride 4, then one 3x3 convolution.
+
+    In this order: the paper's equation 3 and all published weights; its figure 2 shows another.
+    """
+
+    def __init__(self, config: HeadConfig, *, embed_dim: int, stride: int) -> None:
+        super().__init__()
+        self.scale = stride // MAP_STRIDE
+        self.final = _final_convolution(embed_dim, config.num_keypoints, kernel_size=3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
+        upsampled = F.interpolate(
+            F.relu(features), scale_factor=self.scale, mode="bilinear", align_corners=False
+        )
+        return self.final(upsampled)  # type: ignore[no-any-return]
+
+
+class ViTPose(nn.Module):
+    """Heatmaps of keypoints from crops of people or animals.
+
+    Attributes:
+        config: What it was built from.
+        encoder: timm's `VisionTransformer`.
+        heads: One decoder per keypoint set.
+    """
+
+    def __init__(self, config: ViTPoseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder: Any = _encoder(config)
+        kinds = {"classic": ClassicHead, "simple": SimpleHead}
+        self.heads = nn.ModuleDict(
+            {
+                name: kinds[head.kind](
+                    head, embed_dim=config.variant.embed_dim, stride=config.stride
+                )
+                for name, head in config.heads.items()
+            }
+        )
+
+    def forward(
+        self, images: Tensor, head: str | None = None, *, expert: int | Tensor | None = None
+    ) -> Tensor:
+        """Estimate heatmaps.
+
+        Args:
+            images: (B, 3, H, W) normalised RGB crops of `config.input_wh`.
+            head: The keypoint set; may be left out where there is one.
+            expert: See `features`; the head's own expert by default.
+
+        Returns:
+            (B, K, H/4, W/4), values around [0, 1] when trained, without an activation.
+        """
+        if head is None:
+            if len(self.heads) != 1:
+                raise ValueError(f"name one of the heads: {', '.join(self.heads)}")
+            head = next(iter(self.heads))
+        if expert is None:
+            expert = self.config.heads[head].expert
+        return self.heads[head](self.features(images, expert=expert))  # type: ignore[no-any-return]
+
+    def features(self, images: Tensor, *, expert: int | Tensor = 0) -> Tensor:
+        """Encode images (B, 3, H, W) to features (B, D, h, w) on the patch grid.
+
+        Args:
+            images: Normalised RGB crops of `config.input_wh`.
+            expert: The expert for all samples, or of every sample (B,) int64; a plain encoder has
+                none and ignores it.
+        """
+        return self.to_grid(self.encode(self.embed(images), expert=expert))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Turn images (B, 3, H, W) into patch tokens with their positions (B, N, D)."""
+        tokens: Tensor = self.encoder.patch_embed(images) + self.encoder.pos_embed
+        return tokens
+
+    def encode(self, tokens: Tensor, *, expert: int | Tensor = 0) -> Tensor:
+        """Run the blocks and the last norm on tokens (B, N, D); see `features` for `expert`."""
+        num_experts = self.config.num_experts
+        if not num_experts:
+            return self._run_blocks(tokens)
+        if isinstance(expert, int):
+            expert = torch.full((len(tokens),), expert)
+        # Sorted once here, the samples of an expert lie side by side in every block.
+        order = expert.argsort(stable=True)
+        batch_sizes = expert.bincount(minlength=num_experts).tolist()
+        for block in self.encoder.blocks:
+            block.mlp.batch_sizes = batch_sizes
+        return self._run_blocks(tokens[order])[order.argsort()]
+
+    def to_grid(self, tokens: Tensor) -> Tensor:
+        """Lay tokens (B, N, D) out on the patch grid: (B, D, h, w)."""
+        grid_w, grid_h = self.config.grid_wh
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, grid_h, grid_w)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Trade compute for memory in training: recompute the blocks in the backward pass."""
+        self.encoder.set_grad_checkpointing(enable)
+
+    def _run_blocks(self, tokens: Tensor) -> Tensor:
+        blocks = self.encoder.blocks
+        if self.encoder.grad_checkpointing and self.training:
+            tokens = checkpoint_seq(blocks, tokens)
+        else:
+            tokens = blocks(tokens)
+        return self.encoder.norm(tokens)  # type: ignore[no-any-return]
+
+
+def _encoder(config: ViTPoseConfig) -> Any:
+    """Build timm's transformer and put in what the configuration changes."""
+    variant = config.variant
+    encoder: Any = VisionTransformer(
+        img_size=config.input_wh[::-1],
+        patch_size=PATCH_SIZE,
+        embed_dim=variant.embed_dim,
+        depth=variant.depth,
+        num_heads=variant.num_heads,
+        class_token=False,
+        global_pool="",
+        num_classes=0,
+        drop_path_rate=config.drop_path,
+        norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),
+        embed_layer=partial(PatchEmbedding, stride=config.stride, shifted=config.patch_shift),
+    )
+    for index, block in enumerate(encoder.blocks):
+        block.attn = config.attention.attention(
+            block.attn, block=index, depth=variant.depth, grid_wh=config.grid_wh
+        )
+        if config.num_experts:
+            block.mlp = ExpertMlp(
+                block.mlp, num_experts=config.num_experts, expert_dim=variant.expert_dim
+            )
+    return encoder
+
+
+def _final_convolution(in_dim: int, num_keypoints: int, *, kernel_size: int) -> nn.Conv2d:
+    convolution = nn.Conv2d(in_dim, num_keypoints, kernel_size, padding=kernel_size // 2)
+    nn.init.normal_(convolution.weight, std=0.001)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    return convolution
