@@ -7,12 +7,17 @@ that it is recorded and counted, never skipped in silence.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections import deque
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,3 +101,37 @@ class FrameSink(Protocol):
     def close(self) -> None:
         """Finish: only now does the result appear under its final name."""
         ...
+
+
+def prefetch(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_threads: int,
+    ahead: int,
+) -> Generator[Result, None, None]:
+    """Apply `function` to every item in threads, and yield the results in the items' order.
+
+    Never more than `ahead` results are under way or waiting while the consumer works on one, so
+    memory is bounded however long `items` is. What `function` raises comes out at its item's
+    place and ends the generator. When the generator ends, is closed, or is dropped, nothing
+    further is started, and its threads end with the call they are in.
+
+    Args:
+        function: Runs in several threads at once; the interpreter's lock must be free in most of
+            it (decoding, reading) for threads to help.
+        items: Drawn from in the consumer's thread, only as far as needed.
+        num_threads: At least 1.
+        ahead: At least `num_threads` to keep every thread busy.
+    """
+    pool = ThreadPoolExecutor(num_threads, thread_name_prefix="prefetch")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

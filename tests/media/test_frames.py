@@ -1,0 +1,109 @@
+"""Ordered, bounded read-ahead in threads."""
+
+import gc
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from vitpose_cli.media.frames import FrameKey, prefetch
+
+
+def test_a_key_reads_as_the_path_of_the_frame() -> None:
+    assert str(FrameKey("a/b.jpg")) == "a/b.jpg"
+    assert str(FrameKey("clip.mp4", 123)) == "clip.mp4/frame_000123.jpg"
+
+
+@pytest.mark.parametrize(("num_threads", "ahead"), [(1, 1), (1, 8), (4, 1), (4, 0), (4, 8)])
+def test_results_come_in_the_order_of_the_items(num_threads: int, ahead: int) -> None:
+    def slow_when_even(item: int) -> int:
+        time.sleep(0.004 if item % 2 == 0 else 0)
+        return item * item
+
+    results = prefetch(slow_when_even, range(30), num_threads=num_threads, ahead=ahead)
+    assert list(results) == [item * item for item in range(30)]
+
+
+def test_no_item_yields_nothing() -> None:
+    assert list(prefetch(str, [], num_threads=2, ahead=2)) == []
+
+
+def test_no_more_than_ahead_is_drawn_before_it_is_needed() -> None:
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(100):
+            drawn.append(item)
+            yield item
+
+    results = prefetch(str, items(), num_threads=2, ahead=5)
+    assert drawn == []  # nothing starts before the first result is asked for
+    for consumed in range(1, 20):
+        next(results)
+        assert len(drawn) == consumed + 5
+    results.close()
+    assert len(drawn) == 24
+
+
+def test_an_exception_comes_at_its_items_place() -> None:
+    def fail_at_seven(item: int) -> int:
+        if item == 7:
+            raise ValueError("seven")
+        return item
+
+    results = prefetch(fail_at_seven, range(20), num_threads=4, ahead=10)
+    assert [next(results) for _ in range(7)] == list(range(7))
+    with pytest.raises(ValueError, match="seven"):
+        next(results)
+    assert list(results) == []
+
+
+@pytest.mark.parametrize("how", ["close", "drop", "consumer raises", "function raises", "end"])
+def test_no_thread_stays_behind(how: str) -> None:
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        if how == "function raises":
+            raise ValueError(item)
+        time.sleep(0.002)
+        return item
+
+    def consume() -> None:
+        results = prefetch(work, range(8 if how == "end" else 1000), num_threads=3, ahead=6)
+        next(results)
+        if how == "close":
+            results.close()
+        elif how == "consumer raises":
+            raise ValueError("consumer")
+        elif how == "end":
+            list(results)
+
+    if how in ("consumer raises", "function raises"):
+        with pytest.raises(ValueError, match="0" if how == "function raises" else "consumer"):
+            consume()
+    else:
+        consume()
+    gc.collect()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("prefetch")]
+    assert len(started) <= 8
+
+
+def test_an_interrupt_ends_the_process_at_once() -> None:
+    program = (
+        "import _thread, threading, time\n"
+        "from vitpose_cli.media.frames import prefetch\n"
+        "threading.Timer(0.2, _thread.interrupt_main).start()\n"
+        "for _ in prefetch(lambda _: time.sleep(0.05), range(10**6), num_threads=2, ahead=8):\n"
+        "    pass\n"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert time.monotonic() - start < 10
