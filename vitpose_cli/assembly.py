@@ -10,12 +10,118 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.labeler import Labeler
 from vitpose_cli.models.catalog import resolve_weights
-from vitpose_cli.models.checkpoint import load_model, weights_hash
-from vitpose_cli.models.detectors import DetectorOptions, WholeImage, open_detector
+from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
+from vitpose_cli.models.detectors import (
+    BoxesFile,
+    Detector,
+    DetectorOptions,
+    WholeImage,
+    open_detector,
+    shipped_detector_path,
+)
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator, default_batch_size
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
 WHOLE_IMAGE_POSE_THRESHOLD = 0.3
 """A whole photo taken as one box holds a person only if its mean keypoint score reaches this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelerOptions:
+    """What to label with, in the user's words.
+
+    Attributes:
+        weights: Catalog name or file.
+        keypoint_set: The head to use of weights that have several.
+        detector: Catalog name, file, folder, Hugging Face id or `whole-image`; None takes the
+            detector that ships with the tool, or `whole-image` where none does.
+        boxes: COCO annotations or results whose boxes are used instead of a detector.
+        device: auto, cpu, cuda, cuda:N or mps.
+        precision: auto, fp32, bf16 or fp16.
+        batch_size: Crops in one forward pass; None takes what suits the device.
+        flip_test: Average with the mirrored crop.
+        box_threshold: Boxes scored below it are dropped.
+        keypoint_threshold: Keypoints scored below it get visibility 0.
+    """
+
+    weights: str = "tiny"
+    keypoint_set: str | None = None
+    detector: str | None = None
+    boxes: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    flip_test: bool = True
+    box_threshold: float = 0.3
+    keypoint_threshold: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A detector and an estimator, and how they are called in a run's manifest.
+
+    Attributes:
+        detector: Who finds the boxes.
+        estimator: Who finds the keypoints.
+        weights_name: The weights as the user called them.
+        weights_hash: The first 16 hex digits of the weights file's sha256.
+        detector_name: What finds the boxes, in words.
+    """
+
+    detector: Detector
+    estimator: PoseEstimator
+    weights_name: str
+    weights_hash: str
+    detector_name: str
+
+
+def assemble(options: LabelerOptions) -> Assembly:
+    """Load everything that labelling needs.
+
+    Raises:
+        ConfigError: Options contradict each other or this machine.
+        InputError: The boxes file cannot be used.
+        WeightsError: Weights or detector cannot be found, read or matched.
+    """
+    if options.boxes is not None and options.detector is not None:
+        raise ConfigError(
+            "--boxes and --detector exclude each other: either a file or a detector gives the boxes."
+        )
+    device = resolve_device(options.device)
+    dtype = resolve_precision(options.precision, device)
+    path = resolve_weights(options.weights, keypoint_set=options.keypoint_set)
+    heads = read_header(path).heads
+    head = options.keypoint_set
+    if head is None and len(heads) > 1:
+        raise ConfigError(
+            f"{options.weights} labels several keypoint sets: {', '.join(heads)}.",
+            "Choose one with --keypoint-set.",
+        )
+    model = load_model(path, head=head or next(iter(heads)))
+    detector, name = _detector(options, DetectorOptions(options.box_threshold, device, dtype))
+    whole_image = isinstance(detector, WholeImage)
+    estimator = PoseEstimator(
+        model,
+        EstimatorOptions(
+            device=device,
+            dtype=dtype,
+            batch_size=options.batch_size or default_batch_size(device),
+            flip_test=options.flip_test,
+            keypoint_threshold=options.keypoint_threshold,
+            pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else 0.0,
+        ),
+    )
+    return Assembly(detector, estimator, options.weights, weights_hash(path), name)
+
+
+def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:
+    """Open what gives the boxes; return it with its name."""
+    if options.boxes is not None:
+        return BoxesFile(options.boxes, options.box_threshold), f"boxes of {options.boxes.name}"
+    if options.detector is not None:
+        return open_detector(options.detector, settings), options.detector
+    shipped = shipped_detector_path()
+    if shipped is None:
+        return WholeImage(), "whole-image"
+    return open_detector(str(shipped), settings), shipped.stem

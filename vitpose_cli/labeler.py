@@ -141,7 +141,7 @@ class Labeler:
         done = 0
         for item in chunk.items:
             if isinstance(item, FrameFailure):
-                yield FrameRecord.failed(item.key, item.error, model=self.model)
+                yield FrameRecord(item.key, error=item.error, model=self.model)
                 continue
             while done < item.stop:
                 step = self.estimator.batch_size
@@ -156,4 +156,7 @@ class Labeler:
                 )
             if self.on_frame is not None:
                 self.on_frame(item.frame, people)
-            yield FrameRecord.labelled(item.frame, people, model=self.model)
+            frame = item.frame
+            yield FrameRecord(
+                frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
+            )

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.crops import normalise
-from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import DecodedMaps, HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.pose.oks import oks_nms
 
 OKS_NMS_THRESHOLD = 0.9
@@ -85,30 +85,30 @@ class CropPoses:
 class PoseEstimator:
     """A pose network, ready to label: weights, codec, device and thresholds."""
 
-    def __init__(self, model: ViTPose, options: EstimatorOptions, head: str | None = None) -> None:
-        """Take a model in eval mode.
+    def __init__(self, model: LoadedViTPose, options: EstimatorOptions) -> None:
+        """Take over a network.
 
         Args:
-            model: As `load_model` returns it, with its header.
+            model: With one head, as `load_model(path, head=...)` returns it.
             options: How to run it.
-            head: Which keypoint set's head to use; may be left out when there is one.
 
         Raises:
-            ConfigError: The model has several heads and none was chosen, or has no such head.
+            ConfigError: The network has several heads.
         """
-        heads = model.header.heads
-        name = head or next(iter(heads))
-        if name not in heads or (head is None and len(heads) > 1):
+        if len(model.header.heads) != 1:
             raise ConfigError(
-                f"These weights label the keypoint sets {', '.join(heads)}; "
-                f"{'choose one' if head is None else f'{head} is not one of them'}.",
-                "Choose with --keypoint-set.",
+                f"These weights label several keypoint sets: {', '.join(model.header.heads)}.",
+                "Choose one with --keypoint-set.",
             )
+        (head,) = model.header.heads.values()
         self.options = options
-        self.head = name
-        self.keypoint_set: KeypointSet = heads[name].keypoint_set
-        self.alignment = heads[name].alignment
-        self.input_wh: tuple[int, int] = model.header.input_wh
+        self.keypoint_set: KeypointSet = (
+            keypoint_set(head.keypoint_set)
+            if head.category is None
+            else KeypointSet.from_category(head.category, name=head.keypoint_set)
+        )
+        self.alignment = head.alignment
+        self.input_wh = model.header.input_wh
         width, height = self.input_wh
         self.codec = HeatmapCodec(self.input_wh, (width // 4, height // 4), self.alignment)
         self._batch_size = options.batch_size
@@ -122,9 +122,7 @@ class PoseEstimator:
 
     def transforms(self, detections: Detections) -> CropTransforms:
         """Return the crop of each box: padded, of the input's aspect, aligned as in training."""
-        return CropTransforms.from_boxes(
-            detections.boxes, self.input_wh, alignment=self.alignment
-        )
+        return CropTransforms.from_boxes(detections.boxes, self.input_wh, alignment=self.alignment)
 
     def poses(self, crops: NDArray[np.uint8]) -> CropPoses:
         """Run the network over crops of any number.
@@ -203,7 +201,7 @@ class PoseEstimator:
         return _on_host(self.codec.decode(maps), disagreement)
 
     def _maps(self, inputs: Tensor) -> Tensor:
-        maps: Tensor = self._model(inputs, head=self.head)
+        maps: Tensor = self._model(inputs)
         return maps.float()
 
 
