@@ -121,14 +121,14 @@ class WindowAttention(nn.Module):
         `attn_mask` and `is_causal` are what timm's block passes; neither has a meaning here.
         """
         batch, _, dim = tokens.shape
-        grid = self.qkv(tokens).unflatten(1, self.grid_hw)  # (B, H, W, 3D)
+        grid = self.qkv(tokens).reshape(batch, *self.grid_hw, 3 * dim)
         context = self._pool(grid[..., dim:]) if self.pooled else None
         padding_h, padding_w = self.padding_hw
         if padding_h or padding_w:
             grid = F.pad(grid, (0, 0, 0, padding_w, 0, padding_h))
         if any(self.shift_hw):
             grid = grid.roll((-self.shift_hw[0], -self.shift_hw[1]), (1, 2))
-        query, key, value = self._split(grid)  # each (windows, B*heads, T, D/heads)
+        query, key, value = self._split(grid)
         if context is not None:
             context_key, context_value = context.expand(-1, len(query), -1, -1, -1)
             key = torch.cat([key, context_key], 2)
@@ -140,23 +140,30 @@ class WindowAttention(nn.Module):
     def _pool(self, grid: Tensor) -> Tensor:
         """Average keys and values (B, H, W, 2D) per window: (2, 1, B*heads, windows, D/heads)."""
         means = F.avg_pool2d(grid.permute(0, 3, 1, 2), self.window_hw, ceil_mode=True)
-        means = means.flatten(2).unflatten(1, (2, self.num_heads, -1))  # (B, 2, heads, d, windows)
+        num_windows = means.shape[2] * means.shape[3]
+        means = means.reshape(len(grid), 2, self.num_heads, -1, num_windows)
         return means.permute(1, 0, 2, 4, 3).flatten(1, 2).unsqueeze(1)
 
     def _split(self, grid: Tensor) -> Tensor:
         """Cut a padded grid (B, H', W', 3D) into windows: (3, windows, B*heads, T, D/heads)."""
+        batch, grid_h, grid_w, channels = grid.shape
         window_h, window_w = self.window_hw
-        parts = grid.unflatten(2, (-1, window_w)).unflatten(1, (-1, window_h))
-        parts = parts.unflatten(-1, (3, self.num_heads, -1))  # (B, nh, wh, nw, ww, 3, heads, d)
-        return parts.permute(5, 1, 3, 0, 6, 2, 4, 7).flatten(5, 6).flatten(3, 4).flatten(1, 2)
+        down, across = grid_h // window_h, grid_w // window_w
+        head_dim = channels // (3 * self.num_heads)
+        grid = grid.reshape(batch, down, window_h, across, window_w, 3, self.num_heads, head_dim)
+        windows = grid.permute(5, 1, 3, 0, 6, 2, 4, 7)
+        return windows.reshape(
+            3, down * across, batch * self.num_heads, window_h * window_w, head_dim
+        )
 
     def _join(self, windows: Tensor, batch: int) -> Tensor:
         """Put windows (windows, B*heads, T, D/heads) back on the grid: (B, H*W, D)."""
         grid_h, grid_w = self.grid_hw
-        num_down = (grid_h + self.padding_hw[0]) // self.window_hw[0]
-        parts = windows.unflatten(2, self.window_hw).unflatten(1, (batch, -1))
-        parts = parts.unflatten(0, (num_down, -1))  # (nh, nw, B, heads, wh, ww, d)
-        grid = parts.permute(2, 0, 4, 1, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
+        padded_h, padded_w = grid_h + self.padding_hw[0], grid_w + self.padding_hw[1]
+        window_h, window_w = self.window_hw
+        down, across = padded_h // window_h, padded_w // window_w
+        windows = windows.reshape(down, across, batch, self.num_heads, window_h, window_w, -1)
+        grid = windows.permute(2, 0, 4, 1, 5, 3, 6).reshape(batch, padded_h, padded_w, -1)
         if any(self.shift_hw):
             grid = grid.roll(self.shift_hw, (1, 2))
         return grid[:, :grid_h, :grid_w].flatten(1, 2)
@@ -179,8 +186,9 @@ class WindowAttention(nn.Module):
         regions = 1 + over[0].long()[:, None] * 2 + over[1].long()
         regions = regions * (real[0][:, None] & real[1])
         window_h, window_w = self.window_hw
-        tokens = regions.unflatten(1, (-1, window_w)).unflatten(0, (-1, window_h))
-        tokens = tokens.transpose(1, 2).flatten(2).flatten(0, 1)  # (windows, T)
+        down, across = len(regions) // window_h, regions.shape[1] // window_w
+        regions = regions.reshape(down, window_h, across, window_w).transpose(1, 2)
+        tokens = regions.reshape(down * across, window_h * window_w)
         mask = tokens[:, :, None] == tokens[:, None, :]
         if self.pooled:
             mask = F.pad(mask, (0, len(tokens)), value=True)

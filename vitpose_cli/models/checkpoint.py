@@ -9,27 +9,26 @@ get separated.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.errors import ConfigError, InputError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, HeadKind, ViTPose, ViTPoseConfig
-
-Alignment = Literal["udp", "classic"]
+from vitpose_cli.pose.geometry import Alignment
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 
 FORMAT = 1
 """Version of the header; a file with a higher one is refused."""
@@ -39,25 +38,37 @@ _POSITION_TABLE = "encoder.pos_embed"
 _CONVERT_HINT = "weights of other projects are translated by `vitpose weights convert {}`"
 
 
+def _named(value: object) -> object:
+    """Return the built-in set of a name; leave the fields of any other set to validation."""
+    if not isinstance(value, str):
+        return value
+    if value not in KEYPOINT_SETS:
+        raise ValueError(f"there is no keypoint set {value!r}")
+    return KEYPOINT_SETS[value]
+
+
+def _name_or_fields(keypoint_set: KeypointSet) -> str | dict[str, Any]:
+    """Return the name of a built-in set, the fields of any other."""
+    built_in = KEYPOINT_SETS.get(keypoint_set.name) == keypoint_set
+    return keypoint_set.name if built_in else asdict(keypoint_set)
+
+
 @dataclass(frozen=True, slots=True)
 class HeadHeader:
     """One decoder, and what its heatmaps mean.
 
     Attributes:
         kind: "classic" or "simple".
-        keypoint_set: Name of the keypoint set.
+        keypoint_set: What the heatmaps show; in the file the name of a built-in set, or all the
+            fields of any other.
         alignment: How its training crops and heatmaps were aligned; decoding follows.
-        num_keypoints: Heatmaps it makes.
         expert: The expert of its data set, where the encoder has experts.
-        category: COCO category that defines the keypoint set, where it is not a built-in one.
     """
 
     kind: HeadKind
-    keypoint_set: str
+    keypoint_set: Annotated[KeypointSet, BeforeValidator(_named), PlainSerializer(_name_or_fields)]
     alignment: Alignment
-    num_keypoints: int
     expert: int = 0
-    category: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +115,7 @@ class CheckpointHeader:
         return ViTPoseConfig(
             variant=VARIANTS[self.variant],
             heads={
-                name: HeadConfig(head.kind, head.num_keypoints, head.expert)
+                name: HeadConfig(head.kind, head.keypoint_set.num_keypoints, head.expert)
                 for name, head in self.heads.items()
             },
             input_wh=self.input_wh,
@@ -153,10 +164,13 @@ def save_checkpoint(
         .clone(memory_format=torch.contiguous_format)
         for key, value in state.items()
     }
-    metadata = {_METADATA_KEY: json.dumps(asdict(header), ensure_ascii=False)}
+    metadata = {_METADATA_KEY: TypeAdapter(CheckpointHeader).dump_json(header).decode()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)  # safetensors writes files that only their owner may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -181,12 +195,9 @@ def read_header(path: Path) -> CheckpointHeader:
         raise WeightsError(f"{path} carries no vitpose header", _CONVERT_HINT.format(path))
     try:
         header = TypeAdapter(CheckpointHeader).validate_json(metadata[_METADATA_KEY])
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
+    except (ValidationError, ConfigError, InputError) as error:
         raise WeightsError(
-            f"the vitpose header of {path} cannot be read: {faults}",
+            f"the vitpose header of {path} cannot be read: {_faults(error)}",
             "a newer release may have written it; otherwise convert the weights again",
         ) from error
     if header.format > FORMAT:
@@ -253,6 +264,16 @@ def weights_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+def _faults(error: Exception) -> str:
+    """Say in one line what is wrong with a header."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'header'}: {fault['msg']}"
+        for fault in error.errors()
+    )
 
 
 @contextmanager

@@ -71,7 +71,8 @@ def resize_position_table(
     """
     if from_grid_wh == to_grid_wh:
         return table
-    grid = table.unflatten(1, from_grid_wh[::-1]).permute(0, 3, 1, 2)
+    grid_w, grid_h = from_grid_wh
+    grid = table.reshape(1, grid_h, grid_w, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(grid.float(), to_grid_wh[::-1], mode="bicubic", align_corners=False)
     return resized.flatten(2).transpose(1, 2).to(table.dtype).contiguous()
 
