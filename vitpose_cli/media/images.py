@@ -1,0 +1,227 @@
+"""Photos as frames: decode files upright to RGB, read many ahead, write drawn copies.
+
+Which files these are is decided in `source`; what a file says of itself is read in `headers`.
+Files are read by Python and decoded from memory: `cv2.imread` fails on non-ASCII paths on
+Windows. Orientation is applied here, since OpenCV applies it to some formats in some versions
+only. Photos are always decoded at full size: the reduced JPEG decoding of OpenCV is faster, but
+loses the detail that a small person's crop needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.headers import ImageHeader, read_header
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+)
+"""Suffixes, in lower case, by which photos are found in a folder."""
+
+MAX_PIXELS = 500_000_000
+"""Photos larger than this are refused: 1.5 GB decoded, more than any camera makes."""
+
+JPEG_QUALITY = 92
+"""Of drawn copies: lines stay crisp, files stay smaller than most originals."""
+
+# Orientations 5 to 8 are transposed first; then flipped about x (0), y (1) or both (-1).
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a JPEG, PNG, WebP, BMP or TIFF to RGB, upright.
+
+    Greyscale and palettes become RGB, CMYK is converted, 16 bits are scaled to 8 over their full
+    range as viewers do. Alpha is dropped, so hidden pixels show the colour stored under them, as
+    in the pipelines the published weights were trained with (a TIFF's alpha is blended into black
+    instead: its decoder knows nothing else). Of several pages or frames the first is taken.
+
+    Args:
+        data: The whole file.
+        max_pixels: Refuse photos with more pixels than this, before any memory is taken for them.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: The data are empty, cut off, damaged, too large or no photo. Damage in the
+            middle of a JPEG that keeps its end goes unnoticed, as in every JPEG decoder.
+    """
+    return _decode(data, read_header(data), max_pixels)
+
+
+def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uint8]:
+    width, height = header.size_wh
+    if width * height > max_pixels:
+        raise InputError(
+            f"The photo has {width} x {height} pixels, more than the {max_pixels:,} allowed.",
+            "Scale it down, or cut it into parts.",
+        )
+    try:
+        image = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+    except cv2.error as error:
+        raise InputError(f"The {header.format} cannot be decoded: {error.err}.") from error
+    if image is None:
+        raise InputError(
+            f"The {header.format} cannot be decoded: it is cut off, damaged, or of a rare kind.",
+            "Open it in a viewer; save it again as JPEG or PNG if it looks right there.",
+        )
+    rgb: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    # The TIFF decoder has turned the picture already, flag or not.
+    return rgb if header.format == "tiff" else _upright(rgb, header.orientation)
+
+
+def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation (EXIF 2.32, tag 0x0112)."""
+    if orientation >= 5:
+        image = cv2.transpose(image)
+    if orientation in _FLIPS:
+        image = cv2.flip(image, _FLIPS[orientation])
+    return image
+
+
+class ImageFolder:
+    """Photos as a source of frames, decoded ahead in threads.
+
+    Attributes:
+        num_rotated: How many photos of the last pass of `frames` so far had an EXIF orientation
+            other than upright: their labels fit only viewers that apply it too.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        *,
+        num_threads: int = 4,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        """Take photos in their order; no file is touched yet.
+
+        Args:
+            files: Where each photo lies, by the media name its frame will have.
+            num_threads: Photos decoded at once; twice as many are held ready at most.
+            max_pixels: Larger photos come out as failures.
+        """
+        self._files = files
+        self._num_threads = num_threads
+        self._max_pixels = max_pixels
+        self.num_rotated = 0
+
+    @property
+    def expected(self) -> int:
+        """How many photos there are."""
+        return len(self._files)
+
+    def keys(self) -> list[FrameKey]:
+        """Return the keys of all photos, in order, without touching a file."""
+        return [FrameKey(media) for media in self._files]
+
+    def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
+        """Yield every photo that is not in `skip`, in order, or the reason why it is unreadable."""
+        self.num_rotated = 0
+        wanted = (key for media in self._files if (key := FrameKey(media)) not in skip)
+        for frame, rotated in prefetch(
+            self._load, wanted, num_threads=self._num_threads, ahead=2 * self._num_threads
+        ):
+            self.num_rotated += rotated
+            yield frame
+
+    def read(self, key: FrameKey) -> Frame:
+        """Return one photo.
+
+        Raises:
+            InputError: The key is not of this source, or its file cannot be read.
+        """
+        frame, _ = self._load(key)
+        if isinstance(frame, FrameFailure):
+            raise InputError(f"{self._files.get(key.media, key)}: {frame.error}")
+        return frame
+
+    def _load(self, key: FrameKey) -> tuple[Frame | FrameFailure, bool]:
+        """Return the photo, or why there is none, and whether it had to be turned."""
+        path = self._files.get(key.media)
+        if path is None or key.index >= 0:
+            return FrameFailure(key, "The source has no such photo."), False
+        try:
+            data = path.read_bytes()
+            header = read_header(data)
+            image = _decode(data, header, self._max_pixels)
+        except OSError as error:
+            return FrameFailure(key, f"The file cannot be read: {error.strerror}."), False
+        except InputError as error:
+            return FrameFailure(key, error.message), False
+        return Frame(key, image), header.orientation != 1
+
+
+class ImageSink:
+    """A folder that takes drawn frames as photos, each at its media path."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write below `folder`, which is made when the first frame comes."""
+        self._folder = folder
+
+    def write(self, frame: Frame) -> None:
+        """Write one frame; a file of that name is replaced as a whole or not at all.
+
+        PNG stays PNG and JPEG stays JPEG; anything else is a JPEG with `.jpg` behind its name,
+        so that `a.webp` and `a.jpg` do not meet.
+
+        Raises:
+            InputError: The frame's name leads out of the folder, the picture is too large for
+                its format, or the file cannot be written.
+        """
+        path = self.path(frame.key)
+        options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+        done, encoded = cv2.imencode(path.suffix.lower(), bgr, options)
+        if not done:
+            width, height = frame.size_wh
+            raise InputError(f"{path}: {width} x {height} px do not fit into this format.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, encoded.tobytes())
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be written: {error.strerror}.",
+                "Check free space and permissions of the folder.",
+            ) from error
+
+    def close(self) -> None:
+        """Do nothing: every frame is in place already."""
+
+    def path(self, key: FrameKey) -> Path:
+        """Return where the frame `key` goes.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        name = PurePosixPath(str(key))
+        if name.is_absolute() or ".." in name.parts:
+            raise InputError(
+                f"{key} leads out of the output folder.", "Name it by a relative path."
+            )
+        if name.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            name = name.with_name(name.name + ".jpg")
+        return self._folder / name
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, then give it that name."""
+    # Hidden, so that no source takes what a killed run leaves behind for a photo.
+    temporary = path.with_name(f".{uuid4().hex}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
