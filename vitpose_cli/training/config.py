@@ -1,0 +1,324 @@
+"""What a training run may be told: the classes behind the YAML file.
+
+The defaults are the published recipe of ViTPose on COCO (single task, classic decoder), so that an
+option that is absent from a file means "as in the paper". Only shapes and meanings are here; what
+an option does is in the module that takes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from vitpose_cli.config import StrictModel
+from vitpose_cli.runtime import Precision
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class AttentionOptions(StrictModel):
+    """Which tokens attend to which; see `models.attention`."""
+
+    pattern: Literal[
+        "full",
+        "window",
+        "window+shift",
+        "window+pool",
+        "window+shift+pool",
+        "full-every-quarter+window",
+    ] = "full"
+    """The kind of attention."""
+    window_wh: tuple[Count, Count] = (8, 8)
+    """Width and height of a window, patches."""
+
+
+class ModelOptions(StrictModel):
+    """The network, and what it starts from."""
+
+    variant: str | None = None
+    """tiny-test, tiny, small, base, large or huge; may be left out where `weights` say it."""
+    weights: str | None = None
+    """Start from this: a catalog name, a weights file of ours or of another project, an MAE or
+    ImageNet file, or `timm:NAME`. Left out: from scratch."""
+    head: Literal["classic", "simple"] | None = None
+    """The decoder; default: that of the weights, else classic. Another kind starts anew."""
+    patch_shift: bool | None = None
+    """The 2 px shift of the published weights; default: that of the weights, else no shift."""
+    stride: Literal[8, 16] = 16
+    """Pixels from patch to patch; 8 gives features of 1/8 of the input."""
+    attention: AttentionOptions = AttentionOptions()
+    """The kind of attention."""
+    drop_path: Probability | None = None
+    """Stochastic depth of the last block; default: that of the variant."""
+    initialisation: Literal["default", "mimetic"] = "default"
+    """How an encoder without weights starts. `mimetic` (attention as in trained networks, a
+    sine-cosine position table) learns several times faster from little data."""
+    activation_checkpointing: bool = False
+    """Compute every block twice and keep less in memory."""
+
+
+class SourceOptions(StrictModel):
+    """What every source of labelled people has."""
+
+    repeat: NotNegative = 1.0
+    """How often an epoch shows each person; a fraction shows a random part."""
+    human_weight: NotNegative = 1.0
+    """The loss weight of keypoints that a person placed or confirmed."""
+    model_weight: NotNegative = 0.3
+    """The loss weight of keypoints that a network placed, times their score."""
+    min_score: Probability = 0.0
+    """Keypoints of a network that score below it give no loss."""
+    split: tuple[Probability, Probability] = (0.0, 1.0)
+    """Take only photos whose name hashes into [from, to): a split that stays as it is when photos
+    are added. Train on [0.1, 1], validate on [0, 0.1]."""
+    limit: Count | None = None
+    """Take at most this many people, spread evenly over the source."""
+
+    @model_validator(mode="after")
+    def _check_split(self) -> SourceOptions:
+        if self.split[0] >= self.split[1]:
+            raise ValueError(f"split takes nothing: {list(self.split)}; give [from, to]")
+        return self
+
+
+class CocoSource(SourceOptions):
+    """A COCO-keypoint file with its photos, or with frames of videos."""
+
+    kind: Literal["coco"]
+    """`coco`."""
+    annotations: Path
+    """The annotation file: of any project, or `annotations.json` of a labelling run."""
+    images: Path
+    """The folder that the file names in it are relative to; photos and videos."""
+    include: Literal["all", "human", "reviewed"] = "all"
+    """Of a labelling run: everything, people that a person edited, or all people of frames that a
+    person has looked at."""
+
+
+class PackSource(SourceOptions):
+    """A pack: person crops, ready cut, with their keypoints, in one .npz file."""
+
+    kind: Literal["pack"]
+    """`pack`."""
+    path: Path
+    """The .npz file."""
+    context: Positive = 1.5
+    """How much larger the crops are than the region the network sees."""
+    repeat_of: dict[int, NotNegative] = Field(default_factory=dict)
+    """`repeat` for the people of one `source` number of the pack."""
+
+
+Source = Annotated[CocoSource | PackSource, Field(discriminator="kind")]
+
+
+class DataOptions(StrictModel):
+    """Where the people come from, and how their pixels are kept."""
+
+    train: tuple[Source, ...] = Field(min_length=1)
+    """The sources to train on, shown together."""
+    validation: tuple[Source, ...] = ()
+    """The sources to measure on; boxes are those of the ground truth."""
+    cache: Literal["none", "ram", "disk", "device"] = "ram"
+    """Where crops of all people are kept ready: `device` is the GPU's memory; `none` cuts them
+    from the photos every time (COCO files only)."""
+    cache_wh: tuple[Count, Count] | None = None
+    """Size of a kept crop, px; default: 1.25 times the largest input."""
+    context: Annotated[float, Field(ge=1)] = 1.5
+    """How much larger a kept crop is than the region the network sees, so that it can be turned
+    and moved."""
+    threads: Count = 4
+    """Threads that read photos."""
+    allow_missing: bool = False
+    """Train although more than 1 % of the photos are missing or unreadable."""
+
+
+class AugmentationOptions(StrictModel):
+    """How crops are changed. Geometry as in the original repository; colour is off there."""
+
+    flip: Probability = 0.5
+    """Mirror left and right."""
+    shift: Probability = 0.3
+    """Move the centre,"""
+    shift_size: NotNegative = 0.2
+    """by up to this share of the box in x and y."""
+    scale_std: NotNegative = 0.5
+    """Size of the region: 1 + this x a normal number,"""
+    scale_limits: tuple[Positive, Positive] = (0.5, 1.5)
+    """cut to these limits."""
+    rotation: Probability = 0.6
+    """Turn,"""
+    rotation_std_deg: NotNegative = 40.0
+    """by this x a normal number,"""
+    rotation_limit_deg: NotNegative = 80.0
+    """cut to plus or minus this."""
+    half_body: Probability = 0.3
+    """Look at the upper or the lower body only, of people with many labelled keypoints."""
+    half_body_keypoints: Count = 9
+    """How many labelled keypoints that takes."""
+    truncation: Probability = 0.0
+    """Cut the photo so that only a part of the body is left: upper, lower, left, right, or a
+    single limb. Outside is black, as outside a photo."""
+    brightness: NotNegative = 0.0
+    """Standard deviation of an offset, 1 being white."""
+    contrast: NotNegative = 0.0
+    """Standard deviation of the contrast round 1."""
+    saturation: NotNegative = 0.0
+    """Standard deviation of the saturation round 1."""
+    tint: NotNegative = 0.0
+    """Standard deviation of an offset of each colour channel."""
+    grey: Probability = 0.0
+    """Make the crop grey."""
+    erasing: Probability = 0.0
+    """Cover a rectangle with one colour; tried twice."""
+    erasing_size: tuple[Positive, Positive] = (0.08, 0.3)
+    """Its sides, as shares of the crop's."""
+
+
+class FreezeOptions(StrictModel):
+    """What does not learn."""
+
+    attention: bool = False
+    """Attention and the norm before it, of every block."""
+    ffn: bool = False
+    """Feed-forward layers and the norm before them, of every block; patch and position embedding
+    too, as in the original repository."""
+    blocks: Annotated[int, Field(ge=0)] = 0
+    """Patch and position embedding and this many first blocks."""
+    encoder: bool = False
+    """Everything but the heads."""
+
+
+class EmaOptions(StrictModel):
+    """A moving average of the weights; it is what is validated and saved."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9998
+    """Share of the old average at each step, once warm."""
+    warmup: bool = True
+    """Forget faster in the beginning: min(decay, 1 - (1 + step)^-2/3)."""
+
+
+class OptimizerOptions(StrictModel):
+    """AdamW with layer-wise decay, and the schedule of its rate."""
+
+    lr: Positive = 5e-4
+    """Peak learning rate."""
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    """AdamW's betas."""
+    weight_decay: NotNegative = 0.1
+    """Weight decay; none for biases, norms and the position table."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The rate of a layer relative to the one above it; default: that of the variant."""
+    clip_norm: Positive = 1.0
+    """Longest gradient (L2)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    """Steps of linear warm-up at the start of each stage."""
+    warmup_ratio: Positive = 0.001
+    """The rate of the first of them, relative to the peak."""
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    """How the rate falls within a stage."""
+    milestones: tuple[NotNegative, ...] = (170, 200)
+    """step: when the rate falls, in the stage's unit (epochs or steps)."""
+    gamma: Positive = 0.1
+    """step: by which factor."""
+    final_ratio: NotNegative = 0.01
+    """cosine: the last rate, relative to the peak."""
+
+
+class LossOptions(StrictModel):
+    """What is made small."""
+
+    kind: Literal["mse", "cross_entropy"] = "mse"
+    """`mse`: squared error of the heatmaps. `cross_entropy`: each map as one choice among its
+    pixels; learns faster from scratch, but its maps carry no score, so an mse stage must follow."""
+    weight: Positive = 1.0
+    """Factor of the loss; matters to the gradient's cut only."""
+    foreground: NotNegative = 0.0
+    """mse: weigh a pixel 1 + this x its target, against the mass of background."""
+    blob_sigma: Positive = 2.0
+    """Standard deviation of the target's blob, heatmap px."""
+
+
+class StageOptions(StrictModel):
+    """One stretch of training; each starts from the last one's weights with a fresh optimiser."""
+
+    input_wh: tuple[Count, Count] = (192, 256)
+    """Width and height of the network's input, px; the position table is interpolated."""
+    epochs: Positive | None = None
+    """How long, in passes over the data,"""
+    steps: Count | None = None
+    """or in steps."""
+    batch_size: Count = 512
+    """People in one step, over all GPUs."""
+    accumulate: Count = 1
+    """Split a step's people into this many passes."""
+    lr: Positive | None = None
+    """Peak learning rate; default: the optimiser's."""
+    loss: LossOptions = LossOptions()
+    """What is made small."""
+
+    @model_validator(mode="after")
+    def _check(self) -> StageOptions:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        if any(side % 16 for side in self.input_wh):
+            raise ValueError(f"input_wh {list(self.input_wh)} must be multiples of 16")
+        return self
+
+
+class ValidationOptions(StrictModel):
+    """How the network is measured while it learns."""
+
+    every_epochs: Positive | None = None
+    """Measure that often; default: ten times in a stage, and always at its end."""
+    every_steps: Count | None = None
+    """The same in steps."""
+    flip_test: bool = True
+    """Average with the mirrored crop."""
+    batch_size: Count = 64
+    """People in one pass."""
+
+
+class TrainConfig(StrictModel):
+    """A training run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Everything random follows from it and from the number of the step."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: Precision = "auto"
+    """Number format of the network's products: auto, fp32, bf16 or fp16."""
+    compile: bool = False
+    """Let torch.compile fuse the network; pays from some minutes on."""
+    model: ModelOptions
+    """The network."""
+    data: DataOptions
+    """The people."""
+    augmentation: AugmentationOptions = AugmentationOptions()
+    """How crops are changed."""
+    optimizer: OptimizerOptions = OptimizerOptions()
+    """How weights are changed."""
+    ema: EmaOptions | None = None
+    """A moving average of the weights; default: none."""
+    freeze: FreezeOptions = FreezeOptions()
+    """What does not learn."""
+    stages: tuple[StageOptions, ...] = Field(default=(StageOptions(epochs=210),), min_length=1)
+    """The stretches of training, as for progressive resolution."""
+    validation: ValidationOptions = ValidationOptions()
+    """How the network is measured."""
+    log_every: Count = 50
+    """Steps from one line of metrics to the next."""
+    checkpoint_every: Count = 1000
+    """Steps from one checkpoint to the next; one is also written at each validation."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainConfig:
+        if self.stages[-1].loss.kind != "mse":
+            raise ValueError("the last stage's loss must be mse: other maps carry no score")
+        if self.data.cache == "none" and any(one.kind == "pack" for one in self.data.train):
+            raise ValueError("data.cache: none cannot be had with packs, which are crops already")
+        return self
