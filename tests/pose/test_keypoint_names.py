@@ -1,0 +1,72 @@
+"""Left, right, upper and lower, in the spellings that real files use."""
+
+import pytest
+
+from vitpose_cli.pose.keypoint_names import canonical_words, flip_pairs, is_upper_body
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("left_eye", "L_Eye", "leftEye", "LeftEye", "LEye", "l-eye", "eye.l", "eye_L"),
+        *("EyeLeft", "LEFT.EYE", "Left eye", "eye (left)"),
+    ],
+)
+def test_spellings_of_one_point_are_one(name: str) -> None:
+    assert canonical_words(name) == ("left", "eye")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("left_eye", "right_eye"),
+        ("L_Eye", "R_Eye"),
+        ("eye.l", "eye.r"),
+        ("leftEye", "rightEye"),
+        ("l-eye", "r-eye"),
+        ("LAnkle", "RAnkle"),
+        ("lefteye", "righteye"),
+        ("lankle", "rankle"),
+        ("LF_paw", "RF_paw"),
+        ("knee (left)", "knee (right)"),
+        ("left_eye_left_corner", "right_eye_right_corner"),
+        ("left_eye_right_corner", "right_eye_left_corner"),
+        ("左_l", "左_r"),
+    ],
+)
+def test_flip_pairs_are_found(left: str, right: str) -> None:
+    assert flip_pairs(["nose", right, "neck", left]) == ((1, 3),)
+
+
+def test_names_without_an_opposite_are_not_paired() -> None:
+    assert flip_pairs(["left_eye", "nose", "lip", "rear", "root", "1", "2", "right_ear"]) == ()
+    assert flip_pairs([]) == ()
+
+
+def test_face_points_are_paired_only_where_all_68_are_there() -> None:
+    face = [f"face-{number}" for number in range(68)]
+    pairs = flip_pairs(face)
+    assert len(pairs) == 29
+    assert {(0, 16), (17, 26), (31, 35), (36, 45), (41, 46), (48, 54), (60, 64)} <= set(pairs)
+    assert flip_pairs(face[:67]) == ()
+    assert flip_pairs([*face, "face-68"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "upper"),
+    [
+        ("nose", True),
+        ("L_Wrist", True),
+        ("left_front_paw", True),
+        ("R_F_Paw", True),
+        ("left_pinky_finger4", True),
+        ("leftHip", False),
+        ("lknee", False),
+        ("L_B_Paw", False),
+        ("Root of tail", False),
+        ("right_small_toe", False),
+        ("pelvis", False),
+    ],
+)
+def test_upper_body(name: str, upper: bool) -> None:
+    assert is_upper_body(name) is upper

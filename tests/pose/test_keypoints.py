@@ -1,0 +1,173 @@
+"""The built-in sets are the published ones; any other comes from a COCO file."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.pose.keypoints import (
+    KEYPOINT_SETS,
+    UNKNOWN_SIGMA,
+    KeypointSet,
+    keypoint_set,
+)
+
+BODY_PAIRS = "1-2 3-4 5-6 7-8 9-10 11-12 13-14 15-16"
+ANIMAL_PAIRS = "0-1 5-8 6-9 7-10 11-14 12-15 13-16"
+FACE_PAIRS = (
+    "23-39 24-38 25-37 26-36 27-35 28-34 29-33 30-32 40-49 41-48 42-47 43-46 44-45 54-58 55-57 "
+    "59-68 60-67 61-66 62-65 63-70 64-69 71-77 72-76 73-75 78-82 79-81 83-87 84-86 88-90"
+)
+HAND_PAIRS = " ".join(f"{91 + point}-{112 + point}" for point in range(21))
+
+# name: keypoints, flip pairs, sum of sigmas, of the published configuration
+PUBLISHED = {
+    "coco": (17, BODY_PAIRS, 1.138),
+    "aic": (14, "0-3 1-4 2-5 6-9 7-10 8-11", 0.30056174),
+    "mpii": (16, "0-5 1-4 2-3 10-15 11-14 12-13", 1.288),
+    "ap10k": (17, ANIMAL_PAIRS, 1.138),
+    "apt36k": (17, ANIMAL_PAIRS, 1.138),
+    "crowdpose": (14, "0-1 2-3 4-5 6-7 8-9 10-11", 1.15),
+    "halpe26": (26, f"{BODY_PAIRS} 20-21 22-23 24-25", 1.73),
+    "wholebody": (133, f"{BODY_PAIRS} 17-20 18-21 19-22 {FACE_PAIRS} {HAND_PAIRS}", 3.861),
+    "coco25": (25, "1-2 3-4 6-7 8-9 10-11 12-13 15-16 17-18 19-22 20-23 21-24", 1.71),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_built_in_sets_are_the_published_ones(name: str) -> None:
+    built_in = keypoint_set(name)
+    num_keypoints, pairs, total = PUBLISHED[name]
+    assert built_in.name == name
+    assert built_in.num_keypoints == len(built_in.names) == num_keypoints
+    assert built_in.flip_pairs == tuple(
+        sorted((int(a), int(b)) for a, b in (pair.split("-") for pair in pairs.split()))
+    )
+    assert built_in.sigmas.shape == (num_keypoints,)
+    assert built_in.sigmas.sum() == pytest.approx(total, abs=1e-9)
+    assert built_in.source
+
+
+def test_every_set_is_listed() -> None:
+    assert list(KEYPOINT_SETS) == list(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("name", "upper"),
+    [
+        ("coco", [*range(11)]),
+        ("aic", [*range(6), 12, 13]),
+        ("mpii", [*range(7, 16)]),
+        ("ap10k", [0, 1, 2, 3, *range(5, 11)]),  # 10, the right front paw, is an upstream slip
+        ("crowdpose", [*range(6), 12, 13]),
+        ("wholebody", [*range(11), *range(23, 133)]),
+    ],
+)
+def test_upper_bodies(name: str, upper: list[int]) -> None:
+    assert list(keypoint_set(name).upper_body) == upper
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sigmas_and_edges_are_symmetric_where_the_source_is(name: str) -> None:
+    built_in = keypoint_set(name)
+    order = built_in.flip_order
+    assert order.dtype == np.int64
+    np.testing.assert_array_equal(order[order], np.arange(built_in.num_keypoints))
+    if name in ("coco", "mpii", "ap10k", "crowdpose", "halpe26"):
+        np.testing.assert_array_equal(built_in.sigmas[order], built_in.sigmas)
+    edges = {frozenset(edge) for edge in built_in.edges}
+    if name != "wholebody":
+        assert edges == {frozenset(order[list(edge)].tolist()) for edge in edges}
+
+
+def test_whole_body_hands_and_feet_are_chained() -> None:
+    names, edges = keypoint_set("wholebody").names, set(keypoint_set("wholebody").edges)
+    assert names[17:24] == (
+        "left_big_toe", "left_small_toe", "left_heel",
+        "right_big_toe", "right_small_toe", "right_heel", "face_0",
+    )  # fmt: skip
+    assert (names[90], names[91], names[112]) == ("face_67", "left_hand_root", "right_hand_root")
+    assert len(edges) == 19 + 6 + 40
+    for root in (91, 112):
+        for finger in range(root + 1, root + 21, 4):
+            assert set(pairwise((root, *range(finger, finger + 4)))) <= edges
+
+
+def test_a_misspelled_set_is_guessed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        keypoint_set("coco-17")
+    assert "'coco'" in caught.value.hint
+    assert "wholebody" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name != "apt36k"])
+def test_built_in_sets_survive_a_coco_file(name: str) -> None:
+    category = keypoint_set(name).to_category()
+    assert category["id"] == 1
+    assert min(min(bone) for bone in category["skeleton"]) == 1
+    assert KeypointSet.from_category(category) is KEYPOINT_SETS[name]
+
+
+def test_the_original_spelling_of_ap10k_is_recognised() -> None:
+    names = (
+        "L_Eye,R_Eye,Nose,Neck,Root of tail,L_Shoulder,L_Elbow,L_F_Paw,R_Shoulder,R_Elbow,R_F_Paw,"
+        "L_Hip,L_Knee,L_B_Paw,R_Hip,R_Knee,R_B_Paw"
+    )
+    category = {"name": "antelope", "keypoints": names.split(",")}
+    assert KeypointSet.from_category(category) is KEYPOINT_SETS["ap10k"]
+
+
+def test_an_own_set_is_built_from_its_category() -> None:
+    horse = KeypointSet.from_category(
+        {
+            "id": 3,
+            "name": "horse",
+            "keypoints": ["nose", "leftKnee", "rightKnee", "withers"],
+            "skeleton": [[1, 4], [4, 2], [4, 3]],
+        }
+    )
+    assert (horse.name, horse.category) == ("horse", "horse")
+    assert horse.edges == ((0, 3), (3, 1), (3, 2))
+    assert horse.flip_pairs == ((1, 2),)
+    assert horse.oks_sigmas == (0.026, 0.087, 0.087, UNKNOWN_SIGMA)
+    assert horse.upper_body == (0, 3)
+    assert horse.to_category(3)["skeleton"] == [[1, 4], [4, 2], [4, 3]]
+    assert KeypointSet.from_category(horse.to_category(), name="pony").name == "pony"
+
+
+def test_a_skeleton_that_counts_from_0_is_understood() -> None:
+    category = {"keypoints": ["a1", "a2", "a3"], "skeleton": [[0, 1], [1, 2]]}
+    assert KeypointSet.from_category(category).edges == ((0, 1), (1, 2))
+    assert KeypointSet.from_category({"keypoints": ["a1"]}).edges == ()
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        {"name": "car"},
+        {"keypoints": []},
+        {"keypoints": ["a", "b"], "skeleton": [[1, 3]]},
+        {"keypoints": ["a", "b"], "skeleton": [[1, 2, 2]]},
+        {"keypoints": ["a", "b"], "skeleton": ["ab"]},
+        {"keypoints": ["a", "a"]},
+    ],
+    ids=["no keypoints", "empty", "out of range", "triple", "text", "twice"],
+)
+def test_broken_categories_are_refused(category: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        KeypointSet.from_category(category)
+
+
+def test_unknown_sigma_is_the_mean_of_coco() -> None:
+    assert pytest.approx(keypoint_set("coco").sigmas.mean(), abs=5e-4) == UNKNOWN_SIGMA
+
+
+def test_keypoints_and_geometry_load_no_torch() -> None:
+    code = (
+        "import sys, vitpose_cli.pose.geometry, vitpose_cli.pose.keypoints;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,187 @@
+"""Keypoint sets: the names of a pose's points and all that follows from them.
+
+Built-in sets are read from `keypoint_tables`; any other set comes from the `categories` entry of a
+COCO file, so that nobody has to write a plug-in for their animal. Flip pairs and upper bodies are
+derived from the names for both alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.pose.keypoint_names import canonical_words, flip_pairs, is_upper_body
+from vitpose_cli.pose.keypoint_tables import TABLES, KeypointTable
+
+UNKNOWN_SIGMA = 0.067
+"""OKS sigma of a keypoint nobody has measured: the mean of COCO's seventeen (1.138 / 17)."""
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointSet:
+    """The K keypoints of one kind of body.
+
+    Attributes:
+        name: What the set is called here, as in `keypoint_set(name)`.
+        category: What COCO files call the kind of body: `person`, `animal`.
+        names: K names; built-in sets use snake case with `left_` and `right_` in front.
+        edges: Pairs of positions (0-based) that a drawing joins.
+        flip_pairs: Pairs of positions that change places when the picture is mirrored. A set
+            without pairs must not be mirrored unless its keypoints have no sides.
+        oks_sigmas: K sigmas, the spread of human labels relative to the body's size.
+        upper_body: Positions above the hips.
+        source: Where the numbers come from.
+    """
+
+    name: str
+    category: str
+    names: tuple[str, ...]
+    edges: tuple[Pair, ...]
+    flip_pairs: tuple[Pair, ...]
+    oks_sigmas: tuple[float, ...]
+    upper_body: tuple[int, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        positions = range(self.num_keypoints)
+        paired = list(chain.from_iterable(self.flip_pairs))
+        named = set(positions)
+        rules = {
+            "names must differ": len(set(self.names)) == len(positions),
+            "edges must join named keypoints": named.issuperset(chain.from_iterable(self.edges)),
+            "flip pairs must be of named keypoints": named.issuperset(paired),
+            "flip pairs must not share a keypoint": len(set(paired)) == len(paired),
+            "every name needs one sigma": len(self.oks_sigmas) == len(positions),
+            "sigmas must be positive": all(sigma > 0 for sigma in self.oks_sigmas),
+            "upper_body must be of named keypoints": named.issuperset(self.upper_body),
+        }
+        for rule, holds in rules.items():
+            if not holds:
+                raise InputError(f"Keypoint set {self.name!r} is wrong: {rule}.")
+
+    @property
+    def num_keypoints(self) -> int:
+        """K, the number of keypoints."""
+        return len(self.names)
+
+    @property
+    def flip_order(self) -> NDArray[np.int64]:
+        """(K,) int64: `keypoints[:, flip_order]` renames the points of a mirrored picture."""
+        order = np.arange(self.num_keypoints)
+        for left, right in self.flip_pairs:
+            order[[left, right]] = right, left
+        return order
+
+    @property
+    def sigmas(self) -> NDArray[np.float64]:
+        """(K,) float64 OKS sigmas."""
+        return np.array(self.oks_sigmas, np.float64)
+
+    @staticmethod
+    def from_category(category: Mapping[str, Any], *, name: str | None = None) -> KeypointSet:
+        """Build the set that a COCO file's `categories` entry describes.
+
+        Names that match a built-in set, however they are spelled, give that built-in set. Else
+        flip pairs and upper body are read from the names, and every sigma is that of the
+        human keypoint of this name, or `UNKNOWN_SIGMA`. A skeleton counts from 1 as COCO says,
+        or from 0 where it names keypoint 0, as some tools write it.
+
+        Args:
+            category: The entry; `keypoints` is needed, `skeleton` and `name` are not.
+            name: What to call the set; the category's name if None.
+
+        Raises:
+            InputError: There are no keypoint names, or the skeleton does not fit them.
+        """
+        label = str(category.get("name", "custom"))
+        names = _names_of(category, label)
+        words = [canonical_words(each) for each in names]
+        for built_in in KEYPOINT_SETS.values():
+            if [canonical_words(each) for each in built_in.names] == words:
+                return built_in
+        try:
+            bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Category {label!r}: the skeleton is not a list of pairs.") from error
+        first = 0 if any(0 in bone for bone in bones) else 1
+        return _complete(
+            KeypointTable(
+                name=name or label,
+                category=label,
+                names=names,
+                edges=tuple((start - first, end - first) for start, end in bones),
+                oks_sigmas=tuple(_HUMAN_SIGMAS.get(each, UNKNOWN_SIGMA) for each in words),
+                source="the categories of a COCO file",
+            )
+        )
+
+    def to_category(self, id: int = 1) -> dict[str, Any]:
+        """Return the `categories` entry of a COCO file, with its 1-based skeleton."""
+        return {
+            "id": id,
+            "name": self.category,
+            "supercategory": self.category,
+            "keypoints": list(self.names),
+            "skeleton": [[start + 1, end + 1] for start, end in self.edges],
+        }
+
+
+def keypoint_set(name: str) -> KeypointSet:
+    """Return the built-in set of this name.
+
+    Raises:
+        ConfigError: There is none; the hint names the likeliest.
+    """
+    if name in KEYPOINT_SETS:
+        return KEYPOINT_SETS[name]
+    close = difflib.get_close_matches(name.lower(), KEYPOINT_SETS, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(
+        f"There is no keypoint set {name!r}.", f"{guess}There are: {', '.join(KEYPOINT_SETS)}."
+    )
+
+
+def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
+    """Return the keypoint names of a `categories` entry."""
+    names = category.get("keypoints")
+    if not isinstance(names, list | tuple) or not names:
+        raise InputError(
+            f"Category {label!r} has no keypoint names.",
+            "A COCO-keypoint file lists them under categories[].keypoints.",
+        )
+    return tuple(str(name) for name in names)
+
+
+def _complete(table: KeypointTable) -> KeypointSet:
+    """Turn a table into a set by reading the rest off its names."""
+    return KeypointSet(
+        **table._asdict(),
+        flip_pairs=flip_pairs(table.names),
+        upper_body=tuple(index for index, each in enumerate(table.names) if is_upper_body(each)),
+    )
+
+
+KEYPOINT_SETS: Mapping[str, KeypointSet] = MappingProxyType(
+    {table.name: _complete(table) for table in TABLES}
+)
+"""The built-in sets by name."""
+
+_HUMAN_SIGMAS = MappingProxyType(
+    {
+        canonical_words(name): sigma
+        for known in ("halpe26", "wholebody", "coco")
+        for name, sigma in zip(
+            KEYPOINT_SETS[known].names, KEYPOINT_SETS[known].oks_sigmas, strict=True
+        )
+    }
+)
