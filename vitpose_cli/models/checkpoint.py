@@ -158,18 +158,39 @@ def save_checkpoint(
     Raises:
         InputError: The file cannot be written.
     """
+    metadata = {_METADATA_KEY: TypeAdapter(CheckpointHeader).dump_json(header).decode()}
+    write_tensors(path, state, metadata, dtype=dtype)
+
+
+def write_tensors(
+    path: Path,
+    state: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a .safetensors file of any kind, so that it appears whole or not at all.
+
+    Args:
+        path: The file; replaced where it exists.
+        state: Its tensors.
+        metadata: What its header says besides.
+        dtype: Storage type of floating-point tensors; as they are by default.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     tensors = {
         key: value.detach()
         .to("cpu", dtype if value.is_floating_point() else None)
         .clone(memory_format=torch.contiguous_format)
         for key, value in state.items()
     }
-    metadata = {_METADATA_KEY: TypeAdapter(CheckpointHeader).dump_json(header).decode()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata)
+        save_file(tensors, temporary, dict(metadata))
         temporary.chmod(mode)  # safetensors writes files that only their owner may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -189,8 +210,7 @@ def read_header(path: Path) -> CheckpointHeader:
     Raises:
         WeightsError: The file is missing, damaged, or not one of ours.
     """
-    with _opened(path) as file:
-        metadata = file.metadata() or {}
+    metadata = read_metadata(path)
     if _METADATA_KEY not in metadata:
         raise WeightsError(f"{path} carries no vitpose header", _CONVERT_HINT.format(path))
     try:
@@ -206,6 +226,16 @@ def read_header(path: Path) -> CheckpointHeader:
             "install a newer release",
         )
     return header
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what the header of a .safetensors file of any kind says besides its tensors.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return file.metadata() or {}
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
