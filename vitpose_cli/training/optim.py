@@ -1,0 +1,169 @@
+"""How weights change: what is frozen, parameter groups, the learning rate over time.
+
+AdamW is torch's. Groups are built here and not by timm's `param_groups_layer_decay`, whose layer
+ids count from timm's own names and put the last norm elsewhere; the published weights were made
+with the ids below (`mmcv_custom/layer_decay_optimizer_constructor.py` of the original).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.training.config import FreezeOptions, OptimizerOptions
+
+_BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Parameters that share a rate and a weight decay.
+
+    Attributes:
+        layer: Layer id: 0 for the embeddings, i + 1 for block i, depth + 1 for the rest.
+        rate_scale: Factor of the learning rate.
+        weight_decay: AdamW's weight decay.
+        names: The parameters' names.
+        parameters: The parameters.
+    """
+
+    layer: int
+    rate_scale: float
+    weight_decay: float
+    names: list[str]
+    parameters: list[nn.Parameter]
+
+
+def parameter_groups(model: ViTPose, options: OptimizerOptions) -> list[ParameterGroup]:
+    """Split the trainable parameters of `model` by layer and weight decay.
+
+    The rate of layer i is `layer_decay ** (depth + 1 - i)` times the rate of the heads.
+    """
+    depth = model.config.variant.depth
+    decay = options.layer_decay or model.config.variant.layer_decay
+    groups: dict[tuple[int, float], ParameterGroup] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        layer = layer_id(name, depth)
+        plain = parameter.ndim == 1 or name.endswith(".bias") or "pos_embed" in name
+        weight_decay = 0.0 if plain else options.weight_decay
+        group = groups.setdefault(
+            (layer, weight_decay),
+            ParameterGroup(layer, decay ** (depth + 1 - layer), weight_decay, [], []),
+        )
+        group.names.append(name)
+        group.parameters.append(parameter)
+    return list(groups.values())
+
+
+def layer_id(name: str, depth: int) -> int:
+    """Return the layer a parameter belongs to, 0 (embeddings) to depth + 1 (norm and heads)."""
+    if name.startswith(("encoder.patch_embed.", "encoder.pos_embed")):
+        return 0
+    block = _BLOCK.match(name)
+    return int(block[1]) + 1 if block else depth + 1
+
+
+def build_optimizer(
+    groups: list[ParameterGroup], options: OptimizerOptions, device: torch.device
+) -> torch.optim.AdamW:
+    """Return AdamW over `groups`, fused into one kernel on a GPU; rates are set at each step."""
+    return torch.optim.AdamW(
+        [
+            {
+                "params": group.parameters,
+                "weight_decay": group.weight_decay,
+                "rate_scale": group.rate_scale,
+            }
+            for group in groups
+        ],
+        lr=options.lr,
+        betas=options.betas,
+        fused=device.type == "cuda",
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of the learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate_scale"]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate of each step of one stage.
+
+    Attributes:
+        peak: The highest rate.
+        num_steps: Length of the stage.
+        steps_per_unit: Steps in what milestones count: those of an epoch, or 1.
+        options: Warm-up and shape.
+    """
+
+    peak: float
+    num_steps: int
+    steps_per_unit: float
+    options: OptimizerOptions
+
+    def rate(self, step: int) -> float:
+        """Return the rate of step `step`, counted from 0.
+
+        The warm-up multiplies the shape, as mmcv's does: at step i of n it is
+        1 - (1 - i / n) (1 - ratio).
+        """
+        options = self.options
+        factor = 1.0
+        if step < options.warmup_steps:
+            factor = 1 - (1 - step / options.warmup_steps) * (1 - options.warmup_ratio)
+        if options.schedule == "step":
+            passed = sum(step >= mark * self.steps_per_unit for mark in options.milestones)
+            factor *= options.gamma**passed
+        elif options.schedule == "cosine":
+            share = 0.5 * (1 + math.cos(math.pi * step / self.num_steps))
+            factor *= options.final_ratio + (1 - options.final_ratio) * share
+        return self.peak * factor
+
+
+def freeze(model: ViTPose, options: FreezeOptions) -> list[nn.Module]:
+    """Stop gradients of what shall not learn, and return the modules that hold it.
+
+    They must also be kept in evaluation mode, as stochastic depth lives in the blocks.
+    """
+    encoder = model.encoder
+    embeddings = [encoder.patch_embed]
+    modules: list[Any] = []
+    if options.encoder:
+        modules += [encoder]
+    if options.blocks:
+        modules += [*embeddings, *encoder.blocks[: options.blocks]]
+    for block in encoder.blocks:
+        if options.attention:
+            modules += [block.norm1, block.attn]
+        if options.ffn:
+            modules += [block.norm2, block.mlp]
+    if options.ffn:
+        modules += embeddings
+    for module in modules:
+        module.requires_grad_(False)
+    if options.encoder or options.blocks or options.ffn:
+        encoder.pos_embed.requires_grad_(False)
+    return modules
+
+
+def trainable_size(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters learn, and how many there are."""
+    sizes = list(_sizes(model))
+    return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
+
+
+def _sizes(model: nn.Module) -> Iterator[tuple[int, bool]]:
+    for parameter in model.parameters():
+        yield parameter.numel(), parameter.requires_grad

@@ -1,0 +1,99 @@
+"""Labelled people as a struct of arrays, and the order in which training meets them.
+
+One `People` holds all that is known about instances of one keypoint set but their pixels. The
+order is a function of seed and position, never a state: whoever knows the number of the step knows
+the rows, so a resumed run and every process of a distributed one agree without being told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vitpose_cli.pose.keypoints import KeypointSet
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """N labelled instances with K keypoints; points and boxes are px of their image.
+
+    Attributes:
+        keypoint_set: What the keypoints are.
+        boxes: (N, 4) float32 xyxy.
+        keypoints: (N, K, 2) float32 xy.
+        weights: (N, K) float32 loss weights, 0 where a keypoint is not known.
+        repeats: (N,) float32, how often an epoch shows each.
+        images: (N,) int64, the number of its image: a frame, or its own crop.
+    """
+
+    keypoint_set: KeypointSet
+    boxes: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    repeats: NDArray[np.float32]
+    images: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, index: ArrayLike) -> People:
+        """Return the instances at `index`, a boolean mask (N,) or integer positions, in order."""
+        chosen = np.asarray(index)
+        return People(self.keypoint_set, *(array[chosen] for array in self._arrays()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[People]) -> People:
+        """Return several groups of one keypoint set, at least one, as one, in order."""
+        arrays = zip(*(part._arrays() for part in parts), strict=True)
+        return cls(parts[0].keypoint_set, *map(np.concatenate, arrays))
+
+    def _arrays(self) -> list[NDArray[np.float32] | NDArray[np.int64]]:
+        return [getattr(self, field.name) for field in fields(self)[1:]]
+
+
+class EndlessOrder:
+    """The rows of all epochs, one after the other: each a new shuffle of people by `repeats`.
+
+    Batches run on over the end of an epoch, so that every epoch shows everybody, whatever the
+    batch size.
+    """
+
+    def __init__(self, repeats: NDArray[np.float32], seed: int) -> None:
+        """Order people by `repeats` (N,): whole parts in every epoch, fractions at random."""
+        self._whole = np.repeat(np.arange(len(repeats)), np.floor(repeats).astype(np.int64))
+        self._fractions = repeats.astype(np.float64) % 1
+        self._num_drawn = round(float(self._fractions.sum()))
+        self._seed = seed
+        self._epoch = -1
+        self._shuffled = self._whole
+
+    @property
+    def epoch_length(self) -> int:
+        """How many rows one epoch has."""
+        return len(self._whole) + self._num_drawn
+
+    def rows(self, start: int, count: int) -> NDArray[np.int64]:
+        """Return `count` rows from position `start` of the endless order on."""
+        parts = []
+        while count > 0:
+            epoch, position = divmod(start, self.epoch_length)
+            part = self._order(epoch)[position : position + count]
+            parts.append(part)
+            start += len(part)
+            count -= len(part)
+        return np.concatenate(parts)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch != self._epoch:
+            generator = np.random.default_rng((self._seed, epoch))
+            order = self._whole
+            if self._num_drawn:
+                shares = self._fractions / self._fractions.sum()
+                drawn = generator.choice(len(shares), self._num_drawn, replace=False, p=shares)
+                order = np.concatenate([order, drawn])
+            self._shuffled = generator.permutation(order)
+            self._epoch = epoch
+        return self._shuffled
