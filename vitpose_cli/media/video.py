@@ -1,0 +1,228 @@
+"""A video as a source of frames: which pictures are taken, how they are called, decoded ahead.
+
+Decoding itself lives in `video_reader`. Nothing here jumps in the file while it labels: a frame's
+name is its count from the start, and only counting from the start is right in every file. Pictures
+that are left out are decoded (others build on them) but never converted to RGB.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Container, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.video_reader import Picture, VideoReader, open_reader
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
+    | {".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf", ".dv", ".gif"}
+)
+"""Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
+
+AHEAD = 4
+"""Converted frames held ready; a frame of 4K takes 25 MB."""
+
+_TOLERANCE_S = 1e-3
+"""Some formats round times to milliseconds: a picture at 0.9996 s is the one at 1 s."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOptions:
+    """Which frames of a video are taken; all of them by default.
+
+    Attributes:
+        every: Take each n-th picture, counted from the file's start.
+        fps: Take this many pictures a second at most: the first in each interval of 1/fps.
+        start_s: Take pictures shown at or after this time, seconds from the file's start.
+        end_s: Take pictures shown before this time.
+        max_frames: Take no more than this many.
+    """
+
+    every: int = 1
+    fps: float | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+    max_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: One is out of its range, or two exclude each other.
+        """
+        if self.every < 1:
+            raise ConfigError(f"every is {self.every}, expected 1 or more.")
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise ConfigError(f"fps is {self.fps}, expected more than 0.")
+        if self.fps is not None and self.every > 1:
+            raise ConfigError("every and fps exclude each other.", "Give one of them.")
+        if not (math.isfinite(self.start_s) and self.start_s >= 0):
+            raise ConfigError(f"start is {self.start_s} s, expected 0 or more.")
+        if self.end_s is not None and not self.end_s > self.start_s:
+            raise ConfigError(f"end is {self.end_s} s, expected more than start, {self.start_s} s.")
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ConfigError(f"max-frames is {self.max_frames}, expected 1 or more.")
+
+    @property
+    def cut_the_end(self) -> bool:
+        """Whether the frames may stop before the video does."""
+        return self.end_s is not None or self.max_frames is not None
+
+
+class VideoFile:
+    """One video or animation as a source of frames."""
+
+    def __init__(self, path: Path, media: str, options: VideoOptions | None = None) -> None:
+        """Name a video; the file is not touched yet.
+
+        Args:
+            path: Where it lies.
+            media: The media name of its frames.
+            options: Which frames to take.
+        """
+        self.path = path
+        self.media = media
+        self.options = options or VideoOptions()
+
+    @cached_property
+    def expected(self) -> int | None:
+        """About how many frames will come, from the file's header; None where it says nothing."""
+        try:
+            with closing(open_reader(self.path)) as reader:
+                num, duration_s = reader.num_pictures, reader.duration_s
+        except InputError:
+            return 1  # the failure
+        if num is None or not duration_s:
+            return num
+        options = self.options
+        end_s = duration_s if options.end_s is None else min(options.end_s, duration_s)
+        taken_s = max(0.0, end_s - options.start_s)
+        num = math.ceil(num * taken_s / duration_s / options.every)
+        if options.fps is not None:
+            num = min(num, math.ceil(taken_s * options.fps))
+        return num if options.max_frames is None else min(num, options.max_frames)
+
+    def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
+        """Yield the frames that the options take and `skip` does not hold, decoding ahead.
+
+        A file that cannot be opened is a failure at index 0. Where a file breaks off, the frames
+        before come, then one failure at the index where it stopped. A damaged picture in the
+        middle is a failure, and so are those that build on it, up to the next whole one.
+        """
+        taken = self._taken(skip)
+        ahead = prefetch(_next, repeat(taken), num_threads=1, ahead=AHEAD)
+        with closing(taken), closing(ahead):
+            for frame in ahead:
+                if frame is None:
+                    return
+                yield frame
+
+    def read(self, key: FrameKey) -> Frame:
+        """Return one frame, whether the options take it or not.
+
+        The first call reads the times of all packets, without decoding; then each call decodes
+        from the keyframe before. Where times and pictures do not match one to one, it decodes
+        from the start of the file.
+
+        Raises:
+            InputError: The key is not of this video, or the frame cannot be decoded.
+        """
+        if key.media != self.media or key.index < 0:
+            raise InputError(f"{key} is not a frame of {self.media}.")
+        with closing(open_reader(self.path)) as reader:
+            picture = self._jump(reader, key.index)
+        if picture is None:
+            with closing(open_reader(self.path)) as reader:
+                picture = next(islice(reader.pictures(), key.index, None), None)
+        if picture is None:
+            raise InputError(f"{self.path} has no frame {key.index}: it ends before.")
+        return Frame(key, picture.to_rgb(), picture.time_s)
+
+    @cached_property
+    def _all_pts(self) -> NDArray[np.int64] | None:
+        with closing(open_reader(self.path)) as reader:
+            return reader.all_pts()
+
+    def _jump(self, reader: VideoReader, index: int) -> Picture | None:
+        """Return a picture by its time, or None where counting and times may disagree."""
+        all_pts = self._all_pts
+        if all_pts is None or index >= len(all_pts):
+            return None
+        first = next(reader.pictures(), None)
+        if first is None or first.pts != all_pts[0]:
+            return None
+        wanted = int(all_pts[index])
+        for picture in reader.pictures(from_pts=wanted):
+            if picture.pts is None or picture.pts >= wanted:
+                return picture if picture.pts == wanted else None
+        return None
+
+    def _taken(self, skip: Container[FrameKey]) -> Generator[Frame | FrameFailure, None, None]:
+        """Decode on and on. Runs in the thread that decodes ahead."""
+        picker = _Picker(self.options)
+        key = FrameKey(self.media, 0)
+        warned = False
+        try:
+            with closing(open_reader(self.path)) as reader:
+                for picture in reader.pictures():
+                    if picture.interlaced and not warned:
+                        _log.warning("%s is interlaced: moving limbs show comb edges.", self.path)
+                        warned = True
+                    if picker.takes(key.index, picture.time_s) and key not in skip:
+                        yield _frame(key, picture)
+                    if picker.done:
+                        return
+                    key = FrameKey(self.media, key.index + 1)
+        except InputError as error:
+            if key not in skip:
+                yield FrameFailure(key, error.message)
+
+
+class _Picker:
+    """Tells picture after picture whether the options take it."""
+
+    def __init__(self, options: VideoOptions) -> None:
+        self._options = options
+        self._num_taken = 0
+        self._last_slot = -1
+        self.done = False
+
+    def takes(self, index: int, time_s: float) -> bool:
+        """Return whether the picture `index`, shown at `time_s`, is taken."""
+        options, time_s = self._options, time_s + _TOLERANCE_S
+        if options.end_s is not None and time_s >= options.end_s:
+            self.done = True
+            return False
+        if time_s < options.start_s or index % options.every:
+            return False
+        if options.fps is not None:
+            slot = math.floor((time_s - options.start_s) * options.fps)
+            if slot == self._last_slot:
+                return False
+            self._last_slot = slot
+        self._num_taken += 1
+        self.done = self._num_taken == options.max_frames
+        return True
+
+
+def _frame(key: FrameKey, picture: Picture) -> Frame | FrameFailure:
+    try:
+        return Frame(key, picture.to_rgb(), picture.time_s)
+    except InputError as error:
+        return FrameFailure(key, error.message)
+
+
+def _next(frames: Iterator[Frame | FrameFailure]) -> Frame | FrameFailure | None:
+    return next(frames, None)

@@ -1,0 +1,376 @@
+"""The pictures of one video file, decoded strictly forward: what a player would show, and when.
+
+Lives here: opening a file, its clock, damage, orientation and colour. Which pictures are wanted,
+how they are called and on which thread they are decoded is decided in `video`. PyAV and not
+`cv2.VideoCapture`: OpenCV gives no reliable time in a video of variable frame rate, guesses
+counts, hides damage, and treats untagged HD colour as SD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol, cast
+
+import av
+import cv2
+import numpy as np
+from av.buffer import Buffer
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+
+_UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
+_HD_HEIGHT = 720
+"""Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
+
+_ANIMATED_WEBP = 0x02
+_ASSUMED_RATE = 25
+_BEFORE_ALL = -(2**63)
+_MISSING_S = 0.25
+"""A file that ends this much before its announced end counts as cut off (or half, if short)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture of a video, decoded but not yet converted.
+
+    Attributes:
+        time_s: Presentation time in seconds since the file's start, as a player counts; later
+            than that of the picture before.
+        to_rgb: Return (H, W, 3) uint8 RGB, upright; raise `InputError` if the picture is damaged.
+        pts: Presentation time in the file's own ticks, None where the file has none.
+        interlaced: Whether it holds two half pictures of different moments.
+    """
+
+    time_s: float
+    to_rgb: Callable[[], NDArray[np.uint8]]
+    pts: int | None = None
+    interlaced: bool = False
+
+
+class VideoReader(Protocol):
+    """One open video or animation."""
+
+    @property
+    def num_pictures(self) -> int | None:
+        """How many pictures the file claims to have; an estimate, None where it says nothing."""
+        ...
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long the file claims to be; an estimate, None where it says nothing."""
+        ...
+
+    def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
+        """Yield pictures in the order they are shown.
+
+        Args:
+            from_pts: Begin at a keyframe shown at or before this time, instead of at the start.
+
+        Raises:
+            InputError: The file breaks off here, after the pictures yielded so far.
+        """
+        ...
+
+    def all_pts(self) -> NDArray[np.int64] | None:
+        """Return the time of every picture in the file's own ticks, in order, if it tells."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+def open_reader(path: Path) -> VideoReader:
+    """Open a video, an animated GIF or an animated WebP.
+
+    Raises:
+        InputError: The file is missing, empty, no video, has no picture track, or its codec is
+            unknown or encrypted.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(21)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if not start:
+        raise InputError(f"{path} is empty (0 bytes).", "Copy it again from where it came.")
+    return WebpReader(path) if is_animated_webp(start) else AvReader(path)
+
+
+def is_animated_webp(start: bytes) -> bool:
+    """Return whether a file with these first 21 bytes is a WebP with several pictures."""
+    return (
+        start[:4] == b"RIFF"
+        and start[8:16] == b"WEBPVP8X"
+        and len(start) > 20
+        and bool(start[20] & _ANIMATED_WEBP)
+    )
+
+
+class AvReader:
+    """A video file read through PyAV (FFmpeg)."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` and find its first picture track.
+
+        Raises:
+            InputError: See `open_reader`.
+        """
+        try:
+            # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
+            container = av.open(f"file:{path}", metadata_errors="replace")
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{path} is not a video, or its header is damaged: {error.strerror}.",
+                "Play it in a player; record or download it again if that fails too.",
+            ) from error
+        try:
+            self._stream = _picture_track(container, path)
+        except InputError:
+            container.close()
+            raise
+        self._container = container
+        self._stream.thread_type = "AUTO"
+        self._start_s = _start_s(container, self._stream)
+        self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
+        # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
+        self._has_pts = container.format.name != "avi"
+
+    @property
+    def num_pictures(self) -> int | None:
+        """The count in the file's header, else its duration times its mean frame rate."""
+        if self._stream.frames:
+            return self._stream.frames
+        duration_s, rate = self.duration_s, self._stream.average_rate
+        return round(duration_s * rate) if duration_s and rate else None
+
+    @property
+    def duration_s(self) -> float | None:
+        """The duration of the picture track, else of the file."""
+        announced = _announced_s(self._stream)
+        if announced is None and self._container.duration is not None:
+            return self._container.duration / av.time_base
+        return announced
+
+    def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
+        """Yield pictures in the order they are shown. See `VideoReader.pictures`."""
+        if from_pts is not None:
+            self._container.seek(from_pts, stream=self._stream)
+        problem = "The video holds no picture"
+        shown: Picture | None = None
+        intact = True
+        newest_pts = _BEFORE_ALL
+        for packet in self._packets():
+            if packet.pts is not None and not packet.is_discard:
+                newest_pts = max(newest_pts, packet.pts)
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                problem = f"The video is damaged: {error.strerror}"
+                if shown is None:
+                    continue  # a recording cut from a longer one starts in the middle of things
+                raise InputError(f"{problem}.") from error
+            for frame in frames:
+                # A damaged picture spoils those that build on it, until the next whole one.
+                intact = not frame.is_corrupt and (intact or frame.key_frame)
+                shown = self._picture(frame, shown, intact)
+                yield shown
+        if shown is None:
+            raise InputError(f"{problem}.")
+        if shown.pts is not None and newest_pts > shown.pts:
+            raise InputError("The video is damaged: its last pictures cannot be decoded.")
+        self._check_end(shown.time_s)
+
+    def all_pts(self) -> NDArray[np.int64] | None:
+        """Return the ticks of every picture, from the packets alone, without decoding.
+
+        Leaves the reader at the end of the file. None where a file has no ticks, or packets and
+        pictures do not match one to one.
+        """
+        if not self._has_pts or self._stream.codec_context.name == "vp8":
+            return None  # VP8 has packets that are never shown
+        shown = [
+            packet
+            for packet in self._container.demux(self._stream)
+            if packet.size and not packet.is_discard
+        ]
+        all_pts = {packet.pts for packet in shown if packet.pts is not None}
+        return np.array(sorted(all_pts), np.int64) if len(all_pts) == len(shown) else None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yield the packets of the picture track and the closing empty one.
+
+        Raises:
+            InputError: The file cannot be read further, or ends within a packet.
+        """
+        held: Packet[VideoStream] | None = None
+        cut_off = False
+        try:
+            for packet in self._container.demux(self._stream):
+                cut_off = held is not None and held.is_corrupt and _is_end(packet)
+                # With frame threads a last packet that is cut off would take others with it.
+                if held is not None and not cut_off and (held.size or _is_end(held)):
+                    yield held
+                held = packet
+        except av.FFmpegError as error:
+            raise InputError(f"The file cannot be read further: {error.strerror}.") from error
+        if held is not None:
+            yield held
+        if cut_off:
+            raise InputError("The file is cut off in the middle of a picture.")
+
+    def _picture(self, frame: VideoFrame, before: Picture | None, intact: bool) -> Picture:
+        ticks = frame.pts if self._has_pts else frame.dts
+        time_s = 0.0
+        if ticks is not None and frame.time_base is not None:
+            time_s = round(float(ticks * frame.time_base) - self._start_s, 6)
+        if before is not None and time_s <= before.time_s:  # none, or the clock was turned back
+            time_s = round(before.time_s + self._mean_step_s, 6)
+        to_rgb = partial(_to_rgb, frame) if intact else _refuse
+        return Picture(time_s, to_rgb, ticks if self._has_pts else None, frame.interlaced_frame)
+
+    def _check_end(self, last_s: float) -> None:
+        """Raise if the file ended long before the end that its own header announces."""
+        announced_s = _announced_s(self._stream)
+        if announced_s is None:
+            return
+        missing_s = announced_s - last_s - self._mean_step_s
+        if missing_s > min(_MISSING_S, announced_s / 2):
+            raise InputError(
+                f"The file is cut off: it ends at {last_s:.1f} s of announced {announced_s:.1f} s."
+            )
+
+
+class WebpReader:
+    """An animated WebP, which FFmpeg cannot decode, through OpenCV. It is held in memory whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Decode `path`.
+
+        Raises:
+            InputError: The animation is damaged.
+        """
+        done, animation = cv2.imdecodeanimation(np.fromfile(path, np.uint8))
+        if not done or not len(animation.frames):
+            raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
+        self._frames = animation.frames
+        self._ends_s = np.cumsum(animation.durations, dtype=np.float64) / 1000
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures there are."""
+        return len(self._frames)
+
+    @property
+    def duration_s(self) -> float:
+        """How long one round takes."""
+        return float(self._ends_s[-1])
+
+    def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
+        """Yield the pictures of one round, from the start."""
+        for frame, start_s in zip(self._frames, [0.0, *self._ends_s[:-1].tolist()], strict=True):
+            yield Picture(start_s, partial(_bgr_to_rgb, frame))
+
+    def all_pts(self) -> None:
+        """Return nothing: a jump would gain nothing."""
+        return
+
+    def close(self) -> None:
+        """Release the pictures."""
+        self._frames = ()
+
+
+def _picture_track(container: InputContainer, path: Path) -> VideoStream:
+    tracks = [
+        track
+        for track in container.streams.video
+        if av.stream.Disposition.attached_pic not in track.disposition
+    ]
+    if not tracks:
+        kinds = ", ".join(sorted({track.type for track in container.streams}))
+        raise InputError(f"{path} has no picture track, only: {kinds or 'nothing'}.")
+    track = tracks[0]
+    if track.codec_tag in ("encv", "drmi"):
+        raise InputError(f"{path} is encrypted (DRM).", "Take a copy without copy protection.")
+    if track.codec_context is None:
+        raise InputError(
+            f"{path} uses a codec that is not supported ({track.codec_tag.strip(chr(0))}).",
+            "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4",
+        )
+    return track
+
+
+def _start_s(container: InputContainer, stream: VideoStream) -> float:
+    """Return the time in the file's own clock at which a player shows 0:00."""
+    if container.start_time is not None:
+        return container.start_time / av.time_base
+    if stream.start_time is not None and stream.time_base is not None:
+        return float(stream.start_time * stream.time_base)
+    return 0.0
+
+
+def _announced_s(stream: VideoStream) -> float | None:
+    """Return the duration in the track's header (MP4, AVI) or tags (Matroska)."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
+
+
+def _is_end(packet: Packet[VideoStream]) -> bool:
+    """Return whether this is the empty packet that makes a decoder hand out what it holds."""
+    return packet.size == 0 and packet.dts is None
+
+
+def _refuse() -> NDArray[np.uint8]:
+    raise InputError("The picture is damaged, or builds on a damaged one.")
+
+
+def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
+    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range."""
+    untagged_hd = frame.colorspace == _UNSPECIFIED_COLOUR and frame.height >= _HD_HEIGHT
+    source = Colorspace.ITU709 if untagged_hd else None
+    try:
+        image = cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", src_colorspace=source))
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
+    return _upright(image, frame)
+
+
+def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
+    """Apply the display matrix, which maps stored to shown pixels, to its nearest right angle."""
+    try:
+        data = cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"]
+    except KeyError:
+        return image
+    (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(b) > abs(a):  # x' = c y, y' = b x
+        image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
+    else:  # x' = a x, y' = d y
+        flip_x, flip_y = a < 0, d < 0
+    if flip_x or flip_y:
+        image = cv2.flip(image, -1 if flip_x and flip_y else int(flip_x))
+    return image
+
+
+def _bgr_to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    rgb: NDArray[np.uint8] = cv2.cvtColor(image, code)
+    return rgb
