@@ -215,6 +215,7 @@ def read_header(path: Path) -> CheckpointHeader:
         raise WeightsError(f"{path} carries no vitpose header", _CONVERT_HINT.format(path))
     try:
         header = TypeAdapter(CheckpointHeader).validate_json(metadata[_METADATA_KEY])
+        header.config()
     except (ValidationError, ConfigError, InputError) as error:
         raise WeightsError(
             f"the vitpose header of {path} cannot be read: {_faults(error)}",
@@ -267,16 +268,14 @@ def load_model(
     state = read_state(path)
     if head is not None:
         header, state = _keep_head(path, header, state, head)
-    wanted = replace(header, input_wh=input_wh or header.input_wh)
-    with torch.device("meta"):
-        model = LoadedViTPose(wanted)
-    if _POSITION_TABLE in state and input_wh is not None:
-        table = state[_POSITION_TABLE].float()
-        num_expected = header.config().grid_wh[0] * header.config().grid_wh[1]
-        if table.ndim == 3 and table.shape[1] == num_expected:
-            table = resize_position_table(table, header.config().grid_wh, model.config.grid_wh)
-        state[_POSITION_TABLE] = table
+    model = _blank(header)
     _check_match(path, state, model.state_dict())
+    if input_wh is not None:
+        stored_grid_wh = model.config.grid_wh
+        model = _blank(replace(header, input_wh=input_wh))
+        state[_POSITION_TABLE] = resize_position_table(
+            state[_POSITION_TABLE].float(), stored_grid_wh, model.config.grid_wh
+        )
     model.load_state_dict(
         {key: t.float() if t.is_floating_point() else t for key, t in state.items()}, assign=True
     )
@@ -294,6 +293,12 @@ def weights_hash(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+def _blank(header: CheckpointHeader) -> LoadedViTPose:
+    """Build a network whose weights are still to come, so that none is made up in vain."""
+    with torch.device("meta"):
+        return LoadedViTPose(header)
 
 
 def _faults(error: Exception) -> str:

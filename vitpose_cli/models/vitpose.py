@@ -246,8 +246,8 @@ class ViTPose(nn.Module):
 
         Args:
             images: Normalised RGB crops of `config.input_wh`.
-            expert: The expert for all samples, or of every sample (B,) int64; a plain encoder has
-                none and ignores it.
+            expert: The expert for all samples, or of every sample (B,) int64, best on the CPU; a
+                plain encoder has none and ignores it.
         """
         return self.to_grid(self.encode(self.embed(images), expert=expert))
 
