@@ -17,6 +17,9 @@ from vitpose_cli.errors import InputError
 
 ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
 
+ANIMATION_BYTES = 21
+"""How many bytes tell an animated WebP from a photo."""
+
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_END = b"\xff\xd9"
 _EXIF_PREFIX = b"Exif\0\0"
@@ -62,6 +65,16 @@ def read_header(data: bytes) -> ImageHeader:
             "JPEG, PNG, WebP, BMP and TIFF are read.",
         )
     return header
+
+
+def is_animated_webp(start: bytes) -> bool:
+    """Tell whether a file with these first `ANIMATION_BYTES` is a WebP of several pictures."""
+    return (
+        len(start) >= ANIMATION_BYTES
+        and start.startswith(b"RIFF")
+        and start[8:16] == b"WEBPVP8X"
+        and bool(start[20] & 0x02)
+    )
 
 
 def _header(data: bytes) -> ImageHeader | None:
@@ -125,11 +138,9 @@ def _png(data: bytes) -> ImageHeader:
 
 def _webp(data: bytes) -> ImageHeader:
     kind = data[12:16]
+    if is_animated_webp(data):
+        raise InputError("The file is an animated WebP, not a photo.", "Give it the suffix .webp.")
     if kind == b"VP8X":
-        if data[20] & 0x02:
-            raise InputError(
-                "The file is an animated WebP, which is not read.", "Convert it to a video first."
-            )
         size_wh = (
             1 + int.from_bytes(data[24:27], "little"),
             1 + int.from_bytes(data[27:30], "little"),

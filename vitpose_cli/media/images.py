@@ -181,15 +181,13 @@ class ImageSink:
                 its format, or the file cannot be written.
         """
         path = self.path(frame.key)
-        options = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-        done, encoded = cv2.imencode(path.suffix.lower(), bgr, options)
-        if not done:
+        encoded = _encode(frame.image, path.suffix.lower())
+        if encoded is None:
             width, height = frame.size_wh
             raise InputError(f"{path}: {width} x {height} px do not fit into this format.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, encoded.tobytes())
+            _replace(path, encoded)
         except OSError as error:
             raise InputError(
                 f"{path} cannot be written: {error.strerror}.",
@@ -213,6 +211,16 @@ class ImageSink:
         if name.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             name = name.with_name(name.name + ".jpg")
         return self._folder / name
+
+
+def _encode(image: NDArray[np.uint8], suffix: str) -> bytes | None:
+    """Return the encoded picture; None where the format cannot hold it."""
+    options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    try:
+        done, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    except cv2.error:  # OpenCV 4; version 5 returns False
+        return None
+    return encoded.tobytes() if done else None
 
 
 def _replace(path: Path, data: bytes) -> None:

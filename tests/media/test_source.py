@@ -1,0 +1,212 @@
+"""What users name on the command line, found once and in a stable order."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from vitpose_cli.errors import ExitCode, InputError
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.source import find_media, open_source
+
+PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
+
+
+def gif() -> bytes:
+    stream = io.BytesIO()
+    frames = [Image.fromarray(np.full((16, 16, 3), grey, np.uint8)) for grey in (0, 90, 180)]
+    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    return stream.getvalue()
+
+
+def plant(root: Path, *names: str) -> None:
+    for name in random.Random(0).sample(names, len(names)):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gif() if name.endswith(".gif") else PHOTO)
+
+
+def found(*sources: object) -> list[str]:
+    return list(find_media([str(source) for source in sources]).files)
+
+
+def test_a_folder_is_searched_in_natural_order(tmp_path: Path) -> None:
+    names = ["2/a.jpg", "10/a.jpg", "a/é 图.PNG", "img2.jpg", "img10.jpg", "img010.jpg", "x.tiff"]
+    plant(tmp_path, *names)
+    assert found(tmp_path) == [
+        "2/a.jpg",
+        "10/a.jpg",
+        "a/é 图.PNG",
+        "img2.jpg",
+        "img010.jpg",
+        "img10.jpg",
+        "x.tiff",
+    ]
+
+
+def test_hidden_files_runs_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", ".b.jpg", "._a.jpg", ".cache/c.jpg", "a.vitpose/preview/a.jpg")
+    plant(tmp_path, "run/preview/a.jpg", "run/manifest.json", "run/journal-0.jsonl", "notes.txt")
+    plant(tmp_path, "IMG_1.HEIC", "IMG_2.heic", "Makefile")
+    media = find_media([str(tmp_path)])
+    assert list(media.files) == ["a.jpg"]
+    assert media.ignored == {".txt": 1, ".heic": 2, "without suffix": 1}
+    # A run that is named is searched: whoever names it means it.
+    assert found(tmp_path / "run") == ["preview/a.jpg"]
+    assert found(tmp_path / "a.vitpose") == ["preview/a.jpg"]
+
+
+def test_media_names_are_relative_to_the_common_root(tmp_path: Path) -> None:
+    plant(tmp_path, "d/mon/1.jpg", "d/mon/2.jpg", "d/tue/1.jpg", "d/tue/deep/1.jpg")
+    day = tmp_path / "d"
+    assert found(day / "mon") == ["1.jpg", "2.jpg"]
+    assert found(day / "mon/2.jpg") == ["2.jpg"]
+    assert found(day / "mon/2.jpg", day / "mon/1.jpg") == ["1.jpg", "2.jpg"]
+    everything = ["mon/1.jpg", "mon/2.jpg", "tue/1.jpg", "tue/deep/1.jpg"]
+    assert found(day / "mon", day / "tue") == everything
+    assert found(day / "tue/1.jpg", day / "mon", day / "tue/deep/../") == everything
+    assert find_media([str(day / "mon"), str(day / "tue")]).root == day.resolve()
+
+
+def test_a_file_named_in_several_ways_is_taken_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, "d/1.jpg", "d/2.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert found("d", tmp_path / "d", "./d/1.jpg", "d/*.jpg", "d/../d") == ["1.jpg", "2.jpg"]
+
+
+def test_globs(tmp_path: Path) -> None:
+    plant(
+        tmp_path, "a/1.jpg", "a/2.png", "b/1.jpg", "b/c/1.jpg", "b/.h/1.jpg", "b/n.txt", "[x].jpg"
+    )
+    assert found(tmp_path / "a/*") == ["1.jpg", "2.png"]
+    assert found(tmp_path / "*/1.jpg") == ["a/1.jpg", "b/1.jpg"]
+    assert found(tmp_path / "**/1.jpg") == ["a/1.jpg", "b/1.jpg", "b/c/1.jpg"]
+    assert found(tmp_path / "b*") == ["b/1.jpg", "b/c/1.jpg"]  # a folder that matches is searched
+    assert found(tmp_path / "[x].jpg") == ["[x].jpg"]  # a file that exists is no pattern
+    with pytest.raises(InputError, match="Nothing matches"):
+        find_media([str(tmp_path / "*.webp")])
+    with pytest.raises(InputError, match="glob"):
+        find_media([str(tmp_path / "a**b/x")])
+
+
+def test_list_files(tmp_path: Path) -> None:
+    plant(
+        tmp_path, "in/a/1.jpg", "in/a/2 b.jpg", "in/#c.jpg", "in/@d.jpg", "in/f/1.jpg", "out/x.jpg"
+    )
+    photos = tmp_path / "in/list.txt"
+    text = "# comment\na/1.jpg\r\n\n  a/2 b.jpg\n./#c.jpg\n@d.jpg\nf\nf/../a/1.jpg\n"
+    photos.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    assert found(f"@{photos}") == ["#c.jpg", "@d.jpg", "a/1.jpg", "a/2 b.jpg", "f/1.jpg"]
+    photos.write_text(f"a/1.jpg\n{tmp_path}/out/x.jpg\n")
+    assert found(f"@{photos}") == ["in/a/1.jpg", "out/x.jpg"]
+    photos.write_text("a/1.jpg\ngone1.jpg\ngone2.jpg\n")
+    with pytest.raises(InputError, match=r"2 of 3 paths .* gone1.jpg, gone2.jpg"):
+        find_media([f"@{photos}"])
+    photos.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="UTF-8"):
+        find_media([f"@{photos}"])
+    with pytest.raises(InputError, match="cannot be read"):
+        find_media([f"@{tmp_path}/no.txt"])
+
+
+@pytest.mark.parametrize("source", ["", "gone", "gone/x.jpg", "x" * 300, "a\0b", "~nobody/x"])
+def test_a_missing_source_is_said(source: str) -> None:
+    with pytest.raises(InputError, match=r"no file or folder|cannot be read") as caught:
+        find_media([source])
+    assert caught.value.exit_code == ExitCode.INPUT
+
+
+def test_nothing_to_label_is_said_with_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no photo or video") as caught:
+        find_media([str(tmp_path)])
+    assert ".jpg" in caught.value.hint
+    assert ".mp4" in caught.value.hint
+    plant(tmp_path, "a.heic", "b.heic", "c.txt")
+    with pytest.raises(InputError, match=r"only: 2 \.heic, 1 \.txt"):
+        find_media([str(tmp_path)])
+    with pytest.raises(InputError, match="neither a photo nor a video"):
+        find_media([str(tmp_path / "a.heic")])
+    with pytest.raises(InputError, match="empty list"):
+        find_media([])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links and names")
+def test_links_in_a_circle_and_names_that_are_no_text(tmp_path: Path) -> None:
+    plant(tmp_path, "d/a.jpg", "far/b.jpg")
+    (tmp_path / "d/circle").symlink_to(tmp_path / "d")
+    (tmp_path / "d/linked").symlink_to(tmp_path / "far")
+    (tmp_path / "d/broken.jpg").symlink_to(tmp_path / "gone.jpg")
+    odd = os.fsdecode(os.fsencode(tmp_path / "d") + b"/caf\xe9.jpg")
+    Path(odd).write_bytes(PHOTO)
+    source = open_source([str(tmp_path / "d")])
+    names = ["a.jpg", "broken.jpg", "caf\\udce9.jpg", "linked/b.jpg"]
+    assert source.keys() == [FrameKey(name) for name in names]
+    failed = [frame.key.media for frame in source.frames() if isinstance(frame, FrameFailure)]
+    assert failed == ["broken.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_said(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "locked/b.jpg")
+    (tmp_path / "locked").chmod(0)
+    with pytest.raises(InputError, match=r"locked.*cannot be read"):
+        find_media([str(tmp_path)])
+
+
+def test_a_mixed_source_gives_photos_and_videos_in_one_order(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "b.gif", "c.jpg", "d.jpg")
+    (tmp_path / "c.jpg").write_bytes(b"")
+    source = open_source([str(tmp_path)])
+    assert source.keys() == [FrameKey("a.jpg"), FrameKey("c.jpg"), FrameKey("d.jpg")]
+    frames = list(source.frames())
+    assert [str(frame.key) for frame in frames] == [
+        "a.jpg",
+        "b.gif/frame_000000.jpg",
+        "b.gif/frame_000001.jpg",
+        "b.gif/frame_000002.jpg",
+        "c.jpg",
+        "d.jpg",
+    ]
+    assert isinstance(frames[4], FrameFailure)
+    assert source.expected in (6, None)
+    done = {frame.key for frame in frames[:5]} - {FrameKey("b.gif", 1)}
+    assert [f.key for f in source.frames(done)] == [FrameKey("b.gif", 1), FrameKey("d.jpg")]
+    assert isinstance(source.read(FrameKey("b.gif", 2)), Frame)
+    assert source.read(FrameKey("d.jpg")).size_wh == (8, 6)
+    for key in (FrameKey("x.jpg"), FrameKey("c.jpg"), FrameKey("b.gif", 99)):
+        with pytest.raises(InputError):
+            source.read(key)
+
+
+def test_an_animated_webp_is_a_video_and_a_still_one_a_photo(tmp_path: Path) -> None:
+    stills = [Image.fromarray(np.full((16, 16, 3), grey, np.uint8)) for grey in (0, 90, 180)]
+    stills[0].save(tmp_path / "still.webp")
+    stills[0].save(tmp_path / "move.webp", save_all=True, append_images=stills[1:], duration=100)
+    source = open_source([str(tmp_path)])
+    assert source.keys() == [FrameKey("still.webp")]
+    assert [str(frame.key) for frame in source.frames()] == [
+        "move.webp/frame_000000.jpg",
+        "move.webp/frame_000001.jpg",
+        "move.webp/frame_000002.jpg",
+        "still.webp",
+    ]
+
+
+def test_photos_alone_load_no_video_library(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg")
+    program = (
+        "import sys\n"
+        "from vitpose_cli.media.source import open_source\n"
+        f"assert len(list(open_source([{str(tmp_path)!r}]).frames())) == 1\n"
+        "assert not {'av', 'torch'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,341 @@
+"""What a user names on the command line, as one source of frames.
+
+Folders, photos, videos, globs and list files are looked at once, here; behind `open_source` nobody
+knows which of them a frame came from. Photos are told from videos by their suffix, as opening each
+of a million files to look would take longer than labelling some of them; only a WebP can be
+either. `glob.glob` was refused, as it finds hidden files and runs, too, and so was the order of
+the file system, which differs between machines that share one run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource
+from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageFolder
+
+if TYPE_CHECKING:
+    from vitpose_cli.media.video import VideoOptions
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
+    | {".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf", ".dv", ".gif"}
+)
+"""Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
+
+RUN_SUFFIX = ".vitpose"
+"""Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
+
+_GLOB_SIGNS = re.compile(r"[*?\[]")
+_WHAT_IS_READ = (
+    f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}; "
+    f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}."
+)
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMedia:
+    """The photos and videos that were found.
+
+    Attributes:
+        root: The folder that all of them lie below.
+        files: Where each file lies, by its path below `root` with forward slashes, which is its
+            media name; in natural order, so that `img9` comes before `img10`.
+        ignored: How many files of each suffix, in lower case, lay among them but are neither.
+    """
+
+    root: Path
+    files: Mapping[str, Path]
+    ignored: Mapping[str, int]
+
+
+def find_media(sources: Sequence[str]) -> FoundMedia:
+    """Find all photos and videos that `sources` name.
+
+    A source is a folder (searched with everything below it), a file, a glob (`**` included), or
+    `@list.txt` with one path a line, relative to the list, and comments after `#` at the start of
+    a line. A file that is named twice is taken once. In folders and globs, hidden files and the
+    folders of runs are passed over.
+
+    Raises:
+        InputError: A source is missing or unreadable, or there is no photo or video at all.
+    """
+    finder = _Finder()
+    for source in sources:
+        try:
+            finder.add(source)
+        except OSError as error:
+            where = error.filename or source
+            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+    if not finder.roots:
+        seen = ", ".join(f"{count} {suffix}" for suffix, count in finder.ignored.most_common(5))
+        raise InputError(
+            f"There is no photo or video in {', '.join(sources) or 'an empty list of sources'}"
+            + (f" (only: {seen})." if seen else "."),
+            _WHAT_IS_READ,
+        )
+    try:
+        root = os.path.commonpath(set(finder.roots.values()))
+    except ValueError as error:
+        raise InputError(
+            "The sources lie on different drives.", "Label each drive in a run of its own."
+        ) from error
+    below = len(root.rstrip(os.sep)) + 1
+    files = {_media_name(path[below:]): Path(path) for path in finder.roots}
+    return FoundMedia(
+        Path(root),
+        {media: files[media] for media in sorted(files, key=_natural_order)},
+        finder.ignored,
+    )
+
+
+def open_source(
+    sources: Sequence[str], *, num_threads: int = 4, video: VideoOptions | None = None
+) -> MediaSource:
+    """Find all photos and videos that `sources` name, as `find_media` does, and read from them.
+
+    Args:
+        sources: Folders, files, globs and `@list.txt` lists.
+        num_threads: Photos decoded at once.
+        video: Which frames of videos are taken; all of them by default.
+
+    Raises:
+        InputError: A source is missing or unreadable, or there is no photo or video at all.
+    """
+    return MediaSource(find_media(sources), num_threads=num_threads, video=video)
+
+
+class MediaSource:
+    """Photos and videos as one source of frames, file after file in natural order.
+
+    Attributes:
+        root: The folder that media names are relative to.
+        ignored: How many files of each other suffix were passed over.
+    """
+
+    def __init__(
+        self, found: FoundMedia, *, num_threads: int, video: VideoOptions | None = None
+    ) -> None:
+        """Take what was found; nothing is opened yet, but WebP files to see which are animations.
+
+        Args:
+            found: At least one file.
+            num_threads: Photos decoded at once.
+            video: Which frames of videos are taken; all of them by default.
+        """
+        self.root = found.root
+        self.ignored = found.ignored
+        self._photos: list[ImageFolder] = []
+        self._members: list[FrameSource] = []
+        self._owners: dict[str, FrameSource] = {}
+        for moving, group in groupby(found.files.items(), key=lambda item: _is_video(item[1])):
+            if moving:
+                for media, path in group:
+                    self._adopt(_open_video(path, media, video), [media])
+            else:
+                files = dict(group)
+                self._photos.append(ImageFolder(files, num_threads=num_threads))
+                self._adopt(self._photos[-1], files)
+
+    def _adopt(self, member: FrameSource, names: Iterable[str]) -> None:
+        self._members.append(member)
+        self._owners |= dict.fromkeys(names, member)
+
+    @property
+    def expected(self) -> int | None:
+        """How many frames there are; None while that is unknown for some video."""
+        counts = [member.expected for member in self._members]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    @property
+    def num_rotated(self) -> int:
+        """How many photos of the last pass had to be turned upright by their EXIF orientation."""
+        return sum(photos.num_rotated for photos in self._photos)
+
+    def keys(self) -> list[FrameKey]:
+        """Return the keys of all photos, in order, without touching a file.
+
+        A video's frames are not among them: how many it has shows only when it is decoded.
+        """
+        return list(chain.from_iterable(photos.keys() for photos in self._photos))
+
+    def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
+        """Yield every frame whose key is not in `skip`, file after file, decoding ahead."""
+        for member in self._members:
+            yield from member.frames(skip)
+
+    def read(self, key: FrameKey) -> Frame:
+        """Return one frame.
+
+        Raises:
+            InputError: The key is not of this source, or its file cannot be read.
+        """
+        if key.media not in self._owners:
+            raise InputError(f"There is no {key.media} below {self.root}.")
+        return self._owners[key.media].read(key)
+
+
+def _open_video(path: Path, media: str, options: VideoOptions | None) -> FrameSource:
+    # Only here, so that labelling photos does not wait for FFmpeg's libraries to load.
+    from vitpose_cli.media.video import VideoFile
+
+    return VideoFile(path, media, options)
+
+
+class _Finder:
+    """Collects files from sources.
+
+    Attributes:
+        roots: By the absolute path of each file, the folder its name is to be relative to.
+        ignored: How many files of each suffix were passed over.
+    """
+
+    def __init__(self) -> None:
+        self.roots: dict[str, str] = {}
+        self.ignored: Counter[str] = Counter()
+
+    def add(self, source: str) -> None:
+        """Take what one word of the command line names."""
+        path = Path(source)
+        if source.startswith("@"):
+            self._add_list(Path(source[1:]))
+        elif source and path.is_dir():
+            self._add_folder(path.resolve())
+        elif source and path.exists():
+            parent = path.parent.resolve()
+            self._add_named(parent / path.name, parent)
+        elif _GLOB_SIGNS.search(source):
+            self._add_glob(path)
+        else:
+            raise InputError(
+                f"There is no file or folder {source!r}.", "Check its spelling; quote spaces."
+            )
+
+    def _add_named(self, path: Path, root: Path) -> None:
+        """Take a file that the user named; it must be one we read."""
+        if not self._add_file(path, root):
+            raise InputError(
+                f"{path} is neither a photo nor a video, by its suffix.",
+                _WHAT_IS_READ,
+            )
+
+    def _add_file(self, path: Path, root: Path) -> bool:
+        """Take a file if it is a photo or a video; whoever names it first gives the root."""
+        suffix = path.suffix.lower()
+        if suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
+            self.roots.setdefault(str(path), str(root))
+            return True
+        self.ignored[suffix or "without suffix"] += 1
+        return False
+
+    def _add_folder(self, folder: Path, root: Path | None = None) -> None:
+        """Take all below `folder`; links to folders are followed, but never in a circle."""
+        visited = set()
+        for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            here = Path(base)
+            status = here.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in visited or (here != folder and _is_run(names)):
+                folders.clear()
+                continue
+            visited.add(identity)
+            folders[:] = [name for name in folders if _is_visible(name)]
+            for name in names:
+                if _is_visible(name):
+                    self._add_file(here / name, root or folder)
+
+    def _add_glob(self, pattern: Path) -> None:
+        """Take all files and folders that match; names relative to the part without signs."""
+        signs = [bool(_GLOB_SIGNS.search(part)) for part in pattern.parts]
+        first = signs.index(True)
+        base = Path(*pattern.parts[:first]).resolve()
+        try:
+            matches = sorted(base.glob(str(Path(*pattern.parts[first:]))))
+        except ValueError as error:
+            raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
+        for match in matches:
+            if not all(_is_visible(part) for part in match.relative_to(base).parts):
+                continue
+            if match.is_dir():
+                self._add_folder(match, base)
+            else:
+                self._add_file(match, base)
+        if not matches:
+            raise InputError(f"Nothing matches {str(pattern)!r}.", "Check the pattern.")
+
+    def _add_list(self, path: Path) -> None:
+        """Take the paths in a list file, relative to the list's folder where they lie below it."""
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"The list {path} is not UTF-8 text.") from error
+        root = path.parent.resolve()
+        named = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        entries = [Path(os.path.normpath(root / name)) for name in named]
+        missing = [name for name, entry in zip(named, entries, strict=True) if not entry.exists()]
+        if missing:
+            examples = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise InputError(
+                f"{len(missing)} of {len(named)} paths in {path} do not exist: {examples}.",
+                "Paths in a list are relative to the folder of the list.",
+            )
+        for entry in entries:
+            is_folder = entry.is_dir()
+            own_root = entry if is_folder else entry.parent
+            entry_root = root if entry.is_relative_to(root) else own_root
+            if is_folder:
+                self._add_folder(entry, entry_root)
+            else:
+                self._add_named(entry, entry_root)
+
+
+def _is_video(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix != ".webp":
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return is_animated_webp(file.read(ANIMATION_BYTES))
+    except OSError:
+        return False  # said when its turn comes
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and not name.endswith(RUN_SUFFIX)
+
+
+def _is_run(names: Sequence[str]) -> bool:
+    """Tell a run's folder, whatever it is called, by its manifest and journals."""
+    return "manifest.json" in names and any(
+        name.startswith("journal-") and name.endswith(".jsonl") for name in names
+    )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _media_name(below_root: str) -> str:
+    """Return a path as a media name: forward slashes, and always text that JSON can hold."""
+    name = below_root.replace(os.sep, "/")
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
+
+
+def _natural_order(media: str) -> tuple[list[list[str | int]], str]:
+    """Return what to sort by: folder by folder, numbers by their value, then letter by letter."""
+    parts = [
+        [int(piece) if place % 2 else piece for place, piece in enumerate(_DIGITS.split(part))]
+        for part in media.split("/")
+    ]
+    return parts, media
