@@ -1,0 +1,175 @@
+"""Frame records as a COCO-keypoint document, streamed to the disk.
+
+A pure function of the records in their order: no clock, no host, no path, so that a run that was
+killed and resumed gives the same bytes as one that was not. Every image and annotation stands on
+a line of its own. What each reader needs of each field is in docs/formats.md.
+
+pycocotools' and datumaro's writers were refused: they hold the whole document in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from vitpose_cli.records.files import atomic_file
+from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+
+_AREA_DECIMALS = 2 * COORDINATE_DECIMALS
+_MIN_SIDE = 1.0  # px; readers drop boxes without an area
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSize:
+    """How much a written document holds.
+
+    Attributes:
+        num_images: Photos and video frames, with or without people.
+        num_instances: Annotations.
+    """
+
+    num_images: int
+    num_instances: int
+
+
+def write_document(
+    records: Iterable[FrameRecord],
+    path: Path,
+    category: Mapping[str, Any],
+    info: Mapping[str, Any],
+) -> DocumentSize:
+    """Write `records` as a COCO-keypoint document, whole or not at all.
+
+    Memory does not grow with the records. Failed frames and those that a person rejected are left
+    out: an image without annotations means that nobody is there.
+
+    Args:
+        records: The frames, in the order of their ids.
+        path: The document to write.
+        category: The entry of `categories` that all instances belong to.
+        info: The entry `info`.
+
+    Raises:
+        InputError: The document cannot be written.
+    """
+    num_images = num_instances = 0
+    videos: list[dict[str, Any]] = []
+    with atomic_file(path) as stream, TemporaryFile(dir=path.parent) as spool:
+        _write_head(stream, category, info)
+        for record in records:
+            if record.instances is None or record.size_wh is None or record.rejected:
+                continue
+            num_images += 1
+            size = {"width": record.size_wh[0], "height": record.size_wh[1]}
+            media, index = record.key.media, record.key.index
+            if index >= 0 and (not videos or videos[-1]["name"] != media):
+                videos.append({"id": len(videos) + 1, "name": media, **size})
+            image = {"id": num_images, "file_name": str(record.key), **size}
+            _write_item(stream, num_images == 1, image | _image_extras(record, len(videos)))
+            for annotation in frame_annotations(record, num_images, category["id"]):
+                num_instances += 1
+                _write_item(spool, num_instances == 1, {"id": num_instances, **annotation})
+        stream.write(b'\n],\n"annotations": [')
+        spool.seek(0)
+        shutil.copyfileobj(spool, stream, _COPY_BYTES)
+        stream.write(b"\n]")
+        if videos:
+            stream.write(b',\n"videos": [')
+            for video in videos:
+                _write_item(stream, video["id"] == 1, video)
+            stream.write(b"\n]")
+        stream.write(b"\n}\n")
+    return DocumentSize(num_images, num_instances)
+
+
+def frame_annotations(
+    record: FrameRecord, image_id: int, category_id: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the COCO annotations of a frame with labels, without their ids."""
+    instances, size_wh = record.instances, record.size_wh
+    if instances is None or size_wh is None:
+        return
+    bboxes = _bboxes(instances.boxes, size_wh)
+    areas = np.round(bboxes[:, 2] * bboxes[:, 3], _AREA_DECIMALS).tolist()
+    scores = _decimals(instances.scores, SCORE_DECIMALS).tolist()
+    labelled = instances.visibility > 0
+    points = np.where(
+        labelled[..., None], _decimals(instances.keypoints, COORDINATE_DECIMALS), 0.0
+    ).tolist()
+    raw_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
+    visibility = instances.visibility.tolist()
+    provenance = {"source": record.origin, "model": record.model}
+    if record.review is not None:
+        provenance["review"] = record.review.state
+    for position, uid in enumerate(record.uids):
+        attributes: dict[str, Any] = {"uid": uid, **provenance}
+        if instances.track_ids is not None:
+            attributes["track_id"] = int(instances.track_ids[position])
+        keypoints: list[float | int] = []
+        for (x, y), visible in zip(points[position], visibility[position], strict=True):
+            keypoints += (x, y, visible)
+        yield {
+            "image_id": image_id,
+            "category_id": category_id,
+            "bbox": bboxes[position].tolist(),
+            "area": areas[position],
+            "iscrowd": 0,
+            "segmentation": [],
+            "keypoints": keypoints,
+            "num_keypoints": int(labelled[position].sum()),
+            "score": scores[position],
+            "keypoint_scores": raw_scores[position],
+            "attributes": attributes,
+        }
+
+
+def _image_extras(record: FrameRecord, video_id: int) -> dict[str, Any]:
+    """Return what readers of plain COCO skip."""
+    extras: dict[str, Any] = {}
+    if record.key.index >= 0:
+        extras = {"video_id": video_id, "frame_id": record.key.index}
+        if record.time_s is not None:
+            extras["timestamp"] = record.time_s
+    if record.review is not None:
+        extras["review"] = record.review.state  # an empty photo has no annotation to carry it
+    return extras
+
+
+def _bboxes(boxes: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float64]:
+    """Return xyxy boxes (N, 4) as xywh inside the picture, at least one pixel wide and high."""
+    limits = np.array(size_wh, np.float64)
+    rounded = _decimals(boxes, COORDINATE_DECIMALS)
+    side = np.minimum(_MIN_SIDE, limits)
+    low = np.clip(rounded[:, :2], 0.0, limits - side)
+    high = np.clip(rounded[:, 2:], low + side, limits)
+    return np.concatenate([low, high - low], axis=1).round(COORDINATE_DECIMALS)
+
+
+def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
+    """Return the float64 whose shortest decimal form is that of the rounded float32."""
+    return np.asarray(values, np.float64).round(count)
+
+
+def _write_head(stream: BinaryIO, category: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+    head = {
+        "info": dict(info),
+        "licenses": [{"id": 0, "name": "", "url": ""}],
+        "categories": [dict(category)],
+    }
+    stream.write(b"{")
+    for name, value in head.items():
+        stream.write(b'\n"%s": %s,' % (name.encode(), orjson.dumps(value)))
+    stream.write(b'\n"images": [')
+
+
+def _write_item(stream: BinaryIO, first: bool, item: Mapping[str, Any]) -> None:
+    stream.write((b"\n" if first else b",\n") + orjson.dumps(item))

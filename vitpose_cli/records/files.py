@@ -1,0 +1,75 @@
+"""Writing files that are either whole or not there, and saying clearly why one cannot be written.
+
+A file is written under a temporary name beside its final one, flushed to the disk, and renamed.
+`tempfile.NamedTemporaryFile` was refused: its names do not say what they belong to, so that
+leftovers of a killed process could not be told from a user's files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from vitpose_cli.errors import InputError
+
+TEMPORARY_SUFFIX = ".vitpose-tmp"
+
+_HINTS = {
+    errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
+    errno.EDQUOT: "Your disk quota is used up. Free some space and run the same command again.",
+    errno.EROFS: "The file system is read-only. Choose another place to write to.",
+    errno.EACCES: "You may not write there. Choose another place, or change the permissions.",
+    errno.EPERM: "You may not write there. Choose another place, or change the permissions.",
+    errno.EIO: "The disk reports an error. Check it before you go on.",
+}
+
+
+def write_error(path: Path, error: OSError) -> InputError:
+    """Return the error to raise when writing `path` failed with `error`."""
+    reason = error.strerror or str(error)
+    hint = _HINTS.get(error.errno or 0, "Check the place to write to, or choose another.")
+    return InputError(f"Cannot write {path}: {reason}.", hint)
+
+
+def read_error(path: Path, error: OSError) -> InputError:
+    """Return the error to raise when reading `path` failed with `error`."""
+    return InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears as `path`, complete and on the disk, when the block ends.
+
+    When the block raises, whatever was at `path` stays as it was and nothing is left behind.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("wb", buffering=1 << 20) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        # Renamed away by now, unless something went wrong.
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power failure, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

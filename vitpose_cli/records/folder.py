@@ -1,0 +1,94 @@
+"""The names of the files in a run folder, and what may be done to a folder before it is one.
+
+A folder that is not ours is never written to, and of ours only our own files are deleted.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from fnmatch import fnmatch
+from pathlib import Path
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.records.files import TEMPORARY_SUFFIX, read_error, write_error
+from vitpose_cli.records.journal import Scan
+from vitpose_cli.records.lock import FileLock
+from vitpose_cli.records.manifest import RunManifest
+
+MANIFEST = "manifest.json"
+ANNOTATIONS = "annotations.json"
+FAILURES = "failures.jsonl"
+REVIEW_JOURNAL = "journal-review.jsonl"
+OPENING_LOCK = ".opening.lock"
+EXPORTING_LOCK = ".exporting.lock"
+JOURNALS = "journal-*.jsonl"
+_OURS = re.compile(
+    rf"manifest\.json|annotations\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner)"
+    rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
+)
+
+
+def stored_manifest(folder: Path) -> RunManifest:
+    """Return the manifest of the run in `folder`.
+
+    Raises:
+        InputError: There is no run.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is not a run folder: it has no {MANIFEST}.",
+            "Give the folder that `vitpose annotate -o` wrote.",
+        )
+    return RunManifest.read(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is neither empty nor a run.
+
+    Raises:
+        InputError: It holds something else.
+    """
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise read_error(folder, error) from error
+    if MANIFEST in names:
+        return
+    foreign = [name for name in names if not _OURS.fullmatch(name)]
+    if foreign:
+        raise InputError(
+            f"{folder} is not a run folder, and it is not empty: it holds {foreign[0]}"
+            + (f" and {len(foreign) - 1} more." if foreign[1:] else "."),
+            "Choose another output folder with -o.",
+        )
+    if any(fnmatch(name, JOURNALS) for name in names):
+        raise InputError(
+            f"{folder} holds labels, but its {MANIFEST} is missing.",
+            "Restore it from a copy, or choose another output folder with -o.",
+        )
+
+
+def clear_folder(folder: Path) -> None:
+    """Delete what an earlier run left, unless someone works on it or a person's labels are in it.
+
+    Raises:
+        InputError: It is in use, holds a person's labels, or cannot be deleted.
+    """
+    with ExitStack() as locks:
+        for path in sorted(folder.glob(JOURNALS)):
+            locks.enter_context(FileLock(path.with_suffix(".lock"), f"The journal {path}"))
+            num_human = sum(entry.human for entry in Scan(path).entries())
+            if num_human:
+                raise InputError(
+                    f"{folder} holds {num_human} frames that a person looked at; "
+                    "they are not overwritten.",
+                    f"Choose another output folder with -o, or move {path} away.",
+                )
+        for path in folder.iterdir():
+            if _OURS.fullmatch(path.name) and not path.suffix.startswith(".lock"):
+                try:
+                    path.unlink()
+                except OSError as error:
+                    raise write_error(path, error) from error

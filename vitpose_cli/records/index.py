@@ -1,0 +1,159 @@
+"""Where the record that counts for each frame lies, over all journals of a run.
+
+A run of a million frames is opened in seconds and held in about 200 MB: a frame is one dictionary
+entry, its name as text and its place packed into one integer. Numpy columns were refused: they
+need the names as well, and a sorted order that every new frame would break.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Set
+from pathlib import Path
+from typing import BinaryIO
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.files import read_error
+from vitpose_cli.records.journal import Entry
+from vitpose_cli.records.record import FrameRecord
+
+_HUMAN = 2
+_WHOLE = 1  # not failed
+_LENGTH_BITS = 32
+_FILE_BITS = 24
+_MAX_OPEN_FILES = 64
+
+
+class JournalIndex:
+    """The record that counts for each frame.
+
+    Of several records for a frame a person's beats a model's, one with labels beats an error, and
+    else the later one in the order of the calls of `add` wins.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._num_failed = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def num_failed(self) -> int:
+        """How many frames have an error and nothing better."""
+        return self._num_failed
+
+    def add(self, entry: Entry, file_number: int) -> None:
+        """Take note of a record in the journal with the number `file_number`."""
+        rank = (_HUMAN if entry.human else 0) | (0 if entry.failed else _WHOLE)
+        text = _text(entry.media, entry.frame_index)
+        before = self._places.get(text)
+        if before is not None:
+            if rank < before & 3:
+                return
+            self._num_failed -= not before & _WHOLE
+        place = entry.offset << _FILE_BITS | file_number
+        self._places[text] = (place << _LENGTH_BITS | entry.length) << 2 | rank
+        self._num_failed += entry.failed
+
+    def place(self, key: FrameKey) -> tuple[int, int, int] | None:
+        """Return (file number, offset, length) of the record of `key`, None where there is none."""
+        packed = self._places.get(_text(key.media, key.index))
+        return None if packed is None else _unpack(packed)
+
+    def places(self) -> Iterator[tuple[int, int, int]]:
+        """Yield (file number, offset, length) of every frame in the order of the keys."""
+        for text in sorted(self._places):
+            yield _unpack(self._places[text])
+
+    def keys(self, *, failed: bool = True) -> Set[FrameKey]:
+        """Return a live view of the frames, with or without the failed ones."""
+        return _Keys(self._places, 0 if failed else _WHOLE)
+
+
+class _Keys(Set[FrameKey]):
+    """The frames whose rank has the bits of `needed`: no second copy of a million names."""
+
+    def __init__(self, places: dict[str, int], needed: int) -> None:
+        self._places = places
+        self._needed = needed
+
+    @classmethod
+    def _from_iterable(cls, it: Iterator[FrameKey]) -> set[FrameKey]:  # type: ignore[override]
+        return set(it)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, FrameKey):
+            return False
+        packed = self._places.get(_text(key.media, key.index))
+        return packed is not None and packed & self._needed == self._needed
+
+    def __iter__(self) -> Iterator[FrameKey]:
+        for text, packed in self._places.items():
+            if packed & self._needed == self._needed:
+                yield _key(text)
+
+    def __len__(self) -> int:
+        return sum(packed & self._needed == self._needed for packed in self._places.values())
+
+
+class JournalReader:
+    """Reads single records from numbered journals, keeping a few of them open.
+
+    Not for several threads at once.
+
+    Args:
+        paths: The journals; their positions are the file numbers.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._paths = paths
+        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+
+    def read(self, file_number: int, offset: int, length: int) -> FrameRecord:
+        """Return the record at a place.
+
+        Raises:
+            InputError: The journal was changed behind our back, or cannot be read.
+        """
+        path = self._paths[file_number]
+        try:
+            stream = self._stream(file_number)
+            stream.seek(offset)
+            return FrameRecord.from_json(stream.read(length))
+        except OSError as error:
+            raise read_error(path, error) from error
+        except InputError as error:
+            raise InputError(f"{path}, byte {offset}: {error.message}", error.hint) from error
+
+    def close(self) -> None:
+        """Close the journals."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _stream(self, file_number: int) -> BinaryIO:
+        stream = self._open.get(file_number)
+        if stream is None:
+            if len(self._open) >= _MAX_OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+            stream = self._open[file_number] = self._paths[file_number].open("rb")
+        self._open.move_to_end(file_number)
+        return stream
+
+
+def _text(media: str, index: int) -> str:
+    """Return a text for a key that sorts like the key."""
+    return media if index < 0 else f"{media}\0{index:018d}"
+
+
+def _key(text: str) -> FrameKey:
+    media, separator, index = text.partition("\0")
+    return FrameKey(media, int(index) if separator else -1)
+
+
+def _unpack(packed: int) -> tuple[int, int, int]:
+    packed >>= 2
+    length = packed & (1 << _LENGTH_BITS) - 1
+    packed >>= _LENGTH_BITS
+    return packed & (1 << _FILE_BITS) - 1, packed >> _FILE_BITS, length

@@ -1,0 +1,130 @@
+"""What a run was made with: written once into its folder, compared when the run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from vitpose_cli import __version__
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.records.files import atomic_file, read_error
+
+_FORMAT = "vitpose-run"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class RunManifest:
+    """What the labels of a run depend on, and some notes.
+
+    Attributes:
+        keypoint_set: The keypoints, as an entry of COCO's `categories` (id 1).
+        sources: What is labelled, as the caller wants it compared.
+        options: Every option that changes a result, by its name on the command line; JSON values.
+        weights_name: The weights as a person calls them; not compared.
+        weights_hash: The weights as they are.
+        notes: What does not change a result (device, threads, ...); not compared.
+        tool_version: The version that began the run; not compared.
+        created: When the run began, ISO 8601 UTC; not compared.
+    """
+
+    keypoint_set: Mapping[str, Any]
+    sources: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights_name: str = ""
+    weights_hash: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    tool_version: str = __version__
+    created: str = field(default_factory=_now)
+
+    @property
+    def num_keypoints(self) -> int:
+        """K, the number of keypoints of every instance of the run."""
+        return len(self.keypoint_set["keypoints"])
+
+    @classmethod
+    def read(cls, path: Path) -> RunManifest:
+        """Return the manifest in the file `path`.
+
+        Raises:
+            InputError: The file cannot be read, or is no manifest.
+        """
+        try:
+            fields = orjson.loads(path.read_bytes())
+            if fields.pop("format") != _FORMAT:
+                raise ValueError("another format")
+            manifest = cls(**{**fields, "sources": tuple(fields["sources"])})
+            if manifest.num_keypoints < 1:
+                raise ValueError("no keypoints")
+        except OSError as error:
+            raise read_error(path, error) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(
+                f"{path} is not the manifest of a run: {error}.",
+                "Restore it from a copy, or choose another output folder.",
+            ) from error
+        return manifest
+
+    def write(self, path: Path) -> None:
+        """Write the manifest to `path`, whole or not at all.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        fields = {"format": _FORMAT, **asdict(self)}
+        with atomic_file(path) as stream:
+            stream.write(orjson.dumps(fields, option=orjson.OPT_INDENT_2) + b"\n")
+
+    def check_resumable(self, wanted: RunManifest, folder: Path) -> None:
+        """Refuse to go on with a run that was made with something else than `wanted`.
+
+        Raises:
+            ConfigError: Something differs that changes results; all of it is listed.
+        """
+        differing = list(self._differences(wanted))
+        if differing:
+            raise ConfigError(
+                f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
+                "Use the same options to go on with it, another output folder (-o), "
+                "or --overwrite to start anew.",
+            )
+
+    def _differences(self, wanted: RunManifest) -> Iterator[str]:
+        if self.weights_hash != wanted.weights_hash:
+            before = f"{self.weights_name} ({self.weights_hash})"
+            yield f"weights: was {before}, now {wanted.weights_name} ({wanted.weights_hash})"
+        if _plain(self.keypoint_set) != _plain(wanted.keypoint_set):
+            before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
+            yield f"keypoint set: was {before}, now {now}"
+        if self.sources != wanted.sources:
+            yield f"sources: was {_shown(self.sources)}, now {_shown(wanted.sources)}"
+        old, new = _plain(self.options), _plain(wanted.options)
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                yield f"{name}: was {_shown(old.get(name))}, now {_shown(new.get(name))}"
+
+
+def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `value` as it looks after a trip through JSON (tuples become lists)."""
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(value)))
+    return plain
+
+
+def _set_name(keypoint_set: Mapping[str, Any]) -> str:
+    return f"'{keypoint_set.get('name')}' with {len(keypoint_set.get('keypoints', ()))} keypoints"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, (tuple, list)):
+        return " ".join(map(str, value)) or "nothing"
+    return str(value)

@@ -1,0 +1,243 @@
+"""What is known about one frame: a `FrameRecord`, and its JSON form.
+
+A record is one line of the journal. Its numbers are rounded when it is made, so that what is in
+memory is what is on disk, and a document made from fresh records equals one made after a resume.
+Keypoints below the visibility threshold keep their raw place and score here; only the COCO
+document sets them to zero, so that another threshold never needs another run.
+
+The order of the JSON fields is part of the format: the journal finds key, origin and error at the
+front of the line without parsing the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Literal
+from zlib import crc32
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import Instances
+
+Origin = Literal["model", "human"]
+ReviewState = Literal["accepted", "fixed", "rejected"]
+
+COORDINATE_DECIMALS = 2
+SCORE_DECIMALS = 4
+TIME_DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a person decided about a frame.
+
+    Attributes:
+        state: `accepted` as it was, `fixed` by hand, or `rejected` (not to be used at all).
+        reviewer: Who decided; may be empty.
+        edited_at_s: When, in seconds since 1970 UTC.
+        previous: The `version` of the record that was looked at, empty where there was none.
+            Earlier values stay in the journal.
+    """
+
+    state: ReviewState
+    reviewer: str = ""
+    edited_at_s: float = 0.0
+    previous: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state not in ("accepted", "fixed", "rejected"):
+            raise InputError(
+                f"'{self.state}' is no review state.", "Use accepted, fixed or rejected."
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameRecord:
+    """The result for one frame: its instances, or why there are none.
+
+    Attributes:
+        key: The frame's name.
+        size_wh: Width and height of the upright picture, px; None only for a failed frame.
+        time_s: Presentation time in seconds, None for a photo.
+        instances: The labels, possibly none at all; None for a failed frame.
+        error: Why the frame failed, one sentence; None where it did not.
+        model: Hash of the weights that made the labels, empty where no model did.
+        uids: A name for each instance that survives edits, exports and imports. Left out, it is
+            derived from the key and the position, so that the same run gives the same names.
+        review: The decision of a person; its presence makes the record a human one.
+    """
+
+    key: FrameKey
+    size_wh: tuple[int, int] | None = None
+    time_s: float | None = None
+    instances: Instances | None = None
+    error: str | None = None
+    model: str = ""
+    uids: tuple[str, ...] = ()
+    review: Review | None = None
+
+    def __post_init__(self) -> None:
+        _check_key(self.key)
+        if (self.instances is None) == (self.error is None):
+            raise InputError(f"{self.key} needs either instances or an error.")
+        if self.time_s is not None:
+            object.__setattr__(self, "time_s", round(float(self.time_s), TIME_DECIMALS))
+        if self.instances is None:
+            return
+        if self.size_wh is None:
+            raise InputError(f"{self.key} has instances but no size.")
+        object.__setattr__(self, "instances", rounded(self.instances, str(self.key)))
+        count = len(self.instances)
+        uids = self.uids or tuple(instance_uid(self.key, ordinal) for ordinal in range(count))
+        if len(uids) != count or len(set(uids)) != count:
+            raise InputError(f"{self.key} needs {count} different uids, got {list(uids)}.")
+        object.__setattr__(self, "uids", uids)
+
+    @property
+    def origin(self) -> Origin:
+        """Who has the last word on this record."""
+        return "model" if self.review is None else "human"
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a person said that this frame is not to be used."""
+        return self.review is not None and self.review.state == "rejected"
+
+    @property
+    def version(self) -> str:
+        """The checksum of the record: equal for equal contents, 8 hex digits."""
+        return checksum(self.to_json())
+
+    def to_json(self) -> bytes:
+        """Return the record as one JSON object, without line breaks."""
+        frame: dict[str, Any] = {
+            "media": self.key.media,
+            "index": self.key.index,
+            "origin": self.origin,
+            "error": self.error,
+            "size_wh": self.size_wh,
+            "time_s": self.time_s,
+            "model": self.model,
+        }
+        if self.review is not None:
+            frame["review"] = self.review
+        if self.instances is not None:
+            frame["uids"] = self.uids
+            frame.update(_instances_to_json(self.instances))
+        return orjson.dumps(frame, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> FrameRecord:
+        """Return the record that `to_json` wrote.
+
+        Raises:
+            InputError: The JSON is damaged or is not a record.
+        """
+        try:
+            frame = orjson.loads(data)
+            review = frame.get("review")
+            size_wh = frame["size_wh"]
+            return cls(
+                key=FrameKey(frame["media"], frame["index"]),
+                size_wh=None if size_wh is None else (size_wh[0], size_wh[1]),
+                time_s=frame["time_s"],
+                instances=_instances_from_json(frame) if frame["error"] is None else None,
+                error=frame["error"],
+                model=frame["model"],
+                uids=tuple(frame.get("uids", ())),
+                review=None if review is None else Review(**review),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise InputError(
+                f"A journal line is no frame record: {error!r}.",
+                "It was written by another version of the tool, or edited by hand.",
+            ) from error
+
+
+def checksum(data: bytes) -> str:
+    """Return the CRC-32 of `data` as 8 hex digits."""
+    return f"{crc32(data):08x}"
+
+
+def instance_uid(key: FrameKey, ordinal: int) -> str:
+    """Return the name of the instance at position `ordinal` (0-based) of a model's labels."""
+    return blake2b(f"{key}#{ordinal}".encode(), digest_size=8).hexdigest()
+
+
+def rounded(instances: Instances, where: str) -> Instances:
+    """Return `instances` with the decimals that a record keeps.
+
+    Raises:
+        InputError: A number is infinite or not a number; `where` names the frame.
+    """
+
+    def decimals(name: str, values: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        if not np.isfinite(values).all():
+            raise InputError(f"{where} has {name} that are not finite numbers.")
+        # Adding zero turns -0.0 into 0.0, which JSON would keep.
+        return (np.round(values.astype(np.float64), count) + 0.0).astype(np.float32)
+
+    return replace(
+        instances,
+        boxes=decimals("boxes", instances.boxes, COORDINATE_DECIMALS),
+        box_scores=decimals("box scores", instances.box_scores, SCORE_DECIMALS),
+        keypoints=decimals("keypoints", instances.keypoints, COORDINATE_DECIMALS),
+        keypoint_scores=decimals("keypoint scores", instances.keypoint_scores, SCORE_DECIMALS),
+        signals={
+            name: decimals(f"signals {name}", values, SCORE_DECIMALS)
+            for name, values in instances.signals.items()
+        },
+    )
+
+
+def _check_key(key: FrameKey) -> None:
+    try:
+        key.media.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"The file name {key.media!r} is not valid Unicode.", "Rename the file."
+        ) from error
+    if not key.media or "\0" in key.media or key.index < -1:
+        raise InputError(f"{key.media!r} with index {key.index} cannot be the name of a frame.")
+
+
+def _instances_to_json(instances: Instances) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "num_keypoints": instances.num_keypoints,
+        "boxes": instances.boxes,
+        "box_scores": instances.box_scores,
+        "keypoints": instances.keypoints.reshape(len(instances), 2 * instances.num_keypoints),
+        "keypoint_scores": instances.keypoint_scores,
+        "visibility": instances.visibility,
+    }
+    if instances.track_ids is not None:
+        fields["track_ids"] = instances.track_ids
+    if instances.signals:
+        fields["signals"] = dict(instances.signals)
+    return fields
+
+
+def _instances_from_json(frame: Mapping[str, Any]) -> Instances:
+    count, num_keypoints = len(frame["boxes"]), frame["num_keypoints"]
+
+    def array(name: str, *shape: int) -> NDArray[np.float32]:
+        return np.array(frame[name], np.float32).reshape(count, *shape)
+
+    track_ids = frame.get("track_ids")
+    return Instances(
+        boxes=array("boxes", 4),
+        box_scores=array("box_scores"),
+        keypoints=array("keypoints", num_keypoints, 2),
+        keypoint_scores=array("keypoint_scores", num_keypoints),
+        visibility=np.array(frame["visibility"], np.int8).reshape(count, num_keypoints),
+        track_ids=None if track_ids is None else np.array(track_ids, np.int64),
+        signals={
+            name: np.array(values, np.float32) for name, values in frame.get("signals", {}).items()
+        },
+    )

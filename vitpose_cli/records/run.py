@@ -1,0 +1,341 @@
+"""The run folder: what is done, what is added to it, and the document made from it.
+
+    run/
+      manifest.json        what the run was made with
+      journal-*.jsonl      one line for each finished frame, one file for each worker
+      annotations.json     the COCO document, made from the journals
+      failures.jsonl       the frames that could not be labelled
+
+The journals are the truth, the document can be made from them at any time. Several workers share
+a folder, each with a journal of its own; a person's edits are one more journal, so that labels can
+be corrected while the run still goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import orjson
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco_writer import write_document
+from vitpose_cli.records.files import TEMPORARY_SUFFIX, atomic_file, write_error
+from vitpose_cli.records.folder import (
+    ANNOTATIONS,
+    EXPORTING_LOCK,
+    FAILURES,
+    JOURNALS,
+    MANIFEST,
+    OPENING_LOCK,
+    REVIEW_JOURNAL,
+    check_folder,
+    clear_folder,
+    stored_manifest,
+)
+from vitpose_cli.records.index import JournalIndex, JournalReader
+from vitpose_cli.records.journal import JournalWriter, Scan
+from vitpose_cli.records.lock import FileLock
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
+
+_OPEN_WAIT_S = 30.0
+_EXPORT_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What could not be read of a journal; everything else was.
+
+    Attributes:
+        path: The journal.
+        num_damaged: Stretches of bytes that are no whole record.
+        torn_bytes: Length of the last line that a killed process left unfinished.
+    """
+
+    path: Path
+    num_damaged: int
+    torn_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What an export wrote.
+
+    Attributes:
+        annotations: The COCO document.
+        failures: The list of failed frames, JSON Lines.
+        num_images: Photos and video frames in the document.
+        num_instances: Annotations in the document.
+        num_failures: Frames in the list of failures.
+    """
+
+    annotations: Path
+    failures: Path
+    num_images: int
+    num_instances: int
+    num_failures: int
+
+
+class Run:
+    """A run folder, opened with `open` to go on, `edit` to correct labels, or `read` to look.
+
+    Use it as a context manager, or call `close`. `append` may be called from several threads.
+
+    Attributes:
+        path: The folder.
+        manifest: What the run was made with; when resumed, as it was first written.
+    """
+
+    def __init__(self, path: Path, manifest: RunManifest, writer: JournalWriter | None) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._writer = writer
+        self._index = JournalIndex()
+        self._journals: list[Path] = []
+        self._ends: list[int] = []
+        self._damage: dict[Path, Damage] = {}
+        self._mutex = Lock()
+        if writer is not None and writer.cut_bytes:
+            self._damage[writer.path] = Damage(writer.path, 0, writer.cut_bytes)
+        self.refresh()
+        self._own = -1 if writer is None else self._journals.index(writer.path)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        manifest: RunManifest,
+        *,
+        overwrite: bool = False,
+        worker: tuple[int, int] | None = None,
+    ) -> Run:
+        """Begin a run, or go on with one that was made with the same options.
+
+        Args:
+            path: The folder; made when it does not exist.
+            manifest: What the run is to be made with.
+            overwrite: Delete what an earlier run left in the folder; other files stay.
+            worker: (k, n), k from 1, for worker k of n that share the folder.
+
+        Raises:
+            ConfigError: The run in the folder was made with other options.
+            InputError: The folder holds something else, another process writes the same journal,
+                a person's labels would be overwritten, or the folder cannot be written.
+        """
+        folder = Path(path)
+        number, count = worker or (1, 1)
+        if not 1 <= number <= count:
+            raise ConfigError(f"There is no worker {number} of {count}.", "Count from 1.")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+        with FileLock(folder / OPENING_LOCK, f"The run in {folder}", _OPEN_WAIT_S):
+            check_folder(folder)
+            if overwrite:
+                clear_folder(folder)
+            writer = JournalWriter(folder / f"journal-{number}-of-{count}.jsonl")
+            with _closed_on_error(writer):
+                stored = folder / MANIFEST
+                if stored.exists():
+                    before = RunManifest.read(stored)
+                    before.check_resumable(manifest, folder)
+                    manifest = before
+                else:
+                    manifest.write(stored)
+                return cls(folder, manifest, writer)
+
+    @classmethod
+    def edit(cls, path: str | Path) -> Run:
+        """Open a run to add a person's labels; each is on the disk when `append` returns.
+
+        It may be going on meanwhile. The edits have their own journal.
+
+        Raises:
+            InputError: There is no run, another process edits it, or it cannot be written.
+        """
+        folder = Path(path)
+        manifest = stored_manifest(folder)
+        writer = JournalWriter(folder / REVIEW_JOURNAL, durable=True)
+        with _closed_on_error(writer):
+            return cls(folder, manifest, writer)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Run:
+        """Open a run to look at it; nothing is locked or written.
+
+        Raises:
+            InputError: There is no run, or it cannot be read.
+        """
+        folder = Path(path)
+        return cls(folder, stored_manifest(folder), None)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def num_failed(self) -> int:
+        """How many frames have an error and nothing better."""
+        return self._index.num_failed
+
+    @property
+    def damage(self) -> Sequence[Damage]:
+        """The journals that were found damaged; their whole lines are all in use."""
+        return [self._damage[path] for path in sorted(self._damage)]
+
+    def done(self, *, retry_errors: bool = True) -> Set[FrameKey]:
+        """Return a live view of the frames that need no more work.
+
+        Args:
+            retry_errors: Leave out failed frames, so that they are tried again.
+        """
+        return self._index.keys(failed=not retry_errors)
+
+    def append(self, record: FrameRecord) -> None:
+        """Write the record of one finished frame; a killed process loses nothing that returned.
+
+        Raises:
+            InputError: The journal cannot be written, because the disk is full for example (it
+                stays whole), or the record has other keypoints than the run.
+        """
+        if self._writer is None:
+            raise InputError(f"{self.path} was opened only to be read.")
+        wanted = self.manifest.num_keypoints
+        if record.instances is not None and record.instances.num_keypoints != wanted:
+            raise InputError(
+                f"{record.key} has {record.instances.num_keypoints} keypoints, "
+                f"the run in {self.path} has {wanted}."
+            )
+        with self._mutex:
+            entry = self._writer.append(record)
+            self._index.add(entry, self._own)
+            self._ends[self._own] = self._writer.size
+
+    def record(self, key: FrameKey) -> FrameRecord | None:
+        """Return the record that counts for one frame, None where there is none.
+
+        Raises:
+            InputError: The journal was changed by something else, or cannot be read.
+        """
+        place = self._index.place(key)
+        if place is None:
+            return None
+        with closing(JournalReader(self._journals)) as reader:
+            return reader.read(*place)
+
+    def records(self) -> Iterator[FrameRecord]:
+        """Yield the record that counts for every frame, in the order of the keys.
+
+        Raises:
+            InputError: A journal was changed by something else, or cannot be read.
+        """
+        with closing(JournalReader(self._journals)) as reader:
+            for place in self._index.places():
+                yield reader.read(*place)
+
+    def refresh(self) -> None:
+        """Take note of what other workers have added since.
+
+        Raises:
+            InputError: A journal cannot be read.
+        """
+        with self._mutex:
+            for path in sorted(self.path.glob(JOURNALS)):
+                if path not in self._journals:
+                    self._journals.append(path)
+                    self._ends.append(0)
+                number = self._journals.index(path)
+                scan = Scan(path, self._ends[number])
+                for entry in scan.entries():
+                    self._index.add(entry, number)
+                self._ends[number] = scan.end
+                if scan.num_damaged or scan.torn_bytes:
+                    before = self._damage.get(path, Damage(path, 0, 0))
+                    self._damage[path] = Damage(
+                        path, before.num_damaged + scan.num_damaged, scan.torn_bytes
+                    )
+
+    def export(self) -> ExportSummary:
+        """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
+
+        The same records give the same bytes, whatever the order in which they were made.
+
+        Raises:
+            InputError: The disk is full, for example; the files of an earlier export stay.
+        """
+        lock = self.path / EXPORTING_LOCK
+        with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
+            for leftover in self.path.glob(f".{ANNOTATIONS}.*{TEMPORARY_SUFFIX}"):
+                leftover.unlink(missing_ok=True)
+            self.refresh()
+            annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
+            with atomic_file(failures) as stream:
+                size = write_document(
+                    self._labelled(stream), annotations, self.manifest.keypoint_set, self._info()
+                )
+        return ExportSummary(
+            annotations, failures, size.num_images, size.num_instances, self.num_failed
+        )
+
+    def close(self) -> None:
+        """Wait until the disk has everything, and let other processes write."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def _labelled(self, failures: BinaryIO) -> Iterator[FrameRecord]:
+        """Yield the records with labels; the others go to `failures`."""
+        for record in self.records():
+            if record.error is None:
+                yield record
+                continue
+            failure = {
+                "file_name": str(record.key),
+                "media": record.key.media,
+                "index": record.key.index,
+                "error": record.error,
+            }
+            failures.write(orjson.dumps(failure) + b"\n")
+
+    def _info(self) -> dict[str, Any]:
+        """Return COCO's `info`. Without a date: the same labels are to give the same bytes."""
+        manifest = self.manifest
+        return {
+            "description": "Keypoints labelled with vitpose. area is width x height of the box.",
+            "version": "1.0",
+            "contributor": "",
+            "url": "",
+            "vitpose": {
+                "version": manifest.tool_version,
+                "weights": manifest.weights_name,
+                "weights_hash": manifest.weights_hash,
+                "options": dict(manifest.options),
+            },
+        }
+
+
+@contextmanager
+def _closed_on_error(writer: JournalWriter) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        writer.close()
+        raise
