@@ -35,6 +35,7 @@ class JournalIndex:
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
         self._num_failed = 0
+        self._latest: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -48,6 +49,8 @@ class JournalIndex:
         """Take note of a record in the journal with the number `file_number`."""
         rank = (_HUMAN if entry.human else 0) | (0 if entry.failed else _WHOLE)
         text = _text(entry.media, entry.frame_index)
+        if not entry.human:
+            self._latest[file_number] = text
         before = self._places.get(text)
         if before is not None:
             if rank < before & 3:
@@ -66,6 +69,10 @@ class JournalIndex:
         """Yield (file number, offset, length) of every frame in the order of the keys."""
         for text in sorted(self._places):
             yield _unpack(self._places[text])
+
+    def latest(self) -> list[FrameKey]:
+        """Return the frame that was added last from each journal, people's labels left out."""
+        return [_key(text) for text in self._latest.values()]
 
     def keys(self, *, failed: bool = True) -> Set[FrameKey]:
         """Return a live view of the frames, with or without the failed ones."""

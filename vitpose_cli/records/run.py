@@ -209,6 +209,10 @@ class Run:
         """
         return self._index.keys(failed=not retry_errors)
 
+    def latest(self) -> list[FrameKey]:
+        """Return the frame that each worker finished last: work may have stopped just after it."""
+        return self._index.latest()
+
     def append(self, record: FrameRecord) -> None:
         """Write the record of one finished frame; a killed process loses nothing that returned.
 
