@@ -12,11 +12,13 @@ from pathlib import Path
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
+from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.detectors import (
-    BoxesFile,
+    WHOLE_IMAGE,
     Detector,
     DetectorOptions,
     WholeImage,
+    classes_of,
     open_detector,
     shipped_detector_path,
 )
@@ -41,7 +43,7 @@ class LabelerOptions:
         precision: auto, fp32, bf16 or fp16.
         batch_size: Crops in one forward pass; None takes what suits the device.
         flip_test: Average with the mirrored crop.
-        box_threshold: Boxes scored below it are dropped.
+        box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
     """
 
@@ -53,7 +55,7 @@ class LabelerOptions:
     precision: str = "auto"
     batch_size: int | None = None
     flip_test: bool = True
-    box_threshold: float = 0.3
+    box_threshold: float | None = None
     keypoint_threshold: float = 0.3
 
 
@@ -98,8 +100,17 @@ def assemble(options: LabelerOptions) -> Assembly:
             f"{options.weights} labels several keypoint sets: {', '.join(heads)}.",
             "Choose one with --keypoint-set.",
         )
-    model = load_model(path, head=head or next(iter(heads)))
-    detector, name = _detector(options, DetectorOptions(options.box_threshold, device, dtype))
+    head = head or next(iter(heads))
+    if head not in heads:
+        raise ConfigError(f"{options.weights} has no head {head!r}.", f"It has {', '.join(heads)}.")
+    model = load_model(path, head=head)
+    settings = DetectorOptions(
+        device=device,
+        dtype=dtype,
+        threshold=options.box_threshold,
+        classes=classes_of(heads[head].keypoint_set.category),
+    )
+    detector, name = _detector(options, settings)
     whole_image = isinstance(detector, WholeImage)
     estimator = PoseEstimator(
         model,
@@ -118,10 +129,9 @@ def assemble(options: LabelerOptions) -> Assembly:
 def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:
     """Open what gives the boxes; return it with its name."""
     if options.boxes is not None:
-        return BoxesFile(options.boxes, options.box_threshold), f"boxes of {options.boxes.name}"
-    if options.detector is not None:
-        return open_detector(options.detector, settings), options.detector
+        return BoxesFile.open(options.boxes, settings), f"boxes of {options.boxes.name}"
     shipped = shipped_detector_path()
-    if shipped is None:
-        return WholeImage(), "whole-image"
-    return open_detector(str(shipped), settings), shipped.stem
+    if options.detector is None and shipped is not None:
+        return open_detector(str(shipped), settings), shipped.stem
+    name = options.detector or WHOLE_IMAGE
+    return open_detector(name, settings), name

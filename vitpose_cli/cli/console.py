@@ -95,27 +95,33 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def progress(total: int | None, unit: str, initial: int = 0) -> Iterator[Callable[[int], None]]:
+def progress(unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
 
     Args:
-        total: How many units there are; None while unknown.
-        unit: The unit's name in the plural.
-        initial: Units that were done before.
+        unit: The name of what is counted, in the plural.
 
     Yields:
-        A function that moves the bar on by a number of units.
+        A function that takes how many are done and how many there are (None while unknown). What
+        is done at the first call was done earlier and does not count for the rate.
     """
-    with tqdm(
-        total=total,
-        initial=initial,
-        unit=f" {unit}",
-        disable=not sys.stderr.isatty(),
-        dynamic_ncols=True,
-        smoothing=0.05,
-    ) as bar:
+    bar: tqdm[None] | None = None
 
-        def advance(count: int) -> None:
-            bar.update(count)
+    def report(num_done: int, total: int | None) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(
+                total=total,
+                initial=num_done,
+                unit=f" {unit}",
+                disable=not sys.stderr.isatty(),
+                dynamic_ncols=True,
+            )
+        bar.total = total
+        bar.update(num_done - bar.n)
 
-        yield advance
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

@@ -59,7 +59,7 @@ def evaluate(
             "For labels that exist: --predictions photos.vitpose/annotations.json",
         )
     from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
-    from vitpose_cli.setup import LabelerOptions
+    from vitpose_cli.assembly import LabelerOptions
 
     if predictions is not None:
         result = evaluate_predictions(annotations, predictions)
@@ -75,9 +75,8 @@ def evaluate(
             flip_test=flip_test,
             box_threshold=0.0,
         )
-        assert images is not None
-        with progress(None, "photos") as advance:
-            result = evaluate_weights(annotations, images, chosen, on_frame=lambda: advance(1))
+        with progress("photos") as report:
+            result = evaluate_weights(annotations, images, chosen, report=report)
     if json:
         print_json(result.as_dict())
     else:

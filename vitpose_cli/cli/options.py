@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vitpose_cli.errors import ConfigError
+
 Weights = Annotated[
     str,
     typer.Option(
@@ -65,9 +67,12 @@ FlipTest = Annotated[
     ),
 ]
 BoxThreshold = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--box-threshold", min=0.0, max=1.0, help="Boxes that score below it are dropped."
+        "--box-threshold",
+        min=0.0,
+        max=1.0,
+        help="Boxes that score below it are dropped. [default: the detector's own]",
     ),
 ]
 KeypointThreshold = Annotated[
@@ -80,3 +85,16 @@ KeypointThreshold = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def parse_batch_size(text: str) -> int | None:
+    """Return the batch size of `--batch-size`; None for auto.
+
+    Raises:
+        ConfigError: It is neither `auto` nor a positive whole number.
+    """
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) == 0:
+        raise ConfigError(f"--batch-size {text!r} is neither auto nor a positive whole number.")
+    return int(text)

@@ -50,7 +50,7 @@ class FoundMedia:
     Attributes:
         root: The folder that all of them lie below.
         files: Where each file lies, by its path below `root` with forward slashes, which is its
-            media name; in natural order, so that `img9` comes before `img10`.
+            media name; photos before videos, each in natural order: `img9` comes before `img10`.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
@@ -92,9 +92,13 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
         ) from error
     below = len(root.rstrip(os.sep)) + 1
     files = {_media_name(path[below:]): Path(path) for path in finder.roots}
+
+    def in_order(media: str) -> tuple[bool, object]:
+        return _is_video(files[media]), _natural_order(media)
+
     return FoundMedia(
         Path(root),
-        {media: files[media] for media in sorted(files, key=_natural_order)},
+        {media: files[media] for media in sorted(files, key=in_order)},
         finder.ignored,
     )
 
@@ -116,7 +120,7 @@ def open_source(
 
 
 class MediaSource:
-    """Photos and videos as one source of frames, file after file in natural order.
+    """Photos and videos as one source of frames, photos first, then videos, in natural order.
 
     Attributes:
         root: The folder that media names are relative to.

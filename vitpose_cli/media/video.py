@@ -119,8 +119,11 @@ class VideoFile:
 
         A file that cannot be opened is a failure at index 0. Where a file breaks off, the frames
         before come, then one failure at the index where it stopped. A damaged picture in the
-        middle is a failure, and so are those that build on it, up to the next whole one.
+        middle is a failure, and so are those that build on it, up to the next whole one. Where
+        `skip` holds the key of the video itself, without an index, the file is not opened.
         """
+        if FrameKey(self.media) in skip:
+            return
         taken = self._taken(skip)
         ahead = prefetch(_next, repeat(taken), num_threads=1, ahead=AHEAD)
         with closing(taken), closing(ahead):

@@ -21,7 +21,6 @@ from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import DecodedMaps, HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
-from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.pose.oks import oks_nms
 
 OKS_NMS_THRESHOLD = 0.9
@@ -102,11 +101,7 @@ class PoseEstimator:
             )
         (head,) = model.header.heads.values()
         self.options = options
-        self.keypoint_set: KeypointSet = (
-            keypoint_set(head.keypoint_set)
-            if head.category is None
-            else KeypointSet.from_category(head.category, name=head.keypoint_set)
-        )
+        self.keypoint_set = head.keypoint_set
         self.alignment = head.alignment
         self.input_wh = model.header.input_wh
         width, height = self.input_wh
@@ -191,16 +186,17 @@ class PoseEstimator:
             pixels = pixels.pin_memory()
         pixels = pixels.to(self.options.device, non_blocking=True)
         inputs = normalise(pixels).to(self.options.dtype)
-        maps = self._maps(inputs)
+        maps = self.heatmaps(inputs)
         disagreement: Tensor | None = None
         if self.options.flip_test:
-            mirrored = self._maps(inputs.flip(-1))
+            mirrored = self.heatmaps(inputs.flip(-1))
             merged = self.codec.merge_flipped(maps, mirrored, self._flip_order)
             disagreement = (merged - maps).abs().amax(dim=(2, 3)).mean(dim=1)
             maps = merged
         return _on_host(self.codec.decode(maps), disagreement)
 
-    def _maps(self, inputs: Tensor) -> Tensor:
+    def heatmaps(self, inputs: Tensor) -> Tensor:
+        """Return the heatmaps (B, K, H/4, W/4), float32, of normalised crops (B, 3, H, W)."""
         maps: Tensor = self._model(inputs)
         return maps.float()
 

@@ -1,0 +1,180 @@
+"""From sources to a run folder: label what is missing, journal every frame, write the document.
+
+The workflow behind `vitpose annotate`. What is done is read from the journal; what was under way
+when a run was stopped is done again as a whole chunk, so that the same crops share a batch and the
+document comes out byte for byte as that of a run nobody stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
+from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, open_source
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.run import Run
+from vitpose_cli.resume import AllBut, finished
+
+Report = Callable[[int, "int | None"], None]
+"""Takes how many frames are done and how many there are (None while unknown)."""
+
+PREVIEW = "preview"
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotateOptions:
+    """What to label, how, and where to.
+
+    Attributes:
+        sources: Folders, files, globs, `@list` files.
+        run: The run folder.
+        labeler: Weights, detector, thresholds.
+        preview: Also write drawn copies into the run folder.
+        overwrite: Delete the labels that the run folder holds.
+    """
+
+    sources: tuple[str, ...]
+    run: Path
+    labeler: LabelerOptions
+    preview: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run has done.
+
+    Attributes:
+        run: The run folder.
+        annotations: The COCO document.
+        num_frames: Frames of the run, labelled or failed.
+        num_new: Of these, frames that this call worked on.
+        num_people: Instances in the document.
+        num_failed: Frames that could not be labelled.
+        seconds: Wall time of this call.
+    """
+
+    run: Path
+    annotations: Path
+    num_frames: int
+    num_new: int
+    num_people: int
+    num_failed: int
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self) | {"run": str(self.run), "annotations": str(self.annotations)}
+
+
+def default_run(sources: Sequence[str]) -> Path:
+    """Return the run folder of sources that were given without one: `./NAME.vitpose`.
+
+    NAME is that of the first source: the folder or file itself, the folder a glob looks into, or
+    a list file without its ending.
+    """
+    first = sources[0]
+    if first.startswith("@"):
+        return Path(Path(first[1:]).stem + RUN_SUFFIX)
+    path = Path(first)
+    while any(sign in path.name for sign in "*?["):
+        path = path.parent
+    return Path((path.name or path.resolve().name) + RUN_SUFFIX)
+
+
+def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
+    """Label every frame that the run folder does not have yet; write the document.
+
+    Args:
+        options: What to do.
+        report: Told after every frame.
+        say: Takes a sentence for the user.
+
+    Raises:
+        ConfigError: Options that cannot be meant, or a run folder made with others.
+        InputError: Sources or run folder cannot be used.
+        WeightsError: Weights or detector cannot be used.
+    """
+    started = monotonic()
+    source = open_source(options.sources)
+    assembly = assemble(options.labeler)
+    if assembly.advice:
+        say(assembly.advice)
+    with Run.open(
+        options.run, _manifest(options, assembly), overwrite=options.overwrite
+    ) as run:
+        drawer = _Drawer(options.run / PREVIEW, assembly) if options.preview else None
+        labeler = Labeler(
+            assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=drawer
+        )
+        num_new = _label_missing(source, run, labeler, report)
+        written = run.export()
+    return Summary(
+        run=options.run,
+        annotations=written.annotations,
+        num_frames=written.num_images + written.num_failures,
+        num_new=num_new,
+        num_people=written.num_instances,
+        num_failed=written.num_failures,
+        seconds=monotonic() - started,
+    )
+
+
+def _label_missing(source: MediaSource, run: Run, labeler: Labeler, report: Report) -> int:
+    """Label what the run lacks, then try again what failed before; return how many frames."""
+    recorded, labelled = run.done(retry_errors=False), run.done()
+    failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
+    passes: list[Container[FrameKey]] = [finished(source, run)]
+    if failed_before:
+        passes.append(AllBut(failed_before))
+    total = source.expected
+    num_new = 0
+    report(len(run), total)
+    for skip in passes:
+        for record in labeler.label(source.frames(skip)):
+            if record.key not in labelled:
+                run.append(record)
+                num_new += 1
+                report(len(run), total)
+    return num_new
+
+
+def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
+    """Return what the labels depend on, and notes."""
+    labeler, estimator = options.labeler, assembly.estimator
+    return RunManifest(
+        keypoint_set=estimator.keypoint_set.to_category(),
+        sources=tuple(os.path.normpath(source) for source in options.sources),
+        options={
+            "detector": assembly.detector_name,
+            "flip-test": labeler.flip_test,
+            "box-threshold": labeler.box_threshold,
+            "keypoint-threshold": labeler.keypoint_threshold,
+            "precision": str(estimator.options.dtype).removeprefix("torch."),
+        },
+        weights_name=assembly.weights_name,
+        weights_hash=assembly.weights_hash,
+        notes={"device": str(estimator.options.device), "batch-size": estimator.batch_size},
+    )
+
+
+class _Drawer:
+    """Writes drawn copies of frames."""
+
+    def __init__(self, folder: Path, assembly: Assembly) -> None:
+        self._sink = ImageSink(folder)
+        self._keypoint_set = assembly.estimator.keypoint_set
+
+    def __call__(self, frame: Frame, people: Instances) -> None:
+        drawn = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
+        self._sink.write(Frame(frame.key, drawn, frame.time_s))

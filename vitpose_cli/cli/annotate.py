@@ -1,0 +1,101 @@
+"""`vitpose annotate`: label photos and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, progress
+from vitpose_cli.errors import PartialRunError
+
+if TYPE_CHECKING:
+    from vitpose_cli.annotate import Summary
+
+
+def annotate(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Folders, photos, videos, globs, or @list.txt with a path a line.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="RUN", help="The run folder. [default: ./SOURCE.vitpose]"
+        ),
+    ] = None,
+    weights: options.Weights = "tiny",
+    keypoint_set: options.KeypointSetName = None,
+    detector: options.DetectorName = None,
+    boxes: options.Boxes = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    batch_size: options.BatchSize = "auto",
+    flip_test: options.FlipTest = True,
+    box_threshold: options.BoxThreshold = None,
+    keypoint_threshold: options.KeypointThreshold = 0.3,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also write drawn copies into RUN/preview.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Label every person in photos and videos; write a COCO-keypoint file.
+
+    The run folder gets a journal as the work goes on and, at the end, annotations.json. The same
+    command again does only what is missing, whatever stopped it.
+
+    [bold]Examples[/bold]
+
+      vitpose annotate photos/
+
+      vitpose annotate photos/ --weights vitpose-plus-l --detector dfine-m --preview
+    """
+    from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
+    from vitpose_cli.assembly import LabelerOptions
+
+    chosen = AnnotateOptions(
+        sources=tuple(sources),
+        run=output or default_run(sources),
+        labeler=LabelerOptions(
+            weights=weights,
+            keypoint_set=keypoint_set,
+            detector=detector,
+            boxes=boxes,
+            device=device,
+            precision=precision,
+            batch_size=options.parse_batch_size(batch_size),
+            flip_test=flip_test,
+            box_threshold=box_threshold,
+            keypoint_threshold=keypoint_threshold,
+        ),
+        preview=preview,
+        overwrite=overwrite,
+    )
+    with progress("photos") as report:
+        summary = annotate(chosen, report=report, say=note)
+    if json:
+        print_json(summary.as_dict())
+    else:
+        _show(summary)
+    if summary.num_failed:
+        raise PartialRunError(
+            f"{summary.num_failed} of {summary.num_frames} could not be labelled.",
+            f"They are listed in {summary.run / 'failures.jsonl'}; the same command tries again.",
+        )
+
+
+def _show(summary: Summary) -> None:
+    """Say on stderr what was done."""
+    note(
+        f"{summary.num_people} people in {summary.num_frames} photos "
+        f"({summary.num_new} now, {summary.seconds:.1f} s) -> {summary.annotations}"
+    )
