@@ -10,7 +10,7 @@ pycocotools' and datumaro's writers were refused: they hold the whole document i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -98,14 +98,10 @@ def frame_annotations(
     instances, size_wh = record.instances, record.size_wh
     if instances is None or size_wh is None:
         return
-    bboxes = _bboxes(instances.boxes, size_wh)
-    areas = np.round(bboxes[:, 2] * bboxes[:, 3], _AREA_DECIMALS).tolist()
+    boxes = _decimals(instances.boxes, COORDINATE_DECIMALS).tolist()
     scores = _decimals(instances.scores, SCORE_DECIMALS).tolist()
-    labelled = instances.visibility > 0
-    points = np.where(
-        labelled[..., None], _decimals(instances.keypoints, COORDINATE_DECIMALS), 0.0
-    ).tolist()
-    raw_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
+    points = _decimals(instances.keypoints, COORDINATE_DECIMALS).tolist()
+    point_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
     visibility = instances.visibility.tolist()
     provenance = {"source": record.origin, "model": record.model}
     if record.review is not None:
@@ -116,18 +112,19 @@ def frame_annotations(
             attributes["track_id"] = int(instances.track_ids[position])
         keypoints: list[float | int] = []
         for (x, y), visible in zip(points[position], visibility[position], strict=True):
-            keypoints += (x, y, visible)
+            keypoints += (x, y, visible) if visible else (0.0, 0.0, 0)
+        bbox = _bbox(boxes[position], size_wh)
         yield {
             "image_id": image_id,
             "category_id": category_id,
-            "bbox": bboxes[position].tolist(),
-            "area": areas[position],
+            "bbox": bbox,
+            "area": round(bbox[2] * bbox[3], _AREA_DECIMALS),
             "iscrowd": 0,
             "segmentation": [],
             "keypoints": keypoints,
-            "num_keypoints": int(labelled[position].sum()),
+            "num_keypoints": sum(map(bool, visibility[position])),
             "score": scores[position],
-            "keypoint_scores": raw_scores[position],
+            "keypoint_scores": point_scores[position],
             "attributes": attributes,
         }
 
@@ -144,14 +141,15 @@ def _image_extras(record: FrameRecord, video_id: int) -> dict[str, Any]:
     return extras
 
 
-def _bboxes(boxes: NDArray[np.float32], size_wh: tuple[int, int]) -> NDArray[np.float64]:
-    """Return xyxy boxes (N, 4) as xywh inside the picture, at least one pixel wide and high."""
-    limits = np.array(size_wh, np.float64)
-    rounded = _decimals(boxes, COORDINATE_DECIMALS)
-    side = np.minimum(_MIN_SIDE, limits)
-    low = np.clip(rounded[:, :2], 0.0, limits - side)
-    high = np.clip(rounded[:, 2:], low + side, limits)
-    return np.concatenate([low, high - low], axis=1).round(COORDINATE_DECIMALS)
+def _bbox(box: Sequence[float], size_wh: tuple[int, int]) -> list[float]:
+    """Return an xyxy box as xywh inside the picture, at least one pixel wide and high."""
+    low, side = [0.0, 0.0], [0.0, 0.0]
+    for axis, limit in enumerate(size_wh):
+        smallest = min(_MIN_SIDE, limit)
+        low[axis] = min(max(box[axis], 0.0), limit - smallest)
+        high = min(max(box[axis + 2], low[axis] + smallest), limit)
+        side[axis] = round(high - low[axis], COORDINATE_DECIMALS)
+    return low + side
 
 
 def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ front of the line without parsing the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
 from zlib import crc32
@@ -71,6 +71,7 @@ class FrameRecord:
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
         review: The decision of a person; its presence makes the record a human one.
+        exact: (argument only) The numbers come from a record, and are not rounded again.
     """
 
     key: FrameKey
@@ -81,8 +82,9 @@ class FrameRecord:
     model: str = ""
     uids: tuple[str, ...] = ()
     review: Review | None = None
+    exact: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, exact: bool) -> None:
         _check_key(self.key)
         if (self.instances is None) == (self.error is None):
             raise InputError(f"{self.key} needs either instances or an error.")
@@ -92,7 +94,8 @@ class FrameRecord:
             return
         if self.size_wh is None:
             raise InputError(f"{self.key} has instances but no size.")
-        object.__setattr__(self, "instances", rounded(self.instances, str(self.key)))
+        if not exact:
+            object.__setattr__(self, "instances", rounded(self.instances, str(self.key)))
         count = len(self.instances)
         uids = self.uids or tuple(instance_uid(self.key, ordinal) for ordinal in range(count))
         if len(uids) != count or len(set(uids)) != count:
@@ -152,6 +155,7 @@ class FrameRecord:
                 model=frame["model"],
                 uids=tuple(frame.get("uids", ())),
                 review=None if review is None else Review(**review),
+                exact=True,
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InputError(
