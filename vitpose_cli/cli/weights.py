@@ -1,0 +1,259 @@
+"""`vitpose weights`: what is published, fetching it, and converting the files of other projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.models import hub
+from vitpose_cli.models.catalog import (
+    DetectorModel,
+    PoseWeights,
+    download_detector,
+    find_pose_weights,
+    load_catalog,
+    pose_weights,
+    resolve_weights,
+)
+
+if TYPE_CHECKING:
+    from vitpose_cli.models.convert import Conversion
+
+app = typer.Typer(
+    help="List, show, pull and convert weights.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A catalog name: NAME or NAME:KEYPOINT_SET.")
+]
+
+
+@app.command("list")
+def list_weights(
+    text: Annotated[
+        str, typer.Argument(metavar="[TEXT]", help="Only names or keypoint sets that contain it.")
+    ] = "",
+    json: options.Json = False,
+) -> None:
+    """List the published pose weights and detectors.
+
+    A model with several keypoint sets is used as NAME:KEYPOINT_SET; NAME alone means the first.
+
+    [bold]Examples[/bold]
+
+      vitpose weights list
+
+      vitpose weights list wholebody
+    """
+    rows = [row for row in pose_weights() if text in row.full_name]
+    detectors = {name: each for name, each in load_catalog().detectors.items() if text in name}
+    if json:
+        print_json(
+            {
+                "pose": [_pose_facts(row) for row in rows],
+                "detectors": [_detector_facts(name, each) for name, each in detectors.items()],
+            }
+        )
+        return
+    if rows:
+        stdout.print(_pose_table(rows))
+        note("AP of each set's own validation split as published; PCKh for mpii.")
+    if detectors:
+        stdout.print(_detector_table(detectors))
+    if not rows and not detectors:
+        raise ConfigError(
+            f"No weights have {text!r} in their name.", "`vitpose weights list` lists all."
+        )
+
+
+@app.command()
+def show(name: Name, json: options.Json = False) -> None:
+    """Show where weights come from, what they are, and whether they are here already."""
+    detectors = load_catalog().detectors
+    if name in detectors:
+        facts = _detector_facts(name, detectors[name])
+    else:
+        facts = _pose_facts(find_pose_weights(name))
+    if json:
+        print_json(facts)
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for key, value in facts.items():
+        if value not in (None, ""):
+            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", str(value))
+    stdout.print(table)
+
+
+@app.command()
+def pull(
+    name: Name,
+    keypoint_set: options.KeypointSetName = None,
+    json: options.Json = False,
+) -> None:
+    """Download weights and convert them, so that later runs need no network; print the path.
+
+    [bold]Examples[/bold]
+
+      vitpose weights pull vitpose-b
+
+      vitpose weights pull vitpose-plus-l:wholebody
+
+      vitpose weights pull dfine-s
+    """
+    detectors = load_catalog().detectors
+    if name in detectors:
+        path = download_detector(detectors[name])
+    else:
+        row = find_pose_weights(name, keypoint_set)
+        path = resolve_weights(row.full_name)
+    if json:
+        print_json({"name": name, "path": str(path)})
+    else:
+        stdout.print(str(path), markup=False, soft_wrap=True)
+
+
+@app.command()
+def convert(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Checkpoint of ViTPose, ViTPose+, easy_ViTPose or mmpose 1.x, or a folder "
+            "that transformers saved.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The .safetensors to write.")
+    ],
+    keypoint_set: options.KeypointSetName = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store matrices in float16: half the size.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Convert weights of another project into ours; nothing in the file is ever run.
+
+    [bold]Examples[/bold]
+
+      vitpose weights convert vitpose-b.pth -o vitpose-b.safetensors
+
+      vitpose weights convert vitpose+_base.pth -o animals.safetensors --keypoint-set ap10k
+    """
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"{output} must end in .safetensors.", "That is the format of weights.")
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists.", "Take another name, or --overwrite.")
+    from vitpose_cli.models.checkpoint import save_checkpoint, weights_hash
+    from vitpose_cli.models.convert import convert_file, halved
+
+    conversion = convert_file(file, keypoint_set=keypoint_set)
+    for sentence in conversion.notes:
+        note(sentence)
+    state = halved(conversion.state) if half else conversion.state
+    save_checkpoint(output, state, conversion.header)
+    if json:
+        facts = {"path": str(output), "hash": weights_hash(output), **_header_facts(conversion)}
+        print_json(facts)
+    else:
+        note(_sentence(conversion, output))
+
+
+def _pose_facts(row: PoseWeights) -> dict[str, Any]:
+    """Return everything known about a published pose file."""
+    repository = row.repository
+    here = repository is None or hub.find_cached(repository.repo, row.file.file, row.revision)
+    return {
+        "name": row.full_name,
+        "keypoint_set": row.keypoint_set,
+        "variant": row.model.variant,
+        "head": row.model.head,
+        "alignment": row.alignment,
+        "accuracy": row.file.accuracy,
+        "metric": "PCKh@0.5" if row.keypoint_set == "mpii" else "AP",
+        "size_mb": row.file.size_mb,
+        "licence": row.model.licence,
+        "repository": repository.repo if repository else None,
+        "file": row.file.file,
+        "revision": row.revision,
+        "sha256": row.file.sha256,
+        "here": bool(here),
+        "note": row.model.note,
+    }
+
+
+def _detector_facts(name: str, detector: DetectorModel) -> dict[str, Any]:
+    """Return everything known about a published detector."""
+    return {
+        "name": name,
+        "box_ap": detector.box_ap,
+        "size_mb": detector.size_mb,
+        "licence": detector.licence,
+        "repository": detector.repo,
+        "revision": detector.revision,
+        "here": bool(hub.find_cached(detector.repo, "model.safetensors", detector.revision)),
+        "note": detector.note,
+    }
+
+
+def _pose_table(rows: list[PoseWeights]) -> Table:
+    """Lay pose weights out, a line for each model."""
+    table = Table(title="Pose weights", title_justify="left")
+    for column in ("name", "keypoint sets and accuracy", "size", "decoder", "MB", "licence"):
+        table.add_column(column, justify="right" if column == "MB" else "left")
+    models: dict[str, list[PoseWeights]] = {}
+    for row in rows:
+        models.setdefault(row.name, []).append(row)
+    for name, of_model in models.items():
+        model = of_model[0].model
+        sets = ", ".join(
+            row.keypoint_set
+            if row.file.accuracy is None
+            else f"{row.keypoint_set} {row.file.accuracy}"
+            for row in of_model
+        )
+        sizes = {row.file.size_mb for row in of_model}
+        size = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
+        table.add_row(name, sets, model.variant, model.head, size, model.licence)
+    return table
+
+
+def _detector_table(detectors: dict[str, DetectorModel]) -> Table:
+    """Lay detectors out."""
+    table = Table(title="Detectors", title_justify="left")
+    for column in ("name", "box AP", "MB", "licence", "repository"):
+        table.add_column(column, justify="right" if column in ("box AP", "MB") else "left")
+    for name, each in detectors.items():
+        table.add_row(name, f"{each.box_ap:.1f}", str(each.size_mb), each.licence, each.repo)
+    return table
+
+
+def _header_facts(conversion: Conversion) -> dict[str, Any]:
+    """Return what a converted file is."""
+    (head,) = conversion.header.heads.values()
+    return {
+        "layout": conversion.layout,
+        "variant": conversion.header.variant,
+        "head": head.kind,
+        "keypoint_set": head.keypoint_set.name,
+        "alignment": head.alignment,
+        "input_wh": conversion.header.input_wh,
+        "notes": conversion.notes,
+    }
+
+
+def _sentence(conversion: Conversion, output: Path) -> str:
+    """Say what was converted into what."""
+    (head,) = conversion.header.heads.values()
+    width, height = conversion.header.input_wh
+    return (
+        f"{conversion.layout}: {conversion.header.variant}, {head.kind} decoder, "
+        f"{head.keypoint_set.name} ({head.keypoint_set.num_keypoints} keypoints, "
+        f"{head.alignment} alignment), {width} x {height} px -> {output}"
+    )

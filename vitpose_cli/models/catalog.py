@@ -1,0 +1,339 @@
+"""Published weights by name, and the way from a name or any weights file to one of ours.
+
+What is published stands in `catalog.yaml`; `hub` downloads, `convert` translates. A foreign file is
+converted once, into a folder beside Hugging Face's cache, under the hash of its bytes. Nothing here
+loads torch before a file has to be converted, so that listing is quick.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+import vitpose_cli
+from vitpose_cli.config import StrictModel, load_config
+from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.models import hub
+from vitpose_cli.pose.geometry import Alignment
+
+_CONVERSION = 1
+"""Raised when conversion changes, so that files converted before are not taken any more."""
+
+_LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
+_UDP_SETS = frozenset({"coco", "mpii"})
+_log = logging.getLogger(__name__)
+
+
+class Repository(StrictModel):
+    """A repository on Hugging Face."""
+
+    repo: str
+    """Its id, `owner/name`."""
+    revision: str = "main"
+    """Commit, or branch."""
+
+
+class PoseFile(StrictModel):
+    """A published file that holds the head of one keypoint set."""
+
+    source: str | None = Field(None, alias="from")
+    """Key of its repository; None for a file that ships with the tool."""
+    file: str
+    """Path inside the repository, or name of the shipped file."""
+    revision: str | None = None
+    """Commit, where it differs from the repository's."""
+    sha256: str | None = None
+    """Hash of the file, where known."""
+    size_mb: int
+    """Size of the download."""
+    accuracy: float | None = None
+    """Published AP on the keypoint set's validation split; PCKh@0.5 for MPII."""
+
+
+class PoseModel(StrictModel):
+    """A published ViTPose: one network, or one for each keypoint set."""
+
+    variant: str
+    """Its size."""
+    head: Literal["classic", "simple"]
+    """Its kind of decoder."""
+    licence: str = "Apache-2.0"
+    """Licence of the weights."""
+    note: str = ""
+    """What else to know."""
+    keypoint_sets: dict[str, PoseFile]
+    """The file for each keypoint set; the first is meant where none is named."""
+
+
+class DetectorModel(Repository):
+    """A published object detector that transformers runs."""
+
+    size_mb: int
+    """Size of the download."""
+    box_ap: float
+    """AP on COCO val2017."""
+    licence: str = "Apache-2.0"
+    """Licence of the weights."""
+    note: str = ""
+    """What else to know."""
+
+
+class Catalog(StrictModel):
+    """Everything that can be asked for by name."""
+
+    repositories: dict[str, Repository]
+    """Repositories of pose weights by short name."""
+    pose: dict[str, PoseModel]
+    """Pose weights by name."""
+    detectors: dict[str, DetectorModel]
+    """Detectors by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoseWeights:
+    """One row of the catalog: a model, one of its keypoint sets, and the file to fetch.
+
+    Attributes:
+        name: Name of the model.
+        keypoint_set: The keypoint set.
+        model: The model.
+        file: The file.
+        repository: Where it is, None where it ships with the tool.
+    """
+
+    name: str
+    keypoint_set: str
+    model: PoseModel
+    file: PoseFile
+    repository: Repository | None
+
+    @property
+    def full_name(self) -> str:
+        """NAME:KEYPOINT_SET, which means this file and no other."""
+        return f"{self.name}:{self.keypoint_set}"
+
+    @property
+    def alignment(self) -> Alignment:
+        """How crops and targets of this head were aligned in training."""
+        return alignment_of(self.keypoint_set)
+
+    @property
+    def revision(self) -> str:
+        """Commit or branch of the file; empty where it ships with the tool."""
+        return self.file.revision or (self.repository.revision if self.repository else "")
+
+    @property
+    def address(self) -> str:
+        """Where the file is from, in words."""
+        if self.repository is None:
+            return f"shipped with vitpose: {self.file.file}"
+        return f"huggingface.co/{self.repository.repo} {self.file.file} @ {self.revision}"
+
+
+def alignment_of(keypoint_set: str) -> Alignment:
+    """Return how the published heads of a keypoint set were trained.
+
+    COCO and MPII heads with the unbiased (UDP) transform and targets, all others with the classic
+    ones (the released training pipelines of ViTPose+; easy_ViTPose for its coco25).
+    """
+    return "udp" if keypoint_set in _UDP_SETS else "classic"
+
+
+@cache
+def load_catalog() -> Catalog:
+    """Read the catalog that comes with the tool."""
+    return load_config(Catalog, Path(__file__).with_name("catalog.yaml"))
+
+
+def pose_weights() -> Iterator[PoseWeights]:
+    """Yield every published pose file by model and keypoint set."""
+    catalog = load_catalog()
+    for name, model in catalog.pose.items():
+        for keypoint_set, file in model.keypoint_sets.items():
+            repository = catalog.repositories[file.source] if file.source else None
+            yield PoseWeights(name, keypoint_set, model, file, repository)
+
+
+def find_pose_weights(name: str, keypoint_set: str | None = None) -> PoseWeights:
+    """Return the published file of a name.
+
+    Args:
+        name: NAME or NAME:KEYPOINT_SET.
+        keypoint_set: The keypoint set, where the name does not say it; the model's first if None.
+
+    Raises:
+        WeightsError: There is no such name, or no such keypoint set under it.
+    """
+    model_name, _, named_set = name.partition(":")
+    rows = [row for row in pose_weights() if row.name == model_name]
+    if not rows:
+        raise _unknown(name, load_catalog().pose)
+    wanted = named_set or keypoint_set or rows[0].keypoint_set
+    found = next((row for row in rows if row.keypoint_set == wanted), None)
+    if found is None or (named_set and keypoint_set and named_set != keypoint_set):
+        raise WeightsError(
+            f"{name} has no keypoint set {keypoint_set if found else wanted!r}.",
+            f"It has: {', '.join(row.full_name for row in rows)}.",
+        )
+    return found
+
+
+def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None) -> Path:
+    """Return a weights file of ours for a catalog name or for any file.
+
+    Args:
+        name_or_path: NAME or NAME:KEYPOINT_SET of the catalog, downloaded at need; one of our
+            files, returned as it is; or a file or folder of another project.
+        keypoint_set: The head to take, where several are to be had.
+
+    Raises:
+        ConfigError: There is no keypoint set of this name.
+        WeightsError: There is no such name or file; it cannot be downloaded, read or converted.
+    """
+    path = Path(name_or_path)
+    is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
+    if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
+        if path.exists():
+            return path if _is_ours(path) else _converted(path, keypoint_set)
+        if not is_word:
+            raise WeightsError(
+                f"There is no weights file {path}.",
+                "Check the path, or see `vitpose weights list`.",
+            )
+    row = find_pose_weights(path.name, keypoint_set)
+    source = download(row)
+    return source if row.repository is None else _converted(source, row.keypoint_set, row)
+
+
+def download(row: PoseWeights) -> Path:
+    """Return a published file as it was published, downloaded if it is not in the cache.
+
+    Raises:
+        WeightsError: It cannot be downloaded.
+    """
+    if row.repository is None:
+        return _shipped(row.file.file)
+    if row.file.file.endswith(".safetensors"):
+        hub.fetch(row.repository.repo, "config.json", row.revision)
+    return hub.fetch(row.repository.repo, row.file.file, row.revision)
+
+
+def resolve_detector(name: str) -> DetectorModel:
+    """Return the published detector of a name.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    detectors = load_catalog().detectors
+    if name not in detectors:
+        raise _unknown(name, detectors)
+    return detectors[name]
+
+
+def download_detector(model: DetectorModel) -> Path:
+    """Return the folder with a detector's files, downloaded if they are not in the cache.
+
+    Raises:
+        WeightsError: They cannot be downloaded.
+    """
+    for file in ("preprocessor_config.json", "model.safetensors"):
+        hub.fetch(model.repo, file, model.revision)
+    return hub.fetch(model.repo, "config.json", model.revision).parent
+
+
+def shipped_weights_dir() -> Path:
+    """Return the folder of the weights that came with the tool, installed or in a checkout."""
+    package = Path(vitpose_cli.__file__).parent
+    installed = package / "_weights"
+    return installed if installed.is_dir() else package.parent / "weights"
+
+
+def _shipped(file: str) -> Path:
+    path = shipped_weights_dir() / file
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} is missing, which ships with the tool.", "Install the tool again."
+        )
+    return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is .safetensors with our header; read without torch, so without waiting."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
+        return "vitpose" in header.get("__metadata__", {})
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _converted(path: Path, keypoint_set: str | None, row: PoseWeights | None = None) -> Path:
+    """Return our form of a foreign file, made once and kept.
+
+    Args:
+        path: The file or folder.
+        keypoint_set: The head to take.
+        row: What the file is, where it comes from the catalog.
+    """
+    content = path / "model.safetensors" if path.is_dir() else path
+    digest = hub.known_sha256(content) or hub.sha256_of(content)
+    folder = hub.cache_dir() / "converted"
+    target = folder / f"{digest[:32]}-{keypoint_set or 'main'}-{_CONVERSION}.safetensors"
+    if target.is_file():
+        return target
+    if row is not None:
+        _check_bytes(content, row)
+    from vitpose_cli.models.checkpoint import save_checkpoint
+    from vitpose_cli.models.convert import convert_file
+
+    conversion = convert_file(
+        path,
+        keypoint_set=keypoint_set,
+        source=row.address if row else path.name,
+        licence=row.model.licence if row else "unknown",
+    )
+    for note in conversion.notes:
+        _log.warning("%s: %s", path, note)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Cannot make the folder {folder} for converted weights: {error.strerror}.",
+            "Set HF_HOME: they are kept beside it. Or convert with `vitpose weights convert`.",
+        ) from error
+    save_checkpoint(target, conversion.state, conversion.header)
+    return target
+
+
+def _check_bytes(path: Path, row: PoseWeights) -> None:
+    """Throw a download away that is not the file the catalog means."""
+    if row.file.sha256 is None or hub.sha256_of(path) == row.file.sha256:
+        return
+    path.resolve().unlink()
+    path.unlink(missing_ok=True)
+    raise WeightsError(
+        f"The download of {row.full_name} is not the published file: its SHA-256 is wrong.",
+        "It was thrown away; pull it again. If that does not help, the server or a mirror "
+        "(HF_ENDPOINT) serves other bytes.",
+    )
+
+
+def _unknown(name: str, known: Iterable[str]) -> WeightsError:
+    """Return the error for a name that is not in the catalog, with the likeliest meant."""
+    close = difflib.get_close_matches(name.partition(":")[0], known, n=3, cutoff=0.5)
+    guess = f"Did you mean {' or '.join(close)}? " if close else ""
+    return WeightsError(
+        f"There are no weights called {name!r}.",
+        f"{guess}`vitpose weights list` names all; a file is given by its path.",
+    )

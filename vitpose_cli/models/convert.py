@@ -1,0 +1,317 @@
+"""Weights of other projects, read safely and turned into ours.
+
+Reading a foreign file, choosing its head, folding its experts, and checking that nothing is missing
+and nothing left over; `key_maps` knows the names. A converted file is an ordinary weights file, so
+everything after it knows one layout. Loading foreign layouts directly at every start was refused:
+each would have to be told apart again wherever weights are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vitpose_cli.errors import WeightsError
+from vitpose_cli.models.catalog import alignment_of
+from vitpose_cli.models.checkpoint import (
+    CheckpointHeader,
+    HeadHeader,
+)
+from vitpose_cli.models.experts import fold_experts
+from vitpose_cli.models.key_maps import (
+    EXPERT_SETS,
+    HUGGING_FACE,
+    JOINT_SETS,
+    ForeignNetwork,
+    Layout,
+    folded_expert,
+    raise_faults,
+    recognise,
+    rename,
+)
+from vitpose_cli.models.patches import PATCH_SIZE
+from vitpose_cli.models.safe_load import read_tensors
+from vitpose_cli.models.vitpose import VARIANTS, Variant, ViTPose, ViTPoseConfig
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, keypoint_set
+
+HUGGING_FACE_EPS = 1e-12
+"""Layer norm epsilon that transformers uses where config.json names none (the original: 1e-6)."""
+
+_EXPERT = re.compile(r".+\.mlp\.experts\..+")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Foreign weights in our layout.
+
+    Attributes:
+        state: The tensors.
+        header: What they are.
+        layout: What the file was, in words.
+        notes: What had to be assumed, one sentence each.
+    """
+
+    state: dict[str, Tensor]
+    header: CheckpointHeader
+    layout: str
+    notes: tuple[str, ...]
+
+
+def convert_file(
+    path: Path, *, keypoint_set: str | None = None, source: str = "", licence: str = "unknown"
+) -> Conversion:
+    """Read a foreign checkpoint and turn it into our weights, with one head and no experts.
+
+    Args:
+        path: A .pth or .safetensors file, or a folder as transformers saves it.
+        keypoint_set: Which head to take. By default the main one, which in files that label
+            several keypoint sets is COCO; 17 keypoints of unknown kind are taken for COCO too.
+        source: Where the weights come from, for the header; the file's name by default.
+        licence: Their licence, for the header.
+
+    Raises:
+        ConfigError: There is no keypoint set of this name.
+        WeightsError: The file cannot be read safely, is of an unknown layout, a backbone, of
+            several possible keypoint sets, without the head that was asked for, or not whole.
+    """
+    tensors = read_tensors(path)
+    network = rename(tensors, _pose_layout(tensors, path))
+    variant = find_variant(network)
+    chosen = _choose_head(network, keypoint_set)
+    encoder = network.encoder
+    if chosen.expert is not None:
+        encoder = fold_experts(encoder, chosen.expert)
+    encoder = {key: tensor for key, tensor in encoder.items() if not _EXPERT.fullmatch(key)}
+    head = network.heads[chosen.name]
+    if network.num_experts:
+        # The heads of ViTPose+ may have spare rows: training pads all of them to 133.
+        count = KEYPOINT_SETS[chosen.keypoint_set].num_keypoints
+        head = {key: t[:count] if key.startswith("final.") else t for key, t in head.items()}
+    state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
+    state |= {f"heads.{chosen.keypoint_set}.{key}": tensor for key, tensor in head.items()}
+    from_hub = network.layout is HUGGING_FACE
+    header = CheckpointHeader(
+        variant=variant.name,
+        heads={
+            chosen.keypoint_set: HeadHeader(
+                kind="classic" if "deconv1.weight" in head else "simple",
+                keypoint_set=KEYPOINT_SETS[chosen.keypoint_set],
+                alignment=alignment_of(chosen.keypoint_set),
+            )
+        },
+        input_wh=_input_wh(encoder["pos_embed"].shape[1]),
+        source=source or path.name,
+        licence=licence,
+        patch_shift=True,
+        layer_norm_eps=_hugging_face_eps(path, variant) if from_hub else 1e-6,
+    )
+    _check_whole(state, header.config(), network.layout.name)
+    return Conversion(state, header, network.layout.name, chosen.notes)
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with matrices and kernels in float16; vectors stay as they are.
+
+    Vectors are a thousandth of the file, and the variances among them may not fit float16.
+    """
+    return {
+        key: tensor.half() if tensor.ndim > 1 and tensor.is_floating_point() else tensor
+        for key, tensor in state.items()
+    }
+
+
+def _pose_layout(tensors: Mapping[str, Tensor], path: Path) -> Layout:
+    """Recognise the layout of a network with a pose head; say what anything else is."""
+    layout = recognise(tensors)
+    if layout is None and "encoder.pos_embed" in tensors:
+        raise WeightsError(
+            f"{path} is in this project's own layout already.", "Use it as it is with --weights."
+        )
+    if layout is None:
+        raise WeightsError(
+            f"{path} is no checkpoint of a known layout; it begins with the tensors "
+            f"{', '.join(list(tensors)[:5])}.",
+            "Known are the original ViTPose and ViTPose+, easy_ViTPose, mmpose 1.x, and "
+            "transformers' VitPoseForPoseEstimation.",
+        )
+    if layout.heads is None:
+        raise WeightsError(
+            f"{path} is a backbone without a pose head ({layout.name}); it cannot label anything.",
+            "Use it to start a training from: `vitpose train`, key `init`.",
+        )
+    return layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A head: its keypoint set, its foreign name, the expert to fold, and what was assumed."""
+
+    keypoint_set: str
+    name: str
+    expert: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _choose_head(network: ForeignNetwork, wanted: str | None) -> _Choice:
+    """Find the head of the `wanted` keypoint set; the main head by default."""
+    if wanted is not None:
+        keypoint_set(wanted)
+    main, *further = sorted(network.heads, key=_head_order)
+    choices = _choices(network, main, further)
+    if wanted is None:
+        first = next(iter(choices.values()))
+        count = len(network.heads[main]["final.weight"])
+        if network.num_experts == 0 and not further and len(choices) > 1:
+            return _assume(first, list(choices), count)
+        return first
+    if wanted in choices:
+        return choices[wanted]
+    lost = network.layout is HUGGING_FACE and network.num_experts
+    raise WeightsError(
+        f"The file has no head for {wanted}, only for {', '.join(choices)}.",
+        "Hugging Face's ViTPose+ files keep the COCO head alone; the others are in the original "
+        f"files: `vitpose weights list` names one for {wanted}."
+        if lost
+        else "Choose one of these with --keypoint-set, or another file.",
+    )
+
+
+def _choices(network: ForeignNetwork, main: str, further: list[str]) -> dict[str, _Choice]:
+    """Return the heads that a file offers by keypoint set, the main head's first."""
+    if network.num_experts:
+        if network.num_experts != len(EXPERT_SETS):
+            raise WeightsError(
+                f"The file has {network.num_experts} experts, ViTPose+ has {len(EXPERT_SETS)}.",
+                "Which data set each of them belongs to is not known.",
+            )
+        expert = folded_expert(network)
+        if expert is not None:
+            return {EXPERT_SETS[expert]: _Choice(EXPERT_SETS[expert], main)}
+        names = zip(EXPERT_SETS, [main, *further], strict=False)
+        return {each: _Choice(each, head, expert=index) for index, (each, head) in enumerate(names)}
+    fitting = _sets_with(len(network.heads[main]["final.weight"]))
+    choices = {each: _Choice(each, main) for each in fitting}
+    if further:
+        choices = {fitting[0]: choices[fitting[0]]}
+    waiting = list(JOINT_SETS)
+    for head in further:
+        count = len(network.heads[head]["final.weight"])
+        each = next((s for s in waiting if KEYPOINT_SETS[s].num_keypoints == count), None)
+        if each is not None:
+            waiting.remove(each)
+            choices[each] = _Choice(each, head)
+    return choices
+
+
+def _assume(first: _Choice, names: list[str], count: int) -> _Choice:
+    """Take COCO for 17 keypoints of unknown kind, and refuse to guess anything else."""
+    others = " or ".join(names[1:])
+    if first.keypoint_set != "coco":
+        raise WeightsError(
+            f"The file has {count} keypoints, which may be {' or '.join(names)}.",
+            f"Say which with --keypoint-set {'|'.join(names)}.",
+        )
+    note = f"{count} keypoints: taken for coco; if they are {others}, say so with --keypoint-set."
+    return _Choice("coco", first.name, notes=(note,))
+
+
+def _sets_with(count: int) -> list[str]:
+    """Return the keypoint sets with `count` keypoints."""
+    names = [name for name, each in KEYPOINT_SETS.items() if each.num_keypoints == count]
+    if not names:
+        raise WeightsError(
+            f"The head has {count} keypoints, and no keypoint set has.",
+            f"The keypoint sets: {', '.join(KEYPOINT_SETS)}.",
+        )
+    return names
+
+
+def _head_order(name: str) -> int:
+    """Order heads: the main one, then the associates by number."""
+    number = name.rpartition(".")[2]
+    return int(number) + 1 if number.isdigit() else 0
+
+
+def find_variant(network: ForeignNetwork) -> Variant:
+    """Find the size by its shape; its number of attention heads is not in the tensors."""
+    for variant in VARIANTS.values():
+        if (variant.embed_dim, variant.depth) == (network.embed_dim, network.depth):
+            return variant
+    raise WeightsError(
+        f"No ViTPose has {network.depth} blocks of {network.embed_dim} channels.",
+        "Sizes: "
+        + ", ".join(f"{v.name} {v.depth} x {v.embed_dim}" for v in VARIANTS.values())
+        + ".",
+    )
+
+
+def _input_wh(num_patches: int) -> tuple[int, int]:
+    """Return the input size with so many patches: 3:4 as for people, else square."""
+    third = round((num_patches / 12) ** 0.5)
+    if 12 * third**2 == num_patches:
+        return 3 * third * PATCH_SIZE, 4 * third * PATCH_SIZE
+    side, _ = square_grid(num_patches)
+    return side * PATCH_SIZE, side * PATCH_SIZE
+
+
+def square_grid(num_patches: int) -> tuple[int, int]:
+    """Return the square grid with so many patches."""
+    side = round(num_patches**0.5)
+    if side**2 != num_patches:
+        raise WeightsError(
+            f"The position table has {num_patches} places, neither a 3:4 nor a square grid.",
+            "Only those two occur in published weights.",
+        )
+    return side, side
+
+
+def _hugging_face_eps(path: Path, variant: Variant) -> float:
+    """Read the layer norm epsilon from config.json, and check what would silently be wrong."""
+    file = (path if path.is_dir() else path.parent) / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        backbone = config.get("backbone_config") or {}
+        num_heads = int(backbone.get("num_attention_heads", 12))
+        scale = int(config.get("scale_factor", 4))
+        eps = float(backbone.get("layer_norm_eps", HUGGING_FACE_EPS))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(
+            f"Cannot read {file}: {error}.",
+            "A transformers model needs its config.json beside model.safetensors.",
+        ) from error
+    if (num_heads, scale) != (variant.num_heads, 4):
+        raise WeightsError(
+            f"{file} says {num_heads} attention heads and upsampling by {scale}; "
+            f"ViTPose {variant.name} has {variant.num_heads} and 4.",
+            "This network is not a ViTPose as published.",
+        )
+    return eps
+
+
+def _check_whole(state: dict[str, Tensor], config: ViTPoseConfig, subject: str) -> None:
+    """Compare with the network that the header describes: same keys, same shapes."""
+    expected = expected_tensors(config)
+    for key in expected.keys() - state.keys():
+        if key.endswith("num_batches_tracked"):  # a counter that older files lack
+            state[key] = torch.zeros((), dtype=torch.int64)
+    faults = [f"missing {key}" for key in expected.keys() - state.keys()]
+    faults += [f"unexpected {key}" for key in state.keys() - expected.keys()]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in expected.keys() & state.keys()
+        if state[key].shape != expected[key].shape
+    ]
+    raise_faults(faults, subject)
+
+
+def expected_tensors(config: ViTPoseConfig) -> Mapping[str, Tensor]:
+    """Return the tensors, without storage, of a network."""
+    with torch.device("meta"):
+        expected: Mapping[str, Tensor] = ViTPose(config).state_dict()
+    return expected

@@ -1,0 +1,136 @@
+"""Files from Hugging Face, with its own cache, mirrors and offline mode.
+
+The only importer of huggingface_hub. What is in the cache is used without asking the network, so
+that a run needs it once and gives the same result ever after; the library alone asks every time
+whether a branch has moved. Its errors are turned into ours here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from vitpose_cli.errors import WeightsError
+
+_TIMEOUT_S = 10.0
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def fetch(repo: str, file: str, revision: str) -> Path:
+    """Return a file of a repository, downloaded if it is not in the cache.
+
+    Args:
+        repo: Repository on Hugging Face, `owner/name`.
+        file: Path inside it.
+        revision: Commit, tag or branch.
+
+    Raises:
+        WeightsError: There is no such file, no way to the server, or no room.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    if present := find_cached(repo, file, revision):
+        return present
+    try:
+        # Asked first because the download tries a dead server again for half a minute.
+        get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=_TIMEOUT_S)
+    except HfHubHTTPError as error:
+        if error.response.status_code not in _BUSY:
+            raise _error(error, repo, file, revision) from error
+    except (httpx.HTTPError, OSError) as error:
+        raise _error(error, repo, file, revision) from error
+    try:
+        return Path(hf_hub_download(repo, file, revision=revision))
+    except (httpx.HTTPError, OSError) as error:
+        raise _error(error, repo, file, revision) from error
+
+
+def find_cached(repo: str, file: str, revision: str) -> Path | None:
+    """Return a file of a repository if it is in the cache, without asking the network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def cache_dir() -> Path:
+    """Return where converted weights are kept: the folder `vitpose` beside Hugging Face's."""
+    from huggingface_hub.constants import HF_HOME
+
+    return Path(HF_HOME).expanduser().parent / "vitpose"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}.") from error
+
+
+def known_sha256(path: Path) -> str | None:
+    """Return the SHA-256 by which the cache stores a large file, None for any other file."""
+    name = path.resolve().name
+    return name if _SHA256.fullmatch(name) else None
+
+
+def _error(error: Exception, repo: str, file: str, revision: str) -> WeightsError:
+    """Say what went wrong with a download, and how to do without the network."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"{file} of {repo} (revision {revision})"
+    by_hand = (
+        f"Or fetch {constants.ENDPOINT}/{repo}/resolve/{revision}/{file} on another machine "
+        "and give the file itself, with its config.json beside it where it has one, to --weights."
+    )
+    if isinstance(error, OfflineModeIsEnabled):
+        return WeightsError(
+            f"{where} is not in the cache, and HF_HUB_OFFLINE forbids to download it.",
+            f"Run `vitpose weights pull` once without HF_HUB_OFFLINE. {by_hand}",
+        )
+    if isinstance(error, GatedRepoError):
+        return WeightsError(
+            f"{where} is given only to those who asked its owner.",
+            "Ask on the repository's page, then log in with `hf auth login`.",
+        )
+    missing = (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError)
+    if isinstance(error, missing) and not isinstance(error, LocalEntryNotFoundError):
+        return WeightsError(
+            f"{constants.ENDPOINT} has no {where}.",
+            "It was moved or removed, or HF_ENDPOINT names a mirror without it. "
+            "`vitpose weights list` names others.",
+        )
+    if isinstance(error, HfHubHTTPError):
+        return WeightsError(
+            f"{constants.ENDPOINT} answered {error.response.status_code} for {where}.",
+            f"Try again later. {by_hand}",
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return WeightsError(
+            f"Cannot store {where} in {error.filename or constants.HF_HUB_CACHE}: "
+            f"{error.strerror}.",
+            "Make room, or set HF_HOME to a folder on another disk.",
+        )
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return WeightsError(
+        f"Cannot reach {constants.ENDPOINT} for {where}: {reason}.",
+        f"Check the network, a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT). {by_hand}",
+    )
