@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -11,18 +11,9 @@ from rich.table import Table
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, stdout
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.models import hub
-from vitpose_cli.models.catalog import (
-    DetectorModel,
-    PoseWeights,
-    download_detector,
-    find_pose_weights,
-    load_catalog,
-    pose_weights,
-    resolve_weights,
-)
 
 if TYPE_CHECKING:
+    from vitpose_cli.models.catalog import DetectorModel, PoseWeights
     from vitpose_cli.models.convert import Conversion
 
 app = typer.Typer(
@@ -51,6 +42,8 @@ def list_weights(
 
       vitpose weights list wholebody
     """
+    from vitpose_cli.models.catalog import load_catalog, pose_weights
+
     rows = [row for row in pose_weights() if text in row.full_name]
     detectors = {name: each for name, each in load_catalog().detectors.items() if text in name}
     if json:
@@ -75,6 +68,8 @@ def list_weights(
 @app.command()
 def show(name: Name, json: options.Json = False) -> None:
     """Show where weights come from, what they are, and whether they are here already."""
+    from vitpose_cli.models.catalog import find_pose_weights, load_catalog
+
     detectors = load_catalog().detectors
     if name in detectors:
         facts = _detector_facts(name, detectors[name])
@@ -106,6 +101,13 @@ def pull(
 
       vitpose weights pull dfine-s
     """
+    from vitpose_cli.models.catalog import (
+        download_detector,
+        find_pose_weights,
+        load_catalog,
+        resolve_weights,
+    )
+
     detectors = load_catalog().detectors
     if name in detectors:
         path = download_detector(detectors[name])
@@ -167,8 +169,10 @@ def convert(
 
 def _pose_facts(row: PoseWeights) -> dict[str, Any]:
     """Return everything known about a published pose file."""
+    from vitpose_cli.models.hub import find_cached
+
     repository = row.repository
-    here = repository is None or hub.find_cached(repository.repo, row.file.file, row.revision)
+    here = repository is None or find_cached(repository.repo, row.file.file, row.revision)
     return {
         "name": row.full_name,
         "keypoint_set": row.keypoint_set,
@@ -190,6 +194,8 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
 
 def _detector_facts(name: str, detector: DetectorModel) -> dict[str, Any]:
     """Return everything known about a published detector."""
+    from vitpose_cli.models.hub import find_cached
+
     return {
         "name": name,
         "box_ap": detector.box_ap,
@@ -197,40 +203,39 @@ def _detector_facts(name: str, detector: DetectorModel) -> dict[str, Any]:
         "licence": detector.licence,
         "repository": detector.repo,
         "revision": detector.revision,
-        "here": bool(hub.find_cached(detector.repo, "model.safetensors", detector.revision)),
+        "here": bool(find_cached(detector.repo, "model.safetensors", detector.revision)),
         "note": detector.note,
     }
 
 
 def _pose_table(rows: list[PoseWeights]) -> Table:
     """Lay pose weights out, a line for each model."""
-    table = Table(title="Pose weights", title_justify="left")
-    for column in ("name", "keypoint sets and accuracy", "size", "decoder", "MB", "licence"):
-        table.add_column(column, justify="right" if column == "MB" else "left")
+    table = _table("Pose weights", name="left", keypoint_sets="left", MB="right", licence="left")
     models: dict[str, list[PoseWeights]] = {}
     for row in rows:
         models.setdefault(row.name, []).append(row)
     for name, of_model in models.items():
-        model = of_model[0].model
-        sets = ", ".join(
-            row.keypoint_set
-            if row.file.accuracy is None
-            else f"{row.keypoint_set} {row.file.accuracy}"
-            for row in of_model
-        )
-        sizes = {row.file.size_mb for row in of_model}
-        size = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)}-{max(sizes)}"
-        table.add_row(name, sets, model.variant, model.head, size, model.licence)
+        sets = [f"{row.keypoint_set} {row.file.accuracy or ''}".rstrip() for row in of_model]
+        lines = [", ".join(sets[start : start + 2]) for start in range(0, len(sets), 2)]
+        sizes = sorted({row.file.size_mb for row in of_model})
+        size = "-".join(str(each) for each in (sizes[:1] + sizes[1:][-1:]))
+        table.add_row(name, ",\n".join(lines), size, of_model[0].model.licence)
     return table
 
 
 def _detector_table(detectors: dict[str, DetectorModel]) -> Table:
     """Lay detectors out."""
-    table = Table(title="Detectors", title_justify="left")
-    for column in ("name", "box AP", "MB", "licence", "repository"):
-        table.add_column(column, justify="right" if column in ("box AP", "MB") else "left")
+    table = _table("Detectors", name="left", box_AP="right", MB="right", licence="left")
     for name, each in detectors.items():
-        table.add_row(name, f"{each.box_ap:.1f}", str(each.size_mb), each.licence, each.repo)
+        table.add_row(name, f"{each.box_ap:.1f}", str(each.size_mb), each.licence)
+    return table
+
+
+def _table(title: str, **columns: Literal["left", "right"]) -> Table:
+    """Make a table that a narrow terminal does not cut."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name, justify in columns.items():
+        table.add_column(name.replace("_", " "), justify=justify, no_wrap=True)
     return table
 
 

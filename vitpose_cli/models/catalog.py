@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,9 @@ import vitpose_cli
 from vitpose_cli.config import StrictModel, load_config
 from vitpose_cli.errors import InputError, WeightsError
 from vitpose_cli.models import hub
-from vitpose_cli.pose.geometry import Alignment
+
+if TYPE_CHECKING:
+    from vitpose_cli.pose.geometry import Alignment
 
 _CONVERSION = 1
 """Raised when conversion changes, so that files converted before are not taken any more."""
