@@ -240,15 +240,15 @@ def resolve_detector(name: str) -> DetectorModel:
     return detectors[name]
 
 
-def download_detector(model: DetectorModel) -> Path:
+def download_detector(repository: Repository) -> Path:
     """Return the folder with a detector's files, downloaded if they are not in the cache.
 
     Raises:
         WeightsError: They cannot be downloaded.
     """
     for file in ("preprocessor_config.json", "model.safetensors"):
-        hub.fetch(model.repo, file, model.revision)
-    return hub.fetch(model.repo, "config.json", model.revision).parent
+        hub.fetch(repository.repo, file, repository.revision)
+    return hub.fetch(repository.repo, "config.json", repository.revision).parent
 
 
 def shipped_weights_dir() -> Path:
