@@ -130,7 +130,7 @@ def kinds(pattern: AttentionPattern, depth: int = 12) -> str:
     spelled = ""
     for block in range(depth):
         full = Attention(DIM, num_heads=HEADS, qkv_bias=True)
-        attention = config.attention(full, block=block, depth=depth, grid_wh=(4, 4))
+        attention = config.build(full, block=block, depth=depth, grid_wh=(4, 4))
         if attention is full:
             spelled += "F"
             continue

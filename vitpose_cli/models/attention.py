@@ -50,7 +50,7 @@ class AttentionConfig:
                 "give a width and a height of at least 1 patch, for example (8, 8)",
             )
 
-    def attention(self, full: Any, *, block: int, depth: int, grid_wh: tuple[int, int]) -> Any:
+    def build(self, full: Any, *, block: int, depth: int, grid_wh: tuple[int, int]) -> Any:
         """Return the attention module of one block.
 
         Args:

@@ -305,7 +305,7 @@ def _encoder(config: ViTPoseConfig) -> Any:
         embed_layer=partial(PatchEmbedding, stride=config.stride, shifted=config.patch_shift),
     )
     for index, block in enumerate(encoder.blocks):
-        block.attn = config.attention.attention(
+        block.attn = config.attention.build(
             block.attn, block=index, depth=variant.depth, grid_wh=config.grid_wh
         )
         if config.num_experts:
