@@ -120,7 +120,7 @@ class CropTransforms:
         widths = np.maximum(sizes[:, 0], sizes[:, 1] * aspect)
         regions_wh = np.stack([widths, widths / aspect], axis=1) * padding
 
-        steps = crop_wh - _endpoints(alignment)
+        steps = crop_wh - end_gap(alignment)
         scales = steps / regions_wh
         scales[:, 0] *= np.where(np.broadcast_to(flips, len(corners)), -1.0, 1.0)
         angles = np.deg2rad(np.broadcast_to(rotations_deg, len(corners)).astype(np.float64))
@@ -146,7 +146,7 @@ class CropTransforms:
     @property
     def region_areas(self) -> NDArray[np.float64]:
         """(B,) areas of the padded, aspect-fixed regions, frame px²; OKS-NMS takes these."""
-        steps = np.array(self.size_wh, np.float64) - _endpoints(self.alignment)
+        steps = np.array(self.size_wh, np.float64) - end_gap(self.alignment)
         areas: NDArray[np.float64] = steps.prod() / np.abs(np.linalg.det(self.matrices[:, :, :2]))
         return areas
 
@@ -159,7 +159,7 @@ class CropTransforms:
         return _apply(self.inverses, points)
 
 
-def _endpoints(alignment: Alignment) -> int:
+def end_gap(alignment: Alignment) -> int:
     """Return how many pixels less than its size a crop measures from end to end."""
     return 1 if alignment == "udp" else 0
 
