@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vitpose_cli.media.frames import FrameKey, FrameSource
 from vitpose_cli.pose.keypoints import KeypointSet
 
 
@@ -54,6 +55,23 @@ class People:
         return [getattr(self, field.name) for field in fields(self)[1:]]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledFrames:
+    """People and the frames they are in.
+
+    Attributes:
+        people: Sorted by frame; `images` are positions in `keys`. Points and boxes are frame px.
+        keys: The frames' names.
+        source: Where the frames come from, in the order of `keys`.
+        identity: A text that changes whenever anything here would.
+    """
+
+    people: People
+    keys: tuple[FrameKey, ...]
+    source: FrameSource
+    identity: str
+
+
 class EndlessOrder:
     """The rows of all epochs, one after the other: each a new shuffle of people by `repeats`.
 
@@ -61,7 +79,7 @@ class EndlessOrder:
     batch size.
     """
 
-    def __init__(self, repeats: NDArray[np.float32], seed: int) -> None:
+    def __init__(self, repeats: NDArray[np.float32], seed: tuple[int, ...]) -> None:
         """Order people by `repeats` (N,): whole parts in every epoch, fractions at random."""
         self._whole = np.repeat(np.arange(len(repeats)), np.floor(repeats).astype(np.int64))
         self._fractions = repeats.astype(np.float64) % 1
@@ -88,7 +106,7 @@ class EndlessOrder:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
-            generator = np.random.default_rng((self._seed, epoch))
+            generator = np.random.default_rng((*self._seed, epoch))
             order = self._whole
             if self._num_drawn:
                 shares = self._fractions / self._fractions.sum()

@@ -1,0 +1,255 @@
+"""From people to the tensors of one step.
+
+A step's people are drawn, and everything about them decided, for all processes together; each then
+takes its share. So the sums that losses are divided by are known everywhere without talking, and a
+step means the same on one GPU as on eight. On a GPU all of it is a few large kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vitpose_cli.media.crops import normalise
+from vitpose_cli.media.frames import prefetch
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.augment import CropPlan, plan_crops
+from vitpose_cli.training.config import AugmentationOptions, StageOptions
+from vitpose_cli.training.crops import Crops, upload
+from vitpose_cli.training.losses import heatmap_loss_size
+from vitpose_cli.training.people import EndlessOrder, People
+
+STEPS_AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What one head learns from.
+
+    Attributes:
+        head: The head's name.
+        people: Labelled with its keypoint set.
+        crops: Their pixels.
+        codec: How its heatmaps are drawn.
+    """
+
+    head: str
+    people: People
+    crops: Crops
+    codec: HeatmapCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Some people of one course in one step, and what happens to them.
+
+    Attributes:
+        course: Whose people.
+        rows: (B,) int64 which.
+        plan: What is done to their crops.
+        size: What their loss is divided by: that of the whole step.
+    """
+
+    course: Course
+    rows: NDArray[np.int64]
+    plan: CropPlan
+    size: float
+
+    def select(self, index: NDArray[np.int64]) -> Share:
+        """Return the people at `index`, in order; the divisor stays."""
+        return replace(self, rows=self.rows[index], plan=self.plan.select(index))
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What one head shall say about its part of a batch.
+
+    Attributes:
+        share: The people.
+        maps: (B, K, h, w) float32 heatmaps.
+        weights: (B, K) float32 loss weights.
+    """
+
+    share: Share
+    maps: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The tensors of one pass, on the device.
+
+    Attributes:
+        crops: (B, 3, H, W) float32, normalised; the parts of the heads one after the other.
+        targets: For each head that has people in it, in the same order.
+    """
+
+    crops: Tensor
+    targets: tuple[Targets, ...]
+
+
+class Batches:
+    """All batches of one stage, on this process's device."""
+
+    def __init__(
+        self,
+        courses: Sequence[Course],
+        stage: StageOptions,
+        augmentation: AugmentationOptions,
+        seed: tuple[int, ...],
+        device: torch.device,
+    ) -> None:
+        """Take what is learnt, how, and the seed from which all chance follows."""
+        self._courses = courses
+        self._stage = stage
+        self._augmentation = augmentation
+        self._seed = seed
+        self._device = device
+        self._starts = np.cumsum([0, *(len(course.people) for course in courses)])
+        repeats = np.concatenate([course.people.repeats for course in courses])
+        self._order = EndlessOrder(repeats, seed)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """How many steps show everybody once (by their repeats)."""
+        return self._order.epoch_length / self._stage.batch_size
+
+    def ahead(self, start: int, stop: int, process: Process | None = None) -> Iterator[list[Batch]]:
+        """Yield the passes of each step from `start` up to `stop`.
+
+        For a GPU they are made ahead in a thread; a CPU has nothing else to wait with, and two
+        pools of threads would only fight for its cores.
+
+        Args:
+            start: First step.
+            stop: Behind the last.
+            process: Whose share of each step; everything by default.
+        """
+        size = self._stage.batch_size
+        mine = process or Process()
+
+        def make(task: tuple[int, NDArray[np.int64]]) -> list[Batch]:
+            return self._passes(self.shares(*task), mine)
+
+        tasks = ((step, self._order.rows(step * size, size)) for step in range(start, stop))
+        if self._device.type == "cpu":
+            return map(make, tasks)
+        return prefetch(make, tasks, num_threads=1, ahead=STEPS_AHEAD)
+
+    def shares(self, step: int, rows: NDArray[np.int64]) -> list[Share]:
+        """Decide about all people of a step; no pixel is touched.
+
+        Args:
+            step: The step.
+            rows: Its people, counted over all courses.
+        """
+        shares = []
+        for number, course in enumerate(self._courses):
+            low, high = self._starts[number : number + 2]
+            own = rows[(rows >= low) & (rows < high)] - low
+            if not len(own):
+                continue
+            plan = plan_crops(
+                course.people.select(own),
+                self._augmentation,
+                self._stage.input_wh,
+                course.codec.alignment,
+                np.random.default_rng((*self._seed, step, number)),
+            )
+            map_w, map_h = course.codec.map_wh
+            size = heatmap_loss_size(
+                plan.weights.size, map_w * map_h, plan.num_targets, self._stage.loss
+            )
+            shares.append(Share(course, own, plan, size))
+        return shares
+
+    @torch.no_grad()
+    def _passes(self, shares: Sequence[Share], process: Process) -> list[Batch]:
+        """Make this process's passes of a step: every n-th person of every share."""
+        passes = []
+        stride = process.world_size * self._stage.accumulate
+        for turn in range(self._stage.accumulate):
+            first = process.rank + process.world_size * turn
+            parts = [one.select(np.arange(first, len(one.rows), stride)) for one in shares]
+            passes.append(make_batch([part for part in parts if len(part.rows)], self._device))
+        return passes
+
+
+def make_batch(shares: Sequence[Share], device: torch.device) -> Batch:
+    """Make the tensors of some shares, at least one."""
+    crops = [make_crops(share, device) for share in shares]
+    return Batch(torch.cat(crops), tuple(_targets(share, device) for share in shares))
+
+
+def make_crops(share: Share, device: torch.device) -> Tensor:
+    """Return the crops of a share, (B, 3, H, W) float32, normalised."""
+    course, plan = share.course, share.plan
+    warped = course.crops.warp(course.people.images[share.rows], plan.transforms)
+    # Planes of one colour each: mixing them is one product of matrices.
+    pixels = _to(warped, device).permute(0, 3, 1, 2).contiguous().float()
+    _hide_outside(pixels, plan)
+    if plan.colours is not None:
+        affines = upload(plan.colours, device)
+        mixed = torch.baddbmm(affines[:, :, 3:], affines[:, :, :3], pixels.flatten(2))
+        pixels = mixed.clamp_(0, 255).view_as(pixels)
+    _erase(pixels, plan)
+    return normalise(pixels.permute(0, 2, 3, 1))
+
+
+def _to(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _targets(share: Share, device: torch.device) -> Targets:
+    """Draw the heatmaps of a share."""
+    points = upload(share.plan.crop_keypoints, device)
+    weights = upload(share.plan.weights, device)
+    maps, drawn = share.course.codec.encode(points, weights > 0)
+    return Targets(share, maps, weights * drawn)
+
+
+def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:
+    """Blacken what (B, 3, H, W) shows outside the windows of cut photos, in place."""
+    rows = np.flatnonzero(np.isfinite(plan.windows[:, 0]))
+    if not len(rows):
+        return
+    width, height = plan.transforms.size_wh
+    device = pixels.device
+    inverse = upload(plan.transforms.inverses[rows].astype(np.float32), device)
+    window = upload(plan.windows[rows], device)
+    across = torch.arange(width, device=device, dtype=torch.float32)
+    down = torch.arange(height, device=device, dtype=torch.float32)[:, None]
+    shown = torch.ones((), dtype=torch.bool, device=device)
+    for axis in (0, 1):
+        part = inverse[:, axis, :, None, None]
+        place = part[:, 0] * across + part[:, 1] * down + part[:, 2]
+        low, high = window[:, axis, None, None], window[:, axis + 2, None, None]
+        shown = shown & (place >= low) & (place <= high)
+    index = upload(rows, device)
+    pixels[index] = pixels[index] * shown[:, None]
+
+
+def _erase(pixels: Tensor, plan: CropPlan) -> None:
+    """Cover rectangles of (B, 3, H, W) with their colours, in place."""
+    height, width = pixels.shape[2:]
+    device = pixels.device
+    across = torch.arange(width, device=device)
+    down = torch.arange(height, device=device)[:, None]
+    for number in range(plan.erased.shape[1]):
+        rows = np.flatnonzero(plan.erased[:, number, 2] > plan.erased[:, number, 0])
+        if not len(rows):
+            continue
+        box = upload(plan.erased[rows, number], device)[:, :, None, None]
+        covered = (across >= box[:, 0]) & (across <= box[:, 2])
+        covered = covered & (down >= box[:, 1]) & (down <= box[:, 3])
+        index = upload(rows, device)
+        fill = upload(plan.fills[rows, number], device)[:, :, None, None]
+        pixels[index] = torch.where(covered[:, None], fill, pixels[index])

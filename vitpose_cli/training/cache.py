@@ -1,0 +1,164 @@
+"""Cut every person's crop once, and keep it.
+
+A kept crop shows more than the network will see, so that it can be turned, moved and scaled; it is
+the same for every epoch and every stage. Keeping decoded photos was refused: a person is a small
+part of a photo, and the CPU would warp what the GPU can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.media.crops import warp_crops
+from vitpose_cli.media.frames import FrameFailure, FrameKey
+from vitpose_cli.pose.geometry import PADDING, CropTransforms
+from vitpose_cli.records.files import atomic_file, write_error
+from vitpose_cli.training.people import LabelledFrames, People
+
+Progress = Callable[[int, int], None]
+"""Told how many people are ready, and of how many."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CutPeople:
+    """People with their own crops: points and boxes are px of the crop, `images` its row.
+
+    Attributes:
+        people: Those whose frame could be read.
+        pixels: (N, h, w, 3) uint8 RGB.
+        failures: Frames that could not be read.
+    """
+
+    people: People
+    pixels: NDArray[np.uint8]
+    failures: tuple[FrameFailure, ...]
+
+
+def cut_people(
+    frames: LabelledFrames,
+    size_wh: tuple[int, int],
+    context: float,
+    *,
+    folder: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> CutPeople:
+    """Cut a crop of `size_wh` px round every person, reading each frame once.
+
+    Args:
+        frames: The people and their frames.
+        size_wh: Width and height of a crop, px.
+        context: How much larger its region is than the one a network sees.
+        folder: Keep the crops in a file there, where later runs find them; else in memory.
+        progress: Told of the progress.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    people = frames.people
+    transforms = CropTransforms.from_boxes(
+        people.boxes, size_wh, alignment="classic", padding=PADDING * context
+    )
+    shape = (len(people), size_wh[1], size_wh[0], 3)
+    if folder is None:
+        pixels = np.empty(shape, np.uint8)
+        failures = fill_crops(frames, transforms, pixels, progress)
+    else:
+        text = f"{_FORMAT} {frames.identity} {size_wh} {context}"
+        path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
+        if not path.exists():
+            _write_crops(path, frames, transforms, progress)
+        pixels = np.load(path, mmap_mode="r")
+        listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
+        failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
+    return CutPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
+
+
+def fill_crops(
+    frames: LabelledFrames,
+    transforms: CropTransforms,
+    out: NDArray[np.uint8],
+    progress: Progress = lambda done, total: None,
+) -> list[FrameFailure]:
+    """Write the crop of every person to `out` (N, h, w, 3); return the frames that failed."""
+    people = frames.people
+    first = np.searchsorted(people.images, np.arange(len(frames.keys) + 1))
+    waiting = {key: number for number, key in enumerate(frames.keys)}
+    failures = []
+    for frame in frames.source.frames(skip=_AllBut(frames.keys)):
+        number = waiting.pop(frame.key)
+        if isinstance(frame, FrameFailure):
+            failures.append(frame)
+        else:
+            start, end = first[number], first[number + 1]
+            warp_crops(frame.image, transforms.select(np.arange(start, end)), out=out[start:end])
+        progress(len(frames.keys) - len(waiting), len(frames.keys))
+    return failures + [FrameFailure(key, "There is no such frame.") for key in waiting]
+
+
+class _AllBut:
+    """Everything but some keys, as a container."""
+
+    def __init__(self, keys: Sequence[FrameKey]) -> None:
+        self._keys = frozenset(keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key not in self._keys
+
+
+def _in_crops(
+    frames: LabelledFrames, transforms: CropTransforms, failures: Sequence[FrameFailure]
+) -> People:
+    """Return the people of readable frames as they lie in their crops."""
+    people = frames.people
+    corners = transforms.to_crop(people.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    in_crops = People(
+        people.keypoint_set,
+        corners.astype(np.float32),
+        transforms.to_crop(people.keypoints).astype(np.float32),
+        people.weights,
+        people.repeats,
+        np.arange(len(people)),
+    )
+    unread = {failure.key for failure in failures}
+    readable = np.array([key not in unread for key in frames.keys], bool)
+    return in_crops.select(readable[people.images])
+
+
+def _write_crops(
+    path: Path, frames: LabelledFrames, transforms: CropTransforms, progress: Progress
+) -> None:
+    """Write the crops to a file that appears when it is whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shape = (len(frames.people), transforms.size_wh[1], transforms.size_wh[0], 3)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # holes would turn a full disk into a bus error
+            with temporary.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        failures = fill_crops(frames, transforms, pixels, progress)
+        pixels.flush()
+        listed = [(one.key.media, one.key.index, one.error) for one in failures]
+        with atomic_file(_failures_path(path)) as stream:
+            stream.write(json.dumps(listed).encode())
+        temporary.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _failures_path(path: Path) -> Path:
+    return path.with_suffix(".failures.json")
