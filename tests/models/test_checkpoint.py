@@ -21,11 +21,11 @@ from vitpose_cli.models.checkpoint import (
     HeadHeader,
     load_model,
     read_header,
-    read_state,
     save_checkpoint,
     weights_hash,
 )
 from vitpose_cli.models.patches import resize_position_table
+from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 

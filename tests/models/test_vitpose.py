@@ -16,13 +16,13 @@ from transformers.models.vitpose.modeling_vitpose import VitPoseSimpleDecoder
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.attention import AttentionConfig
+from vitpose_cli.models.decoders import SimpleHead
 from vitpose_cli.models.experts import fold_experts, spread_experts
 from vitpose_cli.models.patches import PatchEmbedding, grow_patch_kernel, resize_position_table
 from vitpose_cli.models.vitpose import (
     VARIANTS,
     HeadConfig,
     HeadKind,
-    SimpleHead,
     Variant,
     ViTPose,
     ViTPoseConfig,
@@ -153,9 +153,7 @@ def test_maps_of_real_sizes_equal_transformers(name: str) -> None:
     simple = VitPoseSimpleDecoder(theirs.config)
     scramble(simple, seed=2)
     theirs.head = simple
-    ours.heads["coco"] = SimpleHead(
-        HeadConfig("simple", 17), embed_dim=variant.embed_dim, stride=16
-    )
+    ours.heads["coco"] = SimpleHead(17, embed_dim=variant.embed_dim, stride=16)
     from_peer(theirs.state_dict(), ours)
     assert_same_maps(ours(images), theirs(images).heatmaps)
 

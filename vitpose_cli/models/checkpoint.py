@@ -1,31 +1,27 @@
 """Our weights files: .safetensors with a header that says which network the weights are of.
 
 Writing, reading the header alone, and strict loading. Layouts of others are translated in
-`key_maps`, once, when they are converted; here one layout exists. Pickled checkpoints were refused
-because reading one may run any code, and a configuration file beside the weights because the two
-get separated.
+`key_maps`, once, when they are converted; here one layout exists. A configuration file beside the
+weights was refused because the two get separated.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.patches import resize_position_table
+from vitpose_cli.models.tensor_files import read_metadata, read_state, write_tensors
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, HeadKind, ViTPose, ViTPoseConfig
 from vitpose_cli.pose.geometry import Alignment
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
@@ -35,7 +31,6 @@ FORMAT = 1
 
 _METADATA_KEY = "vitpose"
 _POSITION_TABLE = "encoder.pos_embed"
-_CONVERT_HINT = "weights of other projects are translated by `vitpose weights convert {}`"
 
 
 def _named(value: object) -> object:
@@ -162,48 +157,6 @@ def save_checkpoint(
     write_tensors(path, state, metadata, dtype=dtype)
 
 
-def write_tensors(
-    path: Path,
-    state: Mapping[str, Tensor],
-    metadata: Mapping[str, str],
-    *,
-    dtype: torch.dtype | None = None,
-) -> None:
-    """Write a .safetensors file of any kind, so that it appears whole or not at all.
-
-    Args:
-        path: The file; replaced where it exists.
-        state: Its tensors.
-        metadata: What its header says besides.
-        dtype: Storage type of floating-point tensors; as they are by default.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    tensors = {
-        key: value.detach()
-        .to("cpu", dtype if value.is_floating_point() else None)
-        .clone(memory_format=torch.contiguous_format)
-        for key, value in state.items()
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(tensors, temporary, dict(metadata))
-        temporary.chmod(mode)  # safetensors writes files that only their owner may read
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"cannot write the weights to {path}: {error}",
-            "check that the folder exists, is writable and has room",
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def read_header(path: Path) -> CheckpointHeader:
     """Read what a weights file says about itself, without its tensors.
 
@@ -212,7 +165,10 @@ def read_header(path: Path) -> CheckpointHeader:
     """
     metadata = read_metadata(path)
     if _METADATA_KEY not in metadata:
-        raise WeightsError(f"{path} carries no vitpose header", _CONVERT_HINT.format(path))
+        raise WeightsError(
+            f"{path} carries no vitpose header",
+            f"weights of other projects are translated by `vitpose weights convert {path}`",
+        )
     try:
         header = TypeAdapter(CheckpointHeader).validate_json(metadata[_METADATA_KEY])
         header.config()
@@ -227,26 +183,6 @@ def read_header(path: Path) -> CheckpointHeader:
             "install a newer release",
         )
     return header
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read what the header of a .safetensors file of any kind says besides its tensors.
-
-    Raises:
-        WeightsError: The file is missing or damaged.
-    """
-    with _opened(path) as file:
-        return file.metadata() or {}
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read all tensors of a .safetensors file to the CPU, as they are stored.
-
-    Raises:
-        WeightsError: The file is missing or damaged.
-    """
-    with _opened(path) as file:
-        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
 def load_model(
@@ -309,23 +245,6 @@ def _faults(error: Exception) -> str:
         f"{'.'.join(map(str, fault['loc'])) or 'header'}: {fault['msg']}"
         for fault in error.errors()
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a .safetensors file, turning its errors into ours."""
-    if not path.is_file():
-        raise WeightsError(
-            f"there is no weights file {path}", "check the path, or see `vitpose weights list`"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path} is not a whole .safetensors file: {error}",
-            f"copy or download it again; {_CONVERT_HINT.format(path)}",
-        ) from error
 
 
 def _keep_head(

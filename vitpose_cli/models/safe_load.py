@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
-from vitpose_cli.models.checkpoint import read_state
+from vitpose_cli.models.tensor_files import read_state
 
 _WRAPPERS = ("state_dict", "model", "module")
 _NUMPY_TYPES = (np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_, np.str_)

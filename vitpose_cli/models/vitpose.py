@@ -1,7 +1,7 @@
 """The ViTPose network: a plain vision transformer and a small decoder per keypoint set.
 
-The sizes, the configuration, the decoders and the module; not the weights (`checkpoint`), not the
-layouts of others (`key_maps`). The transformer is timm's, so that its speed and its pretrained
+The sizes, the configuration and the whole module; not the weights (`checkpoint`), not the layouts
+of others (`key_maps`). The transformer is timm's, so that its speed and its pretrained
 weights come for free; what ViTPose changes in it (attention, experts) is put in after it is built,
 because timm's constructor has no place for it.
 
@@ -19,19 +19,14 @@ import torch
 from timm.models import checkpoint_seq
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.attention import AttentionConfig
+from vitpose_cli.models.decoders import MAP_STRIDE, ClassicHead, SimpleHead
 from vitpose_cli.models.experts import ExpertMlp
 from vitpose_cli.models.patches import PATCH_SIZE, PatchEmbedding
 
 HeadKind = Literal["classic", "simple"]
-
-MAP_STRIDE = 4
-"""Input pixels per heatmap cell; the same in every ViTPose."""
-
-_DECONV_DIM = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,51 +147,6 @@ class ViTPoseConfig:
         return self.input_wh[0] // MAP_STRIDE, self.input_wh[1] // MAP_STRIDE
 
 
-class ClassicHead(nn.Module):
-    """Deconvolutions to stride 4, each doubling the map, then a 1x1 convolution.
-
-    Two as in the paper (section 3.1) on the 1/16 grid. On the 1/8 grid, for which no decoder was
-    published, one: the map keeps its size and the `deconv1` of a stride-16 head still fits.
-    """
-
-    def __init__(self, config: HeadConfig, *, embed_dim: int, stride: int) -> None:
-        super().__init__()
-        self.num_deconvs = (stride // MAP_STRIDE).bit_length() - 1
-        for index in range(1, self.num_deconvs + 1):
-            in_dim = embed_dim if index == 1 else _DECONV_DIM
-            deconv = nn.ConvTranspose2d(in_dim, _DECONV_DIM, 4, stride=2, padding=1, bias=False)
-            nn.init.normal_(deconv.weight, std=0.001)
-            self.add_module(f"deconv{index}", deconv)
-            self.add_module(f"bn{index}", nn.BatchNorm2d(_DECONV_DIM))
-        self.final = _final_convolution(_DECONV_DIM, config.num_keypoints, kernel_size=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
-        for index in range(1, self.num_deconvs + 1):
-            features = self.get_submodule(f"deconv{index}")(features)
-            features = F.relu(self.get_submodule(f"bn{index}")(features), inplace=True)
-        return self.final(features)  # type: ignore[no-any-return]
-
-
-class SimpleHead(nn.Module):
-    """Rectify, upsample bilinearly to stride 4, then one 3x3 convolution.
-
-    In this order: the paper's equation 3 and all published weights; its figure 2 shows another.
-    """
-
-    def __init__(self, config: HeadConfig, *, embed_dim: int, stride: int) -> None:
-        super().__init__()
-        self.scale = stride // MAP_STRIDE
-        self.final = _final_convolution(embed_dim, config.num_keypoints, kernel_size=3)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
-        upsampled = F.interpolate(
-            F.relu(features), scale_factor=self.scale, mode="bilinear", align_corners=False
-        )
-        return self.final(upsampled)  # type: ignore[no-any-return]
-
-
 class ViTPose(nn.Module):
     """Heatmaps of keypoints from crops of people or animals.
 
@@ -214,7 +164,7 @@ class ViTPose(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 name: kinds[head.kind](
-                    head, embed_dim=config.variant.embed_dim, stride=config.stride
+                    head.num_keypoints, embed_dim=config.variant.embed_dim, stride=config.stride
                 )
                 for name, head in config.heads.items()
             }
@@ -313,10 +263,3 @@ def _encoder(config: ViTPoseConfig) -> Any:
                 block.mlp, num_experts=config.num_experts, expert_dim=variant.expert_dim
             )
     return encoder
-
-
-def _final_convolution(in_dim: int, num_keypoints: int, *, kernel_size: int) -> nn.Conv2d:
-    convolution = nn.Conv2d(in_dim, num_keypoints, kernel_size, padding=kernel_size // 2)
-    nn.init.normal_(convolution.weight, std=0.001)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-    return convolution

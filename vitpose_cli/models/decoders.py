@@ -1,0 +1,68 @@
+"""The decoders of ViTPose: from features on the patch grid to heatmaps at a quarter of the input.
+
+Only the modules; which decoder a network has is decided in `vitpose`, how heatmaps become keypoints
+in `pose.heatmaps`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MAP_STRIDE = 4
+"""Input pixels per heatmap cell; the same in every ViTPose."""
+
+_DECONV_DIM = 256
+
+
+class ClassicHead(nn.Module):
+    """Deconvolutions to stride 4, each doubling the map, then a 1x1 convolution.
+
+    Two as in the paper (section 3.1) on the 1/16 grid. On the 1/8 grid, for which no decoder was
+    published, one: the map keeps its size and the `deconv1` of a stride-16 head still fits.
+    """
+
+    def __init__(self, num_keypoints: int, *, embed_dim: int, stride: int) -> None:
+        super().__init__()
+        self.num_deconvs = (stride // MAP_STRIDE).bit_length() - 1
+        for index in range(1, self.num_deconvs + 1):
+            in_dim = embed_dim if index == 1 else _DECONV_DIM
+            deconv = nn.ConvTranspose2d(in_dim, _DECONV_DIM, 4, stride=2, padding=1, bias=False)
+            nn.init.normal_(deconv.weight, std=0.001)
+            self.add_module(f"deconv{index}", deconv)
+            self.add_module(f"bn{index}", nn.BatchNorm2d(_DECONV_DIM))
+        self.final = _final_convolution(_DECONV_DIM, num_keypoints, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
+        for index in range(1, self.num_deconvs + 1):
+            features = self.get_submodule(f"deconv{index}")(features)
+            features = F.relu(self.get_submodule(f"bn{index}")(features), inplace=True)
+        return self.final(features)  # type: ignore[no-any-return]
+
+
+class SimpleHead(nn.Module):
+    """Rectify, upsample bilinearly to stride 4, then one 3x3 convolution.
+
+    In this order: the paper's equation 3 and all published weights; its figure 2 shows another.
+    """
+
+    def __init__(self, num_keypoints: int, *, embed_dim: int, stride: int) -> None:
+        super().__init__()
+        self.scale = stride // MAP_STRIDE
+        self.final = _final_convolution(embed_dim, num_keypoints, kernel_size=3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Turn features (B, D, h, w) into heatmaps (B, K, H/4, W/4)."""
+        upsampled = F.interpolate(
+            F.relu(features), scale_factor=self.scale, mode="bilinear", align_corners=False
+        )
+        return self.final(upsampled)  # type: ignore[no-any-return]
+
+
+def _final_convolution(in_dim: int, num_keypoints: int, *, kernel_size: int) -> nn.Conv2d:
+    """Make the last layer with the released initialisation."""
+    convolution = nn.Conv2d(in_dim, num_keypoints, kernel_size, padding=kernel_size // 2)
+    nn.init.normal_(convolution.weight, std=0.001)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    return convolution
