@@ -1,5 +1,6 @@
 """Crops on the CPU and on a device, normalisation, and resizing."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -104,6 +105,32 @@ def test_both_warps_agree_on_any_box(
     crop = warp_crops(image, transforms).astype(int)
     other = warp_crops_torch(torch.from_numpy(image), transforms).numpy()
     assert np.abs(crop - other).max() <= max(2, TOLERANCE)  # grey levels
+
+
+@pytest.mark.shared_data
+def test_both_warps_agree_on_real_people(shared_data: Path) -> None:
+    document = json.loads((shared_data / "coco_val" / "person_keypoints.json").read_text())
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    for annotation in document["annotations"][::10]:
+        x, y, width, height = annotation["bbox"]
+        data = (shared_data / "coco_val" / "images" / names[annotation["image_id"]]).read_bytes()
+        image = decode_image(data)
+        box = [x, y, x + width, y + height]
+        transforms = CropTransforms.from_boxes([box], SIZE_WH, alignment="udp")
+        crop = warp_crops(image, transforms).astype(int)
+        other = warp_crops_torch(torch.from_numpy(image), transforms).numpy()
+        assert np.abs(crop - other).max() <= max(2, TOLERANCE)  # grey levels; measured: 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_crops_on_a_gpu_equal_those_of_the_cpu(photo: NDArray[np.uint8]) -> None:
+    transforms = CropTransforms.from_boxes(EXTREME_BOXES, SIZE_WH, alignment="udp")
+    crops = warp_crops(photo, transforms).astype(int)
+    on_device = warp_crops_torch(torch.from_numpy(photo).cuda(), transforms)
+    assert np.abs(crops - on_device.cpu().numpy()).max() <= max(2, TOLERANCE)  # grey levels
+    inputs = normalise(on_device, torch.float16)
+    assert inputs.device.type == "cuda"
 
 
 def test_an_identity_crop_is_the_frame_itself(photo: NDArray[np.uint8]) -> None:
