@@ -77,7 +77,7 @@ class SourceOptions(StrictModel):
     """Take only photos whose name hashes into [from, to): a split that stays as it is when photos
     are added. Train on [0.1, 1], validate on [0, 0.1]."""
     limit: Count | None = None
-    """Take at most this many people, spread evenly over the source."""
+    """Take at most this many photos, spread evenly over the source."""
 
     @model_validator(mode="after")
     def _check_split(self) -> SourceOptions:
@@ -107,6 +107,8 @@ class PackSource(SourceOptions):
     """`pack`."""
     path: Path
     """The .npz file."""
+    keypoint_set: str = "coco"
+    """What the keypoints are."""
     context: Positive = 1.5
     """How much larger the crops are than the region the network sees."""
     repeat_of: dict[int, NotNegative] = Field(default_factory=dict)

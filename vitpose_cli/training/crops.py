@@ -8,6 +8,7 @@ function of the step's number needs no loader's state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -114,6 +115,34 @@ class FrameCrops:
         with ThreadPoolExecutor(self.num_threads) as pool:
             list(pool.map(cut, range(len(images))))
         return torch.from_numpy(out)
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedCrops:
+    """Several stores as one, their images counted one after the other.
+
+    Attributes:
+        parts: The stores.
+        starts: (P + 1,) the first image of each, and how many there are.
+    """
+
+    parts: Sequence[Crops]
+    starts: NDArray[np.int64]
+
+    def warp(self, images: NDArray[np.int64], transforms: CropTransforms) -> Tensor:
+        """Return one crop of each image, as the stores give them."""
+        owners = np.searchsorted(self.starts, images, side="right") - 1
+        pieces, places = [], []
+        for owner in np.unique(owners):
+            rows = np.flatnonzero(owners == owner)
+            local = images[rows] - self.starts[owner]
+            pieces.append(self.parts[owner].warp(local, transforms.select(rows)))
+            places.append(rows)
+        if len(pieces) == 1:
+            return pieces[0]
+        order = np.argsort(np.concatenate(places))
+        joined = torch.cat(pieces)
+        return joined[upload(order, joined.device)]
 
 
 def sampling_matrices(transforms: CropTransforms, image_wh: tuple[int, int]) -> NDArray[np.float64]:

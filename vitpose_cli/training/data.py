@@ -1,0 +1,171 @@
+"""Everything a run learns from and is measured on, opened once and kept for all stages.
+
+Sources of one keypoint set become one course; sources of several sets become several, each with
+its own head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameFailure
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.training.cache import Progress, cut_people
+from vitpose_cli.training.config import DataOptions, StageOptions
+from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
+from vitpose_cli.training.people import People
+from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
+
+MISSING_SHARE = 0.01
+"""More missing photos than this are a wrong path rather than bad luck."""
+
+CACHE_SCALE = 1.25
+"""Size of a kept crop relative to the largest input; with the context of 1.5, 5/6 of its detail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What one head can learn from.
+
+    Attributes:
+        people: All people of its keypoint set; points and boxes are px of `crops`.
+        crops: Their pixels.
+    """
+
+    people: People
+    crops: Crops
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedData:
+    """The sources of a run, their labels read, no photo yet.
+
+    Attributes:
+        train: The sources to learn from, in the order of the configuration.
+        validation: The sources to measure on.
+        options: The configuration.
+    """
+
+    train: Sequence[OpenedSource]
+    validation: Sequence[OpenedSource]
+    options: DataOptions
+
+    @property
+    def keypoint_sets(self) -> dict[str, KeypointSet]:
+        """The keypoint sets by name, in the order in which they come up."""
+        sources = [*self.train, *self.validation]
+        return {one.keypoint_set.name: one.keypoint_set for one in _people(sources)}
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was left out."""
+        return [
+            f"{source.truth.path}: left out {dropped_sentence(source.dropped)}."
+            for source in (*self.train, *self.validation)
+            if source.dropped
+        ]
+
+
+def open_data(options: DataOptions) -> OpenedData:
+    """Read the labels of all sources.
+
+    Raises:
+        InputError: A file is missing or damaged, too many photos are missing, or two files mean
+            different keypoints by one name.
+    """
+    train = [open_source(one, options.threads) for one in options.train]
+    validation = [open_source(one, options.threads) for one in options.validation]
+    known: dict[str, tuple[KeypointSet, Path]] = {}
+    for source in (*train, *validation):
+        _check_missing(source, (), options)
+        own = source.frames.people.keypoint_set
+        first, path = known.setdefault(own.name, (own, source.truth.path))
+        if first.names != own.names:
+            raise InputError(
+                f"{path} and {source.truth.path} have different keypoints, both called "
+                f"{own.name!r}.",
+                "Rename the category in one of them, or give both the same keypoints.",
+            )
+    return OpenedData(train, validation, options)
+
+
+def load_material(
+    data: OpenedData,
+    stages: Sequence[StageOptions],
+    device: torch.device,
+    folder: Path,
+    progress: Progress = lambda done, total: None,
+) -> Mapping[str, Material]:
+    """Cut everybody's crop, or find it, and return what each head learns from.
+
+    Args:
+        data: The opened sources.
+        stages: All stages; the crops serve the largest.
+        device: Where the network runs.
+        folder: Where `disk` keeps its files.
+        progress: Told of the progress, source after source.
+
+    Raises:
+        InputError: Too many photos cannot be read, or the crops do not fit.
+    """
+    options = data.options
+    largest = max((stage.input_wh for stage in stages), key=lambda size: size[0] * size[1])
+    scaled = (round(largest[0] * CACHE_SCALE), round(largest[1] * CACHE_SCALE))
+    parts: dict[str, list[Material]] = {}
+    for source in data.train:
+        name = source.frames.people.keypoint_set.name
+        if options.cache == "none":
+            crops = FrameCrops(source.frames, options.threads)
+            parts.setdefault(name, []).append(Material(source.frames.people, crops))
+            continue
+        cut = cut_people(
+            source.frames,
+            options.cache_wh or scaled,
+            options.context,
+            folder=folder if options.cache == "disk" else None,
+            progress=progress,
+        )
+        _check_missing(source, cut.failures, options)
+        on_device = options.cache == "device"
+        store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
+        parts.setdefault(name, []).append(Material(cut.people, store))
+    return {name: _joined(group) for name, group in parts.items()}
+
+
+def _joined(parts: Sequence[Material]) -> Material:
+    """Return several groups of people as one."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = [int(part.people.images.max(initial=-1)) + 1 for part in parts]
+    starts = np.cumsum([0, *sizes])
+    people = [
+        replace(part.people, images=part.people.images + start)
+        for part, start in zip(parts, starts, strict=False)
+    ]
+    return Material(People.joined(people), JoinedCrops([part.crops for part in parts], starts))
+
+
+def _people(sources: Sequence[OpenedSource]) -> list[People]:
+    return [source.frames.people for source in sources]
+
+
+def _check_missing(
+    source: OpenedSource, failures: Sequence[FrameFailure], options: DataOptions
+) -> None:
+    """Refuse a source of which too much is not there."""
+    absent = source.dropped.get("photos missing", 0)
+    total = len(source.frames.keys) + absent
+    lost = absent + len(failures)
+    if lost <= MISSING_SHARE * total or options.allow_missing:
+        return
+    example = f" ({failures[0].key}: {failures[0].error})" if failures else ""
+    raise InputError(
+        f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
+        "Check `images` of this source; --allow-missing trains on the rest.",
+    )
