@@ -103,7 +103,7 @@ def _jpeg(data: bytes) -> ImageHeader:
         elif marker == _JPEG_EXIF and data.startswith(_EXIF_PREFIX, start):
             orientation = _exif_orientation(data[start:stop])
         elif marker == _JPEG_SCAN:
-            if data.find(_JPEG_END, stop) < 0:
+            if data.rfind(_JPEG_END, stop) < 0:
                 raise InputError(
                     "The JPEG is cut off: its end is missing.", "Copy it again from where it came."
                 )
