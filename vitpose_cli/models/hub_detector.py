@@ -1,0 +1,275 @@
+"""Object detectors of the transformers library: D-FINE, RT-DETR, RT-DETRv2, RF-DETR, DETR, ...
+
+The only importer of transformers. Weights come from a folder; `catalog` downloads. The network and
+its post-processing are the library's own. The pre-processing is ours where it can be: it takes the
+fastest resampling for each frame, sends bytes to the device, a quarter of what the library would
+send, and normalises there. Whether it can be is not read from the processor's many switches but
+measured: once, on a noise picture, ours must give what the processor gives; else the processor
+itself is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoModelForObjectDetection
+from transformers.utils import logging as transformers_logging
+
+from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.media.crops import resize_image
+from vitpose_cli.media.frames import Frame
+from vitpose_cli.models.detectors import (
+    DEFAULT_THRESHOLD,
+    DetectorOptions,
+    detections_of,
+    find_classes,
+)
+from vitpose_cli.pose.instances import Detections
+from vitpose_cli.runtime import has_fast
+
+_LOADING_ERRORS = (
+    OSError,  # missing files, a config that is no JSON
+    ValueError,  # not a detector, code of its own
+    KeyError,  # a config without what its kind needs
+    TypeError,
+    RuntimeError,  # tensors of other shapes
+    ImportError,  # a backbone from a library that is not here
+    SafetensorError,
+)
+_MODEL_INPUTS = ("pixel_values", "pixel_mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Our own way from a frame to the network's input: resize, scale, shift.
+
+    Attributes:
+        size_wh: Width and height of the input, px; frames are stretched to it.
+        antialias: Whether shrinking averages over all pixels.
+        scale: (3,) factors of the grey values, by channel.
+        shift: (3,) what is added after.
+    """
+
+    size_wh: tuple[int, int]
+    antialias: bool
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    @classmethod
+    def equal_to(cls, processor: Any) -> Preparation | None:
+        """Return the preparation that does what a transformers image processor does, if any.
+
+        Processors that keep the aspect ratio, pad, or do something else of their own have none.
+        """
+        size = processor.size
+        if not (size.get("height") and size.get("width")):
+            return None
+        factor = processor.rescale_factor if processor.do_rescale else 1.0
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        if processor.do_normalize:
+            mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+        size_wh = (size["width"], size["height"])
+        # Shrunk by 2 and 1.5, noise tells every resampling from every other.
+        shape = (size_wh[1] * 2, size_wh[0] * 3 // 2, 3)
+        probe = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        wanted = processor(images=[probe], return_tensors="pt")
+        if not wanted.get("pixel_mask", torch.ones(1)).all():
+            return None
+        for antialias in (True, False):
+            candidate = cls(
+                size_wh,
+                antialias,
+                tuple(factor / s for s in std),
+                tuple(-m / s for m, s in zip(mean, std, strict=True)),
+            )
+            ours = candidate.normalised(torch.from_numpy(candidate.resized([probe])))
+            two_levels = 2 * max(candidate.scale)
+            if ours.shape == wanted["pixel_values"].shape and torch.allclose(
+                ours, wanted["pixel_values"], rtol=0, atol=two_levels
+            ):
+                return candidate
+        return None
+
+    def resized(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Return images (H, W, 3) as one uint8 batch (B, H, W, 3) of the input's size."""
+        return np.stack([resize_image(i, self.size_wh, antialias=self.antialias) for i in images])
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return a uint8 batch (B, H, W, 3) as the network's input (B, 3, H, W), float32."""
+        scale = torch.tensor(self.scale, device=pixels.device)[:, None, None]
+        shift = torch.tensor(self.shift, device=pixels.device)[:, None, None]
+        return pixels.permute(0, 3, 1, 2).float().mul_(scale).add_(shift)
+
+
+class TransformersDetector:
+    """An object detector of the transformers library, ready to find one or a few classes.
+
+    Attributes:
+        preparation: Our pre-processing, None where the processor's own is used.
+        threshold: Boxes scored below it are dropped.
+    """
+
+    def __init__(self, model: Any, processor: Any, options: DetectorOptions, name: str) -> None:
+        """Take a model in float32 and its image processor.
+
+        Args:
+            model: A transformers model for object detection.
+            processor: Its image processor, with `post_process_object_detection`.
+            options: How to run it.
+            name: What to call it in errors.
+
+        Raises:
+            ConfigError: It does not know the wanted classes, or cannot run at the wanted size.
+        """
+        self.threshold = DEFAULT_THRESHOLD if options.threshold is None else options.threshold
+        self._labels = find_classes(model.config.id2label, options.classes, name)
+        self._device = options.device
+        self._dtype = _number_type(options)
+        self._processor = processor
+        self._model = model.eval().to(options.device)
+        if options.input_wh is not None:
+            processor.size = {"width": options.input_wh[0], "height": options.input_wh[1]}
+        self.preparation = Preparation.equal_to(processor)
+        if options.input_wh is not None:
+            self._try(options.input_wh, name)
+
+    @classmethod
+    def open(
+        cls, folder: Path, options: DetectorOptions, *, name: str | None = None
+    ) -> TransformersDetector:
+        """Load a detector from a folder as transformers saves it.
+
+        Args:
+            folder: Holds config.json, preprocessor_config.json and model.safetensors.
+            options: How to run it.
+            name: What to call it in errors; the folder by default.
+
+        Raises:
+            ConfigError: It does not know the wanted classes, or cannot run at the wanted size.
+            WeightsError: It cannot be read, is no detector, or lacks weights.
+        """
+        name = name or str(folder)
+        try:
+            with _without_bars():
+                model, report = AutoModelForObjectDetection.from_pretrained(
+                    folder,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                )
+            processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
+        except _LOADING_ERRORS as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise WeightsError(
+                f"The detector {name} cannot be loaded: {reason}",
+                "It takes a transformers model for object detection with its config.json, "
+                "preprocessor_config.json and model.safetensors.",
+            ) from error
+        if report["missing_keys"]:
+            missing = sorted(report["missing_keys"])
+            raise WeightsError(
+                f"The weights of the detector {name} lack {len(missing)} tensors, among them "
+                f"{', '.join(missing[:3])}.",
+                "Take a checkpoint that was trained for object detection.",
+            )
+        if not hasattr(processor, "post_process_object_detection"):
+            raise WeightsError(
+                f"The image processor of {name} ({type(processor).__name__}) reads no boxes.",
+                "Take the preprocessor_config.json that belongs to the detector.",
+            )
+        return cls(model, processor, options, name)
+
+    @torch.inference_mode()
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return the boxes of each frame; see `Detector`."""
+        found: dict[int, Detections] = {}
+        for batch in self._batches(frames):
+            results = self._run([frames[position].image for position in batch])
+            for position, result in zip(batch, results, strict=True):
+                size_wh = frames[position].size_wh
+                found[position] = detections_of(result, self._labels, self.threshold, size_wh)
+        return [found[position] for position in range(len(frames))]
+
+    def _batches(self, frames: Sequence[Frame]) -> list[list[int]]:
+        """Return which frames run together: all, or where frames are padded, those of one size.
+
+        Padding changes what is found; a frame's boxes must not depend on its neighbours.
+        """
+        groups: dict[tuple[int, int] | None, list[int]] = {}
+        for position, frame in enumerate(frames):
+            size_wh = frame.size_wh if self.preparation is None else None
+            groups.setdefault(size_wh, []).append(position)
+        return list(groups.values())
+
+    def _run(self, images: list[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
+        """Return `boxes` (xyxy, frame px), `scores` and `labels` of each image, on the host."""
+        inputs = self._inputs(images)
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            outputs = self._model(**inputs)
+        on_host = SimpleNamespace(
+            logits=outputs.logits.float().cpu(), pred_boxes=outputs.pred_boxes.float().cpu()
+        )
+        results: list[dict[str, Tensor]] = self._processor.post_process_object_detection(
+            on_host, threshold=self.threshold, target_sizes=[image.shape[:2] for image in images]
+        )
+        return results
+
+    def _inputs(self, images: list[NDArray[np.uint8]]) -> dict[str, Tensor]:
+        """Return the network's inputs, on the device."""
+        if self.preparation is None:
+            # Told, because the processor takes a frame 1 or 3 px high for one of channels.
+            encoded = self._processor(
+                images=images, input_data_format="channels_last", return_tensors="pt"
+            )
+            return {key: encoded[key].to(self._device) for key in _MODEL_INPUTS if key in encoded}
+        pixels = torch.from_numpy(self.preparation.resized(images))
+        if self._device.type == "cuda":
+            pixels = pixels.pin_memory()
+        pixels = pixels.to(self._device, non_blocking=True)
+        return {"pixel_values": self.preparation.normalised(pixels)}
+
+    def _try(self, input_wh: tuple[int, int], name: str) -> None:
+        """Run a black picture, so that a size which the network cannot take is told at once."""
+        try:
+            with torch.inference_mode():
+                self._run([np.zeros((input_wh[1], input_wh[0], 3), np.uint8)])
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"The detector {name} cannot run at {input_wh[0]}x{input_wh[1]} px: {error}",
+                "Take another size, mostly a multiple of 32, or leave it out.",
+            ) from error
+
+
+def _number_type(options: DetectorOptions) -> torch.dtype:
+    """Return the number type to run in: never bf16.
+
+    These networks compute coordinates in it, relative to the frame. With its 8 bits they are off
+    by up to 4 px in a frame of 1920, with the 11 bits of fp16 by half a pixel.
+    """
+    if options.dtype != torch.bfloat16:
+        return options.dtype
+    return torch.float16 if has_fast(torch.float16, options.device) else torch.float32
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar for what takes no time."""
+    were_on = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_on:
+            transformers_logging.enable_progress_bar()
