@@ -125,7 +125,9 @@ def our_pipeline(
                 for batch in maps:
                     estimator.codec.decode(batch)
             at.append(time.perf_counter())
-            for name, start, end in zip(("warp", "network", "decode"), at[:-1], at[1:], strict=True):
+            for name, start, end in zip(
+                ("warp", "network", "decode"), at[:-1], at[1:], strict=True
+            ):
                 seconds[name] += end - start
         return seconds
 

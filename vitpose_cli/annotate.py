@@ -110,9 +110,7 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     assembly = assemble(options.labeler)
     if assembly.advice:
         say(assembly.advice)
-    with Run.open(
-        options.run, _manifest(options, assembly), overwrite=options.overwrite
-    ) as run:
+    with Run.open(options.run, _manifest(options, assembly), overwrite=options.overwrite) as run:
         drawer = _Drawer(options.run / PREVIEW, assembly) if options.preview else None
         labeler = Labeler(
             assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=drawer

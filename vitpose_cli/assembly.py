@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
-from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.detectors import (
     WHOLE_IMAGE,
     Detector,
@@ -27,6 +27,12 @@ from vitpose_cli.runtime import resolve_device, resolve_precision
 
 WHOLE_IMAGE_POSE_THRESHOLD = 0.3
 """A whole photo taken as one box holds a person only if its mean keypoint score reaches this."""
+
+NO_DETECTOR = (
+    "No person detector ships yet: each photo is taken as one box, and a person is written only "
+    "where the pose is clear. For photos of several people give --detector dfine-s (downloads "
+    "once) or --boxes FILE."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Assembly:
         weights_name: The weights as the user called them.
         weights_hash: The first 16 hex digits of the weights file's sha256.
         detector_name: What finds the boxes, in words.
+        advice: A sentence for the user about the choice that was made for them; may be empty.
     """
 
     detector: Detector
@@ -76,6 +83,7 @@ class Assembly:
     weights_name: str
     weights_hash: str
     detector_name: str
+    advice: str = ""
 
 
 def assemble(options: LabelerOptions) -> Assembly:
@@ -87,9 +95,7 @@ def assemble(options: LabelerOptions) -> Assembly:
         WeightsError: Weights or detector cannot be found, read or matched.
     """
     if options.boxes is not None and options.detector is not None:
-        raise ConfigError(
-            "--boxes and --detector exclude each other: either a file or a detector gives the boxes."
-        )
+        raise ConfigError("--boxes and --detector exclude each other: boxes come from one of them.")
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
     path = resolve_weights(options.weights, keypoint_set=options.keypoint_set)
@@ -123,7 +129,15 @@ def assemble(options: LabelerOptions) -> Assembly:
             pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else 0.0,
         ),
     )
-    return Assembly(detector, estimator, options.weights, weights_hash(path), name)
+    chosen_for_user = whole_image and options.detector is None
+    return Assembly(
+        detector,
+        estimator,
+        options.weights,
+        weights_hash(path),
+        name,
+        advice=NO_DETECTOR if chosen_for_user else "",
+    )
 
 
 def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:

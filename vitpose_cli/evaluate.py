@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.geometry import xywh_to_xyxy
+from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.pose.oks import oks_matrix
-from vitpose_cli.records.coco import CocoDocument, read_coco, read_predictions
+from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.results import read_predictions
+from vitpose_cli.records.run import Run
+
+Report = Callable[[int, "int | None"], None]
+"""Takes how many photos are done and how many there are."""
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 """Distances that count as right, relative to the longer side of the ground-truth box."""
@@ -68,6 +74,14 @@ class Evaluation:
     num_people: int
     num_predicted: int
     num_failed: int = 0
+
+    def counts_sentence(self) -> str:
+        """Say what was measured."""
+        failed = f", {self.num_failed} photos failed" if self.num_failed else ""
+        return (
+            f"{self.num_predicted} predicted people, {self.num_people} people with keypoints "
+            f"in {self.num_images} photos{failed}."
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -149,7 +163,6 @@ def results_of_records(
             results.append(
                 {
                     "image_id": image_id,
-                    "category_id": 1,
                     "keypoints": flat.tolist(),
                     "score": float(score),
                 }
@@ -157,10 +170,82 @@ def results_of_records(
     return results, num_failed
 
 
-def _coco_metrics(
-    truth: CocoDocument, results: Sequence[Mapping[str, Any]]
-) -> dict[str, float]:
-    """Return COCO's metrics; all 0 where nothing was predicted."""
+def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
+    """Measure labels that exist.
+
+    Args:
+        annotations: Ground truth, a COCO-keypoint file.
+        predictions: A run folder (its journal has the raw coordinates of every keypoint), a COCO
+            document such as a run's annotations.json (keypoints with v=0 count as missed), or
+            COCO results.
+
+    Raises:
+        InputError: A file cannot be used, or no photo of the predictions is in the ground truth.
+    """
+    truth = read_coco(annotations)
+    if predictions.is_dir():
+        with Run.read(predictions) as run:
+            return evaluate_results(truth, *results_of_records(run.records(), _image_ids(truth)))
+    return evaluate_results(truth, read_predictions(predictions, truth))
+
+
+def evaluate_weights(
+    annotations: Path, images: Path, options: LabelerOptions, report: Report
+) -> Evaluation:
+    """Label the photos of the ground truth now, and measure the labels.
+
+    Args:
+        annotations: Ground truth, a COCO-keypoint file.
+        images: The folder that its file names are relative to.
+        options: What to label with.
+        report: Told after every photo how many are done, and how many there are.
+
+    Raises:
+        InputError: A file cannot be used, or photos are missing.
+        ConfigError, WeightsError: As `assemble`.
+    """
+    truth = read_coco(annotations)
+    source = photos_of(truth, images)
+    assembly = assemble(options)
+    labeler = Labeler(assembly.detector, assembly.estimator)
+
+    def records() -> Iterator[FrameRecord]:
+        for done, record in enumerate(labeler.label(source.frames()), start=1):
+            report(done, source.expected)
+            yield record
+
+    return evaluate_results(truth, *results_of_records(records(), _image_ids(truth)))
+
+
+def photos_of(document: CocoDocument, images: Path) -> ImageFolder:
+    """Return the photos that a document names, as a source of frames.
+
+    Raises:
+        InputError: A photo is missing, or a name leads out of the folder.
+    """
+    paths = {
+        image["file_name"]: safe_media_path(images, image["file_name"]) for image in document.images
+    }
+    missing = [name for name, path in paths.items() if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(paths)} photos of {document.path} are not in {images}: "
+            f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
+            "Give the folder that the file names are relative to.",
+        )
+    return ImageFolder(paths)
+
+
+def _image_ids(truth: CocoDocument) -> dict[str, int]:
+    return {image["file_name"]: image["id"] for image in truth.images}
+
+
+def _coco_metrics(truth: CocoDocument, results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return COCO's metrics; all 0 where nothing was predicted.
+
+    All kinds of body count as one category: animals of several species share their keypoints, and
+    COCOeval cannot ignore categories for keypoints.
+    """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -175,9 +260,12 @@ def _coco_metrics(
         reference.createIndex()
         if not results:
             return dict.fromkeys(METRICS, 0.0)
-        evaluation = COCOeval(reference, reference.loadRes(list(results)), "keypoints")
+        evaluation = COCOeval(
+            reference,
+            reference.loadRes([{**each, "category_id": 1} for each in results]),
+            "keypoints",
+        )
         evaluation.params.kpt_oks_sigmas = truth.keypoint_set.sigmas
-        evaluation.params.useCats = 0
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -17,7 +17,6 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import VitposeError
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
 from vitpose_cli.models.detectors import Detector
@@ -31,6 +30,9 @@ CHUNK_FRAMES = 32
 
 DETECTOR_FRAMES = 8
 """Frames in one call of the detector."""
+
+FAULTS = (RuntimeError, ValueError)
+"""What a network raises when it chokes on a picture; ours, such as `VitposeError`, are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +122,7 @@ class Labeler:
             batch = frames[start : start + DETECTOR_FRAMES]
             try:
                 found += self.detector.detect(batch)
-            except VitposeError:
-                raise
-            except Exception:
+            except FAULTS:
                 found += [self._detect_alone(frame) for frame in batch]
         return found
 
@@ -130,9 +130,7 @@ class Labeler:
         """Detect on one frame of a batch that failed, so that one bad frame costs only itself."""
         try:
             return self.detector.detect([frame])[0]
-        except VitposeError:
-            raise
-        except Exception as error:
+        except FAULTS as error:
             return FrameFailure(frame.key, f"The detector failed: {error}")
 
     def _finish(self, chunk: _Chunk) -> Iterator[FrameRecord]:

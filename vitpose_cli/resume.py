@@ -22,9 +22,7 @@ class Finished(Container[FrameKey]):
     The key of a video itself (without an index) stands for all its frames.
     """
 
-    def __init__(
-        self, done: Set[FrameKey], reopened: Set[FrameKey], videos: Set[str]
-    ) -> None:
+    def __init__(self, done: Set[FrameKey], reopened: Set[FrameKey], videos: Set[str]) -> None:
         """Take a live view of what is done.
 
         Args:

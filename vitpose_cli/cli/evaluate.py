@@ -53,17 +53,12 @@ def evaluate(
 
       vitpose evaluate -a person_keypoints.json -p photos.vitpose/annotations.json
     """
-    if (predictions is None) == (images is None):
-        raise ConfigError(
-            "Evaluate needs either --images (to label them now) or --predictions (a file).",
-            "For labels that exist: --predictions photos.vitpose/annotations.json",
-        )
-    from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
     from vitpose_cli.assembly import LabelerOptions
+    from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
 
-    if predictions is not None:
+    if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)
-    else:
+    elif images is not None and predictions is None:
         chosen = LabelerOptions(
             weights=weights,
             keypoint_set=keypoint_set,
@@ -77,6 +72,11 @@ def evaluate(
         )
         with progress("photos") as report:
             result = evaluate_weights(annotations, images, chosen, report=report)
+    else:
+        raise ConfigError(
+            "Evaluate needs either --images (to label them now) or --predictions (a file or run).",
+            "For labels that exist: --predictions photos.vitpose",
+        )
     if json:
         print_json(result.as_dict())
     else:
@@ -91,8 +91,14 @@ def _show(result: Evaluation) -> None:
     summary.add_row(*(f"{value:.3f}" if value >= 0 else "-" for value in result.coco.values()))
     stdout.print(summary)
     table = Table(title="By keypoint", title_justify="left")
-    for name, justify in (("keypoint", "left"), ("labelled", "right"), ("OKS", "right"),
-                          ("PCK@0.05", "right"), ("PCK@0.1", "right"), ("PCK@0.2", "right")):
+    for name, justify in (
+        ("keypoint", "left"),
+        ("labelled", "right"),
+        ("OKS", "right"),
+        ("PCK@0.05", "right"),
+        ("PCK@0.1", "right"),
+        ("PCK@0.2", "right"),
+    ):
         table.add_column(name, justify="left" if justify == "left" else "right")
     for row in result.keypoints:
         table.add_row(row.name, str(row.count), *(f"{v:.3f}" for v in (row.oks, *row.pck)))
