@@ -10,15 +10,13 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 from transformers.models.vitpose.modeling_vitpose import VitPoseSimpleDecoder
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.decoders import SimpleHead
-from vitpose_cli.models.experts import fold_experts, spread_experts
-from vitpose_cli.models.patches import PatchEmbedding, grow_patch_kernel, resize_position_table
+from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.vitpose import (
     VARIANTS,
     HeadConfig,
@@ -222,12 +220,6 @@ def test_a_head_of_many_must_be_named() -> None:
         model(crops(1, (48, 64)))
 
 
-def test_another_input_size_is_refused() -> None:
-    model = ViTPose(ViTPoseConfig(TEST, {"coco": HeadConfig("simple", 17)}, (48, 64)))
-    with pytest.raises(ValueError, match="reads 48 x 64 px, not 64 x 48"):
-        model(crops(1, (64, 48)))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -244,71 +236,6 @@ def test_impossible_configurations_are_refused(change: dict[str, Any], message: 
     config = ViTPoseConfig(TEST, {"coco": HeadConfig("simple", 17)})
     with pytest.raises(ConfigError, match=message):
         replace(config, **change)
-
-
-@torch.no_grad()
-def test_the_patch_shift_is_a_moved_image() -> None:
-    options: dict[str, Any] = {"img_size": (64, 48), "patch_size": 16, "in_chans": 3}
-    shifted = PatchEmbedding(**options, embed_dim=8, stride=16, shifted=True)
-    straight = PatchEmbedding(**options, embed_dim=8, stride=16, shifted=False)
-    straight.load_state_dict(shifted.state_dict())
-    images = crops(2, (48, 64))
-    moved = F.pad(images, (2, -2, 2, -2))
-    torch.testing.assert_close(shifted(images), straight(moved), rtol=0, atol=1e-6)
-    assert (shifted(images) - straight(images)).abs().max() > 0.1
-
-
-@torch.no_grad()
-def test_overlapping_patches_are_centred_on_their_cells() -> None:
-    options: dict[str, Any] = {"patch_size": 16, "in_chans": 3, "embed_dim": 8}
-    fine = PatchEmbedding(**options, img_size=(64, 48), stride=8, shifted=False)
-    assert fine.grid_size == (8, 6)
-    images = crops(1, (48, 64))
-    tokens = fine(images).reshape(8, 6, 8)
-    # Cell (2, 3) covers rows 16-23 and columns 24-31; its patch reaches 4 px further.
-    patch = images[:, :, 12:28, 20:36]
-    expected = F.conv2d(patch, fine.proj.weight, fine.proj.bias).flatten()
-    torch.testing.assert_close(tokens[2, 3], expected, rtol=0, atol=1e-5)
-
-
-def test_the_position_table_follows_another_grid() -> None:
-    torch.manual_seed(0)
-    table = torch.randn(1, 12, 5)
-    assert resize_position_table(table, (3, 4), (3, 4)) is table
-    grid = table.reshape(1, 4, 3, 5).permute(0, 3, 1, 2)
-    expected = F.interpolate(grid, (8, 7), mode="bicubic", align_corners=False)
-    resized = resize_position_table(table, (3, 4), (7, 8))
-    assert resized.shape == (1, 56, 5)
-    torch.testing.assert_close(resized[0, 2 * 7 + 5], expected[0, :, 2, 5])
-
-
-def test_a_grown_kernel_answers_the_same() -> None:
-    torch.manual_seed(0)
-    kernel, images = torch.randn(4, 3, 14, 14), torch.randn(1, 3, 16, 16)
-    grown = F.conv2d(images, grow_patch_kernel(kernel))
-    torch.testing.assert_close(grown, F.conv2d(images[:, :, 1:15, 1:15], kernel))
-
-
-def test_spreading_and_folding_experts_are_inverse() -> None:
-    plain = ViTPose(ViTPoseConfig(TEST, {"coco": HeadConfig("simple", 17)}, (48, 64)))
-    state = plain.state_dict()
-    spread = spread_experts(state, num_experts=3, expert_dim=TEST.expert_dim)
-    with_experts = ViTPose(replace(plain.config, num_experts=3))
-    with_experts.load_state_dict(spread)
-    for expert in range(3):
-        folded = fold_experts(spread, expert)
-        assert folded.keys() == state.keys()
-        assert all(torch.equal(folded[key], state[key]) for key in state)
-
-
-def test_every_expert_gets_a_gradient() -> None:
-    config = ViTPoseConfig(TEST, {"coco": HeadConfig("simple", 17)}, (48, 64), num_experts=3)
-    model = ViTPose(config)
-    loss = model.features(crops(2, (48, 64)), expert=torch.tensor([2, 2])).square().sum()
-    torch.autograd.backward(loss)
-    for block in model.encoder.blocks:
-        used = [bool(expert.weight.grad.abs().sum() > 0) for expert in block.mlp.experts]
-        assert used == [False, False, True]
 
 
 def test_recomputing_activations_changes_no_gradient() -> None:
