@@ -127,6 +127,18 @@ def test_keypoints_survive_the_map_away_from_its_border(
     assert decoded.peaks.second_peak_ratio.max() == 0
 
 
+def test_what_the_blur_costs_near_the_border() -> None:
+    codec = codec_of("udp", (48, 64))
+    worst = []
+    for first in range(7):
+        place = torch.linspace(first, first + 1, 21)
+        cells = torch.stack([place, torch.full_like(place, 30.3)], dim=1)[None]
+        maps, _ = codec.encode(cells * torch.tensor(codec.stride_wh), torch.ones(1, 21))
+        worst.append(float(np.abs(map_points(codec, maps) - cells.numpy()).max()))
+    # map px; the original's own errors, from the border inwards
+    np.testing.assert_allclose(worst, [1.0, 1.44, 1.28, 0.48, 0.08, 0.007, 0], atol=0.01)
+
+
 def test_unlabelled_keypoints_are_left_out_whatever_they_hold() -> None:
     points = torch.tensor([[[40.0, 50.0], [torch.nan, torch.inf], [30.0, 30.0]]])
     maps, weights = codec_of("udp").encode(points, torch.tensor([[2, 0, 1]]))
@@ -252,8 +264,13 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_a_gpu_says_the_same(alignment: Alignment, golden: Mapping[str, NDArray[Any]]) -> None:
     codec = codec_of(alignment)
     maps = torch.tensor(golden["maps"] / REFERENCE["SCALE"], dtype=torch.float32)
-    with torch.autocast("cuda"):
-        there = codec.decode(maps.cuda())
+    on_device = maps.cuda()
+    torch.cuda.set_sync_debug_mode("error")  # decoding must not wait for the device
+    try:
+        with torch.autocast("cuda"):
+            there = codec.decode(on_device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     here = codec.decode(maps)
     for ours, theirs in (
         (here.crop_keypoints, there.crop_keypoints),

@@ -1,10 +1,10 @@
 """Heatmaps: how keypoints become maps to train on, and how maps become keypoints again.
 
 The only heatmap code. It is batched torch, runs where the maps are, and never waits for the
-device, so only K x 3 numbers a person leave a GPU. Blurring whole maps before decoding, as the
+device; only a few numbers a keypoint leave a GPU. Blurring whole maps before decoding, as the
 original does, was refused: 3 x 3 blurred pixels are needed, and 13 x 13 give exactly those.
 
-Map px are cells, (0, 0) being the centre of the first; crop px are `geometry.CropTransforms`'.
+Map px count cells, (0, 0) is the centre of the first; crop px are those of `CropTransforms`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ class PeakStatistics:
 
     Attributes:
         second_peak_ratio: (B, K) height of the second peak over that of the first, in [0, 1]; 1
-            where nothing is above zero. A peak is a maximum of 4 x 4 cells that is at least as
-            high as the eight blocks around it; so peaks closer than 5 cells are one, and peaks
-            9 apart are always two. After the multiple peak entropy of Liu & Ferrari, ICCV 2017
-            ("Active Learning for Human Pose Estimation"), reduced to two peaks: no peak
-            is too low to count there, which noise in the background answers.
-        width: (B, K) standard deviation of the peak, map px: the mean over x and y of the
-            second moment of the positive values within 6 cells (5 is the blur's reach). A blob
-            as encoded has about `blob_sigma`, a flat map 3.7.
+            where nothing is above zero. A peak is the maximum of a block of 4 x 4 cells if no
+            block next to it is higher; so peaks up to 4 cells apart are one, from 8 on they are
+            two. Source: the multiple peak entropy of Liu & Ferrari, ICCV 2017 ("Active
+            Learning for Human Pose Estimation"), cut down to the two peaks that compete.
+        width: (B, K) standard deviation of the peak, map px: of the positive values as far as
+            the blur reaches and a cell more, the mean of x and y. A blob as encoded has about
+            `blob_sigma`, a flat map 3.7. DARK (Zhang et al., CVPR 2020) takes the peak for a
+            Gaussian, whose curvature would say the same; the moment tells wrong keypoints apart
+            better, since it sees flanks and neighbours, too.
     """
 
     second_peak_ratio: Tensor
@@ -112,31 +113,18 @@ class HeatmapCodec:
         """
         labelled = visibility > 0
         points = crop_keypoints.float().masked_fill(~labelled[..., None], 0.0)
-        centres = points / points.new_tensor(self.stride_wh)
-        cells = torch.trunc(centres + 0.5)
-        reach = int(3 * self.blob_sigma)
-        last = points.new_tensor(self.map_wh) - 1
-        within = ((cells >= -reach) & (cells <= last + reach)).all(dim=-1)
-        if self.alignment == "classic":
-            centres = cells
-
-        def profile(axis: int) -> Tensor:
-            steps = torch.arange(self.map_wh[axis], device=points.device)
-            heights = (steps - centres[..., axis, None]) / self.blob_sigma
-            near = (steps - cells[..., axis, None]).abs() <= reach
-            return torch.exp(-0.5 * heights.square()) * near
-
-        weights = (labelled & within).float()
-        columns, rows = profile(0), profile(1) * weights[..., None]
-        return rows[..., :, None] * columns[..., None, :], weights
+        columns, rows = (self._profile(points[..., axis], axis) for axis in range(2))
+        weights = labelled & columns.any(dim=-1) & rows.any(dim=-1)
+        rows = rows * weights[..., None]
+        return rows[..., :, None] * columns[..., None, :], weights.float()
 
     def decode(self, maps: Tensor) -> DecodedMaps:
         """Find the highest peak of every map, between the cells.
 
         `udp`: one Newton step on the logarithm of the blurred map, DARK (Zhang et al., CVPR
         2020) as in mmpose 0.24, `post_dark_udp`. `classic`: a quarter of a cell towards the
-        higher neighbour, as in `keypoints_from_heatmaps`. Within 6 cells of the border the
-        first is up to 1.9 cells off, since the blur mirrors the map there; so is the original.
+        higher neighbour, as in `keypoints_from_heatmaps`. `udp` is up to 1.5 cells off within 5
+        cells of the border, since the blur mirrors the map there; so is the original.
 
         Where the original leaves the map, this stays sane: a map without a positive value gives
         its highest cell and its score says that it means nothing (there: x = y = -1), and no
@@ -154,13 +142,16 @@ class HeatmapCodec:
                 f"maps has the shape {tuple(maps.shape)}, expected anyxanyx{height}x{width}."
             )
         maps = maps.float().contiguous()
-        scores, second_peak_ratio, peaks = _find_peaks(maps)
-        patches = _patches(maps, peaks, self.blur_kernel // 2 + 1)
+        scores, second_peak_ratio, cells = _find_peaks(maps)
+        patches = _patches(maps, cells, self.blur_kernel // 2 + 1)
         step = self._dark_step if self.alignment == "udp" else self._quarter_step
-        offsets = step(patches, peaks) * (scores > 0)[..., None]
-        crop_keypoints = (peaks + offsets) * scores.new_tensor(self.stride_wh)
+        offsets = step(patches, cells) * (scores > 0)[..., None]
+        x, y = (cells + offsets).unbind(dim=-1)
+        stride_x, stride_y = self.stride_wh
         return DecodedMaps(
-            crop_keypoints, scores, PeakStatistics(second_peak_ratio, _width(patches))
+            crop_keypoints=torch.stack([x * stride_x, y * stride_y], dim=-1),
+            scores=scores,
+            peaks=PeakStatistics(second_peak_ratio, _width(patches)),
         )
 
     def merge_flipped(self, maps: Tensor, flipped_maps: Tensor, flip_order: Tensor) -> Tensor:
@@ -183,7 +174,18 @@ class HeatmapCodec:
             back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
         return (maps.float() + back) / 2
 
-    def _dark_step(self, patches: Tensor, peaks: Tensor) -> Tensor:
+    def _profile(self, places: Tensor, axis: int) -> Tensor:
+        """Return the blob's heights (B, K, size) along one axis for places (B, K), crop px."""
+        centres = places / self.stride_wh[axis]
+        cells = torch.trunc(centres + 0.5)
+        if self.alignment == "classic":
+            centres = cells
+        steps = torch.arange(self.map_wh[axis], device=places.device)
+        distances = (steps - centres[..., None]) / self.blob_sigma
+        near = (steps - cells[..., None]).abs() <= int(3 * self.blob_sigma)
+        return torch.exp(-0.5 * distances.square()) * near
+
+    def _dark_step(self, patches: Tensor, cells: Tensor) -> Tensor:
         """Return (B, K, 2) from the highest cells to the peaks of the blurred maps, map px."""
         radius = self.blur_kernel // 2
         taps = _blur_taps(self.blur_kernel, patches.device)
@@ -192,12 +194,13 @@ class HeatmapCodec:
         logs = smooth.clamp(*_LOG_RANGE).log()
 
         # Beyond the border the original repeats the blurred map's last row and column.
-        last = peaks.new_tensor(self.map_wh)[:, None] - 1
-        around = torch.arange(-1, 2, device=peaks.device)
-        first = peaks[..., None]
-        picks = (first + around).clamp(min=0).minimum(last) - first + 1
-        logs = logs.gather(-2, picks[..., 1, :, None].expand_as(logs))
-        logs = logs.gather(-1, picks[..., 0, None, :].expand_as(logs))
+        around = torch.arange(-1, 2, device=cells.device)
+        columns, rows = (
+            (cell[..., None] + around).clamp(0, size - 1) - cell[..., None] + 1
+            for cell, size in zip(cells.unbind(dim=-1), self.map_wh, strict=True)
+        )
+        logs = logs.gather(-2, rows[..., :, None].expand_as(logs))
+        logs = logs.gather(-1, columns[..., None, :].expand_as(logs))
 
         (up_left, up, _), (left, centre, right), (_, down, down_right) = (
             row.unbind(dim=-1) for row in logs.unbind(dim=-2)
@@ -211,19 +214,20 @@ class HeatmapCodec:
         steps = newton / determinant[..., None]
         return steps.where(determinant[..., None] != 0, 0.0).clamp(-radius, radius)
 
-    def _quarter_step(self, patches: Tensor, peaks: Tensor) -> Tensor:
+    def _quarter_step(self, patches: Tensor, cells: Tensor) -> Tensor:
         """Return (B, K, 2) a quarter of a cell to the higher neighbours, none near the border."""
         middle = patches.shape[-1] // 2
         row, column = patches[..., middle, :], patches[..., :, middle]
         slopes = torch.stack(
             [line[..., middle + 1] - line[..., middle - 1] for line in (row, column)], dim=-1
         )
-        last = peaks.new_tensor(self.map_wh) - 1
-        return slopes.sign() / 4 * ((peaks > 1) & (peaks < last)).all(dim=-1, keepdim=True)
+        (x, y), (width, height) = cells.unbind(dim=-1), self.map_wh
+        inner = (x > 1) & (x < width - 1) & (y > 1) & (y < height - 1)
+        return slopes.sign() / 4 * inner[..., None]
 
 
 def _find_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the heights (B, K), second peak ratios (B, K) and cells (B, K, 2) xy of the peaks.
+    """Return the peaks' heights (B, K), second peak ratios (B, K) and cells (B, K, 2) xy, int64.
 
     The maps are read once, to the maxima of blocks; all else is found among those.
     """
@@ -235,9 +239,9 @@ def _find_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     steps = torch.arange(_BLOCK, device=maps.device)
     xs, ys = block_x[..., None] * _BLOCK + steps, block_y[..., None] * _BLOCK + steps
-    cells = (ys[..., :, None] * width + xs[..., None, :]).flatten(2)
-    cell = cells.gather(2, maps.flatten(2).gather(2, cells).argmax(dim=2, keepdim=True))
-    peaks = torch.cat([cell % width, cell // width], dim=2)
+    places = (ys[..., :, None] * width + xs[..., None, :]).flatten(2)
+    place = places.gather(2, maps.flatten(2).gather(2, places).argmax(dim=2, keepdim=True))
+    cells = torch.cat([place % width, place // width], dim=2)
 
     columns = torch.arange(tops.shape[3], device=maps.device)
     rows = torch.arange(tops.shape[2], device=maps.device)
@@ -246,7 +250,7 @@ def _find_peaks(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     near = near_y[..., :, None] & near_x[..., None, :]
     rivals = tops.where((tops >= _highest_around(tops)) & ~near, 0.0)
     ratios = rivals.flatten(2).amax(dim=2) / scores
-    return scores, ratios.where(scores > 0, 1.0), peaks
+    return scores, ratios.where(scores > 0, 1.0), cells
 
 
 def _highest_around(values: Tensor) -> Tensor:
@@ -259,12 +263,18 @@ def _highest_around(values: Tensor) -> Tensor:
 def _patches(maps: Tensor, cells: Tensor, radius: int) -> Tensor:
     """Return the squares (B, K, S, S) round cells, mirrored at the border without repeating it."""
     height, width = maps.shape[2:]
-    periods = 2 * cells.new_tensor([width, height])[:, None] - 2
-    steps = torch.arange(-radius, radius + 1, device=cells.device)
-    places = (cells[..., None] + steps).remainder(periods)
-    columns, rows = places.minimum(periods - places).unbind(dim=2)
+    columns = _mirrored(cells[..., 0], width, radius)
+    rows = _mirrored(cells[..., 1], height, radius)
     index = rows[..., :, None] * width + columns[..., None, :]
     return maps.flatten(2).gather(2, index.flatten(2)).view(index.shape)
+
+
+def _mirrored(cells: Tensor, size: int, radius: int) -> Tensor:
+    """Return the cells (B, K, S) within a radius along one axis, 0 1 2 mirrored to 2 1 0 1 2."""
+    period = 2 * size - 2
+    steps = torch.arange(-radius, radius + 1, device=cells.device)
+    places = (cells[..., None] + steps).remainder(period)
+    return places.minimum(period - places)
 
 
 def _width(patches: Tensor) -> Tensor:
