@@ -48,19 +48,24 @@ def validate(
 
 
 def _show(report: Validation) -> None:
-    """Print the violations, the hint of each rule once, and a sentence."""
-    if report.violations:
-        table = Table()
-        for column in ("severity", "rule", "place", "what is there"):
-            table.add_column(column, overflow="fold")
-        for each in report.violations:
-            colour = _COLOURS[each.severity]
-            severity = f"[{colour}]{each.severity}[/{colour}]"
-            table.add_row(severity, each.rule, escape(each.place), escape(each.message))
+    """Print the violations rule by rule, errors first, each rule's hint once, and a sentence."""
+    shown = sorted(report.violations, key=lambda each: each.severity)
+    hints = {each.rule: each for each in shown}
+    if shown:
+        table = Table("rule", "place", "what is there")
+        for rule, last in hints.items():
+            name = f"[{_COLOURS[last.severity]}]{rule}[/]"
+            for each in shown:
+                if each.rule == rule:
+                    table.add_row(name, escape(each.place), escape(each.message))
+                    name = ""
+            unseen = report.counts[rule] - sum(each.rule == rule for each in shown)
+            if unseen:
+                table.add_row("", f"... and {unseen} more", "")
+            table.add_section()
         stdout.print(table)
-    hints = {each.rule: each.hint for each in report.violations}
-    for rule, count in report.counts.items():
-        stdout.print(f"[bold]{rule}[/bold] ({count}): {escape(hints[rule])}")
+    for rule, last in hints.items():
+        stdout.print(f"[{_COLOURS[last.severity]}]{last.severity} {rule}[/]: {escape(last.hint)}")
     what = "annotations" if report.kind == "annotations" else "results (no annotation file)"
     verdict = "not valid" if report.num_errors else "valid"
     note(

@@ -8,7 +8,6 @@ COCO file, a list of results, in `results`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -23,6 +22,7 @@ from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import KEYPOINT_SCORE_THRESHOLD, Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.json_values import are_numbers
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
 _HINT = "`vitpose validate FILE` lists everything that is wrong with a file."
@@ -264,14 +264,6 @@ def _track_ids(annotations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64] | 
     if not all(isinstance(track_id, int) for track_id in ids):
         return None
     return np.array(ids, np.int64)
-
-
-def are_numbers(values: Any, count: int) -> bool:
-    """Return whether `values` is a list of `count` finite numbers."""
-    try:
-        return isinstance(values, list) and len(values) == count and all(map(math.isfinite, values))
-    except (TypeError, OverflowError):
-        return False
 
 
 def _is_inside(path: Path, root: Path) -> bool:

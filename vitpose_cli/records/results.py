@@ -14,8 +14,9 @@ import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.records.coco import CocoDocument, are_numbers, read_coco, wrong
+from vitpose_cli.records.coco import CocoDocument, read_coco, wrong
 from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.json_values import are_numbers
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
