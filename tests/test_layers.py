@@ -22,6 +22,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"models"},
     {"tracking", "smoothing"},
     {"labeler"},
+    {"resume"},
     {"assembly"},
     {"annotate", "evaluate", "select", "review"},
     {"render"},
