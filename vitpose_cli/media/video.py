@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Container, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, repeat
@@ -22,12 +22,6 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
 from vitpose_cli.media.video_reader import Picture, VideoReader, open_reader
-
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
-    | {".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf", ".dv", ".gif"}
-)
-"""Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
 
 AHEAD = 4
 """Converted frames held ready; a frame of 4K takes 25 MB."""
@@ -76,7 +70,7 @@ class VideoOptions:
             raise ConfigError(f"max-frames is {self.max_frames}, expected 1 or more.")
 
     @property
-    def cut_the_end(self) -> bool:
+    def cuts_the_end(self) -> bool:
         """Whether the frames may stop before the video does."""
         return self.end_s is not None or self.max_frames is not None
 
@@ -167,9 +161,10 @@ class VideoFile:
         if first is None or first.pts != all_pts[0]:
             return None
         wanted = int(all_pts[index])
-        for picture in reader.pictures(from_pts=wanted):
-            if picture.pts is None or picture.pts >= wanted:
-                return picture if picture.pts == wanted else None
+        with suppress(InputError):  # some formats jump too far, behind the last keyframe
+            for picture in reader.pictures(from_pts=wanted):
+                if picture.pts is None or picture.pts >= wanted:
+                    return picture if picture.pts == wanted else None
         return None
 
     def _taken(self, skip: Container[FrameKey]) -> Generator[Frame | FrameFailure, None, None]:

@@ -32,6 +32,8 @@ _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
 _ANIMATED_WEBP = 0x02
+_PROGRESSIVE = (0, 1)  # AV_FIELD_UNKNOWN, AV_FIELD_PROGRESSIVE
+_REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _ASSUMED_RATE = 25
 _BEFORE_ALL = -(2**63)
 _MISSING_S = 0.25
@@ -94,7 +96,7 @@ def open_reader(path: Path) -> VideoReader:
 
     Raises:
         InputError: The file is missing, empty, no video, has no picture track, or its codec is
-            unknown or encrypted.
+            unknown.
     """
     try:
         with path.open("rb") as file:
@@ -104,6 +106,27 @@ def open_reader(path: Path) -> VideoReader:
     if not start:
         raise InputError(f"{path} is empty (0 bytes).", "Copy it again from where it came.")
     return WebpReader(path) if is_animated_webp(start) else AvReader(path)
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a file with FFmpeg.
+
+    Raises:
+        InputError: It holds neither pictures nor sound that FFmpeg knows.
+    """
+    try:
+        # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
+        return av.open(f"file:{path}", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path} is not a video, or its header is damaged: {error.strerror}.",
+            "Play it in a player; record or download it again if that fails too.",
+        ) from error
+
+
+def clock_start_s(container: InputContainer) -> float:
+    """Return the time in the file's own clock at which a player shows 0:00."""
+    return 0.0 if container.start_time is None else container.start_time / av.time_base
 
 
 def is_animated_webp(start: bytes) -> bool:
@@ -125,14 +148,7 @@ class AvReader:
         Raises:
             InputError: See `open_reader`.
         """
-        try:
-            # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
-            container = av.open(f"file:{path}", metadata_errors="replace")
-        except av.FFmpegError as error:
-            raise InputError(
-                f"{path} is not a video, or its header is damaged: {error.strerror}.",
-                "Play it in a player; record or download it again if that fails too.",
-            ) from error
+        container = open_container(path)
         try:
             self._stream = _picture_track(container, path)
         except InputError:
@@ -140,7 +156,8 @@ class AvReader:
             raise
         self._container = container
         self._stream.thread_type = "AUTO"
-        self._start_s = _start_s(container, self._stream)
+        self._start_s = clock_start_s(container)
+        self._announced_s = _announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
         # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
         self._has_pts = container.format.name != "avi"
@@ -156,7 +173,7 @@ class AvReader:
     @property
     def duration_s(self) -> float | None:
         """The duration of the picture track, else of the file."""
-        announced = _announced_s(self._stream)
+        announced = self._announced_s
         if announced is None and self._container.duration is not None:
             return self._container.duration / av.time_base
         return announced
@@ -165,29 +182,33 @@ class AvReader:
         """Yield pictures in the order they are shown. See `VideoReader.pictures`."""
         if from_pts is not None:
             self._container.seek(from_pts, stream=self._stream)
-        problem = "The video holds no picture"
+        problem = "The video holds no picture."
         shown: Picture | None = None
-        intact = True
         newest_pts = _BEFORE_ALL
+        loss = _Loss()
         for packet in self._packets():
             if packet.pts is not None and not packet.is_discard:
                 newest_pts = max(newest_pts, packet.pts)
+            loss.watch(packet)
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                problem = f"The video is damaged: {error.strerror}"
-                if shown is None:
-                    continue  # a recording cut from a longer one starts in the middle of things
-                raise InputError(f"{problem}.") from error
+                problem = f"The video is damaged here: {error.strerror}."
+                if shown is not None and not loss.open:
+                    raise InputError(problem, _REPAIR) from error
+                loss.begin()  # a recording cut from a longer one starts in the middle of things
+                continue
             for frame in frames:
-                # A damaged picture spoils those that build on it, until the next whole one.
-                intact = not frame.is_corrupt and (intact or frame.key_frame)
-                shown = self._picture(frame, shown, intact)
+                if frame.is_corrupt and not loss.open:
+                    if shown is not None:
+                        raise InputError("The video is damaged here.", _REPAIR)
+                    loss.begin()
+                shown = self._picture(frame, shown, spoiled=loss.spoils(frame))
                 yield shown
         if shown is None:
-            raise InputError(f"{problem}.")
+            raise InputError(problem)
         if shown.pts is not None and newest_pts > shown.pts:
-            raise InputError("The video is damaged: its last pictures cannot be decoded.")
+            raise InputError("The video is damaged here: its last pictures cannot be decoded.")
         self._check_end(shown.time_s)
 
     def all_pts(self) -> NDArray[np.int64] | None:
@@ -196,13 +217,17 @@ class AvReader:
         Leaves the reader at the end of the file. None where a file has no ticks, or packets and
         pictures do not match one to one.
         """
-        if not self._has_pts or self._stream.codec_context.name == "vp8":
-            return None  # VP8 has packets that are never shown
+        context = self._stream.codec_context
+        # VP8 has packets that are never shown; two fields may come in one packet or in two.
+        if not self._has_pts or context.name == "vp8" or context.field_order not in _PROGRESSIVE:
+            return None
         shown = [
             packet
             for packet in self._container.demux(self._stream)
             if packet.size and not packet.is_discard
         ]
+        if any(packet.is_corrupt for packet in shown):
+            return None
         all_pts = {packet.pts for packet in shown if packet.pts is not None}
         return np.array(sorted(all_pts), np.int64) if len(all_pts) == len(shown) else None
 
@@ -214,12 +239,14 @@ class AvReader:
         """Yield the packets of the picture track and the closing empty one.
 
         Raises:
-            InputError: The file cannot be read further, or ends within a packet.
+            InputError: The file cannot be read further, is encrypted, or ends within a packet.
         """
         held: Packet[VideoStream] | None = None
         cut_off = False
         try:
             for packet in self._container.demux(self._stream):
+                if held is None and packet.has_sidedata("encryption_info"):
+                    raise InputError("It is encrypted (DRM).", "Take a copy without protection.")
                 cut_off = held is not None and held.is_corrupt and _is_end(packet)
                 # With frame threads a last packet that is cut off would take others with it.
                 if held is not None and not cut_off and (held.size or _is_end(held)):
@@ -232,26 +259,64 @@ class AvReader:
         if cut_off:
             raise InputError("The file is cut off in the middle of a picture.")
 
-    def _picture(self, frame: VideoFrame, before: Picture | None, intact: bool) -> Picture:
+    def _picture(self, frame: VideoFrame, before: Picture | None, *, spoiled: bool) -> Picture:
         ticks = frame.pts if self._has_pts else frame.dts
         time_s = 0.0
         if ticks is not None and frame.time_base is not None:
             time_s = round(float(ticks * frame.time_base) - self._start_s, 6)
         if before is not None and time_s <= before.time_s:  # none, or the clock was turned back
             time_s = round(before.time_s + self._mean_step_s, 6)
-        to_rgb = partial(_to_rgb, frame) if intact else _refuse
+        to_rgb = _refuse if spoiled else partial(_to_rgb, frame)
         return Picture(time_s, to_rgb, ticks if self._has_pts else None, frame.interlaced_frame)
 
     def _check_end(self, last_s: float) -> None:
         """Raise if the file ended long before the end that its own header announces."""
-        announced_s = _announced_s(self._stream)
-        if announced_s is None:
-            return
+        announced_s = self._announced_s or 0.0
         missing_s = announced_s - last_s - self._mean_step_s
         if missing_s > min(_MISSING_S, announced_s / 2):
             raise InputError(
                 f"The file is cut off: it ends at {last_s:.1f} s of announced {announced_s:.1f} s."
             )
+
+
+class _Loss:
+    """Which pictures are spoiled where packets were lost: all behind, up to the next keyframe.
+
+    Decoders do not tell: they show old pictures in place of those that are missing.
+
+    Attributes:
+        open: Whether something was lost and the next keyframe is not out yet.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+        self._any_keyframe = False
+        self._waiting: set[int] = set()  # given to the decoder, not yet out
+        self._safe: set[int] = set()
+        self._recovery_pts: int | None = None
+
+    def begin(self) -> None:
+        """Take note that the decoder could not do with what it was given."""
+        self.open = self._any_keyframe = True
+
+    def watch(self, packet: Packet[VideoStream]) -> None:
+        """Take note of a packet on its way to the decoder."""
+        if packet.is_corrupt:
+            # Keyframes that were on their way before do not help.
+            self.open, self._any_keyframe, self._recovery_pts = True, False, None
+            self._safe = set(self._waiting)
+        elif self.open and packet.is_keyframe and self._recovery_pts is None:
+            self._recovery_pts = packet.pts
+        if packet.pts is not None:
+            self._waiting.add(packet.pts)
+
+    def spoils(self, frame: VideoFrame) -> bool:
+        """Return whether a picture that comes out of the decoder cannot be trusted."""
+        if frame.key_frame and not frame.is_corrupt:
+            self.open &= not (self._any_keyframe or frame.pts == self._recovery_pts)
+        if frame.pts is not None:
+            self._waiting.discard(frame.pts)
+        return self.open and frame.pts not in self._safe
 
 
 class WebpReader:
@@ -303,33 +368,22 @@ def _picture_track(container: InputContainer, path: Path) -> VideoStream:
         kinds = ", ".join(sorted({track.type for track in container.streams}))
         raise InputError(f"{path} has no picture track, only: {kinds or 'nothing'}.")
     track = tracks[0]
-    if track.codec_tag in ("encv", "drmi"):
-        raise InputError(f"{path} is encrypted (DRM).", "Take a copy without copy protection.")
     if track.codec_context is None:
         raise InputError(
-            f"{path} uses a codec that is not supported ({track.codec_tag.strip(chr(0))}).",
-            "Convert it, for example: ffmpeg -i IN -c:v libx264 OUT.mp4",
+            f"{path} uses a codec that is not supported, or is encrypted.",
+            "Convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
         )
     return track
 
 
-def _start_s(container: InputContainer, stream: VideoStream) -> float:
-    """Return the time in the file's own clock at which a player shows 0:00."""
-    if container.start_time is not None:
-        return container.start_time / av.time_base
-    if stream.start_time is not None and stream.time_base is not None:
-        return float(stream.start_time * stream.time_base)
-    return 0.0
-
-
-def _announced_s(stream: VideoStream) -> float | None:
+def _announced_s(stream: VideoStream, start_s: float) -> float | None:
     """Return the duration in the track's header (MP4, AVI) or tags (Matroska)."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
-    try:
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    try:  # the tag tells when the track ends by the file's clock
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s
     except ValueError:
         return None
 
@@ -340,7 +394,7 @@ def _is_end(packet: Packet[VideoStream]) -> bool:
 
 
 def _refuse() -> NDArray[np.uint8]:
-    raise InputError("The picture is damaged, or builds on a damaged one.")
+    raise InputError("The picture is damaged: part of the file is lost before it.")
 
 
 def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -357,7 +411,7 @@ def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
 def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
     """Apply the display matrix, which maps stored to shown pixels, to its nearest right angle."""
     try:
-        data = cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"]
+        data = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
     except KeyError:
         return image
     (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()

@@ -1,0 +1,136 @@
+"""The sound of a video, carried over into another file beside its new pictures.
+
+Packets are copied as they are wherever players expect their codec in an MP4: to decode and encode
+them again costs quality and time. The clock is that of `video_reader`, seconds since the file's
+start, so that sound and pictures stay in step however the file counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.video_reader import clock_start_s, open_container
+
+COPIED_CODECS = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
+"""What players find in an MP4. FFmpeg would also write Vorbis and PCM, which browsers refuse."""
+
+_AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
+_AAC_FALLBACK_RATE = 48000
+_AAC_CHANNEL_BITS = 96_000
+"""Bits a second for each channel: transparent for most listeners."""
+
+_log = logging.getLogger(__name__)
+
+
+class AudioTrack:
+    """The sound of one video, written in step with the pictures of another."""
+
+    def __init__(self, source: Path, output: OutputContainer, *, origin_s: float) -> None:
+        """Add a sound track to `output`, before its first packet, if `source` has one.
+
+        Args:
+            source: The video whose first sound track is taken.
+            output: Where it goes.
+            origin_s: The time in the source at which the output begins.
+        """
+        self._source = source
+        self._output = output
+        self._steps: Iterator[tuple[float, list[Packet[AudioStream]]]] = iter(())
+        try:
+            self._container: InputContainer | None = open_container(source)
+        except InputError:
+            self._container = None  # an animated WebP: FFmpeg cannot read it, and it is mute
+        if self._container is not None and self._container.streams.audio:
+            start_s = clock_start_s(self._container) + origin_s
+            self._steps = self._open(self._container, start_s, trimmed=origin_s > 0)
+        self._step = self._next_step()
+
+    def write(self, until_s: float = math.inf) -> None:
+        """Write the sound before `until_s`, in seconds of the output."""
+        while self._step is not None and self._step[0] < until_s:
+            self._output.mux(self._step[1])
+            self._step = self._next_step()
+
+    def close(self) -> None:
+        """Close the source."""
+        if self._container is not None:
+            self._container.close()
+
+    def _open(
+        self, container: InputContainer, start_s: float, *, trimmed: bool
+    ) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+        """Choose how the sound gets over: as it is, encoded again, or not at all."""
+        track = container.streams.audio[0]
+        if track.codec_context is None:
+            _log.warning("The sound of %s cannot be read; the output is mute.", self._source)
+            return iter(())
+        codec = track.codec_context.codec.canonical_name
+        if codec in COPIED_CODECS:
+            copy = self._output.add_stream_from_template(track)
+            return _copied(container.demux(track), copy, start_s, trimmed)
+        _log.warning("The sound of %s (%s) is encoded anew as AAC.", self._source, codec)
+        rate = track.rate if track.rate in _AAC_RATES else _AAC_FALLBACK_RATE
+        encoder = self._output.add_stream("aac", rate)
+        encoder.layout = track.layout.name
+        encoder.bit_rate = _AAC_CHANNEL_BITS * track.channels
+        return _encoded(container.decode(track), encoder, start_s)
+
+    def _next_step(self) -> tuple[float, list[Packet[AudioStream]]] | None:
+        try:
+            return next(self._steps, None)
+        except av.FFmpegError as error:
+            _log.warning("The sound of %s breaks off: %s.", self._source, error.strerror)
+            return None
+
+
+def _copied(
+    packets: Iterator[Packet[AudioStream]], copy: AudioStream, start_s: float, trimmed: bool
+) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+    """Yield the packets from `start_s` on, with their times in the output."""
+    for packet in packets:
+        if packet.pts is None or packet.time_base is None:
+            continue
+        time_s = float(packet.pts * packet.time_base) - start_s
+        # Sound before 0 of an uncut file is what the decoder needs to warm up.
+        if trimmed and time_s < 0:
+            continue
+        shift = round(start_s / packet.time_base)
+        packet.pts -= shift
+        packet.dts = packet.pts
+        packet.stream = copy
+        yield time_s, [packet]
+
+
+def _encoded(
+    frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float
+) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+    """Yield the sound from `start_s` on as AAC packets, with their times in the output."""
+    resampler = av.AudioResampler(
+        format="fltp", layout=encoder.layout, rate=encoder.rate, frame_size=1024
+    )
+    tick = Fraction(1, encoder.rate)
+    time_s = 0.0
+
+    for frame in frames:
+        if frame.pts is None or frame.time_base is None:
+            continue
+        time_s = float(frame.pts * frame.time_base) - start_s
+        if time_s < 0:
+            continue
+        frame.pts, frame.time_base = round(time_s / tick), tick
+        yield time_s, [done for part in resampler.resample(frame) for done in encoder.encode(part)]
+    yield (
+        time_s,
+        [done for part in [*resampler.resample(None), None] for done in encoder.encode(part)],
+    )

@@ -1,0 +1,224 @@
+"""Encode frames, and the sound of their source, into one MP4 file.
+
+Files and threads are the business of `video_sink`; here is what FFmpeg must be told so that every
+player and browser shows the result, in step with its sound. Frames keep the times of their source:
+video of variable frame rate needs no resampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.video import VideoOptions
+from vitpose_cli.media.video_audio import AudioTrack
+from vitpose_cli.media.video_reader import open_container
+
+VideoCodec = Literal["h264", "h265"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoder:
+    """How FFmpeg calls an encoder, and what it is told."""
+
+    name: str
+    crf: int
+    tag: str
+    options: dict[str, str]
+
+
+# The presets are fast ones, as the network and the drawing wait for the encoder. Apple's players
+# know H.265 only under the tag hvc1. AV1 was left out: SVT-AV1 talks on stderr unasked.
+_ENCODERS: dict[str, _Encoder] = {
+    "h264": _Encoder("libx264", 20, "avc1", {"preset": "veryfast"}),
+    "h265": _Encoder(
+        "libx265", 24, "hvc1", {"preset": "veryfast", "x265-params": "log-level=error"}
+    ),
+}
+_MAX_CRF = 51
+
+_TICK = Fraction(1, 90000)  # of MPEG-TS: divides the frame times of film, PAL and NTSC
+_ASSUMED_RATE = Fraction(25)
+_BT709 = 1  # the same number for colour space, primaries and transfer curve in FFmpeg
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeOptions:
+    """How a video is encoded.
+
+    Attributes:
+        codec: h264 plays everywhere; h265 gives smaller files in more time.
+        crf: Constant quality, lower is better and larger; None takes what suits the codec.
+    """
+
+    codec: VideoCodec = "h264"
+    crf: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: One is unknown or out of its range, or PyAV was built without the codec.
+        """
+        if self.codec not in _ENCODERS:
+            known = ", ".join(get_args(VideoCodec))
+            raise ConfigError(f"There is no codec {self.codec!r}.", f"Known are {known}.")
+        encoder = _ENCODERS[self.codec]
+        if self.crf is not None and not 0 <= self.crf <= _MAX_CRF:
+            raise ConfigError(f"crf is {self.crf}, expected 0 to {_MAX_CRF}.")
+        if encoder.name not in av.codecs_available:
+            raise ConfigError(
+                f"This build of PyAV has no {encoder.name} to write {self.codec}.",
+                "The wheels have it: pip install --force-reinstall --only-binary=av av",
+            )
+
+
+class VideoEncoder:
+    """One MP4 file that is being written."""
+
+    def __init__(
+        self,
+        path: Path,
+        options: EncodeOptions,
+        size_wh: tuple[int, int],
+        *,
+        source_video: Path | None,
+        taken: VideoOptions,
+    ) -> None:
+        """Open the file for pictures of one size.
+
+        Args:
+            path: Where it is written.
+            options: How it is encoded.
+            size_wh: Of the pictures, px; odd sizes grow by one.
+            source_video: The video whose sound, frame rate and pixel shape are taken over.
+            taken: Which frames of it will come: the output begins and ends as they do.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        self._path = path
+        self._taken = taken
+        self._size_wh = size_wh
+        self._origin_s = taken.start_s
+        self._last_pts = -1
+        rate, pixel_shape = _look_of(source_video, size_wh)
+        encoder = _ENCODERS[options.codec]
+        with _writing(path):
+            self._container = av.open(
+                f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}
+            )
+        stream = self._container.add_stream(
+            encoder.name,
+            rate=rate / taken.every,
+            options={"crf": str(encoder.crf if options.crf is None else options.crf)}
+            | encoder.options,
+            time_base=_TICK,
+            width=size_wh[0] + size_wh[0] % 2,
+            height=size_wh[1] + size_wh[1] % 2,
+        )
+        self._stream = cast(VideoStream, stream)
+        context = self._stream.codec_context
+        context.codec_tag = encoder.tag
+        context.sample_aspect_ratio = pixel_shape
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+        self._step = max(1, round(taken.every / rate / _TICK))
+        self._audio: AudioTrack | None = None
+        if source_video is not None:
+            self._audio = AudioTrack(source_video, self._container, origin_s=self._origin_s)
+
+    def encode(self, frame: Frame) -> None:
+        """Add one frame, to be shown at its own time.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        picture = VideoFrame.from_ndarray(_fitted(frame.image, self._size_wh), format="rgb24")
+        picture = picture.reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        wanted = self._last_pts + self._step
+        if frame.time_s is not None:
+            wanted = round((frame.time_s - self._origin_s) / _TICK)
+        # Two frames cannot share a tick.
+        picture.pts = self._last_pts = max(wanted, self._last_pts + 1)
+        picture.time_base = _TICK
+        with _writing(self._path):
+            self._container.mux(self._stream.encode(picture))
+            if self._audio is not None:
+                self._audio.write(until_s=float(picture.pts * _TICK))
+
+    def finish(self) -> None:
+        """Write what is still held, and the index that lets players start at once.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        with _writing(self._path):
+            self._container.mux(self._stream.encode(None))
+            if self._audio is not None:
+                end_s = float((self._last_pts + self._step) * _TICK)
+                self._audio.write(*([end_s] if self._taken.cuts_the_end else []))
+                self._audio.close()
+            self._container.close()
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        with suppress(av.FFmpegError):
+            self._container.close()
+
+
+def _look_of(source: Path | None, size_wh: tuple[int, int]) -> tuple[Fraction, Fraction]:
+    """Return mean frame rate and width-to-height ratio of a pixel of a source video."""
+    rate, pixel_shape = None, None
+    if source is not None:
+        with suppress(InputError), open_container(source) as container:
+            track = container.streams.video[0]
+            rate, pixel_shape = track.average_rate, track.sample_aspect_ratio
+            if pixel_shape and (track.width < track.height) != (size_wh[0] < size_wh[1]):
+                pixel_shape = 1 / pixel_shape  # the picture lies on its side in the file
+    return rate or _ASSUMED_RATE, pixel_shape or Fraction(1)
+
+
+def _fitted(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale a picture to `size_wh` on black if need be, and repeat its rim to even sizes."""
+    height, width = image.shape[:2]
+    if (width, height) != size_wh:
+        scale = min(size_wh[0] / width, size_wh[1] / height)
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+        scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+        left, top = (size_wh[0] - width) // 2, (size_wh[1] - height) // 2
+        image[top : top + height, left : left + width] = scaled
+    if size_wh[0] % 2 or size_wh[1] % 2:
+        image = cv2.copyMakeBorder(
+            image, 0, size_wh[1] % 2, 0, size_wh[0] % 2, cv2.BORDER_REPLICATE
+        )
+    return image
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's trouble with a file into ours."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise InputError(
+            f"The video cannot be written into {path.parent}: {error.strerror}.",
+            "Check free space and permissions of the folder.",
+        ) from error
