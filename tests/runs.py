@@ -1,0 +1,82 @@
+"""What tests of whole runs need: small weights, photos with boxes, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.pose.keypoints import keypoint_set
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "photos"
+
+
+def vitpose(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
+        env=environment(),
+    )  # fmt: skip
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """Return how the command line is started."""
+    return [sys.executable, "-m", "vitpose_cli", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which a test's process shares the machine with others."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def save_weights(path: Path, names: str = "coco", seed: int = 0) -> Path:
+    """Write random weights of the smallest network, loud enough that keypoints get scores."""
+    header = CheckpointHeader(
+        variant="tiny-test",
+        heads={"main": HeadHeader("simple", keypoint_set(names), "udp")},
+        input_wh=(96, 128),
+        source="random, for tests",
+        licence="Apache-2.0",
+    )
+    torch.manual_seed(seed)
+    model = ViTPose(header.config())
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    save_checkpoint(path, model.state_dict(), header)
+    return path
+
+
+def save_photos(folder: Path, count: int, size_wh: tuple[int, int] = (120, 90)) -> list[str]:
+    """Write photos of noise over shapes, in two folders; return their names in order."""
+    generator = np.random.default_rng(0)
+    names = [f"{'a' if number % 2 else 'b'}/photo {number}.jpg" for number in range(count)]
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = generator.integers(0, 255, (size_wh[1] // 8, size_wh[0] // 8, 3), np.uint8)
+        cv2.imwrite(str(path), cv2.resize(image, size_wh, interpolation=cv2.INTER_CUBIC))
+    return sorted(names)
+
+
+def save_boxes(path: Path, names: list[str], people: int = 2) -> Path:
+    """Write a results file with `people` boxes a photo; every fifth photo has none."""
+    generator = np.random.default_rng(1)
+    results: list[dict[str, Any]] = []
+    for number, name in enumerate(names):
+        for _ in range(0 if number % 5 == 4 else people):
+            x, y = generator.uniform(0, 40, 2).round(2)
+            width, height = generator.uniform(20, 45, 2).round(2)
+            box = [float(x), float(y), float(width), float(height)]
+            results.append({"file_name": name, "category_id": 1, "bbox": box, "score": 0.9})
+    path.write_text(json.dumps(results))
+    return path

@@ -1,0 +1,221 @@
+"""`vitpose annotate` as its users meet it: whole runs in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
+
+NUM_PHOTOS = 70  # three chunks, the last of them short
+
+
+@dataclass(frozen=True)
+class Job:
+    """Photos, boxes and weights, and the run that nobody disturbed."""
+
+    photos: Path
+    boxes: Path
+    weights: Path
+    run: Path
+
+    def arguments(self, run: Path) -> list[str]:
+        """Return the command that labels the photos into `run`."""
+        return [
+            "annotate", str(self.photos), "-o", str(run), "-w", str(self.weights),
+            "--boxes", str(self.boxes), "--no-flip-test", "--batch-size", "8",
+            "--keypoint-threshold", "0.05",
+        ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    folder = tmp_path_factory.mktemp("job")
+    names = save_photos(folder / "photos", NUM_PHOTOS)
+    made = Job(
+        folder / "photos",
+        save_boxes(folder / "boxes.json", names),
+        save_weights(folder / "weights.safetensors"),
+        folder / "run",
+    )
+    done = vitpose(*made.arguments(made.run))
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def document(run: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((run / "annotations.json").read_text())
+    return loaded
+
+
+def test_every_photo_is_labelled_and_the_document_is_valid(job: Job) -> None:
+    labels = document(job.run)
+    assert len(labels["images"]) == NUM_PHOTOS
+    assert len(labels["annotations"]) > NUM_PHOTOS
+    assert (job.run / "failures.jsonl").read_text() == ""
+    checked = vitpose("validate", job.run / "annotations.json")
+    assert checked.returncode == 0, checked.stdout
+    empty = {image["id"] for image in labels["images"]} - {
+        label["image_id"] for label in labels["annotations"]
+    }
+    assert len(empty) == NUM_PHOTOS // 5  # no box, no person
+
+
+def test_the_same_command_again_does_nothing(job: Job) -> None:
+    before = (job.run / "annotations.json").read_bytes()
+    done = vitpose(*job.arguments(job.run), "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["num_new"] == 0
+    assert (job.run / "annotations.json").read_bytes() == before
+
+
+def test_killed_at_any_moment_and_taken_up_again_it_writes_the_same_bytes(
+    job: Job, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    generator = random.Random(0)
+    journal = run / "journal-1-of-1.jsonl"
+    for _ in range(4):
+        process = subprocess.Popen(
+            command(*job.arguments(run)), env=environment(), stderr=subprocess.DEVNULL
+        )
+        started_with = journal.stat().st_size if journal.exists() else 0
+        more = generator.randrange(1, 20_000)
+        while process.poll() is None:
+            if journal.exists() and journal.stat().st_size > started_with + more:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            time.sleep(0.002)
+    done = vitpose(*job.arguments(run))
+    assert done.returncode == 0, done.stderr
+    for name in ("annotations.json", "failures.jsonl"):
+        assert (run / name).read_bytes() == (job.run / name).read_bytes()
+
+
+def test_interrupted_it_says_how_to_go_on_and_keeps_the_journal(job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(*job.arguments(run)), env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    journal = run / "journal-1-of-1.jsonl"
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on" in errors
+    assert "Traceback" not in errors
+    assert vitpose(*job.arguments(run)).returncode == 0
+    assert (run / "annotations.json").read_bytes() == (job.run / "annotations.json").read_bytes()
+
+
+def test_other_options_are_refused_with_what_differs(job: Job, tmp_path: Path) -> None:
+    other = vitpose(*job.arguments(job.run), "--flip-test")
+    assert other.returncode == 2
+    assert "flip-test: was False, now True" in other.stderr
+    assert "--overwrite" in other.stderr
+    weights = save_weights(tmp_path / "other.safetensors", seed=1)
+    arguments = job.arguments(job.run)
+    arguments[arguments.index("-w") + 1] = str(weights)
+    assert "weights: was" in vitpose(*arguments).stderr
+
+
+def test_photos_that_cannot_be_read_are_recorded_and_tried_again(
+    job: Job, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.photos, photos)
+    good = photos / "a" / "photo 1.jpg"
+    (photos / "a" / "empty.jpg").touch()
+    (photos / "a" / "text.png").write_text("not a photo")
+    (photos / "a" / "cut.jpg").write_bytes(good.read_bytes()[:600])
+    run = tmp_path / "run"
+    arguments = job.arguments(run)
+    arguments[1] = str(photos)
+    done = vitpose(*arguments)
+    assert done.returncode == 5, done.stderr
+    failures = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
+    assert [failure["file_name"] for failure in failures] == [
+        "a/cut.jpg", "a/empty.jpg", "a/text.png",
+    ]  # fmt: skip
+    assert len(document(run)["images"]) == NUM_PHOTOS
+    for name in ("cut.jpg", "empty.jpg"):
+        shutil.copy(good, photos / "a" / name)
+    (photos / "a" / "text.png").unlink()
+    again = vitpose(*arguments, "--json")
+    assert json.loads(again.stdout)["num_new"] == 2
+    assert len(document(run)["images"]) == NUM_PHOTOS + 2
+
+
+def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
+    done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "run" / "preview").rglob("*.jpg"))) == NUM_PHOTOS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["annotate", "nowhere"], 3, "nowhere"),
+        (["annotate", "empty"], 3, "no photo or video"),
+        (["annotate", "photos", "-w", "no-such-weights"], 4, "no-such-weights"),
+        (["annotate", "photos", "-w", "broken.safetensors"], 4, "broken.safetensors"),
+        (["annotate", "photos", "--device", "cuda:7"], 2, "cuda:7"),
+        (["annotate", "photos", "--precision", "fp7"], 2, "fp7"),
+        (["annotate", "photos", "--batch-size", "many"], 2, "many"),
+        (["annotate", "photos", "--boxes", "boxes.json", "--detector", "dfine-s"], 2, "exclude"),
+        (["annotate", "photos", "--boxes", "list.json"], 3, "list.json"),
+        (["annotate", "photos", "--keypoint-set", "wholebody"], 4, "wholebody"),
+        (["annotate", "photos", "--detector", "dfine-s"], 4, "dfine"),
+        (["annotate", "photos", "--no-such-option"], 2, "no-such-option"),
+        (["annotate", "photos", "-o", "file"], 3, "file"),
+        (["evaluate", "-a", "boxes.json", "-i", "photos"], 3, "boxes.json"),
+        (["evaluate", "-a", "boxes.json"], 2, "--predictions"),
+        (["validate", "nowhere.json"], 3, "nowhere.json"),
+    ],
+)
+def test_bad_input_ends_with_its_code_and_a_clear_sentence(
+    job: Job, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "photos").symlink_to(job.photos)
+    (tmp_path / "boxes.json").symlink_to(job.boxes)
+    (tmp_path / "list.json").write_text('{"what": "is this"}')
+    (tmp_path / "broken.safetensors").write_bytes(job.weights.read_bytes()[:5000])
+    done = vitpose(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_full_disk_ends_the_run_and_loses_nothing(job: Job, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        full = vitpose(*job.arguments(disk / "run"))
+        assert full.returncode == 3, full.stderr
+        assert str(disk / "run") in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        assert vitpose(*job.arguments(disk / "run")).returncode == 0
+        finished = (disk / "run" / "annotations.json").read_bytes()
+        assert finished == (job.run / "annotations.json").read_bytes()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
