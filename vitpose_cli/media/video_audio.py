@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
@@ -30,6 +31,9 @@ _AAC_FALLBACK_RATE = 48000
 _AAC_CHANNEL_BITS = 96_000
 """Bits a second for each channel: transparent for most listeners."""
 
+_Step: TypeAlias = "tuple[float, list[Packet[AudioStream]]]"
+"""When a piece of sound is heard, in seconds of the output, and the packets that are ready then."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +50,7 @@ class AudioTrack:
         """
         self._source = source
         self._output = output
-        self._steps: Iterator[tuple[float, list[Packet[AudioStream]]]] = iter(())
+        self._steps: Iterator[_Step] = iter(())
         try:
             self._container: InputContainer | None = open_container(source)
         except InputError:
@@ -67,9 +71,7 @@ class AudioTrack:
         if self._container is not None:
             self._container.close()
 
-    def _open(
-        self, container: InputContainer, start_s: float, *, trimmed: bool
-    ) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+    def _open(self, container: InputContainer, start_s: float, *, trimmed: bool) -> Iterator[_Step]:
         """Choose how the sound gets over: as it is, encoded again, or not at all."""
         track = container.streams.audio[0]
         if track.codec_context is None:
@@ -82,11 +84,11 @@ class AudioTrack:
         _log.warning("The sound of %s (%s) is encoded anew as AAC.", self._source, codec)
         rate = track.rate if track.rate in _AAC_RATES else _AAC_FALLBACK_RATE
         encoder = self._output.add_stream("aac", rate)
-        encoder.layout = track.layout.name
-        encoder.bit_rate = _AAC_CHANNEL_BITS * track.channels
+        encoder.layout = "mono" if track.channels == 1 else "stereo"
+        encoder.bit_rate = _AAC_CHANNEL_BITS * encoder.channels
         return _encoded(container.decode(track), encoder, start_s)
 
-    def _next_step(self) -> tuple[float, list[Packet[AudioStream]]] | None:
+    def _next_step(self) -> _Step | None:
         try:
             return next(self._steps, None)
         except av.FFmpegError as error:
@@ -96,7 +98,7 @@ class AudioTrack:
 
 def _copied(
     packets: Iterator[Packet[AudioStream]], copy: AudioStream, start_s: float, trimmed: bool
-) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+) -> Iterator[_Step]:
     """Yield the packets from `start_s` on, with their times in the output."""
     for packet in packets:
         if packet.pts is None or packet.time_base is None:
@@ -112,9 +114,7 @@ def _copied(
         yield time_s, [packet]
 
 
-def _encoded(
-    frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float
-) -> Iterator[tuple[float, list[Packet[AudioStream]]]]:
+def _encoded(frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float) -> Iterator[_Step]:
     """Yield the sound from `start_s` on as AAC packets, with their times in the output."""
     resampler = av.AudioResampler(
         format="fltp", layout=encoder.layout, rate=encoder.rate, frame_size=1024

@@ -1,0 +1,324 @@
+"""A video file as a sink: in step with its source, playable anywhere, whole or not there at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from video_cases import (
+    audio_packets,
+    beep_times,
+    flash_times,
+    number,
+    picture,
+    red_corner,
+    write_video,
+)
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.video import VideoFile, VideoOptions
+from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_sink import VideoSink
+
+
+def copy(source: Path, target: Path, taken: VideoOptions | None = None) -> Path:
+    """Send a video through source and sink."""
+    taken = taken or VideoOptions()
+    with VideoSink(target, source_video=source, taken=taken) as sink:
+        for frame in VideoFile(source, "clip", taken).frames():
+            assert isinstance(frame, Frame)
+            sink.write(frame)
+    return target
+
+
+def frame(index: int, image: NDArray[np.uint8] | None = None) -> Frame:
+    return Frame(FrameKey("clip", index), picture(index) if image is None else image, index / 25)
+
+
+def read(path: Path) -> list[Frame]:
+    return [item for item in VideoFile(path, "clip").frames() if isinstance(item, Frame)]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+
+
+def test_what_every_player_needs(tmp_path: Path) -> None:
+    path = copy(write_video(tmp_path / "in.mkv", audio="libopus"), tmp_path / "out.mp4")
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        assert video.codec_context.name == "h264"
+        assert video.codec_context.codec_tag == "avc1"
+        assert video.codec_context.pix_fmt == "yuv420p"
+        shown = next(container.decode(video))
+        assert (shown.colorspace, shown.color_primaries, shown.color_trc) == (1, 1, 1)
+        assert shown.color_range == 1
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # playing starts before all is loaded
+    image = read(path)[0].image
+    assert red_corner(image) == ("bottom", "right")
+    np.testing.assert_allclose(image[-6, -6], (220, 30, 30), atol=12)  # twice through a codec
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24), Fraction(10)])
+def test_times_and_duration_are_those_of_the_source(tmp_path: Path, rate: Fraction) -> None:
+    source = write_video(tmp_path / "in.mp4", rate=rate, num=25)
+    frames = read(copy(source, tmp_path / "out.mp4"))
+    assert [number(one.image) for one in frames] == list(range(25))
+    # Half a tick of 1/90000 s, and the microsecond of the container's start.
+    assert [one.time_s for one in frames] == pytest.approx([n / rate for n in range(25)], abs=1e-5)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert (container.duration or 0) / av.time_base == pytest.approx(25 / rate, abs=1e-4)
+
+
+def test_variable_frame_rate_stays(tmp_path: Path) -> None:
+    times_s = [0.0, 0.04, 0.5, 0.52, 1.7, 1.71, 3.0]
+    source = write_video(tmp_path / "in.mp4", num=7, times_s=times_s)
+    out = read(copy(source, tmp_path / "out.mp4"))
+    assert [one.time_s for one in out] == pytest.approx(times_s, abs=3e-5)
+
+
+AUDIO = {
+    "aac.mp4": ("aac", "aac"),
+    "aac.ts": ("aac", "aac"),
+    "opus.mkv": ("libopus", "opus"),
+    "mp3.avi": ("libmp3lame", "mp3"),
+    "flac.mkv": ("flac", "flac"),
+    "late.mp4": ("aac", "aac"),
+    "late.mkv": ("libopus", "opus"),
+    "vorbis.mkv": ("vorbis", "aac"),
+    "pcm.mov": ("pcm_s16le", "aac"),
+}
+
+
+@pytest.mark.parametrize("name", AUDIO)
+def test_sound_comes_along_in_step(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    codec, copied = AUDIO[name]
+    source = write_video(
+        tmp_path / name,
+        audio=codec,
+        num=75,
+        start_s=5.0 if name.startswith("late") else 0.0,
+        codec="mpeg4" if name.endswith("avi") else "libx264",
+    )
+    with caplog.at_level(logging.WARNING):
+        out = copy(source, tmp_path / "out.mp4")
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == copied
+    anew = codec in ("vorbis", "pcm_s16le")
+    assert anew == any("encoded anew as AAC" in record.message for record in caplog.records)
+    if not anew and name != "aac.ts":  # which has a header of its own in every packet
+        assert audio_packets(out) == audio_packets(source)
+    offsets = np.subtract(beep_times(out), flash_times(out))
+    assert len(offsets) == 3
+    before = np.subtract(beep_times(source), flash_times(source))
+    # A packet of MP3 in AVI starts on a grid of 24 ms; people notice from 45 ms on.
+    np.testing.assert_allclose(offsets, before, atol=0.03 if name == "mp3.avi" else 0.003)
+
+
+@pytest.mark.parametrize("audio", ["aac", "libopus", "pcm_s16le"])
+def test_sound_is_cut_as_the_pictures_are(tmp_path: Path, audio: str) -> None:
+    source = write_video(tmp_path / "in.mkv", audio=audio, num=125)
+    taken = VideoOptions(start_s=1.5, end_s=3.5)
+    out = copy(source, tmp_path / "out.mp4", taken)
+    assert flash_times(out) == pytest.approx([0.5, 1.5], abs=0.03)
+    assert beep_times(out) == pytest.approx([0.5, 1.5], abs=0.03)
+    with av.open(str(out)) as container:
+        assert (container.duration or 0) / av.time_base == pytest.approx(2.0, abs=0.05)
+
+
+def test_sound_that_outlasts_the_pictures_stays(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", audio="aac", num=25, audio_s=3.0)
+    assert audio_packets(copy(source, tmp_path / "out.mp4")) == audio_packets(source)
+    short = copy(source, tmp_path / "short.mp4", VideoOptions(max_frames=20))
+    with av.open(str(short)) as container:
+        assert (container.duration or 0) / av.time_base == pytest.approx(0.8, abs=0.05)
+
+
+def test_fewer_frames_keep_their_times_and_the_sound(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", audio="aac", num=75)
+    out = copy(source, tmp_path / "out.mp4", VideoOptions(every=5))
+    assert [number(one.image) for one in read(out)] == list(range(0, 75, 5))
+    assert flash_times(out) == pytest.approx([0.0, 1.0, 2.0], abs=1e-3)
+    assert beep_times(out) == pytest.approx([0.0, 1.0, 2.0], abs=0.01)
+
+
+def test_damaged_sound_ends_early(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_video(tmp_path / "in.mkv", audio="pcm_s16le", num=50)
+    data = bytearray(source.read_bytes())
+    del data[len(data) * 3 // 4 :]
+    source.write_bytes(data)
+    target = tmp_path / "out.mp4"
+    with VideoSink(target, source_video=source) as sink:
+        for item in VideoFile(source, "clip").frames():
+            if isinstance(item, Frame):
+                sink.write(item)
+    assert beep_times(target)[:1] == pytest.approx([0.0], abs=0.01)
+
+
+@pytest.mark.parametrize("size_wh", [(97, 65), (98, 65), (97, 64), (1, 1)])
+def test_odd_sizes_grow_by_one(tmp_path: Path, size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
+    image = np.full((height, width, 3), 200, np.uint8)
+    with VideoSink(tmp_path / "out.mp4") as sink:
+        for index in range(3):
+            sink.write(frame(index, image))
+    shown = read(tmp_path / "out.mp4")[0].image
+    assert shown.shape == (height + height % 2, width + width % 2, 3)
+    np.testing.assert_allclose(shown.astype(int), 200, atol=4)
+
+
+def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
+    with VideoSink(tmp_path / "out.mp4") as sink:
+        sink.write(frame(0))
+        sink.write(frame(1, np.full((128, 128, 3), 200, np.uint8)))
+    image = read(tmp_path / "out.mp4")[1].image
+    assert image.shape == (64, 96, 3)
+    assert image[32, 48].min() > 190
+    assert image[32, 4].max() < 20
+    assert image[32, -4].max() < 20
+
+
+def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
+        stream.set_display_rotation(90)
+        container.mux(stream.encode(av.VideoFrame(96, 64, "yuv420p")))
+        container.mux(stream.encode(None))
+    with av.open(str(copy(source, tmp_path / "out.mp4"))) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(15, 16)
+
+
+def test_h265_opens_on_apples_systems(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.mp4"
+    with VideoSink(path, EncodeOptions(codec="h265", crf=30)) as sink:
+        for index in range(5):
+            sink.write(frame(index))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+    assert [number(one.image) for one in read(path)] == list(range(5))
+    assert capfd.readouterr().err == ""
+
+
+def test_crf_is_a_choice_between_size_and_quality(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (5, 64, 96, 3), np.uint8)
+    for crf in (10, 40):
+        with VideoSink(tmp_path / f"{crf}.mp4", EncodeOptions(crf=crf)) as sink:
+            for index, image in enumerate(noise):
+                sink.write(frame(index, image))
+    assert (tmp_path / "10.mp4").stat().st_size > 2 * (tmp_path / "40.mp4").stat().st_size
+
+
+@pytest.mark.parametrize("options", [{"codec": "mp4v"}, {"crf": 52}, {"crf": -1}])
+def test_encode_options_that_cannot_be_meant(options: dict[str, str | int]) -> None:
+    with pytest.raises(ConfigError):
+        EncodeOptions(**options)  # type: ignore[arg-type]
+
+
+def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", num=3)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(source)
+    for target in (source, link, tmp_path / "x" / ".." / "in.mp4"):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="is the video to read from"):
+            VideoSink(target, source_video=source)
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no folder"):
+        VideoSink(tmp_path / "missing" / "out.mp4")
+    with pytest.raises(InputError, match="is a folder"):
+        VideoSink(tmp_path)
+
+
+def test_no_frame_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no frame"), VideoSink(tmp_path / "out.mp4"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_leaves_nothing_behind_and_no_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"the one from yesterday")
+    with pytest.raises(ZeroDivisionError), VideoSink(target) as sink:  # noqa: PT012
+        for index in range(20):
+            sink.write(frame(index))
+        _ = 1 / 0
+    assert target.read_bytes() == b"the one from yesterday"
+    assert leftovers(tmp_path) == []
+    assert threading.active_count() == before
+
+
+def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:
+    sink = VideoSink(tmp_path / "out.mp4")
+    for index in range(20):
+        sink.write(frame(index))
+    assert not (tmp_path / "out.mp4").exists()
+    sink.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+ENDLESS = """
+import sys, itertools
+from pathlib import Path
+import numpy as np
+from vitpose_cli.errors import VitposeError
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.video_sink import VideoSink
+if sys.argv[2:]:
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+try:
+    with VideoSink(Path(sys.argv[1])) as sink:
+        for index in itertools.count() if not sys.argv[2:] else range(60):
+            sink.write(Frame(FrameKey("a", index), np.roll(noise, index), index / 25))
+            if index == 10:
+                print("under way", flush=True)
+except VitposeError as error:
+    print(error.message, flush=True)
+    sys.exit(error.exit_code)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_interrupted(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path / "out.mp4")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "under way\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files the POSIX way")
+@pytest.mark.parametrize("limit", [2_000, 300_000, 1_000_000])
+def test_full_disk(tmp_path: Path, limit: int) -> None:
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path / "out.mp4"), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "cannot be written" in done.stdout
+    assert list(tmp_path.iterdir()) == []
