@@ -75,13 +75,25 @@ def test_every_layout_gives_the_maps_of_transformers(
     assert_same_maps(conversion, tmp_path, maps_of(model, crops()))
 
 
-@pytest.mark.parametrize("simple", [False, True], ids=["classic", "simple"])
-def test_the_small_network_has_twelve_heads(simple: bool, tmp_path: Path) -> None:
-    input_hw = (64, 48) if simple else (256, 192)
-    model = hugging_face((384, 12, 12), simple=simple, input_hw=input_hw)
+def test_the_small_network_has_twelve_heads(tmp_path: Path) -> None:
+    model = hugging_face((384, 12, 12), simple=True)
     conversion = convert_file(saved(original(model), tmp_path))
     assert conversion.header.variant == "small"
-    assert_same_maps(conversion, tmp_path, maps_of(model, crops(input_hw)), input_hw)
+    assert_same_maps(conversion, tmp_path, maps_of(model, crops()))
+
+
+def test_the_published_input_size(tmp_path: Path) -> None:
+    model = hugging_face(simple=True, input_hw=(256, 192))
+    conversion = convert_file(saved(mmpose(model), tmp_path))
+    assert_same_maps(conversion, tmp_path, maps_of(model, crops((256, 192))), (256, 192))
+
+
+def test_a_square_input_and_one_that_cannot_be(tmp_path: Path) -> None:
+    state = original(hugging_face(simple=True, input_hw=(224, 224)))
+    assert convert_file(saved(state, tmp_path)).header.input_wh == (224, 224)
+    state["backbone.pos_embed"] = state["backbone.pos_embed"][:, :188]
+    with pytest.raises(WeightsError, match="187 places"):
+        convert_file(saved(state, tmp_path))
 
 
 @pytest.fixture(scope="module", name="plus")

@@ -161,6 +161,18 @@ def find_classes(names: Mapping[int, str], wanted: Collection[str], where: str) 
     return labels
 
 
+def groups_of(sizes_wh: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Return the positions of equal sizes together.
+
+    For networks whose input is as large as its largest frame: padding changes what is found, and a
+    frame's boxes must not depend on its neighbours, or a resumed run would give others.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for position, size_wh in enumerate(sizes_wh):
+        groups.setdefault(size_wh, []).append(position)
+    return list(groups.values())
+
+
 def tidy(
     boxes: NDArray[np.floating[Any]],
     scores: NDArray[np.floating[Any]],

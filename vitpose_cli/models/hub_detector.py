@@ -33,6 +33,7 @@ from vitpose_cli.models.detectors import (
     DetectorOptions,
     detections_of,
     find_classes,
+    groups_of,
 )
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.runtime import has_fast
@@ -192,24 +193,16 @@ class TransformersDetector:
     @torch.inference_mode()
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the boxes of each frame; see `Detector`."""
+        sizes_wh = [frame.size_wh for frame in frames]
+        groups = groups_of([(0, 0)] * len(frames) if self.preparation else sizes_wh)
         found: dict[int, Detections] = {}
-        for batch in self._batches(frames):
-            results = self._run([frames[position].image for position in batch])
-            for position, result in zip(batch, results, strict=True):
-                size_wh = frames[position].size_wh
-                found[position] = detections_of(result, self._labels, self.threshold, size_wh)
+        for group in groups:
+            results = self._run([frames[position].image for position in group])
+            for position, result in zip(group, results, strict=True):
+                found[position] = detections_of(
+                    result, self._labels, self.threshold, sizes_wh[position]
+                )
         return [found[position] for position in range(len(frames))]
-
-    def _batches(self, frames: Sequence[Frame]) -> list[list[int]]:
-        """Return which frames run together: all, or where frames are padded, those of one size.
-
-        Padding changes what is found; a frame's boxes must not depend on its neighbours.
-        """
-        groups: dict[tuple[int, int] | None, list[int]] = {}
-        for position, frame in enumerate(frames):
-            size_wh = frame.size_wh if self.preparation is None else None
-            groups.setdefault(size_wh, []).append(position)
-        return list(groups.values())
 
     def _run(self, images: list[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
         """Return `boxes` (xyxy, frame px), `scores` and `labels` of each image, on the host."""

@@ -29,6 +29,7 @@ from vitpose_cli.models.detectors import (
     DetectorOptions,
     detections_of,
     find_classes,
+    groups_of,
 )
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_metadata, write_tensors
@@ -177,23 +178,27 @@ class TorchvisionDetector:
     @torch.inference_mode()
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the boxes of each frame; see `Detector`."""
-        if not frames:
-            return []
-        device, dtype = self._options.device, self._options.dtype
-        inputs = [self._input(frame) for frame in frames]
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            found = self._network(inputs)
-        results = []
-        for frame, pixels, result in zip(frames, inputs, found, strict=True):
-            width, height = frame.size_wh
-            ratio = torch.tensor([width / pixels.shape[2], height / pixels.shape[1]] * 2)
-            result["boxes"] = result["boxes"] * ratio.to(device)
-            results.append(detections_of(result, self._labels, self.threshold, frame.size_wh))
-        return results
+        transform = self._network.transform
+        sizes_wh = [_input_size(transform, frame.size_wh) for frame in frames]
+        found: dict[int, Detections] = {}
+        for group in groups_of(sizes_wh):
+            inputs = [self._input(frames[position], sizes_wh[position]) for position in group]
+            for position, result in zip(group, self._run(inputs), strict=True):
+                frame_wh, size_wh = frames[position].size_wh, sizes_wh[position]
+                scale = torch.tensor(frame_wh * 2) / torch.tensor(size_wh * 2)
+                result["boxes"] = result["boxes"] * scale.to(self._options.device)
+                found[position] = detections_of(result, self._labels, self.threshold, frame_wh)
+        return [found[position] for position in range(len(frames))]
 
-    def _input(self, frame: Frame) -> Tensor:
+    def _run(self, inputs: list[Tensor]) -> list[dict[str, Tensor]]:
+        """Return `boxes` (xyxy, input px), `scores` and `labels` of each input."""
+        device, dtype = self._options.device, self._options.dtype
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            found: list[dict[str, Tensor]] = self._network(inputs)
+        return found
+
+    def _input(self, frame: Frame, size_wh: tuple[int, int]) -> Tensor:
         """Return a frame as the network takes it: (3, H, W) in [0, 1], resized, on the device."""
-        size_wh = _input_size(self._network.transform, frame.size_wh)
         resized = resize_image(frame.image, size_wh, antialias=self.header.antialias)
         pixels = torch.from_numpy(resized).to(self._options.device)
         return pixels.permute(2, 0, 1).float().div_(255)
@@ -233,12 +238,12 @@ def _recognise(path: Path, state: Mapping[str, Tensor]) -> DetectorHeader:
         WeightsError: It fits none.
     """
     names = sorted(list_models(module=detection), key=lambda name: name not in path.name)
+    without_data = {key: value.to("meta") for key, value in state.items()}
     for name in names:
         with torch.device("meta"):
             network = get_model(name, weights=None, weights_backbone=None)
         try:
-            # Tensors that stay on the meta device are compared, not copied.
-            network.load_state_dict({key: value.to("meta") for key, value in state.items()})
+            network.load_state_dict(without_data, assign=True)
         except RuntimeError:
             continue
         return DetectorHeader(

@@ -1,0 +1,338 @@
+"""`vitpose weights` in real processes; downloads come from a server that acts as the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
+from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
+
+EASY = "JunkyByte/easy_ViTPose/torch/mpii/vitpose-b-mpii.pth"
+HUB = "usyd-community/vitpose-base-simple"
+BRANCH_HEAD = "0123456789" * 4
+
+
+@dataclass
+class Hub:
+    """What the server has, how it misbehaves, and what it was asked.
+
+    Attributes:
+        files: Contents by `owner/name/path`.
+        drop_after: The first download of a file stops after so many bytes.
+        requests: Method, path and Range header of every request.
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    drop_after: int | None = None
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    address: str = ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers `/OWNER/NAME/resolve/REVISION/PATH` as the hub does."""
+
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self, *, with_body: bool) -> None:
+        wanted = self.headers.get("Range")
+        self.hub.requests.append((self.command, self.path, wanted))
+        match = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path)
+        content = self.hub.files.get(f"{match[1]}/{match[3]}") if match else None
+        if match is None or content is None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0  # type: ignore[index]
+        self.send_response(206 if wanted else 200)
+        is_commit = re.fullmatch(r"[0-9a-f]{40}", match[2])
+        self.send_header("X-Repo-Commit", match[2] if is_commit else BRANCH_HEAD)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("Content-Length", str(len(content) - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        if not with_body:
+            return
+        if self.hub.drop_after is not None and not wanted:
+            self.wfile.write(content[: self.hub.drop_after])
+            self.hub.drop_after = None
+            self.close_connection = True
+        else:
+            self.wfile.write(content[start:])
+
+
+@pytest.fixture(name="hub")
+def serving() -> Iterator[Hub]:
+    hub = Hub()
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    hub.address = f"http://127.0.0.1:{server.server_port}"
+    yield hub
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass
+class Terminal:
+    """Runs `vitpose` with a home of its own.
+
+    Attributes:
+        home: Where Hugging Face's cache and ours are.
+        endpoint: The hub's address.
+    """
+
+    home: Path
+    endpoint: str = "http://127.0.0.1:9"  # nothing listens there
+
+    def run(
+        self, *arguments: str | Path, offline: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        environment = {key: v for key, v in os.environ.items() if not key.startswith("HF_")}
+        environment |= {
+            "HF_HOME": str(self.home / "huggingface"),
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HUB_OFFLINE": "1" if offline else "0",
+            "OMP_NUM_THREADS": "1",
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "vitpose_cli", "weights", *map(str, arguments)],
+            env=environment,
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(name="terminal")
+def with_server(hub: Hub, tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path, hub.address)
+
+
+def network(num_keypoints: int) -> ViTPose:
+    torch.manual_seed(num_keypoints)
+    heads = {"any": HeadConfig("simple", num_keypoints)}
+    return ViTPose(ViTPoseConfig(VARIANTS["tiny-test"], heads, (48, 64), patch_shift=True)).eval()
+
+
+def original(model: ViTPose) -> dict[str, Tensor]:
+    """The tensors of `model` as the original ViTPose names them."""
+    state = {}
+    for key, value in model.state_dict().items():
+        key = key.replace("encoder.norm", "backbone.last_norm").replace("encoder.", "backbone.")
+        state[key.replace("heads.any.final", "keypoint_head.final_layer")] = value
+    table = state["backbone.pos_embed"]
+    state["backbone.pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], 1)
+    return state
+
+
+def hugging_face(model: ViTPose) -> dict[str, Tensor]:
+    """The tensors of `model` as transformers names them."""
+    names = {
+        "backbone.pos_embed": "backbone.embeddings.position_embeddings",
+        "backbone.patch_embed.proj": "backbone.embeddings.patch_embeddings.projection",
+        "backbone.last_norm": "backbone.layernorm",
+        "backbone.blocks": "backbone.encoder.layer",
+        "attn.proj": "attention.output.dense",
+        "norm1": "layernorm_before",
+        "norm2": "layernorm_after",
+        "keypoint_head.final_layer": "head.conv",
+    }
+    state = {}
+    for key, value in original(model).items():
+        for theirs, ours in names.items():
+            key = key.replace(theirs, ours)
+        if "attn.qkv" in key:
+            for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                state[key.replace("attn.qkv", f"attention.attention.{part}")] = rows.contiguous()
+        else:
+            state[key] = value
+    return state
+
+
+def pickled(state: Any, folder: Path) -> bytes:
+    path = folder / "served.pth"
+    torch.save(state, path)
+    return path.read_bytes()
+
+
+def assert_same_network(path: Path, model: ViTPose) -> None:
+    images = torch.randn(2, 3, 64, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(load_model(path)(images), model(images), rtol=0, atol=1e-5)
+
+
+def test_pull_resumes_a_broken_download_and_then_needs_no_network(
+    hub: Hub, terminal: Terminal, tmp_path: Path
+) -> None:
+    model = network(16)
+    optimizer = {"momentum": torch.zeros(3_000_000)}  # 12 MB: the library writes 10 MB at a time
+    hub.files[EASY] = pickled({"optimizer": optimizer, "state_dict": original(model)}, tmp_path)
+    hub.drop_after = 11_000_000
+    done = terminal.run("pull", "vitpose-plus-b:mpii")
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.strip())
+    assert path.is_relative_to(tmp_path / "vitpose")
+    assert_same_network(path, model)
+    header = read_header(path)
+    assert header.heads["mpii"].alignment == "udp"
+    assert "JunkyByte/easy_ViTPose" in header.source
+    downloads = [request for request in hub.requests if EASY.split("/")[-1] in request[1]]
+    ranges = [wanted for method, _, wanted in downloads if method == "GET"]
+    assert ranges == [None, f"bytes={10 * 2**20}-"], "it goes on where it broke off"
+    revisions = {request[1].split("/resolve/")[1].split("/")[0] for request in downloads}
+    assert revisions == {"2757e82adcccda02f9f7fef66e5a115b7be439fe"}
+
+    hub.requests.clear()
+    again = terminal.run("pull", "vitpose-plus-b", "--keypoint-set", "mpii", "--json")
+    assert json.loads(again.stdout) == {"name": "vitpose-plus-b", "path": str(path)}
+    assert not [request for request in hub.requests if "/resolve/" in request[1]]
+    without = Terminal(tmp_path).run("pull", "vitpose-plus-b:mpii", offline=True)
+    assert (without.returncode, without.stdout) == (0, done.stdout)
+
+
+def test_pull_a_transformers_folder(hub: Hub, terminal: Terminal, tmp_path: Path) -> None:
+    model = network(17)
+    backbone = {"num_attention_heads": 4, "hidden_size": 64}
+    hub.files[f"{HUB}/config.json"] = json.dumps({"backbone_config": backbone}).encode()
+    hub.files[f"{HUB}/model.safetensors"] = save(hugging_face(model))
+    done = terminal.run("pull", "vitpose-b-simple", "--json")
+    assert done.returncode == 0, done.stderr
+    path = Path(json.loads(done.stdout)["path"])
+    assert_same_network(path, model)
+    assert read_header(path).layer_norm_eps == 1e-12
+    shown = json.loads(terminal.run("show", "vitpose-b-simple", "--json").stdout)
+    assert shown["here"] is True
+    assert shown["accuracy"] == 75.5
+
+
+def test_a_download_with_other_bytes_is_thrown_away(
+    hub: Hub, terminal: Terminal, tmp_path: Path
+) -> None:
+    served = pickled({"state_dict": original(network(17))}, tmp_path)
+    hub.files["camenduru/SMPLer-X/vitpose_small.pth"] = served
+    done = terminal.run("pull", "vitpose-s")
+    assert done.returncode == 4
+    assert "SHA-256 is wrong" in done.stderr
+    left = [path for path in tmp_path.rglob("*") if path.stat().st_size == len(served)]
+    assert left == [tmp_path / "served.pth"]
+
+
+def test_a_file_that_the_server_does_not_have(terminal: Terminal) -> None:
+    done = terminal.run("pull", "vitpose-plus-l:wholebody")
+    assert done.returncode == 4
+    assert "has no torch/wholebody/vitpose-l-wholebody.pth" in done.stderr
+    assert "HF_ENDPOINT" in done.stderr
+
+
+@pytest.mark.parametrize("offline", [False, True], ids=["dead-server", "HF_HUB_OFFLINE"])
+def test_without_a_network(offline: bool, tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = Terminal(tmp_path).run("pull", "vitpose-h", offline=offline)
+    assert time.monotonic() - start < 15  # half of what the library alone waits, on a busy machine
+    assert done.returncode == 4
+    said = "HF_HUB_OFFLINE forbids" if offline else "Cannot reach http://127.0.0.1:9"
+    assert said in done.stderr
+    assert "/camenduru/SMPLer-X/resolve/43a4151a" in done.stderr, "how to fetch it by hand"
+    assert "Traceback" not in done.stderr
+
+
+def test_pull_a_detector(hub: Hub, terminal: Terminal) -> None:
+    for file in ("config.json", "preprocessor_config.json", "model.safetensors"):
+        hub.files[f"ustc-community/dfine-nano-coco/{file}"] = file.encode()
+    done = terminal.run("pull", "dfine-n")
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert (folder / "config.json").read_text() == "config.json"
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_list_and_show(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    everything = terminal.run("list")
+    assert everything.returncode == 0
+    for name in ("tiny", "vitpose-b-simple-original", "wholebody 57.4", "rfdetr-l"):
+        assert name in everything.stdout
+    found = json.loads(terminal.run("list", "wholebody", "--json").stdout)
+    assert {row["keypoint_set"] for row in found["pose"]} == {"wholebody"}
+    assert found["detectors"] == []
+    shown = terminal.run("show", "dfine-s")
+    assert "ustc-community/dfine-small-coco" in shown.stdout
+    assert terminal.run("list", "nonsense").returncode == 2
+
+
+def test_a_name_that_is_nearly_right(tmp_path: Path) -> None:
+    done = Terminal(tmp_path).run("pull", "vitpose-plusb")
+    assert done.returncode == 4
+    assert "Did you mean vitpose-plus-b" in done.stderr
+
+
+def test_convert(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    model = network(17)
+    (tmp_path / "theirs.pth").write_bytes(pickled(original(model), tmp_path))
+    arguments = ("convert", "theirs.pth", "-o", "ours.safetensors", "--half")
+    done = terminal.run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "taken for coco" in done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["hash"] == weights_hash(tmp_path / "ours.safetensors")
+    assert facts["layout"] == "original ViTPose"
+    assert (facts["variant"], facts["head"]) == ("tiny-test", "simple")
+    assert (facts["keypoint_set"], facts["alignment"]) == ("coco", "udp")
+    assert facts["input_wh"] == [48, 64]
+    refused = terminal.run(*arguments)
+    assert refused.returncode == 3
+    assert "--overwrite" in refused.stderr
+    assert terminal.run("convert", "theirs.pth", "-o", "ours.pth").returncode == 2
+
+
+class Attack:
+    """Unpickled, it makes a file."""
+
+    def __reduce__(self) -> Any:
+        return os.system, ("touch harm",)
+
+
+def test_convert_refuses_a_malicious_pickle(tmp_path: Path) -> None:
+    state = {"state_dict": original(network(17)), "meta": Attack()}
+    (tmp_path / "theirs.pth").write_bytes(pickled(state, tmp_path))
+    done = Terminal(tmp_path).run("convert", "theirs.pth", "-o", "ours.safetensors")
+    assert done.returncode == 4
+    assert "refused" in done.stderr
+    assert "system" in done.stderr
+    assert not (tmp_path / "harm").exists()
+    assert not (tmp_path / "ours.safetensors").exists()
