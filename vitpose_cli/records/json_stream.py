@@ -19,6 +19,7 @@ from vitpose_cli.records.files import read_error
 
 _READ_BYTES = 1 << 20
 _MAX_VALUE_CHARS = 1 << 28
+_NUMBER_TAIL = 3  # a number that seems to end before ".", "e+" and the like may go on unread
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -133,8 +134,7 @@ class _Parser:
                 raise self._error(getattr(error, "msg", "it is nested too deep")) from error
             except ValueError as error:
                 raise self._error(str(error)) from error
-            # A number may go on in what was not read yet.
-            if end < len(self._text) or not self._fill(wanted):
+            if end + _NUMBER_TAIL < len(self._text) or not self._fill(wanted):
                 self._at = end
                 return value
 

@@ -18,6 +18,8 @@ from vitpose_cli.records.coco import CocoDocument, read_coco, wrong
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import are_numbers
 
+_COCO_PERSON = 1
+
 
 def read_results(path: Path) -> list[dict[str, Any]]:
     """Read a COCO results file: a bare list with `image_id` or `file_name`, and `score`.
@@ -101,8 +103,10 @@ def boxes_by_image(
 
     Args:
         path: The file.
-        names: File names by image id, for a results file without file names.
-        category: Of an annotation file, take this category alone if it has one of this name.
+        names: File names by image id, for a results file without file names; by default those
+            of COCO's own photos, `000000000139.jpg`.
+        category: Take this category alone if the file has one of this name. A results file names
+            none; if it has several, "person" is COCO's number 1.
 
     Returns:
         Boxes by `file_name`; an image without boxes is there too if the file names it.
@@ -111,11 +115,16 @@ def boxes_by_image(
         InputError: The file is something else, or a box is not four numbers.
     """
     if is_results_file(path):
-        rows = _result_rows(path, read_results(path), names or {})
-        return _grouped(rows, ())
+        results = read_results(path)
+        if category == "person" and len({item.get("category_id") for item in results}) > 1:
+            results = [item for item in results if item.get("category_id") == _COCO_PERSON]
+        return _grouped(_result_rows(path, results, names or {}), ())
     document = read_coco(path)
     files = {image["id"]: image["file_name"] for image in document.images}
-    wanted = {item["id"] for item in document.categories if item.get("name") == category}
+    folded = category.casefold() if category else None
+    wanted = {
+        item["id"] for item in document.categories if str(item.get("name", "")).casefold() == folded
+    }
     rows = (
         (files[item["image_id"]], item["bbox"], item.get("score", 1.0))
         for item in document.annotations
@@ -143,16 +152,12 @@ def _result_rows(
     path: Path, results: Iterable[Mapping[str, Any]], names: Mapping[int, str]
 ) -> Iterator[tuple[str, Sequence[float], float]]:
     for position, result in enumerate(results):
-        name = result.get("file_name", names.get(result.get("image_id", 0)))
-        if not isinstance(name, str):
-            raise InputError(
-                f"{path}: [{position}] says image_id {result.get('image_id')!r}, and nothing says "
-                "which photo that is.",
-                "Give the boxes as a COCO annotation file, or add a file_name to every box.",
-            )
+        image_id = result.get("image_id", 0)
+        number = f"{image_id:012d}.jpg" if isinstance(image_id, int) else image_id
+        name = result.get("file_name", names.get(image_id, number))
         if not are_numbers(result.get("bbox"), 4):
             raise wrong(path, f"[{position}].bbox", "is not four numbers")
-        yield name, result["bbox"], result["score"]
+        yield str(name), result["bbox"], result["score"]
 
 
 def _grouped(

@@ -274,7 +274,9 @@ class Run:
                 if scan.num_damaged or scan.torn_bytes:
                     before = self._damage.get(path, Damage(path, 0, 0))
                     self._damage[path] = Damage(
-                        path, before.num_damaged + scan.num_damaged, scan.torn_bytes
+                        path,
+                        before.num_damaged + scan.num_damaged,
+                        max(before.torn_bytes, scan.torn_bytes),
                     )
 
     def export(self) -> ExportSummary:
@@ -287,8 +289,9 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
-            for leftover in self.path.glob(f".{ANNOTATIONS}.*{TEMPORARY_SUFFIX}"):
-                leftover.unlink(missing_ok=True)
+            for name in (ANNOTATIONS, FAILURES):  # of an export that was killed
+                for leftover in self.path.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
+                    leftover.unlink(missing_ok=True)
             self.refresh()
             annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
             with atomic_file(failures) as stream:

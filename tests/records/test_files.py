@@ -1,0 +1,57 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.records.files import atomic_file, read_error, write_error
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with atomic_file(path) as stream:
+        stream.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def write_and_fail(path: Path, error: Exception) -> None:
+    with atomic_file(path) as stream:
+        stream.write(b"new")
+        raise error
+
+
+def test_after_a_failure_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyError):
+        write_and_fail(path, KeyError())
+    with pytest.raises(InputError, match=r"Cannot write .*a\.json: No space left") as caught:
+        write_and_fail(path, OSError(errno.ENOSPC, "No space left on device"))
+    assert "disk is full" in caught.value.hint
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Cannot write"), atomic_file(tmp_path / "no" / "a"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "may not write"),
+        (errno.EIO, "reports an error"),
+        (errno.EFBIG, "choose another"),
+    ],
+)
+def test_the_hint_fits_the_reason(number: int, hint: str) -> None:
+    assert hint in write_error(Path("a"), OSError(number, "reason")).hint
+
+
+def test_a_read_error_names_the_file() -> None:
+    assert "Cannot read a: gone" in read_error(Path("a"), OSError(errno.ENOENT, "gone")).message

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+from record_cases import make_record
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.index import JournalIndex, JournalReader
+from vitpose_cli.records.journal import Entry, JournalWriter
+
+
+def entry(
+    media: str, index: int = -1, *, offset: int = 0, human: bool = False, failed: bool = False
+) -> Entry:
+    return Entry(media, index, offset, 7, human, failed)
+
+
+def test_places_come_in_the_order_of_the_keys() -> None:
+    keys = [
+        FrameKey("a"),
+        FrameKey("a", 2),
+        FrameKey("a", 10),
+        FrameKey("a b.jpg"),
+        FrameKey("a.jpg"),
+        FrameKey("a/b.jpg"),
+        FrameKey("ä.jpg"),
+    ]
+    assert keys == sorted(keys)
+    index = JournalIndex()
+    for position in (3, 0, 6, 2, 5, 1, 4):
+        index.add(entry(keys[position].media, keys[position].index, offset=position), 0)
+    assert [offset for _, offset, _ in index.places()] == list(range(7))
+    assert set(index.keys()) == set(keys)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "winner"),
+    [
+        ({}, {}, 2),
+        ({"human": True}, {}, 1),
+        ({}, {"human": True}, 2),
+        ({"human": True}, {"human": True}, 2),
+        ({}, {"failed": True}, 1),
+        ({"failed": True}, {}, 2),
+        ({"failed": True}, {"failed": True}, 2),
+        ({"human": True}, {"failed": True}, 1),
+    ],
+)
+def test_which_record_counts(first: dict[str, bool], second: dict[str, bool], winner: int) -> None:
+    index = JournalIndex()
+    index.add(entry("a", offset=1, **first), 0)
+    index.add(entry("a", offset=2, **second), 1)
+    assert index.place(FrameKey("a")) == (winner - 1, winner, 7)
+    assert len(index) == 1
+    assert index.num_failed == (first == second == {"failed": True})
+
+
+def test_large_places_fit() -> None:
+    index = JournalIndex()
+    index.add(Entry("a", 2**40, 2**50, 2**31, True, False), 9999)
+    assert index.place(FrameKey("a", 2**40)) == (9999, 2**50, 2**31)
+
+
+def test_the_frames_are_a_live_set() -> None:
+    index = JournalIndex()
+    done, seen = index.keys(failed=False), index.keys()
+    assert not done
+    index.add(entry("a"), 0)
+    index.add(entry("v.mp4", 3), 0)
+    index.add(entry("bad", failed=True), 0)
+    assert FrameKey("a") in done
+    assert FrameKey("v.mp4", 3) in done
+    assert FrameKey("v.mp4") not in done
+    assert FrameKey("bad") not in done
+    assert "a" not in done  # type: ignore[comparison-overlap]
+    assert len(done) == 2
+    assert seen - done == {FrameKey("bad")}
+
+
+def test_more_journals_than_open_files(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(100)]
+    places = []
+    for number, path in enumerate(paths):
+        writer = JournalWriter(path)
+        written = writer.append(make_record(f"{number}.jpg", count=0))
+        places.append((number, written.offset, written.length))
+        writer.close()
+    reader = JournalReader(paths)
+    for number, offset, length in places * 2:
+        assert reader.read(number, offset, length).key == FrameKey(f"{number}.jpg")
+    reader.close()
+
+
+def test_a_journal_that_changed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"something else")
+    reader = JournalReader([path])
+    with pytest.raises(InputError, match=r"a\.jsonl, byte 3: .* no frame record"):
+        reader.read(0, 3, 5)
+    path.unlink()
+    reader.close()
+    with pytest.raises(InputError, match="Cannot read"):
+        reader.read(0, 3, 5)

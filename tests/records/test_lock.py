@@ -1,0 +1,83 @@
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.records import lock
+from vitpose_cli.records.lock import FileLock
+
+
+@pytest.fixture(params=["flock", "file"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Take systems with and without flock."""
+    if request.param == "file":
+        monkeypatch.setattr(lock, "fcntl", None)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("system")
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with FileLock(path, "The thing"):
+        with pytest.raises(InputError) as caught:
+            FileLock(path, "The thing").acquire()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        assert caught.value.message == f"The thing is being written by {holder}."
+    assert list(tmp_path.iterdir()) == []
+    with FileLock(path, "The thing"):
+        pass
+
+
+@pytest.mark.usefixtures("system")
+def test_waiting_ends_when_the_holder_is_done(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    first = FileLock(path, "The thing")
+    first.acquire()
+    first.release()
+    first.release()  # harmless
+    with FileLock(path, "The thing", wait_s=5):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    code = (
+        "import sys, time; from pathlib import Path; from vitpose_cli.records.lock import FileLock;"
+        "FileLock(Path(sys.argv[1]), 'x').acquire(); print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"process {process.pid} on "):
+        FileLock(path, "The thing").acquire()
+    process.kill()
+    process.wait()
+    with FileLock(path, "The thing"):
+        pass
+
+
+def test_without_flock_a_dead_owner_of_this_machine_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    owner = tmp_path / "x.lock-owner"
+    owner.write_bytes(orjson.dumps({"pid": process.pid, "host": socket.gethostname()}))
+    with FileLock(tmp_path / "x.lock", "The thing"):
+        pass
+    owner.write_bytes(orjson.dumps({"pid": process.pid, "host": "elsewhere"}))
+    with pytest.raises(InputError, match="on elsewhere"):
+        FileLock(tmp_path / "x.lock", "The thing").acquire()
+
+
+def test_a_lock_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Cannot write"):
+        FileLock(tmp_path / "missing" / "x.lock", "The thing").acquire()

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+from record_cases import make_manifest
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.manifest import RunManifest
+
+
+def test_a_manifest_comes_back_from_its_file(tmp_path: Path) -> None:
+    manifest = make_manifest(
+        sources=("photos",), options={"threshold": 0.3}, notes={"device": "cpu"}
+    )
+    manifest.write(tmp_path / "manifest.json")
+    read = RunManifest.read(tmp_path / "manifest.json")
+    assert read == manifest
+    assert read.num_keypoints == 17
+    read.check_resumable(manifest, tmp_path)
+
+
+def test_what_changes_no_label_is_not_compared(tmp_path: Path) -> None:
+    make_manifest(notes={"device": "cpu"}, created="before", tool_version="0").check_resumable(
+        make_manifest(notes={"device": "cuda"}, weights_name="other name"), tmp_path
+    )
+
+
+def test_tuples_equal_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
+    make_manifest(options={"classes": ("dog",)}).write(tmp_path / "m.json")
+    wanted = make_manifest(options={"classes": ("dog",)})
+    RunManifest.read(tmp_path / "m.json").check_resumable(wanted, tmp_path)
+
+
+def test_everything_that_differs_is_listed() -> None:
+    before = make_manifest(sources=("a",), options={"flip-test": True, "threshold": 0.3})
+    now = make_manifest(
+        keypoint_set=keypoint_set("ap10k").to_category(),
+        sources=("a", "b"),
+        options={"flip-test": True, "boxes": "boxes.json"},
+        weights_name="base",
+        weights_hash="ff",
+    )
+    with pytest.raises(ConfigError) as caught:
+        before.check_resumable(now, Path("run"))
+    assert caught.value.message.splitlines() == [
+        "The run in run was made with other options:",
+        "  weights: was tiny (0123456789abcdef), now base (ff)",
+        "  keypoint set: was 'person' with 17 keypoints, now 'animal' with 17 keypoints",
+        "  sources: was a, now a b",
+        "  boxes: was not given, now boxes.json",
+        "  threshold: was 0.3, now not given",
+    ]
+    assert "--overwrite" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"format": "other"}', '{"format": "vitpose-run"}']
+)
+def test_another_file_is_no_manifest(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="is not the manifest of a run"):
+        RunManifest.read(path)
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Cannot read .*manifest\.json"):
+        RunManifest.read(tmp_path / "manifest.json")
