@@ -171,12 +171,16 @@ class Batches:
 
     @torch.no_grad()
     def _passes(self, shares: Sequence[Share], process: Process) -> list[Batch]:
-        """Make this process's passes of a step: every n-th person of every share."""
+        """Make this process's passes of a step: every n-th person, counted over all shares."""
         passes = []
-        stride = process.world_size * self._stage.accumulate
+        every = process.world_size * self._stage.accumulate
+        starts = np.cumsum([0, *(len(share.rows) for share in shares)])
         for turn in range(self._stage.accumulate):
             first = process.rank + process.world_size * turn
-            parts = [one.select(np.arange(first, len(one.rows), stride)) for one in shares]
+            parts = [
+                share.select(np.arange((first - start) % every, len(share.rows), every))
+                for share, start in zip(shares, starts, strict=False)
+            ]
             passes.append(make_batch([part for part in parts if len(part.rows)], self._device))
         return passes
 

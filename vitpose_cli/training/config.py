@@ -60,6 +60,8 @@ class ModelOptions(StrictModel):
     sine-cosine position table) learns several times faster from little data."""
     activation_checkpointing: bool = False
     """Compute every block twice and keep less in memory."""
+    licence: str = "unknown"
+    """Licence of the weights you make; stands in their header."""
 
 
 class SourceOptions(StrictModel):

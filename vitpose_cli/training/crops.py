@@ -132,7 +132,8 @@ class JoinedCrops:
     def warp(self, images: NDArray[np.int64], transforms: CropTransforms) -> Tensor:
         """Return one crop of each image, as the stores give them."""
         owners = np.searchsorted(self.starts, images, side="right") - 1
-        pieces, places = [], []
+        pieces: list[Tensor] = []
+        places: list[NDArray[np.int64]] = []
         for owner in np.unique(owners):
             rows = np.flatnonzero(owners == owner)
             local = images[rows] - self.starts[owner]
@@ -141,8 +142,7 @@ class JoinedCrops:
         if len(pieces) == 1:
             return pieces[0]
         order = np.argsort(np.concatenate(places))
-        joined = torch.cat(pieces)
-        return joined[upload(order, joined.device)]
+        return torch.cat(pieces)[upload(order, pieces[0].device)]
 
 
 def sampling_matrices(transforms: CropTransforms, image_wh: tuple[int, int]) -> NDArray[np.float64]:

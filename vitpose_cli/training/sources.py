@@ -116,7 +116,7 @@ def _open_coco(options: CocoSource, num_threads: int) -> OpenedSource:
         MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads),
         _identity(options.annotations, options),
     )
-    return OpenedSource(frames, truth, dropped)
+    return OpenedSource(frames, truth, +dropped)
 
 
 def _present_keys(

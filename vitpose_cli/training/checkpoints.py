@@ -1,0 +1,137 @@
+"""The folder of a training run: what is in it, and how a killed run goes on.
+
+`config.yaml` (resolved, written before anything starts), `metrics.jsonl`, `state.pt` (all a step
+depends on), `last.safetensors` and `best.safetensors` (weights for labelling), `report.html`.
+Every file appears whole or stays as it was. The state is one file, so that no two halves of it can
+be of different steps.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from vitpose_cli.config import dump_config, load_config
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.records.files import atomic_file, write_error
+from vitpose_cli.training.config import TrainConfig
+
+_MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")
+"""Options that a resumed run may have otherwise: they do not change what is learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a run is.
+
+    Attributes:
+        stage: The stage, from 0; the number of stages when all is done.
+        step: Steps of it that are done.
+        best: The best mean AP so far; None before the first measurement.
+    """
+
+    stage: int = 0
+    step: int = 0
+    best: float | None = None
+
+
+class RunFolder:
+    """A training run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.state = path / "state.pt"
+        self.last = path / "last.safetensors"
+        self.best = path / "best.safetensors"
+        self.report = path / "report.html"
+        self.cache = path / "cache"
+
+    def open(self, config: TrainConfig) -> None:
+        """Make the folder for `config`, or check that it was made for the same.
+
+        Raises:
+            ConfigError: The folder holds a run with other options.
+            InputError: It cannot be written, or is something else.
+        """
+        if self.config.exists():
+            changed = _differences(load_config(TrainConfig, self.config), config)
+            if changed and self.state.exists():
+                raise ConfigError(
+                    f"{self.path} holds a run with other options:\n  " + "\n  ".join(changed),
+                    "Choose another folder with --output, or take the options back.",
+                )
+        elif self.path.exists() and any(self.path.iterdir()):
+            raise InputError(
+                f"{self.path} is not empty and no training run.", "Choose another folder."
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        with atomic_file(self.config) as stream:
+            stream.write(dump_config(config).encode())
+
+    def save_state(self, position: Position, stage: dict[str, Any]) -> None:
+        """Write the state of a run.
+
+        Raises:
+            InputError: It cannot be written; the last one stays whole.
+        """
+        with atomic_file(self.state) as stream:
+            try:
+                torch.save({"position": asdict(position), "stage": stage}, stream)
+            except RuntimeError as error:  # torch's name for a full disk
+                raise InputError(
+                    f"Cannot write {self.state}: {error}.",
+                    "The last state stays whole. Free some space and run the same command again.",
+                ) from error
+
+    def load_state(self) -> tuple[Position, dict[str, Any]] | None:
+        """Read the state of a run; None where it has not begun.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        if not self.state.exists():
+            return None
+        try:
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
+            return Position(**state["position"]), state["stage"]
+        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.state} cannot be read: {error}.",
+                "Start again in another folder, from last.safetensors of this one.",
+            ) from error
+
+
+def _differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """Name every option that differs and matters."""
+    flat_old, flat_new = _flat(old), _flat(new)
+    keys = [*flat_old, *(key for key in flat_new if key not in flat_old)]
+    return [
+        f"{key}: {flat_old.get(key)} there, {flat_new.get(key)} now"
+        for key in keys
+        if key.split(".")[0] not in _MAY_CHANGE and flat_old.get(key) != flat_new.get(key)
+    ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Return a configuration as one level of dotted keys."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    flat: dict[str, Any] = {}
+    for key, inner in items:
+        name = f"{path}.{key}" if path else str(key)
+        if isinstance(inner, (dict, list)) and inner:
+            flat |= _flat(inner, name)
+        else:
+            flat[name] = inner
+    return flat

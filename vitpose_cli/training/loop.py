@@ -1,0 +1,345 @@
+"""A training run from its configuration to its report.
+
+Stage by stage, step by step: batches ahead, a step, a line now and then, a measurement, a
+checkpoint. Everything that is random is a function of the seed and the step's number, and nothing
+but `Stage` has a memory; so a run that was killed goes on with the bits it would have had.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import distributed
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.models.checkpoint import CheckpointHeader, save_checkpoint
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.runtime import Process, resolve_device, resolve_precision, seed_everything
+from vitpose_cli.training.batches import Batch, Batches, Course
+from vitpose_cli.training.checkpoints import Position, RunFolder
+from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
+from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer
+from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.report import write_report
+from vitpose_cli.training.stage import Stage
+from vitpose_cli.training.start import Network, build_network, next_network
+from vitpose_cli.training.validate import Validator, mean_ap
+
+MEASUREMENTS = 10
+"""How often a stage is measured when nobody said."""
+
+MAX_SKIPPED = 20
+"""So many steps in a row without a finite gradient are no accident; fp16 needs 16 to find its
+scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run has come to.
+
+    Attributes:
+        weights: The file to label with.
+        best: Its mean AP; None where nothing was measured.
+        report: The report to look at.
+    """
+
+    weights: Path
+    best: float | None
+    report: Path
+
+
+def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
+    """Train as `config` says, or go on with a run that was interrupted.
+
+    Args:
+        config: The run.
+        output: Its folder.
+        observer: Who is told what happens; of several processes, of the first alone.
+
+    Raises:
+        ConfigError: The options cannot be meant, or the network has diverged.
+        InputError: Files cannot be read or written, or a step does not fit into memory.
+        WeightsError: The weights to start from cannot be used.
+        KeyboardInterrupt: The run was interrupted; its state is saved.
+    """
+    process = Process.from_environment()
+    device = resolve_device(config.device)
+    dtype = resolve_precision(config.precision, device)
+    folder = RunFolder(output)
+    with _group(process, device):
+        return _Run(config, folder, observer, (device, dtype, process)).go()
+
+
+def stage_steps(stage: StageOptions, steps_per_epoch: float) -> int:
+    """Return how many steps a stage has."""
+    if stage.steps is not None:
+        return stage.steps
+    return max(1, round((stage.epochs or 0) * steps_per_epoch))
+
+
+def build_schedule(config: TrainConfig, stage: StageOptions, steps_per_epoch: float) -> Schedule:
+    """Return the learning rate of a stage."""
+    return Schedule(
+        peak=stage.lr or config.optimizer.lr,
+        num_steps=stage_steps(stage, steps_per_epoch),
+        steps_per_unit=1.0 if stage.epochs is None else steps_per_epoch,
+        options=config.optimizer,
+    )
+
+
+def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
+    """Return how the heatmaps of a head are drawn and read."""
+    shape, alignment = network.model.config, network.header.heads[head].alignment
+    return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
+
+
+class _Run:
+    """One process's part in a run; it knows how far the run is."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        observer: Observer,
+        where: tuple[torch.device, torch.dtype, Process],
+    ) -> None:
+        self._config = config
+        self._folder = folder
+        self._observer = observer
+        self._where = where
+        self._device, _, self._process = where
+        self._leads = self._process.rank == 0
+        self._position = Position()
+        self._header: CheckpointHeader | None = None
+        self._num_skipped = 0
+
+    def go(self) -> Outcome:
+        """Train all stages that are not done."""
+        config, folder = self._config, self._folder
+        if self._leads:
+            folder.open(config)
+        data = open_data(config.data)
+        for note in data.notes:
+            self._observer.note(note)
+        seed_everything(config.seed)
+        network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
+        saved = folder.load_state()
+        state = None
+        if saved is not None:
+            self._position, state = saved
+            self._observer.note(
+                f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
+            )
+        if self._leads:
+            kept = (self._position.stage, self._position.step) if saved else None
+            self._metrics = MetricsFile(folder.metrics, keep=kept)
+        material = load_material(
+            data, config.stages, self._device, folder.cache, self._observer.prepare
+        )
+        for number in range(len(config.stages)):
+            if number > 0:
+                network = self._following(network, number)
+            if number < self._position.stage:
+                continue
+            network = self._train_stage(number, network, material, data, state)
+            state = None
+        if self._leads:
+            write_report(folder.path)
+        weights = folder.best if folder.best.exists() else folder.last
+        return Outcome(weights, self._position.best, folder.report)
+
+    def _following(self, network: Network, number: int) -> Network:
+        """Return the network of stage `number`, from that of the stage before it."""
+        before, stage = self._config.stages[number - 1 : number + 1]
+        seed_everything(self._config.seed + number)
+        fresh = before.loss.kind != stage.loss.kind
+        return next_network(network, stage.input_wh, fresh_heads=fresh)
+
+    def _train_stage(
+        self,
+        number: int,
+        network: Network,
+        material: Mapping[str, Material],
+        data: OpenedData,
+        state: dict[str, Any] | None,
+    ) -> Network:
+        """Train one stage to its end and return what it has made of `network`."""
+        config = self._config
+        options = config.stages[number]
+        courses = [
+            Course(head, own.people, own.crops, build_codec(network, head, options.loss.blob_sigma))
+            for head, own in material.items()
+        ]
+        batches = Batches(
+            courses, options, config.augmentation, (config.seed, number), self._device
+        )
+        schedule = build_schedule(config, options, batches.steps_per_epoch)
+        stage = Stage(network.model, config, number, schedule, self._where)
+        if state is None:
+            self._position = Position(number, 0, self._position.best)
+        else:
+            stage.load_state_dict(state)
+        self._header = network.header
+        validators = self._validators(network, data) if options.loss.kind == "mse" else []
+        self._learn(stage, batches, validators)
+        return Network(stage.weights, network.header)
+
+    def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
+        if not self._leads:
+            return []
+        return [
+            Validator(
+                source,
+                head := source.frames.people.keypoint_set.name,
+                build_codec(network, head, 2.0),
+                self._config.validation,
+            )
+            for source in data.validation
+        ]
+
+    def _learn(self, stage: Stage, batches: Batches, validators: list[Validator]) -> None:
+        """Take all steps of a stage that are not done."""
+        config, total = self._config, stage.schedule.num_steps
+        every = self._steps_between_measurements(total, batches.steps_per_epoch)
+        start = self._position.step
+        ahead = iter(batches.ahead(start, total, self._process))
+        meter = Meter()
+        with _stop_asked() as asked:
+            for step in range(start, total):
+                began_s = time.perf_counter()
+                passes = next(ahead)
+                meter.wait_s += time.perf_counter() - began_s
+                self._step(stage, step, passes, meter)
+                done, last = step + 1, step + 1 == total
+                self._position = replace(self._position, step=done)
+                if last or done % config.log_every == 0:
+                    self._log(stage, done / batches.steps_per_epoch, meter)
+                    meter = Meter()
+                with meter.paused():
+                    measured = last or done % every == 0
+                    if measured and validators:
+                        self._measure(stage, validators)
+                    if measured or done % config.checkpoint_every == 0 or asked():
+                        self._save(stage)
+                if asked():
+                    raise KeyboardInterrupt
+
+    def _steps_between_measurements(self, total: int, steps_per_epoch: float) -> int:
+        options = self._config.validation
+        if options.every_steps is not None:
+            return options.every_steps
+        if options.every_epochs is not None:
+            return max(1, round(options.every_epochs * steps_per_epoch))
+        return max(1, total // MEASUREMENTS)
+
+    def _step(self, stage: Stage, step: int, passes: list[Batch], meter: Meter) -> None:
+        try:
+            loss, norm = stage.step(step, passes)
+        except torch.OutOfMemoryError as error:
+            number, options = self._position.stage, stage.options
+            raise InputError(
+                f"{options.batch_size // options.accumulate} people of {options.input_wh} px do "
+                f"not fit into the memory of {self._device}.",
+                f"--set stages.{number}.accumulate={2 * options.accumulate} learns the same in "
+                "smaller passes; model.activation_checkpointing saves memory, too.",
+            ) from error
+        meter.losses.append(loss)
+        meter.norms.append(norm)
+        meter.num_people += stage.options.batch_size
+
+    def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
+        """Write a line of metrics, and stop where nothing is learnt any more."""
+        numbers, skips = meter.numbers(self._device)
+        if self._process.world_size > 1:
+            whole = torch.tensor(numbers["loss"], device=self._device)
+            distributed.all_reduce(whole)
+            numbers["loss"] = whole.item()
+        rate = stage.schedule.rate(self._position.step - 1)
+        self._write(
+            {"kind": "train", **self._place(), "epoch": round(epoch, 4), "lr": rate} | numbers
+        )
+        trailing = len(skips) if all(skips) else skips[::-1].index(False)
+        self._num_skipped = trailing + (self._num_skipped if all(skips) else 0)
+        if self._num_skipped >= MAX_SKIPPED:
+            raise ConfigError(
+                f"The last {self._num_skipped} steps had no finite gradient: the network has "
+                "diverged.",
+                "Lower the learning rate, or warm up longer; the last saved state is from before.",
+            )
+
+    def _measure(self, stage: Stage, validators: list[Validator]) -> None:
+        """Measure on all sources, and keep the weights if they are the best."""
+        device, dtype, _ = self._where
+        model = stage.evaluating()
+        results = [validator.measure(model, device, dtype) for validator in validators]
+        stage.learning()
+        ap = mean_ap(results)
+        names = [validator.source.truth.path.stem for validator in validators]
+        sources = {
+            f"{number + 1} {name}": dict(result.evaluation.coco)
+            for number, (name, result) in enumerate(zip(names, results, strict=True))
+        }
+        self._write({"kind": "validation", **self._place(), "AP": ap, "sources": sources})
+        if self._position.best is None or ap > self._position.best:
+            self._position = replace(self._position, best=ap)
+            self._save_weights(stage, self._folder.best)
+
+    def _save(self, stage: Stage) -> None:
+        if self._leads:
+            self._folder.save_state(self._position, stage.state_dict())
+            self._save_weights(stage, self._folder.last)
+
+    def _save_weights(self, stage: Stage, path: Path) -> None:
+        assert self._header is not None
+        save_checkpoint(path, stage.weights.state_dict(), self._header)
+
+    def _place(self) -> dict[str, int]:
+        return {"stage": self._position.stage, "step": self._position.step}
+
+    def _write(self, line: Line) -> None:
+        if self._leads:
+            self._metrics.append(line)
+            self._observer.line(line)
+
+
+@contextmanager
+def _stop_asked() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM wait for the end of a step; yield whether one has come."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _group(process: Process, device: torch.device) -> Iterator[None]:
+    """Join the other processes, if there are any."""
+    if process.world_size == 1:
+        yield
+        return
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, rank=process.rank, world_size=process.world_size)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()

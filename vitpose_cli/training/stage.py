@@ -1,0 +1,195 @@
+"""One stage of training: the network, the optimiser, and a step.
+
+The mathematics of a step and nothing else: no files, no clocks, no terminal. Chance within the
+network (stochastic depth) is seeded at each step from the step's number, so that a stage that was
+interrupted goes on with the same bits. A step whose gradient is not finite changes nothing: torch's
+scaler sees to that without making the GPU wait, whatever the number format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.batches import Batch
+from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.losses import heatmap_loss
+from vitpose_cli.training.optim import (
+    Schedule,
+    build_optimizer,
+    freeze,
+    parameter_groups,
+    set_rate,
+)
+
+Parts = tuple[tuple[str, int], ...]
+"""Which head reads how many consecutive crops of a batch."""
+
+
+class HeadRouter(nn.Module):
+    """A network whose heads each read their own part of a batch."""
+
+    def __init__(self, model: ViTPose) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, crops: Tensor, parts: Parts) -> list[Tensor]:
+        """Return the heatmaps (B_i, K_i, h, w) of each part of crops (B, 3, H, W)."""
+        features = torch.split(self.model.features(crops), [count for _, count in parts])
+        return [
+            self.model.heads[head](part) for (head, _), part in zip(parts, features, strict=True)
+        ]
+
+
+class Stage:
+    """A network learning.
+
+    Attributes:
+        model: The network.
+        options: The stage's part of the configuration.
+        schedule: The learning rate.
+    """
+
+    def __init__(
+        self,
+        model: ViTPose,
+        config: TrainConfig,
+        number: int,
+        schedule: Schedule,
+        where: tuple[torch.device, torch.dtype, Process],
+    ) -> None:
+        """Make `model` ready to learn.
+
+        Args:
+            model: The network, on the CPU.
+            config: The run's configuration.
+            number: Which stage, from 0.
+            schedule: Its learning rate.
+            where: Device, number format, and this process.
+        """
+        self._device, self._dtype, self._process = where
+        self.options: StageOptions = config.stages[number]
+        self.schedule = schedule
+        self._clip_norm = config.optimizer.clip_norm
+        self._seed = (config.seed, number, self._process.rank)
+        self.model = model.to(self._device)
+        self._frozen = freeze(model, config.freeze)
+        groups = parameter_groups(model, config.optimizer)
+        self._parameters = [one for group in groups for one in group.parameters]
+        self._optimizer = build_optimizer(groups, config.optimizer, self._device)
+        self._scaler = _scaler(self._device, self._dtype)
+        self._average: Any = None
+        if config.ema is not None:
+            self._average = ModelEmaV3(model, decay=config.ema.decay, use_warmup=config.ema.warmup)
+        router: nn.Module = HeadRouter(model)
+        if config.compile:
+            router.compile()
+        if self._process.world_size > 1:
+            devices = [self._device] if self._device.type == "cuda" else None
+            router = DistributedDataParallel(router, device_ids=devices)
+        self._router = router
+        self._start_learning()
+
+    def step(self, number: int, passes: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Learn from one step's people.
+
+        Args:
+            number: The step, from 0.
+            passes: This process's part of them.
+
+        Returns:
+            This process's share of the loss, and the length of the gradient of all; both on the
+            device.
+        """
+        set_rate(self._optimizer, self.schedule.rate(number))
+        seeds = np.random.SeedSequence((*self._seed, number))
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        self._optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self._device)
+        for turn, batch in enumerate(passes):
+            with self._together(turn == len(passes) - 1):
+                loss = self._loss(batch)
+                # Gradients of processes are averaged; the loss is a share of a sum.
+                scaled = self._scaler.scale(loss * self._process.world_size)
+                torch.autograd.backward(scaled)
+            total += loss.detach()
+        self._scaler.unscale_(self._optimizer)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        if self._average is not None:
+            self._average.update(self.model, number + 1)
+        return total, norm
+
+    @property
+    def weights(self) -> ViTPose:
+        """The network to measure and save: the moving average where there is one."""
+        chosen: ViTPose = self.model if self._average is None else self._average.module
+        return chosen
+
+    def evaluating(self) -> ViTPose:
+        """Return `weights` in evaluation mode; `learning` goes back."""
+        return self.weights.eval()
+
+    def learning(self) -> None:
+        """Go back to training mode after `evaluating`."""
+        self._start_learning()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a step depends on."""
+        return {
+            "model": self.model.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        self.model.load_state_dict(state["model"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Return this pass's share of the step's loss: over heads, the sum of their means."""
+        parts = tuple((one.share.course.head, len(one.weights)) for one in batch.targets)
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+            maps = self._router(batch.crops, parts)
+        losses = [
+            heatmap_loss(own.float(), target.maps, target.weights, self.options.loss)
+            / target.share.size
+            for own, target in zip(maps, batch.targets, strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+    def _together(self, last: bool) -> Any:
+        """Talk to the other processes in the last pass of a step only."""
+        if isinstance(self._router, DistributedDataParallel) and not last:
+            return self._router.no_sync()
+        return nullcontext()
+
+    def _start_learning(self) -> None:
+        self.model.train()
+        for module in self._frozen:
+            module.eval()
+
+
+def _scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
+    """Return what keeps fp16 gradients in range, and skips steps that are not finite."""
+    if dtype == torch.float16:
+        return torch.amp.GradScaler(device.type)
+    # Scale 1 for ever: only the check is wanted.
+    return torch.amp.GradScaler(
+        device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=device.type != "mps"
+    )

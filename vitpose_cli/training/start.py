@@ -1,0 +1,235 @@
+"""What training starts from: weights of many kinds, or numbers drawn well; and the next stage.
+
+Encoders come through `models.backbones`, which knows everybody's layout. A head is taken over only
+if it is of the same kind and the same keypoint set; otherwise it starts anew and the encoder stays.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import timm
+from torch import Tensor
+
+from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.models.attention import AttentionConfig
+from vitpose_cli.models.backbones import load_backbone
+from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header
+from vitpose_cli.models.key_maps import recognise
+from vitpose_cli.models.patches import resize_position_table
+from vitpose_cli.models.safe_load import read_tensors
+from vitpose_cli.models.tensor_files import read_state, write_tensors
+from vitpose_cli.models.vitpose import VARIANTS, ViTPose
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.initialise import draw_mimetic
+
+_TIMM = "timm:"
+_POSITION_TABLE = "encoder.pos_embed"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network in training.
+
+    Attributes:
+        model: The module, in training mode.
+        header: What its weights files say.
+    """
+
+    model: ViTPose
+    header: CheckpointHeader
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Weights to start from: the file, and its header where it is a whole pose network."""
+
+    path: Path
+    header: CheckpointHeader | None
+
+
+def build_network(
+    options: ModelOptions, keypoint_sets: Mapping[str, KeypointSet], input_wh: tuple[int, int]
+) -> Network:
+    """Build the network of the first stage, on the CPU.
+
+    Args:
+        options: What it is and what it starts from.
+        keypoint_sets: A head is made for each, by name.
+        input_wh: Width and height of its input, px.
+
+    Raises:
+        ConfigError: The options contradict each other or the weights.
+        WeightsError: The weights cannot be found, read or matched.
+    """
+    if options.weights is None:
+        network = _blank(options, keypoint_sets, input_wh, None)
+        if options.initialisation == "mimetic":
+            draw_mimetic(network.model)
+        return network
+    if options.weights.startswith(_TIMM):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "backbone.safetensors"
+            write_tensors(file, _timm_tensors(options.weights.removeprefix(_TIMM)), {})
+            return _loaded(options, keypoint_sets, input_wh, _Origin(file, None))
+    return _loaded(options, keypoint_sets, input_wh, _origin(options.weights))
+
+
+def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bool) -> Network:
+    """Return the network of the next stage: the same weights for another input size.
+
+    Args:
+        network: That of the last stage, on any device.
+        input_wh: Width and height of the new input, px; the position table is interpolated.
+        fresh_heads: Let the heads start anew, as after a loss whose maps mean something else.
+    """
+    old = network.model
+    header = replace(network.header, input_wh=input_wh)
+    model = _module(header, old.config.drop_path, old.encoder.grad_checkpointing)
+    state = {
+        key: value.cpu()
+        for key, value in old.state_dict().items()
+        if not (fresh_heads and key.startswith("heads."))
+    }
+    state[_POSITION_TABLE] = resize_position_table(
+        state[_POSITION_TABLE], old.config.grid_wh, model.config.grid_wh
+    )
+    model.load_state_dict(state, strict=not fresh_heads)
+    return Network(model, header)
+
+
+def _origin(weights: str) -> _Origin:
+    """Find the file that `weights` names; foreign pose weights are converted on the way."""
+    path = Path(weights)
+    if path.is_file():
+        layout = recognise(read_tensors(path))
+        if layout is not None and layout.heads is None:
+            return _Origin(path, None)
+    ours = resolve_weights(weights)
+    return _Origin(ours, read_header(ours))
+
+
+def _timm_tensors(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a pretrained network of timm's.
+
+    Raises:
+        WeightsError: There is no such network, or it cannot be downloaded.
+    """
+    try:
+        tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"timm has no weights {name!r} for us: {error}.",
+            "See timm.list_pretrained('vit_*patch16*'); a download needs a network.",
+        ) from error
+    return tensors
+
+
+def _loaded(
+    options: ModelOptions,
+    keypoint_sets: Mapping[str, KeypointSet],
+    input_wh: tuple[int, int],
+    origin: _Origin,
+) -> Network:
+    """Build a network and put the weights of `origin` into it."""
+    variant = origin.header.variant if origin.header else _variant_of(origin.path)
+    if options.variant not in (None, variant):
+        raise ConfigError(
+            f"model.variant is {options.variant}, but {options.weights} is {variant}.",
+            "Leave model.variant out.",
+        )
+    named = options.model_copy(update={"variant": variant})
+    network = _blank(named, keypoint_sets, input_wh, origin.header)
+    model = network.model
+    state = model.state_dict() | load_backbone(origin.path, grid_wh=model.config.grid_wh)
+    if origin.header is not None:
+        kept = _same_heads(network.header, origin.header)
+        stored = read_state(origin.path)
+        state |= {key: value for key, value in stored.items() if key.split(".")[1] in kept}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{options.weights} does not fit a {variant} network: {error}"
+        ) from error
+    return network
+
+
+def _same_heads(ours: CheckpointHeader, theirs: CheckpointHeader) -> set[str]:
+    """Return the heads that are taken over."""
+    if ours.stride != theirs.stride:
+        return set()
+    return {
+        name
+        for name, head in ours.heads.items()
+        if name in theirs.heads and replace(theirs.heads[name], expert=0) == head
+    }
+
+
+def _variant_of(path: Path) -> str:
+    """Return the size of a bare backbone.
+
+    Raises:
+        WeightsError: It is none of ours.
+    """
+    tensors = read_tensors(path)
+    table = next(value for key, value in tensors.items() if key.endswith("pos_embed"))
+    depth = sum(key.endswith((".norm1.weight", ".ln1.weight")) for key in tensors)
+    for variant in VARIANTS.values():
+        if (variant.embed_dim, variant.depth) == (table.shape[-1], depth):
+            return variant.name
+    raise WeightsError(
+        f"{path} has {depth} blocks of {table.shape[-1]} channels, which is no size of ViTPose.",
+        f"Sizes are {', '.join(VARIANTS)}.",
+    )
+
+
+def _blank(
+    options: ModelOptions,
+    keypoint_sets: Mapping[str, KeypointSet],
+    input_wh: tuple[int, int],
+    origin: CheckpointHeader | None,
+) -> Network:
+    """Build a network whose weights are drawn; what options leave open is as in `origin`."""
+    variant = VARIANTS.get(options.variant or "")
+    if variant is None:
+        raise ConfigError(
+            f"model.variant is {options.variant!r}; sizes are {', '.join(VARIANTS)}.",
+            "Name one, or give model.weights.",
+        )
+    old = origin.heads if origin is not None else {}
+    heads = {}
+    for name, keypoints in keypoint_sets.items():
+        before = old.get(name)
+        same = before is not None and before.keypoint_set == keypoints
+        default = before.kind if before is not None and same else "classic"
+        heads[name] = HeadHeader(
+            kind=options.head or default,
+            keypoint_set=keypoints,
+            alignment=before.alignment if before is not None and same else "udp",
+        )
+    shift = origin.patch_shift if origin is not None else False
+    header = CheckpointHeader(
+        variant=variant.name,
+        heads=heads,
+        input_wh=input_wh,
+        source=f"vitpose train, from {options.weights or 'scratch'}",
+        licence=options.licence,
+        patch_shift=shift if options.patch_shift is None else options.patch_shift,
+        stride=options.stride,
+        layer_norm_eps=origin.layer_norm_eps if origin is not None else 1e-6,
+        attention=AttentionConfig(options.attention.pattern, options.attention.window_wh),
+    )
+    drop_path = variant.drop_path if options.drop_path is None else options.drop_path
+    return Network(_module(header, drop_path, options.activation_checkpointing), header)
+
+
+def _module(header: CheckpointHeader, drop_path: float, checkpointing: bool) -> ViTPose:
+    model = ViTPose(replace(header.config(), drop_path=drop_path))
+    model.set_grad_checkpointing(checkpointing)
+    return model.train()
