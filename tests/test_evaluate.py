@@ -1,0 +1,166 @@
+"""Evaluation against pycocotools and against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from runs import save_photos, save_weights, vitpose
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.evaluate import METRICS, evaluate_predictions, evaluate_results
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.coco import read_coco
+
+COCO_SET = keypoint_set("coco")
+
+
+def truth_file(path: Path, num_images: int = 6, per_image: int = 3) -> Path:
+    """Write ground truth of random people, some keypoints hidden or missing."""
+    generator = np.random.default_rng(3)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id in range(1, num_images + 1):
+        images.append({"id": image_id, "file_name": f"{image_id}.jpg", "width": 640, "height": 480})
+        for _ in range(per_image):
+            x, y, width, height = generator.uniform((0, 0, 60, 90), (300, 200, 250, 260))
+            points = generator.uniform((x, y), (x + width, y + height), (17, 2))
+            visible = generator.integers(0, 3, 17)
+            flat = np.where(visible[:, None] > 0, np.c_[points, visible], 0).ravel().round(2)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": image_id, "category_id": 1,
+                    "bbox": [x, y, width, height], "area": width * height * 0.5, "iscrowd": 0,
+                    "keypoints": flat.tolist(), "num_keypoints": int((visible > 0).sum()),
+                }
+            )  # fmt: skip
+    document = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [COCO_SET.to_category()],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def predictions_of(path: Path, noise_px: float) -> list[dict[str, Any]]:
+    """Return the people of a file as results, moved by noise."""
+    generator = np.random.default_rng(4)
+    results = []
+    for person in json.loads(path.read_text())["annotations"]:
+        points = np.reshape(person["keypoints"], (17, 3))
+        points[:, :2] += generator.normal(0, noise_px, (17, 2))
+        points[:, 2] = generator.uniform(0.3, 1, 17)
+        results.append(
+            {
+                "image_id": person["image_id"], "category_id": 1,
+                "keypoints": points.ravel().tolist(), "score": float(generator.uniform(0.2, 1)),
+            }
+        )  # fmt: skip
+    return results
+
+
+def test_the_truth_itself_scores_one(tmp_path: Path) -> None:
+    truth = read_coco(truth_file(tmp_path / "gt.json"))
+    result = evaluate_results(truth, predictions_of(truth.path, 0.0))
+    assert result.coco["AP"] == pytest.approx(1.0)
+    assert result.keypoints[-1].name == "all"
+    assert result.keypoints[-1].oks == pytest.approx(1.0)
+    assert result.keypoints[-1].pck == (1.0, 1.0, 1.0)
+    assert result.num_people == len(truth.annotations)
+
+
+def test_the_metrics_are_pycocotools(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json")
+    results = predictions_of(path, 6.0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO(str(path))
+        evaluation = COCOeval(reference, reference.loadRes(results), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    ours = evaluate_results(read_coco(path), results).coco
+    assert [ours[name] for name in METRICS] == pytest.approx(list(evaluation.stats), abs=1e-12)
+    assert 0.1 < ours["AP"] < 0.99
+
+
+def test_areas_that_a_file_lacks_are_filled_in(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json")
+    document = json.loads(path.read_text())
+    for person in document["annotations"]:
+        del person["area"], person["num_keypoints"]
+    path.write_text(json.dumps(document))
+    assert evaluate_results(read_coco(path), predictions_of(path, 0)).coco["AP"] == 1.0
+
+
+def test_nobody_predicted_scores_zero_and_missed_people_count(tmp_path: Path) -> None:
+    truth = read_coco(truth_file(tmp_path / "gt.json"))
+    nothing = evaluate_results(truth, [])
+    assert nothing.coco["AP"] == 0.0
+    assert nothing.keypoints[-1].oks == 0.0
+    assert nothing.keypoints[-1].pck == (0.0, 0.0, 0.0)
+    half = evaluate_results(truth, predictions_of(truth.path, 0.0)[::2])
+    assert 0.3 < half.keypoints[-1].pck[0] < 0.7
+
+
+def test_a_known_distance_gives_the_known_oks(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json", num_images=1, per_image=1)
+    results = predictions_of(path, 0.0)
+    results[0]["keypoints"][15] += 10.0  # left shoulder, 10 px to the right
+    truth = read_coco(path)
+    person = truth.annotations[0]
+    row = evaluate_results(truth, results).keypoints[5]
+    if row.count:
+        expected = np.exp(-100 / (2 * person["area"] * (2 * 0.079) ** 2))
+        assert row.oks == pytest.approx(expected, rel=1e-6)
+
+
+def test_another_keypoint_set_is_refused(tmp_path: Path) -> None:
+    truth = read_coco(truth_file(tmp_path / "gt.json"))
+    with pytest.raises(InputError, match="14 keypoints a person"):
+        evaluate_results(truth, [{"image_id": 1, "keypoints": [0.0] * 42, "score": 1.0}])
+
+
+def test_a_run_a_document_and_results_are_all_measured(tmp_path: Path) -> None:
+    names = save_photos(tmp_path / "photos", 4)
+    weights = save_weights(tmp_path / "w.safetensors")
+    document = json.loads(truth_file(tmp_path / "gt.json", 4, 1).read_text())
+    for image, name in zip(document["images"], names, strict=True):
+        image |= {"file_name": name, "width": 120, "height": 90}
+    for person in document["annotations"]:
+        person["bbox"] = [10.0, 10.0, 60.0, 70.0]
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    direct = vitpose(
+        "evaluate", "-a", "gt.json", "-i", "photos", "--gt-boxes", "-w", weights, "--json",
+        "--no-flip-test", cwd=tmp_path,
+    )  # fmt: skip
+    assert direct.returncode == 0, direct.stderr
+    run = vitpose(
+        "annotate", "photos", "-o", "run", "--boxes", "gt.json", "-w", weights, "--no-flip-test",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    from_run = vitpose("evaluate", "-a", "gt.json", "-p", "run", "--json", cwd=tmp_path)
+    means = [
+        [row["oks"] for row in json.loads(done.stdout)["keypoints"]] for done in (direct, from_run)
+    ]
+    assert means[0] == pytest.approx(means[1], abs=1e-3)  # records keep 0.01 px
+    table = vitpose("evaluate", "-a", "gt.json", "-p", "run/annotations.json", cwd=tmp_path)
+    assert table.returncode == 0, table.stderr
+    assert "left_shoulder" in table.stdout
+    assert evaluate_predictions(tmp_path / "gt.json", tmp_path / "run").num_predicted == 4
+
+
+def test_missing_photos_are_named(tmp_path: Path) -> None:
+    truth_file(tmp_path / "gt.json")
+    (tmp_path / "photos").mkdir()
+    done = vitpose("evaluate", "-a", "gt.json", "-i", "photos", "--gt-boxes", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "6 of 6 photos" in done.stderr
