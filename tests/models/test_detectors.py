@@ -1,0 +1,166 @@
+"""What all detectors share, the whole image as a box, and opening a detector by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitpose_cli.errors import ConfigError, InputError, WeightsError
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.models.catalog import load_catalog
+from vitpose_cli.models.detectors import (
+    ANIMALS,
+    PERSON,
+    DetectorOptions,
+    classes_of,
+    detections_of,
+    find_classes,
+    groups_of,
+    open_detector,
+    shipped_detector_path,
+    tidy,
+)
+from vitpose_cli.pose.keypoints import keypoint_set
+
+COCO = {0: "person", 14: "bird", 15: "cat", 18: "sheep", 19: "cow", 80: "N/A"}
+
+
+def test_whole_image() -> None:
+    frames = [
+        Frame(FrameKey("a.jpg"), np.zeros((30, 40, 3), np.uint8)),
+        Frame(FrameKey("b.jpg"), np.zeros((1, 1, 3), np.uint8)),
+    ]
+    found = open_detector("whole-image", DetectorOptions()).detect(frames)
+    assert [one.boxes.tolist() for one in found] == [[[0, 0, 40, 30]], [[0, 0, 1, 1]]]
+    assert [one.scores.tolist() for one in found] == [[1], [1]]
+
+
+def test_classes_are_found_by_name() -> None:
+    assert find_classes(COCO, PERSON, "x") == (0,)
+    assert find_classes({1: "Person", 2: "face"}, PERSON, "x") == (1,)
+    assert find_classes(COCO, ANIMALS, "x") == (15, 18, 19)  # mammals: not the bird
+    with pytest.raises(ConfigError, match="x does not know person") as raised:
+        find_classes({0: "car", 1: "bus"}, PERSON, "x")
+    assert "bus, car" in raised.value.hint
+    with pytest.raises(ConfigError) as raised:
+        find_classes({number: f"class {number}" for number in range(90)}, PERSON, "x")
+    assert "and 70 more" in raised.value.hint
+
+
+def test_classes_of_keypoint_sets() -> None:
+    assert classes_of(keypoint_set("coco").category) == PERSON
+    assert classes_of(keypoint_set("ap10k").category) == ANIMALS
+    assert classes_of(keypoint_set("apt36k").category) == ANIMALS
+    assert classes_of("hand") == ("hand",)
+
+
+def test_tidy() -> None:
+    boxes = np.array(
+        [
+            [10, 10, 20, 20],
+            [-5, -5, 300, 300],  # larger than the frame
+            [10, 10, 20, 20],  # scores too low
+            [50, 10, 50, 20],  # no width
+            [30, 20, 20, 30],  # inside out
+            [200, 10, 300, 20],  # outside
+            [np.nan, 0, 9, 9],
+            [0, 0, np.inf, 9],
+        ]
+    )
+    scores = np.array([0.5, 0.9, 0.2, 1, 1, 1, 1, 0.3])
+    found = tidy(boxes, scores, 0.3, (100, 80))
+    np.testing.assert_array_equal(found.boxes, [[0, 0, 100, 80], [10, 10, 20, 20], [0, 0, 100, 9]])
+    np.testing.assert_allclose(found.scores, [0.9, 0.5, 0.3])
+
+
+def test_an_animal_taken_for_two_is_one() -> None:
+    boxes = [[10, 10, 60, 60], [10, 10, 60, 61], [40, 10, 90, 60], [10, 10, 60, 60]]
+    found = {
+        "boxes": torch.tensor(boxes, dtype=torch.float32),
+        "scores": torch.tensor([0.5, 0.8, 0.6, 0.99]),
+        "labels": torch.tensor([18, 19, 18, 0]),  # a sheep or cow, another sheep, its rider
+    }
+    animals = detections_of(found, (18, 19), 0.3, (100, 80))
+    assert animals.boxes.tolist() == [boxes[1], boxes[2]]
+    sheep = detections_of(found, (18,), 0.3, (100, 80))
+    assert sheep.boxes.tolist() == [boxes[2], boxes[0]]
+    assert len(detections_of(found, (15,), 0.3, (100, 80))) == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3))))
+def test_groups_hold_every_position_once(sizes_wh: list[tuple[int, int]]) -> None:
+    groups = groups_of(sizes_wh)
+    assert sorted(position for group in groups for position in group) == [*range(len(sizes_wh))]
+    assert all(len({sizes_wh[position] for position in group}) == 1 for group in groups)
+    assert len(groups) == len(set(sizes_wh))
+
+
+def test_names_that_mean_nothing() -> None:
+    known = next(iter(load_catalog().detectors))
+    with pytest.raises(WeightsError) as raised:
+        open_detector(known + "x", DetectorOptions())
+    assert known in raised.value.hint
+    with pytest.raises(InputError):
+        open_detector("no/such/boxes.json", DetectorOptions())
+    for name in ("no/such/weights.pth", "no/such/weights.safetensors", "no/such/folder"):
+        with pytest.raises(WeightsError, match="no"):
+            open_detector(name, DetectorOptions())
+
+
+def test_shipped_detector_opens() -> None:
+    path = shipped_detector_path()
+    if path is None:
+        pytest.skip("no detector ships yet")
+    open_detector(str(path), DetectorOptions())
+
+
+def test_what_is_in_the_cache_needs_no_network(tmp_path: Path) -> None:
+    code = """
+import sys
+import torch, transformers
+from pathlib import Path
+from vitpose_cli.errors import WeightsError
+from vitpose_cli.models.detectors import DetectorOptions, open_detector
+
+cache = Path(sys.argv[1]) / "hub" / "models--someone--tiny"
+(cache / "refs").mkdir(parents=True)
+(cache / "refs" / "main").write_text("0" * 40)
+backbone = transformers.ResNetConfig(
+    embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4, layer_type="basic"
+)
+config = transformers.DetrConfig(
+    backbone_config=backbone, d_model=16, encoder_layers=1, decoder_layers=1,
+    encoder_attention_heads=2, decoder_attention_heads=2, id2label={0: "person"},
+)
+folder = cache / "snapshots" / ("0" * 40)
+transformers.DetrForObjectDetection(config).save_pretrained(folder)
+transformers.DetrImageProcessor().save_pretrained(folder)
+print(type(open_detector("someone/tiny", DetectorOptions())).__name__)
+for name in ("someone/else", "dfine-n"):
+    try:
+        open_detector(name, DetectorOptions())
+    except WeightsError as error:
+        print(error.message)
+"""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    opened, unknown, in_catalog = done.stdout.splitlines()
+    assert opened == "TransformersDetector"
+    assert "someone/else" in unknown
+    assert "not in the cache" in unknown
+    assert "dfine-nano" in in_catalog

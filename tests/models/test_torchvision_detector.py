@@ -1,0 +1,233 @@
+"""torchvision's detectors from files, against torchvision's own way from photo to boxes."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torchvision.models import get_model
+
+from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.media.crops import resize_image
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.models.detectors import DetectorOptions, open_detector
+from vitpose_cli.models.torchvision_detector import (
+    DetectorHeader,
+    TorchvisionDetector,
+    build_network,
+    read_detector_header,
+    save_detector,
+)
+from vitpose_cli.pose.geometry import clip_boxes
+
+SSD = "ssdlite320_mobilenet_v3_large"
+RCNN = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+def header(architecture: str = SSD, **changes: Any) -> DetectorHeader:
+    names = ("__background__", "Person", "dog")
+    plain = DetectorHeader(architecture, names, "a test", "CC0-1.0", antialias=False)
+    return replace(plain, **changes)
+
+
+@torch.no_grad()
+def network(wanted: DetectorHeader) -> Any:
+    """Build a random network whose answers depend on the picture.
+
+    As initialised, its signal dies out; so its batch norms are fitted to a picture.
+    """
+    torch.manual_seed(0)
+    built: Any = build_network(wanted)
+    for module in built.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    picture = torch.from_numpy(FRAMES[0].image).permute(2, 0, 1)[None] / 127.5 - 1
+    features = list(built.backbone(picture).values())
+    if wanted.architecture == SSD:
+        built.head(features)
+    return built.eval()
+
+
+def frame(width: int, height: int, seed: int = 0) -> Frame:
+    image: NDArray[np.uint8] = np.random.default_rng(seed).integers(
+        0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8
+    )
+    coarse = np.kron(image, np.ones((8, 8, 1), np.uint8))[:height, :width]
+    return Frame(FrameKey(f"{width}x{height}-{seed}.jpg"), np.ascontiguousarray(coarse))
+
+
+FRAMES = [frame(640, 480, 1), frame(200, 310, 2), frame(640, 480, 3)]
+
+
+def resized(built: Any, one: Frame) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a frame as our detector resizes it, and as torchvision does, in grey levels."""
+    transform = built.transform
+    pixels = torch.from_numpy(one.image).permute(2, 0, 1) / 255
+    images, _ = transform([pixels])
+    height, width = images.image_sizes[0]
+    mean, std = (np.array(of, np.float32) for of in (transform.image_mean, transform.image_std))
+    theirs = images.tensors[0].permute(1, 2, 0).numpy()[:height, :width] * std + mean
+    return resize_image(one.image, (width, height), antialias=False), theirs * 255
+
+
+@torch.inference_mode()
+def documented(built: Any, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """Detect in one picture as torchvision documents."""
+    [found] = built([torch.from_numpy(image).permute(2, 0, 1) / 255])
+    return {key: value.numpy() for key, value in found.items()}
+
+
+@pytest.mark.parametrize("architecture", [SSD, RCNN])
+def test_boxes_equal_torchvisions(architecture: str, tmp_path: Path) -> None:
+    """Given the same bytes, which differ from torchvision's floats by rounding."""
+    wanted = header(architecture)
+    built = network(wanted)
+    path = tmp_path / "detector.safetensors"
+    save_detector(path, built.state_dict(), wanted)
+    assert read_detector_header(path) == wanted
+    detector = TorchvisionDetector.open(path, DetectorOptions(threshold=0.3))
+    num_boxes = 0
+    for found, one in zip(detector.detect(FRAMES), FRAMES, strict=True):
+        ours, theirs = resized(built, one)
+        assert np.abs(ours - theirs).max() < 1.01  # grey levels
+        reference = documented(built, ours)
+        chosen = (reference["labels"] == 1) & (reference["scores"] >= 0.3)
+        scale = np.array(one.size_wh * 2) / (ours.shape[1::-1] * 2)
+        boxes = clip_boxes(reference["boxes"][chosen] * scale, one.size_wh)
+        assert len(found) == len(boxes)
+        num_boxes += len(boxes)
+        for box, score in zip(boxes, reference["scores"][chosen], strict=True):
+            near = np.abs(found.boxes - box).max(axis=1) < 0.1  # px
+            assert (near & (np.abs(found.scores - score) < 1e-3)).any()
+    assert num_boxes > 10
+
+
+@pytest.mark.parametrize("architecture", [SSD, RCNN])
+def test_neighbours_change_nothing(architecture: str) -> None:
+    wanted = header(architecture)
+    detector = TorchvisionDetector(network(wanted), wanted, DetectorOptions(), "random")
+    for found, one in zip(detector.detect(FRAMES), FRAMES, strict=True):
+        [alone] = detector.detect([one])
+        np.testing.assert_allclose(found.boxes, alone.boxes, atol=0.02)  # px
+    assert detector.detect([]) == []
+
+
+def test_odd_frames(tmp_path: Path) -> None:
+    frames = [frame(1, 1), frame(20_000, 30), frame(3, 700)]
+    for architecture in (SSD, RCNN):
+        wanted = header(architecture)
+        detector = TorchvisionDetector(network(wanted), wanted, DetectorOptions(), "random")
+        for found, one in zip(detector.detect(frames), frames, strict=True):
+            assert (found.boxes >= 0).all()
+            assert (found.boxes <= one.size_wh * 2).all()
+
+
+def test_half_the_bytes_and_another_input_size(tmp_path: Path) -> None:
+    wanted = header(input_wh=(256, 192), threshold=0.45)
+    path = tmp_path / "person-detector.safetensors"
+    save_detector(path, network(wanted).state_dict(), wanted, dtype=torch.float16)
+    detector = open_detector(str(path), DetectorOptions())
+    assert isinstance(detector, TorchvisionDetector)
+    assert detector.threshold == 0.45
+    assert all((found.scores >= 0.45).all() for found in detector.detect(FRAMES))
+    larger = TorchvisionDetector.open(path, DetectorOptions(input_wh=(320, 320), threshold=0.0))
+    assert larger.threshold == 0.0
+    assert len(larger.detect(FRAMES)[0])
+    with pytest.raises(ConfigError, match="too small"):
+        TorchvisionDetector.open(path, DetectorOptions(input_wh=(16, 320)))
+
+
+def test_bf16(tmp_path: Path) -> None:
+    wanted = header()
+    options = DetectorOptions(dtype=torch.bfloat16)
+    found = TorchvisionDetector(network(wanted), wanted, options, "random").detect(FRAMES)
+    assert all(len(detections) for detections in found)
+
+
+def test_a_state_dict_of_torchvision_is_recognised(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    published = get_model(SSD, weights=None, weights_backbone=None)
+    path = tmp_path / "weights.pth"
+    torch.save(published.state_dict(), path)
+    detector = TorchvisionDetector.open(path, DetectorOptions(classes=("zebra",)))
+    assert detector.header.architecture == SSD
+    assert len(detector.header.class_names) == 91
+    assert detector.header.class_names[1] == "person"
+
+
+def test_state_dicts_of_old_are_recognised(tmp_path: Path) -> None:
+    """They have other names in the pyramid and the proposals, which torchvision translates."""
+    torch.manual_seed(0)
+    state = get_model(RCNN, weights=None, weights_backbone=None).state_dict()
+    old = {
+        re.sub(r"(inner_blocks\.\d|layer_blocks\.\d|rpn\.head\.conv)(\.0)+\.", r"\1.", key): value
+        for key, value in state.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    assert len(old.keys() - state.keys()) == 10
+    torch.save(old, tmp_path / "x.pth")
+    detector = TorchvisionDetector.open(tmp_path / "x.pth", DetectorOptions())
+    assert detector.header.architecture == RCNN
+
+
+def test_a_file_name_decides_between_equal_networks(tmp_path: Path) -> None:
+    """The two differ in nothing but their input size."""
+    larger = RCNN.replace("_320", "")
+    state = get_model(larger, weights=None, weights_backbone=None).state_dict()
+    for name, architecture in ((f"{larger}-fb6a3cc7.pth", larger), ("x.pth", RCNN)):
+        torch.save(state, tmp_path / name)
+        detector = TorchvisionDetector.open(tmp_path / name, DetectorOptions())
+        assert detector.header.architecture == architecture
+        (tmp_path / name).unlink()
+
+
+class TestRefusals:
+    def refused(self, path: Path, match: str) -> None:
+        with pytest.raises(WeightsError, match=match):
+            open_detector(str(path), DetectorOptions())
+
+    def test_missing(self, tmp_path: Path) -> None:
+        self.refused(tmp_path / "none.safetensors", "none")
+        self.refused(tmp_path / "none.pth", "none")
+
+    def test_other_weights(self, tmp_path: Path) -> None:
+        save_file({"x": torch.zeros(2)}, tmp_path / "x.safetensors")
+        self.refused(tmp_path / "x.safetensors", "is no detector")
+        torch.save({"x": torch.zeros(2)}, tmp_path / "x.pth")
+        self.refused(tmp_path / "x.pth", "of no detector that torchvision publishes")
+
+    def test_a_pickle_that_runs_code(self, tmp_path: Path) -> None:
+        torch.save({"x": Path("x")}, tmp_path / "x.pth")
+        self.refused(tmp_path / "x.pth", "refused")
+
+    def test_tensors_that_do_not_match(self, tmp_path: Path) -> None:
+        save_detector(tmp_path / "x.safetensors", {"x": torch.zeros(2)}, header())
+        self.refused(tmp_path / "x.safetensors", "do not match its header")
+
+    @pytest.mark.parametrize(
+        ("changes", "match"),
+        [
+            ({"architecture": "yolo"}, "no detector 'yolo'"),
+            ({"format": 99}, "format 99"),
+            ({"class_names": 3}, "cannot be read"),
+        ],
+    )
+    def test_headers(self, changes: dict[str, Any], match: str, tmp_path: Path) -> None:
+        path = tmp_path / "x.safetensors"
+        text = {
+            "architecture": SSD,
+            "class_names": ["__background__", "person"],
+            "source": "",
+            "licence": "",
+        }
+        metadata = {"vitpose_detector": json.dumps(text | changes)}
+        save_file({"x": torch.zeros(2)}, path, metadata)
+        self.refused(path, match)

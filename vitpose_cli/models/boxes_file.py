@@ -1,0 +1,94 @@
+"""Boxes that somebody else found: those of a COCO file instead of a detector's.
+
+Reading the file is in `records`; here frames are matched with its images. Names must be equal: to
+guess at folders was refused, because the photo 1.jpg of one folder would get the boxes of another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import Frame
+from vitpose_cli.models.detectors import DetectorOptions, tidy
+from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.results import boxes_by_image
+
+_log = logging.getLogger(__name__)
+
+
+class BoxesFile:
+    """A detector that has read its boxes from a file.
+
+    Attributes:
+        threshold: Boxes scored below it are dropped; 0 if nobody chose: the file has chosen.
+        num_dropped: Boxes so far that had no area within their frame.
+    """
+
+    def __init__(
+        self, boxes: Mapping[str, Detections], path: Path, threshold: float | None = None
+    ) -> None:
+        """Take boxes by file name.
+
+        Args:
+            boxes: Boxes of each image by its `file_name`: the text form of a frame's key.
+            path: Where they are from, for errors.
+            threshold: Least score; None takes all.
+        """
+        self.threshold = threshold or 0.0
+        self.num_dropped = 0
+        self._boxes = boxes
+        self._path = path
+
+    @classmethod
+    def open(cls, path: Path, options: DetectorOptions) -> BoxesFile:
+        """Read a COCO annotation or results file.
+
+        Of an annotation file, the wanted category's boxes are taken where one is wanted and the
+        file has it, else all.
+
+        Raises:
+            InputError: The file is missing, damaged or something else.
+        """
+        category = options.classes[0] if len(options.classes) == 1 else None
+        return cls(boxes_by_image(path, category=category), path, options.threshold)
+
+    def check(self, media: Sequence[str]) -> None:
+        """Make sure that the file is about these photos and videos.
+
+        Args:
+            media: Their names, as in frame keys; nothing is checked if there are none.
+
+        Raises:
+            InputError: The file names none of them.
+        """
+        names = set(media)
+        # A frame of a video is named as a file in a folder of the video's name.
+        fits = any(name in names or name.rpartition("/")[0] in names for name in self._boxes)
+        if names and not fits:
+            theirs = next((f"but {name!r}" for name in self._boxes), "nor any other")
+            raise InputError(
+                f"{self._path} names none of the photos to label: not {media[0]!r}, {theirs}.",
+                "Its file names must be relative to the folder that is labelled.",
+            )
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        """Return the boxes of each frame; none for frames that the file does not name."""
+        return [self._of(frame) for frame in frames]
+
+    def _of(self, frame: Frame) -> Detections:
+        given = self._boxes.get(str(frame.key))
+        if given is None:
+            return Detections.empty()
+        kept = tidy(given.boxes, given.scores, self.threshold, frame.size_wh)
+        num_dropped = int((given.scores >= self.threshold).sum()) - len(kept)
+        if num_dropped and not self.num_dropped:
+            _log.warning(
+                "%s: a box without area within %s is left out, as are more like it.",
+                self._path,
+                frame.key,
+            )
+        self.num_dropped += num_dropped
+        return kept
