@@ -20,6 +20,7 @@ from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, open_source
+from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run import Run
@@ -108,6 +109,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     started = monotonic()
     source = open_source(options.sources)
     assembly = assemble(options.labeler)
+    if isinstance(assembly.detector, BoxesFile):
+        assembly.detector.check(source.media)
     if assembly.advice:
         say(assembly.advice)
     with Run.open(options.run, _manifest(options, assembly), overwrite=options.overwrite) as run:

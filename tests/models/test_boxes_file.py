@@ -12,6 +12,7 @@ import pytest
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.source import open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.detectors import ANIMALS, DetectorOptions, open_detector
 
@@ -112,6 +113,16 @@ def test_a_file_of_other_photos_is_refused(tmp_path: Path) -> None:
     nothing = BoxesFile.open(written(tmp_path / "none.json", []), DetectorOptions())
     with pytest.raises(InputError, match="nor any other"):
         nothing.check(["x.jpg"])
+
+
+def test_a_source_is_checked_before_it_is_read(tmp_path: Path) -> None:
+    detector = BoxesFile.open(written(tmp_path / "b.json", document()), DetectorOptions())
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "a" / "één.jpg").touch()
+    (tmp_path / "photos" / "clip.mp4").touch()
+    detector.check(open_source([str(tmp_path / "photos")]).media)
+    with pytest.raises(InputError, match="names none of the photos"):
+        detector.check(open_source([str(tmp_path / "photos" / "a")]).media)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"boxes": []}', '[{"bbox": [1, 2, 3, 4]}]'])

@@ -156,6 +156,11 @@ class MediaSource:
         self._owners |= dict.fromkeys(names, member)
 
     @property
+    def media(self) -> tuple[str, ...]:
+        """Names of all photos and videos, in order."""
+        return tuple(self._owners)
+
+    @property
     def expected(self) -> int | None:
         """How many frames there are; None while that is unknown for some video."""
         counts = [member.expected for member in self._members]
