@@ -30,6 +30,8 @@ Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
 
 PREVIEW = "preview"
+UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
+"""Suffixes of photos that users have and we cannot read; worth a word when they are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
             assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=drawer
         )
         num_new = _label_missing(source, run, labeler, report)
+        _say_what_was_seen(source, say)
         written = run.export()
     return Summary(
         run=options.run,
@@ -148,6 +151,19 @@ def _label_missing(source: MediaSource, run: Run, labeler: Labeler, report: Repo
                 num_new += 1
                 report(len(run), total)
     return num_new
+
+
+def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
+    """Tell what a user may not expect of the photos."""
+    if source.num_rotated:
+        say(
+            f"{source.num_rotated} photos were turned upright by their EXIF orientation; sizes and "
+            "coordinates are those of the upright picture."
+        )
+    unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
+    if unread:
+        passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
+        say(f"Photos of kinds that cannot be read were passed over: {passed_over}.")
 
 
 def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:

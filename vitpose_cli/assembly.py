@@ -25,8 +25,12 @@ from vitpose_cli.models.detectors import (
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator, default_batch_size
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
-WHOLE_IMAGE_POSE_THRESHOLD = 0.3
-"""A whole photo taken as one box holds a person only if its mean keypoint score reaches this."""
+WHOLE_IMAGE_POSE_THRESHOLD = 0.5
+"""A whole photo taken as one box holds a person only if its mean keypoint score reaches this.
+
+Of 144 cut-outs of people (COCO val2017) the shipped tiny weights keep 78 % at 0.5, of 125 cut-outs
+without people 35 %.
+"""
 
 NO_DETECTOR = (
     "No person detector ships yet: each photo is taken as one box, and a person is written only "

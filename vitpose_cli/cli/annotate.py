@@ -27,7 +27,7 @@ def annotate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="RUN", help="The run folder. [default: ./SOURCE.vitpose]"
+            "--output", "-o", metavar="RUN", help="The run folder; ./SOURCE.vitpose if left out."
         ),
     ] = None,
     weights: options.Weights = "tiny",

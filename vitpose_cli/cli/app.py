@@ -5,6 +5,7 @@ Commands import their workflow when they run, so that `vitpose --help` loads no 
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -47,4 +48,6 @@ def _root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
+    # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     return guarded(lambda: app(args=arguments))

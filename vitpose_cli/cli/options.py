@@ -72,7 +72,7 @@ BoxThreshold = Annotated[
         "--box-threshold",
         min=0.0,
         max=1.0,
-        help="Boxes that score below it are dropped. [default: the detector's own]",
+        help="Boxes that score below it are dropped; left out, the detector's own limit.",
     ),
 ]
 KeypointThreshold = Annotated[

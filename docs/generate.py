@@ -1,0 +1,127 @@
+"""Write what the documentation takes from the program: `docs/cli.md` and the README's tables.
+
+python docs/generate.py           write
+python docs/generate.py --check   only say whether anything would change (exit 1)
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+_MARKUP = re.compile(r"\[/?bold\]")
+
+
+def cli_page() -> str:
+    """Return docs/cli.md: every command with its text and options, as `--help` has them."""
+    from typer.main import get_command
+
+    from vitpose_cli.cli.app import app
+
+    parts = ["# Commands", "Generated from the program by `python docs/generate.py`."]
+    parts += _sections(get_command(app), "vitpose")
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(command: Any, name: str) -> Iterator[str]:
+    """Yield the sections of a command and of the commands below it."""
+    yield f"## {name}"
+    yield _MARKUP.sub("**", inspect.cleandoc(command.help or ""))
+    options = [each for each in command.params if not each.hidden and each.name != "help"]
+    if options and not hasattr(command, "commands"):
+        rows = ["| option | meaning | default |", "|---|---|---|"]
+        yield "\n".join(rows + [_row(each) for each in options])
+    for below, each in sorted(getattr(command, "commands", {}).items()):
+        yield from _sections(each, f"{name} {below}")
+
+
+def _row(option: Any) -> str:
+    """Return the table row of an option or argument."""
+    is_argument = option.param_type_name == "argument"
+    spelled = [option.metavar or option.name] if is_argument else [*option.opts]
+    if not is_argument and option.secondary_opts:
+        spelled += option.secondary_opts
+    elif not is_argument and option.metavar:
+        spelled[0] += f" {option.metavar}"
+    default = option.default
+    shown = "" if default in (None, "", False) or option.required else f"`{_plain(default)}`"
+    if isinstance(default, bool) and option.secondary_opts:
+        shown = f"`{(option.opts if default else option.secondary_opts)[0]}`"
+    names = ", ".join(f"`{each}`" for each in spelled).replace("|", "\\|")
+    meaning = _MARKUP.sub("**", option.help or "").replace("|", "\\|")
+    return f"| {names} | {meaning} | {shown} |"
+
+
+def _plain(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def weights_table() -> str:
+    """Return the README's table of published weights, from the catalog."""
+    from vitpose_cli.models.catalog import load_catalog
+
+    catalog = load_catalog()
+    rows = [
+        "| weights | size | head | keypoint sets and published accuracy | licence |",
+        "|---|---|---|---|---|",
+    ]
+    for name, model in catalog.pose.items():
+        aps = ", ".join(
+            f"{each} {file.accuracy:.1f}" if file.accuracy is not None else each
+            for each, file in model.keypoint_sets.items()
+        )
+        rows.append(f"| `{name}` | {model.variant} | {model.head} | {aps} | {model.licence} |")
+    return "\n".join(rows)
+
+
+def detector_table() -> str:
+    """Return the README's table of detectors, from the catalog."""
+    from vitpose_cli.models.catalog import load_catalog
+
+    rows = ["| detector | download | COCO box AP | licence |", "|---|---|---|---|"]
+    for name, model in load_catalog().detectors.items():
+        rows.append(f"| `{name}` | {model.size_mb} MB | {model.box_ap:.1f} | {model.licence} |")
+    return "\n".join(rows)
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """Return `text` with what stands between the marks of `name` replaced."""
+    begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    if not after:
+        raise SystemExit(f"README.md has no marks for the table {name!r}")
+    return before + begin + table + end + after
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated file with its text."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    text = with_table(text, "weights", weights_table())
+    text = with_table(text, "detectors", detector_table())
+    return {ROOT / "docs" / "cli.md": cli_page(), readme: text}
+
+
+def main() -> None:
+    """Write, or check, every page."""
+    stale = [
+        path
+        for path, text in pages().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            sys.stdout.write(f"{path.relative_to(ROOT)} is stale; run python docs/generate.py\n")
+        sys.exit(1 if stale else 0)
+    for path in stale:
+        path.write_text(pages()[path], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
