@@ -132,7 +132,7 @@ def test_numbers_must_be_finite(bad: float) -> None:
 def test_an_unknown_review_state_is_refused() -> None:
     with pytest.raises(InputError, match="'perfect' is no review state") as caught:
         Review("perfect")  # type: ignore[arg-type]
-    assert "accepted, fixed or rejected" in caught.value.hint
+    assert "draft, accepted, fixed, rejected" in caught.value.hint
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"3", b"null", b"{}", b'{"media": 3}'])

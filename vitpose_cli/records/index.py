@@ -74,9 +74,9 @@ class JournalIndex:
         """Return the frame that was added last from each journal, people's labels left out."""
         return [_key(text) for text in self._latest.values()]
 
-    def keys(self, *, failed: bool = True) -> Set[FrameKey]:
-        """Return a live view of the frames, with or without the failed ones."""
-        return _Keys(self._places, 0 if failed else _WHOLE)
+    def keys(self, *, failed: bool = True, human: bool = False) -> Set[FrameKey]:
+        """Return a live view of the frames: with or without the failed ones, or a person's only."""
+        return _Keys(self._places, (0 if failed else _WHOLE) | (_HUMAN if human else 0))
 
 
 class _Keys(Set[FrameKey]):
@@ -124,15 +124,24 @@ class JournalReader:
         Raises:
             InputError: The journal was changed behind our back, or cannot be read.
         """
-        path = self._paths[file_number]
+        try:
+            return FrameRecord.from_json(self.read_bytes(file_number, offset, length))
+        except InputError as error:
+            path = self._paths[file_number]
+            raise InputError(f"{path}, byte {offset}: {error.message}", error.hint) from error
+
+    def read_bytes(self, file_number: int, offset: int, length: int) -> bytes:
+        """Return the JSON of the record at a place.
+
+        Raises:
+            InputError: The journal cannot be read.
+        """
         try:
             stream = self._stream(file_number)
             stream.seek(offset)
-            return FrameRecord.from_json(stream.read(length))
+            return stream.read(length)
         except OSError as error:
-            raise read_error(path, error) from error
-        except InputError as error:
-            raise InputError(f"{path}, byte {offset}: {error.message}", error.hint) from error
+            raise read_error(self._paths[file_number], error) from error
 
     def close(self) -> None:
         """Close the journals."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from zlib import crc32
 
 import numpy as np
@@ -26,7 +26,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 
 Origin = Literal["model", "human"]
-ReviewState = Literal["accepted", "fixed", "rejected"]
+ReviewState = Literal["draft", "accepted", "fixed", "rejected"]
 
 COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
@@ -38,7 +38,8 @@ class Review:
     """What a person decided about a frame.
 
     Attributes:
-        state: `accepted` as it was, `fixed` by hand, or `rejected` (not to be used at all).
+        state: `accepted` as it was, `fixed` by hand, `rejected` (not to be used at all), or a
+            `draft`: touched by hand, but nobody has said yet that it is right.
         reviewer: Who decided; may be empty.
         edited_at_s: When, in seconds since 1970 UTC.
         previous: The `version` of the record that was looked at, empty where there was none.
@@ -51,9 +52,9 @@ class Review:
     previous: str = ""
 
     def __post_init__(self) -> None:
-        if self.state not in ("accepted", "fixed", "rejected"):
+        if self.state not in get_args(ReviewState):
             raise InputError(
-                f"'{self.state}' is no review state.", "Use accepted, fixed or rejected."
+                f"{self.state!r} is no review state.", f"Use {', '.join(get_args(ReviewState))}."
             )
 
 

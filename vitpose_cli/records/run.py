@@ -13,7 +13,7 @@ be corrected while the run still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,6 +209,10 @@ class Run:
         """
         return self._index.keys(failed=not retry_errors)
 
+    def reviewed(self) -> Set[FrameKey]:
+        """Return a live view of the frames on which a person has the last word."""
+        return self._index.keys(human=True)
+
     def latest(self) -> list[FrameKey]:
         """Return the frame that each worker finished last: work may have stopped just after it."""
         return self._index.latest()
@@ -254,6 +258,29 @@ class Run:
         with closing(JournalReader(self._journals)) as reader:
             for place in self._index.places():
                 yield reader.read(*place)
+
+    def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
+        """Yield the records of `keys` as they lie in the journal, parsed but not checked.
+
+        For tables over a whole run, which need a few numbers of every frame: several times faster
+        than `records`. Keys without a record are passed over.
+
+        Raises:
+            InputError: A journal was changed by something else, or cannot be read.
+        """
+        with closing(JournalReader(self._journals)) as reader:
+            for key in keys:
+                place = self._index.place(key)
+                if place is None:
+                    continue
+                try:
+                    yield orjson.loads(reader.read_bytes(*place))
+                except orjson.JSONDecodeError as error:
+                    path = self._journals[place[0]]
+                    raise InputError(
+                        f"{path}, byte {place[1]}: the journal was changed meanwhile.",
+                        "Open the run again.",
+                    ) from error
 
     def refresh(self) -> None:
         """Take note of what other workers have added since.

@@ -164,8 +164,9 @@ def _person(
     attributes = annotation.get("attributes")
     attributes = attributes if isinstance(attributes, dict) else {}
     human = attributes.get("source", "human") == "human"
-    edited = human and attributes.get("review", "fixed") == "fixed"
-    wanted = {"all": True, "reviewed": human, "human": edited}[options.include]
+    review = attributes.get("review", "fixed")
+    checked, edited = human and review != "draft", human and review == "fixed"
+    wanted = {"all": True, "reviewed": checked, "human": edited}[options.include]
     x, y, width, height = annotation["bbox"]
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
     known = points[:, 2] > 0

@@ -1,0 +1,74 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from record_cases import make_manifest, make_record
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.history import Changes, changes, frame_history, parse_key
+from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
+
+
+def edited(record: FrameRecord, state: str, **fields: object) -> FrameRecord:
+    review = Review(state, "anna", 1.0, record.version)  # type: ignore[arg-type]
+    return replace(record, review=review, **fields)  # type: ignore[arg-type]
+
+
+def test_a_key_may_be_a_photo_or_a_frame_of_a_video() -> None:
+    assert parse_key("a/b.jpg") == [FrameKey("a/b.jpg")]
+    text = str(FrameKey("clip.mp4", 12))
+    assert parse_key(text) == [FrameKey(text), FrameKey("clip.mp4", 12)]
+    assert parse_key("clip.mp4/frame_12.jpg") == [FrameKey("clip.mp4/frame_12.jpg")]
+
+
+def test_history_tells_every_step_in_order(tmp_path: Path) -> None:
+    first = make_record("clip.mp4", 3)
+    again = replace(first, model="fedcba9876543210")
+    fixed = edited(again, "fixed")
+    accepted = edited(fixed, "accepted")
+    with Run.open(tmp_path, make_manifest()) as run:
+        run.append(first)
+        run.append(make_record("clip.mp4", 4))
+    with Run.edit(tmp_path) as run:
+        run.append(fixed)
+        run.append(accepted)
+    with Run.open(tmp_path, make_manifest()) as run:
+        run.append(again)
+        assert run.reviewed() == {first.key}
+        documents = list(run.json_records([first.key, FrameKey("none.jpg")]))
+    assert [document["review"]["state"] for document in documents] == ["accepted"]
+    past = frame_history(tmp_path, str(first.key))
+    assert [record.version for record in past] == [
+        record.version for record in (first, again, fixed, accepted)
+    ]
+    assert past[-1].review is not None
+    assert past[-1].review.previous == past[-2].version
+
+
+def test_an_unknown_frame_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    with Run.open(tmp_path, make_manifest()):
+        pass
+    with pytest.raises(InputError, match=r"no frame 'a\.jpg'") as caught:
+        frame_history(tmp_path, "a.jpg")
+    assert "file_name" in caught.value.hint
+
+
+def test_changes_are_counted_person_by_person() -> None:
+    before = make_record("a.jpg", count=3)
+    people = before.instances
+    assert people is not None
+    points, visibility, boxes = people.keypoints.copy(), people.visibility.copy(), people.boxes
+    points[0, 5] += (3, 4)
+    visibility[1, 2] = 1 if visibility[1, 2] != 1 else 2
+    after = replace(people, keypoints=points, visibility=visibility).select([0, 1])
+    assert changes(before, edited(before, "accepted")) == Changes()
+    assert changes(
+        before, edited(before, "fixed", instances=after, uids=before.uids[:2])
+    ) == Changes(num_removed=1, num_moved=1, max_move_px=5.0, num_visibility=1)
+    moved = replace(after, boxes=boxes[:2] + np.float32(1))
+    swapped = edited(before, "fixed", instances=moved, uids=("new", before.uids[1]))
+    result = changes(before, swapped)
+    assert (result.num_added, result.num_removed, result.num_boxes) == (1, 2, 1)
