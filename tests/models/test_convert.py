@@ -143,6 +143,16 @@ def test_files_of_the_original_split_script(
         convert_file(path, keypoint_set="mpii")
 
 
+def test_a_split_file_that_was_trained_on_is_known_by_its_keypoints(
+    plus: tuple[Any, dict[str, Any], State], tmp_path: Path
+) -> None:
+    state = split_as_published(plus[2], 2)
+    state["backbone.blocks.0.mlp.fc2.weight"] = state["backbone.blocks.0.mlp.fc2.weight"] * 1.01
+    conversion = convert_file(saved(state, tmp_path))
+    assert list(conversion.header.heads) == ["mpii"]
+    assert not any("experts" in key for key in conversion.state)
+
+
 def test_hugging_face_folders_of_vitpose_plus_have_the_coco_head_alone(tmp_path: Path) -> None:
     model = hugging_face(part_features=16)
     folder = save_folder(model, tmp_path / "hf")

@@ -27,7 +27,10 @@ def load_backbone(path: Path, *, grid_wh: tuple[int, int] = (12, 16)) -> dict[st
     MAE, timm and mmpretrain backbones lose their class token and its position, which patches never
     saw (in MAE it is zero), and, as in the original loader, their last norm; a 14 px patch kernel
     is grown to 16 px by zeros. Of a pose checkpoint, ours or foreign, the encoder is taken whole,
-    with the COCO expert folded in.
+    with the expert of its first head folded in.
+
+    How many attention heads a backbone was trained with is not in its tensors: timm's and
+    ImageNet's ViT-S have 6 where ours has 12, so of the small ones only MAE's from mmpose fits.
 
     Args:
         path: The file.
@@ -49,7 +52,9 @@ def load_backbone(path: Path, *, grid_wh: tuple[int, int] = (12, 16)) -> dict[st
         encoder, grid = _encoder_of(converted.state), converted.header.config().grid_wh
     elif "encoder.pos_embed" in tensors:
         header = read_header(path)
-        encoder, grid = _encoder_of(fold_experts(tensors, 0)), header.config().grid_wh
+        main = next(iter(header.heads.values()))
+        encoder = _encoder_of(fold_experts(tensors, main.expert))
+        grid = header.config().grid_wh
     else:
         raise WeightsError(
             f"{path} is no checkpoint of a known layout; it begins with the tensors "

@@ -1,15 +1,12 @@
 """Published weights by name, and the way from a name or any weights file to one of ours.
 
-What is published stands in `catalog.yaml`; `hub` downloads, `convert` translates. A foreign file is
-converted once, into a folder beside Hugging Face's cache, under the hash of its bytes. Nothing here
-loads torch before a file has to be converted, so that listing is quick.
+What is published stands in `catalog.yaml`; `hub` downloads, `conversions` keeps what was converted.
+Nothing here loads torch before a file has to be converted, so that listing is quick.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,18 +17,14 @@ from pydantic import Field
 
 import vitpose_cli
 from vitpose_cli.config import StrictModel, load_config
-from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
+from vitpose_cli.models.conversions import Origin, convert_once, is_ours
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
 
-_CONVERSION = 1
-"""Raised when conversion changes, so that files converted before are not taken any more."""
-
-_LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
 _UDP_SETS = frozenset({"coco", "mpii"})
-_log = logging.getLogger(__name__)
 
 
 class Repository(StrictModel):
@@ -204,7 +197,7 @@ def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None
     is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
     if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
         if path.exists():
-            return path if _is_ours(path) else _converted(path, keypoint_set)
+            return path if is_ours(path) else convert_once(path, keypoint_set)
         if not is_word:
             raise WeightsError(
                 f"There is no weights file {path}.",
@@ -212,7 +205,10 @@ def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None
             )
     row = find_pose_weights(path.name, keypoint_set)
     source = download(row)
-    return source if row.repository is None else _converted(source, row.keypoint_set, row)
+    if row.repository is None:
+        return source
+    origin = Origin(row.full_name, row.address, row.model.licence, row.file.sha256)
+    return convert_once(source, row.keypoint_set, origin)
 
 
 def download(row: PoseWeights) -> Path:
@@ -265,70 +261,6 @@ def _shipped(file: str) -> Path:
             f"{path} is missing, which ships with the tool.", "Install the tool again."
         )
     return path
-
-
-def _is_ours(path: Path) -> bool:
-    """Whether a file is .safetensors with our header; read without torch, so without waiting."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
-        return "vitpose" in header.get("__metadata__", {})
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _converted(path: Path, keypoint_set: str | None, row: PoseWeights | None = None) -> Path:
-    """Return our form of a foreign file, made once and kept.
-
-    Args:
-        path: The file or folder.
-        keypoint_set: The head to take.
-        row: What the file is, where it comes from the catalog.
-    """
-    content = path / "model.safetensors" if path.is_dir() else path
-    digest = hub.known_sha256(content) or hub.sha256_of(content)
-    folder = hub.cache_dir() / "converted"
-    target = folder / f"{digest[:32]}-{keypoint_set or 'main'}-{_CONVERSION}.safetensors"
-    if target.is_file():
-        return target
-    if row is not None:
-        _check_bytes(content, row)
-    from vitpose_cli.models.checkpoint import save_checkpoint
-    from vitpose_cli.models.convert import convert_file
-
-    conversion = convert_file(
-        path,
-        keypoint_set=keypoint_set,
-        source=row.address if row else path.name,
-        licence=row.model.licence if row else "unknown",
-    )
-    for note in conversion.notes:
-        _log.warning("%s: %s", path, note)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"Cannot make the folder {folder} for converted weights: {error.strerror}.",
-            "Set HF_HOME: they are kept beside it. Or convert with `vitpose weights convert`.",
-        ) from error
-    save_checkpoint(target, conversion.state, conversion.header)
-    return target
-
-
-def _check_bytes(path: Path, row: PoseWeights) -> None:
-    """Throw a download away that is not the file the catalog means."""
-    if row.file.sha256 is None or hub.sha256_of(path) == row.file.sha256:
-        return
-    path.resolve().unlink()
-    path.unlink(missing_ok=True)
-    raise WeightsError(
-        f"The download of {row.full_name} is not the published file: its SHA-256 is wrong.",
-        "It was thrown away; pull it again. If that does not help, the server or a mirror "
-        "(HF_ENDPOINT) serves other bytes.",
-    )
 
 
 def _unknown(name: str, known: Iterable[str]) -> WeightsError:

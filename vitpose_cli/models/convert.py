@@ -24,13 +24,11 @@ from vitpose_cli.models.checkpoint import (
     HeadHeader,
 )
 from vitpose_cli.models.experts import fold_experts
+from vitpose_cli.models.head_choice import HeadChoice, choose_head
 from vitpose_cli.models.key_maps import (
-    EXPERT_SETS,
     HUGGING_FACE,
-    JOINT_SETS,
     ForeignNetwork,
     Layout,
-    folded_expert,
     raise_faults,
     recognise,
     rename,
@@ -38,7 +36,7 @@ from vitpose_cli.models.key_maps import (
 from vitpose_cli.models.patches import PATCH_SIZE
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.vitpose import VARIANTS, Variant, ViTPose, ViTPoseConfig
-from vitpose_cli.pose.keypoints import KEYPOINT_SETS, keypoint_set
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 
 HUGGING_FACE_EPS = 1e-12
 """Layer norm epsilon that transformers uses where config.json names none (the original: 1e-6)."""
@@ -83,7 +81,7 @@ def convert_file(
     tensors = read_tensors(path)
     network = rename(tensors, _pose_layout(tensors, path))
     variant = find_variant(network)
-    chosen = _choose_head(network, keypoint_set)
+    chosen = choose_head(network, keypoint_set)
     encoder = network.encoder
     if chosen.expert is not None:
         encoder = fold_experts(encoder, chosen.expert)
@@ -95,21 +93,16 @@ def convert_file(
         head = {key: t[:count] if key.startswith("final.") else t for key, t in head.items()}
     state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
     state |= {f"heads.{chosen.keypoint_set}.{key}": tensor for key, tensor in head.items()}
-    from_hub = network.layout is HUGGING_FACE
     header = CheckpointHeader(
         variant=variant.name,
-        heads={
-            chosen.keypoint_set: HeadHeader(
-                kind="classic" if "deconv1.weight" in head else "simple",
-                keypoint_set=KEYPOINT_SETS[chosen.keypoint_set],
-                alignment=alignment_of(chosen.keypoint_set),
-            )
-        },
+        heads={chosen.keypoint_set: _head_header(chosen, head)},
         input_wh=_input_wh(encoder["pos_embed"].shape[1]),
         source=source or path.name,
         licence=licence,
         patch_shift=True,
-        layer_norm_eps=_hugging_face_eps(path, variant) if from_hub else 1e-6,
+        layer_norm_eps=(
+            _hugging_face_eps(path, variant) if network.layout is HUGGING_FACE else 1e-6
+        ),
     )
     _check_whole(state, header.config(), network.layout.name)
     return Conversion(state, header, network.layout.name, chosen.notes)
@@ -143,99 +136,17 @@ def _pose_layout(tensors: Mapping[str, Tensor], path: Path) -> Layout:
     if layout.heads is None:
         raise WeightsError(
             f"{path} is a backbone without a pose head ({layout.name}); it cannot label anything.",
-            "Use it to start a training from: `vitpose train`, key `init`.",
+            "A training can start from it: give it to `vitpose train` as model.weights.",
         )
     return layout
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """A head: its keypoint set, its foreign name, the expert to fold, and what was assumed."""
-
-    keypoint_set: str
-    name: str
-    expert: int | None = None
-    notes: tuple[str, ...] = ()
-
-
-def _choose_head(network: ForeignNetwork, wanted: str | None) -> _Choice:
-    """Find the head of the `wanted` keypoint set; the main head by default."""
-    if wanted is not None:
-        keypoint_set(wanted)
-    main, *further = sorted(network.heads, key=_head_order)
-    choices = _choices(network, main, further)
-    if wanted is None:
-        first = next(iter(choices.values()))
-        count = len(network.heads[main]["final.weight"])
-        if network.num_experts == 0 and not further and len(choices) > 1:
-            return _assume(first, list(choices), count)
-        return first
-    if wanted in choices:
-        return choices[wanted]
-    lost = network.layout is HUGGING_FACE and network.num_experts
-    raise WeightsError(
-        f"The file has no head for {wanted}, only for {', '.join(choices)}.",
-        "Hugging Face's ViTPose+ files keep the COCO head alone; the others are in the original "
-        f"files: `vitpose weights list` names one for {wanted}."
-        if lost
-        else "Choose one of these with --keypoint-set, or another file.",
+def _head_header(chosen: HeadChoice, head: Mapping[str, Tensor]) -> HeadHeader:
+    return HeadHeader(
+        kind="classic" if "deconv1.weight" in head else "simple",
+        keypoint_set=KEYPOINT_SETS[chosen.keypoint_set],
+        alignment=alignment_of(chosen.keypoint_set),
     )
-
-
-def _choices(network: ForeignNetwork, main: str, further: list[str]) -> dict[str, _Choice]:
-    """Return the heads that a file offers by keypoint set, the main head's first."""
-    if network.num_experts:
-        if network.num_experts != len(EXPERT_SETS):
-            raise WeightsError(
-                f"The file has {network.num_experts} experts, ViTPose+ has {len(EXPERT_SETS)}.",
-                "Which data set each of them belongs to is not known.",
-            )
-        expert = folded_expert(network)
-        if expert is not None:
-            return {EXPERT_SETS[expert]: _Choice(EXPERT_SETS[expert], main)}
-        names = zip(EXPERT_SETS, [main, *further], strict=False)
-        return {each: _Choice(each, head, expert=index) for index, (each, head) in enumerate(names)}
-    fitting = _sets_with(len(network.heads[main]["final.weight"]))
-    choices = {each: _Choice(each, main) for each in fitting}
-    if further:
-        choices = {fitting[0]: choices[fitting[0]]}
-    waiting = list(JOINT_SETS)
-    for head in further:
-        count = len(network.heads[head]["final.weight"])
-        each = next((s for s in waiting if KEYPOINT_SETS[s].num_keypoints == count), None)
-        if each is not None:
-            waiting.remove(each)
-            choices[each] = _Choice(each, head)
-    return choices
-
-
-def _assume(first: _Choice, names: list[str], count: int) -> _Choice:
-    """Take COCO for 17 keypoints of unknown kind, and refuse to guess anything else."""
-    others = " or ".join(names[1:])
-    if first.keypoint_set != "coco":
-        raise WeightsError(
-            f"The file has {count} keypoints, which may be {' or '.join(names)}.",
-            f"Say which with --keypoint-set {'|'.join(names)}.",
-        )
-    note = f"{count} keypoints: taken for coco; if they are {others}, say so with --keypoint-set."
-    return _Choice("coco", first.name, notes=(note,))
-
-
-def _sets_with(count: int) -> list[str]:
-    """Return the keypoint sets with `count` keypoints."""
-    names = [name for name, each in KEYPOINT_SETS.items() if each.num_keypoints == count]
-    if not names:
-        raise WeightsError(
-            f"The head has {count} keypoints, and no keypoint set has.",
-            f"The keypoint sets: {', '.join(KEYPOINT_SETS)}.",
-        )
-    return names
-
-
-def _head_order(name: str) -> int:
-    """Order heads: the main one, then the associates by number."""
-    number = name.rpartition(".")[2]
-    return int(number) + 1 if number.isdigit() else 0
 
 
 def find_variant(network: ForeignNetwork) -> Variant:

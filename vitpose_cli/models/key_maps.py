@@ -172,6 +172,11 @@ class ForeignNetwork:
         )
 
     @property
+    def has_open_experts(self) -> bool:
+        """Whether the second linear layers still lack the rows that the experts hold."""
+        return len(self.encoder["blocks.0.mlp.fc2.weight"]) < self.embed_dim
+
+    @property
     def embed_dim(self) -> int:
         """Channels of a token."""
         return self.encoder["patch_embed.proj.weight"].shape[0]
@@ -222,11 +227,9 @@ def folded_expert(network: ForeignNetwork) -> int | None:
     The original `model_split.py` writes such files, and leaves all six experts beside the layer.
     """
     layer = network.encoder["blocks.0.mlp.fc2.weight"]
-    if len(layer) < network.embed_dim:
-        return None
     for index in range(network.num_experts):
         expert = network.encoder[f"blocks.0.mlp.experts.{index}.weight"]
-        if torch.equal(layer[-len(expert) :], expert):
+        if not network.has_open_experts and torch.equal(layer[-len(expert) :], expert):
             return index
     return None
 
