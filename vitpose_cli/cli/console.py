@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from rich.console import Console
@@ -105,23 +105,25 @@ def progress(unit: str) -> Iterator[Callable[[int, int | None], None]]:
         A function that takes how many are done and how many there are (None while unknown). What
         is done at the first call was done earlier and does not count for the rate.
     """
-    bar: tqdm[None] | None = None
+    bars: list[tqdm[NoReturn]] = []
 
     def report(num_done: int, total: int | None) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(
-                total=total,
-                initial=num_done,
-                unit=f" {unit}",
-                disable=not sys.stderr.isatty(),
-                dynamic_ncols=True,
+        if not bars:
+            bars.append(
+                tqdm(
+                    total=total,
+                    initial=num_done,
+                    unit=f" {unit}",
+                    disable=not sys.stderr.isatty(),
+                    dynamic_ncols=True,
+                )
             )
+        (bar,) = bars
         bar.total = total
         bar.update(num_done - bar.n)
 
     try:
         yield report
     finally:
-        if bar is not None:
+        for bar in bars:
             bar.close()
