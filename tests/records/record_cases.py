@@ -1,6 +1,7 @@
 """Records, runs and COCO files that several tests use."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,6 @@ def small_document() -> dict[str, Any]:
             {"id": 1, "file_name": "a.jpg", "width": 640, "height": 480},
             {"id": 2, "file_name": "sub/b.jpg", "width": 640, "height": 480},
         ],
-        "categories": [CATEGORY],
+        "categories": [deepcopy(CATEGORY)],
         "annotations": [{"id": 1, "image_id": 1, **person}, {"id": 2, "image_id": 2, **person}],
     }

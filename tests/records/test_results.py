@@ -1,0 +1,143 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from record_cases import small_document, write_json
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.records.coco import CocoDocument, read_coco
+from vitpose_cli.records.results import (
+    boxes_by_image,
+    is_results_file,
+    read_predictions,
+    read_results,
+)
+
+POINTS = [float(number) for number in range(51)]
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> CocoDocument:
+    return read_coco(write_json(tmp_path / "truth.json", small_document()))
+
+
+def test_the_two_kinds_of_files_are_told_apart(tmp_path: Path) -> None:
+    assert is_results_file(write_json(tmp_path / "a.json", []))
+    assert not is_results_file(write_json(tmp_path / "a.json", small_document()))
+    assert not is_results_file(write_json(tmp_path / "a.json", {}))
+
+
+def test_a_results_file_is_read(tmp_path: Path) -> None:
+    results = [{"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.5}]
+    assert read_results(write_json(tmp_path / "a.json", results)) == results
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (small_document(), "is not a results file"),
+        ([3], "neither image_id"),
+        ([{"score": 1}], "neither image_id"),
+        ([{"image_id": [1], "score": 1}], "neither image_id"),
+        ([{"image_id": 1}], r"\[0\]\.score is not a number"),
+        ([{"image_id": 1, "score": "0.5"}], r"\[0\]\.score is not a number"),
+    ],
+)
+def test_what_is_no_results_file_is_refused(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_results(write_json(tmp_path / "a.json", content))
+
+
+class TestPredictions:
+    def test_a_document_is_matched_by_file_name(self, tmp_path: Path, truth: CocoDocument) -> None:
+        content = small_document()
+        content["images"][0] |= {"file_name": "sub/b.jpg"}
+        content["images"][1] |= {"file_name": "unknown.jpg"}
+        content["annotations"][0]["keypoint_scores"] = [0.25] * 17
+        predictions = read_predictions(write_json(tmp_path / "p.json", content), truth)
+        assert len(predictions) == 1
+        assert predictions[0]["image_id"] == 2
+        assert predictions[0]["keypoints"][:6] == [50.5, 60.5, 0.25, 0, 0, 0.25]
+        assert predictions[0]["score"] == 0.5
+
+    def test_results_are_matched_by_id_or_file_name(
+        self, tmp_path: Path, truth: CocoDocument
+    ) -> None:
+        rest = {"category_id": 1, "keypoints": POINTS, "score": 0.5}
+        results = [
+            {"image_id": 2, **rest},
+            {"image_id": 77, **rest},
+            {"file_name": "a.jpg", **rest},
+        ]
+        predictions = read_predictions(write_json(tmp_path / "p.json", results), truth)
+        assert [each["image_id"] for each in predictions] == [2, 1]
+
+    def test_nothing_predicted_is_fine(self, tmp_path: Path, truth: CocoDocument) -> None:
+        assert read_predictions(write_json(tmp_path / "p.json", []), truth) == []
+
+    def test_predictions_for_other_photos_are_refused(
+        self, tmp_path: Path, truth: CocoDocument
+    ) -> None:
+        results = [{"image_id": 77, "keypoints": POINTS, "score": 0.5}]
+        with pytest.raises(InputError, match=r"None of the images in .* is in"):
+            read_predictions(write_json(tmp_path / "p.json", results), truth)
+
+    @pytest.mark.parametrize("points", [None, [1, 2], ["x"] * 51])
+    def test_boxes_are_no_predictions(
+        self, tmp_path: Path, truth: CocoDocument, points: Any
+    ) -> None:
+        results = [{"image_id": 1, "keypoints": points, "score": 0.5}]
+        with pytest.raises(InputError, match="has no keypoints x, y, score"):
+            read_predictions(write_json(tmp_path / "p.json", results), truth)
+
+
+class TestBoxes:
+    def test_of_a_document(self, tmp_path: Path) -> None:
+        content = small_document()
+        content["images"].append({"id": 3, "file_name": "empty.jpg"})
+        content["annotations"][1]["iscrowd"] = 1
+        found = boxes_by_image(write_json(tmp_path / "a.json", content))
+        assert {name: len(boxes) for name, boxes in found.items()} == {
+            "a.jpg": 1,
+            "sub/b.jpg": 0,
+            "empty.jpg": 0,
+        }
+        np.testing.assert_array_equal(found["a.jpg"].boxes, [[10, 20, 110, 220]])
+        np.testing.assert_array_equal(found["a.jpg"].scores, [0.5])
+
+    def test_of_one_category(self, tmp_path: Path) -> None:
+        content = small_document()
+        content["categories"].append({"id": 5, "name": "dog"})
+        content["annotations"][0] |= {"category_id": 5, "keypoints": []}
+        path = write_json(tmp_path / "a.json", content)
+        assert [len(each) for each in boxes_by_image(path, category="person").values()] == [0, 1]
+        assert [len(each) for each in boxes_by_image(path, category="dog").values()] == [1, 0]
+        assert [len(each) for each in boxes_by_image(path, category="horse").values()] == [1, 1]
+
+    def test_of_a_results_file(self, tmp_path: Path) -> None:
+        results = [
+            {"file_name": "a.jpg", "bbox": [1, 2, 3, 4], "score": 0.75},
+            {"image_id": 9, "bbox": [5, 6, 7, 8], "score": 0.5},
+            {"image_id": 9, "bbox": [0, 0, 1, 1], "score": 0.25},
+        ]
+        found = boxes_by_image(write_json(tmp_path / "a.json", results), {9: "b.jpg"})
+        np.testing.assert_array_equal(found["a.jpg"].boxes, [[1, 2, 4, 6]])
+        np.testing.assert_array_equal(found["b.jpg"].scores, [0.5, 0.25])
+
+    def test_ids_alone_are_those_of_coco(self, tmp_path: Path) -> None:
+        results = [{"image_id": 139, "bbox": [5, 6, 7, 8], "score": 0.5}]
+        found = boxes_by_image(write_json(tmp_path / "a.json", results))
+        assert list(found) == ["000000000139.jpg"]
+
+    def test_of_a_results_file_with_many_classes(self, tmp_path: Path) -> None:
+        rest = {"file_name": "a.jpg", "bbox": [1, 2, 3, 4], "score": 0.5}
+        results = [{"category_id": 1, **rest}, {"category_id": 17, **rest}]
+        path = write_json(tmp_path / "a.json", results)
+        assert len(boxes_by_image(path, category="person")["a.jpg"]) == 1
+        assert len(boxes_by_image(path)["a.jpg"]) == 2
+
+    def test_poses_are_no_boxes(self, tmp_path: Path) -> None:
+        results = [{"file_name": "a.jpg", "keypoints": POINTS, "score": 0.5}]
+        with pytest.raises(InputError, match="bbox is not four numbers"):
+            boxes_by_image(write_json(tmp_path / "a.json", results))
