@@ -1,6 +1,6 @@
 """Who finds the people: the detector protocol, its options, and opening a detector by name.
 
-Here live what every detector shares and the one that needs no network. Those of Hugging Face are
+Here live what every detector shares and the one that needs no weights. Those of Hugging Face are
 in `hub_detector` (the only importer of transformers), those of torchvision in
 `torchvision_detector`, boxes from a file in `boxes_file`; each is imported when it is opened, so
 that a run with boxes from a file does not wait for transformers. Classes are found by their name
@@ -36,7 +36,7 @@ WHOLE_IMAGE = "whole-image"
 """Name of the detector that takes every frame as one box."""
 
 DEFAULT_THRESHOLD = 0.3
-"""Score above which a box counts, where neither the user nor the weights say otherwise."""
+"""Score from which on a box counts, where neither the user nor the weights say otherwise."""
 
 PERSON = ("person",)
 ANIMALS = ("animal", "bear", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
@@ -77,7 +77,7 @@ class Detector(Protocol):
     """Who finds the boxes."""
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return the boxes of each frame, all frames in one batch.
+        """Return the boxes of each frame, computed in as few batches as that allows.
 
         Boxes are of the wanted classes, score at least the threshold, lie within the frame, have
         an area, and are sorted by score, best first.
@@ -103,9 +103,10 @@ def open_detector(name: str, options: DetectorOptions) -> Detector:
         options: How to run it.
 
     Raises:
-        ConfigError: There is no such name, or the detector does not know the wanted classes.
+        ConfigError: The detector does not know the wanted classes, or cannot run as wanted.
         InputError: A file of boxes is missing or damaged.
-        WeightsError: Weights are missing, damaged, of another kind, or cannot be downloaded.
+        WeightsError: There is no such name, or its weights are missing, damaged, of another kind,
+            or cannot be downloaded.
     """
     path = Path(name)
     if name == WHOLE_IMAGE:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,14 +57,14 @@ class Preparation:
     Attributes:
         size_wh: Width and height of the input, px; frames are stretched to it.
         antialias: Whether shrinking averages over all pixels.
-        scale: (3,) factors of the grey values, by channel.
-        shift: (3,) what is added after.
+        scale: (3, 1, 1) float32 factors of the grey values, by channel.
+        shift: (3, 1, 1) float32, what is added after.
     """
 
     size_wh: tuple[int, int]
     antialias: bool
-    scale: tuple[float, ...]
-    shift: tuple[float, ...]
+    scale: Tensor
+    shift: Tensor
 
     @classmethod
     def equal_to(cls, processor: Any) -> Preparation | None:
@@ -75,10 +75,11 @@ class Preparation:
         size = processor.size
         if not (size.get("height") and size.get("width")):
             return None
-        factor = processor.rescale_factor if processor.do_rescale else 1.0
-        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        mean, std = torch.zeros(3), torch.ones(3)
         if processor.do_normalize:
-            mean, std = tuple(processor.image_mean), tuple(processor.image_std)
+            mean, std = torch.tensor(processor.image_mean), torch.tensor(processor.image_std)
+        scale = (processor.rescale_factor if processor.do_rescale else 1.0) / std[:, None, None]
+        shift = (-mean / std)[:, None, None]
         size_wh = (size["width"], size["height"])
         # Shrunk by 2 and 1.5, noise tells every resampling from every other.
         shape = (size_wh[1] * 2, size_wh[0] * 3 // 2, 3)
@@ -86,20 +87,19 @@ class Preparation:
         wanted = processor(images=[probe], return_tensors="pt")
         if not wanted.get("pixel_mask", torch.ones(1)).all():
             return None
+        two_levels = 2 * float(scale.max())
         for antialias in (True, False):
-            candidate = cls(
-                size_wh,
-                antialias,
-                tuple(factor / s for s in std),
-                tuple(-m / s for m, s in zip(mean, std, strict=True)),
-            )
+            candidate = cls(size_wh, antialias, scale, shift)
             ours = candidate.normalised(torch.from_numpy(candidate.resized([probe])))
-            two_levels = 2 * max(candidate.scale)
             if ours.shape == wanted["pixel_values"].shape and torch.allclose(
                 ours, wanted["pixel_values"], rtol=0, atol=two_levels
             ):
                 return candidate
         return None
+
+    def on(self, device: torch.device) -> Preparation:
+        """Return the same, to normalise on `device`."""
+        return replace(self, scale=self.scale.to(device), shift=self.shift.to(device))
 
     def resized(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         """Return images (H, W, 3) as one uint8 batch (B, H, W, 3) of the input's size."""
@@ -107,9 +107,7 @@ class Preparation:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """Return a uint8 batch (B, H, W, 3) as the network's input (B, 3, H, W), float32."""
-        scale = torch.tensor(self.scale, device=pixels.device)[:, None, None]
-        shift = torch.tensor(self.shift, device=pixels.device)[:, None, None]
-        return pixels.permute(0, 3, 1, 2).float().mul_(scale).add_(shift)
+        return pixels.permute(0, 3, 1, 2).float().mul_(self.scale).add_(self.shift)
 
 
 class TransformersDetector:
@@ -140,7 +138,8 @@ class TransformersDetector:
         self._model = model.eval().to(options.device)
         if options.input_wh is not None:
             processor.size = {"width": options.input_wh[0], "height": options.input_wh[1]}
-        self.preparation = Preparation.equal_to(processor)
+        preparation = Preparation.equal_to(processor)
+        self.preparation = preparation and preparation.on(options.device)
         if options.input_wh is not None:
             self._try(options.input_wh, name)
 
@@ -176,8 +175,10 @@ class TransformersDetector:
                 "It takes a transformers model for object detection with its config.json, "
                 "preprocessor_config.json and model.safetensors.",
             ) from error
-        if report["missing_keys"]:
-            missing = sorted(report["missing_keys"])
+        missing = sorted(
+            key for key in report["missing_keys"] if not key.endswith("num_batches_tracked")
+        )
+        if missing:
             raise WeightsError(
                 f"The weights of the detector {name} lack {len(missing)} tensors, among them "
                 f"{', '.join(missing[:3])}.",
