@@ -61,11 +61,12 @@ class CropPlan:
         return len(self.weights)
 
     @property
-    def num_targets(self) -> float:
-        """The sum of the weights of all keypoints inside their crop."""
+    def inside(self) -> NDArray[np.bool_]:
+        """(B, K), whether each keypoint lies in its crop."""
         far = np.array(self.transforms.size_wh, np.float32) - 1
-        seen = ((self.crop_keypoints >= 0) & (self.crop_keypoints <= far)).all(axis=-1)
-        return float(self.weights[seen].sum(dtype=np.float64))
+        near = (self.crop_keypoints >= 0) & (self.crop_keypoints <= far)
+        within: NDArray[np.bool_] = np.all(near, axis=-1)
+        return within
 
     def select(self, index: ArrayLike) -> CropPlan:
         """Return the crops at `index`, a boolean mask (B,) or integer positions, in order."""

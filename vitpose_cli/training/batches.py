@@ -162,10 +162,12 @@ class Batches:
                 course.codec.alignment,
                 np.random.default_rng((*self._seed, step, number)),
             )
+            if self._stage.loss.kind == "cross_entropy":
+                # Where else would a keypoint outside be but in the wrong place inside?
+                plan = replace(plan, weights=plan.weights * plan.inside)
             map_w, map_h = course.codec.map_wh
-            size = heatmap_loss_size(
-                plan.weights.size, map_w * map_h, plan.num_targets, self._stage.loss
-            )
+            total = float(plan.weights.sum(dtype=np.float64))
+            size = heatmap_loss_size(plan.weights.size, map_w * map_h, total, self._stage.loss)
             shares.append(Share(course, own, plan, size))
         return shares
 
@@ -197,11 +199,11 @@ def make_crops(share: Share, device: torch.device) -> Tensor:
     warped = course.crops.warp(course.people.images[share.rows], plan.transforms)
     # Planes of one colour each: mixing them is one product of matrices.
     pixels = _to(warped, device).permute(0, 3, 1, 2).contiguous().float()
-    _hide_outside(pixels, plan)
     if plan.colours is not None:
         affines = upload(plan.colours, device)
         mixed = torch.baddbmm(affines[:, :, 3:], affines[:, :, :3], pixels.flatten(2))
         pixels = mixed.clamp_(0, 255).view_as(pixels)
+    _hide_outside(pixels, plan)
     _erase(pixels, plan)
     return normalise(pixels.permute(0, 2, 3, 1))
 

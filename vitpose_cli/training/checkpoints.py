@@ -1,7 +1,8 @@
 """The folder of a training run: what is in it, and how a killed run goes on.
 
 `config.yaml` (resolved, written before anything starts), `metrics.jsonl`, `state.pt` (all a step
-depends on), `last.safetensors` and `best.safetensors` (weights for labelling), `report.html`.
+depends on), `last.safetensors` and `best.safetensors` (weights for labelling), `pictures/` (what
+the network is shown, and where it is worst), `report.html`.
 Every file appears whole or stays as it was. The state is one file, so that no two halves of it can
 be of different steps.
 """
@@ -51,6 +52,7 @@ class RunFolder:
         self.last = path / "last.safetensors"
         self.best = path / "best.safetensors"
         self.report = path / "report.html"
+        self.pictures = path / "pictures"
         self.cache = path / "cache"
 
     def open(self, config: TrainConfig) -> None:

@@ -21,6 +21,8 @@ import torch
 from torch import distributed
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import CheckpointHeader, save_checkpoint
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision, seed_everything
@@ -31,6 +33,7 @@ from vitpose_cli.training.data import Material, OpenedData, load_material, open_
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.report import write_report
+from vitpose_cli.training.sheets import Image, sample_sheet
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import Network, build_network, next_network
 from vitpose_cli.training.validate import Validator, mean_ap
@@ -154,7 +157,7 @@ class _Run:
             network = self._train_stage(number, network, material, data, state)
             state = None
         if self._leads:
-            write_report(folder.path)
+            write_report(folder)
         weights = folder.best if folder.best.exists() else folder.last
         return Outcome(weights, self._position.best, folder.report)
 
@@ -219,6 +222,8 @@ class _Run:
                 began_s = time.perf_counter()
                 passes = next(ahead)
                 meter.wait_s += time.perf_counter() - began_s
+                if step == 0:
+                    self._draw(f"samples-{self._position.stage + 1}.jpg", sample_sheet(passes[0]))
                 self._step(stage, step, passes, meter)
                 done, last = step + 1, step + 1 == total
                 self._position = replace(self._position, step=done)
@@ -283,6 +288,8 @@ class _Run:
         model = stage.evaluating()
         results = [validator.measure(model, device, dtype) for validator in validators]
         stage.learning()
+        for number, (validator, result) in enumerate(zip(validators, results, strict=True)):
+            self._draw(f"worst-{number + 1}.jpg", validator.worst(result))
         ap = mean_ap(results)
         names = [validator.source.truth.path.stem for validator in validators]
         sources = {
@@ -302,6 +309,10 @@ class _Run:
     def _save_weights(self, stage: Stage, path: Path) -> None:
         assert self._header is not None
         save_checkpoint(path, stage.weights.state_dict(), self._header)
+
+    def _draw(self, name: str, picture: Image) -> None:
+        if self._leads:
+            ImageSink(self._folder.pictures).write(Frame(FrameKey(name), picture))
 
     def _place(self) -> dict[str, int]:
         return {"stage": self._position.stage, "step": self._position.step}

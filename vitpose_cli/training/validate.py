@@ -21,12 +21,11 @@ from vitpose_cli.media.crops import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.oks import oks_nms
+from vitpose_cli.pose.oks import oks_matrix, oks_nms
 from vitpose_cli.training.cache import fill_crops
 from vitpose_cli.training.config import ValidationOptions
+from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
 from vitpose_cli.training.sources import OpenedSource
-
-OKS_NMS_THRESHOLD = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +87,40 @@ class Validator:
         results = self._results(keypoints, confidences)
         return Validation(evaluate_results(self.source.truth, results), keypoints, confidences)
 
+    def worst(self, validation: Validation, count: int = 16) -> Image:
+        """Draw the people with the lowest OKS: the truth, and beside it what the network says.
+
+        Args:
+            validation: What `measure` returned.
+            count: How many people, at most.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
+        people = self.source.frames.people
+        areas = np.prod(people.boxes[:, 2:] - people.boxes[:, :2], axis=1)
+        labelled = (people.weights > 0).astype(np.int8)
+        oks = [
+            oks_matrix(
+                validation.keypoints[row : row + 1],
+                None,
+                people.keypoints[row : row + 1],
+                areas[row : row + 1],
+                people.keypoint_set.sigmas,
+                labelled[row : row + 1],
+            )[0, 0]
+            for row in range(len(people))
+        ]
+        truth = self._transforms.to_crop(people.keypoints)
+        said = self._transforms.to_crop(validation.keypoints)
+        tiles = []
+        for row in np.argsort(oks)[:count]:
+            for points in (truth[row], said[row]):
+                tiles.append(
+                    keypoint_tile(self._crops[row], points, 2 * labelled[row], people.keypoint_set)
+                )
+        return sheet(tiles)
+
     def _results(
         self, keypoints: NDArray[np.float32], scores: NDArray[np.float32]
     ) -> list[dict[str, Any]]:
@@ -105,9 +138,7 @@ class Validator:
         for number, image in enumerate(self.source.truth.images):
             rows = np.flatnonzero(people.images == number)
             own = found.select(rows)
-            kept = own.select(
-                oks_nms(own.keypoints, areas[rows], own.scores, sigmas, OKS_NMS_THRESHOLD)
-            )
+            kept = own.select(oks_nms(own.keypoints, areas[rows], own.scores, sigmas))
             triples = np.concatenate([kept.keypoints, kept.keypoint_scores[..., None]], axis=2)
             results += [
                 {

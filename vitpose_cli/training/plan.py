@@ -1,0 +1,206 @@
+"""What a run would do, without doing it: for `--dry-run`, and said at the start of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitpose_cli.config import dump_config
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.runtime import resolve_device, resolve_precision
+from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.data import OpenedData, open_data
+from vitpose_cli.training.loop import stage_steps
+from vitpose_cli.training.optim import freeze, parameter_groups, trainable_size
+from vitpose_cli.training.people import EndlessOrder
+from vitpose_cli.training.start import Network, build_network, next_network
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A parameter group.
+
+    Attributes:
+        layer: Layer id, 0 for the embeddings.
+        rate_scale: Factor of the learning rate.
+        weight_decay: Weight decay.
+        num_tensors: How many tensors.
+        num_parameters: How many numbers in them.
+    """
+
+    layer: int
+    rate_scale: float
+    weight_decay: float
+    num_tensors: int
+    num_parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A stage.
+
+    Attributes:
+        input_wh: The network's input, px.
+        steps: How many steps.
+        epochs: The same in epochs.
+        batch_size: People in a step.
+        peak_lr: Highest learning rate of the heads.
+        weights_mib: Memory of weights, gradients, optimiser and average.
+        activations_mib: Memory of what one pass keeps for its backward half, estimated.
+    """
+
+    input_wh: tuple[int, int]
+    steps: int
+    epochs: float
+    batch_size: int
+    peak_lr: float
+    weights_mib: int
+    activations_mib: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """What a run would do.
+
+    Attributes:
+        config: The resolved configuration, YAML.
+        device: Where.
+        dtype: Number format of the products.
+        sources: Of each source: its file, people, photos.
+        heads: Of each head: its keypoints and kind.
+        trainable: How many parameters learn, and how many there are.
+        groups: The parameter groups.
+        stages: The stages.
+        notes: What was left out of the data.
+    """
+
+    config: str
+    device: str
+    dtype: str
+    sources: tuple[Mapping[str, Any], ...]
+    heads: Mapping[str, str]
+    trainable: tuple[int, int]
+    groups: tuple[GroupRow, ...]
+    stages: tuple[StageRow, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def plan_training(config: TrainConfig) -> TrainingPlan:
+    """Read labels and weights, and say what would happen; no photo is read, nothing is written.
+
+    Raises:
+        ConfigError: The options cannot be meant.
+        InputError: Files cannot be used.
+        WeightsError: The weights to start from cannot be used.
+    """
+    device = resolve_device(config.device)
+    dtype = resolve_precision(config.precision, device)
+    data = open_data(config.data)
+    network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
+    freeze(network.model, config.freeze)
+    groups = parameter_groups(network.model, config.optimizer)
+    stages = []
+    for number, stage in enumerate(config.stages):
+        if number > 0:
+            network = next_network(network, stage.input_wh, fresh_heads=False)
+            freeze(network.model, config.freeze)
+        stages.append(_stage_row(config, stage, network, data, dtype))
+    return TrainingPlan(
+        config=dump_config(config),
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        sources=tuple(_source_rows(data)),
+        heads={
+            name: f"{head.kind}, {head.keypoint_set.num_keypoints} keypoints, {head.alignment}"
+            for name, head in network.header.heads.items()
+        },
+        trainable=trainable_size(network.model),
+        groups=tuple(
+            GroupRow(
+                group.layer,
+                group.rate_scale,
+                group.weight_decay,
+                len(group.names),
+                sum(parameter.numel() for parameter in group.parameters),
+            )
+            for group in groups
+        ),
+        stages=tuple(stages),
+        notes=tuple(data.notes),
+    )
+
+
+def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int:
+    """Return the bytes that a forward pass keeps for the backward pass.
+
+    Found by running the network on torch's meta device, where tensors have shapes and no numbers,
+    and counting what is saved; parameters do not count.
+    """
+    copy = ViTPose(model.config).to("meta", dtype).train()
+    copy.set_grad_checkpointing(model.encoder.grad_checkpointing)
+    for ours, theirs in zip(copy.parameters(), model.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    known = {parameter.untyped_storage()._cdata for parameter in copy.parameters()}
+    saved: dict[int, int] = {}
+    kept: list[Tensor] = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            saved[storage._cdata] = storage.nbytes()
+            kept.append(tensor)  # an address must not be used twice
+        return tensor
+
+    width, height = model.config.input_wh
+    images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        for head in model.config.heads:
+            copy(images, head=head)
+    return sum(saved.values())
+
+
+def _stage_row(
+    config: TrainConfig,
+    stage: StageOptions,
+    network: Network,
+    data: OpenedData,
+    dtype: torch.dtype,
+) -> StageRow:
+    repeats = np.concatenate([source.frames.people.repeats for source in data.train])
+    steps_per_epoch = EndlessOrder(repeats, (config.seed,)).epoch_length / stage.batch_size
+    steps = stage_steps(stage, steps_per_epoch)
+    learning, total = trainable_size(network.model)
+    weights = 4 * (total + 3 * learning + (total if config.ema is not None else 0))
+    activations = activation_bytes(network.model, stage.batch_size // stage.accumulate, dtype)
+    return StageRow(
+        input_wh=stage.input_wh,
+        steps=steps,
+        epochs=round(steps / steps_per_epoch, 2),
+        batch_size=stage.batch_size,
+        peak_lr=stage.lr or config.optimizer.lr,
+        weights_mib=weights >> 20,
+        activations_mib=activations >> 20,
+    )
+
+
+def _source_rows(data: OpenedData) -> list[dict[str, Any]]:
+    return [
+        {
+            "for": purpose,
+            "path": str(source.truth.path),
+            "keypoint_set": source.frames.people.keypoint_set.name,
+            "people": len(source.frames.people),
+            "photos": len(source.frames.keys),
+        }
+        for purpose, sources in (("training", data.train), ("validation", data.validation))
+        for source in sources
+    ]

@@ -1,0 +1,102 @@
+"""Sheets of pictures: what the network is shown and asked for, and where it is worst.
+
+Mistakes of data and augmentation are seen at a glance and found nowhere else: a swapped pair of
+sides, a crop that misses the person, a target beside its joint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
+from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.training.batches import Batch, Targets
+
+TILE_HEIGHT = 256
+COLUMNS = 8
+_HEAT = np.array([255, 140, 0], np.float32)
+
+Image = NDArray[np.uint8]
+
+
+def sample_sheet(batch: Batch, count: int = 16) -> Image:
+    """Draw crops as the network sees them, each beside its target heatmaps.
+
+    Args:
+        batch: Any batch.
+        count: How many crops, at most.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    tiles: list[Image] = []
+    first = 0
+    for target in batch.targets:
+        size = min(len(target.weights), count - len(tiles) // 2)
+        for row in range(size):
+            tiles += _sample_tiles(batch.crops[first + row], target, row)
+        first += len(target.weights)
+    return sheet(tiles)
+
+
+def keypoint_tile(
+    crop: Image,
+    points: NDArray[np.floating],
+    visibility: NDArray[np.integer],
+    keypoint_set: KeypointSet,
+) -> Image:
+    """Draw the keypoints of one person (K, 2), crop px, onto their crop, scaled to a tile."""
+    height, width = crop.shape[:2]
+    scale = max(1, round(TILE_HEIGHT / height))
+    large = crop.repeat(scale, axis=0).repeat(scale, axis=1)
+    person = Instances(
+        np.array([[0, 0, width * scale, height * scale]], np.float32),
+        np.ones(1, np.float32),
+        (points[None] * scale).astype(np.float32),
+        np.ones((1, len(points)), np.float32),
+        visibility[None].astype(np.int8),
+    )
+    style = DrawStyle(boxes=False, scores=False, line_scale=0.7)
+    return draw_instances(large, person, keypoint_set, style)
+
+
+def sheet(tiles: Sequence[Image]) -> Image:
+    """Lay tiles of any sizes out in rows on white."""
+    if not tiles:
+        return np.full((TILE_HEIGHT, TILE_HEIGHT, 3), 255, np.uint8)
+    height = max(tile.shape[0] for tile in tiles) + 4
+    width = max(tile.shape[1] for tile in tiles) + 4
+    rows = -(-len(tiles) // COLUMNS)
+    canvas = np.full((rows * height, min(len(tiles), COLUMNS) * width, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // COLUMNS * height + 2, number % COLUMNS * width + 2
+        canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return canvas
+
+
+def _sample_tiles(crop: torch.Tensor, target: Targets, row: int) -> list[Image]:
+    """Return a crop with its keypoints, and with its heatmaps laid over it."""
+    std, mean = np.array(IMAGENET_STD, np.float32), np.array(IMAGENET_MEAN, np.float32)
+    pixels = crop.permute(1, 2, 0).cpu().numpy() * std + mean
+    picture = (pixels * 255).round().clip(0, 255).astype(np.uint8)
+    weights = target.weights[row].cpu().numpy()
+    keypoints = keypoint_tile(
+        picture,
+        target.share.plan.crop_keypoints[row],
+        np.where(weights > 0, 2, 0),
+        target.share.course.people.keypoint_set,
+    )
+    heat = (target.maps[row] * target.weights[row, :, None, None].clamp(max=1)).amax(dim=0)
+    size = keypoints.shape[:2]
+    large = F.interpolate(heat[None, None], size=size, mode="bilinear")[0, 0].cpu().numpy()
+    scale = size[0] // picture.shape[0]
+    base = picture.repeat(scale, axis=0).repeat(scale, axis=1) * 0.6
+    glowing = base * (1 - large[..., None]) + _HEAT * large[..., None]
+    return [keypoints, glowing.round().astype(np.uint8)]
