@@ -30,7 +30,7 @@ from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
-from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer
+from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Silence
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, sample_sheet
@@ -118,7 +118,7 @@ class _Run:
     ) -> None:
         self._config = config
         self._folder = folder
-        self._observer = observer
+        self._observer: Observer = observer if where[2].rank == 0 else Silence()
         self._where = where
         self._device, _, self._process = where
         self._leads = self._process.rank == 0

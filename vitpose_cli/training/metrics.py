@@ -45,6 +45,19 @@ class Observer(Protocol):
         ...
 
 
+class Silence:
+    """An observer that tells nobody: of several processes, for all but the first."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def prepare(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def line(self, line: Line) -> None:
+        """Say nothing."""
+
+
 class MetricsFile:
     """`metrics.jsonl`: appended, and cut where a resumed run takes up."""
 

@@ -1,0 +1,213 @@
+"""`vitpose train`: fine-tune on any COCO-keypoint file, or train from scratch."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, stderr, stdout
+
+if TYPE_CHECKING:
+    from vitpose_cli.training.metrics import Observer
+    from vitpose_cli.training.plan import TrainingPlan
+
+_ROWS_SHOWN = 12
+_COLUMNS = ("stage", "step", "epoch", "loss", "lr", "gradient_norm", "people_per_s", "data_share")
+
+
+def train(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", help="The run, as YAML.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="RUN", help="The run's folder. [default: runs/NAME of FILE]"
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change an option, as in optimizer.lr=1e-4."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Instead of the file's."),
+    ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing", help="Train although more than 1 % of the photos are missing."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print the resolved options, parameter groups, memory and steps; train nothing.",
+        ),
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Train a ViTPose as one YAML file says.
+
+    The run's folder gets the resolved options, weights, metrics and, at the end, report.html. The
+    same command again goes on where it was stopped, with the same result to the last bit on a CPU.
+
+    [bold]Examples[/bold]
+
+      vitpose train --config examples/train/finetune.yaml
+
+      vitpose train -c finetune.yaml -o runs/hands --set optimizer.lr=1e-4 --dry-run
+
+      torchrun --nproc-per-node 8 -m vitpose_cli train -c examples/train/vitpose-b.yaml
+    """
+    from vitpose_cli.config import load_config
+    from vitpose_cli.training.config import TrainConfig
+    from vitpose_cli.training.loop import train as train_network
+    from vitpose_cli.training.plan import plan_training
+
+    changes = list(overrides or ())
+    if device is not None:
+        changes.append(f"device={device}")
+    if allow_missing:
+        changes.append("data.allow_missing=true")
+    resolved = load_config(TrainConfig, config, changes)
+    if dry_run:
+        plan = plan_training(resolved)
+        print_json(plan.as_dict()) if json else _show_plan(plan)
+        return
+    with _watching() as observer:
+        outcome = train_network(resolved, output or Path("runs") / config.stem, observer)
+    if json:
+        print_json(
+            {
+                "weights": str(outcome.weights),
+                "best_ap": outcome.best,
+                "report": str(outcome.report),
+            }
+        )
+    else:
+        measured = "" if outcome.best is None else f", AP {outcome.best:.3f}"
+        note(f"weights {outcome.weights}{measured}; report {outcome.report}")
+
+
+class _Talk:
+    """Tells of a run line by line, where nobody watches."""
+
+    def note(self, text: str) -> None:
+        note(text)
+
+    def prepare(self, done: int, total: int) -> None:
+        if done == total:
+            note(f"read {total:,} photos")
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        note(_as_text(line))
+
+
+class _Screen:
+    """Shows a run as a table that grows and moves on."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._rows: deque[Mapping[str, Any]] = deque(maxlen=_ROWS_SHOWN)
+        self._measured = ""
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, markup=False, soft_wrap=True)
+
+    def prepare(self, done: int, total: int) -> None:
+        self._live.update(f"reading photos: {done:,} of {total:,}")
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        if line["kind"] == "validation":
+            self._measured = _as_text(line)
+        else:
+            self._rows.append(line)
+        table = Table(caption=self._measured, caption_justify="left")
+        for name in _COLUMNS:
+            table.add_column(name.replace("_", " "), justify="right")
+        for row in self._rows:
+            table.add_row(*(_cell(name, row[name]) for name in _COLUMNS))
+        self._live.update(table)
+
+
+@contextmanager
+def _watching() -> Iterator[Observer]:
+    """Show what happens: a live table on a terminal, else a line for each line of metrics."""
+    if not sys.stderr.isatty():
+        yield _Talk()
+        return
+    with Live(console=stderr, refresh_per_second=4) as live:
+        yield _Screen(live)
+
+
+def _as_text(line: Mapping[str, Any]) -> str:
+    place = f"stage {line['stage'] + 1} step {line['step']}"
+    if line["kind"] == "validation":
+        return f"{place}: AP {line['AP']:.4f}"
+    cells = (f"{name} {_cell(name, line[name])}" for name in _COLUMNS[2:])
+    return f"{place}: {', '.join(cells)}"
+
+
+def _cell(name: str, value: float) -> str:
+    if name == "stage":
+        return str(int(value) + 1)
+    if name == "data_share":
+        return f"{value:.1%}"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _show_plan(plan: TrainingPlan) -> None:
+    """Print what a run would do."""
+    stdout.print(plan.config, markup=False, soft_wrap=True)
+    for source in plan.sources:
+        stdout.print(
+            f"{source['for']}: {source['path']}: {source['people']:,} people "
+            f"({source['keypoint_set']}) in {source['photos']:,} photos",
+            markup=False,
+            soft_wrap=True,
+        )
+    for text in plan.notes:
+        stdout.print(text, markup=False, soft_wrap=True)
+    for name, head in plan.heads.items():
+        stdout.print(f"head {name}: {head}", markup=False)
+    learning, total = plan.trainable
+    stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
+    groups = Table(title="Parameter groups", title_justify="left")
+    for name in ("layer", "rate x", "weight decay", "tensors", "parameters"):
+        groups.add_column(name, justify="right")
+    for group in plan.groups:
+        groups.add_row(
+            str(group.layer),
+            f"{group.rate_scale:.4g}",
+            f"{group.weight_decay:g}",
+            str(group.num_tensors),
+            f"{group.num_parameters:,}",
+        )
+    stdout.print(groups)
+    stages = Table(title="Stages", title_justify="left")
+    for name in ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB"):
+        stages.add_column(name, justify="right")
+    for stage in plan.stages:
+        stages.add_row(
+            "x".join(map(str, stage.input_wh)),
+            f"{stage.steps:,}",
+            f"{stage.epochs:g}",
+            str(stage.batch_size),
+            f"{stage.peak_lr:g}",
+            f"{stage.weights_mib:,}",
+            f"~{stage.activations_mib:,}",
+        )
+    stdout.print(stages)
