@@ -7,7 +7,9 @@ limits, of the picture. Matplotlib was refused: it takes a second for a frame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import cv2
@@ -16,8 +18,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.keypoint_names import canonical_words
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KeypointSet, Side
 
 Colour = tuple[int, int, int]
 
@@ -25,6 +26,9 @@ LEFT: Colour = (86, 180, 233)  # sky blue
 RIGHT: Colour = (230, 159, 0)  # orange
 CENTRE: Colour = (255, 255, 255)
 RIM: Colour = (20, 20, 20)
+_SIDE_COLOURS: Mapping[Side, Colour] = MappingProxyType(
+    {"left": LEFT, "right": RIGHT, "centre": CENTRE}
+)
 INSTANCE_COLOURS: tuple[Colour, ...] = (
     (230, 159, 0),  # orange
     (86, 180, 233),  # sky blue
@@ -216,12 +220,7 @@ def _colours(keypoint_set: KeypointSet, own: Colour, style: DrawStyle) -> list[C
     """Return the colour of every keypoint; a side is what its name says, if it has a partner."""
     if style.palette == "instance":
         return [own] * keypoint_set.num_keypoints
-    colours = [CENTRE] * keypoint_set.num_keypoints
-    for pair in keypoint_set.flip_pairs:
-        for keypoint in pair:
-            initial = canonical_words(keypoint_set.names[keypoint])[0][0]
-            colours[keypoint] = {"l": LEFT, "r": RIGHT}.get(initial, CENTRE)
-    return colours
+    return [_SIDE_COLOURS[side] for side in keypoint_set.sides]
 
 
 def _of_edge(first: Colour, second: Colour) -> Colour:

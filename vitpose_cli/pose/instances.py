@@ -111,11 +111,7 @@ class Instances:
 
         Source: the evaluation of the original repository (`vis_thr=0.2`).
         """
-        counted = self.keypoint_scores > KEYPOINT_SCORE_THRESHOLD
-        total = np.where(counted, self.keypoint_scores, 0).sum(axis=1)
-        mean = total / np.maximum(counted.sum(axis=1), 1)
-        scores: NDArray[np.float32] = (self.box_scores * mean).astype(np.float32)
-        return scores
+        return instance_scores(self.box_scores, self.keypoint_scores)
 
     @classmethod
     def empty(cls, num_keypoints: int) -> Instances:
@@ -140,6 +136,22 @@ class Instances:
             track_ids=None if self.track_ids is None else self.track_ids[chosen],
             signals={name: values[chosen] for name, values in self.signals.items()},
         )
+
+
+def instance_scores(
+    box_scores: NDArray[np.float32], keypoint_scores: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the COCO scores (N,) of instances, see `Instances.scores`.
+
+    Args:
+        box_scores: (N,) in [0, 1].
+        keypoint_scores: (N, K), about [0, 1].
+    """
+    counted = keypoint_scores > KEYPOINT_SCORE_THRESHOLD
+    total = np.where(counted, keypoint_scores, 0).sum(axis=1)
+    mean = total / np.maximum(counted.sum(axis=1), 1)
+    scores: NDArray[np.float32] = (box_scores * mean).astype(np.float32)
+    return scores
 
 
 def _array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:

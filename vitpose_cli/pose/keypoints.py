@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ UNKNOWN_SIGMA = 0.067
 """OKS sigma of a keypoint nobody has measured: the mean of COCO's seventeen (1.138 / 17)."""
 
 Pair = tuple[int, int]
+Side = Literal["left", "right", "centre"]
+
+_SIDES: Mapping[str, Side] = MappingProxyType({"l": "left", "r": "right"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,15 @@ class KeypointSet:
         for left, right in self.flip_pairs:
             order[[left, right]] = right, left
         return order
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The side of the body that each of the K keypoints is on, by its name and partner."""
+        sides: list[Side] = ["centre"] * self.num_keypoints
+        for position in chain.from_iterable(self.flip_pairs):
+            initial = canonical_words(self.names[position])[0][0]
+            sides[position] = _SIDES.get(initial, "centre")
+        return tuple(sides)
 
     @property
     def sigmas(self) -> NDArray[np.float64]:
