@@ -1,0 +1,185 @@
+"""Identities over the frames of one video: who in this frame is who in the last ones.
+
+A pure function of the labels, so that a run that was stopped and taken up again, or was spread
+over machines, gets the same ids as one that was not. Poses are compared first and boxes only where
+poses fail, as boxes say little where people overlap. Tracking libraries follow boxes, lost to this
+in our measurements, and bring matplotlib along; see the decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.pose.geometry import FloatArray, box_iou
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.oks import oks_matrix
+
+_VELOCITY_MEMORY = 0.5  # the share of the old velocity in the new one: people turn quickly
+_LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
+_FEWEST_POINTS = 3  # that tell how far somebody moved
+
+
+@dataclass(frozen=True, slots=True)
+class TrackOptions:
+    """How identities are followed.
+
+    Attributes:
+        max_gap_s: Who is out of sight for longer comes back as somebody new.
+        min_oks: The least likeness of one person in two frames.
+        min_iou: The least overlap of boxes that counts where poses do not match.
+        motion: How far people move unforeseen in a second, in body sizes (root of box area).
+    """
+
+    max_gap_s: float = 1.0
+    min_oks: float = 0.2
+    min_iou: float = 0.3
+    motion: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: One is out of its range.
+        """
+        if self.max_gap_s < 0 or self.motion < 0:
+            raise ConfigError("max_gap_s and motion of tracking must be 0 or more.")
+        if not (0 < self.min_oks <= 1 and 0 < self.min_iou <= 1):
+            raise ConfigError("min_oks and min_iou of tracking must be in (0, 1].")
+
+
+def track_instances(
+    frames: Iterable[tuple[float, Instances]],
+    *,
+    sigmas: NDArray[np.float64],
+    options: TrackOptions | None = None,
+    first_id: int = 1,
+) -> list[NDArray[np.int64]]:
+    """Give every instance of one video the identity of its person.
+
+    Everybody gets an id, also those who are seen once.
+
+    Args:
+        frames: Time in seconds and instances of each frame, in order of time.
+        sigmas: (K,) of the keypoint set.
+        options: How identities are followed.
+        first_id: The first new id; ids count up from it, so that videos need not share any.
+
+    Returns:
+        (N,) int64 ids for each frame.
+    """
+    tracker = _Tracker(sigmas, options or TrackOptions(), first_id)
+    return [tracker.update(time_s, instances) for time_s, instances in frames]
+
+
+@dataclass(slots=True)
+class _Track:
+    """One person as last seen. Units: frame px, seconds."""
+
+    track_id: int
+    keypoints: NDArray[np.float32]
+    box: NDArray[np.float32]
+    seen_s: float
+    velocity: NDArray[np.float64]
+
+    def step(self, time_s: float) -> NDArray[np.float64]:
+        """Return how far the person has gone by now, (2,)."""
+        return self.velocity * min(time_s - self.seen_s, _LONGEST_COAST_S)
+
+
+class _Tracker:
+    """The people of one video who may come into sight again."""
+
+    def __init__(self, sigmas: NDArray[np.float64], options: TrackOptions, first_id: int) -> None:
+        self._sigmas = sigmas
+        self._options = options
+        self._next_id = first_id
+        self._tracks: list[_Track] = []
+
+    def update(self, time_s: float, people: Instances) -> NDArray[np.int64]:
+        """Match the people of the next frame, and return their ids."""
+        earliest_s = time_s - self._options.max_gap_s
+        self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
+        ids = np.zeros(len(people), np.int64)
+        for track, row in self._match(time_s, people):
+            ids[row] = track.track_id
+            _move(track, time_s, people, row)
+        for row in np.flatnonzero(ids == 0).tolist():
+            ids[row] = self._next_id
+            self._next_id += 1
+            self._tracks.append(
+                _Track(int(ids[row]), people.keypoints[row], people.boxes[row], time_s, np.zeros(2))
+            )
+        return ids
+
+    def _match(self, time_s: float, people: Instances) -> list[tuple[_Track, int]]:
+        """Pair those seen before with those seen now: by pose, then the rest by box."""
+        if not self._tracks or not len(people):
+            return []
+        steps = np.stack([track.step(time_s) for track in self._tracks])
+        matches = _best_pairs(self._likeness(time_s, steps, people), self._options.min_oks)
+        boxes = np.stack([track.box for track in self._tracks]) + np.tile(steps, 2)
+        overlap = box_iou(boxes, people.boxes)
+        for track, row in matches:
+            overlap[track], overlap[:, row] = 0, 0
+        matches += _best_pairs(overlap, self._options.min_iou)
+        return [(self._tracks[track], row) for track, row in matches]
+
+    def _likeness(
+        self, time_s: float, steps: NDArray[np.float64], people: Instances
+    ) -> NDArray[np.float64]:
+        """Return OKS, (tracks, people), with the more room the longer somebody was out of sight."""
+        poses = np.stack([track.keypoints for track in self._tracks]) + steps[:, None]
+        areas = _areas(np.stack([track.box for track in self._tracks]))
+        gaps_s = np.array([time_s - track.seen_s for track in self._tracks])
+        likeness = np.zeros((len(poses), len(people)))
+        for gap_s in np.unique(gaps_s):
+            rows = gaps_s == gap_s
+            # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
+            sigmas = np.hypot(2 * self._sigmas, self._options.motion * gap_s) / 2
+            likeness[rows] = oks_matrix(
+                poses[rows],
+                areas[rows],
+                people.keypoints,
+                _areas(people.boxes),
+                sigmas,
+                people.visibility,
+            )
+        return likeness
+
+
+def _best_pairs(likeness: FloatArray, least: float) -> list[tuple[int, int]]:
+    """Take the most alike pair, then the most alike of the rest, and so on.
+
+    The optimal assignment (Hungarian method) was tried: it gives the same ids, and needs scipy.
+    """
+    pairs: list[tuple[int, int]] = []
+    left = likeness.copy()
+    while left.size and left.max() >= least:
+        track, row = divmod(int(left.argmax()), left.shape[1])
+        pairs.append((track, row))
+        left[track], left[:, row] = -1, -1
+    return pairs
+
+
+def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
+    """Bring a track to where its person is now."""
+    seen = people.visibility[row] > 0
+    if seen.sum() >= _FEWEST_POINTS:  # the median, as limbs move on their own
+        step = np.median(people.keypoints[row][seen] - track.keypoints[seen], axis=0)
+    else:
+        step = (people.boxes[row] - track.box).reshape(2, 2).mean(axis=0)
+    if time_s > track.seen_s:
+        now = step / (time_s - track.seen_s)
+        track.velocity = _VELOCITY_MEMORY * track.velocity + (1 - _VELOCITY_MEMORY) * now
+    track.keypoints, track.box, track.seen_s = people.keypoints[row], people.boxes[row], time_s
+
+
+def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).astype(np.float64)
+    areas: NDArray[np.float64] = sides.prod(axis=1)
+    return areas
