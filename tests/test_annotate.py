@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
-
+from numpy.typing import NDArray
+from PIL import Image
 from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
 
 NUM_PHOTOS = 70  # three chunks, the last of them short
@@ -131,9 +134,7 @@ def test_other_options_are_refused_with_what_differs(job: Job, tmp_path: Path) -
     assert "weights: was" in vitpose(*arguments).stderr
 
 
-def test_photos_that_cannot_be_read_are_recorded_and_tried_again(
-    job: Job, tmp_path: Path
-) -> None:
+def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(job.photos, photos)
     good = photos / "a" / "photo 1.jpg"
@@ -162,6 +163,49 @@ def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "preview").rglob("*.jpg"))) == NUM_PHOTOS
+
+
+def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+
+    def noise(*shape: int, dtype: type = np.uint8) -> NDArray[np.generic]:
+        return generator.integers(0, np.iinfo(dtype).max, shape, dtype)
+
+    photos = tmp_path / "ein Ördner"
+    (photos / "x").mkdir(parents=True)
+    (photos / "y").mkdir()
+    pictures = {
+        "x/same.png": noise(30, 40, 3),
+        "y/same.png": noise(50, 60, 3),
+        "dot.png": noise(1, 1, 3),
+        "strip.jpg": noise(30, 20_000, 3),
+        "grey.png": noise(20, 30),
+        "sixteen.png": noise(20, 30, 3, dtype=np.uint16),
+        "alpha.png": noise(20, 30, 4),
+        "写真.webp": noise(20, 30, 3),
+        "scan.tiff": noise(20, 30, 3),
+        "old.bmp": noise(20, 30, 3),
+    }
+    for name, picture in pictures.items():
+        _, data = cv2.imencode(Path(name).suffix, picture)
+        (photos / name).write_bytes(data.tobytes())
+    Image.fromarray(noise(20, 30, 4), "CMYK").save(photos / "print.jpg")
+    turned = Image.fromarray(noise(20, 30, 3))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees
+    turned.save(photos / "phone.jpg", exif=exif)
+
+    done = vitpose("annotate", photos, "-o", tmp_path / "run", "-w", job.weights, "--preview")
+    assert done.returncode == 0, done.stderr
+    assert "1 photos were turned upright" in done.stderr
+    sizes = {
+        image["file_name"]: (image["height"], image["width"])
+        for image in document(tmp_path / "run")["images"]
+    }
+    expected = {name: picture.shape[:2] for name, picture in pictures.items()}
+    assert sizes == expected | {"print.jpg": (20, 30), "phone.jpg": (30, 20)}
+    checked = vitpose("validate", tmp_path / "run" / "annotations.json")
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize(
@@ -198,6 +242,21 @@ def test_bad_input_ends_with_its_code_and_a_clear_sentence(
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_read_only_folder_is_refused(job: Job, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        done = vitpose(*job.arguments(disk / "run"))
+        assert done.returncode == 3, done.stderr
+        assert str(disk / "run") in done.stderr
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a tmpfs")
