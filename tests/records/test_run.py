@@ -166,6 +166,12 @@ class TestFolder:
             Run.open(tmp_path, make_manifest(), overwrite=True)
         assert names(tmp_path) == {"journal-1-of-1.jsonl"}
 
+    def test_the_manifest_of_another_program_is_not_touched(self, tmp_path: Path) -> None:
+        (tmp_path / "manifest.json").write_text('{"name": "a web page"}')
+        with pytest.raises(InputError, match="is not the manifest of a run"):
+            Run.open(tmp_path, make_manifest(), overwrite=True)
+        assert (tmp_path / "manifest.json").read_text() == '{"name": "a web page"}'
+
     def test_what_a_killed_start_leaves_is_no_obstacle(self, tmp_path: Path) -> None:
         (tmp_path / ".opening.lock").touch()
         (tmp_path / ".manifest.json.123.vitpose-tmp").touch()
@@ -325,31 +331,44 @@ def append_forever(run: Run) -> None:
         run.append(make_record(f"more-{number:04d}.jpg"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-def test_a_full_disk_damages_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder on a file system of 128 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        fill(folder / "run")
-        before = exported(folder / "run")
-        with Run.open(folder / "run", make_manifest()) as run:
-            with pytest.raises(InputError, match="No space left") as caught:
-                append_forever(run)
-            assert "disk is full" in caught.value.hint
-            appended = len(run) - len(RECORDS)
-            with pytest.raises(InputError, match="No space left"):
-                run.export()
-        files = [
-            (folder / "run" / name).read_bytes() for name in ("annotations.json", "failures.jsonl")
-        ]
-        assert tuple(files) == before
-        with Run.read(folder / "run") as run:
-            assert len(run) == len(RECORDS) + appended
-            assert appended > 10
-            assert list(run.damage) == []
-        assert not list((folder / "run").glob(".*tmp"))
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no small file system can be mounted here (only root may)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_damages_nothing(small_disk: Path) -> None:
+    folder = fill(small_disk / "run")
+    before = exported(folder)
+    with Run.open(folder, make_manifest()) as run:
+        with pytest.raises(InputError, match="No space left") as caught:
+            append_forever(run)
+        assert "disk is full" in caught.value.hint
+        appended = len(run) - len(RECORDS)
+        with pytest.raises(InputError, match="No space left"):
+            run.export()
+    assert appended > 10
+    files = ("annotations.json", "failures.jsonl")
+    assert tuple((folder / name).read_bytes() for name in files) == before
+    with Run.read(folder) as run:
+        assert len(run) == len(RECORDS) + appended
+        assert list(run.damage) == []
+    assert not list(folder.glob(".*tmp"))
+
+
+def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
+    folder = fill(small_disk / "run")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(InputError, match="Read-only file system") as caught:
+        Run.open(folder, make_manifest())
+    assert "read-only" in caught.value.hint
+    with pytest.raises(InputError, match="Read-only file system"):
+        Run.open(small_disk / "new", make_manifest())
+    with Run.read(folder) as run:
+        assert len(run) == len(RECORDS)

@@ -55,6 +55,7 @@ def check_folder(folder: Path) -> None:
     except OSError as error:
         raise read_error(folder, error) from error
     if MANIFEST in names:
+        RunManifest.read(folder / MANIFEST)  # other programs have manifests, too
         return
     foreign = [name for name in names if not _OURS.fullmatch(name)]
     if foreign:

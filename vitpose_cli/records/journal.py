@@ -250,7 +250,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-    media, index, origin, failed = front.groups()
+    media, index, origin, no_error = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -263,7 +263,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         offset + _FRAME_START,
         len(frame),
         origin == b"human",
-        failed is None,
+        no_error is None,
     )
 
 

@@ -137,8 +137,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
+        check_folder(folder)
         with FileLock(folder / OPENING_LOCK, f"The run in {folder}", _OPEN_WAIT_S):
-            check_folder(folder)
             if overwrite:
                 clear_folder(folder)
             writer = JournalWriter(folder / f"journal-{number}-of-{count}.jsonl")
