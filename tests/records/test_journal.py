@@ -13,7 +13,7 @@ from record_cases import make_failure, make_fixed, make_record
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.journal import Entry, JournalWriter, Scan, encode_line
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, instance_uid
 
 RECORDS = [make_record("a.jpg"), make_failure('b "q" \\ ü.jpg'), make_fixed("v.mp4", index=12)]
 LINES = [encode_line(record) for record in RECORDS]
@@ -59,6 +59,17 @@ def test_lines_are_json_that_names_frame_and_checksum() -> None:
         parsed = json.loads(line)
         assert parsed["frame"] == json.loads(record.to_json())
         assert parsed["crc"] == record.version
+
+
+def test_the_line_in_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    line = text.split("```json\n")[1].split("```")[0]
+    path = tmp_path / "journal.jsonl"
+    path.write_text(line, encoding="utf-8")
+    (frame,) = frames_of(path)
+    record = FrameRecord.from_json(frame)
+    assert record.to_json() == frame
+    assert record.uids == (instance_uid(record.key, 0),)
 
 
 def test_a_scan_finds_every_record_and_what_it_is(tmp_path: Path) -> None:
