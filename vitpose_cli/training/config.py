@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vitpose_cli.config import StrictModel
-from vitpose_cli.runtime import Precision
 
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]

@@ -1,0 +1,117 @@
+import re
+
+import pytest
+import torch
+
+from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
+from vitpose_cli.training.config import FreezeOptions, OptimizerOptions
+from vitpose_cli.training.optim import (
+    Schedule,
+    build_optimizer,
+    freeze,
+    parameter_groups,
+    set_rate,
+    trainable_size,
+)
+
+
+def network(variant: str = "tiny-test", kind: str = "classic") -> ViTPose:
+    assert kind in ("classic", "simple")
+    with torch.device("meta"):
+        return ViTPose(ViTPoseConfig(VARIANTS[variant], {"coco": HeadConfig(kind, 17)}))  # type: ignore[arg-type]
+
+
+def expected_groups(model: ViTPose, decay: float) -> dict[str, tuple[float, float]]:
+    """The rule of the original, name by name: (rate factor, weight decay)."""
+    depth = len(model.encoder.blocks)
+    expected = {}
+    for name, parameter in model.named_parameters():
+        if name == "encoder.pos_embed" or "patch_embed" in name:
+            layer = 0
+        elif found := re.search(r"blocks\.(\d+)", name):
+            layer = int(found.group(1)) + 1
+        else:
+            layer = depth + 1
+        bare = len(parameter.shape) == 1 or name.endswith(".bias") or "pos_embed" in name
+        expected[name] = (decay ** (depth + 1 - layer), 0.0 if bare else 0.1)
+    return expected
+
+
+@pytest.mark.parametrize(
+    ("variant", "decay"), [("small", 0.8), ("base", 0.75), ("large", 0.8), ("huge", 0.85)]
+)
+def test_groups_follow_the_original_rule(variant: str, decay: float) -> None:
+    model = network(variant)
+    found = {
+        name: (group.rate_scale, group.weight_decay)
+        for group in parameter_groups(model, OptimizerOptions())
+        for name in group.names
+    }
+    expected = expected_groups(model, decay)
+    assert found.keys() == expected.keys()
+    for name, (rate, weight_decay) in expected.items():
+        assert found[name][0] == pytest.approx(rate, rel=1e-12), name
+        assert found[name][1] == weight_decay, name
+
+
+def test_known_rates_of_vitpose_b() -> None:
+    rates = {
+        name: group.rate_scale
+        for group in parameter_groups(network("base"), OptimizerOptions())
+        for name in group.names
+    }
+    assert rates["heads.coco.final.weight"] == 1
+    assert rates["encoder.norm.weight"] == 1
+    assert rates["encoder.blocks.11.attn.qkv.weight"] == 0.75
+    assert rates["encoder.blocks.0.mlp.fc1.bias"] == 0.75**12
+    assert rates["encoder.pos_embed"] == 0.75**13
+
+
+def test_the_optimiser_gets_rates_and_decays() -> None:
+    model = ViTPose(ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}))
+    options = OptimizerOptions(layer_decay=0.5)
+    optimizer = build_optimizer(parameter_groups(model, options), options, torch.device("cpu"))
+    set_rate(optimizer, 1e-3)
+    rates = sorted({group["lr"] for group in optimizer.param_groups})
+    assert rates == pytest.approx([1e-3 * 0.5**power for power in (5, 4, 3, 2, 1, 0)])
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
+    assert optimizer.defaults["betas"] == (0.9, 0.999)
+
+
+def test_warm_up_and_steps_are_those_of_the_original() -> None:
+    # 149,813 people in batches of 512: 293 steps an epoch; lr at iterations of its log.
+    schedule = Schedule(5e-4, 210 * 293, 293, OptimizerOptions())
+    assert schedule.rate(0) == pytest.approx(5e-4 * 0.001)
+    assert schedule.rate(49) == pytest.approx(5e-4 * (1 - (1 - 49 / 500) * 0.999))
+    assert schedule.rate(500) == schedule.rate(170 * 293 - 1) == 5e-4
+    assert schedule.rate(170 * 293) == pytest.approx(5e-5)
+    assert schedule.rate(200 * 293) == pytest.approx(5e-6)
+
+
+def test_a_cosine_ends_at_its_final_ratio() -> None:
+    options = OptimizerOptions(schedule="cosine", warmup_steps=0, final_ratio=0.1)
+    schedule = Schedule(1.0, 100, 1, options)
+    assert schedule.rate(0) == 1
+    assert schedule.rate(50) == pytest.approx(0.55)
+    assert schedule.rate(100) == pytest.approx(0.1)
+    assert Schedule(2.0, 9, 1, OptimizerOptions(schedule="constant", warmup_steps=0)).rate(8) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "learning"),
+    [
+        ({"attention": True}, r"patch_embed|pos_embed|norm2|mlp|encoder\.norm|heads"),
+        ({"ffn": True}, r"norm1|attn|encoder\.norm|heads"),
+        ({"blocks": 2}, r"blocks\.[23]\.|encoder\.norm|heads"),
+        ({"encoder": True}, r"heads"),
+        ({}, r""),
+    ],
+)
+def test_freezing_leaves_the_rest_to_learn(options: dict[str, object], learning: str) -> None:
+    model = network()
+    freeze(model, FreezeOptions.model_validate(options))
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == bool(re.search(learning, name)), name
+    groups = parameter_groups(model, OptimizerOptions())
+    learns, total = trainable_size(model)
+    assert sum(p.numel() for group in groups for p in group.parameters) == learns <= total

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from training_cases import some_people
+
+from vitpose_cli.training.people import EndlessOrder, People
+
+
+def test_an_epoch_shows_everybody_as_often_as_said() -> None:
+    order = EndlessOrder(np.array([1, 2, 0, 1.5, 0.5], np.float32), (7,))
+    assert order.epoch_length == 1 + 2 + 1 + 1
+    counts = np.zeros(5)
+    for epoch in range(400):
+        rows = order.rows(epoch * order.epoch_length, order.epoch_length)
+        counts += np.bincount(rows, minlength=5)
+        assert set(rows) >= {0, 1, 3}
+    # One of the two fractions is drawn each time: 200 ± 4 sigma of a fair coin.
+    assert counts[:3].tolist() == [400, 800, 0]
+    assert counts[3] == pytest.approx(600, abs=40)
+
+
+def test_rows_are_a_function_of_the_position() -> None:
+    repeats = np.array([1, 1, 2.3, 1, 0.7], np.float32)
+    forward = EndlessOrder(repeats, (1, 2))
+    whole = forward.rows(0, 42)
+    assert (forward.rows(13, 9) == whole[13:22]).all()
+    assert (EndlessOrder(repeats, (1, 2)).rows(31, 5) == whole[31:36]).all()
+    assert (EndlessOrder(repeats, (1, 3)).rows(0, 42) != whole).any()
+    epochs = whole.reshape(-1, forward.epoch_length)[:2]
+    assert sorted(epochs[0]) != epochs[0].tolist()
+    assert (epochs[0] != epochs[1]).any()
+
+
+def test_people_are_selected_and_joined() -> None:
+    people, _ = some_people(4)
+    some = people.select([3, 1])
+    assert some.images.tolist() == [3, 1]
+    joined = People.joined([some, people])
+    assert len(joined) == 6
+    assert (joined.keypoints[2:] == people.keypoints).all()
+    assert joined.keypoint_set == people.keypoint_set
