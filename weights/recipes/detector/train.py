@@ -1,0 +1,340 @@
+"""Train a person detector from scratch on a pack of `prepare_data.py`, on a GPU or a CPU.
+
+    python train.py pack.npz --out run/ --minutes 9
+
+The same command goes on where an earlier one stopped. The rate follows the share of the time (or
+steps) that is over, so a run uses exactly what it is given on any machine. Needs torch, torchvision,
+numpy and OpenCV, and of the project one file, so it runs where the project is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from augment import Augmenter, PhotoStore
+from loss import Places, detection_loss
+from measure import Matches, PhotoResult, match
+from pack import LabelledPhoto, decode_webp, read_pack
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.image_list import ImageList
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos
+
+_WARM_UP, _CALM = 0.02, 0.85
+"""Shares of the run: until the rate is full, and from which on pictures are nearly plain photos."""
+
+_SMALL, _LARGE = 22, 45
+"""Sides, px of the pack's photos, that stand for 32 and 64 px of photos as COCO has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train; the arguments of the command line, whose help says what each means."""
+
+    pack: Path
+    out: Path
+    network: str
+    side: int
+    canvas: int
+    batch: int
+    minutes: float
+    steps: int
+    rate: float
+    decay: float
+    ema: float
+    mosaic: float
+    paste: float
+    crop_share: float
+    seed: int
+    threads: int
+    check_minutes: float
+    device: str
+
+
+class Trainer:
+    """A network on its way: weights, their moving average, the optimiser, and how far it is."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Build everything anew, then take up an earlier run's state if there is one."""
+        torch.manual_seed(plan.seed)
+        self.plan, self.device = plan, torch.device(plan.device)
+        photos = read_pack(plan.pack)
+        trained = [photo for photo in photos if not photo.held_out]
+        self.held_out = [photo for photo in photos if photo.held_out]
+        self.store = PhotoStore.load(
+            trained, plan.canvas, self.device, plan.crop_share, plan.threads
+        )
+        self.augmenter = Augmenter(self.store, plan.seed)
+        network = start_network(plan.network)
+        # On the CPU torch's backward pass of this layout crashed (2.15), and it is no faster there.
+        cuda = self.device.type == "cuda"
+        self._layout = torch.channels_last if cuda else torch.contiguous_format
+        self.network: Any = network.to(self.device, memory_format=self._layout)
+        self.average: Any = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, plan.decay), lr=plan.rate)
+        self.step, self.elapsed_s = 0, 0.0
+        self._places: dict[int, Places] = {}
+        if self.checkpoint_path.is_file():
+            self._resume()
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the state is kept."""
+        return self.plan.out / "checkpoint.pt"
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is over, [0, 1]."""
+        if self.plan.steps:
+            return min(1.0, self.step / self.plan.steps)
+        return min(1.0, self.elapsed_s / (self.plan.minutes * 60))
+
+    def train(self) -> None:
+        """Train to the end, and check and save now and then."""
+        last = started = time.monotonic()
+        checked_s, done_s, losses = 0.0, self.elapsed_s, []
+        while self.progress < 1:
+            losses.append(self.take_step())
+            now = time.monotonic()
+            self.elapsed_s = done_s + now - started
+            if self.step % 50 == 0:
+                mean = {key: round(float(torch.stack([loss[key] for loss in losses]).mean()), 4)
+                        for key in losses[0]}  # fmt: skip
+                pace = len(losses) * self.plan.batch / (now - last)
+                self._log({"step": self.step, "progress": round(self.progress, 4),
+                           "photos_per_s": round(pace, 1), **mean})  # fmt: skip
+                last, losses = now, []
+            if now - started - checked_s > self.plan.check_minutes * 60:
+                self.check_and_save()
+                checked_s = time.monotonic() - started
+        self.check_and_save()
+
+    def take_step(self) -> dict[str, Tensor]:
+        """Train on one batch; return the parts of its loss."""
+        plan, progress = self.plan, self.progress
+        warm = min(1.0, progress / _WARM_UP, (self.step + 1) / 100)
+        rate = plan.rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        calm = progress >= _CALM
+        step_px = STRIDES[-1]
+        steps = torch.randint(-1, 2, (), generator=torch.Generator().manual_seed(self.step))
+        side = max(step_px * 2, plan.side + step_px * int(steps) * (plan.side >= 320))
+        with torch.no_grad():
+            batch = self.augmenter.make(
+                plan.batch,
+                side,
+                mosaic=plan.mosaic * (0.2 if calm else 1),
+                paste=plan.paste * (0.3 if calm else 1),
+            )
+        images = self._normalise(batch.images)
+        with self._precision():
+            features = list(self.network.backbone(images).values())
+            answers = self.network.head(features)
+        places = self._places_of(images, features)
+        parts = detection_loss(answers, places, batch.boxes, batch.weights)
+        loss = torch.stack(list(parts.values())).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._average_weights()
+        return {key: value.detach() for key, value in parts.items()}
+
+    def check_and_save(self) -> None:
+        """Measure the averaged weights on the held-out photos and save everything."""
+        found = find_in_photos(self.average, self.held_out, self.plan.side, self.device)
+        measured = match(found)
+        true = match([result for result, photo in zip(found, self.held_out, strict=True)
+                      if photo.is_true] or found)  # fmt: skip
+        self._log({"step": self.step, "minutes": round(self.elapsed_s / 60, 2),
+                   "held_out": summary(measured), "held_out_true_boxes": summary(true)})  # fmt: skip
+        self.plan.out.mkdir(parents=True, exist_ok=True)
+        temporary = self.checkpoint_path.with_suffix(".part")
+        state = {
+            "network_name": self.plan.network,
+            "side": self.plan.side,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": self.augmenter.generator.get_state(),
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+        }
+        torch.save(state, temporary)
+        temporary.replace(self.checkpoint_path)
+        half = {key: value.half() if value.is_floating_point() else value
+                for key, value in self.average.state_dict().items()}  # fmt: skip
+        torch.save({"network_name": self.plan.network, "side": self.plan.side, "average": half},
+                   self.plan.out / "average.pt")  # fmt: skip
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.augmenter.generator.set_state(state["random"].cpu())
+        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.device.type != "cuda":
+            return contextlib.nullcontext()
+        return torch.autocast("cuda", torch.bfloat16)
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        transform = self.network.transform
+        mean, std = (torch.tensor(values, device=self.device)[None, :, None, None]
+                     for values in (transform.image_mean, transform.image_std))  # fmt: skip
+        return ((images - mean) / std).contiguous(memory_format=self._layout)
+
+    def _places_of(self, images: Tensor, features: list[Tensor]) -> Places:
+        """Return where the network answers, by the very anchors of its inference."""
+        side = images.shape[-1]
+        if side not in self._places:
+            listed = ImageList(images[:1], [(side, side)])
+            [anchors] = self.network.anchor_generator(listed, features)
+            self._places[side] = Places.of_anchors(anchors)
+        return self._places[side]
+
+    def _average_weights(self) -> None:
+        """Move the averaged weights a little, at first faster, towards the present ones."""
+        keep = min(self.plan.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(
+                self.average.state_dict().values(), self.network.state_dict().values(), strict=True
+            ):
+                if mean.is_floating_point():
+                    mean.lerp_(now, 1 - keep)
+                else:
+                    mean.copy_(now)
+
+    def _log(self, line: dict[str, Any]) -> None:
+        self.plan.out.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(line), flush=True)
+        with (self.plan.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def start_network(name: str) -> nn.Module:
+    """Build a network whose first answers are boxes of four strides and no people.
+
+    torchvision counts the background as a class with an output of its own; it is shut off here.
+    """
+    network: Any = build_person_fcos(PERSON_FCOS[name], num_classes=2)
+    for module in network.backbone.body.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    for module in network.head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+    last = network.head.classification_head.cls_logits
+    regression = network.head.regression_head
+    for module in (last, regression.bbox_reg, regression.bbox_ctrness):
+        nn.init.normal_(module.weight, std=0.01)
+    nn.init.constant_(regression.bbox_reg.bias, 3.0)
+    nn.init.constant_(last.bias, -4.0)
+    with torch.no_grad():
+        last.weight[0], last.bias[0] = 0.0, -30.0
+    trained: nn.Module = network
+    return trained
+
+
+def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Return the parameters for an optimiser: only matrices and kernels decay."""
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    return [
+        {"params": [value for value in parameters if value.ndim > 1], "weight_decay": decay},
+        {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@torch.inference_mode()
+def find_in_photos(
+    network: Any, photos: Sequence[LabelledPhoto], side: int, device: torch.device
+) -> list[PhotoResult]:
+    """Find people in photos of a pack with torchvision's own inference, without a threshold."""
+    network.transform.min_size, network.transform.max_size = (side,), side
+    network.score_thresh = 0.05
+    results = []
+    for photo in photos:
+        pixels = torch.from_numpy(decode_webp(photo.webp)).permute(2, 0, 1)
+        scale = side / max(pixels.shape[1:])
+        size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
+        if scale != 1:
+            pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[0]
+        [found] = network([pixels.to(device).float() / 255])
+        results.append(
+            PhotoResult(
+                found["boxes"].cpu().numpy() / np.float32(scale),
+                found["scores"].cpu().numpy(),
+                photo.boxes,
+                photo.weights,
+            )
+        )
+    return results
+
+
+def summary(matches: Matches) -> dict[str, float]:
+    """Return the numbers worth a line of the log."""
+    threshold = matches.threshold_at(0.4)
+    numbers = {
+        "ap50": matches.average_precision(),
+        "threshold": threshold,
+        "recall_large": matches.recall(threshold, _LARGE),
+        "recall_medium": matches.recall(threshold, _SMALL),
+        "false_boxes": matches.false_boxes(threshold),
+    }
+    return {key: round(value, 4) for key, value in numbers.items()}
+
+
+def read_plan(arguments: Sequence[str] | None = None) -> Plan:
+    """Read the command line."""
+    cuda = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("pack", type=Path)
+    add("--out", type=Path, required=True, help="folder of the run")
+    add("--network", choices=sorted(PERSON_FCOS), default="person_fcos_small")
+    add("--side", type=int, default=448, help="of the pictures, px; a multiple of 64")
+    add("--canvas", type=int, default=448, help="px up to which photos are kept")
+    add("--batch", type=int, default=128)
+    add("--minutes", type=float, default=9.0, help="length of the run, earlier parts included")
+    add("--steps", type=int, default=0, help="length in steps instead")
+    add("--rate", type=float, default=2e-3, help="highest learning rate")
+    add("--decay", type=float, default=0.05, help="weight decay")
+    add("--ema", type=float, default=0.999, help="inertia of the averaged weights")
+    add("--mosaic", type=float, default=0.6, help="share of pictures made of four photos")
+    add("--paste", type=float, default=0.4, help="share of pictures with a pasted person")
+    add("--crop-share", type=float, default=0.25, help="how often a crop is drawn, photo = 1")
+    add("--seed", type=int, default=0)
+    add("--threads", type=int, default=16, help="that decode photos")
+    add("--check-minutes", type=float, default=2.0, help="between measurements")
+    add("--device", default="cuda" if cuda else "cpu")
+    return Plan(**vars(parser.parse_args(arguments)))
+
+
+def main() -> None:
+    """Run the command line."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    trainer = Trainer(read_plan())
+    trainer.train()
+
+
+if __name__ == "__main__":
+    main()
