@@ -21,7 +21,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"runtime"},
     {"models"},
     {"tracking", "smoothing"},
-    {"labeler"},
+    {"labeler", "identities"},
     {"resume"},
     {"assembly"},
     {"annotate", "evaluate", "select", "review"},

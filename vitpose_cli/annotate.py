@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
+from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
@@ -25,6 +27,9 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
+
+if TYPE_CHECKING:
+    from vitpose_cli.media.video import VideoOptions
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
@@ -44,6 +49,8 @@ class AnnotateOptions:
         labeler: Weights, detector, thresholds.
         preview: Also write drawn copies into the run folder.
         overwrite: Delete the labels that the run folder holds.
+        video: Which frames of videos are labelled; None for all.
+        track: Give the people of videos identities.
     """
 
     sources: tuple[str, ...]
@@ -51,6 +58,8 @@ class AnnotateOptions:
     labeler: LabelerOptions
     preview: bool = False
     overwrite: bool = False
+    video: VideoOptions | None = None
+    track: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,7 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         WeightsError: Weights or detector cannot be used.
     """
     started = monotonic()
-    source = open_source(options.sources)
+    source = open_source(options.sources, video=options.video)
     assembly = assemble(options.labeler)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
@@ -122,7 +131,9 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         )
         num_new = _label_missing(source, run, labeler, report)
         _say_what_was_seen(source, say)
-        written = run.export()
+        sigmas = assembly.estimator.keypoint_set.sigmas
+        finish = partial(with_track_ids, sigmas=sigmas) if options.track else iter
+        written = run.export(finish)
     return Summary(
         run=options.run,
         annotations=written.annotations,
@@ -177,6 +188,7 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "flip-test": labeler.flip_test,
             "box-threshold": labeler.box_threshold,
             "keypoint-threshold": labeler.keypoint_threshold,
+            **({} if options.video is None else asdict(options.video)),
             "precision": str(estimator.options.dtype).removeprefix("torch."),
         },
         weights_name=assembly.weights_name,

@@ -72,7 +72,7 @@ def track_instances(
     Returns:
         (N,) int64 ids for each frame.
     """
-    tracker = _Tracker(sigmas, options or TrackOptions(), first_id)
+    tracker = Tracker(sigmas, options or TrackOptions(), first_id)
     return [tracker.update(time_s, instances) for time_s, instances in frames]
 
 
@@ -91,17 +91,38 @@ class _Track:
         return self.velocity * min(time_s - self.seen_s, _LONGEST_COAST_S)
 
 
-class _Tracker:
-    """The people of one video who may come into sight again."""
+class Tracker:
+    """The people of one video who may come into sight again.
 
-    def __init__(self, sigmas: NDArray[np.float64], options: TrackOptions, first_id: int) -> None:
+    Attributes:
+        next_id: The id that the next new person gets.
+    """
+
+    def __init__(
+        self,
+        sigmas: NDArray[np.float64],
+        options: TrackOptions = TrackOptions(),
+        first_id: int = 1,
+    ) -> None:
+        """Begin a video.
+
+        Args:
+            sigmas: (K,) of the keypoint set.
+            options: How identities are followed.
+            first_id: The first new id; ids count up from it, so that videos need not share any.
+        """
         self._sigmas = sigmas
         self._options = options
-        self._next_id = first_id
+        self.next_id = first_id
         self._tracks: list[_Track] = []
 
     def update(self, time_s: float, people: Instances) -> NDArray[np.int64]:
-        """Match the people of the next frame, and return their ids."""
+        """Match the people of the next frame, and return their ids (N,).
+
+        Args:
+            time_s: When the frame is shown, seconds; never less than the last one's.
+            people: N instances.
+        """
         earliest_s = time_s - self._options.max_gap_s
         self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
         ids = np.zeros(len(people), np.int64)
@@ -109,8 +130,8 @@ class _Tracker:
             ids[row] = track.track_id
             _move(track, time_s, people, row)
         for row in np.flatnonzero(ids == 0).tolist():
-            ids[row] = self._next_id
-            self._next_id += 1
+            ids[row] = self.next_id
+            self.next_id += 1
             self._tracks.append(
                 _Track(int(ids[row]), people.keypoints[row], people.boxes[row], time_s, np.zeros(2))
             )

@@ -40,6 +40,15 @@ def annotate(
     flip_test: options.FlipTest = True,
     box_threshold: options.BoxThreshold = None,
     keypoint_threshold: options.KeypointThreshold = 0.3,
+    every: options.Every = 1,
+    fps: options.Fps = None,
+    start: options.Start = 0.0,
+    end: options.End = None,
+    max_frames: options.MaxFrames = None,
+    track: Annotated[
+        bool,
+        typer.Option("--track/--no-track", help="Give people in videos identities (track_id)."),
+    ] = True,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write drawn copies into RUN/preview.")
     ] = False,
@@ -77,6 +86,8 @@ def annotate(
             box_threshold=box_threshold,
             keypoint_threshold=keypoint_threshold,
         ),
+        video=options.video_options(every, fps, start, end, max_frames),
+        track=track,
         preview=preview,
         overwrite=overwrite,
     )

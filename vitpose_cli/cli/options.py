@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitpose_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vitpose_cli.media.video import VideoOptions
 
 Weights = Annotated[
     str,
@@ -84,6 +87,23 @@ KeypointThreshold = Annotated[
         help="Keypoints that score below it get visibility 0; the raw score is kept.",
     ),
 ]
+Every = Annotated[
+    int, typer.Option("--every", metavar="N", help="Of videos, take each N-th frame.")
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="F", help="Of videos, take at most F frames a second."),
+]
+Start = Annotated[
+    float, typer.Option("--start", metavar="SECONDS", help="Of videos, begin at this time.")
+]
+End = Annotated[
+    float | None, typer.Option("--end", metavar="SECONDS", help="Of videos, stop at this time.")
+]
+MaxFrames = Annotated[
+    int | None,
+    typer.Option("--max-frames", metavar="N", help="Of each video, take no more than N frames."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -98,3 +118,18 @@ def parse_batch_size(text: str) -> int | None:
     if not text.isdigit() or int(text) == 0:
         raise ConfigError(f"--batch-size {text!r} is neither auto nor a positive whole number.")
     return int(text)
+
+
+def video_options(
+    every: int, fps: float | None, start_s: float, end_s: float | None, max_frames: int | None
+) -> VideoOptions | None:
+    """Return which frames of videos to take; None for all, without loading the video library.
+
+    Raises:
+        ConfigError: A value is out of its range, or two exclude each other.
+    """
+    if (every, fps, start_s, end_s, max_frames) == (1, None, 0.0, None, None):
+        return None
+    from vitpose_cli.media.video import VideoOptions
+
+    return VideoOptions(every, fps, start_s, end_s, max_frames)

@@ -13,7 +13,7 @@ be corrected while the run still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,10 +306,16 @@ class Run:
                         max(before.torn_bytes, scan.torn_bytes),
                     )
 
-    def export(self) -> ExportSummary:
+    def export(
+        self, finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]] = iter
+    ) -> ExportSummary:
         """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
 
         The same records give the same bytes, whatever the order in which they were made.
+
+        Args:
+            finish: What is to be done with the sorted records on their way into the document,
+                such as giving identities.
 
         Raises:
             InputError: The disk is full, for example; the files of an earlier export stay.
@@ -323,7 +329,10 @@ class Run:
             annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
             with atomic_file(failures) as stream:
                 size = write_document(
-                    self._labelled(stream), annotations, self.manifest.keypoint_set, self._info()
+                    finish(self._labelled(stream)),
+                    annotations,
+                    self.manifest.keypoint_set,
+                    self._info(),
                 )
         return ExportSummary(
             annotations, failures, size.num_images, size.num_instances, self.num_failed

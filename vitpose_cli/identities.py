@@ -1,0 +1,54 @@
+"""Identities for a run: a `track_id` for everybody in its videos, given when labels are exported.
+
+Tracking itself is in `tracking`. Here records go in, as they lie in the journal, and come out with
+ids that no two videos of the run share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.tracking import Tracker
+
+NOMINAL_FPS = 30.0
+"""Frames a second where a video's frames carry no times."""
+
+
+def with_track_ids(
+    records: Iterable[FrameRecord], sigmas: NDArray[np.float64]
+) -> Iterator[FrameRecord]:
+    """Yield records with identities for the people in videos; photos come as they are.
+
+    Args:
+        records: Sorted by key, as `Run.records` yields them; failed frames may be among them.
+        sigmas: (K,) of the keypoint set.
+    """
+    next_id = 1
+    for (_, is_video), group in groupby(records, key=_clip):
+        if not is_video:
+            yield from group
+            continue
+        tracker = Tracker(sigmas, first_id=next_id)
+        for record in group:
+            if record.instances is None:
+                yield record
+                continue
+            ids = tracker.update(_time_s(record), record.instances)
+            yield replace(record, instances=replace(record.instances, track_ids=ids))
+        next_id = tracker.next_id
+
+
+def _clip(record: FrameRecord) -> tuple[str, bool]:
+    """Return what consecutive records of one video share; all photos share one value."""
+    is_video = record.key.index >= 0
+    return record.key.media if is_video else "", is_video
+
+
+def _time_s(record: FrameRecord) -> float:
+    return record.key.index / NOMINAL_FPS if record.time_s is None else record.time_s
