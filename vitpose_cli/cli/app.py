@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vitpose_cli import __version__
-from vitpose_cli.cli import annotate, evaluate, train, validate, weights
+from vitpose_cli.cli import annotate, evaluate, history, review, train, validate, weights
 from vitpose_cli.cli.console import guarded, stdout
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 app.command("annotate")(annotate.annotate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("history")(history.history)
+app.command("review")(review.review)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.add_typer(weights.app, name="weights")

@@ -1,0 +1,94 @@
+"""`vitpose history`: what happened to the labels of one frame."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import print_json, stdout
+
+if TYPE_CHECKING:
+    from vitpose_cli.records.history import Changes
+    from vitpose_cli.records.record import FrameRecord
+
+
+def history(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)],
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="The frame, as file_name in annotations.json: a/b.jpg, or "
+            "clip.mp4/frame_000123.jpg.",
+            show_default=False,
+        ),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Show every version of the labels of one frame: who, when, and what was changed.
+
+    [bold]Example[/bold]
+
+      vitpose history photos.vitpose holiday/img_0042.jpg
+    """
+    from vitpose_cli.records.history import changes, frame_history
+
+    records = frame_history(run, key)
+    steps = [None, *(changes(old, new) for old, new in pairwise(records))]
+    if json:
+        versions = [_version(record, step) for record, step in zip(records, steps, strict=True)]
+        print_json({"frame": str(records[0].key), "versions": versions})
+        return
+    table = Table(title=escape(str(records[0].key)), title_justify="left")
+    for name in ("version", "by", "when", "state", "people", "changed"):
+        table.add_column(name)
+    for record, step in zip(records, steps, strict=True):
+        table.add_row(*(escape(word) for word in _row(record, step)))
+    stdout.print(table)
+
+
+def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
+    review = record.review
+    return {
+        "version": record.version,
+        "origin": record.origin,
+        "model": record.model,
+        "reviewer": None if review is None else review.reviewer,
+        "edited_at_s": None if review is None else review.edited_at_s,
+        "state": None if review is None else review.state,
+        "previous": None if review is None else review.previous,
+        "num_people": None if record.instances is None else len(record.instances),
+        "error": record.error,
+        "changes": step,
+    }
+
+
+def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
+    review = record.review
+    by = f"model {record.model}" if review is None else review.reviewer or "a person"
+    when = ""
+    if review is not None:
+        local = datetime.fromtimestamp(review.edited_at_s, UTC).astimezone()
+        when = local.isoformat(" ", "seconds")
+    state = "" if review is None else review.state
+    people = record.error if record.instances is None else str(len(record.instances))
+    return record.version, by, when, state, people or "", "" if step is None else _words(step)
+
+
+def _words(step: Changes) -> str:
+    """Return what was changed in words."""
+    parts = [
+        f"{step.num_added} people added" * bool(step.num_added),
+        f"{step.num_removed} removed" * bool(step.num_removed),
+        f"{step.num_moved} keypoints moved (up to {step.max_move_px} px)" * bool(step.num_moved),
+        f"{step.num_visibility} visibilities" * bool(step.num_visibility),
+        f"{step.num_boxes} boxes" * bool(step.num_boxes),
+    ]
+    return ", ".join(filter(None, parts)) or "nothing"

@@ -1,0 +1,115 @@
+"""`vitpose review`: correct labels in the browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from getpass import getpass, getuser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitpose_cli.cli.console import note, stdout
+
+_PASSWORD = "VITPOSE_REVIEW_PASSWORD"
+
+
+def review(
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE",
+            help="A run folder, or a COCO-keypoint file: its corrections go into FILE.vitpose.",
+            show_default=False,
+        ),
+    ],
+    queue: Annotated[
+        Path | None,
+        typer.Option(
+            "--queue",
+            "-q",
+            metavar="FILE",
+            help="Look at these frames, in this order: a COCO file, such as `vitpose select` "
+            "writes. Default: all frames.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            "-i",
+            metavar="DIR",
+            help="Where the photos and videos lie. Default: where they were labelled.",
+        ),
+    ] = None,
+    reviewer: Annotated[
+        str | None,
+        typer.Option("--reviewer", metavar="NAME", help="Who corrects. Default: your login."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help="Where to listen; 0 takes any. Default: from 8787."
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help=f"Let other machines connect; asks for a password, or takes {_PASSWORD}."
+        ),
+    ] = "127.0.0.1",
+    follow_links: Annotated[
+        bool,
+        typer.Option("--follow-links", help="Show photos that links lead out of the folder for."),
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser of this machine.")
+    ] = False,
+) -> None:
+    """Correct labels in the browser: people, keypoints, and which frames are good.
+
+    The address of the page is printed; it works on this machine only, until Ctrl-C. Every edit is
+    on the disk at once. A person's labels are never overwritten by a later run.
+
+    [bold]Examples[/bold]
+
+      vitpose review photos.vitpose
+
+      vitpose review photos.vitpose --queue queue.json
+
+      vitpose review person_keypoints.json --images photos/
+    """
+    from vitpose_cli.review.launch import ReviewOptions, is_local, review
+
+    options = ReviewOptions(
+        subject=subject,
+        reviewer=getuser() if reviewer is None else reviewer,
+        queue=queue,
+        images=images,
+        follow_links=follow_links,
+        host=host,
+        port=port,
+        password=None if is_local(host) else _password(),
+    )
+
+    def ready(address: str) -> None:
+        note("Open this page; Ctrl-C ends the review.")
+        stdout.print(address, soft_wrap=True)
+        sys.stdout.flush()
+        if browser:
+            typer.launch(address)
+
+    outcome = review(options, ready=ready, say=note)
+    if outcome.written is None:
+        note("Nothing was changed.")
+    else:
+        note(f"{outcome.num_edited} frames reviewed -> {outcome.written.annotations}")
+
+
+def _password() -> str | None:
+    """Return the password from the environment, else from the person at the terminal."""
+    given = os.environ.get(_PASSWORD)
+    if given is None and sys.stdin.isatty():
+        return getpass("Password for the page: ")
+    return given

@@ -1,0 +1,154 @@
+"""A COCO file under review: its labels in a run folder beside it, so that the file stays as it is.
+
+`people.json` gets the run folder `people.json.vitpose`, whose model records are the labels of the
+file. Edits go into its journal like those of any run, with history, drafts and crash safety, and
+its `annotations.json` is the corrected file. To change FILE itself was refused: it would have to
+be written anew, as a whole, at every click.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.source import RUN_SUFFIX
+from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.files import read_error
+from vitpose_cli.records.folder import ANNOTATIONS, MANIFEST
+from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord, instance_uid
+from vitpose_cli.records.run import Run
+from vitpose_cli.review.edits import MAX_UID_CHARS
+from vitpose_cli.review.pictures import Pictures, find_root
+
+_HASH_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The run folder of a COCO file.
+
+    Attributes:
+        run: The folder.
+        num_left_out: Annotations without keypoints, and crowds: they stay in the file alone.
+    """
+
+    run: Path
+    num_left_out: int
+
+
+def import_file(path: Path, images: Path | None, *, follow_links: bool = False) -> Imported:
+    """Return the run folder of a COCO file; make it at the first time.
+
+    Args:
+        path: The file.
+        images: The folder that its file names are relative to; by default where `file_name` is
+            found: beside the file, or in `images` there.
+        follow_links: Read photos that a link leads out of the folder for.
+
+    Raises:
+        InputError: The file or its photos cannot be used, or it has changed since the first time.
+        ConfigError: The run folder holds something else.
+    """
+    folder = path.with_name(path.name + RUN_SUFFIX)
+    digest = _digest(path)
+    if (folder / MANIFEST).is_file():
+        _check_unchanged(folder, digest, path)
+        if (folder / ANNOTATIONS).is_file():  # written when all records were
+            return Imported(folder, 0)
+    document = read_coco(path)
+    keys = document.keys()
+    beside = (path.parent, path.parent / "images")
+    root = find_root((images,) if images else beside, keys.values())
+    manifest = RunManifest(
+        keypoint_set=document.keypoint_set.to_category(),
+        sources=(str(root),),
+        options={"import": path.name},
+        weights_name=f"labels of {path.name}",
+        weights_hash=digest,
+    )
+    labels = _Labels(document, digest, Pictures(root, follow_links=follow_links))
+    with Run.open(folder, manifest) as run:
+        done = run.done(retry_errors=False)
+        for image in document.images:
+            key = keys[image["id"]]
+            if key not in done:
+                run.append(labels.record(key, image))
+        run.export()
+    return Imported(folder, labels.num_left_out)
+
+
+class _Labels:
+    """The labels of a document as records.
+
+    Attributes:
+        num_left_out: Annotations that are no labelled people.
+    """
+
+    def __init__(self, document: CocoDocument, digest: str, pictures: Pictures) -> None:
+        self._num_keypoints = document.keypoint_set.num_keypoints
+        self._digest = digest
+        self._pictures = pictures
+        with_keypoints = {item["id"] for item in document.categories if item.get("keypoints")}
+        self._people = {
+            image_id: [
+                item
+                for item in items
+                if item["category_id"] in with_keypoints and not item["iscrowd"]
+            ]
+            for image_id, items in document.by_image().items()
+        }
+        self.num_left_out = len(document.annotations) - sum(map(len, self._people.values()))
+
+    def record(self, key: FrameKey, image: Mapping[str, Any]) -> FrameRecord:
+        people = self._people[image["id"]]
+        width, height = image.get("width"), image.get("height")
+        if is_int(width) and is_int(height) and min(width, height) > 0:
+            size_wh = (width, height)
+        else:
+            try:
+                size_wh = self._pictures.size_wh(key)
+            except InputError as error:
+                return FrameRecord(key, error=error.message, model=self._digest)
+        return FrameRecord(
+            key,
+            size_wh,
+            image.get("timestamp"),
+            instances_of(people, self._num_keypoints),
+            model=self._digest,
+            uids=_uids(key, people),
+        )
+
+
+def _uids(key: FrameKey, people: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names that an earlier export gave to people, and new ones for the others."""
+    uids: list[str] = []
+    for place, person in enumerate(people):
+        attributes = person.get("attributes")
+        uid = attributes.get("uid") if isinstance(attributes, dict) else None
+        usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid not in uids
+        uids.append(str(uid) if usable else instance_uid(key, place))
+    return tuple(uids)
+
+
+def _check_unchanged(folder: Path, digest: str, path: Path) -> None:
+    """Refuse a file that is not the one whose labels are in the run."""
+    if RunManifest.read(folder / MANIFEST).weights_hash != digest:
+        raise InputError(
+            f"{path} has changed since its labels were copied to {folder}.",
+            f"Review the run itself ({folder}), or move it away to begin with the new file.",
+        )
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:_HASH_DIGITS]
+    except OSError as error:
+        raise read_error(path, error) from error

@@ -1,0 +1,137 @@
+"""From options to a running review: the run, its pictures, the queue, the address.
+
+The workflow behind `vitpose review`. Whatever can be wrong is found here, before anything is
+served, and said on the terminal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.records.run import ExportSummary, Run
+from vitpose_cli.review.coco_file import import_file
+from vitpose_cli.review.pictures import Pictures, find_root, labelled_folders
+from vitpose_cli.review.queue import read_queue
+from vitpose_cli.review.server import listen, serve
+from vitpose_cli.review.session import ReviewSession
+
+LOCAL_HOST = "127.0.0.1"
+MIN_PASSWORD_CHARS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOptions:
+    """What to review, and who may.
+
+    Attributes:
+        subject: A run folder, or a COCO-keypoint file.
+        reviewer: Who corrects.
+        queue: Which frames to look at, see `queue`; None for all.
+        images: Where photos and videos lie; None where the run says.
+        follow_links: Show pictures that links inside of that folder lead out of it for.
+        host: The address to listen on.
+        port: None takes the usual one, or one of those behind it.
+        password: Needed for a host that other machines reach.
+    """
+
+    subject: Path
+    reviewer: str
+    queue: Path | None = None
+    images: Path | None = None
+    follow_links: bool = False
+    host: str = LOCAL_HOST
+    port: int | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a review has changed.
+
+    Attributes:
+        run: The run folder with the edits.
+        num_edited: Frames that were changed or decided.
+        written: The new document; None where nothing was changed.
+    """
+
+    run: Path
+    num_edited: int
+    written: ExportSummary | None
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this machine can connect to `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def review(
+    options: ReviewOptions, *, ready: Callable[[str], None], say: Callable[[str], None]
+) -> Outcome:
+    """Serve the review page until Ctrl-C; then write the run's document anew.
+
+    Args:
+        options: What to review.
+        ready: Takes the address of the page, once it can be opened.
+        say: Takes a sentence for the user.
+
+    Raises:
+        ConfigError: Other machines could connect without a good password.
+        InputError: Run, file, queue, pictures or address cannot be used.
+    """
+    local = is_local(options.host)
+    if not local and len(options.password or "") < MIN_PASSWORD_CHARS:
+        raise ConfigError(
+            f"Other machines can connect to {options.host}: a password of at least "
+            f"{MIN_PASSWORD_CHARS} characters is needed.",
+            "Set VITPOSE_REVIEW_PASSWORD; or stay with 127.0.0.1 and tunnel: "
+            "ssh -L 8787:127.0.0.1:8787 MACHINE",
+        )
+    folder = _run_folder(options, say)
+    queue = None if options.queue is None else read_queue(options.queue)
+    with closing(Run.edit(folder)) as run:
+        session = ReviewSession(run, reviewer=options.reviewer, queue=queue)
+        places = labelled_folders(run.manifest.sources, folder)
+        root = find_root((options.images,) if options.images else places, session.keys())
+        with closing(listen(options.host, options.port)) as listener:
+            say(_greeting(session, len(queue or ())))
+            if not local:
+                say("The password and all pictures travel unencrypted: use a network you trust.")
+            serve(
+                session,
+                Pictures(root, follow_links=options.follow_links),
+                listener,
+                password=None if local else options.password,
+                ready=ready,
+            )
+        return Outcome(folder, session.num_edited, session.close())
+
+
+def _run_folder(options: ReviewOptions, say: Callable[[str], None]) -> Path:
+    """Return the run to open: the subject itself, or the one beside a COCO file."""
+    if options.subject.is_dir():
+        return options.subject
+    imported = import_file(options.subject, options.images, follow_links=options.follow_links)
+    say(f"{options.subject} stays as it is; edits go into {imported.run}.")
+    if imported.num_left_out:
+        say(f"{imported.num_left_out} annotations without keypoints, or of crowds, are left out.")
+    return imported.run
+
+
+def _greeting(session: ReviewSession, num_wanted: int) -> str:
+    """Return a sentence about what there is to review."""
+    if not num_wanted:
+        return f"{len(session)} frames to review, as {session.reviewer or 'nobody by name'}."
+    missing = num_wanted - session.num_queued
+    return f"{session.num_queued} of {len(session)} frames to review" + (
+        f"; {missing} of the queue are not in this run." if missing else "."
+    )

@@ -1,0 +1,176 @@
+"""The pictures of a run, found again for the page: where they lie, whole and as thumbnails.
+
+A picture is asked for by the key of a frame that the run has, never by a path, and leaves here
+only as a freshly encoded JPEG: what is no picture cannot leave at all, and the browser shows the
+very pixels that labels refer to, upright, whatever it thinks of EXIF, CMYK or TIFF. Searching
+the sources anew with `open_source` was refused: at 100,000 photos it takes seconds before the
+first one is seen.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey, FrameSource
+from vitpose_cli.media.images import ImageFolder
+from vitpose_cli.media.previews import encode_preview
+from vitpose_cli.media.source import find_media
+from vitpose_cli.records.coco import safe_media_path
+
+MAX_SIDE = 8192
+"""Larger pictures are shown smaller; labels keep their own pixels."""
+
+THUMBNAIL_SIDE = 160
+_QUALITY = 93
+_THUMBNAIL_QUALITY = 80
+_PICTURE_BYTES = 64 << 20
+_THUMBNAIL_BYTES = 64 << 20
+_MAX_OPEN_VIDEOS = 8
+_NUM_SAMPLES = 20
+
+
+class Pictures:
+    """The pictures below one folder, each by its frame's key. For several threads at once."""
+
+    def __init__(self, root: Path, *, follow_links: bool = False) -> None:
+        """Take the folder; nothing is opened yet.
+
+        Args:
+            root: The folder that media names are relative to.
+            follow_links: Show pictures that a link inside of the folder leads out of it for.
+        """
+        self.root = root
+        self._follow_links = follow_links
+        self._whole = _Cache(_PICTURE_BYTES)
+        self._small = _Cache(_THUMBNAIL_BYTES)
+        self._videos: OrderedDict[str, FrameSource] = OrderedDict()
+        self._mutex = Lock()
+
+    def picture(self, key: FrameKey) -> bytes:
+        """Return a whole picture as JPEG.
+
+        Raises:
+            InputError: It lies outside of the folder, is missing, or cannot be decoded.
+        """
+        return self._whole.get(key, lambda: self._encoded(key, MAX_SIDE, _QUALITY))
+
+    def thumbnail(self, key: FrameKey) -> bytes:
+        """Return a small picture as JPEG.
+
+        Raises:
+            InputError: See `picture`.
+        """
+        return self._small.get(key, lambda: self._encoded(key, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
+
+    def size_wh(self, key: FrameKey) -> tuple[int, int]:
+        """Return width and height of the upright picture, px.
+
+        Raises:
+            InputError: See `picture`.
+        """
+        return self._source(key).read(key).size_wh
+
+    def _encoded(self, key: FrameKey, max_side: int, quality: int) -> bytes:
+        return encode_preview(self._source(key).read(key).image, max_side, quality)
+
+    def _source(self, key: FrameKey) -> FrameSource:
+        """Return what reads the file of `key`; an open video remembers where its frames are."""
+        path = safe_media_path(self.root, key.media, follow_links=self._follow_links)
+        if not path.is_file():
+            raise InputError(f"{path} does not exist.")
+        if key.index < 0:
+            return ImageFolder({key.media: path})
+        # Only here, so that reviewing photos does not wait for FFmpeg's libraries to load.
+        from vitpose_cli.media.video import VideoFile
+
+        with self._mutex:
+            video = self._videos.setdefault(key.media, VideoFile(path, key.media))
+            self._videos.move_to_end(key.media)
+            if len(self._videos) > _MAX_OPEN_VIDEOS:
+                self._videos.popitem(last=False)
+        return video
+
+
+class _Cache:
+    """Encoded pictures, the least recently used of which make room."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._items: OrderedDict[FrameKey, bytes] = OrderedDict()
+        self._mutex = Lock()
+
+    def get(self, key: FrameKey, make: Callable[[], bytes]) -> bytes:
+        with self._mutex:
+            if key in self._items:
+                self._items.move_to_end(key)
+                return self._items[key]
+        data = make()
+        with self._mutex:
+            if key not in self._items:
+                self._items[key] = data
+                self._num_bytes += len(data)
+            while self._num_bytes > self._max_bytes and len(self._items) > 1:
+                self._num_bytes -= len(self._items.popitem(last=False)[1])
+        return data
+
+
+def find_root(candidates: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
+    """Return the folder that the media names of frames are relative to.
+
+    Args:
+        candidates: Folders to try, in this order.
+        keys: The frames; some must be found, so that a wrong folder is noticed at once.
+
+    Raises:
+        InputError: No folder has any of them.
+    """
+    samples = [key.media for key in islice(keys, _NUM_SAMPLES)]
+    tried = []
+    for folder in dict.fromkeys(candidate.resolve() for candidate in candidates):
+        if any(_lies_below(folder, media) for media in samples):
+            return folder
+        tried.append(str(folder))
+    example = f"{samples[0]!r}" if samples else "one"
+    raise InputError(
+        f"The photos and videos, such as {example}, are not in {', '.join(tried) or 'any place'}.",
+        "Give the folder that they lie in with --images.",
+    )
+
+
+def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
+    """Return where the sources in a run's manifest may be.
+
+    Relative paths are looked for in the working folder, then beside the run, where `annotate`
+    puts a run by default.
+    """
+    bases = (Path(), run.resolve().parent)
+    return [folder for base in bases if (folder := _source_root(sources, base)) is not None]
+
+
+def _source_root(sources: Sequence[str], base: Path) -> Path | None:
+    """Return the root of sources relative to `base`, None where they are not there."""
+    named = [_based(source, base) for source in sources]
+    if len(named) == 1 and Path(named[0]).is_dir():
+        return Path(named[0])
+    try:
+        return find_media(named).root
+    except InputError:
+        return None
+
+
+def _based(source: str, base: Path) -> str:
+    sign = "@" if source.startswith("@") else ""
+    return sign + str(base / source[len(sign) :])
+
+
+def _lies_below(root: Path, media: str) -> bool:
+    try:
+        return safe_media_path(root, media).is_file()
+    except InputError:
+        return False

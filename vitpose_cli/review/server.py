@@ -1,0 +1,253 @@
+"""The review server: one page, and what it asks for, on this machine only.
+
+Starlette and uvicorn, and HTTP alone. `http.server` was refused, as it answers one request after
+another or a thread for each, and says of itself that it is not secure; a WebSocket, as every
+question here has one answer.
+
+What the page may ask for, all below the token (see `guard`):
+
+    GET  /                            the page; also review.js and review.css
+    GET  api/run                      the run, its keypoints and videos
+    GET  api/frames?...               numbers and states of the frames that a filter leaves
+    GET  api/rows?numbers=1,2         what the list shows of some frames
+    GET  api/frames/N                 a frame and its people
+    POST api/frames/N                 an edit of it (see `edits`)
+    GET  api/frames/N/picture         the frame itself, JPEG
+    GET  api/frames/N/thumbnail       the same, small
+"""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, get_args
+
+import anyio.to_thread
+import orjson
+import uvicorn
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.review.edits import parse_edit
+from vitpose_cli.review.guard import Access, Guard
+from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.session import ReviewSession, UnknownFrameError, VersionConflictError
+from vitpose_cli.review.table import STATES, Order, Query
+from vitpose_cli.review.view import frame_view
+
+DEFAULT_PORT = 8787
+MAX_ROWS = 500
+
+_STATIC = Path(__file__).parent / "static"
+_STATIC_FILES = {
+    "": ("index.html", "text/html; charset=utf-8"),
+    "review.js": ("review.js", "text/javascript; charset=utf-8"),
+    "review.css": ("review.css", "text/css; charset=utf-8"),
+}
+_TOKEN_BYTES = 24
+_NUM_PORTS = 20
+_NUM_DECODERS = 4
+_PICTURE_AGE_S = 3600
+
+
+def serve(
+    session: ReviewSession,
+    pictures: Pictures,
+    listener: socket.socket,
+    *,
+    password: str | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Answer requests until Ctrl-C or SIGTERM.
+
+    Args:
+        session: What is reviewed.
+        pictures: Where its pictures come from.
+        listener: What `listen` returned.
+        password: Needed where other machines can connect.
+        ready: Takes the address to open, once it can be opened.
+    """
+    host, port = listener.getsockname()[:2]
+    access = Access(secrets.token_urlsafe(_TOKEN_BYTES), host, password)
+    config = uvicorn.Config(
+        build_app(session, pictures, access),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    shown_host = f"[{host}]" if ":" in host else host
+    session.start()
+    ready(f"http://{shown_host}:{port}/{access.token}/")
+    with suppress(KeyboardInterrupt):  # the usual end of a server
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """Return a socket that waits for connections.
+
+    Args:
+        host: A name or address of this machine.
+        port: 0 takes any that is free; None the usual one, or one of those behind it.
+
+    Raises:
+        InputError: The address cannot be used.
+    """
+    ports = range(DEFAULT_PORT, DEFAULT_PORT + _NUM_PORTS) if port is None else (port,)
+    problem = OSError()
+    for number in ports:
+        try:
+            family, _, _, _, address = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)[0]
+            return socket.create_server(address, family=family)
+        except OSError as error:
+            problem = error
+    raise InputError(
+        f"Nothing can be served on {host}, port {ports[0]}: {problem.strerror}.",
+        "Choose another port with --port; 0 takes any that is free.",
+    )
+
+
+def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Guard:
+    """Return the server as an ASGI application.
+
+    Args:
+        session: What is reviewed.
+        pictures: Where its pictures come from.
+        access: Who may talk to it.
+    """
+    handlers = _Handlers(session, pictures)
+    static = {name: _static(file, media) for name, (file, media) in _STATIC_FILES.items()}
+    routes = [Route(f"/{name}", handler) for name, handler in static.items()]
+    routes += [
+        Route("/api/run", handlers.run),
+        Route("/api/frames", handlers.frames),
+        Route("/api/rows", handlers.rows),
+        Route("/api/frames/{number:int}", handlers.frame),
+        Route("/api/frames/{number:int}", handlers.save, methods=["POST"]),
+        Route("/api/frames/{number:int}/picture", handlers.picture),
+        Route("/api/frames/{number:int}/thumbnail", handlers.thumbnail),
+    ]
+    errors = {
+        UnknownFrameError: _failed(404),
+        VersionConflictError: _conflict,
+        InputError: _failed(422),
+    }
+    app = Starlette(routes=routes, exception_handlers=errors)
+    app.router.redirect_slashes = False  # a redirect would leave out the token
+    return Guard(app, access)
+
+
+class _Handlers:
+    """Answers of the API; whatever may wait for a disk does so in a thread."""
+
+    def __init__(self, session: ReviewSession, pictures: Pictures) -> None:
+        self._session = session
+        self._pictures = pictures
+        self._decoders = CapacityLimiter(_NUM_DECODERS)
+
+    async def run(self, _request: Request) -> Response:
+        return _json(await run_in_threadpool(self._session.describe))
+
+    async def frames(self, request: Request) -> Response:
+        return _json(await run_in_threadpool(self._session.frames, _query(request)))
+
+    async def rows(self, request: Request) -> Response:
+        words = request.query_params.get("numbers", "").split(",")
+        if len(words) > MAX_ROWS or not all(word.isdecimal() for word in words):
+            raise InputError(f"numbers is not a list of at most {MAX_ROWS} numbers.")
+        numbers = [int(word[:12]) for word in words]
+        return _json(await run_in_threadpool(self._session.rows, numbers))
+
+    async def frame(self, request: Request) -> Response:
+        return _json(await run_in_threadpool(self._session.frame, _number(request)))
+
+    async def save(self, request: Request) -> Response:
+        num_keypoints = self._session.keypoint_set.num_keypoints
+        edit = parse_edit(await request.body(), num_keypoints)
+        return _json(await run_in_threadpool(self._session.save, _number(request), edit))
+
+    async def picture(self, request: Request) -> Response:
+        return await self._image(self._pictures.picture, request)
+
+    async def thumbnail(self, request: Request) -> Response:
+        return await self._image(self._pictures.thumbnail, request)
+
+    async def _image(self, read: Callable[[FrameKey], bytes], request: Request) -> Response:
+        key = self._session.key(_number(request))
+        data = await anyio.to_thread.run_sync(read, key, limiter=self._decoders)
+        age = {"Cache-Control": f"private, max-age={_PICTURE_AGE_S}"}
+        return Response(data, media_type="image/jpeg", headers=age)
+
+
+def _number(request: Request) -> int:
+    number: int = request.path_params["number"]
+    return number
+
+
+def _query(request: Request) -> Query:
+    """Return the filter that a request asks for.
+
+    Raises:
+        InputError: It is none.
+    """
+    given = request.query_params
+    states = frozenset(state for state in STATES if state in given.get("states", "").split(","))
+    order = given.get("order", "queue")
+    try:
+        return Query(
+            queued=given.get("queued") == "1",
+            states=states,
+            media=given.get("video") or None,
+            text=given.get("text", ""),
+            keypoint=int(given["keypoint"]) if given.get("keypoint") else None,
+            max_score=float(given["max_score"]) if given.get("max_score") else None,
+            order=next(known for known in get_args(Order) if known == order),
+        )
+    except (ValueError, StopIteration) as error:
+        raise InputError("The filter cannot be read.") from error
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(data, status, media_type="application/json")
+
+
+def _failed(status: int) -> Callable[[Request, Exception], Response]:
+    """Return the handler that says what is wrong."""
+
+    def handle(_request: Request, error: Exception) -> Response:
+        message, hint = (error.message, error.hint) if isinstance(error, InputError) else ("", "")
+        return _json({"error": message, "hint": hint}, status)
+
+    return handle
+
+
+def _conflict(_request: Request, error: Exception) -> Response:
+    """Return the frame as another window left it, for the person to choose."""
+    if not isinstance(error, VersionConflictError):
+        raise error
+    return _json(
+        {"error": error.message, "hint": error.hint, "current": frame_view(error.record)}, 409
+    )
+
+
+def _static(file: str, media_type: str) -> Callable[[Request], Response]:
+    data = (_STATIC / file).read_bytes()
+
+    def handle(_request: Request) -> Response:
+        return Response(data, media_type=media_type)
+
+    return handle

@@ -1,0 +1,289 @@
+"""One review: a run that is being corrected, its frames as a table, and the queue.
+
+Every edit is one more record in the run's journal for reviews, on the disk before the answer goes
+out. An edit names the version of the record it was made on; where that is no longer the one that
+counts, because another window was faster, nothing is written and the page lets the person choose.
+A lock for each open frame was refused: a closed browser would leave it locked.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import islice
+from threading import Event, Lock, Thread
+from typing import Any
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import ExportSummary, Run
+from vitpose_cli.review.edits import Edit
+from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
+from vitpose_cli.review.template import mean_pose
+from vitpose_cli.review.view import frame_view
+
+_REFRESH_S = 2.0
+_STATES_WAIT_S = 60.0
+_BATCH = 500
+_NUM_SAMPLES = 200
+
+_log = logging.getLogger(__name__)
+
+
+class VersionConflictError(InputError):
+    """A frame was changed since the person looked at it.
+
+    Attributes:
+        record: The frame as it is now.
+    """
+
+    def __init__(self, record: FrameRecord) -> None:
+        super().__init__(
+            f"{record.key} has been changed in another window.", "Take that version, or keep yours."
+        )
+        self.record = record
+
+
+class UnknownFrameError(InputError):
+    """There is no frame of this number."""
+
+
+class ReviewSession:
+    """A run under review, for several threads at once. `start` it, and `close` it at the end."""
+
+    def __init__(
+        self, run: Run, *, reviewer: str, queue: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """Take note of all frames of the run.
+
+        Args:
+            run: Opened with `Run.edit`; closed with the session.
+            reviewer: Who corrects.
+            queue: Reasons by the names of the frames to look at, in order; None for all frames.
+
+        Raises:
+            InputError: The run has no frames, or none of those in the queue.
+        """
+        self.reviewer = reviewer
+        self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
+        self._run = run
+        self._reasons = queue or {}
+        self._table = FrameTable(run.manifest.num_keypoints)
+        self._edited: set[int] = set()
+        self._table_lock, self._save_lock = Lock(), Lock()
+        self._states_known, self._ended = Event(), Event()
+        self._watcher = Thread(target=self._watch, name="review-table", daemon=True)
+        self._add_new_frames()
+        if not self._table.keys:
+            raise InputError(f"The run in {run.path} has no frames yet.", "Annotate something.")
+        self.num_queued = self._table.set_queue(list(self._reasons))
+        if queue is not None and not self.num_queued:
+            raise InputError(
+                f"None of the {len(queue)} frames in the queue is in {run.path}.",
+                "The file names in a queue must be those in the run's annotations.json.",
+            )
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def num_edited(self) -> int:
+        """How many frames were changed or decided in this session."""
+        return len(self._edited)
+
+    def keys(self) -> Sequence[FrameKey]:
+        """Return the frames; the position of each is its number."""
+        return self._table.keys
+
+    def start(self) -> None:
+        """Begin to read scores, and to watch for frames that are still being added."""
+        self._watcher.start()
+
+    def close(self) -> ExportSummary | None:
+        """End; write the run's document anew if a person changed something.
+
+        Raises:
+            InputError: The document cannot be written; the edits are safe in the journal.
+        """
+        self._ended.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        try:
+            return self._run.export() if self._edited else None
+        finally:
+            self._run.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the page must know of the run as a whole."""
+        run, keypoints = self._run, self.keypoint_set
+        identity = f"{run.path.resolve()} {run.manifest.created}"
+        samples = list(islice(run.records(), _NUM_SAMPLES))
+        with self._table_lock:
+            return {
+                "id": blake2b(identity.encode(), digest_size=8).hexdigest(),
+                "name": run.path.name,
+                "reviewer": self.reviewer,
+                "category": keypoints.category,
+                "keypoints": keypoints.names,
+                "sides": keypoints.sides,
+                "edges": keypoints.edges,
+                "flip_pairs": keypoints.flip_pairs,
+                "template": mean_pose(samples, keypoints.num_keypoints),
+                "states": STATES,
+                "videos": self._table.videos,
+                "num_queued": self.num_queued,
+            }
+
+    def frames(self, query: Query) -> dict[str, Any]:
+        """Return which frames the list shows, and how far the review is.
+
+        Raises:
+            InputError: The filter names a keypoint that the run does not have.
+        """
+        if query.keypoint is not None and not 0 <= query.keypoint < self.keypoint_set.num_keypoints:
+            raise InputError(f"There is no keypoint {query.keypoint}.")
+        self._states_known.wait(_STATES_WAIT_S)
+        with self._table_lock:
+            numbers = self._table.select(query)
+            return {
+                "numbers": numbers,
+                "states": self._table.states(numbers),
+                **self._progress(),
+            }
+
+    def progress(self) -> dict[str, Any]:
+        """Return how many frames are in each state, of all and of the queue."""
+        with self._table_lock:
+            return self._progress()
+
+    def rows(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what the list shows of these frames.
+
+        Raises:
+            UnknownFrameError: There is no frame of one of these numbers.
+        """
+        for number in numbers:
+            self.key(number)
+        with self._table_lock:
+            unknown = {*self._table.unknown().tolist()}.intersection(numbers)
+            self._summarise([self._table.keys[number] for number in unknown])
+            return [self._table.row(number) for number in numbers]
+
+    def key(self, number: int) -> FrameKey:
+        """Return the frame of a number.
+
+        Raises:
+            UnknownFrameError: There is none.
+        """
+        if not 0 <= number < len(self._table):
+            raise UnknownFrameError(f"There is no frame {number}.")
+        return self._table.keys[number]
+
+    def frame(self, number: int) -> dict[str, Any]:
+        """Return everything about a frame.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+        """
+        return self._view(number, self._record(self.key(number)))
+
+    def save(self, number: int, edit: Edit) -> dict[str, Any]:
+        """Write what a person did to a frame; return the frame as it is now.
+
+        The same edit a second time, as after a lost answer, changes nothing.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+            VersionConflictError: The frame is not as it was when the person looked at it.
+            InputError: The edit cannot be, or the journal cannot be written.
+        """
+        key = self.key(number)
+        with self._save_lock:
+            current = self._record(key)
+            if edit.version == current.version:
+                current = edit.applied(current, self.reviewer, time.time())
+                self._run.append(current)
+                self._edited.add(number)
+            elif not _is_done(edit, current):
+                raise VersionConflictError(current)
+        return self._view(number, current)
+
+    def _record(self, key: FrameKey) -> FrameRecord:
+        record = self._run.record(key)
+        if record is None:
+            raise UnknownFrameError(f"The run has no frame {key}.")
+        return record
+
+    def _view(self, number: int, record: FrameRecord) -> dict[str, Any]:
+        """Return a frame for the page, after the table has taken note of it."""
+        with self._table_lock:
+            self._summarise([record.key])
+            return {
+                **frame_view(record),
+                "row": self._table.row(number),
+                "previous": self._table.previous(number),
+                "reasons": self._reasons.get(str(record.key), ()),
+                **self._progress(),
+            }
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "counts": self._table.counts(queued=False),
+            "queue_counts": self._table.counts(queued=True),
+            "num_frames": len(self._table),
+            "num_summarised": self._table.num_summarised,
+        }
+
+    def _summarise(self, keys: Sequence[FrameKey]) -> None:
+        records = self._run.json_records(keys)
+        for key, summary in summaries(records, self.keypoint_set.num_keypoints):
+            number = self._table.number(key)
+            if number is not None:
+                self._table.update(number, summary)
+
+    def _add_new_frames(self) -> None:
+        every = self._run.done(retry_errors=False)
+        new = sorted(key for key in every if self._table.number(key) is None)
+        self._table.add(new, every - self._run.done() if self._run.num_failed else ())
+
+    def _watch(self) -> None:
+        """Fill the table: first what a person looked at, then all else, then what is new."""
+        try:
+            self._read_scores(list(self._run.reviewed()))
+            self._states_known.set()
+            while not self._ended.is_set():
+                with self._table_lock:
+                    unknown = [self._table.keys[number] for number in self._table.unknown()]
+                self._read_scores(unknown)
+                self._ended.wait(_REFRESH_S)
+                self._run.refresh()
+                if len(self._run) != len(self._table):
+                    with self._table_lock:
+                        self._add_new_frames()
+        except InputError as error:
+            _log.warning("Scores and new frames are no longer read: %s", error.message)
+        finally:
+            self._states_known.set()
+
+    def _read_scores(self, keys: Sequence[FrameKey]) -> None:
+        for start in range(0, len(keys), _BATCH):
+            if self._ended.is_set():
+                return
+            with self._table_lock:
+                self._summarise(keys[start : start + _BATCH])
+
+
+def _is_done(edit: Edit, current: FrameRecord) -> bool:
+    """Return whether `current` is what the edit was to make of the frame."""
+    review = current.review
+    if review is None or (review.previous, review.state) != (edit.version, edit.state):
+        return False
+    if edit.instances is None:
+        return True
+    same = replace(current, instances=edit.instances, uids=edit.uids)
+    return same.version == current.version

@@ -1,0 +1,252 @@
+"""All frames of a run as columns: what the list shows, and what it is filtered and ordered by.
+
+A frame has a number here, which never changes while the page is open; new frames of a run that
+still goes on are added at the end. Columns, as a filter over 100,000 frames has to answer before
+a person notices; what is not known without parsing the whole journal (scores, number of people)
+comes in behind, in the background.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import instance_scores
+
+State = Literal["todo", "draft", "accepted", "fixed", "rejected", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+"""What a person has decided about a frame, `todo` where nobody has looked; `failed` frames could
+not be labelled."""
+
+Order = Literal["queue", "name", "score"]
+
+_UNKNOWN = np.float32(np.nan)
+_NOBODY = np.float32(1)
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which frames the list shows, and in which order.
+
+    Attributes:
+        queued: Only those of the queue.
+        states: Only these; empty for all.
+        media: Only frames of this video.
+        text: Only frames with this in their name, in any case.
+        keypoint: What `max_score` is about: a keypoint's position; None for whole people.
+        max_score: Only frames with somebody who scores below; frames not yet counted are left out.
+        order: By place in the queue, by name, or the lowest score first.
+    """
+
+    queued: bool = False
+    states: frozenset[State] = frozenset()
+    media: str | None = None
+    text: str = ""
+    keypoint: int | None = None
+    max_score: float | None = None
+    order: Order = "queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the list shows of one frame.
+
+    Attributes:
+        state: What was decided.
+        num_people: How many people are labelled.
+        score: The lowest COCO score of a person; 1 without anybody.
+        keypoint_scores: (K,) float32 the lowest score of each keypoint; 1 without anybody.
+    """
+
+    state: State
+    num_people: int
+    score: float
+    keypoint_scores: NDArray[np.float32]
+
+
+class FrameTable:
+    """The frames of a run by number. Not for several threads at once.
+
+    Attributes:
+        keys: The frame of each number.
+        num_summarised: How many frames have scores by now.
+    """
+
+    def __init__(self, num_keypoints: int) -> None:
+        """Begin without frames.
+
+        Args:
+            num_keypoints: K, of every person of the run.
+        """
+        self.keys: list[FrameKey] = []
+        self.num_summarised = 0
+        self._sorted: list[FrameKey] = []
+        self._numbers: dict[FrameKey, int] = {}
+        self._media: dict[str, int] = {}
+        self._media_ids = np.zeros(0, np.int32)
+        self._states = np.zeros(0, np.uint8)
+        self._num_people = np.zeros(0, np.int32)
+        self._scores = np.zeros(0, np.float32)
+        self._keypoint_scores = np.zeros((0, num_keypoints), np.float32)
+        self._queue = np.zeros(0, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def videos(self) -> list[str]:
+        """The videos that frames belong to, in the order in which they were found."""
+        return list(self._media)
+
+    @property
+    def num_queued(self) -> int:
+        """How many frames are in the queue."""
+        return len(self._queue)
+
+    def add(self, keys: Iterable[FrameKey], failed: Container[FrameKey]) -> None:
+        """Give numbers to frames that have none yet."""
+        new = [key for key in keys if key not in self._numbers]
+        start = len(self.keys)
+        self.keys += new
+        self._numbers |= {key: start + place for place, key in enumerate(new)}
+        media_ids = [
+            self._media.setdefault(key.media, len(self._media)) if key.index >= 0 else -1
+            for key in new
+        ]
+        states = [STATES.index("failed" if key in failed else "todo") for key in new]
+        count, num_keypoints = len(new), self._keypoint_scores.shape[1]
+        unknown = np.full((count, num_keypoints), _UNKNOWN)
+        self._sorted = sorted(self.keys)
+        self._media_ids = np.append(self._media_ids, np.array(media_ids, np.int32))
+        self._states = np.append(self._states, np.array(states, np.uint8))
+        self._num_people = np.append(self._num_people, np.full(count, -1, np.int32))
+        self._scores = np.append(self._scores, np.full(count, _UNKNOWN))
+        self._keypoint_scores = np.concatenate([self._keypoint_scores, unknown])
+
+    def number(self, key: FrameKey) -> int | None:
+        """Return the number of a frame, None where it has none."""
+        return self._numbers.get(key)
+
+    def set_queue(self, names: Sequence[str]) -> int:
+        """Take the frames of these names as the queue, in this order; return how many are known."""
+        wanted = dict.fromkeys(names)
+        by_name = {
+            name: number for number, key in enumerate(self.keys) if (name := str(key)) in wanted
+        }
+        self._queue = np.array([by_name[name] for name in wanted if name in by_name], np.int64)
+        return len(self._queue)
+
+    def update(self, number: int, summary: Summary) -> None:
+        """Take note of what a frame holds now."""
+        self.num_summarised += bool(self._num_people[number] < 0)
+        self._states[number] = STATES.index(summary.state)
+        self._num_people[number] = summary.num_people
+        self._scores[number] = summary.score
+        self._keypoint_scores[number] = summary.keypoint_scores
+
+    def unknown(self) -> NDArray[np.int64]:
+        """Return the frames whose scores have not been read yet."""
+        return np.flatnonzero(self._num_people < 0)
+
+    def previous(self, number: int) -> int | None:
+        """Return the frame before: in the same video, or the photo before in the same folder."""
+        key = self.keys[number]
+        place = bisect_left(self._sorted, key)
+        before = self._sorted[place - 1] if place else None
+        if before is None or _neighbourhood(before) != _neighbourhood(key):
+            return None
+        return self._numbers[before]
+
+    def select(self, query: Query) -> NDArray[np.int64]:
+        """Return the numbers of the frames that `query` wants, in its order."""
+        numbers = self._queue if query.queued else np.arange(len(self.keys))
+        if query.states:
+            wanted = [STATES.index(state) for state in query.states]
+            numbers = numbers[np.isin(self._states[numbers], wanted)]
+        if query.media is not None:
+            numbers = numbers[self._media_ids[numbers] == self._media.get(query.media, -2)]
+        scores = (
+            self._scores if query.keypoint is None else self._keypoint_scores[:, query.keypoint]
+        )
+        if query.max_score is not None:
+            numbers = numbers[scores[numbers] < query.max_score]
+        if query.text:
+            text = query.text.casefold()
+            named = [number for number in numbers if text in str(self.keys[number]).casefold()]
+            numbers = np.array(named, np.int64)
+        if query.order == "score":
+            return numbers[np.argsort(scores[numbers], kind="stable")]
+        if query.order == "name":
+            return np.array(sorted(numbers, key=self.keys.__getitem__), np.int64)
+        return numbers
+
+    def states(self, numbers: NDArray[np.int64]) -> str:
+        """Return the states of frames, one digit each: its position in `STATES`."""
+        return (self._states[numbers] + ord("0")).astype(np.uint8).tobytes().decode()
+
+    def counts(self, *, queued: bool) -> dict[str, int]:
+        """Return how many frames are in each state, of all or of the queue."""
+        states = self._states[self._queue] if queued else self._states
+        counts = np.bincount(states, minlength=len(STATES)).tolist()
+        return dict(zip(STATES, counts, strict=True))
+
+    def row(self, number: int) -> dict[str, Any]:
+        """Return what the list shows of a frame; people and score are None until counted."""
+        counted = bool(self._num_people[number] >= 0)
+        return {
+            "number": number,
+            "name": str(self.keys[number]),
+            "state": STATES[self._states[number]],
+            "num_people": int(self._num_people[number]) if counted else None,
+            "score": round(float(self._scores[number]), 3) if counted else None,
+        }
+
+
+def summaries(
+    records: Iterable[Mapping[str, Any]], num_keypoints: int
+) -> Iterator[tuple[FrameKey, Summary]]:
+    """Yield what the list shows of records in their JSON form, computed many at a time.
+
+    Args:
+        records: The records, as they lie in the journal.
+        num_keypoints: K, of every person.
+    """
+    stream = iter(records)
+    while batch := list(islice(stream, _BATCH)):
+        counts = np.array([len(record.get("boxes", ())) for record in batch])
+        points = [row for record in batch for row in record.get("keypoint_scores", ())]
+        boxes = [score for record in batch for score in record.get("box_scores", ())]
+        lows = np.full((len(batch), num_keypoints), _NOBODY)
+        worst = np.full(len(batch), _NOBODY)
+        if points:
+            values = np.array(points, np.float32)
+            filled = np.flatnonzero(counts)
+            starts = np.cumsum(counts)[filled] - counts[filled]
+            lows[filled] = np.minimum.reduceat(values, starts)
+            scores = instance_scores(np.array(boxes, np.float32), values)
+            worst[filled] = np.minimum.reduceat(scores, starts)
+        for place, record in enumerate(batch):
+            key = FrameKey(record["media"], record["index"])
+            summary = Summary(_state(record), int(counts[place]), float(worst[place]), lows[place])
+            yield key, summary
+
+
+def _neighbourhood(key: FrameKey) -> str:
+    """Return what frames that follow each other have in common: their video, or their folder."""
+    return key.media if key.index >= 0 else key.media.rpartition("/")[0]
+
+
+def _state(record: Mapping[str, Any]) -> State:
+    review = record.get("review")
+    if review is not None:
+        state: State = review["state"]
+        return state
+    return "todo" if record["error"] is None else "failed"

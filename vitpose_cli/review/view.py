@@ -1,0 +1,64 @@
+"""A record as the page gets it: plain JSON, people one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+
+
+def frame_view(record: FrameRecord) -> dict[str, Any]:
+    """Return a frame as JSON values.
+
+    People have the form that `edits.parse_edit` reads. Keypoints of visibility 0 keep the place
+    that the network gave them.
+    """
+    review = record.review
+    return {
+        "name": str(record.key),
+        "video": record.key.media if record.key.index >= 0 else None,
+        "index": record.key.index,
+        "time_s": record.time_s,
+        "size_wh": record.size_wh,
+        "error": record.error,
+        "version": record.version,
+        "model": record.model,
+        "reviewer": None if review is None else review.reviewer,
+        "edited_at_s": None if review is None else review.edited_at_s,
+        "people": _people(record),
+    }
+
+
+def _people(record: FrameRecord) -> list[dict[str, Any]]:
+    people = record.instances
+    if people is None:
+        return []
+    points = _plain(people.keypoints, COORDINATE_DECIMALS)
+    scores = _plain(people.keypoint_scores, SCORE_DECIMALS)
+    boxes = _plain(people.boxes, COORDINATE_DECIMALS)
+    box_scores = _plain(people.box_scores, SCORE_DECIMALS)
+    visibility = people.visibility.tolist()
+    track_ids = None if people.track_ids is None else people.track_ids.tolist()
+    return [
+        {
+            "uid": uid,
+            "box": boxes[row],
+            "box_score": box_scores[row],
+            "track_id": None if track_ids is None else track_ids[row],
+            "keypoints": [
+                [x, y, seen, score]
+                for (x, y), seen, score in zip(
+                    points[row], visibility[row], scores[row], strict=True
+                )
+            ],
+        }
+        for row, uid in enumerate(record.uids)
+    ]
+
+
+def _plain(values: NDArray[np.float32], decimals: int) -> Any:
+    """Return numbers as lists, with the decimals that a record keeps."""
+    return np.asarray(values, np.float64).round(decimals).tolist()
