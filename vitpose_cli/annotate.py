@@ -24,6 +24,7 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
@@ -48,6 +49,8 @@ class AnnotateOptions:
         run: The run folder.
         labeler: Weights, detector, thresholds.
         preview: Also write drawn copies into the run folder.
+        extract_to: Also write the labelled frames themselves into this folder, named as in the
+            document; None for not.
         overwrite: Delete the labels that the run folder holds.
         video: Which frames of videos are labelled; None for all.
         track: Give the people of videos identities.
@@ -57,6 +60,7 @@ class AnnotateOptions:
     run: Path
     labeler: LabelerOptions
     preview: bool = False
+    extract_to: Path | None = None
     overwrite: bool = False
     video: VideoOptions | None = None
     track: bool = True
@@ -125,9 +129,11 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     if assembly.advice:
         say(assembly.advice)
     with Run.open(options.run, _manifest(options, assembly), overwrite=options.overwrite) as run:
-        drawer = _Drawer(options.run / PREVIEW, assembly) if options.preview else None
         labeler = Labeler(
-            assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=drawer
+            assembly.detector,
+            assembly.estimator,
+            assembly.weights_hash,
+            on_frame=_Pictures.wanted(options, assembly),
         )
         num_new = _label_missing(source, run, labeler, report)
         _say_what_was_seen(source, say)
@@ -197,13 +203,28 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
     )
 
 
-class _Drawer:
-    """Writes drawn copies of frames."""
+class _Pictures:
+    """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
 
-    def __init__(self, folder: Path, assembly: Assembly) -> None:
-        self._sink = ImageSink(folder)
-        self._keypoint_set = assembly.estimator.keypoint_set
+    def __init__(
+        self, drawn: ImageSink | None, plain: ImageSink | None, keypoint_set: KeypointSet
+    ) -> None:
+        self._drawn = drawn
+        self._plain = plain
+        self._keypoint_set = keypoint_set
+
+    @classmethod
+    def wanted(cls, options: AnnotateOptions, assembly: Assembly) -> _Pictures | None:
+        """Return what `options` ask for, None for nothing."""
+        drawn = ImageSink(options.run / PREVIEW) if options.preview else None
+        plain = ImageSink(options.extract_to) if options.extract_to is not None else None
+        if drawn is None and plain is None:
+            return None
+        return cls(drawn, plain, assembly.estimator.keypoint_set)
 
     def __call__(self, frame: Frame, people: Instances) -> None:
-        drawn = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
-        self._sink.write(Frame(frame.key, drawn, frame.time_s))
+        if self._drawn is not None:
+            image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
+            self._drawn.write(Frame(frame.key, image, frame.time_s))
+        if self._plain is not None:
+            self._plain.write(frame)

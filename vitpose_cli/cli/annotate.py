@@ -52,6 +52,15 @@ def annotate(
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write drawn copies into RUN/preview.")
     ] = False,
+    extract_frames: Annotated[
+        Path | None,
+        typer.Option(
+            "--extract-frames",
+            metavar="DIR",
+            help="Also write the labelled frames into DIR, named as in annotations.json, so that "
+            "CVAT and others can open the set.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
     ] = False,
@@ -89,6 +98,7 @@ def annotate(
         video=options.video_options(every, fps, start, end, max_frames),
         track=track,
         preview=preview,
+        extract_to=extract_frames,
         overwrite=overwrite,
     )
     with progress("photos") as report:
