@@ -80,6 +80,11 @@ def test_who_is_gone_for_long_comes_back_as_somebody_new() -> None:
     assert ids_of(frames, max_gap_s=5.0) == [[1], [], [1]]
 
 
+def test_frames_may_come_rarely() -> None:
+    frames = [(4.0 * n, people((100 + 5 * n, 300), (400, 300 - 3 * n))) for n in range(5)]
+    assert ids_of(frames) == [[1, 2]] * 5
+
+
 def test_poses_tell_apart_whom_boxes_do_not() -> None:
     # Two stand behind each other and change sides; one has raised the arms.
     frames: Frames = []

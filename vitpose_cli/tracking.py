@@ -8,6 +8,7 @@ in our measurements, and bring matplotlib along; see the decisions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from vitpose_cli.pose.oks import oks_matrix
 
 _VELOCITY_MEMORY = 0.5  # the share of the old velocity in the new one: people turn quickly
 _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
+_LONGEST_WALK_S = 2.0  # after that, somebody else is as likely
 _FEWEST_POINTS = 3  # that tell how far somebody moved
 
 
@@ -29,7 +31,7 @@ class TrackOptions:
     """How identities are followed.
 
     Attributes:
-        max_gap_s: Who is out of sight for longer comes back as somebody new.
+        max_gap_s: Who is out of sight for longer, and for a frame, comes back as somebody new.
         min_oks: The least likeness of one person in two frames.
         min_iou: The least overlap of boxes that counts where poses do not match.
         motion: How far people move unforeseen in a second, in body sizes (root of box area).
@@ -114,6 +116,7 @@ class Tracker:
         self._sigmas = sigmas
         self._options = options
         self.next_id = first_id
+        self._last_s = -math.inf
         self._tracks: list[_Track] = []
 
     def update(self, time_s: float, people: Instances) -> NDArray[np.int64]:
@@ -123,7 +126,9 @@ class Tracker:
             time_s: When the frame is shown, seconds; never less than the last one's.
             people: N instances.
         """
-        earliest_s = time_s - self._options.max_gap_s
+        # Who was in the last frame is looked for, however rarely frames come.
+        earliest_s = min(time_s - self._options.max_gap_s, self._last_s)
+        self._last_s = time_s
         self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
         ids = np.zeros(len(people), np.int64)
         for track, row in self._match(time_s, people):
@@ -161,7 +166,8 @@ class Tracker:
         for gap_s in np.unique(gaps_s):
             rows = gaps_s == gap_s
             # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
-            sigmas = np.hypot(2 * self._sigmas, self._options.motion * gap_s) / 2
+            room = self._options.motion * min(gap_s, _LONGEST_WALK_S)
+            sigmas = np.hypot(2 * self._sigmas, room) / 2
             likeness[rows] = oks_matrix(
                 poses[rows],
                 areas[rows],

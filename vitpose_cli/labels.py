@@ -1,0 +1,141 @@
+"""Labels by the frame they belong to, whoever holds them: a run folder or a COCO document.
+
+For workflows that show labels. A run is read frame by frame from its journals, so that an hour of
+video takes no more memory than a minute; a document lies in memory whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from vitpose_cli.identities import NOMINAL_FPS, with_track_ids
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+
+class Labels(Protocol):
+    """Who is in which frame."""
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """What the keypoints are."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the frames were labelled with, by option name; empty where that is not known."""
+        ...
+
+    @property
+    def media(self) -> frozenset[str]:
+        """Names of the photos and videos that have labelled frames."""
+        ...
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a frame is labelled; one without people may be."""
+        ...
+
+    def people(self, key: FrameKey) -> Instances:
+        """Return the people of a labelled frame."""
+        ...
+
+    def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
+        """Yield key, time in seconds and people of the labelled frames of one video, in order."""
+        ...
+
+
+def open_labels(path: Path) -> Labels:
+    """Open a run folder, or read a COCO annotation file.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    return RunLabels(Run.read(path)) if path.is_dir() else DocumentLabels(read_coco(path))
+
+
+class RunLabels:
+    """The labels of a run folder."""
+
+    def __init__(self, run: Run) -> None:
+        """Give everybody in its videos an identity, the same as in its document.
+
+        Args:
+            run: Opened to be read; it may go on meanwhile.
+        """
+        self._run = run
+        self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
+        self.options = run.manifest.options
+        self._done = frozenset(run.done())
+        self.media = frozenset(key.media for key in self._done)
+        self._ids = {
+            record.key: record.instances.track_ids
+            for record in with_track_ids(run.records(), self.keypoint_set.sigmas)
+            if record.instances is not None and len(record.instances)
+        }
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._done
+
+    def people(self, key: FrameKey) -> Instances:
+        """Return the people of a labelled frame."""
+        return self._people(self._run.record(key))
+
+    def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
+        """Yield the labelled frames of one video. See `Labels.video`."""
+        for key in sorted(key for key in self._done if key.media == media):
+            record = self._run.record(key)
+            time_s = None if record is None else record.time_s
+            yield key, _time_s(key, time_s), self._people(record)
+
+    def _people(self, record: FrameRecord | None) -> Instances:
+        if record is None or record.instances is None:
+            return Instances.empty(self.keypoint_set.num_keypoints)
+        return replace(record.instances, track_ids=self._ids.get(record.key))
+
+
+class DocumentLabels:
+    """The labels of a COCO annotation file."""
+
+    def __init__(self, document: CocoDocument) -> None:
+        """Take a document whose categories have keypoints.
+
+        Raises:
+            InputError: They have not.
+        """
+        self.keypoint_set = document.keypoint_set
+        self.options: Mapping[str, Any] = _options(document)
+        keys = document.keys()
+        self._annotations = {
+            keys[image_id]: annotations for image_id, annotations in document.by_image().items()
+        }
+        self._times_s = {keys[image["id"]]: image.get("timestamp") for image in document.images}
+        self.media = frozenset(key.media for key in self._annotations)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._annotations
+
+    def people(self, key: FrameKey) -> Instances:
+        """Return the people of a labelled frame."""
+        return instances_of(self._annotations[key], self.keypoint_set.num_keypoints)
+
+    def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
+        """Yield the labelled frames of one video. See `Labels.video`."""
+        for key in sorted(key for key in self._annotations if key.media == media):
+            yield key, _time_s(key, self._times_s[key]), self.people(key)
+
+
+def _options(document: CocoDocument) -> Mapping[str, Any]:
+    ours = document.info.get("vitpose")
+    options = ours.get("options") if isinstance(ours, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+def _time_s(key: FrameKey, time_s: float | None) -> float:
+    return key.index / NOMINAL_FPS if time_s is None else time_s
