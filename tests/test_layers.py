@@ -22,7 +22,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"models"},
     {"tracking", "smoothing"},
     {"labeler", "identities"},
-    {"resume"},
+    {"resume", "labels"},
     {"assembly"},
     {"annotate", "evaluate", "select", "review"},
     {"render"},

@@ -53,6 +53,7 @@ class DrawStyle:
         boxes: Draw their boxes.
         scores: Write their scores.
         labels: Write what they are, and their identity where they are tracked.
+        ids: Write their identity alone.
         keypoint_threshold: Leave out keypoints scored below it, visible or not.
         line_scale: Factor on all widths.
         palette: Colour by the body's side (left blue, right orange, centre white), or each
@@ -65,6 +66,7 @@ class DrawStyle:
     keypoint_threshold: float = 0.0
     line_scale: float = 1.0
     palette: Literal["side", "instance"] = "side"
+    ids: bool = False
 
 
 def draw_instances(
@@ -174,8 +176,8 @@ def _draw_label(
     words = []
     if style.labels:
         words.append(keypoint_set.category)
-        if instances.track_ids is not None:
-            words.append(f"#{instances.track_ids[index]}")
+    if instances.track_ids is not None and (style.labels or style.ids):
+        words.append(f"#{instances.track_ids[index]}")
     if style.scores:
         words.append(f"{instances.scores[index]:.2f}")
     if not words:

@@ -94,7 +94,7 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     files = {_media_name(path[below:]): Path(path) for path in finder.roots}
 
     def in_order(media: str) -> tuple[bool, object]:
-        return _is_video(files[media]), _natural_order(media)
+        return is_video(files[media]), _natural_order(media)
 
     return FoundMedia(
         Path(root),
@@ -139,10 +139,11 @@ class MediaSource:
         """
         self.root = found.root
         self.ignored = found.ignored
+        self._files = found.files
         self._photos: list[ImageFolder] = []
         self._members: list[FrameSource] = []
         self._owners: dict[str, FrameSource] = {}
-        for moving, group in groupby(found.files.items(), key=lambda item: _is_video(item[1])):
+        for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
             if moving:
                 for media, path in group:
                     self._adopt(_open_video(path, media, video), [media])
@@ -171,6 +172,14 @@ class MediaSource:
     def num_rotated(self) -> int:
         """How many photos of the last pass had to be turned upright by their EXIF orientation."""
         return sum(photos.num_rotated for photos in self._photos)
+
+    def path(self, media: str) -> Path:
+        """Return where a photo or video lies.
+
+        Raises:
+            KeyError: The source has no such file.
+        """
+        return self._files[media]
 
     def keys(self) -> list[FrameKey]:
         """Return the keys of all photos, in order, without touching a file.
@@ -309,7 +318,8 @@ class _Finder:
                 self._add_named(entry, entry_root)
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
+    """Return whether a file is taken for a video, an animation included."""
     suffix = path.suffix.lower()
     if suffix != ".webp":
         return suffix in VIDEO_SUFFIXES

@@ -26,12 +26,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
-_ANIMATED_WEBP = 0x02
 _PROGRESSIVE = (0, 1)  # AV_FIELD_UNKNOWN, AV_FIELD_PROGRESSIVE
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _ASSUMED_RATE = 25
@@ -100,7 +100,7 @@ def open_reader(path: Path) -> VideoReader:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(21)
+            start = file.read(ANIMATION_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     if not start:
@@ -127,16 +127,6 @@ def open_container(path: Path) -> InputContainer:
 def clock_start_s(container: InputContainer) -> float:
     """Return the time in the file's own clock at which a player shows 0:00."""
     return 0.0 if container.start_time is None else container.start_time / av.time_base
-
-
-def is_animated_webp(start: bytes) -> bool:
-    """Return whether a file with these first 21 bytes is a WebP with several pictures."""
-    return (
-        start[:4] == b"RIFF"
-        and start[8:16] == b"WEBPVP8X"
-        and len(start) > 20
-        and bool(start[20] & _ANIMATED_WEBP)
-    )
 
 
 class AvReader:
