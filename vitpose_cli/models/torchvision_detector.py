@@ -31,6 +31,7 @@ from vitpose_cli.models.detectors import (
     find_classes,
     groups_of,
 )
+from vitpose_cli.models.person_fcos import PERSON_FCOS, build_person_fcos
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_metadata, write_tensors
 from vitpose_cli.pose.instances import Detections
@@ -51,7 +52,8 @@ class DetectorHeader:
     """What a detector's weights file says about itself.
 
     Attributes:
-        architecture: torchvision's name of the network, such as `ssdlite320_mobilenet_v3_large`.
+        architecture: torchvision's name of the network, such as `ssdlite320_mobilenet_v3_large`,
+            or one of `PERSON_FCOS`.
         class_names: Names by label; label 0 is the background.
         source: Where the weights come from, in words or as an address.
         licence: Licence of the weights, an SPDX identifier where there is one.
@@ -78,19 +80,19 @@ def build_network(header: DetectorHeader) -> nn.Module:
     """Build the network of a header with random weights, in training mode.
 
     Raises:
-        WeightsError: torchvision has no such detector.
+        WeightsError: Neither this project nor torchvision has such a detector.
     """
-    if header.architecture not in list_models(module=detection):
+    name, num_classes = header.architecture, len(header.class_names)
+    network: nn.Module
+    if name in PERSON_FCOS:
+        network = build_person_fcos(PERSON_FCOS[name], num_classes)
+    elif name in list_models(module=detection):
+        network = get_model(name, weights=None, weights_backbone=None, num_classes=num_classes)
+    else:
         raise WeightsError(
-            f"torchvision has no detector {header.architecture!r}.",
+            f"torchvision has no detector {name!r}.",
             f"It has {', '.join(list_models(module=detection))}.",
         )
-    network: nn.Module = get_model(
-        header.architecture,
-        weights=None,
-        weights_backbone=None,
-        num_classes=len(header.class_names),
-    )
     if header.input_wh is not None:
         _set_input_size(network, header.input_wh)
     if header.batch_norm_eps is not None:

@@ -172,9 +172,7 @@ class Augmenter:
     def _between(self, low: Tensor | float, high: Tensor | float, *shape: int) -> Tensor:
         return low + (high - low) * self._uniform(*shape)
 
-    def _photo_layers(
-        self, quadrant: int, centre: Tensor, is_mosaic: Tensor, side: int
-    ) -> _Layers:
+    def _photo_layers(self, quadrant: int, centre: Tensor, is_mosaic: Tensor, side: int) -> _Layers:
         """Choose and place the photo of one quadrant; of a plain picture the first is all of it."""
         num, store = len(centre), self._store
         right, low = quadrant % 2, quadrant // 2
@@ -232,7 +230,9 @@ class Augmenter:
             rows = torch.nonzero(solid & (shrink == level))[:, 0]
             if not len(rows):
                 continue
-            source = (places[None, :, None] - layers.offsets[rows, None]) / layers.scales[rows, None]
+            source = (places[None, :, None] - layers.offsets[rows, None]) / layers.scales[
+                rows, None
+            ]
             chosen = layers.photos[rows]
             mirrored = store.photo_wh[chosen, None, 0] - source[..., 0]
             x = torch.where(layers.flips[rows, None], mirrored, source[..., 0])
@@ -252,9 +252,9 @@ class Augmenter:
             [width - boxes[..., 2], boxes[..., 1], width - boxes[..., 0], boxes[..., 3]], dim=-1
         )
         turned = torch.where(layers.flips[:, None, None], mirrored, boxes)
-        moved: Tensor = turned * layers.scales.repeat(1, 2)[:, None] + layers.offsets.repeat(1, 2)[
-            :, None
-        ]
+        moved: Tensor = (
+            turned * layers.scales.repeat(1, 2)[:, None] + layers.offsets.repeat(1, 2)[:, None]
+        )
         return moved
 
     def _recolour(self, images: Tensor) -> Tensor:
@@ -291,7 +291,7 @@ def _decode_into(canvas: Tensor, photo: LabelledPhoto) -> tuple[float, tuple[int
 
 def _halve(photos: Tensor) -> Tensor:
     """Average every four pixels of (N, 3, S, S) uint8, some photos at a time."""
-    parts = [functional.avg_pool2d(part.float(), 2) for part in photos.split(256)]
+    parts = [functional.avg_pool2d(part.float(), 2) for part in torch.split(photos, 256)]
     return torch.cat([part.round().to(torch.uint8) for part in parts])
 
 
@@ -306,9 +306,7 @@ def _window_mask(windows: Tensor, rounds: Tensor, places: Tensor) -> Tensor:
     return torch.where(rounds[:, None, None, None], ((1 - radius) * 3).clamp(0, 1), square)
 
 
-def _cut(
-    boxes: Tensor, weights: Tensor, windows: Tensor, side: int
-) -> tuple[Tensor, Tensor]:
+def _cut(boxes: Tensor, weights: Tensor, windows: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Cut boxes at the windows through which they are seen.
 
     Somebody of whom little is left is a region to ignore, and of whom nothing is left is absent.

@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,11 @@ _HELD_OUT = {"coco_train": 0.25, "voc2012_animal_scenes": 0.15, "voc_street_vehi
 _HELD_OUT_ELSE = 0.06
 """Share of the held-out photos by source: most where people drew the boxes."""
 
-_CROP_LSP, _CROP_EVERYDAY = 1, 2
+_CROP_SIDE = 0.6
+"""Size of a crop beside that of a photo: about one person needs no more pixels."""
+
+_SPORT = 1
+"""Source of the crops of sport poses; the others of the packs are cut from photos used here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,11 @@ def photos_of_coco(folder: Path) -> Iterator[Photo]:
 
 def crops_of_pack(path: Path, most: int) -> Iterator[Photo]:
     """Yield `most` person crops, spread evenly over those that are no part of `people/`."""
+    if not most:
+        return
     with np.load(path) as arrays:
         data = {key: arrays[key] for key in arrays.files}
-    usable = np.flatnonzero(data["source"] == _CROP_LSP)
+    usable = np.flatnonzero(data["source"] == _SPORT)
     for index in usable[np.linspace(0, len(usable) - 1, min(most, len(usable))).astype(int)]:
         blob = data["blob"][data["offsets"][index] : data["offsets"][index + 1]]
         image = np.asarray(cv2.imdecode(blob, cv2.IMREAD_COLOR), np.uint8)
@@ -135,15 +141,18 @@ def is_held_out(name: str) -> bool:
 class TeacherNotes:
     """What the teacher said of each photo, in a JSON-lines file that later runs read."""
 
-    def __init__(self, path: Path, teacher: Teacher) -> None:
-        """Read the notes of earlier runs."""
-        self._path, self._teacher = path, teacher
+    def __init__(self, path: Path, teacher_path: Path) -> None:
+        """Read the notes of earlier runs; the teacher is loaded at the first gap."""
+        self._path, self._teacher_path = path, teacher_path
+        self._teacher: Teacher | None = None
         lines = path.read_text().splitlines() if path.is_file() else []
         self._notes: dict[str, list[list[float]]] = dict(json.loads(line) for line in lines)
 
     def look_up(self, photo: Photo) -> tuple[FloatArray, FloatArray]:
         """Return boxes and scores of a photo, asking the teacher where there is no note."""
         if photo.name not in self._notes:
+            if self._teacher is None:
+                self._teacher = Teacher(self._teacher_path)
             boxes, scores = self._teacher.detect(photo.image)
             rows = np.concatenate([boxes, scores[:, None]], axis=1).round(4).tolist()
             self._notes[photo.name] = rows
@@ -157,7 +166,8 @@ def pack_photo(photo: Photo, notes: TeacherNotes, long_side: int, quality: int) 
     """Label, shrink and encode one photo."""
     boxes, scores = notes.look_up(photo)
     boxes, weights = label(photo, boxes[scores >= _MAYBE], scores[scores >= _MAYBE])
-    webp, scale = encode_webp(photo.image, long_side, quality)
+    side = round(long_side * _CROP_SIDE) if photo.is_crop else long_side
+    webp, scale = encode_webp(photo.image, side, quality)
     return LabelledPhoto(
         name=photo.name,
         webp=webp,
@@ -169,18 +179,18 @@ def pack_photo(photo: Photo, notes: TeacherNotes, long_side: int, quality: int) 
     )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--long-side", type=int, default=448)
-    parser.add_argument("--quality", type=int, default=60, help="of WebP, 1 to 100")
-    parser.add_argument("--crops", type=int, default=4000, help="most person crops")
-    options = parser.parse_args()
+    parser.add_argument("--long-side", type=int, default=416, help="of photos, px at most")
+    parser.add_argument("--quality", type=int, default=50, help="of WebP, 1 to 100")
+    parser.add_argument("--crops", type=int, default=2500, help="person crops, at most")
+    options = parser.parse_args(arguments)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher(options.data / "teachers" / "yolox_nano.onnx")
-    notes = TeacherNotes(options.out.with_suffix(".teacher.jsonl"), teacher)
+    teacher_path = options.data / "teachers" / "yolox_nano.onnx"
+    notes = TeacherNotes(options.out.with_suffix(".teacher.jsonl"), teacher_path)
     packed = []
     for source in (
         photos_of_coco(options.data / "coco_train"),

@@ -3,8 +3,8 @@
     python train.py pack.npz --out run/ --minutes 9
 
 The same command goes on where an earlier one stopped. The rate follows the share of the time (or
-steps) that is over, so a run uses exactly what it is given on any machine. Needs torch, torchvision,
-numpy and OpenCV, and of the project one file, so it runs where the project is not installed.
+steps) that is over, so a run uses exactly what it is given on any machine. Needs torch,
+torchvision, numpy and OpenCV, and of the project one file, so it runs where that is not installed.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Plan:
     canvas: int
     batch: int
     minutes: float
+    call_minutes: float
     steps: int
     rate: float
     decay: float
@@ -79,7 +80,7 @@ class Trainer:
             trained, plan.canvas, self.device, plan.crop_share, plan.threads
         )
         self.augmenter = Augmenter(self.store, plan.seed)
-        network = start_network(plan.network)
+        network: Any = start_network(plan.network)
         # On the CPU torch's backward pass of this layout crashed (2.15), and it is no faster there.
         cuda = self.device.type == "cuda"
         self._layout = torch.channels_last if cuda else torch.contiguous_format
@@ -107,21 +108,29 @@ class Trainer:
         """Train to the end, and check and save now and then."""
         last = started = time.monotonic()
         checked_s, done_s, losses = 0.0, self.elapsed_s, []
-        while self.progress < 1:
+        call_s = 60 * (self.plan.call_minutes or math.inf)
+        while self.progress < 1 and time.monotonic() - started < call_s:
             losses.append(self.take_step())
             now = time.monotonic()
             self.elapsed_s = done_s + now - started
             if self.step % 50 == 0:
-                mean = {key: round(float(torch.stack([loss[key] for loss in losses]).mean()), 4)
-                        for key in losses[0]}  # fmt: skip
-                pace = len(losses) * self.plan.batch / (now - last)
-                self._log({"step": self.step, "progress": round(self.progress, 4),
-                           "photos_per_s": round(pace, 1), **mean})  # fmt: skip
+                self._log_pace(losses, now - last)
                 last, losses = now, []
             if now - started - checked_s > self.plan.check_minutes * 60:
                 self.check_and_save()
                 checked_s = time.monotonic() - started
         self.check_and_save()
+
+    def _log_pace(self, losses: Sequence[dict[str, Tensor]], taken_s: float) -> None:
+        """Log the mean losses of some steps and how fast they were."""
+        mean = {key: float(torch.stack([loss[key] for loss in losses]).mean()) for key in losses[0]}
+        line = {
+            "step": self.step,
+            "progress": round(self.progress, 4),
+            "pictures_per_s": round(len(losses) * self.plan.batch / taken_s, 1),
+            **{key: round(value, 4) for key, value in mean.items()},
+        }
+        self._log(line)
 
     def take_step(self) -> dict[str, Tensor]:
         """Train on one batch; return the parts of its loss."""
@@ -147,7 +156,7 @@ class Trainer:
             answers = self.network.head(features)
         places = self._places_of(images, features)
         parts = detection_loss(answers, places, batch.boxes, batch.weights)
-        loss = torch.stack(list(parts.values())).sum()
+        loss: Any = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -160,10 +169,16 @@ class Trainer:
         """Measure the averaged weights on the held-out photos and save everything."""
         found = find_in_photos(self.average, self.held_out, self.plan.side, self.device)
         measured = match(found)
-        true = match([result for result, photo in zip(found, self.held_out, strict=True)
-                      if photo.is_true] or found)  # fmt: skip
-        self._log({"step": self.step, "minutes": round(self.elapsed_s / 60, 2),
-                   "held_out": summary(measured), "held_out_true_boxes": summary(true)})  # fmt: skip
+        pairs = zip(found, self.held_out, strict=True)
+        true = match([result for result, photo in pairs if photo.is_true] or found)
+        self._log(
+            {
+                "step": self.step,
+                "minutes": round(self.elapsed_s / 60, 2),
+                "held_out": summary(measured),
+                "held_out_true_boxes": summary(true),
+            }
+        )
         self.plan.out.mkdir(parents=True, exist_ok=True)
         temporary = self.checkpoint_path.with_suffix(".part")
         state = {
@@ -178,10 +193,8 @@ class Trainer:
         }
         torch.save(state, temporary)
         temporary.replace(self.checkpoint_path)
-        half = {key: value.half() if value.is_floating_point() else value
-                for key, value in self.average.state_dict().items()}  # fmt: skip
-        torch.save({"network_name": self.plan.network, "side": self.plan.side, "average": half},
-                   self.plan.out / "average.pt")  # fmt: skip
+        small = {key: state[key] for key in ("network_name", "side", "average")}
+        torch.save(small, self.plan.out / "average.pt")
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
@@ -276,7 +289,9 @@ def find_in_photos(
         scale = side / max(pixels.shape[1:])
         size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
         if scale != 1:
-            pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[0]
+            pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[
+                0
+            ]
         [found] = network([pixels.to(device).float() / 255])
         results.append(
             PhotoResult(
@@ -314,6 +329,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     add("--canvas", type=int, default=448, help="px up to which photos are kept")
     add("--batch", type=int, default=128)
     add("--minutes", type=float, default=9.0, help="length of the run, earlier parts included")
+    add("--call-minutes", type=float, default=0.0, help="stop earlier, to be gone on with later")
     add("--steps", type=int, default=0, help="length in steps instead")
     add("--rate", type=float, default=2e-3, help="highest learning rate")
     add("--decay", type=float, default=0.05, help="weight decay")
@@ -328,12 +344,11 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     return Plan(**vars(parser.parse_args(arguments)))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    trainer = Trainer(read_plan())
-    trainer.train()
+    Trainer(read_plan(arguments)).train()
 
 
 if __name__ == "__main__":
