@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vitpose_cli import __version__
-from vitpose_cli.cli import annotate, evaluate, history, review, train, validate, weights
+from vitpose_cli.cli import annotate, evaluate, history, render, review, train, validate, weights
 from vitpose_cli.cli.console import guarded, stdout
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("annotate")(annotate.annotate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("history")(history.history)
+app.command("render")(render.render)
 app.command("review")(review.review)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)

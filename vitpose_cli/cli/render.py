@@ -1,0 +1,158 @@
+"""`vitpose render`: draw labels onto photos and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, progress
+from vitpose_cli.errors import PartialRunError
+
+
+def render(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Folders, photos, videos, globs, or @list.txt with a path a line.",
+            show_default=False,
+        ),
+    ],
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations",
+            "-a",
+            metavar="RUN|FILE",
+            help="A run folder or a COCO-keypoint file; left out, the sources are labelled first, "
+            "as `vitpose annotate SOURCE…` does.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A file for one source, else a folder; ./SOURCE-pose if left out.",
+        ),
+    ] = None,
+    boxes: Annotated[
+        bool, typer.Option("--draw-boxes/--no-draw-boxes", help="Draw people's boxes.")
+    ] = True,
+    ids: Annotated[
+        bool, typer.Option("--draw-ids/--no-draw-ids", help="Write the identities of videos.")
+    ] = True,
+    scores: Annotated[bool, typer.Option("--draw-scores", help="Write people's scores.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--draw-labels", help="Write what they are (person, animal).")
+    ] = False,
+    keypoint_threshold: Annotated[
+        float,
+        typer.Option(
+            "--keypoint-threshold", min=0.0, max=1.0, help="Leave out keypoints scored below it."
+        ),
+    ] = 0.0,
+    line_width: Annotated[
+        float, typer.Option("--line-width", min=0.1, max=20.0, help="Factor on all line widths.")
+    ] = 1.0,
+    palette: Annotated[
+        Literal["side", "track"],
+        typer.Option(
+            "--palette", help="Colour by the body's side, or everybody in a colour of their own."
+        ),
+    ] = "side",
+    skeleton_only: Annotated[bool, typer.Option("--skeleton-only", help="Draw on black.")] = False,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Put the picture as it is to the left.")
+    ] = False,
+    trail: Annotated[
+        float,
+        typer.Option("--trail", metavar="SECONDS", min=0.0, help="Show where people came from."),
+    ] = 0.0,
+    smooth: Annotated[
+        bool,
+        typer.Option(
+            "--smooth", help="In videos, fill short gaps and take out jitter; labels stay raw."
+        ),
+    ] = False,
+    codec: Annotated[
+        Literal["h264", "h265"],
+        typer.Option("--codec", help="h264 plays everywhere, h265 gives smaller files."),
+    ] = "h264",
+    crf: Annotated[
+        int | None,
+        typer.Option(
+            "--crf", min=0, max=51, help="Quality, lower is better; left out, 20 (h265: 24)."
+        ),
+    ] = None,
+    every: options.Every = 1,
+    fps: options.Fps = None,
+    start: options.Start = 0.0,
+    end: options.End = None,
+    max_frames: options.MaxFrames = None,
+    weights: options.Weights = "tiny",
+    detector: options.DetectorName = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Draw people onto photos and videos; videos keep their times and their sound.
+
+    [bold]Examples[/bold]
+
+      vitpose render clip.mp4
+
+      vitpose render clip.mp4 -a clip.mp4.vitpose --palette track --trail 2 --smooth
+
+      vitpose render photos/ -a photos/annotations.json -o drawn/
+    """
+    from vitpose_cli.media.drawing import DrawStyle
+    from vitpose_cli.media.video_encoder import EncodeOptions
+    from vitpose_cli.render import RenderOptions, render
+    from vitpose_cli.smoothing import SmoothOptions
+
+    labeler = None
+    if annotations is None:
+        from vitpose_cli.assembly import LabelerOptions
+
+        labeler = LabelerOptions(weights=weights, detector=detector, device=device)
+    chosen = RenderOptions(
+        sources=tuple(sources),
+        output=output,
+        annotations=annotations,
+        labeler=labeler,
+        video=options.video_options(every, fps, start, end, max_frames),
+        style=DrawStyle(
+            boxes=boxes,
+            ids=ids,
+            scores=scores,
+            labels=labels,
+            keypoint_threshold=keypoint_threshold,
+            line_scale=line_width,
+            palette="instance" if palette == "track" else "side",
+        ),
+        skeleton_only=skeleton_only,
+        side_by_side=side_by_side,
+        trail_s=trail,
+        smooth=SmoothOptions() if smooth else None,
+        encode=EncodeOptions(codec, crf),
+    )
+    with progress("frames") as report:
+        summary = render(chosen, report=report, say=note)
+    if json:
+        print_json(summary.as_dict())
+    else:
+        rate = summary.num_frames / max(summary.seconds, 1e-9)
+        note(
+            f"{summary.num_frames} frames in {summary.seconds:.1f} s ({rate:.1f}/s) "
+            f"-> {summary.output}"
+        )
+        if summary.num_left_out:
+            note(f"{summary.num_left_out} frames without labels were left out.")
+    if summary.num_failed:
+        raise PartialRunError(
+            f"{summary.num_failed} frames could not be read.", "The others are drawn."
+        )
