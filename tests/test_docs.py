@@ -1,0 +1,60 @@
+"""The documentation says what the program does."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from vitpose_cli.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted(ROOT.glob("examples/*.sh")),
+]
+_BLOCK = re.compile(r"^```(?:sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """Return the lines of a page that call the program, continued lines joined."""
+    text = page.read_text(encoding="utf-8")
+    blocks = [text] if page.suffix == ".sh" else _BLOCK.findall(text)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.strip() for line in lines if line.strip().startswith("vitpose ")]
+
+
+EVERY = [(page.name, line) for page in PAGES for line in commands(page)]
+
+
+def test_commands_were_found() -> None:
+    assert len(EVERY) >= 4
+    assert {name for name, _ in EVERY} >= {"README.md"}
+
+
+@pytest.mark.parametrize(("page", "line"), EVERY)
+def test_every_command_that_the_documentation_shows_exists(page: str, line: str) -> None:
+    words = shlex.split(line.split(" |")[0].split(" >")[0], comments=True)[1:]
+    command: Any = get_command(app)
+    while hasattr(command, "commands"):
+        assert words, f"{page}: {line}"
+        assert words[0] in command.commands, f"{page}: {line}"
+        command = command.commands[words.pop(0)]
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert used <= known | {"--help"}, f"{page}: {line}"
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
