@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_cases import write_coco
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.training.cache import CutPeople, cut_people
+from vitpose_cli.training.config import CocoSource
+from vitpose_cli.training.people import LabelledFrames
+from vitpose_cli.training.sources import open_source
+
+SIZE_WH = (60, 80)
+
+
+def frames_in(folder: Path) -> LabelledFrames:
+    source = CocoSource(kind="coco", annotations=folder / "people.json", images=folder / "images")
+    return open_source(source, 1).frames
+
+
+def test_crops_show_the_region_and_its_surroundings(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    frames = frames_in(tmp_path)
+    seen: list[tuple[int, int]] = []
+    cut = cut_people(frames, SIZE_WH, 1.5, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert cut.pixels.shape == (4, 80, 60, 3)
+    assert not cut.failures
+    # The box, padded by 1.25 and put in context by 1.5, is the crop.
+    sizes = cut.people.boxes[:, 2:] - cut.people.boxes[:, :2]
+    np.testing.assert_allclose(np.max(sizes / SIZE_WH, axis=1), 1 / 1.875, rtol=1e-5)
+    centres = (cut.people.boxes[:, 2:] + cut.people.boxes[:, :2]) / 2
+    np.testing.assert_allclose(centres, np.broadcast_to(np.array(SIZE_WH) / 2, (4, 2)), rtol=1e-5)
+    transforms = CropTransforms.from_boxes(
+        frames.people.boxes, SIZE_WH, alignment="classic", padding=1.875
+    )
+    np.testing.assert_allclose(
+        cut.people.keypoints, transforms.to_crop(frames.people.keypoints), atol=1e-4
+    )
+    for row in range(4):
+        x, y = cut.people.keypoints[row, 5].round().astype(int)
+        assert cut.pixels[row, y, x, 0] > 120
+
+
+def same(a: CutPeople, b: CutPeople) -> bool:
+    return (
+        bool((a.pixels[a.people.images] == b.pixels[b.people.images]).all())
+        and bool((a.people.keypoints == b.people.keypoints).all())
+        and [one.key for one in a.failures] == [one.key for one in b.failures]
+    )
+
+
+def test_a_file_keeps_crops_for_later_runs(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    (tmp_path / "images" / "003.png").write_bytes(b"no picture")
+    frames = frames_in(tmp_path)
+    kept = tmp_path / "cache"
+    first = cut_people(frames, SIZE_WH, 1.5, folder=kept)
+    assert len(first.people) == 3
+    assert first.people.images.tolist() == [0, 1, 3]
+    assert [failure.key.media for failure in first.failures] == ["003.png"]
+    assert same(first, cut_people(frames, SIZE_WH, 1.5))
+    for photo in (tmp_path / "images").iterdir():
+        photo.unlink()
+    assert same(first, cut_people(frames, SIZE_WH, 1.5, folder=kept))
+    assert len(list(kept.glob("*.npy"))) == 1
+    cut_people(frames, SIZE_WH, 1.2, folder=kept)
+    assert len(list(kept.iterdir())) == 4  # another context is another file
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    write_coco(tmp_path, 2)
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InputError, match="Cannot write"):
+        cut_people(frames_in(tmp_path), SIZE_WH, 1.5, folder=tmp_path / "cache")

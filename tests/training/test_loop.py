@@ -1,0 +1,172 @@
+"""Whole runs of seconds: what they leave behind, and that a kill costs nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training_cases import small_run, write_coco
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.models.checkpoint import load_model, read_header
+from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import read_metrics
+
+
+class Listener:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.lines: list[Mapping[str, Any]] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def prepare(self, done: int, total: int) -> None:
+        assert done <= total
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        self.lines.append(line)
+
+
+def run(folder: Path, **changes: Any) -> Listener:
+    listener = Listener()
+    config = parse_config(TrainConfig, small_run(folder, **changes))
+    train(config, folder / "run", listener)
+    return listener
+
+
+def losses(path: Path) -> list[tuple[int, int, float]]:
+    lines = read_metrics(path / "metrics.jsonl")
+    return [(one["stage"], one["step"], one["loss"]) for one in lines if one["kind"] == "train"]
+
+
+def test_a_run_leaves_weights_metrics_pictures_and_a_report(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    listener = run(tmp_path)
+    folder = tmp_path / "run"
+    assert losses(folder) == [
+        (one["stage"], one["step"], one["loss"]) for one in listener.lines if "loss" in one
+    ]
+    assert [place[:2] for place in losses(folder)] == [(s, n) for s in (0, 1) for n in (1, 2, 3)]
+    measured = [one for one in listener.lines if one["kind"] == "validation"]
+    assert [(one["stage"], one["step"]) for one in measured] == [(0, 3), (1, 3)]
+    assert set(measured[0]["sources"]["1 people"]) >= {"AP", "AP50", "AR"}
+    for name in ("last", "best"):
+        header = read_header(folder / f"{name}.safetensors")
+        assert header.variant == "tiny-test"
+    assert read_header(folder / "last.safetensors").input_wh == (48, 64)
+    model = load_model(folder / "last.safetensors")
+    assert model(torch.zeros(1, 3, 64, 48)).shape == (1, 17, 16, 12)
+    resolved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert resolved["optimizer"]["clip_norm"] == 1.0
+    pictures = {path.name for path in (folder / "pictures").iterdir()}
+    assert pictures == {"samples-1.jpg", "samples-2.jpg", "worst-1.jpg"}
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert "<svg" in page
+    assert "http" not in page.split("<pre>")[0]
+
+
+def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    again = run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    assert not again.lines
+    assert "Going on with stage 2, after step 3." in again.notes
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.001 there, 0.5 now"):
+        run(
+            tmp_path,
+            data=small_run(tmp_path)["data"] | {"validation": []},
+            optimizer=small_run(tmp_path)["optimizer"] | {"lr": 0.5},
+        )
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious.txt").write_text("mine")
+    with pytest.raises(InputError, match="not empty"):
+        run(tmp_path)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious.txt"]
+
+
+def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}
+    with pytest.raises(ConfigError, match="diverged"):
+        run(tmp_path, stages=[stage], validation={"every_steps": 100}, checkpoint_every=100)
+
+
+@pytest.mark.parametrize("cache", ["none", "disk", "device"])
+def test_every_cache_trains_alike(tmp_path: Path, cache: str) -> None:
+    write_coco(tmp_path, 4)
+    data = small_run(tmp_path)["data"] | {"validation": [], "cache": cache}
+    stage = {"input_wh": [32, 48], "steps": 2, "batch_size": 4}
+    listener = run(tmp_path, data=data, stages=[stage], ema=None)
+    found = [one["loss"] for one in listener.lines]
+    reference = Listener()
+    config = parse_config(
+        TrainConfig, small_run(tmp_path, data=data | {"cache": "ram"}, stages=[stage], ema=None)
+    )
+    train(config, tmp_path / "reference", reference)
+    # Photos are resampled once, kept crops twice; a GPU's warp rounds differently.
+    assert found == pytest.approx([one["loss"] for one in reference.lines], rel=0.02)
+
+
+def started(config: Path, output: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
+    # As many threads as here: the order of sums depends on it, and so do the last bits.
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+
+
+def wait_for_lines(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (folder / "metrics.jsonl").exists() and len(losses(folder)) >= count:
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    values = small_run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    values["stages"][1] |= {"steps": 12}
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(values))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+
+    process = started(config, cut)
+    wait_for_lines(cut, 5)  # in the second stage
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    process = started(config, cut)
+    wait_for_lines(cut, 9)
+    os.kill(process.pid, signal.SIGTERM)
+    assert b"interrupted" in process.communicate()[1]
+    assert process.returncode == 130
+    assert 9 <= len(losses(cut)) < 15
+    for folder in (cut, whole):
+        train(parse_config(TrainConfig, values), folder, Listener())
+    assert losses(cut) == losses(whole)
+    assert len(losses(cut)) == 15
+    ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())

@@ -1,0 +1,220 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_cases import boxes, write_coco, write_document
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.training.config import CocoSource, DataOptions, PackSource
+from vitpose_cli.training.data import open_data
+from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
+
+
+def coco(folder: Path, **options: Any) -> OpenedSource:
+    return open_source(
+        CocoSource.model_validate(
+            {
+                "kind": "coco",
+                "annotations": folder / "people.json",
+                "images": folder / "images",
+                **options,
+            }
+        )
+    )
+
+
+def test_labels_become_people_with_weights(tmp_path: Path) -> None:
+    write_coco(tmp_path, 5)
+    opened = coco(tmp_path, repeat=2.5)
+    people = opened.frames.people
+    assert len(people) == 5
+    assert [key.media for key in opened.frames.keys] == [f"{n:03d}.png" for n in range(1, 6)]
+    np.testing.assert_allclose(people.boxes, np.array(boxes(5)), rtol=1e-6)
+    assert (people.weights == 1).all()
+    assert (people.repeats == 2.5).all()
+    assert people.images.tolist() == [0, 1, 2, 3, 4]
+    assert len(opened.truth.annotations) == 5
+    assert not opened.dropped
+
+
+def test_what_cannot_be_learnt_from_is_dropped_and_counted(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 5)
+    document = json.loads(path.read_text())
+    people = document["annotations"]
+    people[0]["bbox"][2] = 0
+    people[1]["iscrowd"] = 1
+    people[2]["keypoints"] = [0] * 51
+    people[3]["keypoints"][0] = -5
+    path.write_text(json.dumps(document))
+    opened = coco(tmp_path)
+    assert opened.dropped == {
+        "boxes without area": 1,
+        "crowds": 1,
+        "people without keypoints": 1,
+        "keypoints outside of their photo": 1,
+    }
+    assert "1 crowds" in dropped_sentence(opened.dropped)
+    assert len(opened.frames.people) == 2
+    assert opened.frames.people.weights[0].tolist() == [0.0] + [1.0] * 16
+    assert [image["id"] for image in opened.truth.images] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("include", "kept"),
+    [("all", [1, 2, 3, 4]), ("reviewed", [2, 3, 4]), ("human", [3, 4])],
+)
+def test_a_labelling_run_gives_what_is_asked_for(
+    tmp_path: Path, include: str, kept: list[int]
+) -> None:
+    path = write_coco(tmp_path, 4)
+    document = json.loads(path.read_text())
+    origins: list[dict[str, str]] = [
+        {"source": "model"},
+        {"source": "human", "review": "accepted"},
+        {"source": "human", "review": "fixed"},
+        {},
+    ]
+    scores = [0.9] * 8 + [0.1] * 9
+    for one, attributes in zip(document["annotations"], origins, strict=True):
+        one |= {"attributes": attributes, "keypoint_scores": scores}
+    path.write_text(json.dumps(document))
+    opened = coco(tmp_path, include=include, model_weight=0.5, min_score=0.2)
+    assert [image["id"] for image in opened.truth.images] == kept
+    human = opened.frames.people.weights[-1]
+    assert (human == 1).all()
+    if include == "all":
+        first = opened.frames.people.weights[0]
+        np.testing.assert_allclose(first, [0.45] * 8 + [0] * 9)
+
+
+def test_splits_are_disjoint_whole_and_stable(tmp_path: Path) -> None:
+    write_coco(tmp_path, 20)
+    whole = {str(key) for key in coco(tmp_path).frames.keys}
+    parts = [
+        {str(key) for key in coco(tmp_path, split=split).frames.keys}
+        for split in ((0, 0.5), (0.5, 1))
+    ]
+    assert parts[0] | parts[1] == whole
+    assert not parts[0] & parts[1]
+    assert len(coco(tmp_path, limit=3).frames.keys) == 3
+
+
+def test_missing_photos_are_refused_above_one_percent(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    (tmp_path / "images" / "002.png").unlink()
+    assert coco(tmp_path).dropped == {"photos missing": 1}
+    source = {
+        "kind": "coco",
+        "annotations": str(tmp_path / "people.json"),
+        "images": str(tmp_path / "images"),
+    }
+    with pytest.raises(InputError, match="1 of 4 photos are missing") as caught:
+        open_data(DataOptions.model_validate({"train": [source]}))
+    assert "--allow-missing" in caught.value.hint
+    data = open_data(DataOptions.model_validate({"train": [source], "allow_missing": True}))
+    assert len(data.train[0].frames.people) == 3
+    assert data.notes == [f"{tmp_path / 'people.json'}: left out 1 photos missing."]
+
+
+def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, names in zip(folders, (["hand", "foot"], ["hand", "knee"]), strict=True):
+        path = write_coco(folder, 2)
+        document = json.loads(path.read_text())
+        document["categories"] = [{"id": 1, "name": "robot", "keypoints": names}]
+        for one in document["annotations"]:
+            one["keypoints"] = one["keypoints"][:6]
+        path.write_text(json.dumps(document))
+    sources = [
+        {"kind": "coco", "annotations": str(one / "people.json"), "images": str(one / "images")}
+        for one in folders
+    ]
+    with pytest.raises(InputError, match="different keypoints, both called 'robot'"):
+        open_data(DataOptions.model_validate({"train": sources}))
+    data = open_data(DataOptions.model_validate({"train": sources[:1]}))
+    assert data.keypoint_sets["robot"].names == ("hand", "foot")
+
+
+def test_a_file_without_people_is_refused(tmp_path: Path) -> None:
+    write_document(tmp_path, [], [])
+    with pytest.raises(InputError, match="Nobody in"):
+        coco(tmp_path)
+    write_coco(tmp_path / "b", 2, iscrowd=1)
+    with pytest.raises(InputError, match="2 crowds"):
+        coco(tmp_path / "b")
+
+
+def test_frames_of_a_video_are_found_extracted(tmp_path: Path) -> None:
+    write_coco(tmp_path, 2)
+    folder = tmp_path / "images" / "clip.mp4"
+    folder.mkdir()
+    (tmp_path / "images" / "001.png").rename(folder / "frame_000007.jpg")
+    path = tmp_path / "people.json"
+    document = json.loads(path.read_text())
+    document["videos"] = [{"id": 1, "name": "clip.mp4"}]
+    document["images"][0] |= {
+        "file_name": "clip.mp4/frame_000007.jpg",
+        "video_id": 1,
+        "frame_id": 7,
+    }
+    path.write_text(json.dumps(document))
+    keys = coco(tmp_path).frames.keys
+    assert [str(key) for key in keys] == ["clip.mp4/frame_000007.jpg", "002.png"]
+
+
+def write_pack(path: Path) -> None:
+    """Write a pack of three crops from the annotations' pictures."""
+    from training_cases import SIZE_WH, picture_of, pose_in
+
+    from vitpose_cli.media.frames import Frame, FrameKey
+    from vitpose_cli.media.images import ImageSink
+
+    blobs, points = [], []
+    half = np.array(SIZE_WH) / (2 * 1.25 * 1.5)
+    middle = np.array(SIZE_WH) / 2
+    for number in range(3):
+        pose = pose_in((*(middle - half), *(middle + half)))
+        ImageSink(path.parent).write(Frame(FrameKey("one.png"), picture_of(pose)))
+        blobs.append((path.parent / "one.png").read_bytes())
+        label = np.full((17, 1), number)
+        points.append(np.concatenate([pose, label, np.full((17, 1), 0.8)], axis=1))
+    np.savez(
+        path,
+        blob=np.frombuffer(b"".join(blobs), np.uint8),
+        offsets=np.cumsum([0, *map(len, blobs)]),
+        keypoints=np.array(points, np.float32),
+        source=np.array([0, 1, 2]),
+    )
+
+
+def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.npz")
+    options = PackSource.model_validate(
+        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
+    )
+    opened = open_source(options)
+    people = opened.frames.people
+    assert len(people) == 2  # the first has no labels
+    assert opened.dropped == {"people without keypoints": 1}
+    np.testing.assert_allclose(people.weights[:, 0], [0.3 * 0.8, 1])
+    assert people.repeats.tolist() == [1, 6]
+    np.testing.assert_allclose(people.boxes[0], [28, 37.333, 92, 122.667], atol=1e-3)
+    frame = opened.frames.source.read(opened.frames.keys[1])
+    assert frame.image.shape == (160, 120, 3)
+    assert len(opened.truth.annotations) == 2
+
+
+def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
+    def opening(name: str, **options: Any) -> None:
+        open_source(PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options}))
+
+    with pytest.raises(InputError, match="cannot be read as a pack"):
+        opening("none.npz")
+    np.savez(tmp_path / "other.npz", blob=np.zeros(3))
+    with pytest.raises(InputError, match="it has no offsets, keypoints, source"):
+        opening("other.npz")
+    write_pack(tmp_path / "pack.npz")
+    with pytest.raises(InputError, match="17 keypoints a person, mpii has 16"):
+        opening("pack.npz", keypoint_set="mpii")

@@ -1,0 +1,168 @@
+"""What one step does, alone and among several processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_cases import small_run, some_people
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.batches import Batch, Batches, Course
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.crops import HostCrops
+from vitpose_cli.training.loop import build_schedule
+from vitpose_cli.training.stage import Stage
+from vitpose_cli.training.start import build_network
+
+CPU = torch.device("cpu")
+PLAIN: dict[str, Any] = {
+    "model": {"variant": "tiny-test", "head": "simple", "drop_path": 0.0},
+    "optimizer": {"lr": 1e-3, "warmup_steps": 0, "schedule": "constant"},
+    "ema": None,
+}
+
+
+def config(**changes: Any) -> TrainConfig:
+    stage = {"input_wh": [48, 64], "steps": 4, "batch_size": 6} | changes.pop("stage", {})
+    values = small_run(Path(), **(PLAIN | changes))
+    return parse_config(TrainConfig, values | {"stages": [stage]})
+
+
+def opened(chosen: TrainConfig, process: Process | None = None) -> tuple[Stage, Batches]:
+    torch.manual_seed(0)
+    network = build_network(chosen.model, {"coco": KEYPOINT_SETS["coco"]}, (48, 64))
+    people, pictures = some_people(8)
+    course = Course("coco", people, HostCrops(pictures), HeatmapCodec((48, 64), (12, 16), "udp"))
+    batches = Batches([course], chosen.stages[0], chosen.augmentation, (0,), CPU)
+    schedule = build_schedule(chosen, chosen.stages[0], batches.steps_per_epoch)
+    where = (CPU, torch.float32, process or Process())
+    return Stage(network.model, chosen, 0, schedule, where), batches
+
+
+def steps(stage: Stage, batches: Batches, start: int = 0, stop: int = 4) -> list[float]:
+    taken = enumerate(batches.ahead(start, stop), start)
+    return [float(stage.step(number, passes)[0]) for number, passes in taken]
+
+
+def weights(stage: Stage) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in stage.model.state_dict().values()])
+
+
+def test_a_network_learns() -> None:
+    calm = {"flip": 0, "rotation": 0, "scale_std": 0, "shift": 0, "half_body": 0}
+    stage, batches = opened(config(stage={"steps": 30}, augmentation=calm))
+    losses = steps(stage, batches, 0, 30)
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_passes_of_a_step_add_up() -> None:
+    whole, parts = (opened(config(stage={"accumulate": accumulate})) for accumulate in (1, 3))
+    losses = steps(*whole), steps(*parts)
+    # Adam's first steps are signs of gradients: sums in another order may differ in the last bits.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(weights(whole[0]), weights(parts[0]), atol=2e-4, rtol=0)
+
+
+def test_a_taken_up_state_gives_the_same_bits() -> None:
+    changes: dict[str, Any] = {"ema": {"decay": 0.9}, "model": PLAIN["model"] | {"drop_path": 0.5}}
+    stage, batches = opened(config(**changes))
+    expected = steps(stage, batches)
+    first, batches = opened(config(**changes))
+    losses = steps(first, batches, 0, 2)
+    state = first.state_dict()
+    second, batches = opened(config(**changes))
+    second.load_state_dict(state)
+    torch.manual_seed(99)  # whatever happened meanwhile
+    losses += steps(second, batches, 2, 4)
+    assert losses == expected
+    assert torch.equal(weights(stage), weights(second))
+    for key, value in stage.weights.state_dict().items():
+        assert torch.equal(second.weights.state_dict()[key], value)
+
+
+def test_a_step_without_finite_gradient_changes_nothing() -> None:
+    stage, batches = opened(config())
+    steps(stage, batches, 0, 2)
+    before = weights(stage).clone()
+    (batch,) = next(iter(batches.ahead(2, 3)))
+    poisoned = batch.crops.clone()
+    poisoned[0, 0, 0, 0] = float("nan")
+    _, norm = stage.step(2, [Batch(poisoned, batch.targets)])
+    assert not torch.isfinite(norm)
+    assert torch.equal(weights(stage), before)
+    steps(stage, batches, 2, 4)
+    assert torch.isfinite(weights(stage)).all()
+    assert not torch.equal(weights(stage), before)
+
+
+def test_frozen_parts_stay_and_the_average_follows() -> None:
+    stage, batches = opened(config(freeze={"encoder": True}, ema={"decay": 0.5, "warmup": False}))
+    encoder = {key: value.clone() for key, value in stage.model.encoder.state_dict().items()}
+    head = stage.model.heads["coco"].state_dict()["final.weight"].clone()
+    steps(stage, batches)
+    for key, value in stage.model.encoder.state_dict().items():
+        assert torch.equal(value, encoder[key])
+    learnt = stage.model.heads["coco"].state_dict()["final.weight"]
+    averaged = stage.weights.heads["coco"].state_dict()["final.weight"]
+    assert (learnt - head).abs().mean() > (averaged - head).abs().mean() > 0
+    assert stage.evaluating() is stage.weights
+    stage.learning()
+    assert stage.model.training
+    assert not stage.model.encoder.training
+
+
+def test_bfloat16_and_checkpointing_learn_alike() -> None:
+    reference = steps(*opened(config()))
+    saving = config(model=PLAIN["model"] | {"activation_checkpointing": True})
+    assert steps(*opened(saving)) == pytest.approx(reference, rel=1e-5)
+    stage, batches = opened(config())
+    stage._dtype = torch.bfloat16
+    assert steps(stage, batches) == pytest.approx(reference, rel=0.05)
+
+
+_PROCESS = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import torch
+from torch import distributed
+import test_stage
+from vitpose_cli.runtime import Process
+
+torch.set_num_threads(1)
+distributed.init_process_group("gloo")
+process = Process.from_environment()
+stage, batches = test_stage.opened(test_stage.config(), process)
+for number, passes in enumerate(batches.ahead(0, 1, process)):
+    stage.step(number, passes)
+gradients = [p.grad.flatten() for p in stage.model.parameters() if p.grad is not None]
+torch.save(torch.cat(gradients), {out!r} + str(process.rank))
+distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
+    script = tmp_path / "process.py"
+    out = str(tmp_path / "gradient")
+    script.write_text(_PROCESS.format(tests=str(Path(__file__).parent), out=out))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    subprocess.run(
+        [*command, "--nproc-per-node", "2", str(script)],
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    stage, batches = opened(config())
+    for number, passes in enumerate(batches.ahead(0, 1)):
+        stage.step(number, passes)
+    alone = torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])
+    for rank in range(2):
+        together = torch.load(out + str(rank), weights_only=True)
+        # Both are clipped to length 1 at most; sums in another order differ in the last bits.
+        torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-4)

@@ -1,0 +1,125 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
+from vitpose_cli.models.tensor_files import write_tensors
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS
+from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.start import build_network, next_network
+
+COCO = {"coco": KEYPOINT_SETS["coco"]}
+MPII = {"mpii": KEYPOINT_SETS["mpii"]}
+SCRATCH = ModelOptions(variant="tiny-test", head="simple")
+
+
+def saved(folder: Path, **changes: object) -> Path:
+    """Write weights of a tiny network with a COCO head."""
+    header = CheckpointHeader(
+        variant="tiny-test",
+        heads={"coco": HeadHeader("simple", KEYPOINT_SETS["coco"], "udp")},
+        input_wh=(48, 64),
+        source="a test",
+        licence="none",
+        patch_shift=True,
+    )
+    header = replace(header, **changes)  # type: ignore[arg-type]
+    path = folder / "weights.safetensors"
+    torch.manual_seed(1)
+    save_checkpoint(path, ViTPose(header.config()).state_dict(), header)
+    return path
+
+
+def test_from_scratch_with_every_default() -> None:
+    network = build_network(SCRATCH, COCO, (48, 64))
+    assert network.header.input_wh == network.model.config.input_wh == (48, 64)
+    assert network.header.heads["coco"].alignment == "udp"
+    assert network.model.training
+    assert build_network(ModelOptions(variant="base"), COCO, (48, 64)).model.config.drop_path == 0.3
+
+
+def test_weights_of_ours_keep_their_head_and_shift(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    network = build_network(ModelOptions(weights=str(path)), COCO, (48, 64))
+    assert network.header.patch_shift
+    assert network.header.variant == "tiny-test"
+    torch.manual_seed(1)
+    original = ViTPose(network.header.config())
+    for key, value in original.state_dict().items():
+        assert torch.equal(network.model.state_dict()[key], value), key
+
+
+def test_another_keypoint_set_gets_a_new_head_and_keeps_the_encoder(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    ours = build_network(ModelOptions(weights=str(path)), COCO, (48, 64)).model.state_dict()
+    other = build_network(ModelOptions(weights=str(path)), MPII, (48, 64)).model.state_dict()
+    assert other["heads.mpii.final.weight"].shape[0] == 16
+    assert all(torch.equal(other[key], ours[key]) for key in other if key.startswith("encoder."))
+
+
+def test_another_kind_of_head_starts_anew(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    options = ModelOptions(weights=str(path), head="classic")
+    network = build_network(options, COCO, (48, 64))
+    assert "heads.coco.deconv1.weight" in network.model.state_dict()
+
+
+def test_a_bare_backbone_is_an_encoder(tmp_path: Path) -> None:
+    state = build_network(SCRATCH, COCO, (48, 64)).model.encoder.state_dict()
+    state["pos_embed"] = torch.randn(1, 17, 64)  # a class token and a grid of 4 x 4
+    state["cls_token"] = torch.zeros(1, 1, 64)
+    path = tmp_path / "mae.safetensors"
+    write_tensors(path, state, {})
+    network = build_network(ModelOptions(weights=str(path)), COCO, (48, 64))
+    assert network.header.variant == "tiny-test"
+    qkv = "blocks.2.attn.qkv.weight"
+    assert torch.equal(network.model.encoder.state_dict()[qkv], state[qkv])
+    assert network.model.encoder.pos_embed.shape == (1, 12, 64)
+
+
+def test_contradictions_are_named(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    with pytest.raises(ConfigError, match="is tiny-test"):
+        build_network(ModelOptions(weights=str(path), variant="small"), COCO, (48, 64))
+    with pytest.raises(ConfigError, match="sizes are tiny-test, tiny"):
+        build_network(ModelOptions(), COCO, (48, 64))
+    with pytest.raises(WeightsError):
+        build_network(ModelOptions(weights=str(tmp_path / "none.pth")), COCO, (48, 64))
+
+
+def test_the_next_stage_has_the_same_weights_for_another_size() -> None:
+    torch.manual_seed(0)
+    first = build_network(SCRATCH, COCO, (48, 64))
+    second = next_network(first, (96, 128), fresh_heads=False)
+    before, after = first.model.state_dict(), second.model.state_dict()
+    assert after.pop("encoder.pos_embed").shape == (1, 48, 64)
+    assert all(torch.equal(value, before[key]) for key, value in after.items())
+    assert second.header.input_wh == (96, 128)
+    third = next_network(first, (48, 64), fresh_heads=True).model.state_dict()
+    assert torch.equal(third["encoder.pos_embed"], before["encoder.pos_embed"])
+    assert not torch.equal(third["heads.coco.final.weight"], before["heads.coco.final.weight"])
+
+
+def test_mimetic_attention_looks_at_what_is_alike() -> None:
+    torch.manual_seed(0)
+    options = SCRATCH.model_copy(update={"initialisation": "mimetic"})
+    encoder = build_network(options, COCO, (48, 64)).model.encoder
+    attention = encoder.blocks[0].attn
+    query, key, value = attention.qkv.weight.detach().chunk(3)
+    assert attention.qkv.bias.detach().abs().max() == 0
+    for head in range(4):
+        rows = slice(16 * head, 16 * head + 16)
+        product = query[rows].T @ key[rows]
+        # Of rank 16, nearest to 0.7 noise + 0.7 identity: its diagonal stands out.
+        off = product - torch.diag(product.diagonal())
+        assert product.diagonal().mean() > 3 * off.abs().mean()
+    passed_on = attention.proj.weight.detach() @ value
+    assert passed_on.diagonal().mean() == pytest.approx(-0.4, abs=0.1)
+    table = encoder.pos_embed.detach()[0]
+    assert table.abs().max() <= 0.5
+    distances = torch.cdist(table, table)
+    assert distances[0, 1] < distances[0, 2]  # neighbours are nearer than others
