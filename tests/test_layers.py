@@ -18,6 +18,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"pose"},
     {"media"},
     {"records"},
+    {"formats"},
     {"runtime"},
     {"models"},
     {"tracking", "smoothing"},

@@ -10,7 +10,7 @@ pycocotools' and datumaro's writers were refused: they hold the whole document i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
@@ -41,11 +42,28 @@ class DocumentSize:
     num_instances: int
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentStyle:
+    """What may differ between documents of the same records.
+
+    Attributes:
+        file_name: What a frame is called.
+        version: The `version` of a frame's record, written into its image and annotations, so
+            that corrections of this very state can be told from others when they come back.
+        keyframes: Mark whoever has a `track_id` as a keyframe, without which CVAT makes no track.
+    """
+
+    file_name: Callable[[FrameKey], str] = str
+    version: Callable[[FrameKey], str] | None = None
+    keyframes: bool = False
+
+
 def write_document(
     records: Iterable[FrameRecord],
     path: Path,
     category: Mapping[str, Any],
     info: Mapping[str, Any],
+    style: DocumentStyle = DocumentStyle(),
 ) -> DocumentSize:
     """Write `records` as a COCO-keypoint document, whole or not at all.
 
@@ -57,6 +75,7 @@ def write_document(
         path: The document to write.
         category: The entry of `categories` that all instances belong to.
         info: The entry `info`.
+        style: Names and marks.
 
     Raises:
         InputError: The document cannot be written.
@@ -73,10 +92,15 @@ def write_document(
             media, index = record.key.media, record.key.index
             if index >= 0 and (not videos or videos[-1]["name"] != media):
                 videos.append({"id": len(videos) + 1, "name": media, **size})
-            image = {"id": num_images, "file_name": str(record.key), **size}
-            _write_item(stream, num_images == 1, image | _image_extras(record, len(videos)))
+            image = {"id": num_images, "file_name": style.file_name(record.key), **size}
+            image |= _image_extras(record, len(videos))
+            marks = {"version": style.version(record.key)} if style.version else {}
+            _write_item(stream, num_images == 1, image | marks)
             for annotation in frame_annotations(record, num_images, category["id"]):
                 num_instances += 1
+                annotation["attributes"] |= marks
+                if style.keyframes and "track_id" in annotation["attributes"]:
+                    annotation["attributes"]["keyframe"] = True
                 _write_item(spool, num_instances == 1, {"id": num_instances, **annotation})
         stream.write(b'\n],\n"annotations": [')
         spool.seek(0)

@@ -12,7 +12,7 @@ front of the line without parsing the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 from zlib import crc32
@@ -44,18 +44,28 @@ class Review:
         edited_at_s: When, in seconds since 1970 UTC.
         previous: The `version` of the record that was looked at, empty where there was none.
             Earlier values stay in the journal.
+        tool: The format in which the decision came from another program, such as `cvat`; empty
+            where it was made here.
     """
 
     state: ReviewState
     reviewer: str = ""
     edited_at_s: float = 0.0
     previous: str = ""
+    tool: str = ""
 
     def __post_init__(self) -> None:
         if self.state not in get_args(ReviewState):
             raise InputError(
                 f"{self.state!r} is no review state.", f"Use {', '.join(get_args(ReviewState))}."
             )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON, without `tool` where there is none."""
+        fields = asdict(self)
+        if not self.tool:
+            del fields["tool"]
+        return fields
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +140,7 @@ class FrameRecord:
             "model": self.model,
         }
         if self.review is not None:
-            frame["review"] = self.review
+            frame["review"] = self.review.as_dict()
         if self.instances is not None:
             frame["uids"] = self.uids
             frame.update(_instances_to_json(self.instances))

@@ -332,7 +332,7 @@ class Run:
                     finish(self._labelled(stream)),
                     annotations,
                     self.manifest.keypoint_set,
-                    self._info(),
+                    self.info,
                 )
         return ExportSummary(
             annotations, failures, size.num_images, size.num_instances, self.num_failed
@@ -358,8 +358,9 @@ class Run:
             }
             failures.write(orjson.dumps(failure) + b"\n")
 
-    def _info(self) -> dict[str, Any]:
-        """Return COCO's `info`. Without a date: the same labels are to give the same bytes."""
+    @property
+    def info(self) -> dict[str, Any]:
+        """The entry `info` of its document, without a date: the same labels give the same bytes."""
         manifest = self.manifest
         return {
             "description": "Keypoints labelled with vitpose. area is width x height of the box.",
