@@ -30,8 +30,8 @@ def with_track_ids(
         sigmas: (K,) of the keypoint set.
     """
     next_id = 1
-    for (_, is_video), group in groupby(records, key=_clip):
-        if not is_video:
+    for video, group in groupby(records, key=lambda record: record.key.video):
+        if video is None:
             yield from group
             continue
         tracker = Tracker(sigmas, first_id=next_id)
@@ -42,12 +42,6 @@ def with_track_ids(
             ids = tracker.update(_time_s(record), record.instances)
             yield replace(record, instances=replace(record.instances, track_ids=ids))
         next_id = tracker.next_id
-
-
-def _clip(record: FrameRecord) -> tuple[str, bool]:
-    """Return what consecutive records of one video share; all photos share one value."""
-    is_video = record.key.index >= 0
-    return record.key.media if is_video else "", is_video
 
 
 def _time_s(record: FrameRecord) -> float:

@@ -1,9 +1,10 @@
 """Frames in, records out: detection, crops, the pose network and decoding as one stream.
 
-Frames are taken in chunks of a fixed number. Crops of all photos in a chunk are pooled into full
-batches, and no batch spans two chunks: which crops share a batch then depends on the order of the
-frames alone, not on when a run was stopped and taken up again, so that a resumed run gives the
-same last bits. While the network works on one chunk, the next is read, detected and cropped.
+Frames are taken in chunks of a fixed number, photos together and every video for itself. Crops of
+all frames in a chunk are pooled into full batches, and no batch spans two chunks: which crops
+share a batch then depends on the order of the frames alone, not on when a run was stopped and
+taken up again, so that a resumed run gives the same last bits. While the network works on one
+chunk, the next is read, detected and cropped.
 
 Nothing here knows of files; `annotate` adds the run folder, `evaluate` the ground truth.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +88,7 @@ class Labeler:
         Raises:
             VitposeError: The detector or the network cannot work at all.
         """
-        stream = iter(frames)
-        chunks = iter(lambda: list(islice(stream, CHUNK_FRAMES)), [])
-        for chunk in prefetch(self._prepare, chunks, num_threads=1, ahead=1):
+        for chunk in prefetch(self._prepare, _chunks(frames), num_threads=1, ahead=1):
             yield from self._finish(chunk)
 
     def _prepare(self, frames: list[Frame | FrameFailure]) -> _Chunk:
@@ -158,3 +157,10 @@ class Labeler:
             yield FrameRecord(
                 frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
             )
+
+
+def _chunks(frames: Iterable[Frame | FrameFailure]) -> Iterator[list[Frame | FrameFailure]]:
+    """Yield chunks of frames: of photos, or of one video, so that a run can find them again."""
+    for _, group in groupby(frames, key=lambda frame: frame.key.video):
+        while chunk := list(islice(group, CHUNK_FRAMES)):
+            yield chunk

@@ -8,7 +8,8 @@ already has are not written twice.
 
 from __future__ import annotations
 
-from collections.abc import Container, Set
+from collections.abc import Container, Sequence, Set
+from itertools import takewhile
 
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import FrameKey
@@ -59,20 +60,31 @@ class AllBut(Container[FrameKey]):
 def finished(source: MediaSource, run: Run) -> Finished:
     """Return what of `source` the run has finished."""
     done = run.done(retry_errors=False)
-    videos = {key.media for key in done if key.index >= 0}
     reopened: set[FrameKey] = set()
     photos = source.keys()
-    for last in run.latest():
-        if last.index >= 0:
-            videos.discard(last.media)
-            reopened.update(_last_chunk(done, last.media))
+    latest = run.latest()
+    for last in latest:
+        if last.video is not None:
+            reopened.update(_last_chunk(done, last.video))
         elif last in photos:
             chunk = _photo_chunk(photos, last)
             if any(key not in done for key in chunk):
                 reopened.update(chunk)
-    if run.damage:  # frames may be missing anywhere
-        videos.clear()
+    # Frames may be missing anywhere in a damaged journal.
+    videos = set() if run.damage else _whole_videos(source, done, latest)
     return Finished(done, reopened, videos)
+
+
+def _whole_videos(source: MediaSource, done: Set[FrameKey], latest: Sequence[FrameKey]) -> set[str]:
+    """Return the videos that work has gone past, so that all of their frames are done.
+
+    Those behind the place where it stopped may be done in part: files that come before them may
+    have been added meanwhile.
+    """
+    started = {key.media for key in done if key.video is not None}
+    reached = {key.media for key in latest}
+    passed = takewhile(lambda media: media not in reached, source.media)
+    return started.intersection(passed) if reached.intersection(source.media) else set()
 
 
 def _photo_chunk(photos: list[FrameKey], key: FrameKey) -> list[FrameKey]:

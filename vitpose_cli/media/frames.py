@@ -32,6 +32,11 @@ class FrameKey:
     media: str
     index: int = -1
 
+    @property
+    def video(self) -> str | None:
+        """The video that the frame is of; None for a photo."""
+        return self.media if self.index >= 0 else None
+
     def __str__(self) -> str:
         """Return the path the frame has, or would have if it were extracted."""
         return self.media if self.index < 0 else f"{self.media}/frame_{self.index:06d}.jpg"
