@@ -1,5 +1,6 @@
 """Whole runs of seconds: what they leave behind, and that a kill costs nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import torch
 import yaml
 from training_cases import small_run, write_coco
 
-from vitpose_cli.config import parse_config
+from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.tensor_files import read_state
@@ -170,3 +171,33 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert len(losses(cut)) == 15
     ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_runs_in_small(tmp_path: Path, path: Path) -> None:
+    write_coco(tmp_path, 4)
+    source = {
+        "kind": "coco",
+        "annotations": str(tmp_path / "people.json"),
+        "images": str(tmp_path / "images"),
+    }
+    values = yaml.safe_load(path.read_text())
+    changes = [
+        "device=cpu",
+        "compile=false",
+        "model.variant=tiny-test",
+        "model.weights=null",
+        f"data.train=[{json.dumps(source)}]",
+        f"data.validation=[{json.dumps(source)}]",
+        "data.cache=ram",
+    ]
+    for number in range(len(values["stages"])):
+        place = f"stages.{number}"
+        changes += [f"{place}.{rest}" for rest in ("epochs=null", "steps=1", "batch_size=2")]
+        changes.append(f"{place}.input_wh=[48, 64]")
+    outcome = train(load_config(TrainConfig, path, changes), tmp_path / "run", Listener())
+    assert outcome.report.exists()
+    assert read_header(outcome.weights).stride == values["model"].get("stride", 16)

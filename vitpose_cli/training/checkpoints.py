@@ -10,6 +10,7 @@ be of different steps.
 from __future__ import annotations
 
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ class RunFolder:
         if not self.state.exists():
             return None
         try:
+            if not zipfile.is_zipfile(self.state):
+                raise RuntimeError("it is cut off or something else")
             state = torch.load(self.state, map_location="cpu", weights_only=True)
             return Position(**state["position"]), state["stage"]
         except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:

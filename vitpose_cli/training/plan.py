@@ -73,8 +73,8 @@ class TrainingPlan:
         dtype: Number format of the products.
         sources: Of each source: its file, people, photos.
         heads: Of each head: its keypoints and kind.
-        trainable: How many parameters learn, and how many there are.
-        groups: The parameter groups.
+        trainable: How many parameters learn, and how many there are, in the first stage.
+        groups: The parameter groups of the first stage.
         stages: The stages.
         notes: What was left out of the data.
     """
@@ -108,6 +108,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
     freeze(network.model, config.freeze)
     groups = parameter_groups(network.model, config.optimizer)
+    trainable = trainable_size(network.model)
     stages = []
     for number, stage in enumerate(config.stages):
         if number > 0:
@@ -123,7 +124,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
             name: f"{head.kind}, {head.keypoint_set.num_keypoints} keypoints, {head.alignment}"
             for name, head in network.header.heads.items()
         },
-        trainable=trainable_size(network.model),
+        trainable=trainable,
         groups=tuple(
             GroupRow(
                 group.layer,

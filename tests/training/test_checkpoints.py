@@ -1,0 +1,61 @@
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_cases import small_run
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.errors import InputError
+from vitpose_cli.training.checkpoints import Position, RunFolder
+from vitpose_cli.training.config import TrainConfig
+
+
+def test_a_state_is_read_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.load_state() is None
+    folder.save_state(Position(1, 20, 0.5), {"model": {"w": torch.arange(3)}})
+    found = folder.load_state()
+    assert found is not None
+    assert found[0] == Position(1, 20, 0.5)
+    assert torch.equal(found[1]["model"]["w"], torch.arange(3))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
+def test_a_full_disk_leaves_the_last_state_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save_state(Position(0, 1), {"big": torch.zeros(10)})
+    before = folder.state.read_bytes()
+    opened = Path.open
+
+    def full(self: Path, *args: Any, **kwargs: Any) -> Any:
+        redirect = self.name.startswith(".state.pt")
+        return opened(Path("/dev/full") if redirect else self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(InputError) as caught:
+        folder.save_state(Position(0, 2), {"big": torch.zeros(3_000_000)})
+    assert os.strerror(errno.ENOSPC) in caught.value.message or "Cannot write" in str(caught.value)
+    monkeypatch.undo()
+    assert folder.state.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize("data", [b"", b"rubbish", b"PK\x03\x04rubbish"])
+def test_a_damaged_state_is_named(tmp_path: Path, data: bytes) -> None:
+    folder = RunFolder(tmp_path)
+    folder.state.write_bytes(data)
+    with pytest.raises(InputError, match=r"state\.pt cannot be read"):
+        folder.load_state()
+
+
+def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(parse_config(TrainConfig, small_run(tmp_path)))
+    folder.save_state(Position(0, 1), {})
+    folder.open(parse_config(TrainConfig, small_run(tmp_path, log_every=7, compile=True)))
+    assert "log_every: 7" in folder.config.read_text()

@@ -1,0 +1,68 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training_cases import small_run, write_coco
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.plan import TrainingPlan, activation_bytes, plan_training
+
+
+def planned(folder: Path, **changes: Any) -> TrainingPlan:
+    write_coco(folder)
+    return plan_training(parse_config(TrainConfig, small_run(folder, **changes)))
+
+
+def test_a_plan_says_what_would_happen_and_writes_nothing(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "people.json"]
+    assert plan.dtype == "float32"
+    assert [(one["for"], one["people"]) for one in plan.sources] == [
+        ("training", 8),
+        ("validation", 8),
+    ]
+    assert plan.heads == {"coco": "simple, 17 keypoints, udp"}
+    assert [(one.input_wh, one.steps, one.epochs) for one in plan.stages] == [
+        ((32, 48), 3, 1.5),
+        ((48, 64), 3, 1.5),
+    ]
+    learning, total = plan.trainable
+    assert learning == total == sum(group.num_parameters for group in plan.groups)
+    assert plan.as_dict()["stages"][0]["peak_lr"] == 1e-3
+
+
+def test_frozen_parameters_need_less(tmp_path: Path) -> None:
+    stages = [{"input_wh": [192, 256], "steps": 1, "batch_size": 64}]
+    model = {"variant": "small", "head": "simple"}
+    whole = planned(tmp_path, model=model, stages=stages).stages[0]
+    frozen = planned(tmp_path, model=model, stages=stages, freeze={"encoder": True})
+    head = frozen.stages[0]
+    assert frozen.trainable[0] == 384 * 17 * 9 + 17
+    assert head.weights_mib < whole.weights_mib
+    assert head.activations_mib < 0.2 * whole.activations_mib
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_activations_are_what_autograd_keeps(checkpointing: bool) -> None:
+    shape = ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}, (96, 128))
+    model = ViTPose(shape).train()
+    model.set_grad_checkpointing(checkpointing)
+    parameters = {one.untyped_storage().data_ptr() for one in model.parameters()}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(storage)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(torch.randn(4, 3, 128, 96))
+    found = activation_bytes(model, 4, torch.float32)
+    # Attention keeps other things on a CPU than on the meta device.
+    assert found == pytest.approx(sum(kept.values()), rel=0.15)

@@ -1,0 +1,93 @@
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vitpose_cli.training.checkpoints import RunFolder
+from vitpose_cli.training.metrics import MetricsFile, read_metrics
+from vitpose_cli.training.report import curve, ticks, write_report
+
+NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
+
+
+@given(low=NUMBERS, span=st.floats(1e-3, 1e6))
+def test_ticks_are_few_round_and_start_below(low: float, span: float) -> None:
+    marks = ticks(low, low + span)
+    assert 3 <= len(marks) <= 12
+    assert marks[0] <= low + 1e-9 * max(1, abs(low))
+    assert marks[-1] <= low + span * (1 + 1e-6) + 1e-6 * abs(low)
+    steps = {round((b - a) / (marks[1] - marks[0]), 3) for a, b in pairwise(marks)}
+    assert steps <= {1.0}
+
+
+def test_ticks_of_a_single_value_exist() -> None:
+    assert ticks(0, 0)
+    assert 5.0 in ticks(5, 5)
+
+
+def test_curves_stay_inside_of_their_frame() -> None:
+    figure = curve("Loss", {"a": [(0, 0.5), (10, 2e-3)], "b": [(5, 1e-2)]}, logarithmic=True)
+    found = re.findall(r'points="([^"]+)"', figure)
+    assert len(found) == 2
+    for pair in " ".join(found).split():
+        x, y = map(float, pair.split(","))
+        assert 64 <= x <= 628
+        assert 12 <= y <= 212
+    assert curve("Nothing", {"a": []}) == ""
+
+
+def test_a_report_of_an_unmeasured_run_is_whole(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.config.write_text("seed: 1 # <script>", encoding="utf-8")
+    metrics = MetricsFile(folder.metrics, keep=None)
+    for stage, step, loss in ((0, 5, 1.0), (0, 10, float("nan")), (1, 5, 0.1)):
+        metrics.append(
+            {
+                "kind": "train",
+                "stage": stage,
+                "step": step,
+                "loss": loss,
+                "lr": 1e-3,
+                "gradient_norm": 1.0,
+                "people_per_s": 10.0,
+                "memory_mib": 7,
+            }
+        )
+    write_report(folder)
+    page = folder.report.read_text(encoding="utf-8")
+    assert "15 steps; last loss 0.1" in page
+    assert "<script>" not in page
+
+    links: list[str] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            links.extend(value or "" for name, value in attrs if name in ("src", "href"))
+
+    checker = Checker()
+    checker.feed(page)
+    assert all(link.startswith("data:") for link in links)
+
+
+def test_metrics_are_cut_where_a_run_goes_on_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics = MetricsFile(path, keep=None)
+    for stage, step in ((0, 1), (0, 2), (1, 1), (1, 2)):
+        metrics.append({"stage": stage, "step": step})
+    with path.open("ab") as stream:
+        stream.write(b'{"stage": 1, "st')
+    MetricsFile(path, keep=(1, 1))
+    assert [(one["stage"], one["step"]) for one in read_metrics(path)] == [(0, 1), (0, 2), (1, 1)]
+    MetricsFile(path, keep=None)
+    assert read_metrics(path) == []
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{}\n"])
+def test_odd_metrics_files_are_read(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(text)
+    assert read_metrics(path) == ([{}] if text == "{}\n" else [])

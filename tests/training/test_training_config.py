@@ -1,0 +1,69 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_cases import small_run
+
+from vitpose_cli.config import config_reference, parse_config
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.training.config import TrainConfig
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yaml"))
+
+
+def problems(**changes: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TrainConfig, small_run(Path("data"), **changes))
+    return caught.value.message
+
+
+def test_the_defaults_are_the_paper() -> None:
+    values = {"model": {"variant": "base"}, "data": {"train": [{"kind": "pack", "path": "a.npz"}]}}
+    config = parse_config(TrainConfig, values)
+    assert config.optimizer.lr == 5e-4
+    assert config.optimizer.weight_decay == 0.1
+    assert config.optimizer.milestones == (170, 200)
+    assert config.optimizer.clip_norm == 1.0
+    assert config.stages[0].epochs == 210
+    assert config.stages[0].batch_size == 512
+    assert config.stages[0].input_wh == (192, 256)
+    assert config.ema is None
+
+
+def test_what_cannot_be_meant_is_said_at_once() -> None:
+    said = problems(
+        stages=[{"steps": 1, "epochs": 2}, {"steps": 1, "input_wh": [100, 128]}],
+        freze={},
+        augmentation={"flip": 1.5, "rotaton": 1},
+        data={"train": [], "cache": "tape"},
+    )
+    for line in (
+        "stages.0: give either epochs or steps",
+        "stages.1: input_wh [100, 128] must be multiples of 16",
+        "freze: unknown key; did you mean freeze?",
+        "augmentation.flip: should be less than or equal to 1 (given: 1.5)",
+        "augmentation.rotaton: unknown key; did you mean rotation?",
+        "data.train:",
+        "data.cache:",
+    ):
+        assert f"\n  {line}" in said
+
+
+def test_maps_without_scores_do_not_end_a_run() -> None:
+    stage = {"steps": 1, "loss": {"kind": "cross_entropy"}}
+    assert "the last stage's loss must be mse" in problems(stages=[stage])
+
+
+def test_packs_are_a_cache_already() -> None:
+    data = {"train": [{"kind": "pack", "path": "a.npz"}], "cache": "none"}
+    assert "cannot be had with packs" in problems(data=data)
+
+
+def test_every_key_is_explained() -> None:
+    rows = list(config_reference(TrainConfig))
+    assert len(rows) > 80
+    assert [path for path, _, text in rows if not text] == []
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 6
