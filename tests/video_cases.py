@@ -134,7 +134,8 @@ def beep_times(path: Path) -> list[float]:
     loud = np.concatenate([np.abs(samples) > 0.2 for _, samples in parts])
     at = np.concatenate([start + np.arange(len(samples)) / rate for start, samples in parts])
     times = at[loud]
-    return times[np.diff(times, prepend=-1.0) > 0.5].tolist()
+    begins: list[float] = times[np.diff(times, prepend=-1.0) > 0.5].tolist()
+    return begins
 
 
 def flash_times(path: Path) -> list[float]:
