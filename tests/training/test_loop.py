@@ -130,11 +130,7 @@ def test_every_cache_trains_alike(tmp_path: Path, cache: str) -> None:
 
 def started(config: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
-    # As many threads as here: the order of sums depends on it, and so do the last bits.
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for_lines(folder: Path, count: int) -> None:

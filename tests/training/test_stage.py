@@ -129,13 +129,12 @@ def test_bfloat16_and_checkpointing_learn_alike() -> None:
 
 _PROCESS = """
 import os, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
 import torch
 from torch import distributed
 import test_stage
 from vitpose_cli.runtime import Process
 
-torch.set_num_threads(1)
 distributed.init_process_group("gloo")
 process = Process.from_environment()
 stage, batches = test_stage.opened(test_stage.config(), process)
@@ -150,7 +149,7 @@ distributed.destroy_process_group()
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
     script = tmp_path / "process.py"
     out = str(tmp_path / "gradient")
-    script.write_text(_PROCESS.format(tests=str(Path(__file__).parent), out=out))
+    script.write_text(_PROCESS.format(tests=str(Path(__file__).parents[1]), out=out))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     subprocess.run(
         [*command, "--nproc-per-node", "2", str(script)],

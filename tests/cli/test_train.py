@@ -1,0 +1,67 @@
+"""`vitpose train` on the command line, in this process."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from training_cases import small_run, write_coco
+
+from vitpose_cli.cli.app import run
+from vitpose_cli.errors import ExitCode
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return the configuration of a run of seconds."""
+    write_coco(tmp_path, 4)
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small_run(tmp_path)))
+    return path
+
+
+def test_a_run_prints_what_it_has_made(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "run"
+    command = ["train", "-c", str(config), "-o", str(output), "--json"]
+    assert run([*command, "--set", "stages.0.steps=1", "--set", "stages.1.steps=1"]) == ExitCode.OK
+    said = capsys.readouterr()
+    made = json.loads(said.out)
+    assert made["weights"] == str(output / "best.safetensors")
+    assert 0 <= made["best_ap"] <= 1
+    assert Path(made["report"]).exists()
+    assert "stage 1 step 1: epoch" in said.err
+    assert "AP" in said.err
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert run(["train", "-c", str(config), "--dry-run", "--json"]) == ExitCode.OK
+    plan = json.loads(capsys.readouterr().out)
+    assert [stage["steps"] for stage in plan["stages"]] == [3, 3]
+    assert run(["train", "-c", str(config), "--dry-run"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "clip_norm: 1.0" in said
+    assert "Parameter groups" in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_wrong_options_are_told_at_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "-c", str(config), "--set", "optimizer.lrr=1", "--set", "seeed=3"]
+    assert run(command) == ExitCode.CONFIG
+    said = capsys.readouterr().err
+    assert "optimizer.lrr: unknown key; did you mean lr?" in said
+    assert "seeed: unknown key; did you mean seed?" in said
+
+
+def test_missing_photos_are_refused_unless_allowed(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images" / "001.png").unlink()
+    command = ["train", "-c", str(config), "--dry-run"]
+    assert run(command) == ExitCode.INPUT
+    assert "1 of 4 photos are missing" in capsys.readouterr().err
+    assert run([*command, "--allow-missing"]) == ExitCode.OK
