@@ -17,7 +17,7 @@ from vitpose_cli.runtime import Process
 from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.crops import HostCrops
-from vitpose_cli.training.loop import build_schedule
+from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
 
@@ -41,7 +41,7 @@ def opened(chosen: TrainConfig, process: Process | None = None) -> tuple[Stage, 
     people, pictures = some_people(8)
     course = Course("coco", people, HostCrops(pictures), HeatmapCodec((48, 64), (12, 16), "udp"))
     batches = Batches([course], chosen.stages[0], chosen.augmentation, (0,), CPU)
-    schedule = build_schedule(chosen, chosen.stages[0], batches.steps_per_epoch)
+    schedule = Schedule.of_stage(chosen.stages[0], chosen.optimizer, batches.steps_per_epoch)
     where = (CPU, torch.float32, process or Process())
     return Stage(network.model, chosen, 0, schedule, where), batches
 

@@ -7,14 +7,10 @@ but `Stage` has a memory; so a run that was killed goes on with the bits it woul
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -28,10 +24,11 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision, seed_everything
 from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.checkpoints import Position, RunFolder
-from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Silence
 from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.process import process_group, stop_asked
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, sample_sheet
 from vitpose_cli.training.stage import Stage
@@ -79,25 +76,8 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
     folder = RunFolder(output)
-    with _group(process, device):
+    with process_group(process, device):
         return _Run(config, folder, observer, (device, dtype, process)).go()
-
-
-def stage_steps(stage: StageOptions, steps_per_epoch: float) -> int:
-    """Return how many steps a stage has."""
-    if stage.steps is not None:
-        return stage.steps
-    return max(1, round((stage.epochs or 0) * steps_per_epoch))
-
-
-def build_schedule(config: TrainConfig, stage: StageOptions, steps_per_epoch: float) -> Schedule:
-    """Return the learning rate of a stage."""
-    return Schedule(
-        peak=stage.lr or config.optimizer.lr,
-        num_steps=stage_steps(stage, steps_per_epoch),
-        steps_per_unit=1.0 if stage.epochs is None else steps_per_epoch,
-        options=config.optimizer,
-    )
 
 
 def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
@@ -186,7 +166,7 @@ class _Run:
         batches = Batches(
             courses, options, config.augmentation, (config.seed, number), self._device
         )
-        schedule = build_schedule(config, options, batches.steps_per_epoch)
+        schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network.model, config, number, schedule, self._where)
         if state is None:
             self._position = Position(number, 0, self._position.best)
@@ -217,7 +197,7 @@ class _Run:
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._process))
         meter = Meter()
-        with _stop_asked() as asked:
+        with stop_asked() as asked:
             for step in range(start, total):
                 began_s = time.perf_counter()
                 passes = next(ahead)
@@ -321,36 +301,3 @@ class _Run:
         if self._leads:
             self._metrics.append(line)
             self._observer.line(line)
-
-
-@contextmanager
-def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step; yield whether one has come."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _group(process: Process, device: torch.device) -> Iterator[None]:
-    """Join the other processes, if there are any."""
-    if process.world_size == 1:
-        yield
-        return
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, rank=process.rank, world_size=process.world_size)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()

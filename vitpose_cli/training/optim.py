@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.training.config import FreezeOptions, OptimizerOptions
+from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions
 
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
@@ -112,6 +112,16 @@ class Schedule:
     num_steps: int
     steps_per_unit: float
     options: OptimizerOptions
+
+    @classmethod
+    def of_stage(
+        cls, stage: StageOptions, options: OptimizerOptions, steps_per_epoch: float
+    ) -> Schedule:
+        """Return the schedule of a stage whose epochs have so many steps."""
+        if stage.steps is not None:
+            return cls(stage.lr or options.lr, stage.steps, 1.0, options)
+        steps = max(1, round((stage.epochs or 0) * steps_per_epoch))
+        return cls(stage.lr or options.lr, steps, steps_per_epoch, options)
 
     def rate(self, step: int) -> float:
         """Return the rate of step `step`, counted from 0.

@@ -15,8 +15,7 @@ from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.runtime import resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
-from vitpose_cli.training.loop import stage_steps
-from vitpose_cli.training.optim import freeze, parameter_groups, trainable_size
+from vitpose_cli.training.optim import Schedule, freeze, parameter_groups, trainable_size
 from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.start import Network, build_network, next_network
 
@@ -178,16 +177,16 @@ def _stage_row(
 ) -> StageRow:
     repeats = np.concatenate([source.frames.people.repeats for source in data.train])
     steps_per_epoch = EndlessOrder(repeats, (config.seed,)).epoch_length / stage.batch_size
-    steps = stage_steps(stage, steps_per_epoch)
+    schedule = Schedule.of_stage(stage, config.optimizer, steps_per_epoch)
     learning, total = trainable_size(network.model)
     weights = 4 * (total + 3 * learning + (total if config.ema is not None else 0))
     activations = activation_bytes(network.model, stage.batch_size // stage.accumulate, dtype)
     return StageRow(
         input_wh=stage.input_wh,
-        steps=steps,
-        epochs=round(steps / steps_per_epoch, 2),
+        steps=schedule.num_steps,
+        epochs=round(schedule.num_steps / steps_per_epoch, 2),
         batch_size=stage.batch_size,
-        peak_lr=stage.lr or config.optimizer.lr,
+        peak_lr=schedule.peak,
         weights_mib=weights >> 20,
         activations_mib=activations >> 20,
     )
