@@ -26,7 +26,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"resume", "labels"},
     {"assembly"},
     {"annotate", "evaluate", "select", "review"},
-    {"render"},
+    {"render", "sheet"},
     {"training"},
     {"distributed"},
     {"cli"},

@@ -11,7 +11,17 @@ from typing import Annotated
 import typer
 
 from vitpose_cli import __version__
-from vitpose_cli.cli import annotate, evaluate, history, render, review, train, validate, weights
+from vitpose_cli.cli import (
+    annotate,
+    evaluate,
+    history,
+    render,
+    review,
+    sheet,
+    train,
+    validate,
+    weights,
+)
 from vitpose_cli.cli.console import guarded, stdout
 
 app = typer.Typer(
@@ -29,6 +39,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("history")(history.history)
 app.command("render")(render.render)
 app.command("review")(review.review)
+app.command("sheet")(sheet.sheet)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.add_typer(weights.app, name="weights")

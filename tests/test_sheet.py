@@ -1,0 +1,68 @@
+"""Contact sheets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import save_boxes, save_photos, save_weights, vitpose
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.images import decode_image
+from vitpose_cli.media.mosaic import CAPTION_HEIGHT, GAP, mosaic
+from vitpose_cli.sheet import TILE_WH, SheetOptions, make_sheet
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("job")
+    names = save_photos(folder / "photos", 6)
+    done = vitpose(
+        "annotate", folder / "photos", "-o", folder / "run", "--no-flip-test",
+        "-w", save_weights(folder / "w.safetensors"),
+        "--boxes", save_boxes(folder / "boxes.json", names),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_a_picture_has_a_tile_for_everybody_worst_first(run: Path, tmp_path: Path) -> None:
+    assert make_sheet(SheetOptions(run, tmp_path / "s.png", number=5, columns=3)) == 5
+    height, width, _ = decode_image((tmp_path / "s.png").read_bytes()).shape
+    assert width == 3 * (TILE_WH[0] + GAP) + GAP
+    assert height == 2 * (TILE_WH[1] + CAPTION_HEIGHT + GAP) + GAP
+
+
+def test_a_page_holds_its_pictures_and_is_ordered(run: Path, tmp_path: Path) -> None:
+    done = vitpose("sheet", run, "-o", tmp_path / "s.html", "--order", "best")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "s.html").read_text()
+    scores = [float(score) for score in re.findall(r"<figcaption>([0-9.]+) ", page)]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == page.count("data:image/jpeg;base64,") > 5
+    assert "http" not in page
+
+
+def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> None:
+    pages = []
+    for seed in (1, 1, 2):
+        options = SheetOptions(run, tmp_path / "s.html", number=4, order="sampled", seed=seed)
+        make_sheet(options)
+        pages.append(options.output.read_text())
+    assert pages[0] == pages[1] != pages[2]
+
+
+def test_what_cannot_be_written_or_found_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pdf"):
+        make_sheet(SheetOptions(run, tmp_path / "s.pdf"))
+    with pytest.raises(InputError, match="where its photos are"):
+        make_sheet(SheetOptions(run / "annotations.json", tmp_path / "s.png"))
+
+
+def test_captions_are_cut_at_their_front() -> None:
+    tile = np.zeros((40, 60, 3), np.uint8)
+    long = mosaic([tile], ["a/very/long/path/to/a/photo.jpg"], 1)
+    assert long.shape == (40 + CAPTION_HEIGHT + 2 * GAP, 60 + 2 * GAP, 3)
+    assert (long[:, -GAP:] == 250).all()

@@ -1,0 +1,51 @@
+"""`vitpose sheet`: a contact sheet of labelled people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitpose_cli.cli.console import note
+
+
+def sheet(
+    labels: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A run folder or a COCO document.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .png or .jpg picture, or an .html page.")
+    ] = Path("sheet.png"),
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", "-s", help="Where the photos are; of a run, known."),
+    ] = None,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many people.")] = 48,
+    order: Annotated[
+        Literal["worst", "best", "sampled"],
+        typer.Option("--order", help="By score, worst or best first, or a random sample."),
+    ] = "worst",
+    columns: Annotated[int, typer.Option("--columns", min=1, help="People in a row.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random sample.")] = 0,
+) -> None:
+    """Lay labelled people out on one sheet, to see in one look how good a run is.
+
+    [bold]Examples[/bold]
+
+      vitpose sheet photos.vitpose
+
+      vitpose sheet photos.vitpose --order sampled -n 200 -o sheet.html
+    """
+    from vitpose_cli.sheet import SheetOptions, make_sheet
+
+    options = SheetOptions(
+        labels=labels,
+        output=output,
+        sources=tuple(source or ()),
+        number=number,
+        order=order,
+        columns=columns,
+        seed=seed,
+    )
+    note(f"{make_sheet(options)} people -> {output}")
