@@ -158,7 +158,8 @@ class VideoFile:
         if all_pts is None or index >= len(all_pts):
             return None
         first = next(reader.pictures(), None)
-        if first is None or first.pts != all_pts[0]:
+        # Two fields of a picture may come in one packet or in two.
+        if first is None or first.pts != all_pts[0] or first.interlaced:
             return None
         wanted = int(all_pts[index])
         with suppress(InputError):  # some formats jump too far, behind the last keyframe

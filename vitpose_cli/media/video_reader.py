@@ -32,7 +32,6 @@ _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
-_PROGRESSIVE = (0, 1)  # AV_FIELD_UNKNOWN, AV_FIELD_PROGRESSIVE
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _ASSUMED_RATE = 25
 _BEFORE_ALL = -(2**63)
@@ -207,10 +206,8 @@ class AvReader:
         Leaves the reader at the end of the file. None where a file has no ticks, or packets and
         pictures do not match one to one.
         """
-        context = self._stream.codec_context
-        # VP8 has packets that are never shown; two fields may come in one packet or in two.
-        if not self._has_pts or context.name == "vp8" or context.field_order not in _PROGRESSIVE:
-            return None
+        if not self._has_pts or self._stream.codec_context.name == "vp8":
+            return None  # VP8 has packets that are never shown
         shown = [
             packet
             for packet in self._container.demux(self._stream)

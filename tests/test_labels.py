@@ -1,0 +1,104 @@
+"""Labels by frame: the same from a run folder and from the document made of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.identities import with_track_ids
+from vitpose_cli.labels import DocumentLabels, Labels, RunLabels, open_labels
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+COCO = keypoint_set("coco")
+PHOTO = FrameKey("a.jpg")
+EMPTY = FrameKey("b.mp4", 4)
+FAILED = FrameKey("c.jpg")
+
+
+def people(*places: float) -> Instances:
+    count = len(places)
+    points = np.zeros((count, 17, 2), np.float32) + np.reshape(places, (-1, 1, 1))
+    points += np.arange(17, dtype=np.float32)[None, :, None]
+    boxes = np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1)
+    scores = np.full((count, 17), 0.5, np.float32)
+    return Instances(boxes, scores[:, 0], points, scores, np.full((count, 17), 2, np.int8))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Write a run of a photo, two videos and a failure, with its document."""
+    records = [
+        FrameRecord(PHOTO, (200, 100), instances=people(20.0)),
+        *(
+            FrameRecord(FrameKey("b.mp4", n), (200, 100), n / 10, instances=people(30.0 + n))
+            for n in range(4)
+        ),
+        FrameRecord(EMPTY, (200, 100), 0.4, instances=people()),
+        FrameRecord(FrameKey("d.mp4", 0), (200, 100), instances=people(10.0, 60.0)),
+        FrameRecord(FAILED, error="It is damaged."),
+    ]
+    manifest = RunManifest(COCO.to_category(), options={"every": 1, "fps": None})
+    with Run.open(tmp_path / "run", manifest) as opened:
+        for record in records:
+            opened.append(record)
+        opened.export(partial(with_track_ids, sigmas=COCO.sigmas))
+    return tmp_path / "run"
+
+
+@pytest.fixture(params=["run", "document"])
+def labels(run: Path, request: pytest.FixtureRequest) -> Labels:
+    return open_labels(run if request.param == "run" else run / "annotations.json")
+
+
+def test_which_frames_are_labelled(labels: Labels) -> None:
+    assert PHOTO in labels
+    assert EMPTY in labels
+    assert FAILED not in labels
+    assert FrameKey("b.mp4", 5) not in labels
+    assert labels.media == {"a.jpg", "b.mp4", "d.mp4"}
+    assert labels.keypoint_set == COCO
+    assert labels.options["every"] == 1
+
+
+def test_people_of_a_frame(labels: Labels) -> None:
+    photo = labels.people(PHOTO)
+    assert photo.keypoints[0, 0].tolist() == [20, 20]
+    assert photo.scores == pytest.approx([0.25])
+    assert photo.track_ids is None
+    empty = labels.people(EMPTY)
+    assert len(empty) == 0
+    assert empty.num_keypoints == 17
+
+
+def test_identities_go_on_from_video_to_video(labels: Labels) -> None:
+    ids = [people.track_ids for _, _, people in labels.video("b.mp4") if len(people)]
+    assert [np.asarray(one).tolist() for one in ids] == [[1]] * 4
+    assert np.asarray(labels.people(FrameKey("d.mp4", 0)).track_ids).tolist() == [2, 3]
+
+
+def test_a_whole_video(labels: Labels) -> None:
+    frames = list(labels.video("b.mp4"))
+    assert [key for key, _, _ in frames] == [FrameKey("b.mp4", n) for n in range(5)]
+    assert [time_s for _, time_s, _ in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [time_s for _, time_s, _ in labels.video("d.mp4")] == [0.0]
+
+
+def test_kinds_of_labels(run: Path, tmp_path: Path) -> None:
+    assert isinstance(open_labels(run), RunLabels)
+    document = run / "annotations.json"
+    assert isinstance(open_labels(document), DocumentLabels)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        open_labels(tmp_path)
+    foreign = orjson.loads(document.read_bytes()) | {"info": {"vitpose": "of another kind"}}
+    (tmp_path / "foreign.json").write_bytes(orjson.dumps(foreign))
+    assert open_labels(tmp_path / "foreign.json").options == {}
