@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the program: `docs/cli.md` and the README's tables.
+"""Write what the documentation takes from the program: `docs/cli.md`, the README's tables and tree.
 
 python docs/generate.py           write
 python docs/generate.py --check   only say whether anything would change (exit 1)
@@ -6,6 +6,7 @@ python docs/generate.py --check   only say whether anything would change (exit 1
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -14,6 +15,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+_OTHER_FOLDERS = (
+    "weights/         The weights that ship, and how they were made",
+    "examples/        Photos to try the program on, free of rights",
+    "benchmarks/      How fast, and with how much memory, measured by whoever runs them",
+    "docs/            Commands, formats, decisions, changes",
+    "tests/           The package's own folders again",
+)
 _MARKUP = re.compile(r"\[/?bold\]")
 
 
@@ -89,13 +97,27 @@ def detector_table() -> str:
     return "\n".join(rows)
 
 
+def tree() -> str:
+    """Return the README's tree of the code: what each part is, in its own first words."""
+    package = ROOT / "vitpose_cli"
+    modules = [path for path in package.glob("*.py") if not path.stem.startswith("__")]
+    packages = [path.parent for path in package.glob("*/__init__.py")]
+    lines = ["```text", "vitpose_cli/"]
+    for path in [*sorted(packages), *sorted(modules)]:
+        name = f"{path.name}/" if path.is_dir() else path.name
+        source = path / "__init__.py" if path.is_dir() else path
+        text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+        lines.append(f"  {name:<14} {text.partition('\n')[0].removesuffix('.')}")
+    return "\n".join([*lines, *_OTHER_FOLDERS, "```"])
+
+
 def with_table(text: str, name: str, table: str) -> str:
     """Return `text` with what stands between the marks of `name` replaced."""
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     if not after:
-        raise SystemExit(f"README.md has no marks for the table {name!r}")
+        raise SystemExit(f"README.md has no marks for {name!r}")
     return before + begin + table + end + after
 
 
@@ -105,6 +127,7 @@ def pages() -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     text = with_table(text, "weights", weights_table())
     text = with_table(text, "detectors", detector_table())
+    text = with_table(text, "tree", tree())
     return {ROOT / "docs" / "cli.md": cli_page(), readme: text}
 
 
