@@ -107,7 +107,8 @@ def tree() -> str:
         name = f"{path.name}/" if path.is_dir() else path.name
         source = path / "__init__.py" if path.is_dir() else path
         text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
-        lines.append(f"  {name:<14} {text.partition('\n')[0].removesuffix('.')}")
+        first_line = text.partition("\n")[0]
+        lines.append(f"  {name:<14} {first_line.removesuffix('.')}")
     return "\n".join([*lines, *_OTHER_FOLDERS, "```"])
 
 

@@ -16,7 +16,7 @@ def render(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE…",
+            metavar="SOURCE",
             help="Folders, photos, videos, globs, or @list.txt with a path a line.",
             show_default=False,
         ),
