@@ -48,6 +48,7 @@ def test_a_file_opens_as_any_other(tmp_path: Path) -> None:
     path = tmp_path / "detector.safetensors"
     state = build_network(header).state_dict()
     state["head.regression_head.bbox_reg.bias"] += 3  # untrained boxes have no area
+    state["head.classification_head.cls_logits.bias"][1] += 3
     save_detector(path, state, header, dtype=torch.float16)
     image = np.random.default_rng(0).integers(0, 256, (90, 200, 3), np.uint8)
     detector = open_detector(str(path), DetectorOptions(threshold=0.0))
