@@ -112,6 +112,18 @@ def tree() -> str:
     return "\n".join([*lines, *_OTHER_FOLDERS, "```"])
 
 
+def options_table() -> str:
+    """Return the table of every option of a training run, from the configuration's classes."""
+    from vitpose_cli.config import config_reference
+    from vitpose_cli.training.config import TrainConfig
+
+    rows = ["| option | default | meaning |", "|---|---|---|"]
+    for path, default, meaning in config_reference(TrainConfig):
+        words = " ".join(meaning.split()).replace("|", "\\|")
+        rows.append(f"| `{path}` | {f'`{default}`' if default else ''} | {words} |")
+    return "\n".join(rows)
+
+
 def with_table(text: str, name: str, table: str) -> str:
     """Return `text` with what stands between the marks of `name` replaced."""
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
@@ -129,7 +141,9 @@ def pages() -> dict[Path, str]:
     text = with_table(text, "weights", weights_table())
     text = with_table(text, "detectors", detector_table())
     text = with_table(text, "tree", tree())
-    return {ROOT / "docs" / "cli.md": cli_page(), readme: text}
+    training = ROOT / "docs" / "training.md"
+    guide = with_table(training.read_text(encoding="utf-8"), "options", options_table())
+    return {ROOT / "docs" / "cli.md": cli_page(), readme: text, training: guide}
 
 
 def main() -> None:

@@ -108,10 +108,13 @@ def config_reference(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
         inner = [one for one in _alternatives(field.annotation) if _is_model(one)]
         many = any(typing.get_origin(one) is not None for one in _unions(field.annotation))
         default = "required" if field.is_required() else _default_text(field)
-        yield name, "" if inner and not many else default, field.description or ""
+        yield name, "" if inner and not field.is_required() else default, field.description or ""
+        told: set[str] = set()  # the branches of a union share keys
         for part in inner:
             for path, value, text in config_reference(part):
-                yield f"{name}{'[]' if many else ''}.{path}", value, text
+                if path not in told:
+                    told.add(path)
+                    yield f"{name}{'[]' if many else ''}.{path}", value, text
 
 
 class _Loader(yaml.SafeLoader):

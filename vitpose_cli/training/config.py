@@ -145,28 +145,28 @@ class AugmentationOptions(StrictModel):
     """How crops are changed. Geometry as in the original repository; colour is off there."""
 
     flip: Probability = 0.5
-    """Mirror left and right."""
+    """How often left and right are mirrored."""
     shift: Probability = 0.3
-    """Move the centre,"""
+    """How often the centre is moved."""
     shift_size: NotNegative = 0.2
-    """by up to this share of the box in x and y."""
+    """How far it is moved at most, in x and in y, as a share of the box."""
     scale_std: NotNegative = 0.5
-    """Size of the region: 1 + this x a normal number,"""
+    """The region's size is 1 + this x a normal number."""
     scale_limits: tuple[Positive, Positive] = (0.5, 1.5)
-    """cut to these limits."""
+    """What that size is cut to."""
     rotation: Probability = 0.6
-    """Turn,"""
+    """How often the crop is turned."""
     rotation_std_deg: NotNegative = 40.0
-    """by this x a normal number,"""
+    """The angle is this x a normal number."""
     rotation_limit_deg: NotNegative = 80.0
-    """cut to plus or minus this."""
+    """What that angle is cut to, either way."""
     half_body: Probability = 0.3
-    """Look at the upper or the lower body only, of people with many labelled keypoints."""
+    """How often only the upper or the lower body is looked at."""
     half_body_keypoints: Count = 9
-    """How many labelled keypoints that takes."""
+    """How many labelled keypoints a person needs for that."""
     truncation: Probability = 0.0
-    """Cut the photo so that only a part of the body is left: upper, lower, left, right, or a
-    single limb. Outside is black, as outside a photo."""
+    """How often the photo is cut so that a part of the body is left: upper, lower, left, right, or
+    a single limb. Outside is black, as outside a photo."""
     brightness: NotNegative = 0.0
     """Standard deviation of an offset, 1 being white."""
     contrast: NotNegative = 0.0
@@ -174,13 +174,13 @@ class AugmentationOptions(StrictModel):
     saturation: NotNegative = 0.0
     """Standard deviation of the saturation round 1."""
     tint: NotNegative = 0.0
-    """Standard deviation of an offset of each colour channel."""
+    """Standard deviation of an offset of each colour channel, 1 being white."""
     grey: Probability = 0.0
-    """Make the crop grey."""
+    """How often the crop loses its colours."""
     erasing: Probability = 0.0
-    """Cover a rectangle with one colour; tried twice."""
+    """How often a rectangle is covered with one colour; tried twice."""
     erasing_size: tuple[Positive, Positive] = (0.08, 0.3)
-    """Its sides, as shares of the crop's."""
+    """Shortest and longest side of the rectangle, as shares of the crop's."""
 
 
 class FreezeOptions(StrictModel):
@@ -224,13 +224,13 @@ class OptimizerOptions(StrictModel):
     warmup_ratio: Positive = 0.001
     """The rate of the first of them, relative to the peak."""
     schedule: Literal["step", "cosine", "constant"] = "step"
-    """How the rate falls within a stage."""
+    """How the rate falls within a stage: step, cosine or constant."""
     milestones: tuple[NotNegative, ...] = (170, 200)
-    """step: when the rate falls, in the stage's unit (epochs or steps)."""
+    """With step: when the rate falls, in the stage's unit (epochs or steps)."""
     gamma: Positive = 0.1
-    """step: by which factor."""
+    """With step: by which factor it falls."""
     final_ratio: NotNegative = 0.01
-    """cosine: the last rate, relative to the peak."""
+    """With cosine: the last rate, relative to the peak."""
 
 
 class LossOptions(StrictModel):
@@ -242,7 +242,7 @@ class LossOptions(StrictModel):
     weight: Positive = 1.0
     """Factor of the loss; matters to the gradient's cut only."""
     foreground: NotNegative = 0.0
-    """mse: weigh a pixel 1 + this x its target, against the mass of background."""
+    """With mse: a pixel counts 1 + this x its target, against the mass of background."""
     blob_sigma: Positive = 2.0
     """Standard deviation of the target's blob, heatmap px."""
 
@@ -253,9 +253,9 @@ class StageOptions(StrictModel):
     input_wh: tuple[Count, Count] = (192, 256)
     """Width and height of the network's input, px; the position table is interpolated."""
     epochs: Positive | None = None
-    """How long, in passes over the data,"""
+    """Its length, in passes over the data; either this or `steps`."""
     steps: Count | None = None
-    """or in steps."""
+    """Its length, in steps."""
     batch_size: Count = 512
     """People in one step, over all GPUs."""
     accumulate: Count = 1
@@ -278,7 +278,7 @@ class ValidationOptions(StrictModel):
     """How the network is measured while it learns."""
 
     every_epochs: Positive | None = None
-    """Measure that often; default: ten times in a stage, and always at its end."""
+    """Epochs from one measurement to the next; default: ten in a stage, one at its end."""
     every_steps: Count | None = None
     """The same in steps."""
     flip_test: bool = True
