@@ -155,6 +155,13 @@ def test_a_run_a_document_and_results_are_all_measured(tmp_path: Path) -> None:
     table = vitpose("evaluate", "-a", "gt.json", "-p", "run/annotations.json", cwd=tmp_path)
     assert table.returncode == 0, table.stderr
     assert "left_shoulder" in table.stdout
+    assert "…" not in table.stdout  # nothing is cut in 80 columns
+    document["images"] = [image | {"file_name": "other.jpg"} for image in document["images"][:1]]
+    document["annotations"] = document["annotations"][:1]
+    (tmp_path / "other.json").write_text(json.dumps(document))
+    elsewhere = vitpose("evaluate", "-a", "other.json", "-p", "run", cwd=tmp_path)
+    assert elsewhere.returncode == 3
+    assert "None of the images in run" in elsewhere.stderr
     assert evaluate_predictions(tmp_path / "gt.json", tmp_path / "run").num_predicted == 4
 
 

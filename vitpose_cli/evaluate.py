@@ -25,7 +25,7 @@ from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.results import read_predictions
+from vitpose_cli.records.results import no_image_in_common, read_predictions
 from vitpose_cli.records.run import Run
 
 Report = Callable[[int, "int | None"], None]
@@ -185,7 +185,10 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
     truth = read_coco(annotations)
     if predictions.is_dir():
         with Run.read(predictions) as run:
-            return evaluate_results(truth, *results_of_records(run.records(), _image_ids(truth)))
+            image_ids = _image_ids(truth)
+            if len(run) and not any(str(key) in image_ids for key in run.done(retry_errors=False)):
+                raise no_image_in_common(predictions, truth)
+            return evaluate_results(truth, *results_of_records(run.records(), image_ids))
     return evaluate_results(truth, read_predictions(predictions, truth))
 
 

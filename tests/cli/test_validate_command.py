@@ -35,9 +35,10 @@ def test_json_is_one_object(faulty: Path) -> None:
 
 
 def test_a_valid_file_ends_with_0(tmp_path: Path) -> None:
-    path = tmp_path / "good.json"
+    path = tmp_path / "annotations.json"
     path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     assert vitpose("validate", str(path)).returncode == 0
+    assert vitpose("validate", str(tmp_path)).returncode == 0  # as a run holds it
 
 
 def test_a_file_that_is_not_there_ends_with_3(tmp_path: Path) -> None:

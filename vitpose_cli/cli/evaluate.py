@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -85,7 +86,8 @@ def evaluate(
 
 def _show(result: Evaluation) -> None:
     """Print the tables."""
-    summary = Table(title="COCO keypoints", title_justify="left")
+    # Ten columns; with lines between them a terminal of 80 characters cuts the last.
+    summary = Table(title="COCO keypoints", title_justify="left", box=SIMPLE, pad_edge=False)
     for name in result.coco:
         summary.add_column(name, justify="right")
     summary.add_row(*(f"{value:.3f}" if value >= 0 else "-" for value in result.coco.values()))

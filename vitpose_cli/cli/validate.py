@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, stdout
@@ -21,7 +21,10 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 def validate(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A COCO annotation file or results file.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A COCO annotation file, results file, or the folder of a run."
+        ),
     ],
     json: options.Json = False,
 ) -> None:
@@ -36,9 +39,10 @@ def validate(
 
       vitpose validate --json person_keypoints.json
     """
+    from vitpose_cli.records.folder import ANNOTATIONS
     from vitpose_cli.records.validate import validate as check
 
-    report = check(file)
+    report = check(file / ANNOTATIONS if file.is_dir() else file)
     if json:
         print_json(report.as_dict())
     else:
@@ -52,7 +56,7 @@ def _show(report: Validation) -> None:
     shown = sorted(report.violations, key=lambda each: each.severity)
     hints = {each.rule: each for each in shown}
     if shown:
-        table = Table("rule", "place", "what is there")
+        table = Table("rule", Column("place", no_wrap=True), "what is there")
         for rule, last in hints.items():
             name = f"[{_COLOURS[last.severity]}]{rule}[/]"
             for each in shown:

@@ -77,11 +77,16 @@ def read_predictions(path: Path, truth: CocoDocument) -> list[dict[str, Any]]:
         if not isinstance(points, list) or len(points) % 3 or not are_numbers(points, len(points)):
             raise wrong(path, f"prediction {position}", "has no keypoints x, y, score, ...")
     if found and not results:
-        raise InputError(
-            f"None of the images in {path} is in {truth.path}.",
-            "File names (or the image ids of a results file) must be those of the ground truth.",
-        )
+        raise no_image_in_common(path, truth)
     return results
+
+
+def no_image_in_common(predictions: Path, truth: CocoDocument) -> InputError:
+    """Return the error to raise where predictions are of other images than the ground truth."""
+    return InputError(
+        f"None of the images in {predictions} is in {truth.path}.",
+        "File names (or the image ids of a results file) must be those of the ground truth.",
+    )
 
 
 def is_results_file(path: Path) -> bool:
