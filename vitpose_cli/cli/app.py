@@ -14,7 +14,9 @@ from vitpose_cli import __version__
 from vitpose_cli.cli import (
     annotate,
     evaluate,
+    export,
     history,
+    importing,
     render,
     review,
     sheet,
@@ -36,8 +38,10 @@ app = typer.Typer(
 )
 app.command("annotate")(annotate.annotate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
 app.command("history")(history.history)
 app.command("render")(render.render)
+app.command("import")(importing.import_labels)
 app.command("review")(review.review)
 app.command("sheet")(sheet.sheet)
 app.command("train")(train.train)

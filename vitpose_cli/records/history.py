@@ -6,7 +6,7 @@ past is in them. It is read by a pass over the run, which a question asked now a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,15 +77,7 @@ def frame_history(folder: Path, text: str) -> list[FrameRecord]:
         InputError: There is no run, it cannot be read, or it has no such frame.
     """
     stored_manifest(folder)
-    wanted = {(key.media, key.index) for key in parse_key(text)}
-    paths = sorted(folder.glob(JOURNALS))
-    with closing(JournalReader(paths)) as reader:
-        found = [
-            reader.read(number, entry.offset, entry.length)
-            for number, path in enumerate(paths)
-            for entry in Scan(path).entries()
-            if (entry.media, entry.frame_index) in wanted
-        ]
+    found = _records(folder, set(parse_key(text)))
     if not found:
         raise InputError(
             f"The run in {folder} has no frame {text!r}.",
@@ -93,6 +85,31 @@ def frame_history(folder: Path, text: str) -> list[FrameRecord]:
             "clip.mp4/frame_000123.jpg.",
         )
     return sorted(found, key=lambda record: record.review is not None)
+
+
+def histories(folder: Path, keys: Set[FrameKey]) -> dict[FrameKey, list[FrameRecord]]:
+    """Return every record of some frames, by one pass over the run.
+
+    Raises:
+        InputError: The run cannot be read.
+    """
+    found: dict[FrameKey, list[FrameRecord]] = {key: [] for key in keys}
+    for record in _records(folder, keys):
+        found[record.key].append(record)
+    return found
+
+
+def _records(folder: Path, keys: Set[FrameKey]) -> list[FrameRecord]:
+    """Return the records of some frames, journal by journal."""
+    wanted = {(key.media, key.index) for key in keys}
+    paths = sorted(folder.glob(JOURNALS))
+    with closing(JournalReader(paths)) as reader:
+        return [
+            reader.read(number, entry.offset, entry.length)
+            for number, path in enumerate(paths)
+            for entry in Scan(path).entries()
+            if (entry.media, entry.frame_index) in wanted
+        ]
 
 
 def changes(before: FrameRecord, after: FrameRecord) -> Changes:

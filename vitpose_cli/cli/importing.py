@@ -1,0 +1,141 @@
+"""`vitpose import`: corrections made in other programs."""
+
+from __future__ import annotations
+
+from getpass import getuser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.errors import ConfigError, PartialRunError
+
+if TYPE_CHECKING:
+    from vitpose_cli.formats.importing import ImportSummary
+
+_SHOWN = 20
+
+
+def import_labels(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="What the other program exported: CVAT's archive (COCO Keypoints 1.0), Label "
+            "Studio's JSON, a COCO file.",
+            show_default=False,
+        ),
+    ],
+    into: Annotated[
+        Path,
+        typer.Option(
+            "--into", metavar="RUN", help="The run that was exported.", show_default=False
+        ),
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="coco|cvat|labelstudio|fiftyone",
+            help="What FILE is. Default: what it looks like.",
+        ),
+    ] = None,
+    reviewer: Annotated[
+        str | None,
+        typer.Option("--reviewer", metavar="NAME", help="Who corrected. Default: your login."),
+    ] = None,
+    accept_unchanged: Annotated[
+        bool,
+        typer.Option(
+            "--accept-unchanged",
+            help="Take frames that came back as they were for looked at and good.",
+        ),
+    ] = False,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            "--video",
+            metavar="NAME",
+            help="Which video of the run the file is of, where frames are called frame_000123.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also replace what somebody labelled here meanwhile."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be changed.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Bring corrections made in another program back into a run, as a person's labels.
+
+    People are found by the names they were exported with, else by their pose. Boxes that the
+    other program replaced are put back. Frames that somebody labelled here meanwhile are listed,
+    not changed.
+
+    [bold]Examples[/bold]
+
+      vitpose import task_7.zip --into photos.vitpose --reviewer anna
+
+      vitpose import project-3.json --into photos.vitpose --accept-unchanged
+    """
+    from vitpose_cli.formats.importing import ImportOptions, import_corrections
+    from vitpose_cli.formats.table import format_named, format_of
+    from vitpose_cli.identities import with_track_ids
+
+    tool = format or format_of(file)
+    read = format_named(tool).read
+    if read is None:
+        raise ConfigError(
+            f"{tool} cannot be read back: it does not say who is who.",
+            "Correct labels in a format that can: coco, cvat, labelstudio, fiftyone.",
+        )
+    settings = ImportOptions(
+        tool=tool,
+        reviewer=getuser() if reviewer is None else reviewer,
+        accept_unchanged=accept_unchanged,
+        force=force,
+        video=video,
+        dry_run=dry_run,
+    )
+    summary = import_corrections(into, file, read, settings, with_track_ids)
+    if json:
+        print_json(summary.as_dict())
+    else:
+        _show(summary, dry_run)
+    conflicts, unmatched = summary.count("conflict"), summary.count("unmatched")
+    if conflicts or unmatched:
+        raise PartialRunError(
+            f"{conflicts + unmatched} frames were left as they are: {conflicts} were labelled here "
+            f"meanwhile, {unmatched} could not be found in the run.",
+            "--force takes the file's labels for the first; --video names a video's frames.",
+        )
+
+
+def _show(summary: ImportSummary, dry_run: bool) -> None:
+    """Say on stderr what was done."""
+    problems = [each for each in summary.decisions if each.outcome in ("conflict", "unmatched")]
+    for each in problems[:_SHOWN]:
+        warn(f"{each.name}: {each.reason}.")
+    if problems[_SHOWN:]:
+        warn(f"... and {len(problems) - _SHOWN} more.")
+    note(
+        f"{'Would change' if dry_run else 'Changed'} {summary.count('changed')} frames: "
+        f"{summary.total('num_changed')} people corrected "
+        f"({summary.total('num_keypoints')} keypoints), {summary.total('num_added')} added, "
+        f"{summary.total('num_removed')} removed."
+    )
+    note(
+        f"{summary.count('accepted')} frames accepted, {summary.count('unchanged')} as they were, "
+        f"{summary.num_missing} not in the file."
+    )
+    if summary.num_ignored:
+        note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
+    if summary.similarity is not None:
+        note(
+            f"Mean OKS between the model's labels and the corrected ones: {summary.similarity:.3f}."
+        )

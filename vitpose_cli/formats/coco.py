@@ -1,0 +1,195 @@
+"""COCO itself: a run or a part of one as a document, a document or a part of one as a copy.
+
+A run's frames carry the `version` of their records, by which corrections find the state that they
+were made on. A copy of a file keeps every field, also of sections that nobody here knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.corrections import (
+    CorrectedFrame,
+    CorrectedPerson,
+    Corrections,
+    keypoint_order,
+)
+from vitpose_cli.formats.written import WriteOptions, Written, check_new
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.geometry import xywh_to_xyxy
+from vitpose_cli.records.coco import CocoDocument, read_coco
+from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
+from vitpose_cli.records.files import atomic_file
+from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.record import FrameRecord
+
+
+def write(content: Content, out: Path, options: WriteOptions) -> Written:
+    """Write the frames as a COCO annotation file.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    check_new(out, options)
+    if content.document is None:
+        size = write_frames(content, content.frames(), out)
+        return Written((out,), size.num_images, size.num_instances)
+    _copy(content.document, out)
+    return Written((out,), len(content.document.images), len(content.document.annotations))
+
+
+def read(path: Path, names: Sequence[str]) -> Corrections:
+    """Read a COCO annotation file that comes back from another program.
+
+    Args:
+        path: The file.
+        names: The K keypoints of the run.
+
+    Raises:
+        InputError: The file cannot be read, or has other keypoints.
+    """
+    return corrections_of(read_coco(path), names)
+
+
+def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
+    """Return the people of a document; crowds and what has no keypoints are left out.
+
+    Raises:
+        InputError: It has other keypoints.
+    """
+    orders = {
+        category["id"]: keypoint_order(document.path, category["keypoints"], names)
+        for category in document.categories
+        if category.get("keypoints")
+    }
+    if not orders:
+        keypoint_order(document.path, (), names)  # says that they are missing
+    keys, frames, num_ignored = document.keys(), [], 0
+    by_image = document.by_image()
+    for image in document.images:
+        annotations = by_image[image["id"]]
+        people = [
+            _person(item, orders[item["category_id"]])
+            for item in annotations
+            if item["category_id"] in orders and not item["iscrowd"]
+        ]
+        num_ignored += len(annotations) - len(people)
+        width, height = image.get("width"), image.get("height")
+        frames.append(
+            CorrectedFrame(
+                name=str(keys[image["id"]]),
+                size_wh=(width, height) if is_int(width) and is_int(height) else None,
+                version=_first_text("version", image, *annotations),
+                people=tuple(people),
+            )
+        )
+    return Corrections(document.path, frames, num_ignored=num_ignored)
+
+
+def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> CorrectedPerson:
+    points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))[order]
+    return CorrectedPerson(
+        uid=_first_text("uid", annotation),
+        points=points[:, :2],
+        visibility=points[:, 2].astype(np.int8),
+        box=xywh_to_xyxy(np.array([annotation["bbox"]], np.float64))[0],
+    )
+
+
+def _first_text(name: str, *places: Mapping[str, Any]) -> str:
+    """Return an attribute where it is first found; some programs move attributes one level up."""
+    for place in places:
+        attributes = place.get("attributes")
+        for fields in (attributes, place):
+            value = fields.get(name) if isinstance(fields, dict) else None
+            if isinstance(value, str) and value:
+                return value
+    return ""
+
+
+def write_frames(
+    content: Content,
+    frames: Iterable[LabelledFrame],
+    path: Path,
+    *,
+    file_name: Callable[[FrameKey], str] = str,
+    keyframes: bool = False,
+) -> DocumentSize:
+    """Write frames as a COCO annotation file in which each carries the version of its record.
+
+    Args:
+        content: What the frames are of.
+        frames: Sorted by key.
+        path: The file.
+        file_name: What a frame is called in it.
+        keyframes: See `DocumentStyle`.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    versions: dict[FrameKey, str] = {}
+
+    def records() -> Iterator[FrameRecord]:
+        for record, version in frames:
+            versions[record.key] = version
+            yield record
+
+    style = DocumentStyle(file_name, versions.pop, keyframes)
+    return write_document(records(), path, content.category, content.info, style)
+
+
+def _copy(part: CocoDocument, out: Path) -> None:
+    """Copy the file of a document without the images, and their annotations, that it lacks."""
+    image_ids = {image["id"] for image in part.images}
+    with atomic_file(out) as stream:
+        sections = _Sections(stream)
+        for section, position, value in stream_items(part.path):
+            if position is None:
+                sections.begin(section, value)
+            elif section == "images":
+                sections.add(value, value["id"] in image_ids)
+            elif section == "annotations":
+                sections.add(value, value["image_id"] in image_ids)
+            else:
+                sections.add(value)
+        sections.end()
+
+
+class _Sections:
+    """Writes a JSON object value by value, and its lists element by element."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._before = b"{\n"
+        self._in_list = False
+
+    def begin(self, name: str, value: Any) -> None:
+        self._close_list()
+        self._stream.write(self._before + orjson.dumps(name) + b": ")
+        self._before = b",\n"
+        self._in_list = value == []
+        if self._in_list:
+            self._before_element = b"[\n"
+        else:
+            self._stream.write(orjson.dumps(value))
+
+    def add(self, element: Any, wanted: bool = True) -> None:
+        if wanted:
+            self._stream.write(self._before_element + orjson.dumps(element))
+            self._before_element = b",\n"
+
+    def end(self) -> None:
+        self._close_list()
+        self._stream.write(b"\n}\n")
+
+    def _close_list(self) -> None:
+        if self._in_list:
+            self._stream.write(b"[]" if self._before_element == b"[\n" else b"\n]")

@@ -1,0 +1,236 @@
+"""What is written into another program's files: the chosen frames of a run or of a COCO file.
+
+Every format is written from frame records, one after the other, wherever they come from; so a
+format knows nothing of runs, and memory does not grow with their length. A copy of a COCO file as
+COCO is the one exception: it is made from the document, whose foreign fields no record could hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco, wrong
+from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.record import FrameRecord, Review, ReviewState, instance_uid
+from vitpose_cli.records.run import Run
+
+Finish = Callable[[Iterator[FrameRecord], NDArray[np.float64]], Iterator[FrameRecord]]
+"""What is to be done with the sorted records of a run, such as giving identities.
+
+Takes the records and the (K,) sigmas of their keypoints.
+"""
+
+_GOOD_STATES = frozenset({"accepted", "fixed"})
+
+
+class LabelledFrame(NamedTuple):
+    """A frame with labels, possibly of nobody.
+
+    Attributes:
+        record: The labels.
+        version: The version of the record as it lies in the journal; empty for a COCO file.
+    """
+
+    record: FrameRecord
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which frames are taken.
+
+    Attributes:
+        names: By `file_name`; None takes all.
+        reviewed: Only those that a person accepted or fixed.
+    """
+
+    names: frozenset[str] | None = None
+    reviewed: bool = False
+
+    def takes(self, name: str, state: object) -> bool:
+        """Return whether a frame is taken.
+
+        Args:
+            name: Its `file_name`.
+            state: What a person decided, None where nobody did.
+        """
+        return (self.names is None or name in self.names) and (
+            not self.reviewed or state in _GOOD_STATES
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is written.
+
+    Attributes:
+        name: What it was read from, for messages.
+        category: The entry of `categories` that all instances belong to.
+        info: COCO's `info`.
+        folders: Where the photos and videos may lie.
+        frames: Begins a pass over the frames, sorted by key.
+        document: The document with the chosen images alone, where that is what it was read from.
+    """
+
+    name: str
+    category: Mapping[str, Any]
+    info: Mapping[str, Any]
+    folders: Callable[[], Sequence[Path]]
+    frames: Callable[[], Iterator[LabelledFrame]]
+    document: CocoDocument | None = None
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """What the keypoints are."""
+        return KeypointSet.from_category(self.category)
+
+    def check_not_empty(self) -> None:
+        """Refuse to write nothing.
+
+        Raises:
+            InputError: No frame was chosen.
+        """
+        if next(self.frames(), None) is None:
+            raise InputError(
+                f"No frame of {self.name} was chosen.",
+                "Frames are chosen by --only and --reviewed; failed and rejected ones never are.",
+            )
+
+
+def selected_names(path: Path) -> frozenset[str]:
+    """Return the file names in a COCO file, such as a queue or one part of a split.
+
+    Raises:
+        InputError: The file cannot be read, or is no COCO file.
+    """
+    return frozenset(image["file_name"] for image in read_coco(path).images)
+
+
+def open_content(path: Path, selection: Selection, finish: Finish) -> Content:
+    """Open a run folder or a COCO file to write its labels elsewhere.
+
+    Args:
+        path: The run folder or the file.
+        selection: Which frames are taken.
+        finish: What is to be done with the records of a run on their way.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    if not path.is_dir():
+        return _document_content(read_coco(path), selection)
+    if not (path / MANIFEST).is_file():
+        raise InputError(
+            f"{path} holds no labels to export: it has no {MANIFEST}.",
+            "Give the folder that `vitpose annotate -o` wrote, or a COCO-keypoint file.",
+        )
+    return _run_content(Run.read(path), selection, finish)
+
+
+def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
+    def frames() -> Iterator[LabelledFrame]:
+        versions: dict[FrameKey, str] = {}
+
+        def labelled() -> Iterator[FrameRecord]:
+            for record in run.records():
+                if record.error is None:
+                    versions[record.key] = record.version
+                    yield record
+
+        sigmas = KeypointSet.from_category(run.manifest.keypoint_set).sigmas
+        for record in finish(labelled(), sigmas):
+            version = versions.pop(record.key)
+            state = None if record.review is None else record.review.state
+            if not record.rejected and selection.takes(str(record.key), state):
+                yield LabelledFrame(record, version)
+
+    def folders() -> Sequence[Path]:
+        # Only here: finding the photos may mean to look through all folders with OpenCV loaded.
+        from vitpose_cli.formats.pictures import labelled_folders
+
+        return labelled_folders(run.manifest.sources, run.path)
+
+    return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames)
+
+
+def _document_content(document: CocoDocument, selection: Selection) -> Content:
+    path = document.path
+    images = tuple(
+        image
+        for image in document.images
+        if selection.takes(image["file_name"], image.get("review"))
+    )
+    chosen = {image["id"] for image in images}
+    annotations = tuple(item for item in document.annotations if item["image_id"] in chosen)
+    part = CocoDocument(
+        path, document.info, images, document.categories, annotations, document.videos
+    )
+    keypoint_set = document.keypoint_set
+    keys, people = part.keys(), _people(part)
+    ordered = sorted(images, key=lambda image: keys[image["id"]])
+
+    def frames() -> Iterator[LabelledFrame]:
+        for image in ordered:
+            record = _record(path, image, keys[image["id"]], people[image["id"]], keypoint_set)
+            yield LabelledFrame(record, "")
+
+    return Content(
+        str(path),
+        keypoint_set.to_category(),
+        document.info,
+        lambda: (path.parent, path.parent / "images"),
+        frames,
+        part,
+    )
+
+
+def _people(document: CocoDocument) -> dict[int, list[Mapping[str, Any]]]:
+    """Return the annotations of people with keypoints by image id."""
+    bodies = {item["id"] for item in document.categories if item.get("keypoints")}
+    return {
+        image_id: [item for item in items if item["category_id"] in bodies and not item["iscrowd"]]
+        for image_id, items in document.by_image().items()
+    }
+
+
+def _record(
+    path: Path,
+    image: Mapping[str, Any],
+    key: FrameKey,
+    people: Sequence[Mapping[str, Any]],
+    keypoint_set: KeypointSet,
+) -> FrameRecord:
+    width, height = image.get("width"), image.get("height")
+    if not is_int(width) or not is_int(height) or min(width, height) < 1:
+        raise wrong(path, f"image {image['file_name']!r}", "has no width and height")
+    review = image.get("review")
+    state: ReviewState | None = review if review in get_args(ReviewState) else None
+    return FrameRecord(
+        key,
+        (width, height),
+        image.get("timestamp"),
+        instances_of(people, keypoint_set.num_keypoints),
+        uids=_uids(key, people),
+        review=None if state is None else Review(state),
+    )
+
+
+def _uids(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names that people have in the document, and new ones for the others."""
+    uids: list[str] = []
+    for place, person in enumerate(people):
+        attributes = person.get("attributes")
+        uid = attributes.get("uid") if isinstance(attributes, dict) else None
+        known = isinstance(uid, str) and uid and uid not in uids
+        uids.append(str(uid) if known else instance_uid(key, place))
+    return tuple(uids)

@@ -1,0 +1,97 @@
+"""What comes back from another program: frames as it calls them, with the people a person left.
+
+Each format is read into this, whatever its coordinates and names; what it means for the labels of
+a run is decided elsewhere, in one way for all formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.pose.keypoint_names import canonical_words
+
+EXACT_PX = 0.05
+"""Smaller moves are the rounding of programs that keep decimals."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrectedPerson:
+    """A person as another program has them.
+
+    Attributes:
+        uid: The name that the person was exported with; empty where it got lost, or is new.
+        points: (K, 2) float64 xy, frame px, in the order of the run's keypoints.
+        visibility: (K,) int8, COCO's 0, 1, 2.
+        box: (4,) float64 xyxy, frame px; None where the program keeps no boxes.
+    """
+
+    uid: str
+    points: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    box: NDArray[np.float64] | None
+
+    @property
+    def extent(self) -> NDArray[np.float64] | None:
+        """The smallest box (4,) round the labelled keypoints, None where there are none."""
+        labelled = self.points[self.visibility > 0]
+        if not len(labelled):
+            return None
+        return np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedFrame:
+    """A frame as another program has it.
+
+    Attributes:
+        name: What the program calls it.
+        size_wh: Width and height, px; None where nothing says.
+        version: The version of the record that it was exported from; empty where it got lost.
+        people: Everybody in it; nobody if a person removed them all.
+    """
+
+    name: str
+    size_wh: tuple[int, int] | None
+    version: str
+    people: tuple[CorrectedPerson, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """The content of a file from another program.
+
+    Attributes:
+        path: The file.
+        frames: Only those that a person may have looked at.
+        tolerance_px: Coordinates that differ by less are the same: the program rounds them.
+        num_ignored: Shapes in the file that are no people with keypoints.
+    """
+
+    path: Path
+    frames: Sequence[CorrectedFrame]
+    tolerance_px: float = EXACT_PX
+    num_ignored: int = 0
+
+
+def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+    """Return where in a file's list of keypoints each of the run's is, (K,).
+
+    Names are compared as words: `left_hip` is `Left Hip`.
+
+    Raises:
+        InputError: Some are not there.
+    """
+    places = {canonical_words(name): place for place, name in enumerate(found)}
+    missing = [name for name in wanted if canonical_words(name) not in places]
+    if missing:
+        raise InputError(
+            f"{path} has no keypoints {', '.join(missing[:5])}{', …' if missing[5:] else ''}.",
+            "It must have the keypoints of the run, by the same names.",
+        )
+    return np.array([places[canonical_words(name)] for name in wanted], np.int64)

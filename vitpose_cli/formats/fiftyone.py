@@ -1,0 +1,83 @@
+"""FiftyOne's COCO layout: `data/` with the photos beside `labels.json`.
+
+Its importer (`fo.types.COCODetectionDataset`) needs width and height, finds photos by their path
+below `data/`, flattens `attributes` into fields of each label, and reads no skeleton: that goes
+into `info`, from where one line of Python takes it. FiftyOne writes COCO files whose keypoints are
+cut to whole pixels, and without boxes; when read back, whole numbers are therefore compared as
+such, and unchanged keypoints keep their decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+
+from vitpose_cli.formats import coco
+from vitpose_cli.formats.content import Content
+from vitpose_cli.formats.corrections import Corrections
+from vitpose_cli.formats.pictures import Pictures
+from vitpose_cli.formats.written import WriteOptions, Written, new_folder
+from vitpose_cli.records.json_stream import stream_items
+
+_LABELS = "labels.json"
+_WHOLE_PX = 1.0  # FiftyOne cuts coordinates down to whole pixels
+_FIELDS = frozenset({"id", "image_id", "category_id", "bbox", "keypoints", "iscrowd"})
+
+
+def write(content: Content, out: Path, options: WriteOptions) -> Written:
+    """Write a folder that FiftyOne imports as `COCODetectionDataset`.
+
+    Raises:
+        InputError: Photos are not found, or something cannot be written.
+    """
+    keypoint_set = content.keypoint_set
+    skeleton = {"labels": list(keypoint_set.names), "edges": list(map(list, keypoint_set.edges))}
+    described = replace(content, info={**content.info, "skeleton": skeleton})
+    pictures = Pictures.of(content, out / "data", options)
+    new_folder(out, options)
+    labels = out / _LABELS
+    size = coco.write_frames(described, pictures.placed(content.frames()), labels)
+    return Written((labels,), size.num_images, size.num_instances, pictures.notes())
+
+
+def read(path: Path, names: Sequence[str]) -> Corrections:
+    """Read what FiftyOne exports as `COCODetectionDataset` from a field of keypoints.
+
+    Args:
+        path: `labels.json`, or the folder that it is in.
+        names: The K keypoints of the run; FiftyOne may leave them out, but keeps their order.
+
+    Raises:
+        InputError: The file cannot be read, or has other keypoints.
+    """
+    labels = path / _LABELS if path.is_dir() else path
+    sections: dict[str, Any] = {}
+    for section, position, value in stream_items(labels):
+        if position is None:
+            sections[section] = value
+        else:
+            sections[section].append(value)
+    with TemporaryDirectory() as folder:
+        completed = Path(folder) / labels.name
+        completed.write_bytes(orjson.dumps(_completed(sections, names)))
+        found = coco.read(completed, names)
+    return replace(found, path=path, tolerance_px=_WHOLE_PX)
+
+
+def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return a document of FiftyOne with what it leaves out, without what only it writes."""
+    categories = [
+        category if category.get("keypoints") else {**category, "keypoints": list(names)}
+        for category in sections.get("categories", ())
+    ]
+    annotations = [
+        {name: item[name] for name in item.keys() & _FIELDS} | {"attributes": dict(item)}
+        for item in sections.get("annotations", ())
+        if item.get("keypoints") and any(item["keypoints"][2::3])
+    ]
+    return {**sections, "categories": categories, "annotations": annotations}

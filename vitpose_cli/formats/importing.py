@@ -1,0 +1,280 @@
+"""Corrections from another program become a person's records in a run.
+
+Every frame is decided upon before the first one is written. Nothing is taken from a person who
+labelled a frame here meanwhile: such frames are listed as conflicts, unless the file was exported
+from that very state, or brings only what the run has known before. A frame that the file does not
+have stays as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.formats.content import Finish
+from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
+from vitpose_cli.formats.frame_names import FrameNames
+from vitpose_cli.formats.people import Comparison, compare
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.history import histories
+from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
+
+Read = Callable[[Path, Sequence[str]], Corrections]
+"""Reads a file of another program, given the names of the run's keypoints."""
+
+Outcome = Literal["changed", "accepted", "unchanged", "conflict", "unmatched"]
+"""What becomes of a frame: nothing of the run changes with the last three."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How corrections are brought in.
+
+    Attributes:
+        tool: The format that they come in.
+        reviewer: Who corrected.
+        accept_unchanged: Frames that came back as they were have been looked at, and are good.
+        force: Take corrections also of frames that somebody labelled here meanwhile.
+        video: The video that frames called `frame_000123` are of; None where the run has one only.
+        dry_run: Only say what would be done.
+    """
+
+    tool: str
+    reviewer: str = ""
+    accept_unchanged: bool = False
+    force: bool = False
+    video: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one frame of the file.
+
+    Attributes:
+        name: The frame, as the run calls it where it is known there, else as the file does.
+        outcome: What becomes of it.
+        reason: Why nothing does, where that needs a word.
+        record: What is written; None where nothing is.
+        comparison: What was corrected; None where the frame is not in the run.
+        of_model: Whether the labels until now were a model's.
+    """
+
+    name: str
+    outcome: Outcome
+    reason: str = ""
+    record: FrameRecord | None = None
+    comparison: Comparison | None = None
+    of_model: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did.
+
+    Attributes:
+        decisions: Frame by frame, in the order of the file; without those that are not in the run
+            and have nobody in them.
+        num_ignored: Shapes in the file that are no people with keypoints.
+        num_missing: Frames of the run that are not in the file.
+    """
+
+    decisions: Sequence[Decision]
+    num_ignored: int
+    num_missing: int
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many frames of the file have this outcome."""
+        return sum(each.outcome == outcome for each in self.decisions)
+
+    @property
+    def similarity(self) -> float | None:
+        """Mean OKS between a model's labels and what a person made of them; None if unknown.
+
+        Over all people in the frames that were changed or accepted. Where it no longer rises from
+        round to round, correcting more of the same teaches the model little.
+        """
+        values = [
+            value
+            for each in self._written()
+            if each.of_model and each.comparison is not None
+            for value in each.comparison.similarities
+        ]
+        return float(np.mean(values)) if values else None
+
+    def total(self, name: str) -> int:
+        """Return the sum of a number of `Comparison` over all frames that were written."""
+        return sum(getattr(each.comparison, name) for each in self._written())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        similarity = self.similarity
+        return {
+            "frames": {
+                "changed": self.count("changed"),
+                "accepted": self.count("accepted"),
+                "unchanged": self.count("unchanged"),
+                "conflict": self.count("conflict"),
+                "unmatched": self.count("unmatched"),
+                "not_in_file": self.num_missing,
+            },
+            "people": {
+                "changed": self.total("num_changed"),
+                "added": self.total("num_added"),
+                "removed": self.total("num_removed"),
+            },
+            "keypoints_changed": self.total("num_keypoints"),
+            "mean_oks": None if similarity is None else round(similarity, 4),
+            "ignored_shapes": self.num_ignored,
+            "problems": [
+                {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
+                for each in self.decisions
+                if each.outcome in ("conflict", "unmatched")
+            ],
+        }
+
+    def _written(self) -> Iterator[Decision]:
+        return (each for each in self.decisions if each.record is not None)
+
+
+def import_corrections(
+    folder: Path, path: Path, read: Read, options: ImportOptions, finish: Finish
+) -> ImportSummary:
+    """Bring the corrections in a file into a run, and write its document anew.
+
+    Args:
+        folder: The run.
+        path: The file.
+        read: Reads it.
+        options: How to do it.
+        finish: What is to be done with the records on their way into the document.
+
+    Raises:
+        InputError: File or run cannot be used, somebody edits the run just now, or the file has
+            nobody in any frame, which is more likely a mistake than meant.
+    """
+    with Run.read(folder) if options.dry_run else Run.edit(folder) as run:
+        keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
+        corrections = read(path, keypoint_set.names)
+        if not options.force and not any(frame.people for frame in corrections.frames):
+            raise InputError(
+                f"Nobody is in any of the {len(corrections.frames)} frames of {path}.",
+                "With --force everybody is removed from these frames of the run.",
+            )
+        decisions = _Judge(run, corrections, keypoint_set, options).decide()
+        records = [each.record for each in decisions if each.record is not None]
+        if records and not options.dry_run:
+            for record in records:
+                run.append(record)
+            run.export(lambda records: finish(records, keypoint_set.sigmas))
+        num_matched = sum(each.comparison is not None for each in decisions)
+        return ImportSummary(decisions, corrections.num_ignored, len(run) - num_matched)
+
+
+class _Judge:
+    """Decides what becomes of each frame of a file."""
+
+    def __init__(
+        self, run: Run, corrections: Corrections, keypoint_set: KeypointSet, options: ImportOptions
+    ) -> None:
+        self._run = run
+        self._corrections = corrections
+        self._sigmas = keypoint_set.sigmas
+        self._options = options
+        self._now_s = round(time.time(), 3)
+
+    def decide(self) -> list[Decision]:
+        """Return a decision for each frame of the file, in its order."""
+        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
+        found: dict[FrameKey, CorrectedFrame] = {}
+        decisions: list[Decision] = []
+        doubtful: dict[FrameKey, int] = {}
+        for frame in self._corrections.frames:
+            try:
+                key = names.find(frame.name, {each.uid for each in frame.people}, self._uids)
+                if key in found:
+                    raise LookupError(f"it comes twice: {found[key].name!r} is {key}, too")
+                found[key] = frame
+                decision = self._decision(key, frame)
+            except LookupError as error:
+                if frame.people:
+                    decisions.append(Decision(frame.name, "unmatched", str(error)))
+                continue
+            if decision.outcome == "conflict":
+                doubtful[key] = len(decisions)
+            decisions.append(decision)
+        for key, records in histories(self._run.path, doubtful.keys()).items() if doubtful else ():
+            if any(self._compare(record, found[key]).same for record in records):
+                place = doubtful[key]
+                decisions[place] = replace(decisions[place], outcome="unchanged", reason="")
+        return decisions
+
+    def _uids(self, key: FrameKey) -> Set[str]:
+        record = self._run.record(key)
+        return set() if record is None else {*record.uids}
+
+    def _compare(self, record: FrameRecord, frame: CorrectedFrame) -> Comparison:
+        return compare(record, frame, self._sigmas, self._corrections.tolerance_px)
+
+    def _decision(self, key: FrameKey, frame: CorrectedFrame) -> Decision:
+        """Return what becomes of a frame that the run has.
+
+        Raises:
+            LookupError: It is a frame of another size.
+        """
+        record = self._run.record(key)
+        size_wh = frame.size_wh if record is None or record.size_wh is None else record.size_wh
+        if record is None or size_wh is None:
+            raise LookupError("the run could not read it, and the file does not say its size")
+        if frame.size_wh not in (None, size_wh):
+            raise LookupError(
+                f"it is {_shown(frame.size_wh)} px in the file and {_shown(size_wh)} in the run"
+            )
+        comparison = self._compare(record, frame)
+        decided = Decision(
+            str(key), "unchanged", comparison=comparison, of_model=record.review is None
+        )
+        if comparison.same:
+            looked_at = record.review is not None and record.review.state != "draft"
+            if looked_at or record.error is not None or not self._options.accept_unchanged:
+                return decided
+            accepted = replace(record, review=self._review("accepted", record), exact=True)
+            return replace(decided, outcome="accepted", record=accepted)
+        if not self._may_change(record, frame):
+            who = (record.review and record.review.reviewer) or "somebody"
+            return replace(decided, outcome="conflict", reason=f"{who} labelled it here meanwhile")
+        fixed = FrameRecord(
+            key,
+            size_wh,
+            record.time_s,
+            comparison.instances,
+            model=record.model,
+            uids=comparison.uids,
+            review=self._review("fixed", record),
+        )
+        return replace(decided, outcome="changed", record=fixed)
+
+    def _may_change(self, record: FrameRecord, frame: CorrectedFrame) -> bool:
+        """Return whether nobody's work is lost: only a model's, or what came the same way."""
+        return (
+            self._options.force
+            or record.review is None
+            or record.review.tool == self._options.tool
+            or record.version == frame.version
+        )
+
+    def _review(self, state: Literal["accepted", "fixed"], record: FrameRecord) -> Review:
+        options = self._options
+        return Review(state, options.reviewer, self._now_s, record.version, options.tool)
+
+
+def _shown(size_wh: tuple[int, int] | None) -> str:
+    return "?" if size_wh is None else f"{size_wh[0]} x {size_wh[1]}"

@@ -1,0 +1,154 @@
+"""Label Studio: tasks with predictions, and the labelling configuration of their project.
+
+A person is a rectangle and the keypoints that name it as their `parentID`; coordinates are percent
+of the picture. Region ids survive the way through Label Studio, so a rectangle's id is the `uid`
+of its person. Label Studio has no visibility of keypoints: hidden ones carry the choice `hidden`.
+What comes back is read in `labelstudio_export`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import orjson
+
+from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.written import WriteOptions, Written, new_folder
+from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.files import atomic_file
+from vitpose_cli.records.record import FrameRecord
+
+TASKS = "tasks.json"
+CONFIG = "config.xml"
+IMAGE = "image"
+_PEOPLE = "people"
+_KEYPOINTS = "keypoints"
+_VISIBILITY = "visibility"
+HIDDEN = "hidden"
+_POINT_WIDTH = 0.4  # percent of the picture's width, as Label Studio draws it
+_COLOURS: Mapping[Side, str] = {"left": "#0072b2", "right": "#d55e00", "centre": "#777777"}
+
+
+def write(content: Content, out: Path, options: WriteOptions) -> Written:
+    """Write a folder with `config.xml` for the project and `tasks.json` to import into it.
+
+    Raises:
+        InputError: Something cannot be written.
+    """
+    new_folder(out, options)
+    config, tasks = out / CONFIG, out / TASKS
+    with atomic_file(config) as stream:
+        stream.write(labelling_config(content.keypoint_set).encode())
+    num_images = num_instances = 0
+    with atomic_file(tasks) as stream:
+        separator = b"[\n"
+        for frame in content.frames():
+            task = _task(frame, content.keypoint_set, options.url)
+            stream.write(separator + orjson.dumps(task))
+            separator = b",\n"
+            num_images += 1
+            num_instances += len(frame.record.uids)
+        stream.write(b"\n]\n" if num_images else b"[]\n")
+    return Written((config, tasks), num_images, num_instances)
+
+
+def labelling_config(keypoint_set: KeypointSet) -> str:
+    """Return the labelling configuration of a project for these keypoints.
+
+    `model_index` gives the order of keypoints to Label Studio's own exports.
+    """
+    labels = "\n".join(
+        f'    <Label value={quoteattr(name)} model_index="{index}" background="{_COLOURS[side]}"/>'
+        for index, (name, side) in enumerate(
+            zip(keypoint_set.names, keypoint_set.sides, strict=True)
+        )
+    )
+    return f"""<View>
+  <Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true"/>
+  <RectangleLabels name="{_PEOPLE}" toName="{IMAGE}">
+    <Label value={quoteattr(keypoint_set.category)} background="#009e73"/>
+  </RectangleLabels>
+  <KeyPointLabels name="{_KEYPOINTS}" toName="{IMAGE}" strokeWidth="3">
+{labels}
+  </KeyPointLabels>
+  <Choices name="{_VISIBILITY}" toName="{IMAGE}" perRegion="true" whenTagName="{_KEYPOINTS}"
+           visibleWhen="region-selected" choice="single-radio" required="false">
+    <Choice value="{HIDDEN}"/>
+  </Choices>
+</View>
+"""
+
+
+def _task(frame: LabelledFrame, keypoint_set: KeypointSet, url: str) -> dict[str, Any]:
+    record = frame.record
+    ours = {"frame": str(record.key), "version": frame.version}
+    return {
+        "data": {IMAGE: url + quote(str(record.key)), "vitpose": ours},
+        "predictions": [
+            {
+                "model_version": record.model or "vitpose",
+                "score": _mean_score(record),
+                "result": list(_regions(record, keypoint_set)),
+            }
+        ],
+    }
+
+
+def _mean_score(record: FrameRecord) -> float:
+    scores = () if record.instances is None else record.instances.scores
+    return round(float(np.mean(scores)), 4) if len(scores) else 0.0
+
+
+def _regions(record: FrameRecord, keypoint_set: KeypointSet) -> Iterator[dict[str, Any]]:
+    """Yield the regions of a frame: for each person a rectangle, keypoints, and their choices."""
+    if record.size_wh is None:
+        return
+    width, height = record.size_wh
+    common = {
+        "to_name": IMAGE,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+    }
+    for uid, annotation in zip(record.uids, frame_annotations(record, 1, 1), strict=True):
+        x, y, box_width, box_height = annotation["bbox"]
+        yield {
+            "id": uid,
+            "type": "rectanglelabels",
+            "from_name": _PEOPLE,
+            **common,
+            "score": annotation["score"],
+            "value": {
+                "x": 100 * x / width,
+                "y": 100 * y / height,
+                "width": 100 * box_width / width,
+                "height": 100 * box_height / height,
+                "rotation": 0,
+                "rectanglelabels": [keypoint_set.category],
+            },
+        }
+        points = iter(annotation["keypoints"])
+        for name, x, y, v in zip(keypoint_set.names, points, points, points, strict=True):
+            if v == 0:
+                continue
+            place = {"x": 100 * x / width, "y": 100 * y / height, "width": _POINT_WIDTH}
+            region = {"id": f"{uid}-{name}", "parentID": uid, **common}
+            yield {
+                **region,
+                "type": "keypointlabels",
+                "from_name": _KEYPOINTS,
+                "value": {**place, "keypointlabels": [name]},
+            }
+            if v == 1:
+                yield {
+                    **region,
+                    "type": "choices",
+                    "from_name": _VISIBILITY,
+                    "value": {**place, "choices": [HIDDEN]},
+                }

@@ -1,0 +1,207 @@
+"""Label Studio's JSON export: what its annotators made of the tasks, as corrections.
+
+Its COCO export was refused as a way back: it rounds to whole pixels, and makes one person of all
+the keypoints in a picture. A keypoint that somebody drew without saying whose it is (`parentID`)
+goes to the smallest rectangle round it that lacks such a keypoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, Corrections
+from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE
+from vitpose_cli.pose.keypoint_names import canonical_words
+from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.json_values import is_int
+
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an upload
+
+
+def read(path: Path, names: Sequence[str]) -> Corrections:
+    """Read what Label Studio exports as JSON. Of several annotations of a task the newest counts.
+
+    Tasks that nobody annotated, or skipped, are left out: predictions alone are no corrections.
+
+    Args:
+        path: The file.
+        names: The K keypoints of the run.
+
+    Raises:
+        InputError: The file cannot be read, or is something else.
+    """
+    reader = _Reader(names)
+    frames = []
+    for section, position, task in stream_items(path):
+        if section != "" or (position is not None and not _is_task(task)):
+            raise InputError(
+                f"{path} is no export of Label Studio with annotations.",
+                "Export the project as JSON (not JSON-MIN, CSV or COCO).",
+            )
+        annotation = None if position is None else _newest(task["annotations"])
+        if annotation is not None:
+            try:
+                frames.append(reader.frame(task["data"], annotation["result"]))
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                raise InputError(
+                    f"{path}, task {task.get('id', position)}: a region is damaged ({error!r}).",
+                    "Export the project again as JSON.",
+                ) from error
+    return Corrections(path, frames, num_ignored=reader.num_ignored)
+
+
+def _is_task(task: Any) -> bool:
+    return (
+        isinstance(task, dict)
+        and isinstance(task.get("data"), dict)
+        and isinstance(task.get("annotations"), list)
+    )
+
+
+def _newest(annotations: Sequence[Any]) -> Mapping[str, Any] | None:
+    """Return the annotation of a task that counts, None where there is none."""
+    given = [
+        each
+        for each in annotations
+        if isinstance(each, dict)
+        and isinstance(each.get("result"), list)
+        and not each.get("was_cancelled")
+    ]
+    return max(
+        given,
+        key=lambda each: str(each.get("updated_at") or each.get("created_at") or ""),
+        default=None,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Figure:
+    """A person while the regions of a task are gathered.
+
+    Attributes:
+        points: (K, 3) x, y, v, px.
+        box: (4,) xyxy, px; None where no rectangle was seen.
+    """
+
+    points: NDArray[np.float64]
+    box: NDArray[np.float64] | None = None
+
+    def takes(self, place: int, x: float, y: float) -> bool:
+        """Return whether a keypoint lies in the box and is not there yet."""
+        if self.box is None or self.points[place, 2]:
+            return False
+        left, top, right, bottom = self.box
+        return bool(left <= x <= right and top <= y <= bottom)
+
+    @property
+    def area(self) -> float:
+        return 0.0 if self.box is None else float((self.box[2:] - self.box[:2]).prod())
+
+
+class _Reader:
+    """Reads the regions of task after task.
+
+    Attributes:
+        num_ignored: Regions that belong to no person.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.num_ignored = 0
+        self._places = {canonical_words(name): place for place, name in enumerate(names)}
+
+    def frame(
+        self, data: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]
+    ) -> CorrectedFrame:
+        """Return the people of one task."""
+        ours = data.get("vitpose")
+        ours = ours if isinstance(ours, dict) else {}
+        return CorrectedFrame(
+            name=str(ours.get("frame") or _name_in(data)),
+            size_wh=_size_wh(regions),
+            version=str(ours.get("version") or ""),
+            people=tuple(
+                CorrectedPerson(
+                    uid, figure.points[:, :2], figure.points[:, 2].astype(np.int8), figure.box
+                )
+                for uid, figure in self._figures(regions).items()
+            ),
+        )
+
+    def _figures(self, regions: Sequence[Mapping[str, Any]]) -> dict[str, _Figure]:
+        hidden = {
+            region["id"]
+            for region in regions
+            if HIDDEN in region["value"].get("choices", ()) or region["value"].get("hidden")
+        }
+        figures: dict[str, _Figure] = {}
+        for region in regions:
+            if region["type"] == "rectanglelabels":
+                figures[region["id"]] = self._figure(_corners(region))
+            elif region["type"] not in ("keypointlabels", "choices"):
+                self.num_ignored += 1
+        for region in regions:
+            if region["type"] == "keypointlabels":
+                self._add(figures, region, 1 if region["id"] in hidden else 2)
+        return figures
+
+    def _figure(self, box: NDArray[np.float64] | None) -> _Figure:
+        return _Figure(np.zeros((len(self._places), 3)), box)
+
+    def _add(self, figures: dict[str, _Figure], region: Mapping[str, Any], v: int) -> None:
+        """Add a keypoint to its person: its parent, else the smallest one that lacks it."""
+        value = region["value"]
+        place = self._places.get(canonical_words(value["keypointlabels"][0]))
+        x, y = _pixels(region, value["x"], value["y"])
+        parent = region.get("parentID")
+        if place is None:
+            self.num_ignored += 1
+        elif parent:
+            figures.setdefault(parent, self._figure(None)).points[place] = x, y, v
+        else:
+            around = [figure for figure in figures.values() if figure.takes(place, x, y)]
+            if around:
+                min(around, key=lambda figure: figure.area).points[place] = x, y, v
+            else:
+                self.num_ignored += 1
+
+
+def _pixels(region: Mapping[str, Any], x: float, y: float) -> tuple[float, float]:
+    return x / 100 * region["original_width"], y / 100 * region["original_height"]
+
+
+def _corners(region: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the box (4,) xyxy round a rectangle, which may be turned about its top left corner."""
+    value = region["value"]
+    corner = np.array(_pixels(region, value["x"], value["y"]))
+    width, height = _pixels(region, value["width"], value["height"])
+    angle = np.radians(value.get("rotation") or 0)
+    along = width * np.array([np.cos(angle), np.sin(angle)])
+    down = height * np.array([-np.sin(angle), np.cos(angle)])
+    corners = corner + np.stack([0 * along, along, down, along + down])
+    return np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _size_wh(regions: Sequence[Mapping[str, Any]]) -> tuple[int, int] | None:
+    for region in regions:
+        width, height = region.get("original_width"), region.get("original_height")
+        if is_int(width) and is_int(height):
+            return width, height
+    return None
+
+
+def _name_in(data: Mapping[str, Any]) -> str:
+    """Return the file that the URL of a task's picture names."""
+    urls = [data.get(IMAGE), *data.values()]
+    url = urlsplit(next((each for each in urls if isinstance(each, str)), ""))
+    name = parse_qs(url.query).get("d", [unquote(url.path)])[0]
+    folders, slash, last = name.rpartition("/")
+    return (folders + slash + _UPLOAD.sub("", last)).lstrip("/")

@@ -1,0 +1,280 @@
+"""The people of a frame before and after a correction: who is who, and what became of them.
+
+Whoever came back as they were exported keeps every number of the record, so that a way through
+another program and its rounding never counts as work of a person. Detector boxes that the program
+replaced by the extent of the keypoints are put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
+from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.record import FrameRecord, instance_uid
+
+SAME_PERSON = 0.5
+"""OKS or IoU from which on two labels without names are of one person."""
+
+_EXTENT_PX = 1.0  # programs round the extent of keypoints outwards
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a correction makes of a frame.
+
+    Attributes:
+        instances: The people as they are to be.
+        uids: Their names.
+        num_changed: People who were moved, hidden, shown, or got another box.
+        num_added: New people.
+        num_removed: People who are gone.
+        num_keypoints: Keypoints that were moved, hidden or shown.
+        similarities: OKS between label and correction, of everybody who was there before.
+    """
+
+    instances: Instances
+    uids: tuple[str, ...]
+    num_changed: int
+    num_added: int
+    num_removed: int
+    num_keypoints: int
+    similarities: tuple[float, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing was corrected."""
+        return not (self.num_changed or self.num_added or self.num_removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """One person as they are to be."""
+
+    box: NDArray[np.float64]
+    box_score: float
+    points: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    visibility: NDArray[np.int8]
+    num_keypoints: int = 0
+    box_changed: bool = False
+
+    @property
+    def changed(self) -> bool:
+        return self.num_keypoints > 0 or self.box_changed
+
+
+def compare(
+    record: FrameRecord,
+    frame: CorrectedFrame,
+    sigmas: NDArray[np.float64],
+    tolerance_px: float,
+) -> Comparison:
+    """Return what a correction makes of the labels of a frame.
+
+    Args:
+        record: The labels that count; without people where the frame failed.
+        frame: What came back of them.
+        sigmas: (K,) of the keypoint set.
+        tolerance_px: Coordinates that differ by less are the same.
+    """
+    before = record.instances or Instances.empty(len(sigmas))
+    shown = _as_exported(record, len(sigmas))
+    people = [each for each in frame.people if each.box is not None or each.extent is not None]
+    pairs = _pairs(record.uids, shown, people, sigmas)
+    kept = [
+        _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
+    ]
+    added = [_new(person) for place, person in enumerate(people) if place not in pairs.values()]
+    return Comparison(
+        instances=_as_instances(before, [*kept, *added], sorted(pairs)),
+        uids=(*(record.uids[row] for row in sorted(pairs)), *_new_uids(record, len(added))),
+        num_changed=sum(person.changed for person in kept),
+        num_added=len(added),
+        num_removed=len(before) - len(kept),
+        num_keypoints=sum(person.num_keypoints for person in kept),
+        similarities=tuple(
+            _oks(before.keypoints[row], person, sigmas)
+            for row, person in zip(sorted(pairs), kept, strict=True)
+            if person.visibility.any()
+        ),
+    )
+
+
+def _as_exported(record: FrameRecord, num_keypoints: int) -> Instances:
+    """Return the people as every format writes them: boxes cut, unlabelled keypoints at zero."""
+    annotations: list[dict[str, Any]] = list(frame_annotations(record, 1, 1))
+    if not annotations:
+        return Instances.empty(num_keypoints)
+    points = np.reshape([item["keypoints"] for item in annotations], (-1, num_keypoints, 3))
+    return Instances(
+        boxes=xywh_to_xyxy(np.array([item["bbox"] for item in annotations])),
+        box_scores=np.zeros(len(points), np.float32),
+        keypoints=points[..., :2],
+        keypoint_scores=np.zeros(points.shape[:2], np.float32),
+        visibility=points[..., 2],
+    )
+
+
+def _pairs(
+    uids: Sequence[str],
+    shown: Instances,
+    people: Sequence[CorrectedPerson],
+    sigmas: NDArray[np.float64],
+) -> dict[int, int]:
+    """Return which correction (by place) is of which person (by row): by name, else by likeness."""
+    pairs: dict[int, int] = {}
+    for place, person in enumerate(people):
+        if person.uid in uids:  # a copied person has the name of the first one
+            pairs.setdefault(uids.index(person.uid), place)
+    if not len(shown) or not people:
+        return pairs
+    alike = _likeness(shown, people, sigmas)
+    alike[[*pairs]] = alike[:, [*pairs.values()]] = 0
+    while alike.max() >= SAME_PERSON:
+        row, place = divmod(int(alike.argmax()), len(people))
+        pairs[row] = place
+        alike[row] = alike[:, place] = 0
+    return pairs
+
+
+def _likeness(
+    shown: Instances, people: Sequence[CorrectedPerson], sigmas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (N, M) the larger of OKS and IoU of N people and M corrections."""
+    points = np.stack([person.points for person in people])
+    boxes = np.stack([_box_of(person) for person in people])
+    sides = shown.boxes[:, 2:] - shown.boxes[:, :2]
+    oks = oks_matrix(points, None, shown.keypoints, sides.prod(axis=1), sigmas, shown.visibility).T
+    alike: NDArray[np.float64] = np.maximum(oks, box_iou(shown.boxes.astype(np.float64), boxes))
+    return alike
+
+
+def _box_of(person: CorrectedPerson) -> NDArray[np.float64]:
+    """Return the box of a person, or the extent of the keypoints; one of the two is there."""
+    box = person.extent if person.box is None else person.box
+    return np.zeros(4) if box is None else box
+
+
+def _corrected(
+    before: Instances,
+    shown: Instances,
+    row: int,
+    person: CorrectedPerson,
+    tolerance_px: float,
+) -> _Person:
+    """Return what a person becomes."""
+    was, now = shown.visibility[row] > 0, person.visibility > 0
+    still = (np.abs(person.points - shown.keypoints[row]) <= tolerance_px).all(axis=1)
+    moved = now & ~(was & still)
+    box, box_changed = _corrected_box(before, shown, row, person, moved, tolerance_px)
+    return _Person(
+        box=box,
+        box_score=float(before.box_scores[row]),
+        points=np.where(moved[:, None], person.points, before.keypoints[row]),
+        scores=np.where(moved, 1.0, before.keypoint_scores[row]),
+        visibility=person.visibility,
+        num_keypoints=int((moved | (person.visibility != shown.visibility[row])).sum()),
+        box_changed=box_changed,
+    )
+
+
+def _corrected_box(
+    before: Instances,
+    shown: Instances,
+    row: int,
+    person: CorrectedPerson,
+    moved: NDArray[np.bool_],
+    tolerance_px: float,
+) -> tuple[NDArray[np.float64], bool]:
+    """Return the box of a person, and whether somebody changed it.
+
+    A box that is nothing but the extent of the keypoints was made by the program: the one from
+    before is put back, and takes in keypoints that were moved out of it.
+    """
+    old = before.boxes[row].astype(np.float64)
+    extent = person.extent
+    if person.box is not None:
+        if (np.abs(person.box - shown.boxes[row]) <= tolerance_px).all():
+            return old, False
+        if extent is None or (np.abs(person.box - extent) > _EXTENT_PX).any():
+            return person.box, True
+    if extent is None or not moved.any():
+        return old, False
+    if not box_iou(old[None], extent[None]).any():
+        return extent, False  # carried off to somewhere else
+    places = person.points[moved]
+    low, high = np.minimum(old[:2], places.min(axis=0)), np.maximum(old[2:], places.max(axis=0))
+    return np.concatenate([low, high]), False
+
+
+def _new(person: CorrectedPerson) -> _Person:
+    """Return somebody who was not there before."""
+    labelled = person.visibility > 0
+    return _Person(
+        box=_box_of(person),
+        box_score=1.0,
+        points=np.where(labelled[:, None], person.points, 0.0),
+        scores=labelled.astype(np.float64),
+        visibility=person.visibility,
+    )
+
+
+def _new_uids(record: FrameRecord, count: int) -> list[str]:
+    """Return names for new people that nobody in the frame has or had."""
+    uids: list[str] = []
+    ordinal = len(record.uids)
+    while len(uids) < count:
+        uid = instance_uid(record.key, ordinal)
+        if uid not in record.uids:
+            uids.append(uid)
+        ordinal += 1
+    return uids
+
+
+def _as_instances(before: Instances, people: Sequence[_Person], rows: Sequence[int]) -> Instances:
+    """Return people as arrays, without signals: those speak of the model's labels.
+
+    Args:
+        before: Everybody as they were.
+        people: Everybody as they are to be, first those who were there before.
+        rows: Where the latter are in `before`.
+    """
+    if not people:
+        return Instances.empty(before.num_keypoints)
+    track_ids = before.track_ids
+    if track_ids is not None:
+        first = int(track_ids.max(initial=0)) + 1
+        num_new = len(people) - len(rows)
+        track_ids = np.append(track_ids[list(rows)], np.arange(first, first + num_new))
+    return Instances(
+        boxes=np.stack([person.box for person in people]),
+        box_scores=np.array([person.box_score for person in people]),
+        keypoints=np.stack([person.points for person in people]),
+        keypoint_scores=np.stack([person.scores for person in people]),
+        visibility=np.stack([person.visibility for person in people]),
+        track_ids=track_ids,
+    )
+
+
+def _oks(points: NDArray[np.float32], corrected: _Person, sigmas: NDArray[np.float64]) -> float:
+    """Return how near a label was to its correction, as COCO measures it."""
+    sides = np.maximum(corrected.box[2:] - corrected.box[:2], 1.0)
+    return float(
+        oks_matrix(
+            points[None],
+            None,
+            corrected.points[None],
+            sides.prod(keepdims=True),
+            sigmas,
+            corrected.visibility[None],
+        )[0, 0]
+    )

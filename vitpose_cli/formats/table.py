@@ -1,0 +1,84 @@
+"""All formats by name, and how to tell which one a file has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats import coco, cvat, fiftyone, labelstudio, labelstudio_export, results, yolo
+from vitpose_cli.formats.content import Content
+from vitpose_cli.formats.importing import Read
+from vitpose_cli.formats.written import WriteOptions, Written
+from vitpose_cli.records.json_stream import stream_items
+
+Write = Callable[[Content, Path, WriteOptions], Written]
+"""Writes labels as a file or a folder."""
+
+_FIFTYONE_URL = "https://voxel51.com/fiftyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How labels are written in one format, and read back.
+
+    Attributes:
+        write: Writes them.
+        read: Reads what a person corrected; None where there is no way back.
+        folder: Whether a folder is written, not a file.
+    """
+
+    write: Write
+    read: Read | None
+    folder: bool
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "coco": Format(coco.write, coco.read, folder=False),
+        "cvat": Format(cvat.write, cvat.read, folder=True),
+        "fiftyone": Format(fiftyone.write, fiftyone.read, folder=True),
+        "labelstudio": Format(labelstudio.write, labelstudio_export.read, folder=True),
+        "results": Format(results.write, None, folder=False),
+        "yolo": Format(yolo.write, None, folder=True),
+    }
+)
+
+
+def format_named(name: str) -> Format:
+    """Return the format of a name.
+
+    Raises:
+        ConfigError: There is none; the hint names the likeliest.
+    """
+    if name in FORMATS:
+        return FORMATS[name]
+    close = difflib.get_close_matches(name.lower(), FORMATS, n=1)
+    guess = f"Did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(f"There is no format {name!r}.", f"{guess}There are: {', '.join(FORMATS)}.")
+
+
+def format_of(path: Path) -> str:
+    """Return the name of the format that a file or folder with corrections has.
+
+    Raises:
+        InputError: It cannot be read, or has none that can be read back.
+    """
+    if path.is_dir():
+        return "cvat" if (path / "annotations").is_dir() else "fiftyone"
+    if cvat.is_archive(path):
+        return "cvat"
+    for section, position, value in stream_items(path):
+        if section == "" and position is not None:
+            if isinstance(value, dict) and "data" in value:
+                return "labelstudio"
+            raise InputError(
+                f"{path} is a list, but no export of Label Studio.",
+                "A results file cannot be brought back: it does not say what a person decided.",
+            )
+        if section == "info" and isinstance(value, dict) and value.get("url") == _FIFTYONE_URL:
+            return "fiftyone"
+    return "coco"

@@ -1,0 +1,114 @@
+"""How a format is written: what the user chose, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.records.files import write_error
+
+Placing = Literal["link", "copy", "none"]
+"""What is done with pictures: links to them, copies of them, or nothing."""
+
+_CHOOSE = "Choose another place with -o, or --overwrite to replace what is there."
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What may be chosen; each format takes what concerns it.
+
+    Attributes:
+        split: The part of a dataset that the frames are, such as `train`; empty for the format's
+            own default.
+        images: The folder that photos and videos lie in; None for where they were labelled.
+        pictures: What is done with them where the format wants them beside the labels.
+        url: What stands before the path of a photo where a program loads it by URL.
+        truth: A COCO file whose image ids are used; None numbers the images anew.
+        overwrite: Replace what an earlier export left at the same place.
+    """
+
+    split: str = ""
+    images: Path | None = None
+    pictures: Placing = "link"
+    url: str = "/data/local-files/?d="
+    truth: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written.
+
+    Attributes:
+        files: The files that a person needs next, the most important one first.
+        num_images: Frames in them, with or without people.
+        num_instances: People in them.
+        notes: What a person must know: what is missing, what to do next. Whole sentences.
+    """
+
+    files: tuple[Path, ...]
+    num_images: int
+    num_instances: int
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "files": [str(file) for file in self.files],
+            "num_images": self.num_images,
+            "num_instances": self.num_instances,
+            "notes": list(self.notes),
+        }
+
+
+def placing(text: str) -> Placing:
+    """Return what is to be done with pictures.
+
+    Raises:
+        ConfigError: `text` names none of the ways.
+    """
+    words: tuple[Placing, ...] = get_args(Placing)
+    for word in words:
+        if text == word:
+            return word
+    raise ConfigError(
+        f"Pictures cannot be {text!r}.", f"Choose one of {', '.join(get_args(Placing))}."
+    )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, where there is none.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def new_folder(path: Path, options: WriteOptions) -> None:
+    """Make a folder to write into; one that holds something is taken only if that was said.
+
+    Raises:
+        InputError: It holds something, or cannot be made.
+    """
+    if path.is_dir() and not options.overwrite and any(path.iterdir()):
+        raise InputError(f"{path} is not empty.", _CHOOSE)
+    make_folder(path)
+
+
+def check_new(path: Path, options: WriteOptions) -> None:
+    """Refuse to replace a file unless that was said; make the folder it goes into.
+
+    Raises:
+        InputError: It is there already, or its folder cannot be made.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "This format is one file: name it with -o.")
+    if path.exists() and not options.overwrite:
+        raise InputError(f"{path} is there already.", _CHOOSE)
+    make_folder(path.parent)

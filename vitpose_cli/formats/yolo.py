@@ -1,0 +1,139 @@
+"""Ultralytics' pose datasets: `labels/*.txt` beside `images/`, and `data.yaml`.
+
+Written from its documented format, https://docs.ultralytics.com/datasets/pose: a line for each
+person with class, box centre and size, then x, y, v of every keypoint, all relative to the picture.
+A file with a number below 0 or above 1 is refused there as a whole, so boxes are cut at the border
+and keypoints beyond it are not labelled. Two runs of an export into one folder, with `--split
+train` and `--split val`, make one dataset. There is no way back: nothing in it names a person.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import yaml
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats.content import Content
+from vitpose_cli.formats.pictures import Pictures
+from vitpose_cli.formats.written import WriteOptions, Written, make_folder
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.files import atomic_file, write_error
+from vitpose_cli.records.record import FrameRecord
+
+SPLITS = ("train", "val", "test")
+_DECIMALS = 6
+_PICTURES = "images"
+_LABELS = "labels"
+
+
+def write(content: Content, out: Path, options: WriteOptions) -> Written:
+    """Write one split of an Ultralytics pose dataset.
+
+    Raises:
+        ConfigError: Ultralytics knows no such split.
+        InputError: The split is there already, photos are not found, or it cannot be written.
+    """
+    split = options.split or SPLITS[0]
+    if split not in SPLITS:
+        raise ConfigError(f"Ultralytics knows no split {split!r}.", f"Use {', '.join(SPLITS)}.")
+    pictures = Pictures.of(content, out / _PICTURES / split, options)
+    _make_room(out, split, options.overwrite)
+    num_images = num_instances = 0
+    for record, name in _named(content):
+        pictures.place(record.key, name)
+        lines = list(_lines(record))
+        _write_text(out / label_path(f"{_PICTURES}/{split}/{name}"), lines)
+        num_images += 1
+        num_instances += len(lines)
+    pictures.finish()
+    present = [each for each in SPLITS if (out / _PICTURES / each).is_dir()]
+    described = out / "data.yaml"
+    with atomic_file(described) as stream:
+        stream.write(
+            yaml.safe_dump(
+                _data(content.keypoint_set, present), sort_keys=False, default_flow_style=None
+            ).encode()
+        )
+    notes = pictures.notes()
+    if not {"train", "val"} <= {*present}:
+        notes += ("Training needs train and val: export the other with --split.",)
+    return Written((described,), num_images, num_instances, notes)
+
+
+def label_path(image_path: str) -> str:
+    """Return where Ultralytics looks for the labels of an image.
+
+    The last folder `images` of its path becomes `labels`, and its suffix `.txt`.
+    """
+    *folders, name = PurePosixPath(image_path).with_suffix(".txt").parts
+    folders[len(folders) - 1 - folders[::-1].index(_PICTURES)] = _LABELS
+    return "/".join([*folders, name])
+
+
+def _make_room(out: Path, split: str, overwrite: bool) -> None:
+    """Make the folder of a split; refuse to mix its labels with those of an earlier export."""
+    folders = [out / _PICTURES / split, out / _LABELS / split]
+    for folder in folders:
+        if folder.exists():
+            if not overwrite:
+                raise InputError(
+                    f"{folder} is there already.",
+                    "Choose another output folder with -o, or --overwrite to write it anew.",
+                )
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise write_error(folder, error) from error
+        make_folder(folder)
+
+
+def _named(content: Content) -> Iterator[tuple[FrameRecord, str]]:
+    """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text."""
+    taken: set[str] = set()
+    for record, _ in content.frames():
+        name = PurePosixPath(str(record.key))
+        stem = str(name.with_suffix(""))
+        while stem in taken:
+            stem += name.suffix.replace(".", "_")
+        taken.add(stem)
+        yield record, stem + name.suffix
+
+
+def _lines(record: FrameRecord) -> Iterator[str]:
+    """Yield a line for each person of a frame."""
+    if record.size_wh is None:
+        return
+    size = np.array(record.size_wh, np.float64)
+    for annotation in frame_annotations(record, 1, 1):
+        left, top, width, height = annotation["bbox"]
+        box = np.array([left + width / 2, top + height / 2, width, height]) / np.tile(size, 2)
+        points = np.reshape(annotation["keypoints"], (-1, 3)) / np.append(size, 1)
+        points[((points[:, :2] < 0) | (points[:, :2] > 1)).any(axis=1)] = 0
+        numbers = np.concatenate([np.clip(box, 0, 1), points.ravel()]).round(_DECIMALS)
+        yield " ".join(["0", *(f"{number:g}" for number in numbers.tolist())])
+
+
+def _write_text(path: Path, lines: Sequence[str]) -> None:
+    make_folder(path.parent)
+    try:
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def _data(keypoint_set: KeypointSet, splits: Sequence[str]) -> dict[str, Any]:
+    """Return what `data.yaml` says. Without `flip_idx` Ultralytics does not mirror pictures."""
+    data: dict[str, Any] = {split: f"{_PICTURES}/{split}" for split in splits}
+    data["kpt_shape"] = [keypoint_set.num_keypoints, 3]
+    if keypoint_set.flip_pairs:
+        data["flip_idx"] = keypoint_set.flip_order.tolist()
+    return data | {
+        "names": {0: keypoint_set.category},
+        "kpt_names": {0: list(keypoint_set.names)},
+    }
