@@ -9,6 +9,7 @@ be written anew, as a whole, at every click.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,9 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
             return Imported(folder, 0)
     document = read_coco(path)
     keys = document.keys()
+    twice = [str(key) for key, count in Counter(keys.values()).items() if count > 1]
+    if twice:
+        raise InputError(f"{path} lists {twice[0]!r} twice.", "Make one image of them.")
     beside = (path.parent, path.parent / "images")
     root = find_root((images,) if images else beside, keys.values())
     manifest = RunManifest(

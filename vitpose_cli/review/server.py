@@ -8,6 +8,7 @@ What the page may ask for, all below the token (see `guard`):
 
     GET  /                            the page; also review.js and review.css
     GET  api/run                      the run, its keypoints and videos
+    GET  api/progress                 how many frames are in each state
     GET  api/frames?...               numbers and states of the frames that a filter leaves
     GET  api/rows?numbers=1,2         what the list shows of some frames
     GET  api/frames/N                 a frame and its people
@@ -133,6 +134,7 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
     routes = [Route(f"/{name}", handler) for name, handler in static.items()]
     routes += [
         Route("/api/run", handlers.run),
+        Route("/api/progress", handlers.progress),
         Route("/api/frames", handlers.frames),
         Route("/api/rows", handlers.rows),
         Route("/api/frames/{number:int}", handlers.frame),
@@ -160,6 +162,9 @@ class _Handlers:
 
     async def run(self, _request: Request) -> Response:
         return _json(await run_in_threadpool(self._session.describe))
+
+    async def progress(self, _request: Request) -> Response:
+        return _json(await run_in_threadpool(self._session.progress))
 
     async def frames(self, request: Request) -> Response:
         return _json(await run_in_threadpool(self._session.frames, _query(request)))

@@ -30,6 +30,7 @@ from vitpose_cli.review.view import frame_view
 _REFRESH_S = 2.0
 _STATES_WAIT_S = 60.0
 _BATCH = 500
+_BREATH_S = 0.001
 _NUM_SAMPLES = 200
 
 _log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class ReviewSession:
         for number in numbers:
             self.key(number)
         with self._table_lock:
-            unknown = {*self._table.unknown().tolist()}.intersection(numbers)
+            unknown = [number for number in numbers if not self._table.is_summarised(number)]
             self._summarise([self._table.keys[number] for number in unknown])
             return [self._table.row(number) for number in numbers]
 
@@ -272,7 +273,7 @@ class ReviewSession:
 
     def _read_scores(self, keys: Sequence[FrameKey]) -> None:
         for start in range(0, len(keys), _BATCH):
-            if self._ended.is_set():
+            if self._ended.wait(_BREATH_S):  # locks are not fair: let requests have theirs
                 return
             with self._table_lock:
                 self._summarise(keys[start : start + _BATCH])

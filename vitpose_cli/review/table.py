@@ -146,11 +146,15 @@ class FrameTable:
 
     def update(self, number: int, summary: Summary) -> None:
         """Take note of what a frame holds now."""
-        self.num_summarised += bool(self._num_people[number] < 0)
+        self.num_summarised += not self.is_summarised(number)
         self._states[number] = STATES.index(summary.state)
         self._num_people[number] = summary.num_people
         self._scores[number] = summary.score
         self._keypoint_scores[number] = summary.keypoint_scores
+
+    def is_summarised(self, number: int) -> bool:
+        """Return whether the scores of a frame have been read."""
+        return bool(self._num_people[number] >= 0)
 
     def unknown(self) -> NDArray[np.int64]:
         """Return the frames whose scores have not been read yet."""
@@ -200,7 +204,7 @@ class FrameTable:
 
     def row(self, number: int) -> dict[str, Any]:
         """Return what the list shows of a frame; people and score are None until counted."""
-        counted = bool(self._num_people[number] >= 0)
+        counted = self.is_summarised(number)
         return {
             "number": number,
             "name": str(self.keys[number]),

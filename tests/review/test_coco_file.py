@@ -1,0 +1,155 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from review_cases import CATEGORY, PHOTOS, SIZE_WH, make_photo, make_video, running
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.run import Run
+from vitpose_cli.review.coco_file import import_file
+from vitpose_cli.review.queue import read_queue
+
+POINTS = [30.5, 20.25, 2, 40, 22, 1, *[0, 0, 0] * 15]
+
+
+def write_file(folder: Path, **changes: Any) -> Path:
+    """Write a file of two photos and a frame of a video, with what real files hold."""
+    for name in PHOTOS[:3]:
+        make_photo(folder / "images" / name)
+    make_video(folder / "images" / "clip.mp4")
+    width, height = SIZE_WH
+    person = {"category_id": 7, "bbox": [10, 10, 60, 80], "keypoints": POINTS, "iscrowd": 0}
+    document: dict[str, Any] = {
+        "images": [
+            {"id": 5, "file_name": "b.jpg", "width": width, "height": height},
+            {"id": 9, "file_name": PHOTOS[2]},
+            {"id": 3, "file_name": "clip.mp4/frame_000002.jpg", "width": width, "height": height}
+            | {"video_id": 1, "frame_id": 2, "timestamp": 0.08},
+            {"id": 4, "file_name": "gone.jpg"},
+        ],
+        "videos": [{"id": 1, "name": "clip.mp4"}],
+        "categories": [{**CATEGORY, "id": 7}, {"id": 8, "name": "car"}],
+        "annotations": [
+            {"id": 1, "image_id": 5, **person, "score": 0.5, "attributes": {"uid": "ann-1"}},
+            {"id": 2, "image_id": 5, **person, "attributes": {"uid": "ann-1"}},
+            {"id": 3, "image_id": 5, **person, "iscrowd": 1},
+            {"id": 4, "image_id": 9, "category_id": 8, "bbox": [1, 2, 3, 4]},
+            {"id": 5, "image_id": 3, **person, "track_id": 12},
+        ],
+    }
+    path = folder / "people.json"
+    path.write_text(json.dumps(document | changes), encoding="utf-8")
+    return path
+
+
+def test_labels_are_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
+    before = path.read_bytes()
+    imported = import_file(path, None)
+    assert imported.run == tmp_path / "people.json.vitpose"
+    assert imported.num_left_out == 2  # a crowd and a car
+    assert path.read_bytes() == before
+    with Run.read(imported.run) as run:
+        records = {str(record.key): record for record in run.records()}
+    assert set(records) == {"b.jpg", PHOTOS[2], "clip.mp4/frame_000002.jpg", "gone.jpg"}
+    first = records["b.jpg"]
+    assert first.uids[0] == "ann-1"
+    assert first.uids[1] != "ann-1"
+    assert first.origin == "model"
+    assert first.instances is not None
+    assert first.instances.keypoints[0, :2].tolist() == [[30.5, 20.25], [40, 22]]
+    assert first.instances.visibility[0, :3].tolist() == [2, 1, 0]
+    assert first.instances.boxes[0].tolist() == [10, 10, 70, 90]
+    assert np.allclose(first.instances.scores, [0.5, 1.0])
+    assert records[PHOTOS[2]].size_wh == SIZE_WH  # looked up in the photo
+    assert records[PHOTOS[2]].uids == ()
+    assert records["clip.mp4/frame_000002.jpg"].key == FrameKey("clip.mp4", 2)
+    assert records["clip.mp4/frame_000002.jpg"].time_s == 0.08
+    assert "gone.jpg" in (records["gone.jpg"].error or "")
+    document = read_coco(imported.run / "annotations.json")
+    assert document.keypoint_set.names == tuple(CATEGORY["keypoints"])
+    assert len(document.annotations) == 3
+
+
+def test_the_copy_is_made_once_and_finished_when_it_was_cut_off(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
+    run = import_file(path, tmp_path / "images").run
+    journal = run / "journal-1-of-1.jsonl"
+    whole = journal.read_bytes()
+    import_file(path, tmp_path / "images")
+    assert journal.read_bytes() == whole
+    (run / "annotations.json").unlink()
+    journal.write_bytes(whole[: len(whole) // 2])
+    import_file(path, tmp_path / "images")
+    assert journal.read_bytes() == whole
+
+
+def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:
+    import_file(write_file(tmp_path), None)
+    with pytest.raises(InputError, match="has changed since") as caught:
+        import_file(write_file(tmp_path, info={"version": "2"}), None)
+    assert "people.json.vitpose" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": [], "annotations": []}, "not in"),
+        ({"categories": [{"id": 7, "name": "person"}]}, "number"),
+        ({"images": [{"id": 5, "file_name": "../b.jpg"}], "annotations": []}, "not in"),
+        ({"images": [{"id": n, "file_name": "b.jpg"} for n in (1, 2)], "annotations": []}, "twice"),
+    ],
+)
+def test_a_file_that_cannot_be_reviewed_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        import_file(write_file(tmp_path, **changes), None)
+    assert not (tmp_path / "people.json.vitpose").exists()
+
+
+def test_photos_that_are_elsewhere_are_asked_for(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "photos")
+    with pytest.raises(InputError) as caught:
+        import_file(path, None)
+    assert "--images" in caught.value.hint
+    assert import_file(path, tmp_path / "photos").run.is_dir()
+
+
+def test_a_file_is_reviewed_like_a_run(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
+    with running(path) as server:
+        assert server.save("b.jpg", "fixed", []).status == 200
+        number = server.number("clip.mp4/frame_000002.jpg")
+        assert server.get(f"api/frames/{number}/picture").status == 200
+    images = {
+        image["file_name"]: image.get("review")
+        for image in read_coco(tmp_path / "people.json.vitpose" / "annotations.json").images
+    }
+    assert images["b.jpg"] == "fixed"
+
+
+def test_a_queue_is_read_in_its_order(tmp_path: Path) -> None:
+    images = [
+        {"id": 3, "file_name": "z.jpg", "reasons": ["blurred", "<b>"]},
+        {"id": 1, "file_name": "a.jpg"},
+    ]
+    path = write_file(tmp_path, images=images, annotations=[])
+    assert list(read_queue(path).items()) == [("z.jpg", ("blurred", "<b>")), ("a.jpg", ())]
+
+
+@pytest.mark.parametrize("reasons", ["blurred", [3], None, {}])
+def test_reasons_that_are_no_texts_are_refused(tmp_path: Path, reasons: Any) -> None:
+    images = [{"id": 3, "file_name": "z.jpg", "reasons": reasons}]
+    with pytest.raises(InputError, match=r"images\[0\]\.reasons"):
+        read_queue(write_file(tmp_path, images=images, annotations=[]))
+
+
+def test_an_empty_queue_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="names no images"):
+        read_queue(write_file(tmp_path, images=[], annotations=[]))

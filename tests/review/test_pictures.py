@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.previews import encode_preview
+from vitpose_cli.review import pictures as module
+from vitpose_cli.review.pictures import Pictures, find_root, labelled_folders
+
+
+def size_wh(data: bytes) -> tuple[int, int]:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image.shape[1], image.shape[0]
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        "../secret.jpg",
+        "sub/../../secret.jpg",
+        "/etc/passwd",
+        "..\\secret.jpg",
+        "C:\\secret.jpg",
+        "C:secret.jpg",
+        "\\\\host\\share\\secret.jpg",
+        "a\0.jpg",
+        "..",
+        ".",
+    ],
+)
+@pytest.mark.parametrize("index", [-1, 0])
+def test_a_key_never_leads_out_of_the_folder(tmp_path: Path, media: str, index: int) -> None:
+    root = tmp_path / "media"
+    (root / "sub").mkdir(parents=True)
+    make_photo(tmp_path / "secret.jpg")
+    pictures = Pictures(root, follow_links=True)
+    for read in (pictures.picture, pictures.thumbnail):
+        with pytest.raises(InputError):
+            read(FrameKey(media, index))
+
+
+def test_links_are_followed_only_when_asked_for(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "media", tmp_path / "elsewhere"
+    root.mkdir()
+    make_photo(elsewhere / "a.jpg")
+    make_photo(root / "own.jpg")
+    (root / "file.jpg").symlink_to(elsewhere / "a.jpg")
+    (root / "folder").symlink_to(elsewhere)
+    (root / "within.jpg").symlink_to(root / "own.jpg")
+    careful, trusting = Pictures(root), Pictures(root, follow_links=True)
+    for media in ("file.jpg", "folder/a.jpg"):
+        with pytest.raises(InputError, match="leads out of"):
+            careful.picture(FrameKey(media))
+        assert trusting.picture(FrameKey(media))
+    assert careful.picture(FrameKey("within.jpg"))
+
+
+def test_only_pictures_leave(tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_bytes(SECRET)
+    (tmp_path / "page.jpg").write_bytes(b"<html><script>alert(1)</script></html>")
+    for media in ("text.jpg", "page.jpg", "none.jpg"):
+        with pytest.raises(InputError):
+            Pictures(tmp_path).picture(FrameKey(media))
+
+
+def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned
+    Image.new("RGB", (400, 300), "red").save(tmp_path / "turned.jpg", exif=exif)
+    pictures = Pictures(tmp_path)
+    key = FrameKey("turned.jpg")
+    assert size_wh(pictures.picture(key)) == pictures.size_wh(key) == (300, 400)
+    assert size_wh(pictures.thumbnail(key)) == (120, 160)
+    assert pictures.thumbnail(key) is pictures.thumbnail(key)  # made once
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"), [((4, 9000), (100, 1)), ((9000, 4), (1, 100)), ((50, 80), (80, 50))]
+)
+def test_large_pictures_are_shown_smaller(shape: tuple[int, int], wanted: tuple[int, int]) -> None:
+    assert size_wh(encode_preview(np.zeros((*shape, 3), np.uint8), 100, 90)) == wanted
+
+
+def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "_THUMBNAIL_BYTES", 3000)
+    keys = [FrameKey(f"{number}.jpg") for number in range(8)]
+    for key in keys:
+        make_photo(tmp_path / key.media)
+    pictures = Pictures(tmp_path)
+    first = pictures.thumbnail(keys[0])
+    for key in keys:
+        pictures.thumbnail(key)
+    assert pictures.thumbnail(keys[0]) is not first
+    assert pictures.thumbnail(keys[0]) == first
+
+
+def test_sources_are_found_from_the_working_folder_and_beside_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(tmp_path)
+    keys = [FrameKey("gone.jpg"), FrameKey(PHOTOS[2])]
+    media = (tmp_path / "media").resolve()
+    monkeypatch.chdir(tmp_path)
+    assert find_root(labelled_folders(["media"], run), keys) == media
+    assert find_root(labelled_folders(["media/**/*.png", f"media/{VIDEO}"], run), keys) == media
+    (tmp_path / "list.txt").write_text(f"media/a.jpg\nmedia/{PHOTOS[2]}\n", encoding="utf-8")
+    assert labelled_folders(["@list.txt"], run)[0] == tmp_path.resolve()
+    monkeypatch.chdir("/")
+    assert find_root(labelled_folders(["media"], run), keys) == media
+
+
+def test_a_folder_without_the_frames_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (tmp_path / "other").mkdir()
+    for candidates in ([], [tmp_path / "other"], labelled_folders(["moved"], run)):
+        with pytest.raises(InputError, match=r"'a\.jpg'") as caught:
+            find_root(candidates, [FrameKey("a.jpg")])
+        assert "--images" in caught.value.hint

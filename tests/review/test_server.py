@@ -1,0 +1,239 @@
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from review_cases import (
+    FAILED,
+    PHOTOS,
+    SIZE_WH,
+    VIDEO,
+    Server,
+    make_manifest,
+    make_people,
+    make_photo,
+    review_command,
+    running,
+)
+
+from vitpose_cli.errors import ExitCode
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+NUM_FRAMES = len(PHOTOS) + 1 + 5
+
+
+def names(server: Server, query: str = "") -> list[str]:
+    numbers = server.get(f"api/frames?{query}").json["numbers"]
+    rows = server.get(f"api/rows?numbers={','.join(map(str, numbers))}").json if numbers else []
+    return [row["name"] for row in rows]
+
+
+def decoded(body: bytes) -> Any:
+    return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+
+
+def person(frame: Any, place: int = 0) -> Any:
+    return frame["people"][place]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("", "text/html"), ("review.js", "text/javascript"), ("review.css", "text/css")],
+)
+def test_the_page_is_three_files_under_a_strict_policy(
+    server: Server, path: str, kind: str
+) -> None:
+    reply = server.get(path)
+    assert reply.status == 200
+    assert reply.headers["content-type"].startswith(kind)
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self';")
+    assert "unsafe" not in policy
+    assert reply.headers["cache-control"] == "no-store"
+    assert reply.headers["referrer-policy"] == "no-referrer"
+    assert "server" not in reply.headers
+
+
+def test_the_run_describes_itself(server: Server) -> None:
+    run = server.get("api/run").json
+    assert run["name"] == "media.vitpose"
+    assert run["reviewer"] == "anna"
+    assert (run["keypoints"][0], run["sides"][:3]) == ("nose", ["centre", "left", "right"])
+    assert run["videos"] == [VIDEO]
+    template = np.array(run["template"])
+    assert template.shape == (17, 2)
+    assert ((template >= 0) & (template <= 1)).all()
+
+
+def test_the_list_is_in_the_order_of_the_run(server: Server) -> None:
+    listed = server.get("api/frames").json
+    assert len(listed["numbers"]) == len(listed["states"]) == listed["num_frames"] == NUM_FRAMES
+    assert names(server)[:3] == ["a.jpg", "b.jpg", "broken.jpg"]
+    assert listed["counts"]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("states=failed", [FAILED]),
+        ("text=DAY+1", [PHOTOS[3], PHOTOS[2]]),
+        (f"video={VIDEO}", [f"{VIDEO}/frame_{index:06d}.jpg" for index in range(5)]),
+        ("video=none.mp4", []),
+        ("max_score=0.01", []),
+        ("keypoint=0&max_score=1.1&text=b.jpg", ["b.jpg"]),
+        ("queued=1", []),
+    ],
+)
+def test_filters(server: Server, query: str, wanted: list[str]) -> None:
+    assert names(server, query) == wanted
+
+
+def test_the_lowest_score_may_come_first(server: Server) -> None:
+    numbers = server.get("api/frames?order=score").json["numbers"]
+    rows = server.get(f"api/rows?numbers={','.join(map(str, numbers))}").json
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores)
+
+
+@pytest.mark.parametrize(
+    "query", ["order=best", "keypoint=17", "keypoint=-1", "keypoint=x", "max_score=x"]
+)
+def test_a_filter_that_cannot_be_is_refused(server: Server, query: str) -> None:
+    reply = server.get(f"api/frames?{query}")
+    assert reply.status == 422
+    assert reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["api/frames/99", "api/frames/99/picture", "api/frames/-1", "api/rows?numbers=99", "api/none"],
+)
+def test_what_is_not_there_is_not_found(server: Server, path: str) -> None:
+    assert server.get(path).status == 404
+
+
+@pytest.mark.parametrize("numbers", ["", "x", "1,,2", ",".join(["1"] * 501)])
+def test_rows_are_asked_for_by_number(server: Server, numbers: str) -> None:
+    assert server.get(f"api/rows?numbers={numbers}").status == 422
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_photos_of_any_name_are_shown(server: Server, name: str) -> None:
+    reply = server.get(f"api/frames/{server.number(name)}/picture")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "image/jpeg"
+    assert decoded(reply.body).shape == (SIZE_WH[1], SIZE_WH[0], 3)
+
+
+def test_the_very_frame_of_a_video_is_shown(server: Server) -> None:
+    for index in (3, 1):
+        number = server.number(f"{VIDEO}/frame_{index:06d}.jpg")
+        image = decoded(server.get(f"api/frames/{number}/picture").body)
+        assert abs(float(image.mean()) - 40 * index) < 4
+        small = decoded(server.get(f"api/frames/{number}/thumbnail").body)
+        assert abs(float(small.mean()) - 40 * index) < 4
+
+
+def test_an_unreadable_picture_says_why(server: Server) -> None:
+    reply = server.get(f"api/frames/{server.number(FAILED)}/picture")
+    assert reply.status == 422
+    assert "not a photo" in reply.json["error"]
+
+
+def test_a_frame_tells_its_people_with_unlabelled_places(server: Server) -> None:
+    frame = server.frame("b.jpg")
+    assert frame["size_wh"] == list(SIZE_WH)
+    assert frame["row"]["state"] == "todo"
+    nose = person(frame)["keypoints"][0]
+    assert nose[2] == 0
+    assert nose[0] > 0
+
+
+def test_the_frame_before_is_that_of_the_video_or_folder(server: Server) -> None:
+    assert server.frame(f"{VIDEO}/frame_000002.jpg")["previous"] == server.number(
+        f"{VIDEO}/frame_000001.jpg"
+    )
+    assert server.frame(f"{VIDEO}/frame_000000.jpg")["previous"] is None
+    assert server.frame("b.jpg")["previous"] == server.number("a.jpg")
+    assert server.frame(PHOTOS[3])["previous"] is None
+
+
+def test_edits_are_journalled_one_by_one(run_folder: Path) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        before = server.frame("b.jpg")
+        people = before["people"]
+        people[0]["keypoints"][5] = [33.25, 44.5, 1, 1]
+        drafted = server.save("b.jpg", "draft", people)
+        assert drafted.status == 200
+        assert drafted.json["row"]["state"] == "draft"
+        assert drafted.json["people"] == people
+        accepted = server.save("b.jpg", "fixed").json
+        assert accepted["counts"] == {**before["counts"], "todo": 8, "fixed": 1}
+        assert accepted["reviewer"] == "anna"
+        server.save("a.jpg", "rejected")
+    with Run.read(run_folder) as run:
+        record = run.record(FrameKey("b.jpg"))
+        assert record is not None
+        assert record.review is not None
+        assert record.review.previous == drafted.json["version"]
+        assert record.instances is not None
+        assert record.instances.keypoints[0, 5].tolist() == [33.25, 44.5]
+        assert record.instances.visibility[0, 5] == 1
+    # Ctrl-C has written the document anew.
+    document = read_coco(run_folder / "annotations.json")
+    reviews = {image["file_name"]: image.get("review") for image in document.images}
+    assert "a.jpg" not in reviews
+    assert reviews["b.jpg"] == "fixed"
+    assert reviews[PHOTOS[2]] is None
+
+
+def test_two_windows_do_not_overwrite_each_other(run_folder: Path) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        seen = server.frame("b.jpg")
+        first = server.save("b.jpg", "fixed", [], version=seen["version"])
+        second = server.save("b.jpg", "accepted", version=seen["version"])
+        assert (first.status, second.status) == (200, 409)
+        conflict = second.json
+        assert "another window" in conflict["error"]
+        assert conflict["current"]["version"] == first.json["version"]
+        assert conflict["current"]["people"] == []
+        assert conflict["current"]["reviewer"] == "anna"
+        again = server.save("b.jpg", "accepted", version=conflict["current"]["version"])
+        assert again.status == 200
+
+
+def test_an_unreadable_frame_can_only_be_rejected(server: Server) -> None:
+    assert server.save(FAILED, "accepted").status == 422
+    assert server.save(FAILED, "rejected", []).status == 422
+    assert server.save(FAILED, "rejected").json["row"]["state"] == "rejected"
+
+
+def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:
+    media = run_folder.parent / "media"
+    with running(run_folder) as server, Run.open(run_folder, make_manifest(media)) as run:
+        server.save("b.jpg", "fixed", [])
+        run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(3)))
+        make_photo(media / "z_new.jpg")
+        run.append(FrameRecord(FrameKey("z_new.jpg"), SIZE_WH, instances=make_people(2)))
+        deadline = time.monotonic() + 10
+        while server.get("api/progress").json["num_frames"] == NUM_FRAMES:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert server.frame("b.jpg")["people"] == []
+        assert server.number("z_new.jpg") == NUM_FRAMES  # numbers do not change while it runs
+        assert len(server.frame("z_new.jpg")["people"]) == 2
+
+
+def test_a_second_review_of_the_same_run_is_refused(run_folder: Path) -> None:
+    with Run.edit(run_folder):
+        second = subprocess.run(
+            review_command(run_folder), capture_output=True, text=True, timeout=30, check=False
+        )
+    assert second.returncode == ExitCode.INPUT
+    assert "is being written by process" in second.stderr

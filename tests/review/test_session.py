@@ -1,0 +1,205 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from review_cases import PHOTOS, SIZE_WH, make_manifest, make_people
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+from vitpose_cli.review.edits import parse_edit
+from vitpose_cli.review.session import ReviewSession, UnknownFrameError, VersionConflictError
+from vitpose_cli.review.table import Query
+from vitpose_cli.review.template import mean_pose
+from vitpose_cli.review.view import frame_view
+
+KEY = FrameKey("b.jpg")
+NUMBER = 1
+
+
+def opened(folder: Path, **options: Any) -> ReviewSession:
+    return ReviewSession(Run.edit(folder), reviewer="anna", **options)
+
+
+def edit(version: str, state: str, people: Any = None) -> Any:
+    return parse_edit(orjson.dumps({"version": version, "state": state, "people": people}), 17)
+
+
+def num_lines(folder: Path) -> int:
+    return len((folder / "journal-review.jsonl").read_bytes().splitlines())
+
+
+def test_what_the_page_gets_it_can_send_back_unchanged() -> None:
+    tracked = replace(make_people(3), track_ids=np.array([4, 9, 2]))
+    record = FrameRecord(FrameKey("a.jpg"), SIZE_WH, instances=tracked, model="0123")
+    sent = orjson.loads(orjson.dumps(frame_view(record)))
+    returned = edit(record.version, "fixed", sent["people"])
+    result = returned.applied(record, "anna", 12.0)
+    assert result.review is not None
+    assert replace(result, review=None, exact=True).version == record.version
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    data=st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=6)
+)
+def test_no_json_is_more_than_an_error(data: Any) -> None:
+    for place in ("version", "state", "people"):
+        body = {"version": "0" * 8, "state": "fixed", "people": []} | {place: data}
+        try:
+            parsed = parse_edit(orjson.dumps(body), 17)
+        except InputError:
+            continue
+        assert parsed.state == "fixed"
+
+
+PERSON = frame_view(FrameRecord(KEY, SIZE_WH, instances=make_people(1)))["people"][0]
+POINT = PERSON["keypoints"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"uid": ""}, "uid"),
+        ({"uid": "x" * 201}, "uid"),
+        ({"uid": 3}, "uid"),
+        ({"box": [1, 2, 3]}, "box"),
+        ({"box": [5, 0, 1, 9]}, "box"),
+        ({"box": [0, 0, 1e7, 9]}, "box"),
+        ({"box": [0, 0, True, 9]}, "box"),
+        ({"box_score": None}, "box_score"),
+        ({"box_score": 11}, "box_score"),
+        ({"track_id": -1}, "track_id"),
+        ({"track_id": 1.0}, "track_id"),
+        ({"keypoints": []}, "keypoints"),
+        ({"keypoints": [[1, 2, 3]] * 17}, r"keypoints\[0\]"),
+        ({"keypoints": [POINT] * 16 + [[1, 2, 3, 1]]}, r"keypoints\[16\]"),
+        ({"keypoints": [POINT] * 16 + [[1, 2, True, 1]]}, r"keypoints\[16\]"),
+        ({"keypoints": [POINT] * 16 + [["1", 2, 1, 1]]}, r"keypoints\[16\]"),
+        ({"keypoints": [POINT] * 16 + [[1e7, 2, 1, 1]]}, r"keypoints\[16\]"),
+    ],
+)
+def test_a_person_who_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        edit("0" * 8, "fixed", [PERSON | change])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{}", b'{"version": "xyz", "state": "fixed"}', b'{"version": "00000000"}', b"{"],
+)
+def test_a_request_that_is_no_edit_is_refused(body: bytes) -> None:
+    with pytest.raises(InputError):
+        parse_edit(body, 17)
+
+
+def test_two_people_need_two_names() -> None:
+    with pytest.raises(InputError, match="same uid"):
+        edit("0" * 8, "fixed", [PERSON, PERSON])
+    with pytest.raises(InputError, match="at most 1000"):
+        edit("0" * 8, "fixed", [PERSON] * 1001)
+
+
+def test_somebody_added_to_a_tracked_frame_gets_an_identity() -> None:
+    people = [PERSON | {"uid": "a", "track_id": 7}, PERSON | {"uid": "b", "track_id": None}]
+    instances = edit("0" * 8, "fixed", people).instances
+    assert instances.track_ids.tolist() == [7, 8]
+
+
+def test_a_decision_alone_leaves_labels_to_the_last_bit(run_folder: Path) -> None:
+    session = opened(run_folder)
+    with Run.read(run_folder) as run:
+        before = run.record(KEY)
+    session.save(NUMBER, edit(session.frame(NUMBER)["version"], "accepted"))
+    session.close()
+    with Run.read(run_folder) as run:
+        after = run.record(KEY)
+    assert before is not None
+    assert after is not None
+    assert replace(after, review=None, exact=True).version == before.version
+
+
+def test_an_edit_whose_answer_was_lost_may_be_sent_again(run_folder: Path) -> None:
+    session = opened(run_folder)
+    people = session.frame(NUMBER)["people"]
+    people[0]["box"][0] = 1.5
+    for state, labels in (("draft", people), ("accepted", None)):
+        wanted = edit(session.frame(NUMBER)["version"], state, labels)
+        assert session.save(NUMBER, wanted) == session.save(NUMBER, wanted)
+    session.close()
+    assert num_lines(run_folder) == 2
+
+
+def test_of_many_edits_at_once_one_is_written(run_folder: Path) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)
+
+    def change(place: int) -> bool:
+        moved = [{**seen["people"][0], "box": [place, 1, 50, 60]}]
+        try:
+            session.save(NUMBER, edit(seen["version"], "fixed", moved))
+        except VersionConflictError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(change, range(1, 17)))
+    session.close()
+    assert written.count(True) == num_lines(run_folder) == 1
+
+
+def test_states_of_earlier_reviews_are_there_at_once(run_folder: Path) -> None:
+    session = opened(run_folder)
+    session.save(NUMBER, edit(session.frame(NUMBER)["version"], "fixed", []))
+    assert session.num_edited == 1
+    session.close()
+    again = opened(run_folder)
+    again.start()
+    assert again.progress()["counts"]["fixed"] <= 1
+    assert again.frames(Query())["counts"]["fixed"] == 1
+    assert again.close() is None  # nothing was changed: nothing is written
+
+
+def test_a_queue_gives_order_and_reasons(run_folder: Path) -> None:
+    queue = {"none.jpg": (), PHOTOS[2]: ("blurred",), "clip.mp4/frame_000003.jpg": (), "a.jpg": ()}
+    session = opened(run_folder, queue=queue)
+    session.start()
+    numbers = session.frames(Query(queued=True))["numbers"].tolist()
+    assert [str(session.key(number)) for number in numbers] == list(queue)[1:]
+    assert session.frame(numbers[0])["reasons"] == ("blurred",)
+    assert session.progress()["queue_counts"]["todo"] == 3
+    session.close()
+    with pytest.raises(InputError, match="None of the 1 frames"):
+        opened(run_folder, queue={"none.jpg": ()})
+
+
+def test_a_run_without_frames_cannot_be_reviewed(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "empty", make_manifest(tmp_path)):
+        pass
+    with pytest.raises(InputError, match="no frames"):
+        opened(tmp_path / "empty")
+
+
+def test_an_unknown_frame_is_an_error(run_folder: Path) -> None:
+    session = opened(run_folder)
+    for number in (-1, 10_000):
+        with pytest.raises(UnknownFrameError):
+            session.frame(number)
+    session.close()
+
+
+def test_the_mean_pose_is_that_of_the_run_and_a_ring_where_there_is_none() -> None:
+    people = make_people(1)
+    people = replace(people, boxes=np.array([[10, 10, 50, 50]], np.float32))
+    people.keypoints[0, 3] = (20, 40)
+    pose = mean_pose([FrameRecord(KEY, SIZE_WH, instances=people)], 17)
+    assert pose[3] == [0.25, 0.75]
+    assert pose[0] == [0.5, 0.15]  # nobody has a labelled nose
+    assert mean_pose([], 2) == [[0.5, 0.15], [0.5, 0.85]]
