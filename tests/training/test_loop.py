@@ -105,6 +105,26 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["precious.txt"]
 
 
+def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 4)
+    document = json.loads(path.read_text())
+    results = [
+        {"image_id": one["image_id"], "category_id": 1, "bbox": one["bbox"], "score": 0.5}
+        for one in document["annotations"][:3]
+    ]
+    results += results[:1]
+    (tmp_path / "boxes.json").write_text(json.dumps(results))
+    data = small_run(tmp_path)["data"]
+    boxed = data["validation"][0] | {"boxes": str(tmp_path / "boxes.json")}
+    stage = {"input_wh": [48, 64], "steps": 1, "batch_size": 2}
+    listener = run(
+        tmp_path, data=data | {"validation": [boxed, *data["validation"]]}, stages=[stage]
+    )
+    assert list(listener.lines[-1]["sources"]) == ["1 people", "2 people"]
+    pictures = {path.name for path in (tmp_path / "run" / "pictures").iterdir()}
+    assert {"worst-1.jpg", "worst-2.jpg"} <= pictures
+
+
 def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}

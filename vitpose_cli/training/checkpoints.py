@@ -54,6 +54,7 @@ class RunFolder:
         self.best = path / "best.safetensors"
         self.report = path / "report.html"
         self.pictures = path / "pictures"
+        self.events = path / "tensorboard"
         self.cache = path / "cache"
 
     def open(self, config: TrainConfig) -> None:

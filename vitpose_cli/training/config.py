@@ -97,6 +97,8 @@ class CocoSource(SourceOptions):
     """The annotation file: of any project, or `annotations.json` of a labelling run."""
     images: Path
     """The folder that the file names in it are relative to; photos and videos."""
+    boxes: Path | None = None
+    """For validation: boxes of a detector (COCO results or annotations); default: the truth's."""
     include: Literal["all", "human", "reviewed"] = "all"
     """Of a labelling run: everything, people that a person edited, or all people of frames that a
     person has looked at."""
@@ -126,7 +128,7 @@ class DataOptions(StrictModel):
     train: tuple[Source, ...] = Field(min_length=1)
     """The sources to train on, shown together."""
     validation: tuple[Source, ...] = ()
-    """The sources to measure on; boxes are those of the ground truth."""
+    """The sources to measure on."""
     cache: Literal["none", "ram", "disk", "device"] = "ram"
     """Where crops of all people are kept ready: `device` is the GPU's memory; `none` cuts them
     from the photos every time (COCO files only)."""

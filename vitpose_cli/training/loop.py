@@ -26,13 +26,14 @@ from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
-from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Silence
+from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import process_group, stop_asked
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, sample_sheet
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import Network, build_network, next_network
+from vitpose_cli.training.tensorboard import TensorBoard
 from vitpose_cli.training.validate import Validator, mean_ap
 
 MEASUREMENTS = 10
@@ -75,6 +76,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
     process = Process.from_environment()
     device = resolve_device(config.device)
     dtype = resolve_precision(config.precision, device)
+    torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     folder = RunFolder(output)
     with process_group(process, device):
         return _Run(config, folder, observer, (device, dtype, process)).go()
@@ -111,6 +113,7 @@ class _Run:
         config, folder = self._config, self._folder
         if self._leads:
             folder.open(config)
+            self._observer = Several(self._observer, TensorBoard.open(folder.events))
         data = open_data(config.data)
         for note in data.notes:
             self._observer.note(note)

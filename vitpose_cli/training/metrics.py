@@ -45,6 +45,29 @@ class Observer(Protocol):
         ...
 
 
+class Several:
+    """Observers as one."""
+
+    def __init__(self, *observers: Observer | None) -> None:
+        """Tell all of these that are there."""
+        self._observers = [one for one in observers if one is not None]
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.note(text)
+
+    def prepare(self, done: int, total: int) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.prepare(done, total)
+
+    def line(self, line: Line) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.line(line)
+
+
 class Silence:
     """An observer that tells nobody: of several processes, for all but the first."""
 

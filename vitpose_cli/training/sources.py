@@ -22,8 +22,10 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import FoundMedia, MediaSource
 from vitpose_cli.pose.geometry import xyxy_to_xywh
+from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
+from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.people import LabelledFrames, People
@@ -37,11 +39,13 @@ class OpenedSource:
         frames: The people who can be trained on or measured, with their frames.
         truth: All labels of these frames as a COCO document, for measuring.
         dropped: How many people, keypoints and photos were left out, by the reason.
+        boxes: Boxes by `file_name` to measure with; None for those of the people.
     """
 
     frames: LabelledFrames
     truth: CocoDocument
     dropped: Mapping[str, int]
+    boxes: Mapping[str, Detections] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,11 @@ def _open_coco(options: CocoSource, num_threads: int) -> OpenedSource:
         MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads),
         _identity(options.annotations, options),
     )
-    return OpenedSource(frames, truth, +dropped)
+    boxes = None
+    if options.boxes is not None:
+        names = {image_id: images[image_id]["file_name"] for image_id in shown}
+        boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
+    return OpenedSource(frames, truth, +dropped, boxes)
 
 
 def _present_keys(

@@ -1,4 +1,4 @@
-"""How good the network is while it learns: COCO AP with the boxes of the ground truth.
+"""How good the network is while it learns: COCO AP with the boxes of the truth, or of a detector.
 
 The same crops, decoding and scoring as in labelling, from crops that are cut once for the stage.
 Running `evaluate` itself was refused: it opens photos and detectors anew each time, and wants a
@@ -8,7 +8,7 @@ network that nobody trains meanwhile.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from vitpose_cli.evaluate import Evaluation, evaluate_results
 from vitpose_cli.media.crops import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix, oks_nms
 from vitpose_cli.training.cache import fill_crops
 from vitpose_cli.training.config import ValidationOptions
+from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
 from vitpose_cli.training.sources import OpenedSource
 
@@ -34,13 +35,11 @@ class Validation:
 
     Attributes:
         evaluation: The numbers.
-        keypoints: (N, K, 2) float32, frame px, of the source's people in their order.
-        scores: (N, K) float32.
+        found: What it found in each of the M boxes, frame px.
     """
 
     evaluation: Evaluation
-    keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    found: Instances
 
 
 class Validator:
@@ -49,18 +48,19 @@ class Validator:
     def __init__(
         self, source: OpenedSource, head: str, codec: HeatmapCodec, options: ValidationOptions
     ) -> None:
-        """Cut the crops of everybody in `source`, as labelling would."""
-        people = source.frames.people
+        """Cut the crops of all boxes in `source`, as labelling would."""
         self.source = source
         self.head = head
         self._codec = codec
         self._options = options
+        self._detections, self._images = _boxes_of(source)
         self._transforms = CropTransforms.from_boxes(
-            people.boxes, codec.input_wh, alignment=codec.alignment
+            self._detections.boxes, codec.input_wh, alignment=codec.alignment
         )
         width, height = codec.input_wh
-        self._crops = np.zeros((len(people), height, width, 3), np.uint8)
-        fill_crops(source.frames, self._transforms, self._crops)
+        self._crops = np.zeros((len(self._images), height, width, 3), np.uint8)
+        boxed = _as_people(source.frames, self._detections, self._images)
+        fill_crops(replace(source.frames, people=boxed), self._transforms, self._crops)
 
     @torch.no_grad()
     def measure(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Validation:
@@ -82,13 +82,18 @@ class Validator:
             decoded = self._codec.decode(maps)
             points.append(decoded.crop_keypoints.cpu().numpy())
             scores.append(decoded.scores.cpu().numpy())
-        keypoints = self._transforms.to_frame(np.concatenate(points)).astype(np.float32)
         confidences = np.concatenate(scores)
-        results = self._results(keypoints, confidences)
-        return Validation(evaluate_results(self.source.truth, results), keypoints, confidences)
+        found = Instances(
+            self._detections.boxes,
+            self._detections.scores,
+            self._transforms.to_frame(np.concatenate(points)).astype(np.float32),
+            confidences,
+            np.full(confidences.shape, 2, np.int8),
+        )
+        return Validation(evaluate_results(self.source.truth, self._results(found)), found)
 
     def worst(self, validation: Validation, count: int = 16) -> Image:
-        """Draw the people with the lowest OKS: the truth, and beside it what the network says.
+        """Draw the people with the lowest OKS: the truth, and beside it what comes nearest to it.
 
         Args:
             validation: What `measure` returned.
@@ -97,48 +102,45 @@ class Validator:
         Returns:
             (H, W, 3) uint8 RGB.
         """
-        people = self.source.frames.people
-        areas = np.prod(people.boxes[:, 2:] - people.boxes[:, :2], axis=1)
-        labelled = (people.weights > 0).astype(np.int8)
-        oks = [
-            oks_matrix(
-                validation.keypoints[row : row + 1],
+        people, found = self.source.frames.people, validation.found
+        nearest = np.zeros(len(people), np.int64)
+        oks = np.full(len(people), np.inf)  # a photo without boxes has no crop to draw
+        for number in range(len(self.source.frames.keys)):
+            rows = np.flatnonzero(self._images == number)
+            own = np.flatnonzero(people.images == number)
+            if not len(rows):
+                continue
+            truth = people.select(own)
+            alike = oks_matrix(
+                found.keypoints[rows],
                 None,
-                people.keypoints[row : row + 1],
-                areas[row : row + 1],
+                truth.keypoints,
+                np.prod(truth.boxes[:, 2:] - truth.boxes[:, :2], axis=1),
                 people.keypoint_set.sigmas,
-                labelled[row : row + 1],
-            )[0, 0]
-            for row in range(len(people))
-        ]
-        truth = self._transforms.to_crop(people.keypoints)
-        said = self._transforms.to_crop(validation.keypoints)
+                (truth.weights > 0).astype(np.int8),
+            )
+            nearest[own] = rows[alike.argmax(axis=0)]
+            oks[own] = alike.max(axis=0)
         tiles = []
-        for row in np.argsort(oks)[:count]:
-            for points in (truth[row], said[row]):
-                tiles.append(
-                    keypoint_tile(self._crops[row], points, 2 * labelled[row], people.keypoint_set)
-                )
+        for person in np.argsort(oks, kind="stable")[:count]:
+            row = nearest[person]
+            transform = self._transforms.select([row])
+            visibility = np.where(people.weights[person] > 0, 2, 0)
+            for points in (people.keypoints[person], found.keypoints[row]):
+                placed = transform.to_crop(points[None])[0]
+                tile = keypoint_tile(self._crops[row], placed, visibility, people.keypoint_set)
+                tiles.append(tile)
         return sheet(tiles)
 
-    def _results(
-        self, keypoints: NDArray[np.float32], scores: NDArray[np.float32]
-    ) -> list[dict[str, Any]]:
+    def _results(self, found: Instances) -> list[dict[str, Any]]:
         """Return COCO results, without the doubles that labelling would drop."""
-        people = self.source.frames.people
-        found = Instances(
-            people.boxes,
-            np.ones(len(people), np.float32),
-            keypoints,
-            scores,
-            np.full(scores.shape, 2, np.int8),
-        )
         results: list[dict[str, Any]] = []
-        areas, sigmas = self._transforms.region_areas, people.keypoint_set.sigmas
+        keypoint_set = self.source.frames.people.keypoint_set
+        areas = self._transforms.region_areas
         for number, image in enumerate(self.source.truth.images):
-            rows = np.flatnonzero(people.images == number)
+            rows = np.flatnonzero(self._images == number)
             own = found.select(rows)
-            kept = own.select(oks_nms(own.keypoints, areas[rows], own.scores, sigmas))
+            kept = own.select(oks_nms(own.keypoints, areas[rows], own.scores, keypoint_set.sigmas))
             triples = np.concatenate([kept.keypoints, kept.keypoint_scores[..., None]], axis=2)
             results += [
                 {
@@ -147,7 +149,11 @@ class Validator:
                     "keypoints": flat.tolist(),
                     "score": float(score),
                 }
-                for flat, score in zip(triples.reshape(len(kept), -1), kept.scores, strict=True)
+                for flat, score in zip(
+                    triples.reshape(len(kept), 3 * keypoint_set.num_keypoints),
+                    kept.scores,
+                    strict=True,
+                )
             ]
         return results
 
@@ -155,3 +161,32 @@ class Validator:
 def mean_ap(validations: Sequence[Validation]) -> float:
     """Return the mean AP over all sources; what the best weights are chosen by."""
     return float(np.mean([one.evaluation.coco["AP"] for one in validations]))
+
+
+def _boxes_of(source: OpenedSource) -> tuple[Detections, NDArray[np.int64]]:
+    """Return the boxes to measure with, and the number of the frame of each."""
+    people = source.frames.people
+    if source.boxes is None:
+        return Detections(people.boxes, np.ones(len(people), np.float32)), people.images
+    found = [
+        source.boxes.get(image["file_name"], Detections.empty()) for image in source.truth.images
+    ]
+    boxes = np.concatenate([one.boxes for one in found])
+    scores = np.concatenate([one.scores for one in found])
+    images = np.repeat(np.arange(len(found)), [len(one) for one in found])
+    drawable = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return Detections(boxes[drawable], scores[drawable]), images[drawable]
+
+
+def _as_people(frames: LabelledFrames, detections: Detections, images: NDArray[np.int64]) -> People:
+    """Return boxes as people of whom nothing else is known."""
+    keypoint_set, count = frames.people.keypoint_set, len(detections)
+    shape = (count, keypoint_set.num_keypoints)
+    return People(
+        keypoint_set,
+        detections.boxes,
+        np.zeros((*shape, 2), np.float32),
+        np.zeros(shape, np.float32),
+        np.ones(count, np.float32),
+        images,
+    )

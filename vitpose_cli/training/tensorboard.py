@@ -1,0 +1,51 @@
+"""Metrics for TensorBoard, where it is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vitpose_cli.training.metrics import Line
+
+_CURVES = ("loss", "lr", "gradient_norm", "people_per_s", "data_share", "memory_mib")
+
+
+class TensorBoard:
+    """An observer that writes event files; stages follow one another on one axis."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._before: dict[int, int] = {}
+
+    @classmethod
+    def open(cls, folder: Path) -> TensorBoard | None:
+        """Return a writer to `folder`; None where TensorBoard is not installed."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+        writer: Any = SummaryWriter
+        return cls(writer(str(folder)))
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def prepare(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def line(self, line: Line) -> None:
+        """Write the numbers of a line."""
+        stage, step = line["stage"], line["step"]
+        self._before[stage] = max(step, self._before.get(stage, 0))
+        at = step + sum(steps for number, steps in self._before.items() if number < stage)
+        if line["kind"] == "train":
+            numbers = {f"train/{name}": line[name] for name in _CURVES}
+        else:
+            numbers = {
+                f"{source}/{name}": value
+                for source, values in line["sources"].items()
+                for name, value in values.items()
+            }
+        for name, value in numbers.items():
+            self._writer.add_scalar(name, value, at)
+        self._writer.flush()
