@@ -8,7 +8,7 @@ document comes out byte for byte as that of a run nobody stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -129,14 +129,17 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     if assembly.advice:
         say(assembly.advice)
     with Run.open(options.run, _manifest(options, assembly), overwrite=options.overwrite) as run:
+        pictures = _Pictures.wanted(options, assembly)
         labeler = Labeler(
-            assembly.detector,
-            assembly.estimator,
-            assembly.weights_hash,
-            on_frame=_Pictures.wanted(options, assembly),
+            assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=pictures
         )
         num_new = _label_missing(source, run, labeler, report)
         _say_what_was_seen(source, say)
+        if pictures is not None and (num_lacking := pictures.count_lacking(run.done())):
+            say(
+                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
+                f"`vitpose render SOURCE -a {options.run}` draws them."
+            )
         sigmas = assembly.estimator.keypoint_set.sigmas
         finish = partial(with_track_ids, sigmas=sigmas) if options.track else iter
         written = run.export(finish)
@@ -221,6 +224,11 @@ class _Pictures:
         if drawn is None and plain is None:
             return None
         return cls(drawn, plain, assembly.estimator.keypoint_set)
+
+    def count_lacking(self, keys: Iterable[FrameKey]) -> int:
+        """Return of how many of these frames there is no picture."""
+        sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
+        return sum(not all(sink.path(key).exists() for sink in sinks) for key in keys)
 
     def __call__(self, frame: Frame, people: Instances) -> None:
         if self._drawn is not None:
