@@ -132,6 +132,11 @@ def test_other_options_are_refused_with_what_differs(job: Job, tmp_path: Path) -
     arguments = job.arguments(job.run)
     arguments[arguments.index("-w") + 1] = str(weights)
     assert "weights: was" in vitpose(*arguments).stderr
+    names = sorted(path.relative_to(job.photos).as_posix() for path in job.photos.rglob("*.jpg"))
+    arguments = job.arguments(job.run)
+    other_boxes = save_boxes(tmp_path / job.boxes.name, names, people=1)
+    arguments[arguments.index("--boxes") + 1] = str(other_boxes)
+    assert "detector: was boxes of boxes.json (" in vitpose(*arguments).stderr
 
 
 def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_path: Path) -> None:
@@ -163,6 +168,13 @@ def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "preview").rglob("*.jpg"))) == NUM_PHOTOS
+    assert "labelled earlier" not in done.stderr
+
+
+def test_it_says_that_photos_labelled_earlier_are_not_drawn(job: Job, tmp_path: Path) -> None:
+    shutil.copytree(job.run, tmp_path / "run")
+    late = vitpose(*job.arguments(tmp_path / "run"), "--preview")
+    assert f"{NUM_PHOTOS} frames were labelled earlier" in late.stderr
 
 
 def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path: Path) -> None:

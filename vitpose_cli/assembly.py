@@ -147,9 +147,15 @@ def assemble(options: LabelerOptions) -> Assembly:
 def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:
     """Open what gives the boxes; return it with its name."""
     if options.boxes is not None:
-        return BoxesFile.open(options.boxes, settings), f"boxes of {options.boxes.name}"
+        return BoxesFile.open(options.boxes, settings), f"boxes of {_file_name(options.boxes)}"
     shipped = shipped_detector_path()
     if options.detector is None and shipped is not None:
         return open_detector(str(shipped), settings), shipped.stem
     name = options.detector or WHOLE_IMAGE
-    return open_detector(name, settings), name
+    detector = open_detector(name, settings)
+    return detector, _file_name(Path(name)) if Path(name).is_file() else name
+
+
+def _file_name(path: Path) -> str:
+    """Name a file so that another, or the same with other content, has another name."""
+    return f"{path.name} ({weights_hash(path)})"
