@@ -25,6 +25,10 @@ from torchvision.models.regnet import BlockParams, RegNet
 STRIDES = (8, 16, 32, 64)
 """Pixels from one place of a feature map to the next, level by level."""
 
+_SAME_PERSON_IOU = 0.45
+"""Boxes that overlap more are one person. Two people of one photo rarely overlap as much, but two
+guesses of a small network do: of held-out photos, with 0.6 it found fewer people in as many boxes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PersonFCOS:
@@ -92,5 +96,6 @@ def build_person_fcos(size: PersonFCOS, num_classes: int) -> FCOS:
         max_size=max(size.input_wh),
         anchor_generator=anchors,
         head=head,
+        nms_thresh=_SAME_PERSON_IOU,
         size_divisible=STRIDES[-1],  # or the places of the last level depend on the photo's shape
     )
