@@ -217,3 +217,32 @@ def test_every_example_runs_in_small(tmp_path: Path, path: Path) -> None:
     outcome = train(load_config(TrainConfig, path, changes), tmp_path / "run", Listener())
     assert outcome.report.exists()
     assert read_header(outcome.weights).stride == values["model"].get("stride", 16)
+
+
+def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
+    write_coco(tmp_path / "people", 4)
+    path = write_coco(tmp_path / "robots", 4)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": "robot", "keypoints": ["left_arm", "right_arm"]}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][15:21]
+    path.write_text(json.dumps(document))
+    sources = [
+        {
+            "kind": "coco",
+            "annotations": str(tmp_path / name / "people.json"),
+            "images": str(tmp_path / name / "images"),
+        }
+        for name in ("people", "robots")
+    ]
+    stage = {"input_wh": [48, 64], "steps": 3, "batch_size": 6}
+    listener = run(tmp_path, data={"train": sources, "validation": sources}, stages=[stage])
+    header = read_header(tmp_path / "run" / "last.safetensors")
+    assert {name: head.keypoint_set.num_keypoints for name, head in header.heads.items()} == {
+        "coco": 17,
+        "robot": 2,
+    }
+    assert list(listener.lines[-1]["sources"]) == ["1 people", "2 people"]
+    learnt = read_state(tmp_path / "run" / "last.safetensors")
+    assert learnt["heads.robot.final.bias"].abs().max() > 0
+    assert learnt["heads.coco.final.bias"].abs().max() > 0

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from torch import distributed
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import CheckpointHeader, save_checkpoint
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision, seed_everything
-from vitpose_cli.training.batches import Batch, Batches, Course
+from vitpose_cli.training.batches import Batches, Course
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.optim import Schedule
-from vitpose_cli.training.process import process_group, stop_asked
+from vitpose_cli.training.process import explained_memory, process_group, stop_asked
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, sample_sheet
 from vitpose_cli.training.stage import Stage
@@ -202,12 +202,14 @@ class _Run:
         meter = Meter()
         with stop_asked() as asked:
             for step in range(start, total):
-                began_s = time.perf_counter()
-                passes = next(ahead)
-                meter.wait_s += time.perf_counter() - began_s
+                with explained_memory(self._position.stage, stage.options):
+                    began_s = time.perf_counter()
+                    passes = next(ahead)
+                    meter.wait_s += time.perf_counter() - began_s
+                    loss, norm = stage.step(step, passes)
+                meter.add(loss, norm, stage.options.batch_size)
                 if step == 0:
                     self._draw(f"samples-{self._position.stage + 1}.jpg", sample_sheet(passes[0]))
-                self._step(stage, step, passes, meter)
                 done, last = step + 1, step + 1 == total
                 self._position = replace(self._position, step=done)
                 if last or done % config.log_every == 0:
@@ -229,21 +231,6 @@ class _Run:
         if options.every_epochs is not None:
             return max(1, round(options.every_epochs * steps_per_epoch))
         return max(1, total // MEASUREMENTS)
-
-    def _step(self, stage: Stage, step: int, passes: list[Batch], meter: Meter) -> None:
-        try:
-            loss, norm = stage.step(step, passes)
-        except torch.OutOfMemoryError as error:
-            number, options = self._position.stage, stage.options
-            raise InputError(
-                f"{options.batch_size // options.accumulate} people of {options.input_wh} px do "
-                f"not fit into the memory of {self._device}.",
-                f"--set stages.{number}.accumulate={2 * options.accumulate} learns the same in "
-                "smaller passes; model.activation_checkpointing saves memory, too.",
-            ) from error
-        meter.losses.append(loss)
-        meter.norms.append(norm)
-        meter.num_people += stage.options.batch_size
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""

@@ -158,6 +158,12 @@ class Meter:
     wait_s: float = 0.0
     start_s: float = field(default_factory=time.perf_counter)
 
+    def add(self, loss: Tensor, norm: Tensor, num_people: int) -> None:
+        """Count a step."""
+        self.losses.append(loss)
+        self.norms.append(norm)
+        self.num_people += num_people
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Do something that takes none of the steps' time."""

@@ -1,4 +1,4 @@
-"""This process among others: the group it joins, and the signals it hears."""
+"""This process: the group it joins, the signals it hears, the memory it runs out of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from types import FrameType
 import torch
 from torch import distributed
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.runtime import Process
+from vitpose_cli.training.config import StageOptions
+
+_CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
 
 
 @contextmanager
@@ -45,3 +49,29 @@ def process_group(process: Process, device: torch.device) -> Iterator[None]:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+@contextmanager
+def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
+    """Say what to do when a step of a stage does not fit into memory.
+
+    Args:
+        number: Which stage, from 0.
+        options: Its options.
+
+    Raises:
+        InputError: Something did not fit.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        on_device = isinstance(error, torch.OutOfMemoryError)
+        if not on_device and _CPU_OUT_OF_MEMORY not in str(error):
+            raise
+        width, height = options.input_wh
+        raise InputError(
+            f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
+            "pass do not fit into memory.",
+            f"--set stages.{number}.accumulate={2 * options.accumulate} learns the same in "
+            "smaller passes; model.activation_checkpointing saves memory, too.",
+        ) from error

@@ -95,7 +95,10 @@ class Stage:
             router.compile()
         if self._process.world_size > 1:
             devices = [self._device] if self._device.type == "cuda" else None
-            router = DistributedDataParallel(router, device_ids=devices)
+            several = len(model.heads) > 1  # a pass may have nobody for a head
+            router = DistributedDataParallel(
+                router, device_ids=devices, find_unused_parameters=several
+            )
         self._router = router
         self._start_learning()
 

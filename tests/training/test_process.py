@@ -1,0 +1,33 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.training.config import StageOptions
+from vitpose_cli.training.process import explained_memory, stop_asked
+
+STAGE = StageOptions(steps=1, batch_size=64, accumulate=2)
+
+
+def test_running_out_of_memory_is_explained() -> None:
+    with (
+        pytest.raises(InputError, match="32 crops of 192 x 256 px") as caught,
+        explained_memory(1, STAGE),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    assert "stages.1.accumulate=4" in caught.value.hint
+    with pytest.raises(InputError), explained_memory(0, STAGE):
+        torch.empty(2**50)
+    with pytest.raises(RuntimeError, match="shapes"), explained_memory(0, STAGE):
+        raise RuntimeError("shapes do not match")
+
+
+def test_signals_wait_for_the_end_of_a_step() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_asked() as asked:
+        assert not asked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked()
+    assert signal.getsignal(signal.SIGTERM) == before
