@@ -27,7 +27,7 @@ STRIDES = (8, 16, 32, 64)
 
 _SAME_PERSON_IOU = 0.45
 """Boxes that overlap more are one person. Two people of one photo rarely overlap as much, but two
-guesses of a small network do: of held-out photos, with 0.6 it found fewer people in as many boxes."""
+guesses of a small network do: with 0.6 it found fewer people in as many boxes."""
 
 
 @dataclass(frozen=True, slots=True)
