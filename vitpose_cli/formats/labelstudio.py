@@ -134,11 +134,12 @@ def _regions(record: FrameRecord, keypoint_set: KeypointSet) -> Iterator[dict[st
             },
         }
         points = iter(annotation["keypoints"])
-        for name, x, y, v in zip(keypoint_set.names, points, points, points, strict=True):
+        triples = zip(points, points, points, strict=True)
+        for number, (name, (x, y, v)) in enumerate(zip(keypoint_set.names, triples, strict=True)):
             if v == 0:
                 continue
             place = {"x": 100 * x / width, "y": 100 * y / height, "width": _POINT_WIDTH}
-            region = {"id": f"{uid}-{name}", "parentID": uid, **common}
+            region = {"id": f"{uid}-{number}", "parentID": uid, **common}
             yield {
                 **region,
                 "type": "keypointlabels",

@@ -24,7 +24,7 @@ from vitpose_cli.pose.keypoint_names import canonical_words
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 
-_UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an upload
+_UPLOAD = re.compile(r"/upload/.*/[0-9a-f]{8}-([^/]+)$")  # folders are lost in uploading
 
 
 def read(path: Path, names: Sequence[str]) -> Corrections:
@@ -203,5 +203,5 @@ def _name_in(data: Mapping[str, Any]) -> str:
     urls = [data.get(IMAGE), *data.values()]
     url = urlsplit(next((each for each in urls if isinstance(each, str)), ""))
     name = parse_qs(url.query).get("d", [unquote(url.path)])[0]
-    folders, slash, last = name.rpartition("/")
-    return (folders + slash + _UPLOAD.sub("", last)).lstrip("/")
+    uploaded = _UPLOAD.search(name)
+    return uploaded[1] if uploaded else name.lstrip("/")

@@ -1,0 +1,59 @@
+import pytest
+
+from vitpose_cli.formats.frame_names import FrameNames
+from vitpose_cli.media.frames import FrameKey
+
+PHOTOS = [
+    FrameKey(name) for name in ("a/one.jpg", "b/one.jpg", "b/two.png", "b/two.jpg", "x.y.jpg")
+]
+CLIPS = [FrameKey(clip, index) for clip in ("clip.mp4", "d/other.mp4") for index in (0, 12)]
+
+
+def find(name: str, *, video: str | None = None, uids: frozenset[str] = frozenset()) -> str:
+    names = FrameNames([*PHOTOS, *CLIPS], video)
+    return str(names.find(name, uids, lambda key: {f"uid of {key}"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a/one.jpg", "a/one.jpg"),
+        ("photos/a/one.jpg", "a/one.jpg"),
+        ("/data/photos/b/two.png", "b/two.png"),
+        ("a/one", "a/one.jpg"),
+        ("a/one.PNG", "a/one.jpg"),
+        ("two.png", "b/two.png"),
+        ("b\\two.png", "b/two.png"),
+        ("x.y.jpg", "x.y.jpg"),
+        ("clip.mp4/frame_000012.jpg", "clip.mp4/frame_000012.jpg"),
+        ("clip.mp4/frame_000012.PNG", "clip.mp4/frame_000012.jpg"),
+    ],
+)
+def test_names_as_programs_change_them(name: str, expected: str) -> None:
+    assert find(name) == expected
+
+
+@pytest.mark.parametrize("name", ["one.jpg", "b/two", "frame_000012.png"])
+def test_what_may_be_several_frames_is_none(name: str) -> None:
+    with pytest.raises(LookupError, match="any of 2 frames"):
+        find(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["c/one.jpg", "three.jpg", "..", "/", "one.jpg/", "frame_000001", " "]
+)
+def test_what_is_not_there(name: str) -> None:
+    with pytest.raises(LookupError, match="no frame"):
+        find(name)
+
+
+def test_people_tell_which_frame_is_meant() -> None:
+    assert find("one.jpg", uids=frozenset({"uid of b/one.jpg"})) == "b/one.jpg"
+    uids = frozenset({"uid of d/other.mp4/frame_000012.jpg", "unknown"})
+    assert find("frame_000012.PNG", uids=uids) == "d/other.mp4/frame_000012.jpg"
+
+
+def test_the_video_may_be_named() -> None:
+    assert find("frame_000012.PNG", video="clip.mp4") == "clip.mp4/frame_000012.jpg"
+    with pytest.raises(LookupError):
+        find("a/one.jpg", video="clip.mp4")
