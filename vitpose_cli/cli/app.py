@@ -5,6 +5,7 @@ Commands import their workflow when they run, so that `vitpose --help` loads no 
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from vitpose_cli.cli import (
     validate,
     weights,
 )
-from vitpose_cli.cli.console import guarded, stdout
+from vitpose_cli.cli.console import WarningsAsTalk, guarded, stdout
 
 app = typer.Typer(
     name="vitpose",
@@ -69,4 +70,5 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    logging.getLogger("vitpose_cli").addHandler(WarningsAsTalk())
     return guarded(lambda: app(args=arguments))

@@ -6,6 +6,7 @@ or `stdout`, and everything else through `stderr`.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -47,6 +48,21 @@ def show_error(error: VitposeError) -> None:
     stderr.print(f"[red]error:[/red] {escape(error.message)}", soft_wrap=True)
     if error.hint:
         stderr.print(f"[dim]hint:[/dim]  {escape(error.hint)}", soft_wrap=True)
+
+
+class WarningsAsTalk(logging.Handler):
+    """Shows what the package logs as warnings on stderr, each text once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record that was not shown before."""
+        text = record.getMessage()
+        if text not in self._said:
+            self._said.add(text)
+            warn(text)
 
 
 def guarded(run: Callable[[], object]) -> int:
