@@ -18,6 +18,7 @@ from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
 
@@ -42,8 +43,8 @@ def opened(chosen: TrainConfig, process: Process | None = None) -> tuple[Stage, 
     course = Course("coco", people, HostCrops(pictures), HeatmapCodec((48, 64), (12, 16), "udp"))
     batches = Batches([course], chosen.stages[0], chosen.augmentation, (0,), CPU)
     schedule = Schedule.of_stage(chosen.stages[0], chosen.optimizer, batches.steps_per_epoch)
-    where = (CPU, torch.float32, process or Process())
-    return Stage(network.model, chosen, 0, schedule, where), batches
+    placement = Placement(CPU, process=process or Process())
+    return Stage(network, chosen, 0, schedule, placement), batches
 
 
 def steps(stage: Stage, batches: Batches, start: int = 0, stop: int = 4) -> list[float]:
@@ -83,8 +84,8 @@ def test_a_taken_up_state_gives_the_same_bits() -> None:
     losses += steps(second, batches, 2, 4)
     assert losses == expected
     assert torch.equal(weights(stage), weights(second))
-    for key, value in stage.weights.state_dict().items():
-        assert torch.equal(second.weights.state_dict()[key], value)
+    for key, value in stage.network.model.state_dict().items():
+        assert torch.equal(second.network.model.state_dict()[key], value)
 
 
 def test_a_step_without_finite_gradient_changes_nothing() -> None:
@@ -110,9 +111,9 @@ def test_frozen_parts_stay_and_the_average_follows() -> None:
     for key, value in stage.model.encoder.state_dict().items():
         assert torch.equal(value, encoder[key])
     learnt = stage.model.heads["coco"].state_dict()["final.weight"]
-    averaged = stage.weights.heads["coco"].state_dict()["final.weight"]
+    averaged = stage.network.model.heads["coco"].state_dict()["final.weight"]
     assert (learnt - head).abs().mean() > (averaged - head).abs().mean() > 0
-    assert stage.evaluating() is stage.weights
+    assert stage.evaluating() is stage.network.model
     stage.learning()
     assert stage.model.training
     assert not stage.model.encoder.training

@@ -19,16 +19,21 @@ from torch import distributed
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
-from vitpose_cli.models.checkpoint import CheckpointHeader, save_checkpoint
+from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.runtime import Process, resolve_device, resolve_precision, seed_everything
+from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.batches import Batches, Course
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.optim import Schedule
-from vitpose_cli.training.process import explained_memory, process_group, stop_asked
+from vitpose_cli.training.process import (
+    Placement,
+    explained_memory,
+    process_group,
+    stop_asked,
+)
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, sample_sheet
 from vitpose_cli.training.stage import Stage
@@ -73,13 +78,10 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
         WeightsError: The weights to start from cannot be used.
         KeyboardInterrupt: The run was interrupted; its state is saved.
     """
-    process = Process.from_environment()
-    device = resolve_device(config.device)
-    dtype = resolve_precision(config.precision, device)
+    placement = Placement.of(config)
     torch.backends.cudnn.benchmark = True  # sizes never change within a stage
-    folder = RunFolder(output)
-    with process_group(process, device):
-        return _Run(config, folder, observer, (device, dtype, process)).go()
+    with process_group(placement):
+        return _Run(config, RunFolder(output), observer, placement).go()
 
 
 def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
@@ -96,16 +98,14 @@ class _Run:
         config: TrainConfig,
         folder: RunFolder,
         observer: Observer,
-        where: tuple[torch.device, torch.dtype, Process],
+        placement: Placement,
     ) -> None:
         self._config = config
         self._folder = folder
-        self._observer: Observer = observer if where[2].rank == 0 else Silence()
-        self._where = where
-        self._device, _, self._process = where
-        self._leads = self._process.rank == 0
+        self._observer: Observer = observer if placement.leads else Silence()
+        self._placement = placement
+        self._leads = placement.leads
         self._position = Position()
-        self._header: CheckpointHeader | None = None
         self._num_skipped = 0
 
     def go(self) -> Outcome:
@@ -130,7 +130,7 @@ class _Run:
             kept = (self._position.stage, self._position.step) if saved else None
             self._metrics = MetricsFile(folder.metrics, keep=kept)
         material = load_material(
-            data, config.stages, self._device, folder.cache, self._observer.prepare
+            data, config.stages, self._placement.device, folder.cache, self._observer.prepare
         )
         for number in range(len(config.stages)):
             if number > 0:
@@ -167,18 +167,17 @@ class _Run:
             for head, own in material.items()
         ]
         batches = Batches(
-            courses, options, config.augmentation, (config.seed, number), self._device
+            courses, options, config.augmentation, (config.seed, number), self._placement.device
         )
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
-        stage = Stage(network.model, config, number, schedule, self._where)
+        stage = Stage(network, config, number, schedule, self._placement)
         if state is None:
             self._position = Position(number, 0, self._position.best)
         else:
             stage.load_state_dict(state)
-        self._header = network.header
         validators = self._validators(network, data) if options.loss.kind == "mse" else []
         self._learn(stage, batches, validators)
-        return Network(stage.weights, network.header)
+        return stage.network
 
     def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
         if not self._leads:
@@ -198,7 +197,7 @@ class _Run:
         config, total = self._config, stage.schedule.num_steps
         every = self._steps_between_measurements(total, batches.steps_per_epoch)
         start = self._position.step
-        ahead = iter(batches.ahead(start, total, self._process))
+        ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         with stop_asked() as asked:
             for step in range(start, total):
@@ -234,9 +233,9 @@ class _Run:
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""
-        numbers, skips = meter.numbers(self._device)
-        if self._process.world_size > 1:
-            whole = torch.tensor(numbers["loss"], device=self._device)
+        numbers, skips = meter.numbers(self._placement.device)
+        if self._placement.process.world_size > 1:
+            whole = torch.tensor(numbers["loss"], device=self._placement.device)
             distributed.all_reduce(whole)
             numbers["loss"] = whole.item()
         rate = stage.schedule.rate(self._position.step - 1)
@@ -254,8 +253,8 @@ class _Run:
 
     def _measure(self, stage: Stage, validators: list[Validator]) -> None:
         """Measure on all sources, and keep the weights if they are the best."""
-        device, dtype, _ = self._where
         model = stage.evaluating()
+        device, dtype = self._placement.device, self._placement.dtype
         results = [validator.measure(model, device, dtype) for validator in validators]
         stage.learning()
         for number, (validator, result) in enumerate(zip(validators, results, strict=True)):
@@ -277,8 +276,8 @@ class _Run:
             self._save_weights(stage, self._folder.last)
 
     def _save_weights(self, stage: Stage, path: Path) -> None:
-        assert self._header is not None
-        save_checkpoint(path, stage.weights.state_dict(), self._header)
+        network = stage.network
+        save_checkpoint(path, network.model.state_dict(), network.header)
 
     def _draw(self, name: str, picture: Image) -> None:
         if self._leads:

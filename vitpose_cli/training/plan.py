@@ -12,11 +12,11 @@ from torch import Tensor
 
 from vitpose_cli.config import dump_config
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.runtime import resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.optim import Schedule, freeze, parameter_groups, trainable_size
 from vitpose_cli.training.people import EndlessOrder
+from vitpose_cli.training.process import Placement
 from vitpose_cli.training.start import Network, build_network, next_network
 
 
@@ -101,8 +101,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         InputError: Files cannot be used.
         WeightsError: The weights to start from cannot be used.
     """
-    device = resolve_device(config.device)
-    dtype = resolve_precision(config.precision, device)
+    placement = Placement.of(config)
     data = open_data(config.data)
     network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
     freeze(network.model, config.freeze)
@@ -113,11 +112,11 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         if number > 0:
             network = next_network(network, stage.input_wh, fresh_heads=False)
             freeze(network.model, config.freeze)
-        stages.append(_stage_row(config, stage, network, data, dtype))
+        stages.append(_stage_row(config, stage, network, data, placement.dtype))
     return TrainingPlan(
         config=dump_config(config),
-        device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
+        device=str(placement.device),
+        dtype=str(placement.dtype).removeprefix("torch."),
         sources=tuple(_source_rows(data)),
         heads={
             name: f"{head.kind}, {head.keypoint_set.num_keypoints} keypoints, {head.alignment}"

@@ -6,16 +6,48 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
 
 import torch
 from torch import distributed
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.runtime import Process
-from vitpose_cli.training.config import StageOptions
+from vitpose_cli.runtime import Process, resolve_device, resolve_precision
+from vitpose_cli.training.config import StageOptions, TrainConfig
 
 _CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a network learns.
+
+    Attributes:
+        device: The device of this process.
+        dtype: Number format of the network's products.
+        process: This process among those that learn together.
+    """
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    process: Process = field(default_factory=Process)
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Placement:
+        """Find what a configuration asks for.
+
+        Raises:
+            ConfigError: It is not here.
+        """
+        device = resolve_device(config.device)
+        dtype = resolve_precision(config.precision, device)
+        return cls(device, dtype, Process.from_environment())
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks to the user."""
+        return self.process.rank == 0
 
 
 @contextmanager
@@ -38,12 +70,13 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def process_group(process: Process, device: torch.device) -> Iterator[None]:
+def process_group(placement: Placement) -> Iterator[None]:
     """Join the other processes, if there are any."""
+    process = placement.process
     if process.world_size == 1:
         yield
         return
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "nccl" if placement.device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, rank=process.rank, world_size=process.world_size)
     try:
         yield

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.runtime import Process
 from vitpose_cli.training.batches import Batch
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.losses import heatmap_loss
@@ -30,6 +29,8 @@ from vitpose_cli.training.optim import (
     parameter_groups,
     set_rate,
 )
+from vitpose_cli.training.process import Placement
+from vitpose_cli.training.start import Network
 
 Parts = tuple[tuple[str, int], ...]
 """Which head reads how many consecutive crops of a batch."""
@@ -61,22 +62,24 @@ class Stage:
 
     def __init__(
         self,
-        model: ViTPose,
+        network: Network,
         config: TrainConfig,
         number: int,
         schedule: Schedule,
-        where: tuple[torch.device, torch.dtype, Process],
+        placement: Placement,
     ) -> None:
-        """Make `model` ready to learn.
+        """Make a network ready to learn.
 
         Args:
-            model: The network, on the CPU.
+            network: The network; it is moved to the device.
             config: The run's configuration.
             number: Which stage, from 0.
             schedule: Its learning rate.
-            where: Device, number format, and this process.
+            placement: Where it learns.
         """
-        self._device, self._dtype, self._process = where
+        model, self._header = network.model, network.header
+        self._device, self._dtype = placement.device, placement.dtype
+        self._process = placement.process
         self.options: StageOptions = config.stages[number]
         self.schedule = schedule
         self._clip_norm = config.optimizer.clip_norm
@@ -134,14 +137,14 @@ class Stage:
         return total, norm
 
     @property
-    def weights(self) -> ViTPose:
-        """The network to measure and save: the moving average where there is one."""
-        chosen: ViTPose = self.model if self._average is None else self._average.module
-        return chosen
+    def network(self) -> Network:
+        """The network to measure, save and go on from: the moving average where there is one."""
+        chosen = self.model if self._average is None else self._average.module
+        return Network(chosen, self._header)
 
     def evaluating(self) -> ViTPose:
-        """Return `weights` in evaluation mode; `learning` goes back."""
-        return self.weights.eval()
+        """Return the module of `network` in evaluation mode; `learning` goes back."""
+        return self.network.model.eval()
 
     def learning(self) -> None:
         """Go back to training mode after `evaluating`."""
