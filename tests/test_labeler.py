@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from runs import save_weights
 
+from vitpose_cli.errors import WeightsError
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.models.checkpoint import load_model
@@ -70,3 +72,13 @@ def test_failures_come_out_in_their_place(estimator: PoseEstimator) -> None:
         Labeler(Chosen(), estimator).label([first, FrameFailure(second.key, "torn"), third])
     )
     assert [record.error for record in records] == [None, "torn", None]
+
+
+def test_a_network_that_answers_with_no_numbers_ends_the_run(tmp_path: Path) -> None:
+    model = load_model(save_weights(tmp_path / "weights.safetensors"))
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.fill_(torch.nan)
+    broken = PoseEstimator(model, EstimatorOptions(torch.device("cpu"), flip_test=False))
+    with pytest.raises(WeightsError, match="no numbers"):
+        list(Labeler(WholeImage(), broken).label(frames_of([FrameKey("a.jpg")])))

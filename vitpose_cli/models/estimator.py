@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError, InputError, WeightsError
 from vitpose_cli.media.crops import normalise
 from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.pose.geometry import CropTransforms
@@ -159,8 +159,12 @@ class PoseEstimator:
             detections: The frame's N boxes.
             transforms: Their N crops, from `transforms`.
             poses: The network's answer for these N crops.
+
+        Raises:
+            WeightsError: The network answers with values that are no numbers.
         """
         keypoints = transforms.to_frame(poses.crop_keypoints).astype(np.float32)
+        _check_finite(poses.scores, self.options.dtype)
         seen = poses.scores >= self.options.keypoint_threshold
         people = Instances(
             boxes=detections.boxes,
@@ -225,3 +229,13 @@ def _on_host(decoded: DecodedMaps, disagreement: Tensor | None) -> CropPoses:
         scores.float().cpu().numpy(),
         {name: values.float().cpu().numpy() for name, values in signals.items()},
     )
+
+
+def _check_finite(scores: NDArray[np.float32], dtype: torch.dtype) -> None:
+    """Refuse what is no number: such people would vanish in silence, and the run look done."""
+    if not np.isfinite(scores).all():
+        number_type = str(dtype).removeprefix("torch.")
+        raise WeightsError(
+            f"The network answers with values that are no numbers (computing in {number_type}).",
+            "Try --precision fp32; if that is no help, the weights are damaged.",
+        )
