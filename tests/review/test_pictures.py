@@ -88,7 +88,7 @@ def test_large_pictures_are_shown_smaller(shape: tuple[int, int], wanted: tuple[
 
 
 def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_THUMBNAIL_BYTES", 3000)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 3000)
     keys = [FrameKey(f"{number}.jpg") for number in range(8)]
     for key in keys:
         make_photo(tmp_path / key.media)

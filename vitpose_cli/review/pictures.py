@@ -10,17 +10,24 @@ first one is seen.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import FrameKey, FrameSource
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.media.source import find_media
 from vitpose_cli.records.coco import safe_media_path
+
+if TYPE_CHECKING:
+    from vitpose_cli.media.video_cursor import VideoCursor
+
+    _Video = tuple[VideoCursor, Lock]
 
 MAX_SIDE = 8192
 """Larger pictures are shown smaller; labels keep their own pixels."""
@@ -28,8 +35,7 @@ MAX_SIDE = 8192
 THUMBNAIL_SIDE = 160
 _QUALITY = 93
 _THUMBNAIL_QUALITY = 80
-_PICTURE_BYTES = 64 << 20
-_THUMBNAIL_BYTES = 64 << 20
+_CACHE_BYTES = 96 << 20
 _MAX_OPEN_VIDEOS = 8
 _NUM_SAMPLES = 20
 
@@ -46,9 +52,9 @@ class Pictures:
         """
         self.root = root
         self._follow_links = follow_links
-        self._whole = _Cache(_PICTURE_BYTES)
-        self._small = _Cache(_THUMBNAIL_BYTES)
-        self._videos: OrderedDict[str, FrameSource] = OrderedDict()
+        self._whole = _Pictures(MAX_SIDE, _QUALITY, _CACHE_BYTES)
+        self._small = _Pictures(THUMBNAIL_SIDE, _THUMBNAIL_QUALITY, _CACHE_BYTES)
+        self._videos: OrderedDict[str, _Video] = OrderedDict()
         self._mutex = Lock()
 
     def picture(self, key: FrameKey) -> bytes:
@@ -57,7 +63,7 @@ class Pictures:
         Raises:
             InputError: It lies outside of the folder, is missing, or cannot be decoded.
         """
-        return self._whole.get(key, lambda: self._encoded(key, MAX_SIDE, _QUALITY))
+        return self._whole.get(key) or self._read(key, self._whole)
 
     def thumbnail(self, key: FrameKey) -> bytes:
         """Return a small picture as JPEG.
@@ -65,7 +71,7 @@ class Pictures:
         Raises:
             InputError: See `picture`.
         """
-        return self._small.get(key, lambda: self._encoded(key, THUMBNAIL_SIDE, _THUMBNAIL_QUALITY))
+        return self._small.get(key) or self._read(key, self._small)
 
     def size_wh(self, key: FrameKey) -> tuple[int, int]:
         """Return width and height of the upright picture, px.
@@ -73,48 +79,73 @@ class Pictures:
         Raises:
             InputError: See `picture`.
         """
-        return self._source(key).read(key).size_wh
+        path = self._path(key)
+        if key.index < 0:
+            return ImageFolder({key.media: path}).read(key).size_wh
+        with self._video(key, path) as cursor:
+            return list(cursor.lead_up(key.index))[-1].size_wh
 
-    def _encoded(self, key: FrameKey, max_side: int, quality: int) -> bytes:
-        return encode_preview(self._source(key).read(key).image, max_side, quality)
+    def _read(self, key: FrameKey, size: _Pictures) -> bytes:
+        """Decode a picture and keep it in the cache of one size.
 
-    def _source(self, key: FrameKey) -> FrameSource:
-        """Return what reads the file of `key`; an open video remembers where its frames are."""
+        Of a video both sizes are kept of every frame on the way: to come back for them costs more.
+        """
+        path = self._path(key)
+        if key.index < 0:
+            return size.keep(ImageFolder({key.media: path}).read(key))
+        with self._video(key, path) as cursor:
+            known = size.get(key)  # another thread may have passed by
+            if known is not None:
+                return known
+            for frame in cursor.lead_up(key.index):
+                encoded = {each: each.keep(frame) for each in (self._whole, self._small)}
+        return encoded[size]
+
+    def _path(self, key: FrameKey) -> Path:
         path = safe_media_path(self.root, key.media, follow_links=self._follow_links)
         if not path.is_file():
             raise InputError(f"{path} does not exist.")
-        if key.index < 0:
-            return ImageFolder({key.media: path})
+        return path
+
+    @contextmanager
+    def _video(self, key: FrameKey, path: Path) -> Iterator[VideoCursor]:
+        """Lend the open video of a frame to one thread."""
         # Only here, so that reviewing photos does not wait for FFmpeg's libraries to load.
-        from vitpose_cli.media.video import VideoFile
+        from vitpose_cli.media.video_cursor import VideoCursor
 
         with self._mutex:
-            video = self._videos.setdefault(key.media, VideoFile(path, key.media))
-            self._videos.move_to_end(key.media)
-            if len(self._videos) > _MAX_OPEN_VIDEOS:
+            video = self._videos.pop(key.media, None) or (VideoCursor(path, key.media), Lock())
+            self._videos[key.media] = video
+            while len(self._videos) > _MAX_OPEN_VIDEOS:
                 self._videos.popitem(last=False)
-        return video
+        cursor, turn = video
+        with turn:
+            yield cursor
 
 
-class _Cache:
-    """Encoded pictures, the least recently used of which make room."""
+class _Pictures:
+    """Encoded pictures of one size, the least recently used of which make room."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_side: int, quality: int, max_bytes: int) -> None:
+        self._max_side = max_side
+        self._quality = quality
         self._max_bytes = max_bytes
         self._num_bytes = 0
         self._items: OrderedDict[FrameKey, bytes] = OrderedDict()
         self._mutex = Lock()
 
-    def get(self, key: FrameKey, make: Callable[[], bytes]) -> bytes:
-        with self._mutex:
-            if key in self._items:
-                self._items.move_to_end(key)
-                return self._items[key]
-        data = make()
+    def get(self, key: FrameKey) -> bytes | None:
         with self._mutex:
             if key not in self._items:
-                self._items[key] = data
-                self._num_bytes += len(data)
+                return None
+            self._items.move_to_end(key)
+            return self._items[key]
+
+    def keep(self, frame: Frame) -> bytes:
+        data = encode_preview(frame.image, self._max_side, self._quality)
+        with self._mutex:
+            self._num_bytes += len(data) - len(self._items.pop(frame.key, b""))
+            self._items[frame.key] = data
             while self._num_bytes > self._max_bytes and len(self._items) > 1:
                 self._num_bytes -= len(self._items.popitem(last=False)[1])
         return data

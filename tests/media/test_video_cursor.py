@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.video import VideoFile
+from vitpose_cli.media.video_cursor import LEAD_UP, VideoCursor
+
+NUM_FRAMES = 40
+ORDER = (20, 21, 25, 3, 0, 39, 38, 12)
+
+
+def make_clip(path: Path, gop: int = 10) -> Path:
+    """Write a clip whose pictures grow brighter, with B-frames where the format has them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.max_b_frames = 2 if path.suffix == ".mp4" else 0
+        for index in range(NUM_FRAMES):
+            grey = np.full((48, 64, 3), 6 * index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_frames_are_those_of_the_file_in_any_order(tmp_path: Path, suffix: str) -> None:
+    path = make_clip(tmp_path / f"clip{suffix}")
+    cursor, file = VideoCursor(path, "clip"), VideoFile(path, "clip")
+    for index in ORDER:
+        frames = list(cursor.lead_up(index))
+        assert frames[-1].key == FrameKey("clip", index)
+        assert len(frames) <= LEAD_UP + 1
+        numbers = [frame.key.index for frame in frames]
+        assert numbers == list(range(numbers[0], index + 1))
+        for frame in frames:
+            expected = file.read(frame.key)
+            assert np.array_equal(frame.image, expected.image)
+            assert frame.time_s == expected.time_s
+
+
+def test_going_on_does_not_go_back(tmp_path: Path) -> None:
+    cursor = VideoCursor(make_clip(tmp_path / "clip.mp4"), "clip")
+    assert [frame.key.index for frame in cursor.lead_up(20)] == list(range(12, 21))
+    assert [frame.key.index for frame in cursor.lead_up(21)] == [21]
+    assert [frame.key.index for frame in cursor.lead_up(24)] == [22, 23, 24]
+    cursor.close()
+    assert [frame.key.index for frame in cursor.lead_up(2)] == [0, 1, 2]
+
+
+def test_what_is_not_there_is_an_error_and_the_rest_goes_on(tmp_path: Path) -> None:
+    cursor = VideoCursor(make_clip(tmp_path / "clip.mp4"), "clip")
+    with pytest.raises(InputError, match="no frame 40"):
+        list(cursor.lead_up(NUM_FRAMES))
+    assert list(cursor.lead_up(5))[-1].key.index == 5
+    (tmp_path / "text.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError):
+        list(VideoCursor(tmp_path / "text.mp4", "text").lead_up(0))
+
+
+def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    cursor = VideoCursor(path, "clip")
+    assert list(cursor.lead_up(3))[-1].key.index == 3
+    with pytest.raises(InputError):
+        list(cursor.lead_up(NUM_FRAMES - 1))
+    assert list(cursor.lead_up(4))[-1].key.index == 4
