@@ -52,6 +52,7 @@ class AnnotateOptions:
         extract_to: Also write the labelled frames themselves into this folder, named as in the
             document; None for not.
         overwrite: Delete the labels that the run folder holds.
+        refresh: Label anew, with other weights or options, what nobody has reviewed.
         video: Which frames of videos are labelled; None for all.
         track: Give the people of videos identities.
     """
@@ -62,6 +63,7 @@ class AnnotateOptions:
     preview: bool = False
     extract_to: Path | None = None
     overwrite: bool = False
+    refresh: bool = False
     video: VideoOptions | None = None
     track: bool = True
 
@@ -128,7 +130,12 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         assembly.detector.check(source.media)
     if assembly.advice:
         say(assembly.advice)
-    with Run.open(options.run, _manifest(options, assembly), overwrite=options.overwrite) as run:
+    with Run.open(
+        options.run,
+        _manifest(options, assembly),
+        overwrite=options.overwrite,
+        refresh=options.refresh,
+    ) as run:
         pictures = _Pictures.wanted(options, assembly)
         labeler = Labeler(
             assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=pictures
@@ -140,6 +147,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
                 f"{num_lacking} frames were labelled earlier and not written as pictures then; "
                 f"`vitpose render SOURCE -a {options.run}` draws them."
             )
+        if run.manifest.generation > 1:
+            _say_what_was_kept(run, say)
         sigmas = assembly.estimator.keypoint_set.sigmas
         finish = partial(with_track_ids, sigmas=sigmas) if options.track else iter
         written = run.export(finish)
@@ -156,20 +165,21 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
 
 def _label_missing(source: MediaSource, run: Run, labeler: Labeler, report: Report) -> int:
     """Label what the run lacks, then try again what failed before; return how many frames."""
-    recorded, labelled = run.done(retry_errors=False), run.done()
+    recorded, labelled = run.fresh(retry_errors=False), run.fresh()
     failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
     passes: list[Container[FrameKey]] = [finished(source, run)]
     if failed_before:
         passes.append(AllBut(failed_before))
     total = source.expected
-    num_new = 0
-    report(len(run), total)
+    num_new, num_done = 0, len(recorded)
+    report(num_done, total)
     for skip in passes:
         for record in labeler.label(source.frames(skip)):
             if record.key not in labelled:
                 run.append(record)
                 num_new += 1
-                report(len(run), total)
+                num_done += record.key not in failed_before
+                report(num_done, total)
     return num_new
 
 
@@ -184,6 +194,18 @@ def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     if unread:
         passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
         say(f"Photos of kinds that cannot be read were passed over: {passed_over}.")
+
+
+def _say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
+    """Tell whose labels a refresh has left."""
+    num_older = len(run) - len(run.fresh())
+    if num_reviewed := len(run.reviewed()):
+        say(f"{num_reviewed} reviewed frames stay as they are.")
+    if num_older:
+        say(
+            f"{num_older} frames keep what they had before: they cannot be read, or are not among "
+            "the sources any more."
+        )
 
 
 def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:

@@ -59,7 +59,7 @@ class AllBut(Container[FrameKey]):
 
 def finished(source: MediaSource, run: Run) -> Finished:
     """Return what of `source` the run has finished."""
-    done = run.done(retry_errors=False)
+    done = run.fresh(retry_errors=False)
     reopened: set[FrameKey] = set()
     photos = source.keys()
     latest = run.latest()

@@ -101,3 +101,28 @@ def test_a_journal_that_changed_is_refused(tmp_path: Path) -> None:
     reader.close()
     with pytest.raises(InputError, match="Cannot read"):
         reader.read(0, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "winner", "fresh"),
+    [
+        ({}, {}, 2, True),
+        ({"human": True}, {}, 1, True),  # the person has the last word, the model has been here
+        ({}, {"failed": True}, 1, False),  # the older label stays, and the frame is tried again
+        ({"failed": True}, {"failed": True}, 2, False),
+        ({"failed": True}, {}, 2, True),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_labels_of_before_a_refresh(
+    old: dict[str, bool], new: dict[str, bool], winner: int, fresh: bool, turned: bool
+) -> None:
+    index = JournalIndex()
+    for number in (1, 0) if turned else (0, 1):
+        values = (old, new)[number]
+        index.add(entry("a", offset=number + 1, **values), number, current=number == 1)
+    assert index.place(FrameKey("a")) == (winner - 1, winner, 7)
+    assert (FrameKey("a") in index.keys(failed=False, current=True)) == fresh
+    assert set(index.keys()) == {FrameKey("a")}
+    assert index.latest() == [FrameKey("a")]
+    assert index.num_failed == (old == new == {"failed": True})

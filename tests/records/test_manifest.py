@@ -66,3 +66,26 @@ def test_another_file_is_no_manifest(tmp_path: Path, text: str) -> None:
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Cannot read .*manifest\.json"):
         RunManifest.read(tmp_path / "manifest.json")
+
+
+def test_a_refresh_remembers_what_was_before(tmp_path: Path) -> None:
+    first = make_manifest(options={"threshold": 0.3}, weights_name="tiny", weights_hash="aa")
+    second = make_manifest(options={"threshold": 0.5}, weights_name="base", weights_hash="bb")
+    refreshed = first.refreshed(second, tmp_path)
+    assert refreshed.generation == 2
+    assert refreshed.weights_hash == "bb"
+    assert refreshed.history[0]["weights_hash"] == "aa"
+    assert refreshed.history[0]["options"] == {"threshold": 0.3}
+    refreshed.check_resumable(second, tmp_path)
+    assert refreshed.refreshed(second, tmp_path) is refreshed  # the same command again goes on
+    back = refreshed.refreshed(first, tmp_path)
+    assert [past["weights_hash"] for past in back.history] == ["aa", "bb"]
+    back.write(tmp_path / "manifest.json")
+    assert RunManifest.read(tmp_path / "manifest.json") == back
+
+
+def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
+    first = make_manifest(sources=("a",))
+    other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())
+    with pytest.raises(ConfigError, match=r"(?s)keypoint set: was .*sources: was a, now b"):
+        first.refreshed(other, tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -64,6 +64,14 @@ def annotate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
     ] = False,
+    refresh: Annotated[
+        Literal["model"] | None,
+        typer.Option(
+            "--refresh",
+            help="With other weights or options than before: label anew what models labelled; "
+            "what a person reviewed stays.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Label every person in photos and videos; write a COCO-keypoint file.
@@ -76,6 +84,8 @@ def annotate(
       vitpose annotate photos/
 
       vitpose annotate photos/ --weights vitpose-plus-l --detector dfine-m --preview
+
+      vitpose annotate photos/ --weights tuned.safetensors --refresh model
     """
     from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
     from vitpose_cli.assembly import LabelerOptions
@@ -100,6 +110,7 @@ def annotate(
         preview=preview,
         extract_to=extract_frames,
         overwrite=overwrite,
+        refresh=refresh is not None,
     )
     with progress("photos") as report:
         summary = annotate(chosen, report=report, say=note)

@@ -23,10 +23,23 @@ REVIEW_JOURNAL = "journal-review.jsonl"
 OPENING_LOCK = ".opening.lock"
 EXPORTING_LOCK = ".exporting.lock"
 JOURNALS = "journal-*.jsonl"
+_GENERATION = re.compile(r"journal-g(\d+)-")
 _OURS = re.compile(
     rf"manifest\.json|annotations\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner)"
     rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
+
+
+def journal_name(generation: int, worker: tuple[int, int]) -> str:
+    """Return the name of the journal of worker k of n; `generation` counts from 1."""
+    prefix = "journal-" if generation == 1 else f"journal-g{generation:03d}-"
+    return f"{prefix}{worker[0]}-of-{worker[1]}.jsonl"
+
+
+def journal_generation(path: Path) -> int:
+    """Return the generation of labels that a journal holds, by its name."""
+    found = _GENERATION.match(path.name)
+    return int(found[1]) if found else 1
 
 
 def stored_manifest(folder: Path) -> RunManifest:

@@ -18,8 +18,11 @@ from vitpose_cli.records.files import read_error
 from vitpose_cli.records.journal import Entry
 from vitpose_cli.records.record import FrameRecord
 
-_HUMAN = 2
-_WHOLE = 1  # not failed
+_HUMAN = 4
+_WHOLE = 2  # not failed
+_CURRENT = 1  # labelled by the weights of now, whoever has the last word
+_RANKS = _HUMAN | _WHOLE | _CURRENT
+_RANK_BITS = 3
 _LENGTH_BITS = 32
 _FILE_BITS = 24
 _MAX_OPEN_FILES = 64
@@ -28,8 +31,9 @@ _MAX_OPEN_FILES = 64
 class JournalIndex:
     """The record that counts for each frame.
 
-    Of several records for a frame a person's beats a model's, one with labels beats an error, and
-    else the later one in the order of the calls of `add` wins.
+    Of several records for a frame a person's beats a model's, one with labels beats an error, one
+    by the weights of now beats one by those before a refresh, and else the later one in the order
+    of the calls of `add` wins.
     """
 
     def __init__(self) -> None:
@@ -45,19 +49,30 @@ class JournalIndex:
         """How many frames have an error and nothing better."""
         return self._num_failed
 
-    def add(self, entry: Entry, file_number: int) -> None:
-        """Take note of a record in the journal with the number `file_number`."""
-        rank = (_HUMAN if entry.human else 0) | (0 if entry.failed else _WHOLE)
+    def add(self, entry: Entry, file_number: int, *, current: bool = True) -> None:
+        """Take note of a record.
+
+        Args:
+            entry: Where it lies.
+            file_number: The number of its journal.
+            current: Whether this journal is one of the weights of now.
+        """
+        current = current and not entry.human
+        rank = (_HUMAN if entry.human else 0) | (0 if entry.failed else _WHOLE) | current
         text = _text(entry.media, entry.frame_index)
-        if not entry.human:
+        if current:
             self._latest[file_number] = text
         before = self._places.get(text)
         if before is not None:
-            if rank < before & 3:
+            if _precedence(rank) < _precedence(before):
+                # Where only an error is new, the frame is to be tried again.
+                self._places[text] = before | (current and not entry.failed)
                 return
+            if before & _WHOLE:
+                rank |= before & _CURRENT
             self._num_failed -= not before & _WHOLE
         place = entry.offset << _FILE_BITS | file_number
-        self._places[text] = (place << _LENGTH_BITS | entry.length) << 2 | rank
+        self._places[text] = (place << _LENGTH_BITS | entry.length) << _RANK_BITS | rank
         self._num_failed += entry.failed
 
     def place(self, key: FrameKey) -> tuple[int, int, int] | None:
@@ -71,12 +86,21 @@ class JournalIndex:
             yield _unpack(self._places[text])
 
     def latest(self) -> list[FrameKey]:
-        """Return the frame that was added last from each journal, people's labels left out."""
+        """Return the frame that was added last from each current journal of a model."""
         return [_key(text) for text in self._latest.values()]
 
-    def keys(self, *, failed: bool = True, human: bool = False) -> Set[FrameKey]:
-        """Return a live view of the frames: with or without the failed ones, or a person's only."""
-        return _Keys(self._places, (0 if failed else _WHOLE) | (_HUMAN if human else 0))
+    def keys(
+        self, *, failed: bool = True, human: bool = False, current: bool = False
+    ) -> Set[FrameKey]:
+        """Return a live view of the frames.
+
+        Args:
+            failed: Also those that failed.
+            human: Only those on which a person has the last word.
+            current: Only those that the weights of now have labelled.
+        """
+        wanted = ((_WHOLE, not failed), (_HUMAN, human), (_CURRENT, current))
+        return _Keys(self._places, sum(bit for bit, is_wanted in wanted if is_wanted))
 
 
 class _Keys(Set[FrameKey]):
@@ -168,8 +192,14 @@ def _key(text: str) -> FrameKey:
     return FrameKey(media, int(index) if separator else -1)
 
 
+def _precedence(packed: int) -> int:
+    """Return which record counts; of a person's, it does not matter what models did beside."""
+    rank = packed & _RANKS
+    return rank | _CURRENT if rank & _HUMAN else rank
+
+
 def _unpack(packed: int) -> tuple[int, int, int]:
-    packed >>= 2
+    packed >>= _RANK_BITS
     length = packed & (1 << _LENGTH_BITS) - 1
     packed >>= _LENGTH_BITS
     return packed & (1 << _FILE_BITS) - 1, packed >> _FILE_BITS, length

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ class RunManifest:
         weights_name: The weights as a person calls them; not compared.
         weights_hash: The weights as they are.
         notes: What does not change a result (device, threads, ...); not compared.
-        tool_version: The version that began the run; not compared.
-        created: When the run began, ISO 8601 UTC; not compared.
+        tool_version: The version that began the run, or refreshed it last; not compared.
+        created: When that was, ISO 8601 UTC; not compared.
+        history: What labels were made with before each refresh, oldest first; not compared.
     """
 
     keypoint_set: Mapping[str, Any]
@@ -44,6 +45,12 @@ class RunManifest:
     notes: Mapping[str, Any] = field(default_factory=dict)
     tool_version: str = __version__
     created: str = field(default_factory=_now)
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def generation(self) -> int:
+        """How many times labels were begun: 1, and one more for each refresh."""
+        return len(self.history) + 1
 
     @property
     def num_keypoints(self) -> int:
@@ -61,7 +68,8 @@ class RunManifest:
             fields = orjson.loads(path.read_bytes())
             if fields.pop("format") != _FORMAT:
                 raise ValueError("another format")
-            manifest = cls(**{**fields, "sources": tuple(fields["sources"])})
+            lists = {name: tuple(fields.get(name, ())) for name in ("sources", "history")}
+            manifest = cls(**{**fields, **lists})
             if manifest.num_keypoints < 1:
                 raise ValueError("no keypoints")
         except OSError as error:
@@ -94,22 +102,45 @@ class RunManifest:
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
                 "Use the same options to go on with it, another output folder (-o), "
+                "--refresh model to label anew what nobody has reviewed, "
                 "or --overwrite to start anew.",
             )
+
+    def refreshed(self, wanted: RunManifest, folder: Path) -> RunManifest:
+        """Return the manifest of a run that is to be labelled anew with what `wanted` says.
+
+        Raises:
+            ConfigError: The keypoints or the sources differ: that would be another run.
+        """
+        differing = list(self._foreign(wanted))
+        if differing:
+            raise ConfigError(
+                f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
+                "Only weights and options may change; choose another output folder (-o).",
+            )
+        if not list(self._differences(wanted)):
+            return self
+        names = ("weights_name", "weights_hash", "options", "tool_version", "created")
+        past = {name: value for name, value in asdict(self).items() if name in names}
+        return replace(wanted, history=(*self.history, past))
 
     def _differences(self, wanted: RunManifest) -> Iterator[str]:
         if self.weights_hash != wanted.weights_hash:
             before = f"{self.weights_name} ({self.weights_hash})"
             yield f"weights: was {before}, now {wanted.weights_name} ({wanted.weights_hash})"
+        yield from self._foreign(wanted)
+        old, new = _plain(self.options), _plain(wanted.options)
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                yield f"{name}: was {_shown(old.get(name))}, now {_shown(new.get(name))}"
+
+    def _foreign(self, wanted: RunManifest) -> Iterator[str]:
+        """Yield the differences that make another run of it."""
         if _plain(self.keypoint_set) != _plain(wanted.keypoint_set):
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
         if self.sources != wanted.sources:
             yield f"sources: was {_shown(self.sources)}, now {_shown(wanted.sources)}"
-        old, new = _plain(self.options), _plain(wanted.options)
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                yield f"{name}: was {_shown(old.get(name))}, now {_shown(new.get(name))}"
 
 
 def _plain(value: Mapping[str, Any]) -> dict[str, Any]:

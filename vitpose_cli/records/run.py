@@ -2,7 +2,8 @@
 
     run/
       manifest.json        what the run was made with
-      journal-*.jsonl      one line for each finished frame, one file for each worker
+      journal-*.jsonl      one line for each finished frame, one file for each worker; after a
+                           refresh new ones, journal-g002-*, then journal-g003-*
       annotations.json     the COCO document, made from the journals
       failures.jsonl       the frames that could not be labelled
 
@@ -37,6 +38,8 @@ from vitpose_cli.records.folder import (
     REVIEW_JOURNAL,
     check_folder,
     clear_folder,
+    journal_generation,
+    journal_name,
     stored_manifest,
 )
 from vitpose_cli.records.index import JournalIndex, JournalReader
@@ -114,6 +117,7 @@ class Run:
         manifest: RunManifest,
         *,
         overwrite: bool = False,
+        refresh: bool = False,
         worker: tuple[int, int] | None = None,
     ) -> Run:
         """Begin a run, or go on with one that was made with the same options.
@@ -122,6 +126,8 @@ class Run:
             path: The folder; made when it does not exist.
             manifest: What the run is to be made with.
             overwrite: Delete what an earlier run left in the folder; other files stay.
+            refresh: Where the run was made with other weights or options, go on with these: what
+                models said before counts until it is labelled anew. A person's labels stay.
             worker: (k, n), k from 1, for worker k of n that share the folder.
 
         Raises:
@@ -141,14 +147,16 @@ class Run:
         with FileLock(folder / OPENING_LOCK, f"The run in {folder}", _OPEN_WAIT_S):
             if overwrite:
                 clear_folder(folder)
-            writer = JournalWriter(folder / f"journal-{number}-of-{count}.jsonl")
+            stored = folder / MANIFEST
+            before = RunManifest.read(stored) if stored.exists() else None
+            if before is not None and refresh:
+                manifest = before.refreshed(manifest, folder)
+            elif before is not None:
+                before.check_resumable(manifest, folder)
+                manifest = before
+            writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
             with _closed_on_error(writer):
-                stored = folder / MANIFEST
-                if stored.exists():
-                    before = RunManifest.read(stored)
-                    before.check_resumable(manifest, folder)
-                    manifest = before
-                else:
+                if manifest is not before:
                     manifest.write(stored)
                 return cls(folder, manifest, writer)
 
@@ -209,12 +217,26 @@ class Run:
         """
         return self._index.keys(failed=not retry_errors)
 
+    def fresh(self, *, retry_errors: bool = True) -> Set[FrameKey]:
+        """Return a live view of the frames that the weights of now have labelled.
+
+        A frame is among them whoever has the last word on it, so that it does not depend on
+        people's labels which frames a run works on.
+
+        Args:
+            retry_errors: Leave out failed frames, so that they are tried again.
+        """
+        return self._index.keys(failed=not retry_errors, current=True)
+
     def reviewed(self) -> Set[FrameKey]:
         """Return a live view of the frames on which a person has the last word."""
         return self._index.keys(human=True)
 
     def latest(self) -> list[FrameKey]:
-        """Return the frame that each worker finished last: work may have stopped just after it."""
+        """Return the frame that each worker finished last, since the last refresh.
+
+        Work may have stopped just after it.
+        """
         return self._index.latest()
 
     def append(self, record: FrameRecord) -> None:
@@ -295,8 +317,9 @@ class Run:
                     self._ends.append(0)
                 number = self._journals.index(path)
                 scan = Scan(path, self._ends[number])
+                current = journal_generation(path) >= self.manifest.generation
                 for entry in scan.entries():
-                    self._index.add(entry, number)
+                    self._index.add(entry, number, current=current)
                 self._ends[number] = scan.end
                 if scan.num_damaged or scan.torn_bytes:
                     before = self._damage.get(path, Damage(path, 0, 0))
