@@ -39,13 +39,9 @@ def people(count: int, seed: int = 0) -> Instances:
     points = random.uniform(low[:, None] + 3, high[:, None] - 3, (count, 17, 2))
     visibility = random.choice([0, 1, 2, 2], (count, 17))
     visibility[:, :2] = 2
-    return Instances(
-        boxes=np.concatenate([low, high], axis=1),
-        box_scores=random.uniform(0.5, 1, count),
-        keypoints=points,
-        keypoint_scores=random.uniform(0.1, 1, (count, 17)),
-        visibility=visibility,
-    )
+    arrays: list[Any] = [np.concatenate([low, high], axis=1), random.uniform(0.5, 1, count)]
+    arrays += [points, random.uniform(0.1, 1, (count, 17)), visibility]
+    return Instances(*arrays)
 
 
 def record(name: str, count: int = 2, index: int = -1, **fields: Any) -> FrameRecord:

@@ -241,8 +241,8 @@ def test_tasks_that_were_made_elsewhere(tmp_path: Path, url: str) -> None:
 
 def test_turned_rectangles_become_boxes_round_them(tmp_path: Path) -> None:
     value = {"x": 50, "y": 50, "width": 20, "height": 10, "rotation": 90, "rectanglelabels": ["p"]}
-    region = {"id": "r", "type": "rectanglelabels", "value": value}
-    region |= {"original_width": 200, "original_height": 400}
+    size = {"original_width": 200, "original_height": 400}
+    region = {"id": "r", "type": "rectanglelabels", "value": value, **size}
     task = {"data": {"image": "a.jpg"}, "annotations": [{"result": [region]}]}
     (frame,) = read(write(tmp_path / "o.json", [task]), COCO.names).frames
     assert frame.people[0].box is not None

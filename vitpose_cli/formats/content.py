@@ -21,6 +21,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco, wrong
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.media_root import labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState, instance_uid
 from vitpose_cli.records.run import Run
 
@@ -155,9 +156,6 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                 yield LabelledFrame(record, version)
 
     def folders() -> Sequence[Path]:
-        # Only here: finding the photos may mean to look through all folders with OpenCV loaded.
-        from vitpose_cli.formats.pictures import labelled_folders
-
         return labelled_folders(run.manifest.sources, run.path)
 
     return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames)

@@ -1,4 +1,4 @@
-"""The photos and video frames that go with labels: found again, and put where a format needs them.
+"""The photos and video frames that go with labels, put where a format needs them.
 
 Photos are linked unless copies are asked for: a large set is on the disk once. Frames of videos
 are decoded, since no program but ours takes `clip.mp4/frame_000123.jpg` out of a video.
@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink
-from vitpose_cli.media.source import find_media
 from vitpose_cli.records.coco import safe_media_path
-
-_NUM_SAMPLES = 20
+from vitpose_cli.records.media_root import find_root
 
 
 class Pictures:
@@ -90,11 +86,14 @@ class Pictures:
         Raises:
             InputError: One cannot be written.
         """
+        if not self._in_videos:
+            return
+        # Only here, so that linking photos does not wait for OpenCV and FFmpeg to load.
+        from vitpose_cli.media.images import ImageSink
+        from vitpose_cli.media.video import VideoFile
+
         sink = ImageSink(self._folder)
         for media, wanted in self._in_videos.items():
-            # Only here, so that exporting photos does not wait for FFmpeg's libraries to load.
-            from vitpose_cli.media.video import VideoFile
-
             for frame in VideoFile(self._root / media, media).frames(_AllBut(wanted)):
                 if isinstance(frame, Frame):
                     sink.write(frame)
@@ -131,58 +130,3 @@ class _AllBut:
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, FrameKey) and key.index >= 0 and key not in self._keys
-
-
-def find_root(folders: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
-    """Return the folder that the media names of frames are relative to.
-
-    Args:
-        folders: The folders to try, in this order.
-        keys: The frames; some must be found, so that a wrong folder is noticed at once.
-
-    Raises:
-        InputError: No folder has any of them.
-    """
-    samples = list(islice(keys, _NUM_SAMPLES))
-    tried = list(dict.fromkeys(folder.resolve() for folder in folders))
-    for folder in tried:
-        for key in samples:
-            if any(_lies_below(folder, name) for name in (key.media, str(key))):
-                return folder
-    example = repr(samples[0].media) if samples else "one"
-    raise InputError(
-        f"The photos and videos, such as {example}, are not in "
-        f"{', '.join(map(str, tried)) or 'any place'}.",
-        "Give the folder that they lie in with --images, or --pictures none to do without.",
-    )
-
-
-def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
-    """Return where the sources in a run's manifest may be.
-
-    Relative paths are looked for in the working folder, then beside the run, where `annotate`
-    puts a run by default.
-    """
-    folders = []
-    for base in (Path(), run.resolve().parent):
-        named = [_based(source, base) for source in sources]
-        if len(named) == 1 and Path(named[0]).is_dir():
-            folders.append(Path(named[0]))
-            continue
-        try:
-            folders.append(find_media(named).root)
-        except InputError:
-            continue
-    return folders
-
-
-def _based(source: str, base: Path) -> str:
-    sign = "@" if source.startswith("@") else ""
-    return sign + str(base / source[len(sign) :])
-
-
-def _lies_below(root: Path, name: str) -> bool:
-    try:
-        return safe_media_path(root, name).is_file()
-    except InputError:
-        return False

@@ -135,7 +135,8 @@ def instances(draw: st.DrawFn) -> Instances:
     points = random.uniform(-20, 700, (count, 17, 2))
     visibility = random.choice([0, 1, 2], (count, 17))
     scores = random.uniform(0, 1.1, (count, 17))
-    return Instances(boxes, random.uniform(0, 1, count), points, scores, visibility)
+    arrays: list[Any] = [boxes, random.uniform(0, 1, count), points, scores, visibility]
+    return Instances(*arrays)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

@@ -1,0 +1,157 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from format_cases import (
+    COCO,
+    PHOTOS,
+    bring_back,
+    export,
+    labels,
+    make_run,
+    run_tool,
+    tool_python,
+)
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.formats.written import WriteOptions
+from vitpose_cli.records.validate import validate
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    for each in PHOTOS:
+        path = tmp_path / "photos" / each.key.media
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", np.zeros((480, 640), np.uint8))[1].tobytes())
+    return make_run(tmp_path / "run", PHOTOS, sources=(str(tmp_path / "photos"),))
+
+
+def as_fiftyone_exports(source: dict[str, Any], *, categories: bool) -> dict[str, Any]:
+    """Return what `COCODetectionDatasetExporter` writes of a field of keypoints.
+
+    Whole pixels, no boxes, attributes one level up, no folders, no skeleton unless it is given.
+    """
+    fields = ("uid", "version", "source", "model")
+    names = {image["id"]: image["file_name"].rpartition("/")[2] for image in source["images"]}
+    return {
+        "info": {"url": "https://voxel51.com/fiftyone"},
+        "licenses": [],
+        "categories": source["categories"]
+        if categories
+        else [{"id": 1, "name": "person", "supercategory": None}],
+        "images": [
+            {"id": each["id"], "file_name": names[each["id"]], "width": 640, "height": 480}
+            for each in source["images"]
+        ],
+        "annotations": [
+            {
+                "id": each["id"],
+                "image_id": each["image_id"],
+                "category_id": 1,
+                "keypoints": [int(value) for value in each["keypoints"]],
+                "num_keypoints": 17,
+                "iscrowd": 0,
+                "score": [],
+                **{name: each["attributes"].get(name) for name in fields},
+            }
+            for each in source["annotations"]
+        ],
+    }
+
+
+def test_the_layout_that_its_importer_reads(run: Path, tmp_path: Path) -> None:
+    written = export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    assert written.notes == ()
+    document = json.loads((tmp_path / "out" / "labels.json").read_bytes())
+    assert validate(tmp_path / "out" / "labels.json").counts == {}
+    for image in document["images"]:
+        assert (tmp_path / "out" / "data" / image["file_name"]).is_file()
+        assert (image["width"], image["height"]) == (640, 480)
+    skeleton = document["info"]["skeleton"]
+    assert skeleton["labels"] == list(COCO.names)
+    assert skeleton["edges"] == [list(edge) for edge in COCO.edges]
+    for annotation in document["annotations"]:
+        flat = {name for name in annotation if name != "attributes"}
+        assert not flat & {*annotation["attributes"]}  # it flattens them, and the last one wins
+        assert "confidence" not in annotation["attributes"]  # taken by the importer itself
+
+
+@pytest.mark.parametrize("categories", [True, False])
+def test_what_fiftyone_changes_by_itself_is_no_correction(
+    run: Path, tmp_path: Path, categories: bool
+) -> None:
+    export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    source = json.loads((tmp_path / "out" / "labels.json").read_bytes())
+    back = as_fiftyone_exports(source, categories=categories)
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    assert bring_back(run, tmp_path, "fiftyone").count("unchanged") == len(PHOTOS)
+    person = back["annotations"][1]
+    person["keypoints"][0] += 4
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    summary = bring_back(run, tmp_path / "labels.json", "fiftyone")
+    assert summary.as_dict()["people"] == {"changed": 1, "added": 0, "removed": 0}
+    assert summary.as_dict()["keypoints_changed"] == 1
+    after, before = labels(run)["a/one.jpg"].instances, PHOTOS[0].instances
+    assert after is not None
+    assert before is not None
+    assert after.keypoints[1, 0, 0] == person["keypoints"][0]
+    np.testing.assert_array_equal(after.keypoints[:, 1:], before.keypoints[:, 1:])
+    np.testing.assert_array_equal(after.boxes, before.boxes)
+
+
+def test_what_is_no_export_of_fiftyone(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Cannot read"):
+        bring_back(run, tmp_path, "fiftyone")
+    (tmp_path / "labels.json").write_text("[1]")
+    with pytest.raises(InputError, match="not a COCO annotation file"):
+        bring_back(run, tmp_path, "fiftyone")
+
+
+FIFTYONE = """
+import json, sys
+import fiftyone.utils.coco as fouc
+importer = fouc.COCODetectionDatasetImporter(
+    dataset_dir=sys.argv[1], label_types=["detections", "keypoints"]
+)
+importer.setup()
+exporter = fouc.COCODetectionDatasetExporter(export_dir=sys.argv[2], export_media=False)
+found = {}
+with importer, exporter:
+    for path, metadata, label in importer:
+        people = (label or {}).get("keypoints")  # none where nobody is
+        exporter.export_sample(path, people, metadata=metadata)
+        found[path] = [metadata.width, metadata.height] + [
+            [person.uid, person.points, person.visible]
+            for person in (people.keypoints if people else ())
+        ]
+print(json.dumps(found))
+"""
+
+
+def test_the_way_through_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
+    python = tool_python("FIFTYONE_PYTHON", "fiftyone")
+    export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    printed = run_tool(python, FIFTYONE, tmp_path / "out", tmp_path / "back")
+    found = json.loads(printed.splitlines()[-1])
+    assert len(found) == len(PHOTOS)
+    for each in PHOTOS:
+        (path,) = [path for path in found if path.endswith("/data/" + each.key.media)]
+        width, height, *people = found[path]
+        assert (width, height) == (640, 480)
+        assert [uid for uid, _, _ in people] == list(each.uids)
+        assert each.instances is not None
+        for row, (_, points, visible) in enumerate(people):
+            assert visible == each.instances.visibility[row].tolist()
+            shown = each.instances.visibility[row] > 0
+            np.testing.assert_allclose(
+                np.array(points)[shown] * (640, 480),
+                each.instances.keypoints[row][shown],
+                atol=0.01,
+            )
+            assert np.isnan(np.array(points)[~shown]).all()
+    summary = bring_back(run, tmp_path / "back", "fiftyone")
+    assert summary.count("unchanged") == len(PHOTOS)

@@ -1,0 +1,208 @@
+"""Ultralytics is under the AGPL and no dependency, not even of tests: its rules are written down.
+
+Source: https://docs.ultralytics.com/datasets/pose, and what its dataset loader checks of each file.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from format_cases import (
+    COCO,
+    NO_PICTURES,
+    SIZE_WH,
+    content,
+    export,
+    make_run,
+    people,
+    record,
+)
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats import yolo
+from vitpose_cli.formats.written import WriteOptions
+from vitpose_cli.formats.yolo import label_path
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.record import FrameRecord
+
+
+def labels_where_ultralytics_looks(image: Path) -> Path:
+    """Apply its rule: the last `/images/` becomes `/labels/`, the suffix `.txt`."""
+    inside, labels = f"{os.sep}images{os.sep}", f"{os.sep}labels{os.sep}"
+    return Path(labels.join(str(image).rsplit(inside, 1)).rsplit(".", 1)[0] + ".txt")
+
+
+def checked_rows(path: Path, num_keypoints: int, num_classes: int) -> np.ndarray[Any, Any]:
+    """Return the rows of a label file, after all that Ultralytics asserts of them."""
+    lines = [line.split() for line in path.read_text().strip().splitlines() if line]
+    if not lines:
+        return np.zeros((0, 5 + 3 * num_keypoints))
+    rows = np.array(lines, np.float32)
+    assert rows.shape[1] == 5 + 3 * num_keypoints, "labels require 5 + ndim * kpt columns"
+    points = rows[:, 5:].reshape(len(rows), num_keypoints, 3)
+    assert points[..., :2].max() <= 1, "non-normalised or out of bounds keypoints"
+    assert rows[:, 1:5].max() <= 1, "non-normalised or out of bounds boxes"
+    assert rows.min() >= 0, "negative label values"
+    assert rows[:, 0].max() < num_classes, "label class beyond the classes"
+    assert len(np.unique(rows, axis=0)) == len(rows), "duplicate labels are removed"
+    assert {*points[..., 2].ravel()} <= {0, 1, 2}
+    return rows
+
+
+def checked_data(folder: Path) -> dict[str, Any]:
+    """Return data.yaml, after all that Ultralytics asserts of it."""
+    data: dict[str, Any] = yaml.safe_load((folder / "data.yaml").read_text())
+    assert {"names", "kpt_shape"} <= data.keys()
+    assert data["kpt_shape"][1] in (2, 3)
+    assert len(data["flip_idx"]) == data["kpt_shape"][0]
+    for split in ("train", "val", "test"):
+        assert split not in data or (folder / data[split]).is_dir()
+    return data
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("a/one.jpg", "a/two.png", "b/one.jpg", "empty.jpg", "fixed ü.jpg"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = cv2.imencode(path.suffix, np.zeros((480, 640, 3), np.uint8))[1]
+        path.write_bytes(data.tobytes())
+    return tmp_path / "photos"
+
+
+def test_every_file_keeps_the_rules(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    written = export(run, "yolo", tmp_path / "out")
+    assert (written.num_images, written.num_instances) == (7, 11)
+    assert "--split" in written.notes[-1]
+    data = checked_data(tmp_path / "out")
+    assert data == {
+        "train": "images/train",
+        "kpt_shape": [17, 3],
+        "flip_idx": COCO.flip_order.tolist(),
+        "names": {0: "person"},
+        "kpt_names": {0: list(COCO.names)},
+    }
+    for record_, _ in content(run).frames():
+        image = tmp_path / "out" / "images" / "train" / str(record_.key)
+        rows = checked_rows(labels_where_ultralytics_looks(image), 17, 1)
+        found = record_.instances
+        assert found is not None
+        assert len(rows) == len(found)
+        if not len(found):
+            continue
+        size = np.array(SIZE_WH)
+        low = (rows[:, 1:3] - rows[:, 3:5] / 2) * size
+        high = (rows[:, 1:3] + rows[:, 3:5] / 2) * size
+        np.testing.assert_allclose(np.hstack([low, high]), found.boxes, atol=0.01)
+        points = rows[:, 5:].reshape(-1, 17, 3)
+        np.testing.assert_array_equal(points[..., 2], found.visibility)
+        shown = found.visibility > 0
+        np.testing.assert_allclose(points[shown][:, :2] * size, found.keypoints[shown], atol=0.01)
+        assert not points[~shown].any()
+
+
+def test_what_lies_outside_is_cut_or_not_labelled(tmp_path: Path) -> None:
+    person = people(1)
+    points = person.keypoints.copy()
+    points[0, :3] = [(-3, 50), (640.5, 50), (640, 480)]
+    visibility = person.visibility.copy()
+    visibility[0, :3] = 2
+    outside = replace(
+        person,
+        boxes=np.array([[-50, -50, 900, 900]], np.float32),
+        keypoints=points,
+        visibility=visibility,
+    )
+    run = make_run(tmp_path / "run", [FrameRecord(FrameKey("a.jpg"), SIZE_WH, None, outside)])
+    export(run, "yolo", tmp_path / "out")
+    (row,) = checked_rows(tmp_path / "out/labels/train/a.txt", 17, 1)
+    np.testing.assert_array_equal(row[1:5], [0.5, 0.5, 1, 1])
+    np.testing.assert_array_equal(row[5:14].reshape(3, 3), [[0, 0, 0], [0, 0, 0], [1, 1, 2]])
+
+
+def test_two_splits_make_one_dataset(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    options = replace(NO_PICTURES, split="train")
+    yolo.write(content(run, names=frozenset({"a/one.jpg"})), tmp_path / "out", options)
+    rest = frozenset({"b/one.jpg", "empty.jpg"})
+    val = replace(NO_PICTURES, split="val")
+    written = yolo.write(content(run, names=rest), tmp_path / "out", val)
+    assert written.notes == ()
+    data = checked_data(tmp_path / "out")
+    assert (data["train"], data["val"]) == ("images/train", "images/val")
+    assert (tmp_path / "out/labels/val/empty.txt").read_text() == ""
+
+    with pytest.raises(InputError, match="there already") as caught:
+        yolo.write(content(run), tmp_path / "out", val)
+    assert "--overwrite" in caught.value.hint
+    yolo.write(
+        content(run, names=frozenset({"empty.jpg"})), tmp_path / "out", replace(val, overwrite=True)
+    )
+    assert [path.name for path in (tmp_path / "out/labels/val").iterdir()] == ["empty.txt"]
+    assert (tmp_path / "out/labels/train/a/one.txt").is_file()
+    with pytest.raises(ConfigError, match="no split 'valid'"):
+        yolo.write(content(run), tmp_path / "out", replace(val, split="valid"))
+
+
+@pytest.mark.parametrize("pictures", ["link", "copy"])
+def test_photos_come_along(tmp_path: Path, photos: Path, pictures: Any) -> None:
+    run = make_run(tmp_path / "run", sources=(str(photos),))
+    written = export(run, "yolo", tmp_path / "out", WriteOptions(pictures=pictures))
+    found = tmp_path / "out/images/train/a/one.jpg"
+    assert found.is_symlink() == (pictures == "link")
+    assert found.read_bytes() == (photos / "a/one.jpg").read_bytes()
+    assert "2 pictures were not found" in written.notes[0]  # the video
+
+
+def test_photos_must_be_somewhere(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    with pytest.raises(InputError, match="are not in") as caught:
+        export(run, "yolo", tmp_path / "out", WriteOptions())
+    assert "--images" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_photos_that_differ_in_their_suffix_alone(tmp_path: Path, photos: Path) -> None:
+    names = ["a.jpg", "a.png", "a_png.png"]
+    for name in names:
+        (photos / name).write_bytes((photos / "empty.jpg").read_bytes())
+    run = make_run(tmp_path / "run", [record(name, count=1) for name in names])
+    export(run, "yolo", tmp_path / "out", WriteOptions(images=photos))
+    images = sorted((tmp_path / "out/images/train").iterdir())
+    texts = {labels_where_ultralytics_looks(image) for image in images}
+    assert len(images) == len(texts) == 3
+    assert all(text.is_file() for text in texts)
+    assert {image.resolve().name for image in images} == {*names}
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a b/c.d.jpeg", "images/a.jpg", "x/images/y/images/b.png", "labels/a.jpg"]
+)
+def test_labels_lie_where_they_are_looked_for(name: str) -> None:
+    root = Path("/data/images/set")
+    path = f"images/train/{name}"
+    assert root / label_path(path) == labels_where_ultralytics_looks(root / path)
+
+
+def test_a_body_without_sides_is_not_mirrored(tmp_path: Path) -> None:
+    category = {"id": 1, "name": "worm", "keypoints": ["head", "middle"], "skeleton": [[1, 2]]}
+    two = people(1)
+    short = replace(
+        two,
+        keypoints=two.keypoints[:, :2],
+        keypoint_scores=two.keypoint_scores[:, :2],
+        visibility=two.visibility[:, :2],
+    )
+    worm = FrameRecord(FrameKey("a.jpg"), SIZE_WH, None, short)
+    run = make_run(tmp_path / "run", [worm], keypoint_set=category)
+    export(run, "yolo", tmp_path / "out")
+    data = yaml.safe_load((tmp_path / "out/data.yaml").read_text())
+    assert "flip_idx" not in data
+    assert data["kpt_shape"] == [2, 3]
+    checked_rows(tmp_path / "out/labels/train/a.txt", 2, 1)
