@@ -95,6 +95,19 @@ def test_a_video_left_in_the_middle_is_finished_though_files_came_before_it(
     assert [key for key in again if key.video == "b.avi"] == clip("b.avi", 5)
 
 
+def test_a_video_of_which_only_a_person_labelled_frames_is_still_labelled(
+    folder: Path, run: Run
+) -> None:
+    save_clip(folder / "a.avi")
+    with Run.edit(run.path) as edits:
+        people = Instances.empty(17)
+        edits.append(FrameRecord(FrameKey("a.avi", 3), (32, 24), instances=people, origin="human"))
+    run.refresh()
+    left = clip("a.avi")
+    left.remove(FrameKey("a.avi", 3))
+    assert read_again(open_source([str(folder)]), run) == left
+
+
 def test_failed_frames_alone_are_read_for_another_try(folder: Path, run: Run) -> None:
     save_photos(folder, 3)
     save_clip(folder / "a.avi")

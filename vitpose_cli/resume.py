@@ -84,7 +84,8 @@ def _whole_videos(source: MediaSource, done: Set[FrameKey], latest: Sequence[Fra
     started = {key.media for key in done if key.video is not None}
     reached = {key.media for key in latest}
     passed = takewhile(lambda media: media not in reached, source.media)
-    return started.intersection(passed) if reached.issubset(source.media) else set()
+    known = bool(reached) and reached.issubset(source.media)
+    return started.intersection(passed) if known else set()
 
 
 def _photo_chunk(photos: list[FrameKey], key: FrameKey) -> list[FrameKey]:
