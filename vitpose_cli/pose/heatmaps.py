@@ -157,10 +157,6 @@ class HeatmapCodec:
     def merge_flipped(self, maps: Tensor, flipped_maps: Tensor, flip_order: Tensor) -> Tensor:
         """Average the maps of crops with those of the same crops reversed in x.
 
-        The flipped maps are turned back: pairs swapped, columns reversed and, for `classic`,
-        moved right by one column as the original does, since reversing a crop moves
-        its cells by three quarters of one.
-
         Args:
             maps: (B, K, H, W) of any floating type.
             flipped_maps: (B, K, H, W), what the network says of `crops.flip(-1)`.
@@ -169,10 +165,22 @@ class HeatmapCodec:
         Returns:
             (B, K, H, W) float32.
         """
+        return (maps.float() + self.turn_back(flipped_maps, flip_order)) / 2
+
+    def turn_back(self, flipped_maps: Tensor, flip_order: Tensor) -> Tensor:
+        """Return the maps of reversed crops as maps of the crops, (B, K, H, W) float32.
+
+        Pairs are swapped, columns reversed and, for `classic`, moved right by one column as the
+        original does, since reversing a crop moves its cells by three quarters of one.
+
+        Args:
+            flipped_maps: (B, K, H, W), what the network says of `crops.flip(-1)`.
+            flip_order: (K,) int64 of the keypoint set, on the maps' device.
+        """
         back = flipped_maps.float().index_select(1, flip_order).flip(-1)
         if self.alignment == "classic":
             back = torch.cat([back[..., :1], back[..., :-1]], dim=-1)
-        return (maps.float() + back) / 2
+        return back
 
     def _profile(self, places: Tensor, axis: int) -> Tensor:
         """Return the blob's heights (B, K, size) along one axis for places (B, K), crop px."""
