@@ -182,14 +182,20 @@ def _cut_windows(
     kinds = generator.integers(len(BODY_PARTS), size=count)
     draws = generator.random(count)
     margins = generator.uniform(*CUT_MARGINS, count)
-    windows = _everywhere(count)
+    kept = np.zeros(people.weights.shape, bool)
     for kind, part in enumerate(BODY_PARTS):
         rows = np.flatnonzero(chosen & (kinds == kind))
         some = people.select(rows)
-        labelled = some.weights > 0
-        kept = part_keypoints(part, some.keypoints, labelled, some.keypoint_set, draws[rows])
-        found, real = part_windows(kept, some.keypoints, labelled, some.boxes, margins[rows])
-        windows[rows[real]] = found[real]
+        kept[rows] = part_keypoints(
+            part, some.keypoints, some.weights > 0, some.keypoint_set, draws[rows]
+        )
+    rows = np.flatnonzero(chosen)
+    some = people.select(rows)
+    found, real = part_windows(
+        kept[rows], some.keypoints, some.weights > 0, some.boxes, margins[rows]
+    )
+    windows = _everywhere(count)
+    windows[rows[real]] = found[real]
     return windows
 
 

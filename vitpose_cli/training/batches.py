@@ -7,7 +7,7 @@ step means the same on one GPU as on eight. On a GPU all of it is a few large ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,8 @@ from vitpose_cli.training.losses import heatmap_loss_size
 from vitpose_cli.training.people import EndlessOrder, People
 
 STEPS_AHEAD = 3
+
+_Task = tuple[int, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class Batch:
     crops: Tensor
     targets: tuple[Targets, ...]
 
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield all tensors."""
+        yield self.crops
+        for target in self.targets:
+            yield from (target.maps, target.weights)
+
 
 class Batches:
     """All batches of one stage, on this process's device."""
@@ -123,8 +131,9 @@ class Batches:
     def ahead(self, start: int, stop: int, process: Process | None = None) -> Iterator[list[Batch]]:
         """Yield the passes of each step from `start` up to `stop`.
 
-        For a GPU they are made ahead in a thread; a CPU has nothing else to wait with, and two
-        pools of threads would only fight for its cores.
+        For a GPU they are made ahead in a thread, and on a stream of their own, so that neither
+        waits for a step to end. A CPU has nothing else to wait with: two pools of threads would
+        only fight for its cores.
 
         Args:
             start: First step.
@@ -134,13 +143,32 @@ class Batches:
         size = self._stage.batch_size
         mine = process or Process()
 
-        def make(task: tuple[int, NDArray[np.int64]]) -> list[Batch]:
+        def make(task: _Task) -> list[Batch]:
             return self._passes(self.shares(*task), mine)
 
         tasks = ((step, self._order.rows(step * size, size)) for step in range(start, stop))
-        if self._device.type == "cpu":
-            return map(make, tasks)
-        return prefetch(make, tasks, num_threads=1, ahead=STEPS_AHEAD)
+        if self._device.type == "cuda":
+            return self._beside(make, tasks)
+        return map(make, tasks)
+
+    def _beside(
+        self, make: Callable[[_Task], list[Batch]], tasks: Iterable[_Task]
+    ) -> Iterator[list[Batch]]:
+        """Make batches on another stream of the GPU, and hand them over to the current one."""
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._device))
+
+        def make_beside(task: _Task) -> tuple[list[Batch], torch.cuda.Event]:
+            with torch.cuda.stream(stream):
+                return make(task), stream.record_event()
+
+        for passes, made in prefetch(make_beside, tasks, num_threads=1, ahead=STEPS_AHEAD):
+            current = torch.cuda.current_stream(self._device)
+            current.wait_event(made)
+            for batch in passes:
+                for tensor in batch.tensors():
+                    tensor.record_stream(current)
+            yield passes
 
     def shares(self, step: int, rows: NDArray[np.int64]) -> list[Share]:
         """Decide about all people of a step; no pixel is touched.

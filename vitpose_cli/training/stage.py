@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.training.average import MovingAverage
 from vitpose_cli.training.batches import Batch
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.losses import heatmap_loss
@@ -90,9 +90,7 @@ class Stage:
         self._parameters = [one for group in groups for one in group.parameters]
         self._optimizer = build_optimizer(groups, config.optimizer, self._device)
         self._scaler = _scaler(self._device, self._dtype)
-        self._average: Any = None
-        if config.ema is not None:
-            self._average = ModelEmaV3(model, decay=config.ema.decay, use_warmup=config.ema.warmup)
+        self._average = None if config.ema is None else MovingAverage(model, config.ema)
         router: nn.Module = HeadRouter(model)
         if config.compile:
             router.compile()
@@ -133,13 +131,13 @@ class Stage:
         self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._average is not None:
-            self._average.update(self.model, number + 1)
+            self._average.follow(number)
         return total, norm
 
     @property
     def network(self) -> Network:
         """The network to measure, save and go on from: the moving average where there is one."""
-        chosen = self.model if self._average is None else self._average.module
+        chosen = self.model if self._average is None else self._average.model
         return Network(chosen, self._header)
 
     def evaluating(self) -> ViTPose:
@@ -154,7 +152,7 @@ class Stage:
         """Return all that a step depends on."""
         return {
             "model": self.model.state_dict(),
-            "average": None if self._average is None else self._average.module.state_dict(),
+            "average": None if self._average is None else self._average.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
@@ -163,7 +161,7 @@ class Stage:
         """Take up what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         if self._average is not None:
-            self._average.module.load_state_dict(state["average"])
+            self._average.model.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
 

@@ -1,0 +1,55 @@
+"""A moving average of a network's weights.
+
+timm's `ModelEmaV3` computes the same; it gathers both state dicts anew at each step, which takes a
+GPU's host longer than a small network's gradient.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.training.config import EmaOptions
+
+
+class MovingAverage:
+    """Follows a network.
+
+    Attributes:
+        model: The average, in evaluation mode.
+    """
+
+    def __init__(self, source: ViTPose, options: EmaOptions) -> None:
+        """Start as a copy of `source`, on its device."""
+        self.model = copy.deepcopy(source).eval().requires_grad_(False)
+        self._options = options
+        pairs = list(
+            zip(self.model.state_dict().values(), source.state_dict().values(), strict=True)
+        )
+        self._pairs = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Move towards the network after step `step`, counted from 0."""
+        decay = self.decay(step)
+        averages, sources = zip(*self._pairs, strict=True)
+        move: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move(list(averages), list(sources), 0)
+        for average, source in self._counters:
+            average.copy_(source)
+
+    def decay(self, step: int) -> float:
+        """Return the share of the old average at step `step`.
+
+        While warm-up lasts it is 1 - (1 + step)^(-2/3), Crowson's rule as in timm: the average
+        reaches over a growing share of the past.
+        """
+        if not self._options.warmup:
+            return self._options.decay
+        return min(self._options.decay, 1 - math.pow(1 + step, -2 / 3))
