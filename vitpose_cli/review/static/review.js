@@ -8,12 +8,20 @@
 // In this order: helpers, server, saving, people, undo, stage, list, inspector, progress,
 // what a person can do, start.
 
-const X = 0, Y = 1, SEEN = 2, SCORE = 3;  // the places in a keypoint
-const UNLABELLED = 0, VISIBLE = 2;
+const X = 0,
+  Y = 1,
+  SEEN = 2,
+  SCORE = 3; // the places in a keypoint
+const UNLABELLED = 0,
+  VISIBLE = 2;
 const SEEN_WORDS = ['unlabelled', 'hidden', 'visible'];
 const DECIDED = new Set(['accepted', 'fixed', 'rejected']);
 const STATE_WORDS = {
-  todo: 'To do', draft: 'Draft', accepted: 'Accepted', fixed: 'Fixed', rejected: 'Rejected',
+  todo: 'To do',
+  draft: 'Draft',
+  accepted: 'Accepted',
+  fixed: 'Fixed',
+  rejected: 'Rejected',
   failed: 'Unreadable',
 };
 const COLOURS = {left: '#56b4e9', right: '#e69f00', centre: '#ffffff'};
@@ -22,15 +30,15 @@ const RIM = 'rgb(18 18 20 / 80%)';
 
 const app = {
   run: null,
-  frame: null,      // the open frame, as the server tells it; also `state` and `untouched`
-  opening: null,    // the number of the frame that is on its way
-  person: null,     // uid of the chosen person
-  keypoint: null,   // position of the chosen keypoint
+  frame: null, // the open frame, as the server tells it; also `state` and `untouched`
+  opening: null, // the number of the frame that is on its way
+  person: null, // uid of the chosen person
+  keypoint: null, // position of the chosen keypoint
   ghosts: false,
   names: false,
   labels: true,
   adding: false,
-  placing: false,   // whether the next click places the chosen keypoint, which was unlabelled
+  placing: false, // whether the next click places the chosen keypoint, which was unlabelled
   added: new Set(), // uids of people that were added here: their ghosts always show
 };
 
@@ -41,8 +49,10 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const readable = (name) => name.replaceAll('_', ' ');
 const remPx = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
-const newUid = () => Array.from(crypto.getRandomValues(new Uint8Array(8)),
-  (byte) => byte.toString(16).padStart(2, '0')).join('');
+const newUid = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
 
 /** Return `fn` that runs only when it has not been called again for `ms`. */
 function debounced(fn, ms) {
@@ -55,6 +65,16 @@ function debounced(fn, ms) {
 
 function setIcon(svg, name) {
   svg.querySelector('use').setAttribute('href', `#i-${name}`);
+}
+
+function newIcon(name) {
+  const icon = $('row-template').content.querySelector('svg').cloneNode(true);
+  setIcon(icon, name);
+  return icon;
+}
+
+function moment(seconds) {
+  return new Date(1000 * seconds).toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'});
 }
 
 function setBar(bar, score) {
@@ -94,13 +114,19 @@ class ServerError extends Error {
 /** Ask the server for something, or send it an edit. */
 async function ask(path, edit, options = {}) {
   const post = edit && {
-    method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(edit),
+    method: 'POST',
+    headers: {'Content-Type': 'application/json'},
+    body: JSON.stringify(edit),
   };
   const response = await fetch(`api/${path}`, {...post, ...options});
   const text = await response.text();
   if (response.ok) return JSON.parse(text);
   let body = {error: text.split('\n')[0], hint: ''};
-  try { body = JSON.parse(text); } catch { /* the guard speaks plain text */ }
+  try {
+    body = JSON.parse(text);
+  } catch {
+    /* the guard speaks plain text */
+  }
   throw new ServerError(response.status, body);
 }
 
@@ -108,19 +134,23 @@ async function ask(path, edit, options = {}) {
 
 /** Sends edits one after another, of each frame only the newest; keeps them until they are safe. */
 class Saver {
-  #jobs = new Map();      // number -> {name, state, people}; people null: as they are
-  #versions = new Map();  // number -> the version that the next edit is made on
-  #flying = null;         // the number of the frame whose edit is on its way
+  #jobs = new Map(); // number -> {name, state, people}; people null: as they are
+  #versions = new Map(); // number -> the version that the next edit is made on
+  #flying = null; // the number of the frame whose edit is on its way
   #busy = false;
   #timer = null;
 
   constructor(listeners) {
-    this.on = listeners;  // saved(number, view), choose(number, job, current), dropped(number)
+    this.on = listeners; // saved(number, view), choose(number, job, current), dropped(number)
   }
 
-  get pending() { return this.#jobs.size > 0 || this.#busy; }
+  get pending() {
+    return this.#jobs.size > 0 || this.#busy;
+  }
 
-  isPending(number) { return this.#jobs.has(number) || this.#flying === number; }
+  isPending(number) {
+    return this.#jobs.has(number) || this.#flying === number;
+  }
 
   /** Wait until the server has every edit of a frame: only then can it be asked for it. */
   async settled(number) {
@@ -144,26 +174,42 @@ class Saver {
   /** Send what is left when the page is closed; the answers are not waited for. */
   flush() {
     clearTimeout(this.#timer);
-    if (this.#busy) return;  // its answer decides what the next version is
-    for (const [number, job] of this.#jobs) this.#post(number, job, {keepalive: true}).catch(() => {});
+    if (this.#busy) return; // its answer decides what the next version is
+    for (const [number, job] of this.#jobs)
+      this.#post(number, job, {keepalive: true}).catch(() => {});
   }
 
   /** Send edits that an earlier page could not. */
   async recover() {
     const prefix = this.#key('');
-    for (const key of Object.keys(localStorage).filter((name) => name.startsWith(prefix))) {
+    for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
       const number = await findFrame(name);
-      const {version, ...job} = JSON.parse(localStorage.getItem(key));
+      const {version, state, people} = JSON.parse(localStorage.getItem(key));
       try {
-        if (number !== null) await ask(`frames/${number}`, {...job, version, name: undefined});
-        toast(`An edit of ${name} that had not been saved is saved now.`, 6);
+        if (number !== null) await this.#recover(number, {name, state, people}, version);
       } catch (error) {
-        if (!(error instanceof ServerError)) continue;
-        toast(`An edit of ${name} was never saved, and the frame has changed since.`, 8);
+        if (!(error instanceof ServerError)) continue; // the next page tries again
+        toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
       }
       localStorage.removeItem(key);
     }
+  }
+
+  async #recover(number, job, version) {
+    try {
+      await ask(`frames/${number}`, {version, state: job.state, people: job.people});
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      const {current} = error.body;
+      if ((await this.on.choose(number, job, current)) !== 'mine') return;
+      await ask(`frames/${number}`, {
+        version: current.version,
+        state: job.state,
+        people: job.people,
+      });
+    }
+    toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
   }
 
   async #send() {
@@ -175,7 +221,9 @@ class Saver {
       this.#jobs.delete(number);
       this.#flying = number;
       try {
-        const view = await this.#post(number, job).finally(() => { this.#flying = null; });
+        const view = await this.#post(number, job).finally(() => {
+          this.#flying = null;
+        });
         attempts = 0;
         banner('');
         this.#versions.set(number, view.version);
@@ -189,10 +237,12 @@ class Saver {
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
           this.#show('failed', 'Not saved');
-          banner(error instanceof ServerError
-            ? 'This page is of an earlier review. Open the link that the terminal shows now: '
-              + 'what could not be saved will be saved then.'
-            : 'The server does not answer. Your last edit is kept here, and saved as soon as it does.');
+          banner(
+            error instanceof ServerError
+              ? 'This page is of an earlier review. Open the link that the terminal shows now: ' +
+                  'what could not be saved will be saved then.'
+              : 'The server does not answer. Your last edit is kept here until it does.',
+          );
           await wait(Math.min(5000, 250 * 2 ** attempts++));
         }
       }
@@ -207,7 +257,7 @@ class Saver {
   }
 
   async #resolve(number, current) {
-    const mine = await this.on.choose(number, this.#jobs.get(number), current) === 'mine';
+    const mine = (await this.on.choose(number, this.#jobs.get(number), current)) === 'mine';
     this.#versions.set(number, current.version);
     if (!mine) this.#drop(number, '');
   }
@@ -224,10 +274,14 @@ class Saver {
     const value = {...job, version: this.#versions.get(number)};
     try {
       localStorage.setItem(this.#key(job.name), JSON.stringify(value));
-    } catch { /* storage is full or forbidden: the edit lives in this page only */ }
+    } catch {
+      /* storage is full or forbidden: the edit lives in this page only */
+    }
   }
 
-  #key(name) { return `vitpose-review ${app.run.id} ${name}`; }
+  #key(name) {
+    return `vitpose-review ${app.run.id} ${name}`;
+  }
 
   #show(kind, text) {
     $('save-state').dataset.kind = kind;
@@ -246,13 +300,13 @@ async function findFrame(name) {
 
 const personOf = (people, uid) => people.find((person) => person.uid === uid);
 const chosenPerson = () => app.frame && personOf(app.frame.people, app.person);
-const isPlaced = (point) => point[X] !== 0 || point[Y] !== 0;  // other tools write 0, 0 for nothing
+const isPlaced = (point) => point[X] !== 0 || point[Y] !== 0; // other tools write 0, 0 for nothing
 
 /** The score of a person as it stands in COCO files: see `Instances.scores`. */
 function scoreOf(person) {
   const counted = person.keypoints.map((point) => point[SCORE]).filter((score) => score > 0.2);
   const total = counted.reduce((sum, score) => sum + score, 0);
-  return person.box_score * total / Math.max(counted.length, 1);
+  return (person.box_score * total) / Math.max(counted.length, 1);
 }
 
 /** Where a keypoint stands that nobody has placed: as in the mean pose of the run. */
@@ -302,7 +356,11 @@ function swapSides(person, only = null) {
 
 function newPerson(box) {
   const person = {uid: newUid(), box, box_score: 1, track_id: null, keypoints: []};
-  person.keypoints = app.run.template.map((_, keypoint) => [...usualPlace(person, keypoint), UNLABELLED, 0]);
+  person.keypoints = app.run.template.map((_, keypoint) => [
+    ...usualPlace(person, keypoint),
+    UNLABELLED,
+    0,
+  ]);
   return person;
 }
 
@@ -311,14 +369,18 @@ function overlap(a, b) {
   const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
   if (width <= 0 || height <= 0) return 0;
   const area = (box) => (box[2] - box[0]) * (box[3] - box[1]);
-  return width * height / (area(a) + area(b) - width * height);
+  return (width * height) / (area(a) + area(b) - width * height);
 }
 
 /** Return the person of another frame who is most likely the same. */
 function counterpart(person, others) {
-  const same = others.find((other) => other.track_id !== null && other.track_id === person.track_id);
+  const same = others.find(
+    (other) => other.track_id !== null && other.track_id === person.track_id,
+  );
   if (same || !others.length) return same;
-  const best = others.reduce((a, b) => overlap(person.box, b.box) > overlap(person.box, a.box) ? b : a);
+  const best = others.reduce((a, b) =>
+    overlap(person.box, b.box) > overlap(person.box, a.box) ? b : a,
+  );
   return overlap(person.box, best.box) > 0 || others.length === 1 ? best : undefined;
 }
 
@@ -329,16 +391,24 @@ class Timeline {
   #past = [];
   #future = [];
 
-  get canUndo() { return this.#past.length > 0; }
-  get canRedo() { return this.#future.length > 0; }
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+  get canRedo() {
+    return this.#future.length > 0;
+  }
 
   /** Take note of a step; steps of one kind in quick succession become one. */
   push(step) {
     const last = this.#past.at(-1);
     this.#future = [];
     step.time = Date.now();
-    if (step.merge && last?.merge === step.merge && last.number === step.number
-        && step.time - last.time < 1000) {
+    if (
+      step.merge &&
+      last?.merge === step.merge &&
+      last.number === step.number &&
+      step.time - last.time < 1000
+    ) {
       last.after = step.after;
       last.time = step.time;
     } else {
@@ -413,9 +483,9 @@ class Stage {
     this.view = {scale: 1, x: 0, y: 0};
     this.fitted = true;
     this.drag = null;
-    this.preview = null;  // people while something is dragged
+    this.preview = null; // people while something is dragged
     this.hover = null;
-    this.rubber = null;   // the box that is being drawn
+    this.rubber = null; // the box that is being drawn
     this.pointer = null;
     this.spaceHeld = false;
     this.queued = false;
@@ -424,13 +494,20 @@ class Stage {
     this.canvas.addEventListener('pointermove', (event) => this.move(event));
     this.canvas.addEventListener('pointerup', () => this.up());
     this.canvas.addEventListener('pointercancel', () => this.cancel());
-    this.canvas.addEventListener('pointerleave', () => { this.pointer = this.hover = null; this.paint(); });
+    this.canvas.addEventListener('pointerleave', () => {
+      this.pointer = this.hover = null;
+      this.paint();
+    });
     this.canvas.addEventListener('contextmenu', (event) => this.menu(event));
     this.canvas.addEventListener('wheel', (event) => this.wheel(event), {passive: false});
   }
 
-  get people() { return this.preview ?? app.frame?.people ?? []; }
-  get unit() { return this.rem / 14; }
+  get people() {
+    return this.preview ?? app.frame?.people ?? [];
+  }
+  get unit() {
+    return this.rem / 14;
+  }
 
   // -- view
 
@@ -465,8 +542,8 @@ class Stage {
     const scale = clamp(Math.min(w / Math.max(x1 - x0, 1), h / Math.max(y1 - y0, 1)), 0.01, 60);
     this.view = {
       scale,
-      x: this.size[0] / 2 - scale * (x0 + x1) / 2,
-      y: this.size[1] / 2 - scale * (y0 + y1) / 2,
+      x: this.size[0] / 2 - (scale * (x0 + x1)) / 2,
+      y: this.size[1] / 2 - (scale * (y0 + y1)) / 2,
     };
     this.fitted = !box;
     this.paint();
@@ -502,7 +579,10 @@ class Stage {
   paint() {
     if (this.queued) return;
     this.queued = true;
-    requestAnimationFrame(() => { this.queued = false; this.paintNow(); });
+    requestAnimationFrame(() => {
+      this.queued = false;
+      this.paintNow();
+    });
   }
 
   paintNow() {
@@ -510,10 +590,11 @@ class Stage {
     const ratio = devicePixelRatio;
     if (app.frame?.size_wh) {
       const [width, height] = app.frame.size_wh;
-      const half = view.scale / 2;  // frame pixel (0, 0) is the centre of the top left one
+      const half = view.scale / 2; // frame pixel (0, 0) is the centre of the top left one
       this.picture.style.width = `${width}px`;
       this.picture.style.height = `${height}px`;
-      this.picture.style.transform = `translate(${view.x - half}px, ${view.y - half}px) scale(${view.scale})`;
+      const [left, top] = [view.x - half, view.y - half];
+      this.picture.style.transform = `translate(${left}px, ${top}px) scale(${view.scale})`;
       this.picture.style.imageRendering = view.scale * ratio > 4 ? 'pixelated' : 'auto';
     }
     Object.assign(this.canvas.dataset, {scale: view.scale, x: view.x, y: view.y});
@@ -521,10 +602,11 @@ class Stage {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, ...this.size);
     context.lineCap = context.lineJoin = 'round';
-    context.font = `600 ${11 * unit}px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif`;
+    context.font = `600 ${11 * unit}px ${getComputedStyle(document.body).fontFamily}`;
     if (app.labels) {
       const chosen = personOf(this.people, app.person);
-      for (const person of this.people) if (person !== chosen) this.paintPerson(person, chosen ? 0.5 : 1);
+      for (const person of this.people)
+        if (person !== chosen) this.paintPerson(person, chosen ? 0.5 : 1);
       if (chosen) this.paintPerson(chosen, 1, true);
       this.paintWords(chosen);
     }
@@ -540,8 +622,13 @@ class Stage {
     context.globalAlpha = alpha;
     this.paintBox(person.box, chosen);
     const points = person.keypoints.map((point) => this.toScreen(point[X], point[Y]));
-    const edges = app.run.edges.filter(([a, b]) => person.keypoints[a][SEEN] && person.keypoints[b][SEEN]);
-    for (const [width, colour] of [[radius + 2, () => RIM], [radius, edgeColour]]) {
+    const edges = app.run.edges.filter(
+      ([a, b]) => person.keypoints[a][SEEN] && person.keypoints[b][SEEN],
+    );
+    for (const [width, colour] of [
+      [radius + 2, () => RIM],
+      [radius, edgeColour],
+    ]) {
       context.lineWidth = 0.75 * width;
       for (const [a, b] of edges) this.line(points[a], points[b], colour(a, b));
     }
@@ -560,8 +647,12 @@ class Stage {
 
   paintBox([x0, y0, x1, y1], chosen) {
     const {context, unit} = this;
-    const [left, top] = this.toScreen(x0, y0), [right, bottom] = this.toScreen(x1, y1);
-    for (const [width, colour] of [[chosen ? 3.6 : 2.2, RIM], [chosen ? 1.7 : 1, chosen ? '#fff' : 'rgb(255 255 255 / 75%)']]) {
+    const [left, top] = this.toScreen(x0, y0),
+      [right, bottom] = this.toScreen(x1, y1);
+    for (const [width, colour] of [
+      [chosen ? 3.6 : 2.2, RIM],
+      [chosen ? 1.7 : 1, chosen ? '#fff' : 'rgb(255 255 255 / 75%)'],
+    ]) {
       context.lineWidth = width * unit;
       context.strokeStyle = colour;
       context.strokeRect(left, top, right - left, bottom - top);
@@ -595,19 +686,33 @@ class Stage {
 
   paintTag(person, chosen) {
     const box = this.tagBox(person);
-    this.pill(box.text, box.left, box.top, chosen ? '#fff' : 'rgb(24 26 30 / 82%)', chosen ? '#15181c' : '#fff');
+    this.pill(
+      box.text,
+      box.left,
+      box.top,
+      chosen ? '#fff' : 'rgb(24 26 30 / 82%)',
+      chosen ? '#15181c' : '#fff',
+    );
   }
 
   /** Write the names of the keypoint under the pointer, of the chosen one, or of all. */
   paintWords(chosen) {
     const named = [];
-    if (chosen && app.names) chosen.keypoints.forEach((_, keypoint) => named.push([chosen, keypoint]));
+    if (chosen && app.names)
+      chosen.keypoints.forEach((_, keypoint) => named.push([chosen, keypoint]));
     else if (chosen && app.keypoint !== null) named.push([chosen, app.keypoint]);
-    if (this.hover?.kind === 'keypoint' && !this.drag) named.push([this.hover.person, this.hover.keypoint]);
+    if (this.hover?.kind === 'keypoint' && !this.drag)
+      named.push([this.hover.person, this.hover.keypoint]);
     for (const [person, keypoint] of named) {
       if (!this.isShown(person, keypoint)) continue;
       const [x, y] = this.toScreen(...person.keypoints[keypoint]);
-      this.pill(readable(app.run.keypoints[keypoint]), x + 10 * this.unit, y - 22 * this.unit, 'rgb(24 26 30 / 88%)', '#fff');
+      this.pill(
+        readable(app.run.keypoints[keypoint]),
+        x + 10 * this.unit,
+        y - 22 * this.unit,
+        'rgb(24 26 30 / 88%)',
+        '#fff',
+      );
     }
   }
 
@@ -671,7 +776,9 @@ class Stage {
 
   isGhost(person, keypoint) {
     const point = person.keypoints[keypoint];
-    return point[SEEN] === UNLABELLED && isPlaced(point) && (app.ghosts || app.added.has(person.uid));
+    return (
+      point[SEEN] === UNLABELLED && isPlaced(point) && (app.ghosts || app.added.has(person.uid))
+    );
   }
 
   isShown(person, keypoint) {
@@ -688,15 +795,18 @@ class Stage {
       found.push(...this.keypointsNear(chosen, at, 12), ...this.handlesNear(chosen, at));
     }
     if (!app.placing) {
-      for (const person of this.people) if (person !== chosen) found.push(...this.keypointsNear(person, at, 9));
+      for (const person of this.people)
+        if (person !== chosen) found.push(...this.keypointsNear(person, at, 9));
     }
-    if (found.length) return found.reduce((a, b) => b.distance < a.distance ? b : a);
+    if (found.length) return found.reduce((a, b) => (b.distance < a.distance ? b : a));
     if (app.placing) return {kind: 'none'};
     const tagged = this.people.find((person) => contains(this.tagBox(person), at));
     if (tagged) return {kind: 'edge', person: tagged};
     if (chosen && this.isOnBorder(chosen, at)) return {kind: 'edge', person: chosen};
     const [x, y] = this.toFrame(at);
-    const around = this.people.filter(({box}) => x >= box[0] && x <= box[2] && y >= box[1] && y <= box[3]);
+    const around = this.people.filter(
+      ({box}) => x >= box[0] && x <= box[2] && y >= box[1] && y <= box[3],
+    );
     const area = ({box}) => (box[2] - box[0]) * (box[3] - box[1]);
     around.sort((a, b) => area(a) - area(b));
     return around.length ? {kind: 'inside', people: around} : {kind: 'none'};
@@ -720,10 +830,13 @@ class Stage {
   }
 
   isOnBorder({box}, at) {
-    const [left, top] = this.toScreen(box[0], box[1]), [right, bottom] = this.toScreen(box[2], box[3]);
+    const [left, top] = this.toScreen(box[0], box[1]),
+      [right, bottom] = this.toScreen(box[2], box[3]);
     const near = 5 * this.unit;
-    const within = at[0] > left - near && at[0] < right + near && at[1] > top - near && at[1] < bottom + near;
-    const deep = at[0] > left + near && at[0] < right - near && at[1] > top + near && at[1] < bottom - near;
+    const within =
+      at[0] > left - near && at[0] < right + near && at[1] > top - near && at[1] < bottom + near;
+    const deep =
+      at[0] > left + near && at[0] < right - near && at[1] > top + near && at[1] < bottom - near;
     return within && !deep;
   }
 
@@ -755,7 +868,7 @@ class Stage {
   }
 
   move(event) {
-    const at = this.pointer = this.at(event);
+    const at = (this.pointer = this.at(event));
     if (!this.drag) {
       this.hover = app.adding ? null : this.hit(at);
       this.setCursor();
@@ -778,7 +891,12 @@ class Stage {
     }
     if (kind === 'rubber') {
       const [a, b] = [inside(this.toFrame(start)), inside(this.toFrame(at))];
-      this.rubber = [Math.min(a[X], b[X]), Math.min(a[Y], b[Y]), Math.max(a[X], b[X]), Math.max(a[Y], b[Y])];
+      this.rubber = [
+        Math.min(a[X], b[X]),
+        Math.min(a[Y], b[Y]),
+        Math.max(a[X], b[X]),
+        Math.max(a[Y], b[Y]),
+      ];
       return;
     }
     this.preview = structuredClone(app.frame.people);
@@ -799,7 +917,10 @@ class Stage {
     this.cancel();
     if (!drag) return;
     if (preview) {
-      commit({keypoint: 'move a keypoint', handle: 'resize a box', edge: 'move a person'}[drag.kind], preview);
+      commit(
+        {keypoint: 'move a keypoint', handle: 'resize a box', edge: 'move a person'}[drag.kind],
+        preview,
+      );
     } else if (rubber) {
       addPerson(rubber);
     } else if (!drag.moved && !drag.panning && drag.kind === 'pan') {
@@ -839,32 +960,46 @@ class Stage {
 
   setCursor() {
     const kind = this.drag?.kind ?? this.hover?.kind;
-    const cursors = {keypoint: 'pointer', edge: 'move', handle: HANDLES[(this.drag?.hit ?? this.hover)?.handle]?.cursor};
+    const cursors = {
+      keypoint: 'pointer',
+      edge: 'move',
+      handle: HANDLES[(this.drag?.hit ?? this.hover)?.handle]?.cursor,
+    };
     const idle = this.drag?.moved || this.spaceHeld ? 'grabbing' : 'grab';
-    this.canvas.style.cursor = app.adding || (app.placing && !cursors[kind]) ? 'crosshair' : cursors[kind] ?? idle;
+    this.canvas.style.cursor =
+      app.adding || (app.placing && !cursors[kind]) ? 'crosshair' : (cursors[kind] ?? idle);
   }
 }
 
 const far = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
-const contains = ({left, top, width, height}, [x, y]) => x >= left && x <= left + width && y >= top && y <= top + height;
+const contains = ({left, top, width, height}, [x, y]) =>
+  x >= left && x <= left + width && y >= top && y <= top + height;
 
 /** The handles of a box: which of its sides (x0, y0, x1, y1) each of them moves. */
 const HANDLES = [
-  {sides: [0, 1], cursor: 'nwse-resize'}, {sides: [null, 1], cursor: 'ns-resize'}, {sides: [2, 1], cursor: 'nesw-resize'},
-  {sides: [2, null], cursor: 'ew-resize'}, {sides: [2, 3], cursor: 'nwse-resize'}, {sides: [null, 3], cursor: 'ns-resize'},
-  {sides: [0, 3], cursor: 'nesw-resize'}, {sides: [0, null], cursor: 'ew-resize'},
+  {sides: [0, 1], cursor: 'nwse-resize'},
+  {sides: [null, 1], cursor: 'ns-resize'},
+  {sides: [2, 1], cursor: 'nesw-resize'},
+  {sides: [2, null], cursor: 'ew-resize'},
+  {sides: [2, 3], cursor: 'nwse-resize'},
+  {sides: [null, 3], cursor: 'ns-resize'},
+  {sides: [0, 3], cursor: 'nesw-resize'},
+  {sides: [0, null], cursor: 'ew-resize'},
 ];
 
 function handlePlaces(box) {
   const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
-  return HANDLES.map(({sides}) => sides.map((side, axis) => side === null ? middle[axis] : box[side]));
+  return HANDLES.map(({sides}) =>
+    sides.map((side, axis) => (side === null ? middle[axis] : box[side])),
+  );
 }
 
 function resized(box, handle, place) {
   const [...result] = box;
   HANDLES[handle].sides.forEach((side, axis) => {
     if (side === null) return;
-    result[side] = side < 2 ? Math.min(place[axis], box[axis + 2] - 1) : Math.max(place[axis], box[axis] + 1);
+    result[side] =
+      side < 2 ? Math.min(place[axis], box[axis + 2] - 1) : Math.max(place[axis], box[axis] + 1);
   });
   return result;
 }
@@ -877,7 +1012,7 @@ function edgeColour(a, b) {
 
 // ---------------------------------------------------------------------------------- list
 
-const MAX_LIST_PX = 8e6;  // browsers cannot make elements much taller
+const MAX_LIST_PX = 8e6; // browsers cannot make elements much taller
 
 /** The frames that the filter leaves; only rows that can be seen exist. */
 class FrameList {
@@ -886,8 +1021,8 @@ class FrameList {
     this.space = $('list-space');
     this.numbers = [];
     this.states = [];
-    this.rows = new Map();      // number -> what the server told
-    this.elements = new Map();  // position -> element
+    this.rows = new Map(); // number -> what the server told
+    this.elements = new Map(); // position -> element
     this.position = -1;
     this.load = debounced(() => this.fetchRows(), 40);
     this.box.addEventListener('scroll', () => this.render());
@@ -941,28 +1076,33 @@ class FrameList {
     const count = this.numbers.length;
     for (let step = 1; step <= count; step++) {
       const position = (this.position + step) % count;
-      if (['todo', 'draft'].includes(this.states[position]) && position !== this.position) return this.numbers[position];
+      if (['todo', 'draft'].includes(this.states[position]) && position !== this.position)
+        return this.numbers[position];
     }
     return undefined;
   }
 
   // -- rows
 
-  get visibleRows() { return this.box.clientHeight / this.rowPx; }
-  get squeezed() { return this.numbers.length * this.rowPx > MAX_LIST_PX; }
+  get visibleRows() {
+    return this.box.clientHeight / this.rowPx;
+  }
+  get squeezed() {
+    return this.numbers.length * this.rowPx > MAX_LIST_PX;
+  }
 
   /** The position at the top edge of the list; not a whole number. */
   get top() {
     if (!this.squeezed) return this.box.scrollTop / this.rowPx;
     const range = this.space.offsetHeight - this.box.clientHeight;
-    return this.box.scrollTop / range * (this.numbers.length - this.visibleRows);
+    return (this.box.scrollTop / range) * (this.numbers.length - this.visibleRows);
   }
 
   set top(position) {
     const wanted = clamp(position, 0, Math.max(0, this.numbers.length - this.visibleRows));
     if (this.squeezed) {
       const range = this.space.offsetHeight - this.box.clientHeight;
-      this.box.scrollTop = wanted / (this.numbers.length - this.visibleRows) * range;
+      this.box.scrollTop = (wanted / (this.numbers.length - this.visibleRows)) * range;
     } else {
       this.box.scrollTop = wanted * this.rowPx;
     }
@@ -979,7 +1119,8 @@ class FrameList {
   reveal() {
     if (this.position < 0) return;
     if (this.position < this.top) this.top = this.position;
-    else if (this.position + 1 > this.top + this.visibleRows) this.top = this.position + 1 - this.visibleRows;
+    else if (this.position + 1 > this.top + this.visibleRows)
+      this.top = this.position + 1 - this.visibleRows;
   }
 
   render() {
@@ -995,7 +1136,9 @@ class FrameList {
     for (let position = first; position < last; position++) {
       if (!this.elements.has(position)) this.elements.set(position, this.create(position));
       const element = this.elements.get(position);
-      const offset = this.squeezed ? this.box.scrollTop + (position - top) * this.rowPx : position * this.rowPx;
+      const offset = this.squeezed
+        ? this.box.scrollTop + (position - top) * this.rowPx
+        : position * this.rowPx;
       element.style.transform = `translateY(${offset}px)`;
       this.fill(element, position);
     }
@@ -1028,13 +1171,17 @@ class FrameList {
     element.title = `${row.name}\n${STATE_WORDS[state]}`;
     element.querySelector('.row-name').textContent = row.name.slice(slash + 1);
     element.querySelector('.row-folder').textContent = row.name.slice(0, Math.max(slash, 0));
-    element.querySelector('.row-facts').textContent = state === 'failed' ? 'unreadable' : people + score;
+    element.querySelector('.row-facts').textContent =
+      state === 'failed' ? 'unreadable' : people + score;
     element.setAttribute('aria-label', `${row.name}, ${people}, ${STATE_WORDS[state]}`);
   }
 
   /** Get what the visible rows show; only where scrolling has come to a rest. */
   async fetchRows() {
-    const shown = [...this.elements].map(([position, element]) => [this.numbers[position], element]);
+    const shown = [...this.elements].map(([position, element]) => [
+      this.numbers[position],
+      element,
+    ]);
     const missing = shown.map(([number]) => number).filter((number) => !this.rows.has(number));
     if (missing.length) {
       const rows = await ask(`rows?numbers=${missing}`).catch(() => []);
@@ -1051,7 +1198,14 @@ class FrameList {
 
   key(event) {
     const page = Math.max(1, Math.floor(this.visibleRows) - 1);
-    const steps = {ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity}[event.key];
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    }[event.key];
     if (event.key === 'Enter') $('overlay').focus();
     else if (steps === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     else {
@@ -1068,7 +1222,8 @@ class FrameList {
 /** Give a list as many children as wanted, made from a template; return them. */
 function children(parent, template, count) {
   while (parent.children.length > count) parent.lastElementChild.remove();
-  while (parent.children.length < count) parent.append($(template).content.firstElementChild.cloneNode(true));
+  while (parent.children.length < count)
+    parent.append($(template).content.firstElementChild.cloneNode(true));
   return [...parent.children];
 }
 
@@ -1082,33 +1237,39 @@ function renderFrameCard() {
   if (slash > 0) facts.unshift(frame.name.slice(0, slash));
   $('frame-facts').textContent = facts.filter(Boolean).join(' · ');
   const by = DECIDED.has(frame.state) && frame.reviewer ? ` by ${frame.reviewer}` : '';
-  const when = by && frame.edited_at_s ? `, ${new Date(1000 * frame.edited_at_s).toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'})}` : '';
-  const icon = $('frame-state').querySelector('svg') ?? document.querySelector('#row-template').content.querySelector('svg').cloneNode(true);
-  setIcon(icon, frame.state);
+  const when = by && frame.edited_at_s ? `, ${moment(frame.edited_at_s)}` : '';
   $('frame-state').dataset.state = frame.state;
-  $('frame-state').replaceChildren(icon, STATE_WORDS[frame.state] + by + when);
-  $('reasons').replaceChildren(...frame.reasons.map((reason) => {
-    const item = document.createElement('li');
-    item.textContent = reason;
-    return item;
-  }));
+  $('frame-state').replaceChildren(newIcon(frame.state), STATE_WORDS[frame.state] + by + when);
+  $('reasons').replaceChildren(
+    ...frame.reasons.map((reason) => {
+      const item = document.createElement('li');
+      item.textContent = reason;
+      return item;
+    }),
+  );
 }
 
 function renderPeople() {
   const {people} = app.frame;
   const rows = children($('people'), 'person-template', people.length);
-  $('people-title').textContent = people.length ? `People · ${people.length}` : 'Nobody is labelled';
+  $('people-title').textContent = people.length
+    ? `People · ${people.length}`
+    : 'Nobody is labelled';
   people.forEach((person, position) => {
     const button = rows[position].firstElementChild;
     const score = scoreOf(person);
     const labelled = person.keypoints.filter((point) => point[SEEN]).length;
     const track = person.track_id === null ? '' : ` · #${person.track_id}`;
     button.querySelector('.person-number').textContent = position + 1;
-    button.querySelector('.person-text').textContent = `${labelled} of ${person.keypoints.length}${track}`;
+    button.querySelector('.person-text').textContent =
+      `${labelled} of ${person.keypoints.length}${track}`;
     button.querySelector('.score').textContent = score.toFixed(2);
     setBar(button.querySelector('.bar'), score);
     button.setAttribute('aria-pressed', person.uid === app.person);
-    button.setAttribute('aria-label', `Person ${position + 1}, ${labelled} keypoints, score ${score.toFixed(2)}`);
+    button.setAttribute(
+      'aria-label',
+      `Person ${position + 1}, ${labelled} keypoints, score ${score.toFixed(2)}`,
+    );
     button.onclick = () => choose(person.uid === app.person ? null : person.uid, null);
   });
 }
@@ -1126,13 +1287,19 @@ function renderKeypoints() {
     const [pick, bar, score, toggle] = row.children;
     pick.lastElementChild.textContent = name;
     pick.setAttribute('aria-pressed', keypoint === app.keypoint);
-    pick.setAttribute('aria-label', `${name}, ${SEEN_WORDS[point[SEEN]]}, score ${point[SCORE].toFixed(2)}`);
+    pick.setAttribute(
+      'aria-label',
+      `${name}, ${SEEN_WORDS[point[SEEN]]}, score ${point[SCORE].toFixed(2)}`,
+    );
     pick.onclick = () => choose(person.uid, keypoint);
     setBar(bar, point[SCORE]);
     score.textContent = point[SCORE].toFixed(2);
     toggle.setAttribute('aria-label', `${name} is ${SEEN_WORDS[point[SEEN]]}: change`);
     toggle.title = SEEN_WORDS[point[SEEN]];
-    toggle.onclick = () => { choose(person.uid, keypoint); cycleSeen(); };
+    toggle.onclick = () => {
+      choose(person.uid, keypoint);
+      cycleSeen();
+    };
   });
 }
 
@@ -1144,8 +1311,13 @@ function render() {
   renderCommands();
   stage.setCursor();
   stage.paint();
-  if (app.adding) banner('Draw a box around the person. Enter takes the middle, Escape leaves.', 'hint');
-  else if (app.placing) banner(`Click where the ${readable(app.run.keypoints[app.keypoint])} is. Full stop skips it.`, 'hint');
+  if (app.adding)
+    banner('Draw a box around the person. Enter takes the middle, Escape leaves.', 'hint');
+  else if (app.placing)
+    banner(
+      `Click where the ${readable(app.run.keypoints[app.keypoint])} is. Full stop skips it.`,
+      'hint',
+    );
   else if ($('banner').dataset.kind === 'hint') banner('', 'hint');
 }
 
@@ -1158,13 +1330,23 @@ class Progress {
     this.seconds = 0;
     this.lastActivity = Date.now();
     for (const kind of ['pointerdown', 'pointermove', 'keydown', 'wheel']) {
-      document.addEventListener(kind, () => { this.lastActivity = Date.now(); }, {passive: true, capture: true});
+      document.addEventListener(
+        kind,
+        () => {
+          this.lastActivity = Date.now();
+        },
+        {passive: true, capture: true},
+      );
     }
     setInterval(() => this.tick(), 1000);
   }
 
-  get #key() { return `vitpose-review ${app.run.id} seconds`; }
-  get #times() { return JSON.parse(sessionStorage.getItem(this.#key) ?? '[]'); }
+  get #key() {
+    return `vitpose-review ${app.run.id} seconds`;
+  }
+  get #times() {
+    return JSON.parse(sessionStorage.getItem(this.#key) ?? '[]');
+  }
 
   tick() {
     if (document.hidden || Date.now() - this.lastActivity > 30_000 || !app.frame) return;
@@ -1182,7 +1364,8 @@ class Progress {
     this.counts = filter.queued ? answer.queue_counts : answer.counts;
     const total = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
     const done = [...DECIDED].reduce((sum, state) => sum + this.counts[state], 0);
-    for (const part of $('meter').children) part.style.width = `${100 * this.counts[part.className] / Math.max(total, 1)}%`;
+    for (const part of $('meter').children)
+      part.style.width = `${(100 * this.counts[part.className]) / Math.max(total, 1)}%`;
     $('meter').setAttribute('aria-valuemax', total);
     $('meter').setAttribute('aria-valuenow', done);
     $('progress-text').textContent = `${done.toLocaleString()} of ${total.toLocaleString()}`;
@@ -1201,12 +1384,22 @@ class Progress {
     }
     const median = times[times.length >> 1];
     const left = (this.counts.todo + this.counts.draft) * median;
-    const remaining = left < 90 ? `${Math.round(left)} s` : left < 5400 ? `${Math.round(left / 60)} min` : `${(left / 3600).toFixed(1)} h`;
+    const remaining =
+      left < 90
+        ? `${Math.round(left)} s`
+        : left < 5400
+          ? `${Math.round(left / 60)} min`
+          : `${(left / 3600).toFixed(1)} h`;
     $('pace').textContent = `${clock} here · ${median} s a frame · ${remaining} left`;
   }
 }
 
-// ---------------------------------------------------------------------------------- what a person can do
+// ------------------------------------------------------------------------ what a person can do
+
+function spoken(point, keypoint) {
+  const [x, y] = point.map(Math.round);
+  return `${readable(app.run.keypoints[keypoint])}, ${SEEN_WORDS[point[SEEN]]}, at ${x}, ${y}`;
+}
 
 function choose(uid, keypoint) {
   app.person = uid;
@@ -1216,18 +1409,22 @@ function choose(uid, keypoint) {
   app.placing = point?.[SEEN] === UNLABELLED;
   render();
   if (!person) return;
-  say(point
-    ? `${readable(app.run.keypoints[app.keypoint])}, ${SEEN_WORDS[point[SEEN]]}, at ${Math.round(point[X])}, ${Math.round(point[Y])}`
-    : `Person ${app.frame.people.indexOf(person) + 1}`);
+  const number = app.frame.people.indexOf(person);
+  say(point ? spoken(point, app.keypoint) : `Person ${number + 1}`);
   $('keypoints').children[app.keypoint]?.scrollIntoView({block: 'nearest'});
-  $('people').children[app.frame.people.indexOf(person)]?.scrollIntoView({block: 'nearest'});
+  $('people').children[number].scrollIntoView({block: 'nearest'});
 }
 
 function stepPerson(steps) {
   const {people} = app.frame;
   if (!people.length) return;
   const position = people.indexOf(chosenPerson());
-  const next = position < 0 ? (steps > 0 ? 0 : people.length - 1) : (position + steps + people.length) % people.length;
+  const next =
+    position < 0
+      ? steps > 0
+        ? 0
+        : people.length - 1
+      : (position + steps + people.length) % people.length;
   choose(people[next].uid, null);
 }
 
@@ -1235,7 +1432,8 @@ function stepKeypoint(steps) {
   const person = chosenPerson() ?? app.frame.people[0];
   if (!person) return;
   const count = person.keypoints.length;
-  const next = app.keypoint === null ? (steps > 0 ? 0 : count - 1) : (app.keypoint + steps + count) % count;
+  const next =
+    app.keypoint === null ? (steps > 0 ? 0 : count - 1) : (app.keypoint + steps + count) % count;
   choose(person.uid, next);
 }
 
@@ -1246,7 +1444,8 @@ function editChosen(label, change, options) {
 }
 
 function setChosenSeen(seen) {
-  if (app.keypoint === null) return toast('Choose a keypoint first: click one, or press the full stop.');
+  if (app.keypoint === null)
+    return toast('Choose a keypoint first: click one, or press the full stop.');
   return editChosen(`make it ${SEEN_WORDS[seen]}`, (person) => setSeen(person, app.keypoint, seen));
 }
 
@@ -1266,14 +1465,23 @@ function placeChosen(place) {
 
 function nudge(event) {
   const step = event.shiftKey ? 10 : 1;
-  const [dx, dy] = {ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step]}[event.key];
+  const [dx, dy] = {
+    ArrowLeft: [-step, 0],
+    ArrowRight: [step, 0],
+    ArrowUp: [0, -step],
+    ArrowDown: [0, step],
+  }[event.key];
   if (!chosenPerson()) return;
-  editChosen('nudge', (person) => {
-    if (app.keypoint === null) return movePerson(person, dx, dy);
-    const point = person.keypoints[app.keypoint];
-    const [x, y] = isPlaced(point) ? point : usualPlace(person, app.keypoint);
-    return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
-  }, {merge: `nudge ${app.person} ${app.keypoint}`});
+  editChosen(
+    'nudge',
+    (person) => {
+      if (app.keypoint === null) return movePerson(person, dx, dy);
+      const point = person.keypoints[app.keypoint];
+      const [x, y] = isPlaced(point) ? point : usualPlace(person, app.keypoint);
+      return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
+    },
+    {merge: `nudge ${app.person} ${app.keypoint}`},
+  );
 }
 
 function addPerson(box) {
@@ -1281,7 +1489,9 @@ function addPerson(box) {
   if (box[2] - box[0] < 2 || box[3] - box[1] < 2) return;
   const person = newPerson(box);
   app.added.add(person.uid);
-  edit('add a person', (people) => { people.push(person); });
+  edit('add a person', (people) => {
+    people.push(person);
+  });
   choose(person.uid, 0);
 }
 
@@ -1293,26 +1503,39 @@ function setAdding(adding) {
 
 function deleteChosen(wholePerson) {
   if (app.keypoint !== null && !wholePerson) return setChosenSeen(UNLABELLED);
-  return editChosen('delete a person', (person, people) => { people.splice(people.indexOf(person), 1); });
+  return editChosen('delete a person', (person, people) => {
+    people.splice(people.indexOf(person), 1);
+  });
 }
 
 async function copyPose() {
   const {frame} = app;
-  if (frame.previous === null) return toast('There is no frame before this one in its video or folder.');
+  if (frame.previous === null)
+    return toast('There is no frame before this one in its video or folder.');
   const before = await ask(`frames/${frame.previous}`);
   if (app.frame !== frame) return undefined;
   const chosen = chosenPerson();
   if (chosen) {
     const source = counterpart(chosen, before.people);
     if (!source) return toast('Nobody in the frame before is near this person.');
-    return editChosen('copy a pose', (person) => { person.keypoints = copied(source.keypoints); });
+    return editChosen('copy a pose', (person) => {
+      person.keypoints = copied(source.keypoints);
+    });
   }
-  const missing = before.people.filter((other) => !frame.people.some(({box}) => overlap(box, other.box) > 0.3));
+  const missing = before.people.filter(
+    (other) => !frame.people.some(({box}) => overlap(box, other.box) > 0.3),
+  );
   if (!missing.length) return toast('Everybody of the frame before is here already.');
   return edit('copy people', (people) => {
     for (const other of missing) {
-      const [x0, y0] = inside(other.box), [x1, y1] = inside(other.box.slice(2));
-      people.push({...other, uid: newUid(), box: [x0, y0, x1, y1], keypoints: copied(other.keypoints)});
+      const [x0, y0] = inside(other.box),
+        [x1, y1] = inside(other.box.slice(2));
+      people.push({
+        ...other,
+        uid: newUid(),
+        box: [x0, y0, x1, y1],
+        keypoints: copied(other.keypoints),
+      });
     }
   });
 }
@@ -1324,16 +1547,21 @@ function copied(keypoints) {
 /** Decide about the open frame, and go on. What was changed by hand is fixed, not accepted. */
 function decide(wanted) {
   const {frame} = app;
-  if (!frame || (frame.error && wanted !== 'rejected')) return;
+  if (frame.error && wanted !== 'rejected') return toast('This frame can only be rejected.');
   const byHand = frame.people !== frame.untouched || ['draft', 'fixed'].includes(frame.firstState);
   const state = wanted === 'accepted' && byHand ? 'fixed' : wanted;
   const after = {people: frame.people, state};
-  timeline.push({number: frame.number, label: STATE_WORDS[state].toLowerCase(), before: {people: frame.people, state: frame.state}, after});
+  timeline.push({
+    number: frame.number,
+    label: STATE_WORDS[state].toLowerCase(),
+    before: {people: frame.people, state: frame.state},
+    after,
+  });
   become(after);
   progress.decided();
   const next = list.nextOpen();
-  if (next === undefined) toast('Every frame in this list is decided. Well done.', 6);
-  else openFrame(next);
+  if (next === undefined) return toast('Every frame in this list is decided.', 6);
+  return openFrame(next);
 }
 
 function goTo(number) {
@@ -1341,7 +1569,7 @@ function goTo(number) {
   else openFrame(number);
 }
 
-const pictures = new Map();  // number -> Image, of the frame that is open and those that come next
+const pictures = new Map(); // number -> Image, of the frame that is open and those that come next
 
 function pictureOf(number) {
   let picture = pictures.get(number);
@@ -1382,7 +1610,11 @@ async function showFrame(number, view, picture) {
   takeFrame(number, view);
   Object.assign(app, {person: null, keypoint: null, adding: false, placing: false});
   progress.seconds = before?.number === number ? progress.seconds : 0;
-  const alike = before && before.video !== null && before.video === view.video && String(before.size_wh) === String(view.size_wh);
+  const alike =
+    before &&
+    before.video !== null &&
+    before.video === view.video &&
+    String(before.size_wh) === String(view.size_wh);
   stage.show(picture, alike);
   await explainPicture(number, picture);
   render();
@@ -1390,7 +1622,13 @@ async function showFrame(number, view, picture) {
 }
 
 function takeFrame(number, view) {
-  app.frame = {...view, number, state: view.row.state, untouched: view.people, firstState: view.row.state};
+  app.frame = {
+    ...view,
+    number,
+    state: view.row.state,
+    untouched: view.people,
+    firstState: view.row.state,
+  };
   saver.know(number, view.version);
   list.setRow(view.row);
   progress.update(view);
@@ -1403,12 +1641,18 @@ async function explainPicture(number, picture) {
   picture.hidden = !picture.naturalWidth;
   if (picture.naturalWidth) {
     const [width, height] = frame.size_wh ?? [picture.naturalWidth, picture.naturalHeight];
-    const unlike = Math.abs(Math.log(picture.naturalWidth * height / (picture.naturalHeight * width))) > 0.02;
-    banner(unlike ? `The labels are of a picture of ${width} × ${height}; this one has ${picture.naturalWidth} × ${picture.naturalHeight}.` : '');
+    const unlike =
+      Math.abs(Math.log((picture.naturalWidth * height) / (picture.naturalHeight * width))) > 0.02;
+    banner(
+      unlike
+        ? `The labels are of a picture of ${width} × ${height}: they do not fit this one.`
+        : '',
+    );
     return;
   }
   pictures.delete(number);
-  const reason = frame.error ?? await ask(`frames/${number}/picture`).catch((error) => error.message);
+  const reason =
+    frame.error ?? (await ask(`frames/${number}/picture`).catch((error) => error.message));
   const title = document.createElement('b');
   title.textContent = 'This picture cannot be shown';
   $('blank').replaceChildren(title, document.createTextNode(String(reason)));
@@ -1429,22 +1673,33 @@ async function lookAgain() {
 function askForChoice(number, job, current) {
   const dialog = $('conflict');
   const who = current.reviewer ? `by ${current.reviewer} ` : '';
-  const when = current.edited_at_s ? `at ${new Date(1000 * current.edited_at_s).toLocaleTimeString()} ` : '';
-  $('conflict-text').textContent = `${job.name} was changed ${who}${when}in another window, while it was open here. `
-    + 'Nothing is lost: both versions stay in the history. Which one counts?';
+  const when = current.edited_at_s
+    ? `at ${new Date(1000 * current.edited_at_s).toLocaleTimeString()} `
+    : '';
+  $('conflict-text').textContent =
+    `${job.name} was changed ${who}${when}in another window, while it was open here. ` +
+    'Nothing is lost: both versions stay in the history. Which one counts?';
   dialog.returnValue = 'theirs';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => {
-      // A decision alone means the labels that were seen here.
-      if (dialog.returnValue === 'mine' && job.people === null && app.frame.number === number) job.people = app.frame.people;
-      resolve(dialog.returnValue);
-    }, {once: true});
+    dialog.addEventListener(
+      'close',
+      () => {
+        // A decision alone means the labels that were seen here.
+        if (dialog.returnValue === 'mine' && job.people === null && app.frame?.number === number)
+          job.people = app.frame.people;
+        resolve(dialog.returnValue);
+      },
+      {once: true},
+    );
   });
 }
 
 function saved(number, view) {
-  list.setRow({...view.row, ...(saver.isPending(number) && {state: list.rows.get(number)?.state ?? view.row.state})});
+  list.setRow({
+    ...view.row,
+    ...(saver.isPending(number) && {state: list.rows.get(number)?.state ?? view.row.state}),
+  });
   progress.update(view);
   if (app.frame?.number !== number) return;
   app.frame.version = view.version;
@@ -1472,7 +1727,9 @@ const filter = {
   queued: false,
 
   query() {
-    const states = [...$('filter-states').querySelectorAll('input:checked')].map((input) => input.value);
+    const states = [...$('filter-states').querySelectorAll('input:checked')].map(
+      (input) => input.value,
+    );
     const score = Number($('filter-score').value);
     return {
       queued: this.queued ? 1 : 0,
@@ -1496,7 +1753,10 @@ const filter = {
     progress.update(found);
     const total = queued ? app.run.num_queued : found.num_frames;
     const count = list.numbers.length;
-    $('frames-count').textContent = count === total ? `${count.toLocaleString()} frames` : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
+    $('frames-count').textContent =
+      count === total
+        ? `${count.toLocaleString()} frames`
+        : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
     if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
   },
@@ -1519,7 +1779,9 @@ const filter = {
     for (const state of run.states) $('filter-states').append(chip(state));
     for (const video of run.videos) $('filter-video').append(new Option(video, video));
     $('filter-video-field').hidden = !run.videos.length;
-    run.keypoints.forEach((name, keypoint) => $('filter-keypoint').append(new Option(readable(name), keypoint)));
+    run.keypoints.forEach((name, keypoint) =>
+      $('filter-keypoint').append(new Option(readable(name), keypoint)),
+    );
     const apply = debounced(() => this.apply(), 150);
     $('filters').addEventListener('input', apply);
     $('filters').addEventListener('reset', () => setTimeout(apply));
@@ -1538,27 +1800,31 @@ function chip(state) {
   label.dataset.state = state;
   const input = Object.assign(document.createElement('input'), {type: 'checkbox', value: state});
   const face = document.createElement('span');
-  const icon = document.querySelector('#row-template').content.querySelector('svg').cloneNode(true);
-  setIcon(icon, state);
-  face.append(icon, STATE_WORDS[state]);
+  face.append(newIcon(state), STATE_WORDS[state]);
   label.append(input, face);
   return label;
 }
 
 // -- commands: the one table of keys, for the keyboard, the toolbar and the sheet
 
+const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
+
 const COMMANDS = [
   ['Decide', [
-    {id: 'accept', keys: ['a'], label: 'Accept, go on (Fixed if you changed something)', run: () => decide('accepted')},
+    {id: 'accept', keys: ['a'], label: 'Accept, go on (Fixed if you changed something)',
+     run: () => decide('accepted')},
     {id: 'fix', keys: ['f'], label: 'Fixed by hand, go on', run: () => decide('fixed')},
-    {id: 'reject', keys: ['r'], label: 'Reject: not to be used, go on', run: () => decide('rejected')},
+    {id: 'reject', keys: ['r'], label: 'Reject: not to be used, go on',
+     run: () => decide('rejected')},
   ]],
   ['Go', [
     {id: 'next', keys: ['j', 'PageDown'], label: 'Next frame', run: () => goTo(list.step(1))},
     {id: 'previous', keys: ['k', 'PageUp'], label: 'Frame before', run: () => goTo(list.step(-1))},
-    {id: 'next-open', keys: ['n'], label: 'Next frame that is not decided', run: () => goTo(list.nextOpen())},
-    {id: 'search', keys: ['/'], label: 'Find by name', run: () => $('search').focus()},
-    {id: 'filter', keys: ['Shift+f'], label: 'Filter', run: toggleFilter},
+    {id: 'next-open', keys: ['n'], label: 'Next frame that is not decided',
+     run: () => goTo(list.nextOpen())},
+    {id: 'search', always: true, keys: ['/'], label: 'Find by name',
+     run: () => $('search').focus()},
+    {id: 'filter', always: true, keys: ['Shift+f'], label: 'Filter', run: toggleFilter},
   ]],
   ['Choose', [
     {id: 'next-person', keys: ['p'], label: 'Next person', run: () => stepPerson(1)},
@@ -1568,58 +1834,95 @@ const COMMANDS = [
     {id: 'escape', keys: ['Escape'], label: 'Leave what is chosen or begun', run: leave},
   ]],
   ['Change', [
-    {id: 'nudge', keys: ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'], label: 'Move by 1 px', run: nudge},
-    {id: 'nudge-far', keys: ['Shift+ArrowLeft', 'Shift+ArrowRight', 'Shift+ArrowUp', 'Shift+ArrowDown'], shown: ['Shift+← → ↑ ↓'], label: 'Move by 10 px', run: nudge},
+    {id: 'nudge', keys: ARROWS, shown: ['← → ↑ ↓'], label: 'Move by 1 px', run: nudge},
+    {id: 'nudge-far', keys: ARROWS.map((key) => `Shift+${key}`), shown: ['Shift+← → ↑ ↓'],
+     label: 'Move by 10 px', run: nudge},
     {id: 'visibility', keys: ['v'], label: 'Visible → hidden → unlabelled', run: cycleSeen},
     {id: 'visible', keys: ['2'], label: 'Visible', run: () => setChosenSeen(2)},
     {id: 'hidden', keys: ['1'], label: 'Hidden, but known', run: () => setChosenSeen(1)},
     {id: 'unlabelled', keys: ['0'], label: 'Unlabelled', run: () => setChosenSeen(0)},
-    {id: 'swap', keys: ['s'], label: 'Swap left and right of a person', run: () => editChosen('swap sides', (person) => swapSides(person))},
-    {id: 'swap-one', keys: ['Shift+s'], label: 'Swap one keypoint with its partner', run: () => editChosen('swap a pair', (person) => swapSides(person, app.keypoint ?? -1))},
+    {id: 'swap', keys: ['s'], label: 'Swap left and right of a person',
+     run: () => editChosen('swap sides', (person) => swapSides(person))},
+    {id: 'swap-one', keys: ['Shift+s'], label: 'Swap one keypoint with its partner',
+     run: () => editChosen('swap a pair', (person) => swapSides(person, app.keypoint ?? -1))},
     {id: 'copy', keys: ['c'], label: 'Copy the pose of the frame before', run: copyPose},
     {id: 'add', keys: ['b'], label: 'Add a person: draw a box', run: () => setAdding(!app.adding)},
-    {id: 'add-here', keys: ['Enter'], label: 'Add the person in the middle', run: () => app.adding && addPerson(stage.middleBox())},
-    {id: 'delete', keys: ['Delete', 'Backspace'], label: 'Delete a keypoint’s label, or a person', run: () => deleteChosen(false)},
-    {id: 'delete-person', keys: ['Shift+Delete', 'Shift+Backspace'], label: 'Delete the person', run: () => deleteChosen(true)},
-    {id: 'undo', keys: ['u', 'Ctrl+z'], label: 'Undo', enabled: () => timeline.canUndo, run: () => travel(timeline.back(), 'before', 'Undone')},
-    {id: 'redo', keys: ['Shift+u', 'Ctrl+Shift+z', 'Ctrl+y'], label: 'Redo', enabled: () => timeline.canRedo, run: () => travel(timeline.forth(), 'after', 'Done again')},
+    {id: 'add-here', keys: ['Enter'], label: 'Add the person in the middle',
+     run: () => app.adding && addPerson(stage.middleBox())},
+    {id: 'delete', keys: ['Delete', 'Backspace'], label: 'Delete a keypoint’s label, or a person',
+     run: () => deleteChosen(false)},
+    {id: 'delete-person', keys: ['Shift+Delete', 'Shift+Backspace'], label: 'Delete the person',
+     run: () => deleteChosen(true)},
+    {id: 'undo', keys: ['u', 'Ctrl+z'], label: 'Undo', enabled: () => timeline.canUndo,
+     run: () => travel(timeline.back(), 'before', 'Undone')},
+    {id: 'redo', keys: ['Shift+u', 'Ctrl+Shift+z', 'Ctrl+y'],
+     label: 'Redo', enabled: () => timeline.canRedo,
+     run: () => travel(timeline.forth(), 'after', 'Done again')},
   ]],
   ['Look', [
-    {id: 'ghosts', keys: ['g'], label: 'Show where unlabelled keypoints would be', pressed: () => app.ghosts, run: () => toggle('ghosts')},
-    {id: 'names', keys: ['l'], label: 'Name all keypoints of the person', run: () => toggle('names')},
+    {id: 'ghosts', keys: ['g'],
+     label: 'Show where unlabelled keypoints would be', pressed: () => app.ghosts,
+     run: () => toggle('ghosts')},
+    {id: 'names', keys: ['l'], label: 'Name all keypoints of the person',
+     run: () => toggle('names')},
     {id: 'labels', keys: ['h'], label: 'Hide or show all labels', run: () => toggle('labels')},
     {id: 'zoom', keys: ['z'], label: 'Zoom to the person, and back', run: zoomToPerson},
     {id: 'fit', keys: ['Shift+z'], label: 'Whole picture', run: () => stage.fit()},
     {id: 'zoom-in', keys: ['+', '='], label: 'Zoom in', run: () => stage.zoomBy(1.25)},
     {id: 'zoom-out', keys: ['-'], label: 'Zoom out', run: () => stage.zoomBy(0.8)},
-    {id: 'theme', keys: ['Shift+t'], label: 'Light, dark, or as the system', run: nextTheme},
-    {id: 'help', keys: ['?'], label: 'This sheet', run: () => $('sheet').showModal()},
+    {id: 'theme', always: true, keys: ['Shift+t'], label: 'Light, dark, or as the system',
+     run: nextTheme},
+    {id: 'help', always: true, keys: ['?'], label: 'This sheet', run: () => $('sheet').showModal()},
   ]],
 ];
 const MOUSE = [
-  ['Move a keypoint', 'Drag it'], ['Visibility', 'Right-click a keypoint'], ['Move a person', 'Drag the number'],
-  ['Resize a box', 'Drag a corner'], ['Choose a person', 'Click in the box'], ['Place an unlabelled keypoint', 'Click'],
-  ['Move the picture', 'Drag, or Space + drag'], ['Zoom', 'Wheel'],
+  ['Move a keypoint', 'Drag it'],
+  ['Visibility', 'Right-click a keypoint'],
+  ['Move a person', 'Drag the number'],
+  ['Resize a box', 'Drag a corner'],
+  ['Choose a person', 'Click in the box'],
+  ['Place an unlabelled keypoint', 'Click'],
+  ['Move the picture', 'Drag, or Space + drag'],
+  ['Zoom', 'Wheel'],
 ];
-const commands = new Map(COMMANDS.flatMap(([, group]) => group).map((command) => [command.id, command]));
-const byKey = new Map([...commands.values()].flatMap((command) => command.keys.map((key) => [key, command])));
-const KEY_SIGNS = {ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', PageDown: 'Page ↓', PageUp: 'Page ↑', Escape: 'Esc', Delete: 'Del', Backspace: '⌫'};
+const commands = new Map(
+  COMMANDS.flatMap(([, group]) => group).map((command) => [command.id, command]),
+);
+const byKey = new Map(
+  [...commands.values()].flatMap((command) => command.keys.map((key) => [key, command])),
+);
+const KEY_SIGNS = {
+  ArrowLeft: '←',
+  ArrowRight: '→',
+  ArrowUp: '↑',
+  ArrowDown: '↓',
+  PageDown: 'Page ↓',
+  PageUp: 'Page ↑',
+  Escape: 'Esc',
+  Delete: 'Del',
+  Backspace: '⌫',
+};
 
 function keySign(key) {
   const parts = key === '+' ? ['+'] : key.split('+');
-  return parts.map((part) => KEY_SIGNS[part] ?? (part.length === 1 ? part.toUpperCase() : part)).join('+');
+  return parts
+    .map((part) => KEY_SIGNS[part] ?? (part.length === 1 ? part.toUpperCase() : part))
+    .join('+');
 }
 
 /** Return the name of a pressed key as it stands in the table. */
 function chord(event) {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const shift = event.shiftKey && (key.length > 1 || /\p{L}/u.test(key)) ? 'Shift+' : '';
-  return (event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + (event.altKey ? 'Alt+' : '') + shift + key;
+  return (
+    (event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + (event.altKey ? 'Alt+' : '') + shift + key
+  );
 }
 
 function toggle(name) {
   app[name] = !app[name];
-  if (name === 'ghosts') toast(app.ghosts ? 'Unlabelled keypoints are shown.' : 'Unlabelled keypoints are not shown.');
+  if (name === 'ghosts')
+    toast(app.ghosts ? 'Unlabelled keypoints are shown.' : 'Unlabelled keypoints are not shown.');
   render();
 }
 
@@ -1649,7 +1952,8 @@ function setTheme(theme) {
 
 function nextTheme() {
   const themes = ['auto', 'light', 'dark'];
-  const theme = themes[(themes.indexOf(localStorage.getItem('vitpose-review theme') ?? 'auto') + 1) % 3];
+  const theme =
+    themes[(themes.indexOf(localStorage.getItem('vitpose-review theme') ?? 'auto') + 1) % 3];
   localStorage.setItem('vitpose-review theme', theme);
   setTheme(theme);
   toast({auto: 'Colours as the system has them', light: 'Light', dark: 'Dark'}[theme]);
@@ -1667,7 +1971,10 @@ function setUpCommands() {
   for (const button of document.querySelectorAll('[data-command]')) {
     const command = commands.get(button.dataset.command);
     button.title = `${command.label} (${command.keys.map(keySign).join(', ')})`;
-    button.addEventListener('click', (event) => { command.run(event); button.blur(); });
+    button.addEventListener('click', (event) => {
+      perform(command, event);
+      button.blur();
+    });
     if (button.closest('.toolbar')) {
       const hint = document.createElement('kbd');
       hint.textContent = keySign(command.keys[0]);
@@ -1677,11 +1984,21 @@ function setUpCommands() {
       button.setAttribute('aria-label', command.label);
     }
   }
-  const sections = COMMANDS.map(([title, group]) => [title, group.map((command) => [command.label, command.shown ?? [command.keys.map(keySign).join(command.id === 'nudge' ? ' ' : ', ')]])]);
+  const sections = COMMANDS.map(([title, group]) => [
+    title,
+    group.map((command) => [
+      command.label,
+      command.shown ?? [command.keys.map(keySign).join(', ')],
+    ]),
+  ]);
   sections.push(['Mouse', MOUSE.map(([effect, what]) => [effect, [what]])]);
-  $('sheet-groups').replaceChildren(...sections.map(([title, lines]) => sheetSection(title, lines)));
+  $('sheet-groups').replaceChildren(
+    ...sections.map(([title, lines]) => sheetSection(title, lines)),
+  );
   document.addEventListener('keydown', onKey);
-  document.addEventListener('keyup', (event) => { if (event.key === ' ') stage.spaceHeld = false; });
+  document.addEventListener('keyup', (event) => {
+    if (event.key === ' ') stage.spaceHeld = false;
+  });
 }
 
 function sheetSection(title, lines) {
@@ -1690,7 +2007,8 @@ function sheetSection(title, lines) {
   for (const [label, keys] of lines) {
     const line = document.createElement('div');
     line.append(Object.assign(document.createElement('span'), {textContent: label}));
-    for (const key of keys) line.append(Object.assign(document.createElement('kbd'), {textContent: key}));
+    for (const key of keys)
+      line.append(Object.assign(document.createElement('kbd'), {textContent: key}));
     section.append(line);
   }
   return section;
@@ -1708,9 +2026,14 @@ function onKey(event) {
     return;
   }
   const command = byKey.get(chord(event));
-  if (!command || (event.key === 'Enter' && !app.adding) || !app.frame) return;
+  if (!command || (event.key === 'Enter' && !app.adding)) return;
   event.preventDefault();
-  if (!command.enabled || command.enabled()) command.run(event);
+  perform(command, event);
+}
+
+function perform(command, event) {
+  const possible = app.frame || command.always;
+  if (possible && (!command.enabled || command.enabled())) command.run(event);
 }
 
 // ---------------------------------------------------------------------------------- start
@@ -1730,9 +2053,12 @@ async function keepInTouch() {
       progress.update(await ask('progress'));
       if ($('banner').dataset.kind === 'lost') banner('');
     } catch (error) {
-      banner(error instanceof ServerError
-        ? 'This page is of an earlier review. Open the link that the terminal shows now.'
-        : 'The server does not answer. Start `vitpose review` again, and open the link that it shows.', 'lost');
+      banner(
+        error instanceof ServerError
+          ? 'This page is of an earlier review. Open the link that the terminal shows now.'
+          : 'The server does not answer. Start `vitpose review` again and open its new link.',
+        'lost',
+      );
     }
   }
 }
@@ -1748,8 +2074,14 @@ async function start() {
   await saver.recover();
   await filter.apply();
   $('overlay').focus({preventScroll: true});
+  window.addEventListener('unhandledrejection', (event) => {
+    event.preventDefault();
+    toast(event.reason.message, 6);
+  });
   window.addEventListener('pagehide', () => saver.flush());
-  window.addEventListener('beforeunload', (event) => { if (saver.pending) event.preventDefault(); });
+  window.addEventListener('beforeunload', (event) => {
+    if (saver.pending) event.preventDefault();
+  });
   document.addEventListener('visibilitychange', lookAgain);
   window.addEventListener('focus', lookAgain);
   keepInTouch();
