@@ -16,7 +16,7 @@ from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
 
@@ -101,7 +101,9 @@ def test_a_video_of_which_only_a_person_labelled_frames_is_still_labelled(
     save_clip(folder / "a.avi")
     with Run.edit(run.path) as edits:
         people = Instances.empty(17)
-        edits.append(FrameRecord(FrameKey("a.avi", 3), (32, 24), instances=people, origin="human"))
+        edits.append(
+            FrameRecord(FrameKey("a.avi", 3), (32, 24), instances=people, review=Review("fixed"))
+        )
     run.refresh()
     left = clip("a.avi")
     left.remove(FrameKey("a.avi", 3))
