@@ -1855,7 +1855,7 @@ const COMMANDS = [
      run: () => deleteChosen(true)},
     {id: 'undo', keys: ['u', 'Ctrl+z'], label: 'Undo', enabled: () => timeline.canUndo,
      run: () => travel(timeline.back(), 'before', 'Undone')},
-    {id: 'redo', keys: ['Shift+u', 'Ctrl+Shift+z', 'Ctrl+y'],
+    {id: 'redo', keys: ['Shift+u', 'Ctrl+y', 'Ctrl+Shift+z'], shown: ['Shift+U, Ctrl+Y'],
      label: 'Redo', enabled: () => timeline.canRedo,
      run: () => travel(timeline.forth(), 'after', 'Done again')},
   ]],
