@@ -73,6 +73,7 @@ def train(
       torchrun --nproc-per-node 8 -m vitpose_cli train -c examples/train/vitpose-b.yaml
     """
     from vitpose_cli.config import load_config
+    from vitpose_cli.runtime import Process
     from vitpose_cli.training.config import TrainConfig
     from vitpose_cli.training.loop import train as train_network
     from vitpose_cli.training.plan import plan_training
@@ -89,6 +90,8 @@ def train(
         return
     with _watching() as observer:
         outcome = train_network(resolved, output or Path("runs") / config.stem, observer)
+    if Process.from_environment().rank > 0:
+        return
     if json:
         print_json(
             {
