@@ -9,11 +9,11 @@ large photo sparsely shows the network a graininess that averaged photos do not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from pack import LabelledPhoto, decode_webp
 from torch import Tensor
@@ -183,7 +183,7 @@ class Augmenter:
         photo_wh = store.photo_wh[photos]
         fit = side / photo_wh.amax(dim=1)
         spread = torch.where(is_mosaic, 0.0, 1.0)
-        zoom = self._between(np.log(0.4) - spread * 0.3, np.log(1.0) + spread * 0.7, num).exp()
+        zoom = self._between(math.log(0.4) - spread * 0.3, math.log(1.0) + spread * 0.7, num).exp()
         as_is = (self._uniform(num) < 0.35) & ~is_mosaic
         zoom = torch.where(as_is, torch.ones_like(zoom), zoom)
         aspect = self._between(-0.15, 0.15, num).exp()
@@ -204,7 +204,7 @@ class Augmenter:
         photos, rows = store.cutouts[drawn].T
         boxes, weights = store.boxes[photos, rows], store.weights[photos, rows]
         size_wh = boxes[:, 2:] - boxes[:, :2]
-        height = side * self._between(np.log(0.12), np.log(0.8), num).exp()
+        height = side * self._between(math.log(0.12), math.log(0.8), num).exp()
         scale = (height / size_wh.amax(dim=1))[:, None]
         corner = self._uniform(num, 2) * (side - size_wh * scale * 0.8) - size_wh * scale * 0.1
         placed = torch.cat([corner, corner + size_wh * scale], dim=1)

@@ -56,10 +56,10 @@ def encode_webp(image: NDArray[np.uint8], long_side: int, quality: int) -> tuple
 
 def decode_webp(data: bytes) -> NDArray[np.uint8]:
     """Return a photo of the pack as (H, W, 3) RGB."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise OSError("A photo of the pack is damaged; prepare the pack anew.")
-    return np.asarray(image, np.uint8)
+    return np.ascontiguousarray(image[:, :, ::-1], np.uint8)
 
 
 def write_pack(path: Path, photos: Sequence[LabelledPhoto]) -> None:

@@ -220,7 +220,9 @@ class Trainer:
         side = images.shape[-1]
         if side not in self._places:
             listed = ImageList(images[:1], [(side, side)])
-            [anchors] = self.network.anchor_generator(listed, features)
+            # Anchors come in the type of the features, and bfloat16 counts in steps of 2 px.
+            full = [feature.detach().float() for feature in features]
+            [anchors] = self.network.anchor_generator(listed, full)
             self._places[side] = Places.of_anchors(anchors)
         return self._places[side]
 
@@ -346,7 +348,6 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     Trainer(read_plan(arguments)).train()
 
