@@ -216,6 +216,13 @@ def test_other_orders_and_spellings_of_keypoints(tmp_path: Path) -> None:
         annotation.pop("keypoint_scores")
     out.write_text(json.dumps(document))
     assert bring_back(run, out, "coco").count("unchanged") == len(LABELLED)
+    bird = {"id": 2, "name": "bird", "keypoints": ["tail", "wing"], "skeleton": []}
+    document["categories"].append(bird)
+    flying = {**document["annotations"][0], "id": 99, "category_id": 2, "keypoints": [1, 1, 2] * 2}
+    document["annotations"].append(flying)
+    out.write_text(json.dumps(document))
+    summary = bring_back(run, out, "coco")
+    assert (summary.count("unchanged"), summary.num_ignored) == (len(LABELLED), 1)
     category["keypoints"][:2] = ["tail", "wing"]
     out.write_text(json.dumps(document))
     with pytest.raises(InputError, match="has no keypoints"):

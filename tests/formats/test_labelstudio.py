@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.labelstudio_export import read
+from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord
 
@@ -101,6 +102,21 @@ def test_tasks_and_configuration_fit_each_other(tmp_path: Path) -> None:
     assert task_of(annotated(tasks), "fixed ü.jpg")["data"]["image"] == (
         "/data/local-files/?d=fixed%20%C3%BC.jpg"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://example.org/", "https://example.org/fixed%20%C3%BC.jpg"),
+        ("s3://bucket/photos/", "s3://bucket/photos/fixed ü.jpg"),
+    ],
+)
+def test_photos_in_other_places(tmp_path: Path, url: str, expected: str) -> None:
+    options = WriteOptions(url=url)
+    written = export(make_run(tmp_path / "run"), "labelstudio", tmp_path / "out", options)
+    tasks = json.loads(written.files[1].read_bytes())
+    assert task_of(annotated(tasks), "fixed ü.jpg")["data"]["image"] == expected
+    assert "--extract-frames" in written.notes[0]
 
 
 def test_hidden_and_unlabelled_keypoints(tmp_path: Path) -> None:

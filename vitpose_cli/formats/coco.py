@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
@@ -65,13 +66,7 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
     Raises:
         InputError: It has other keypoints.
     """
-    orders = {
-        category["id"]: keypoint_order(document.path, category["keypoints"], names)
-        for category in document.categories
-        if category.get("keypoints")
-    }
-    if not orders:
-        keypoint_order(document.path, (), names)  # says that they are missing
+    orders = _orders(document, names)
     keys, frames, num_ignored = document.keys(), [], 0
     by_image = document.by_image()
     for image in document.images:
@@ -92,6 +87,22 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
             )
         )
     return Corrections(document.path, frames, num_ignored=num_ignored)
+
+
+def _orders(document: CocoDocument, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:
+    """Return where the run's keypoints are in those of each category that has them all."""
+    orders: dict[int, NDArray[np.int64]] = {}
+    reason = InputError(f"{document.path} has no keypoints.", "Export skeletons, not boxes.")
+    for category in document.categories:
+        if category.get("keypoints"):
+            try:
+                found = keypoint_order(document.path, category["keypoints"], names)
+                orders[category["id"]] = found
+            except InputError as error:
+                reason = error
+    if not orders:
+        raise reason
+    return orders
 
 
 def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> CorrectedPerson:

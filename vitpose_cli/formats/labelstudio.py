@@ -32,6 +32,10 @@ _KEYPOINTS = "keypoints"
 _VISIBILITY = "visibility"
 HIDDEN = "hidden"
 _POINT_WIDTH = 0.4  # percent of the picture's width, as Label Studio draws it
+_VIDEOS = (
+    "Frames of videos must lie beside the photos as files; `vitpose annotate --extract-frames` "
+    "writes them."
+)
 _COLOURS: Mapping[Side, str] = {"left": "#0072b2", "right": "#d55e00", "centre": "#777777"}
 
 
@@ -45,7 +49,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     config, tasks = out / CONFIG, out / TASKS
     with atomic_file(config) as stream:
         stream.write(labelling_config(content.keypoint_set).encode())
-    num_images = num_instances = 0
+    num_images = num_instances = num_video_frames = 0
     with atomic_file(tasks) as stream:
         separator = b"[\n"
         for frame in content.frames():
@@ -53,9 +57,11 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             stream.write(separator + orjson.dumps(task))
             separator = b",\n"
             num_images += 1
+            num_video_frames += frame.record.key.index >= 0
             num_instances += len(frame.record.uids)
         stream.write(b"\n]\n" if num_images else b"[]\n")
-    return Written((config, tasks), num_images, num_instances)
+    notes = (_VIDEOS,) if num_video_frames else ()
+    return Written((config, tasks), num_images, num_instances, notes)
 
 
 def labelling_config(keypoint_set: KeypointSet) -> str:
@@ -89,7 +95,7 @@ def _task(frame: LabelledFrame, keypoint_set: KeypointSet, url: str) -> dict[str
     record = frame.record
     ours = {"frame": str(record.key), "version": frame.version}
     return {
-        "data": {IMAGE: url + quote(str(record.key)), "vitpose": ours},
+        "data": {IMAGE: _address(url, str(record.key)), "vitpose": ours},
         "predictions": [
             {
                 "model_version": record.model or "vitpose",
@@ -98,6 +104,12 @@ def _task(frame: LabelledFrame, keypoint_set: KeypointSet, url: str) -> dict[str
             }
         ],
     }
+
+
+def _address(url: str, name: str) -> str:
+    """Return the address of a picture; buckets (`s3://`, `gs://`) take names as they are."""
+    is_bucket = "://" in url and not url.startswith("http")
+    return url + (name if is_bucket else quote(name))
 
 
 def _mean_score(record: FrameRecord) -> float:
