@@ -8,7 +8,6 @@ from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.review import pictures as module
 from vitpose_cli.review.pictures import Pictures, find_root, labelled_folders
 
@@ -78,13 +77,6 @@ def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     assert size_wh(pictures.picture(key)) == pictures.size_wh(key) == (300, 400)
     assert size_wh(pictures.thumbnail(key)) == (120, 160)
     assert pictures.thumbnail(key) is pictures.thumbnail(key)  # made once
-
-
-@pytest.mark.parametrize(
-    ("shape", "wanted"), [((4, 9000), (100, 1)), ((9000, 4), (1, 100)), ((50, 80), (80, 50))]
-)
-def test_large_pictures_are_shown_smaller(shape: tuple[int, int], wanted: tuple[int, int]) -> None:
-    assert size_wh(encode_preview(np.zeros((*shape, 3), np.uint8), 100, 90)) == wanted
 
 
 def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_the_page_is_three_files_under_a_strict_policy(
     assert reply.headers["cache-control"] == "no-store"
     assert reply.headers["referrer-policy"] == "no-referrer"
     assert "server" not in reply.headers
+
+
+def test_the_page_shows_names_as_text_and_loads_nothing_from_elsewhere(server: Server) -> None:
+    page, script, style = (
+        server.get(path).body.decode() for path in ("", "review.js", "review.css")
+    )
+    for risky in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert risky not in script
+    assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page)
+    outside = re.compile(r"(?:https?:)?//[\w-]+\.\w+")
+    assert outside.findall(page.replace("http://www.w3.org/2000/svg", "")) == []
+    assert outside.findall(style) == []
+    assert re.findall(r"['\"`]https?://", script) == []
 
 
 def test_the_run_describes_itself(server: Server) -> None:

@@ -84,7 +84,7 @@ def review(
 
     options = ReviewOptions(
         subject=subject,
-        reviewer=getuser() if reviewer is None else reviewer,
+        reviewer=_login() if reviewer is None else reviewer,
         queue=queue,
         images=images,
         follow_links=follow_links,
@@ -105,6 +105,14 @@ def review(
         note("Nothing was changed.")
     else:
         note(f"{outcome.num_edited} frames reviewed -> {outcome.written.annotations}")
+
+
+def _login() -> str:
+    """Return the user's login, empty where the system knows none."""
+    try:
+        return getuser()
+    except (OSError, KeyError, ImportError):  # in a container without that user
+        return ""
 
 
 def _password() -> str | None:

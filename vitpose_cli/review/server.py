@@ -19,6 +19,7 @@ What the page may ask for, all below the token (see `guard`):
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 from collections.abc import Callable
@@ -26,10 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-import anyio.to_thread
 import orjson
 import uvicorn
-from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -158,7 +157,7 @@ class _Handlers:
     def __init__(self, session: ReviewSession, pictures: Pictures) -> None:
         self._session = session
         self._pictures = pictures
-        self._decoders = CapacityLimiter(_NUM_DECODERS)
+        self._decoders = asyncio.Semaphore(_NUM_DECODERS)
 
     async def run(self, _request: Request) -> Response:
         return _json(await run_in_threadpool(self._session.describe))
@@ -192,7 +191,8 @@ class _Handlers:
 
     async def _image(self, read: Callable[[FrameKey], bytes], request: Request) -> Response:
         key = self._session.key(_number(request))
-        data = await anyio.to_thread.run_sync(read, key, limiter=self._decoders)
+        async with self._decoders:  # pictures must not take every thread
+            data = await run_in_threadpool(read, key)
         age = {"Cache-Control": f"private, max-age={_PICTURE_AGE_S}"}
         return Response(data, media_type="image/jpeg", headers=age)
 

@@ -232,7 +232,8 @@ class Saver {
         else localStorage.removeItem(this.#key(job.name));
         this.on.saved(number, view);
       } catch (error) {
-        if (!this.#jobs.has(number)) this.#jobs.set(number, job);
+        const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
+        this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
         if (error.status === 409) await this.#resolve(number, error.body.current);
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
