@@ -71,7 +71,7 @@ def test_the_layout_that_its_importer_reads(run: Path, tmp_path: Path) -> None:
     for image in document["images"]:
         assert (tmp_path / "out" / "data" / image["file_name"]).is_file()
         assert (image["width"], image["height"]) == (640, 480)
-    skeleton = document["info"]["skeleton"]
+    skeleton = document["info"]["default_skeleton"]
     assert skeleton["labels"] == list(COCO.names)
     assert skeleton["edges"] == [list(edge) for edge in COCO.edges]
     for annotation in document["annotations"]:
@@ -113,11 +113,14 @@ def test_what_is_no_export_of_fiftyone(run: Path, tmp_path: Path) -> None:
 
 FIFTYONE = """
 import json, sys
+import fiftyone.core.odm as foo
 import fiftyone.utils.coco as fouc
 importer = fouc.COCODetectionDatasetImporter(
     dataset_dir=sys.argv[1], label_types=["detections", "keypoints"]
 )
 importer.setup()
+skeleton = importer.get_dataset_info()["default_skeleton"]
+skeleton = foo.DatasetDocument().field_to_python("default_skeleton", skeleton)
 exporter = fouc.COCODetectionDatasetExporter(export_dir=sys.argv[2], export_media=False)
 found = {}
 with importer, exporter:
@@ -128,6 +131,7 @@ with importer, exporter:
             [person.uid, person.points, person.visible]
             for person in (people.keypoints if people else ())
         ]
+print(json.dumps([skeleton.labels, skeleton.edges]))
 print(json.dumps(found))
 """
 
@@ -136,7 +140,8 @@ def test_the_way_through_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
     python = tool_python("FIFTYONE_PYTHON", "fiftyone")
     export(run, "fiftyone", tmp_path / "out", WriteOptions())
     printed = run_tool(python, FIFTYONE, tmp_path / "out", tmp_path / "back")
-    found = json.loads(printed.splitlines()[-1])
+    skeleton, found = map(json.loads, printed.splitlines()[-2:])
+    assert skeleton == [list(COCO.names), [list(edge) for edge in COCO.edges]]
     assert len(found) == len(PHOTOS)
     for each in PHOTOS:
         (path,) = [path for path in found if path.endswith("/data/" + each.key.media)]

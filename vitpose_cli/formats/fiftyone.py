@@ -1,10 +1,10 @@
 """FiftyOne's COCO layout: `data/` with the photos beside `labels.json`.
 
 Its importer (`fo.types.COCODetectionDataset`) needs width and height, finds photos by their path
-below `data/`, flattens `attributes` into fields of each label, and reads no skeleton: that goes
-into `info`, from where one line of Python takes it. FiftyOne writes COCO files whose keypoints are
-cut to whole pixels, and without boxes; when read back, whole numbers are therefore compared as
-such, and unchanged keypoints keep their decimals.
+below `data/`, flattens `attributes` into fields of each label, and takes the skeleton not from
+categories but from `info.default_skeleton`. FiftyOne writes COCO files whose keypoints are cut to
+whole pixels, and without boxes; keypoints within a pixel of where they were therefore count as
+unchanged, and keep their decimals.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """
     keypoint_set = content.keypoint_set
     skeleton = {"labels": list(keypoint_set.names), "edges": list(map(list, keypoint_set.edges))}
-    described = replace(content, info={**content.info, "skeleton": skeleton})
+    described = replace(content, info={**content.info, "default_skeleton": skeleton})
     pictures = Pictures.of(content, out / "data", options)
     new_folder(out, options)
     labels = out / _LABELS
