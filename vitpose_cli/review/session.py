@@ -81,7 +81,10 @@ class ReviewSession:
         self._watcher = Thread(target=self._watch, name="review-table", daemon=True)
         self._add_new_frames()
         if not self._table.keys:
-            raise InputError(f"The run in {run.path} has no frames yet.", "Annotate something.")
+            raise InputError(
+                f"The run in {run.path} has no frames yet.",
+                "Label something with `vitpose annotate` first.",
+            )
         self.num_queued = self._table.set_queue(list(self._reasons))
         if queue is not None and not self.num_queued:
             raise InputError(
