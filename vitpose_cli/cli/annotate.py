@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress
+from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import PartialRunError
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ def annotate(
 
       vitpose annotate photos/ --weights tuned.safetensors --refresh model
     """
-    from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
-    from vitpose_cli.assembly import LabelerOptions
+    with starting():
+        from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
+        from vitpose_cli.assembly import LabelerOptions
 
     chosen = AnnotateOptions(
         sources=tuple(sources),

@@ -111,6 +111,16 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 @contextmanager
+def starting() -> Iterator[None]:
+    """Show on a terminal that libraries are being loaded, which takes seconds."""
+    if not stderr.is_terminal:
+        yield
+        return
+    with stderr.status("starting …"):
+        yield
+
+
+@contextmanager
 def progress(unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress, stdout
+from vitpose_cli.cli.console import note, print_json, progress, starting, stdout
 from vitpose_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def evaluate(
 
       vitpose evaluate -a person_keypoints.json -p photos.vitpose/annotations.json
     """
-    from vitpose_cli.assembly import LabelerOptions
-    from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
+    with starting():
+        from vitpose_cli.assembly import LabelerOptions
+        from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
 
     if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)
