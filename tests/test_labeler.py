@@ -1,4 +1,4 @@
-"""The stream from frames to records, without files or processes."""
+"""The stream from frames to records: order, chunks, failures, and both ways to run the network."""
 
 from __future__ import annotations
 
@@ -10,75 +10,100 @@ import pytest
 import torch
 from runs import save_weights
 
-from vitpose_cli.errors import WeightsError
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import load_model
-from vitpose_cli.models.detectors import WholeImage
+from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
-from vitpose_cli.pose.instances import Detections
+from vitpose_cli.models.pose_network import PoseNetwork
+from vitpose_cli.pose.instances import Detections, Instances
+
+CPU = torch.device("cpu")
+OPTIONS = EstimatorOptions(CPU, batch_size=8, flip_test=False, keypoint_threshold=0.05)
+
+
+class EveryThird:
+    """A detector by arithmetic: 0, 1 or 2 boxes; it chokes on frames called bad."""
+
+    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
+        if any("bad" in frame.key.media for frame in frames):
+            raise ValueError("this picture is too strange")
+        return [self._boxes(frame) for frame in frames]
+
+    def _boxes(self, frame: Frame) -> Detections:
+        count = int(frame.image[0, 0, 0]) % 3
+        boxes = np.array([[5, 5, 40, 60], [30, 10, 70, 70]], np.float32)[:count]
+        return Detections(boxes, np.full(count, 0.9, np.float32))
 
 
 @pytest.fixture(scope="module")
-def estimator(tmp_path_factory: pytest.TempPathFactory) -> PoseEstimator:
-    weights = save_weights(tmp_path_factory.mktemp("weights") / "weights.safetensors")
-    options = EstimatorOptions(torch.device("cpu"), flip_test=False)
-    return PoseEstimator(load_model(weights), options)
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights(tmp_path_factory.mktemp("weights") / "weights.safetensors")
 
 
-class Chosen:
-    """Says which frames were looked at together, and fails on some."""
-
-    def __init__(self, bad: frozenset[FrameKey] = frozenset()) -> None:
-        self.calls: list[list[FrameKey]] = []
-        self._bad = bad
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        self.calls.append([frame.key for frame in frames])
-        if self._bad.intersection(self.calls[-1]):
-            raise RuntimeError("no memory for this one")
-        return WholeImage().detect(frames)
+@pytest.fixture(scope="module")
+def estimator(weights: Path) -> PoseEstimator:
+    return PoseEstimator(load_model(weights), OPTIONS)
 
 
-def frames_of(keys: Sequence[FrameKey]) -> list[Frame]:
-    generator = np.random.default_rng(0)
-    return [Frame(key, generator.integers(0, 255, (24, 32, 3), np.uint8)) for key in keys]
+def frames_of_noise(count: int) -> list[Frame]:
+    random = np.random.default_rng(0)
+    return [
+        Frame(FrameKey(f"{number}.jpg"), random.integers(0, 256, (80, 90, 3), np.uint8))
+        for number in range(count)
+    ]
 
 
-def test_no_chunk_spans_two_videos_or_photos_and_a_video(estimator: PoseEstimator) -> None:
-    keys = [FrameKey(f"{number}.jpg") for number in range(3)]
-    keys += [FrameKey("a.mp4", index) for index in range(CHUNK_FRAMES + 2)]
-    keys += [FrameKey("b.mp4", index) for index in range(2)]
-    detector = Chosen()
-    records = list(Labeler(detector, estimator).label(frames_of(keys)))
-    assert [record.key for record in records] == keys
-    assert all(len({key.video for key in call}) == 1 for call in detector.calls)
-    whole_chunks = [call[0].index for call in detector.calls if call[0].media == "a.mp4"]
-    assert CHUNK_FRAMES in whole_chunks
+def test_a_stream_taken_up_at_a_chunk_gives_the_same_bits(estimator: PoseEstimator) -> None:
+    frames = frames_of_noise(2 * CHUNK_FRAMES + 5)
+    labeler = Labeler(EveryThird(), estimator, "hash")
+    whole = [record.to_json() for record in labeler.label(frames)]
+    assert [FrameKey(f"{n}.jpg") for n in range(len(frames))] == [
+        record.key for record in labeler.label(iter(frames))
+    ]
+    rest = [record.to_json() for record in labeler.label(frames[CHUNK_FRAMES:])]
+    assert rest == whole[CHUNK_FRAMES:]
 
 
-def test_a_frame_on_which_the_detector_fails_costs_only_itself(estimator: PoseEstimator) -> None:
-    keys = [FrameKey(f"{number}.jpg") for number in range(10)]
-    labeler = Labeler(Chosen(frozenset({keys[4]})), estimator)
-    records = list(labeler.label(frames_of(keys)))
-    assert [record.key for record in records if record.error] == [keys[4]]
-    assert "no memory for this one" in str(records[4].error)
+def test_a_picture_on_which_the_detector_chokes_costs_only_itself(
+    estimator: PoseEstimator,
+) -> None:
+    frames: list[Frame | FrameFailure] = [*frames_of_noise(12)]
+    expected = list(Labeler(EveryThird(), estimator).label(frames))
+    good = frames[4]
+    assert isinstance(good, Frame)
+    frames[4] = Frame(FrameKey("bad.jpg"), good.image)
+    frames.insert(7, FrameFailure(FrameKey("cut.jpg"), "The file is cut off."))
+    seen: list[tuple[str, int]] = []
+
+    def look(frame: Frame, people: Instances) -> None:
+        seen.append((frame.key.media, len(people)))
+
+    records = list(Labeler(EveryThird(), estimator, on_frame=look).label(frames))
+    assert [record.key for record in records] == [frame.key for frame in frames]
+    assert "too strange" in (records[4].error or "")
+    assert records[7].error == "The file is cut off."
+    for record, other in zip(records[:4] + records[5:7], expected[:4] + expected[5:7], strict=True):
+        assert record.instances is not None
+        assert other.instances is not None
+        # px; with one frame less other crops share a batch
+        np.testing.assert_allclose(record.instances.keypoints, other.instances.keypoints, atol=0.02)
+    assert [media for media, _ in seen] == [
+        frame.key.media for frame in frames if frame.key.media not in ("bad.jpg", "cut.jpg")
+    ]
+    assert {count for _, count in seen} == {0, 1, 2}
 
 
-def test_failures_come_out_in_their_place(estimator: PoseEstimator) -> None:
-    keys = [FrameKey(f"{number}.jpg") for number in range(3)]
-    first, second, third = frames_of(keys)
-    records = list(
-        Labeler(Chosen(), estimator).label([first, FrameFailure(second.key, "torn"), third])
-    )
-    assert [record.error for record in records] == [None, "torn", None]
-
-
-def test_a_network_that_answers_with_no_numbers_ends_the_run(tmp_path: Path) -> None:
-    model = load_model(save_weights(tmp_path / "weights.safetensors"))
-    with torch.no_grad():
-        for parameter in model.heads.parameters():
-            parameter.fill_(torch.nan)
-    broken = PoseEstimator(model, EstimatorOptions(torch.device("cpu"), flip_test=False))
-    with pytest.raises(WeightsError, match="no numbers"):
-        list(Labeler(WholeImage(), broken).label(frames_of([FrameKey("a.jpg")])))
+def test_queued_as_on_a_gpu_it_labels_alike(weights: Path, estimator: PoseEstimator) -> None:
+    frames = frames_of_noise(CHUNK_FRAMES + 3)
+    model = load_model(weights)
+    engine = DeviceEngine(PoseNetwork(model, device=CPU, flip_test=False), BatchLimit(16, "cpu"))
+    queued = Labeler(EveryThird(), PoseEstimator(model, OPTIONS, engine))
+    plain = Labeler(EveryThird(), estimator)
+    for ours, theirs in zip(queued.label(frames), plain.label(frames), strict=True):
+        assert ours.key == theirs.key
+        assert ours.instances is not None
+        assert theirs.instances is not None
+        # px; a grey level in some pixels of noise
+        np.testing.assert_allclose(ours.instances.keypoints, theirs.instances.keypoints, atol=0.05)

@@ -22,7 +22,7 @@ from vitpose_cli.models.detectors import (
     open_detector,
     shipped_detector_path,
 )
-from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator, default_batch_size
+from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
 WHOLE_IMAGE_POSE_THRESHOLD = 0.5
@@ -127,7 +127,7 @@ def assemble(options: LabelerOptions) -> Assembly:
         EstimatorOptions(
             device=device,
             dtype=dtype,
-            batch_size=options.batch_size or default_batch_size(device),
+            batch_size=options.batch_size,
             flip_test=options.flip_test,
             keypoint_threshold=options.keypoint_threshold,
             pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else 0.0,

@@ -4,7 +4,7 @@ Frames are taken in chunks of a fixed number, photos together and every video fo
 all frames in a chunk are pooled into full batches, and no batch spans two chunks: which crops
 share a batch then depends on the order of the frames alone, not on when a run was stopped and
 taken up again, so that a resumed run gives the same last bits. While the network works on one
-chunk, the next is read, detected and cropped.
+chunk, the next is read, detected and cropped; on a GPU its batches are queued as well.
 
 Nothing here knows of files; `annotate` adds the run folder, `evaluate` the ground truth.
 """
@@ -15,14 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
 from vitpose_cli.models.detectors import Detector
-from vitpose_cli.models.estimator import PoseEstimator
-from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.models.estimator import PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord
 
@@ -37,25 +32,16 @@ FAULTS = (RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
-    """One frame after detection: its boxes, and where its crops lie among those of the chunk."""
-
-    frame: Frame
-    detections: Detections
-    transforms: CropTransforms
-    start: int
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.detections)
-
-
-@dataclass(frozen=True, slots=True)
 class _Chunk:
-    """A chunk of frames, detected and cropped."""
+    """A chunk of frames, detected; their people, on their way.
 
-    items: list[_Cut | FrameFailure]
-    crops: NDArray[np.uint8]
+    Attributes:
+        frames: All frames of the chunk, in order.
+        people: Of those frames that are no failures.
+    """
+
+    frames: list[Frame | FrameFailure]
+    people: PendingPeople
 
 
 class Labeler:
@@ -88,31 +74,20 @@ class Labeler:
         Raises:
             VitposeError: The detector or the network cannot work at all.
         """
-        for chunk in prefetch(self._prepare, _chunks(frames), num_threads=1, ahead=1):
+        ahead = self.estimator.chunks_ahead
+        for chunk in prefetch(self._prepare, _chunks(frames), num_threads=1, ahead=ahead):
             yield from self._finish(chunk)
 
     def _prepare(self, frames: list[Frame | FrameFailure]) -> _Chunk:
-        """Detect and crop the frames of one chunk."""
+        """Detect in the frames of one chunk, and start the network on what was found."""
         readable = [frame for frame in frames if isinstance(frame, Frame)]
-        found = iter(self._detect(readable))
-        items: list[_Cut | FrameFailure] = []
-        total = 0
-        for frame in frames:
-            detections = next(found) if isinstance(frame, Frame) else None
-            if isinstance(frame, FrameFailure):
-                items.append(frame)
-            elif isinstance(detections, FrameFailure):
-                items.append(detections)
-            elif detections is not None:
-                transforms = self.estimator.transforms(detections)
-                items.append(_Cut(frame, detections, transforms, total))
-                total += len(detections)
-        width, height = self.estimator.input_wh
-        crops = np.empty((total, height, width, 3), np.uint8)
-        for item in items:
-            if isinstance(item, _Cut) and len(item.detections):
-                warp_crops(item.frame.image, item.transforms, out=crops[item.start : item.stop])
-        return _Chunk(items, crops)
+        found = self._detect(readable)
+        failures = {each.key: each for each in found if isinstance(each, FrameFailure)}
+        people = self.estimator.start(
+            [frame.image for frame in readable if frame.key not in failures],
+            [each for each in found if isinstance(each, Detections)],
+        )
+        return _Chunk([failures.get(frame.key, frame) for frame in frames], people)
 
     def _detect(self, frames: list[Frame]) -> list[Detections | FrameFailure]:
         """Return the boxes of every frame, or why the detector failed on it."""
@@ -133,27 +108,16 @@ class Labeler:
             return FrameFailure(frame.key, f"The detector failed: {error}")
 
     def _finish(self, chunk: _Chunk) -> Iterator[FrameRecord]:
-        """Run the network batch by batch; yield each frame as soon as its last crop is done."""
-        poses = None
-        done = 0
-        for item in chunk.items:
-            if isinstance(item, FrameFailure):
-                yield FrameRecord(item.key, error=item.error, model=self.model)
+        """Yield each frame as soon as its last crop is done."""
+        num_labelled = 0
+        for frame in chunk.frames:
+            if isinstance(frame, FrameFailure):
+                yield FrameRecord(frame.key, error=frame.error, model=self.model)
                 continue
-            while done < item.stop:
-                step = self.estimator.batch_size
-                batch = self.estimator.poses(chunk.crops[done : done + step])
-                poses = batch if poses is None else poses.joined([poses, batch])
-                done = min(done + step, len(chunk.crops))
-            if poses is None or not len(item.detections):
-                people = Instances.empty(self.estimator.keypoint_set.num_keypoints)
-            else:
-                people = self.estimator.instances(
-                    item.detections, item.transforms, poses.rows(item.start, item.stop)
-                )
+            people = chunk.people.of(num_labelled)
+            num_labelled += 1
             if self.on_frame is not None:
-                self.on_frame(item.frame, people)
-            frame = item.frame
+                self.on_frame(frame, people)
             yield FrameRecord(
                 frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
             )

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vitpose_cli.media.crops import normalise, warp_crops, warp_crops_torch
+from vitpose_cli.media.crops import normalise, warp_crops
+from vitpose_cli.media.device_crops import DeviceFrames
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.geometry import CropTransforms
 
@@ -37,6 +38,14 @@ EXTREME_BOXES = [
 def photo(request: pytest.FixtureRequest) -> NDArray[np.uint8]:
     path: Path = request.param
     return decode_image(path.read_bytes())
+
+
+def cut_on_device(
+    image: NDArray[np.uint8], transforms: CropTransforms, device: str = "cpu"
+) -> NDArray[np.uint8]:
+    frames = DeviceFrames.upload([image], torch.device(device))
+    crops: NDArray[np.uint8] = frames.warp([transforms]).cpu().numpy()
+    return crops
 
 
 def sampled(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,9 +83,9 @@ def test_crops_are_bilinear_samples_with_a_black_border(
         flips=[False, False, False, False, True, True, False, False],
     )
     crops = warp_crops(photo, transforms)
-    on_device = warp_crops_torch(torch.from_numpy(photo), transforms)
+    on_device = cut_on_device(photo, transforms)
     assert crops.shape == on_device.shape == (8, 256, 192, 3)
-    for matrix, crop, other in zip(transforms.matrices, crops, on_device.numpy(), strict=True):
+    for matrix, crop, other in zip(transforms.matrices, crops, on_device, strict=True):
         exact = sampled(photo, matrix)
         assert np.abs(crop - exact).max() <= TOLERANCE
         assert np.abs(other - exact).max() <= 0.6  # rounding, and float32 positions
@@ -103,7 +112,7 @@ def test_both_warps_agree_on_any_box(
         [box], SIZE_WH, alignment="udp", rotations_deg=rotation_deg
     )
     crop = warp_crops(image, transforms).astype(int)
-    other = warp_crops_torch(torch.from_numpy(image), transforms).numpy()
+    other = cut_on_device(image, transforms)
     assert np.abs(crop - other).max() <= max(2, TOLERANCE)  # grey levels
 
 
@@ -118,7 +127,7 @@ def test_both_warps_agree_on_real_people(shared_data: Path) -> None:
         box = [x, y, x + width, y + height]
         transforms = CropTransforms.from_boxes([box], SIZE_WH, alignment="udp")
         crop = warp_crops(image, transforms).astype(int)
-        other = warp_crops_torch(torch.from_numpy(image), transforms).numpy()
+        other = cut_on_device(image, transforms)
         assert np.abs(crop - other).max() <= max(2, TOLERANCE)  # grey levels; measured: 1
 
 
@@ -127,10 +136,8 @@ def test_both_warps_agree_on_real_people(shared_data: Path) -> None:
 def test_crops_on_a_gpu_equal_those_of_the_cpu(photo: NDArray[np.uint8]) -> None:
     transforms = CropTransforms.from_boxes(EXTREME_BOXES, SIZE_WH, alignment="udp")
     crops = warp_crops(photo, transforms).astype(int)
-    on_device = warp_crops_torch(torch.from_numpy(photo).cuda(), transforms)
-    assert np.abs(crops - on_device.cpu().numpy()).max() <= max(2, TOLERANCE)  # grey levels
-    inputs = normalise(on_device, torch.float16)
-    assert inputs.device.type == "cuda"
+    on_device = cut_on_device(photo, transforms, "cuda")
+    assert np.abs(crops - on_device).max() <= max(2, TOLERANCE)  # grey levels
 
 
 def test_an_identity_crop_is_the_frame_itself(photo: NDArray[np.uint8]) -> None:
@@ -138,7 +145,7 @@ def test_an_identity_crop_is_the_frame_itself(photo: NDArray[np.uint8]) -> None:
     transforms = CropTransforms(matrices, SIZE_WH, "udp")
     expected = photo[200:456, 100:292]
     assert (warp_crops(photo, transforms)[0] == expected).all()
-    assert (warp_crops_torch(torch.from_numpy(photo), transforms)[0].numpy() == expected).all()
+    assert (cut_on_device(photo, transforms)[0] == expected).all()
 
 
 def test_crops_are_written_into_their_place_in_a_batch(photo: NDArray[np.uint8]) -> None:
@@ -155,7 +162,7 @@ def test_crops_are_written_into_their_place_in_a_batch(photo: NDArray[np.uint8])
 def test_no_crop_at_all(photo: NDArray[np.uint8]) -> None:
     none = CropTransforms(np.zeros((0, 2, 3)), SIZE_WH, "udp")
     assert warp_crops(photo, none).shape == (0, 256, 192, 3)
-    assert warp_crops_torch(torch.from_numpy(photo), none).shape == (0, 256, 192, 3)
+    assert cut_on_device(photo, none).shape == (0, 256, 192, 3)
     assert normalise(torch.zeros(0, 256, 192, 3, dtype=torch.uint8)).shape == (0, 3, 256, 192)
 
 
@@ -169,7 +176,7 @@ def test_tiny_and_giant_frames() -> None:
     boxes = [[0, 0, 40_000, 60], [39_000, 5, 39_040, 55], [100, 0, 140, 60]]
     transforms = CropTransforms.from_boxes(boxes, SIZE_WH, alignment="udp")
     crops = warp_crops(strip, transforms).astype(int)
-    other = warp_crops_torch(torch.from_numpy(strip), transforms).numpy()
+    other = cut_on_device(strip, transforms)
     assert np.abs(crops[1:] - other[1:]).max() <= max(2, TOLERANCE)  # grey levels
     # 2 levels: OpenCV 4 is given every second pixel of the widest crop.
     assert np.abs(crops[0, 128] - other[0, 128]).max() <= 2

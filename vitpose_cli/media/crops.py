@@ -1,9 +1,10 @@
 """What networks look at: crops of people, cut out of frames, and whole frames for detectors.
 
-Where a crop lies is decided in `pose.geometry`; here pixels are moved. Crops are uint8 until they
-are on the network's device: a quarter of the bytes to copy, and the border is black before
-normalisation, as in training. Crops are sampled bilinearly even where they shrink the frame; area
-averaging looks better, but the published weights never saw it.
+Where a crop lies is decided in `pose.geometry`; here pixels are moved, on the CPU; `device_crops`
+cuts the same crops out of frames that lie on a device. Crops are uint8 until they are on the
+network's device: a quarter of the bytes to copy, and the border is black before normalisation, as
+in training. Crops are sampled bilinearly even where they shrink the frame; area averaging looks
+better, but the published weights never saw it.
 """
 
 from __future__ import annotations
@@ -62,44 +63,6 @@ def warp_crops(
             borderValue=0,
         )
     return out
-
-
-def warp_crops_torch(image: Tensor, transforms: CropTransforms) -> Tensor:
-    """Cut the crops of one frame on the frame's device, within 1 grey level of OpenCV 5.
-
-    All crops are sampled in one call, as one tall picture, so that the frame is not repeated.
-
-    Args:
-        image: (H, W, 3) uint8, the frame.
-        transforms: Where its B crops lie.
-
-    Returns:
-        (B, height, width, 3) uint8, as `warp_crops` gives them.
-    """
-    frame_height, frame_width = image.shape[:2]
-    width, height = transforms.size_wh
-    num_crops = len(transforms)
-    # grid_sample counts from -1 at the outer edge of the first pixel to 1 at that of the last.
-    # Scaled in float64 here: in float32 pixels, a frame of 20,000 px would be off by 1/500 px.
-    to_grid = np.array([2 / frame_width, 2 / frame_height])
-    matrices = transforms.inverses
-    matrices[:, :, 2] += 0.5
-    matrices *= to_grid[:, None]
-    matrices[:, :, 2] -= 1
-    x_steps, y_steps, offsets = torch.from_numpy(matrices).to(image.device).float().unbind(dim=2)
-    x = torch.arange(width, device=image.device, dtype=torch.float32)
-    y = torch.arange(height, device=image.device, dtype=torch.float32)
-    rows = y[:, None] * y_steps[:, None, :] + offsets[:, None, :]  # (B, height, 2)
-    grid = x[:, None] * x_steps[:, None, None, :] + rows[:, :, None, :]
-    sampled = functional.grid_sample(
-        image.permute(2, 0, 1)[None].float(),
-        grid.reshape(1, num_crops * height, width, 2),
-        mode="bilinear",
-        padding_mode="zeros",
-        align_corners=False,
-    )
-    crops = sampled[0].round_().to(torch.uint8)
-    return crops.permute(1, 2, 0).reshape(num_crops, height, width, 3)
 
 
 def normalise(crops: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,30 +1,33 @@
 """Boxes of many frames in, instances out: the pose network with everything round it.
 
-The estimator never sees a file. It turns boxes into crop transforms, runs crops that were pooled
-from many frames through the network in full batches, decodes the heatmaps on the device, and
-brings the points home to frame pixels. Only K x 3 numbers and a few signals for each person leave
-the device.
+The estimator never sees a file. It turns boxes into crop transforms, has crops that were pooled
+from many frames run through the network in full batches, and brings the points home to frame
+pixels. Only K x 3 numbers and a few signals for each person leave the device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vitpose_cli.errors import ConfigError, InputError, WeightsError
-from vitpose_cli.media.crops import normalise
+from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.models.batching import LARGEST_BUCKET, BatchLimit
 from vitpose_cli.models.checkpoint import LoadedViTPose
+from vitpose_cli.models.device_engine import DeviceEngine
+from vitpose_cli.models.engine import Engine, HostEngine, PendingValues
+from vitpose_cli.models.memory import CudaMemory
+from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.pose.heatmaps import DecodedMaps, HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_nms
 
-OKS_NMS_THRESHOLD = 0.9
-"""Poses nearer than this OKS are the same person (configs of the original repository)."""
+HOST_BATCH_SIZE = 16
+"""Crops in one forward pass on a CPU: it gains nothing once its matrices are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,62 +37,44 @@ class EstimatorOptions:
     Attributes:
         device: Where it runs.
         dtype: The network's number type; crops in, heatmaps out and decoding stay exact.
-        batch_size: Crops in one forward pass.
+        batch_size: Most crops in one forward pass; None takes what suits the device.
         flip_test: Average with the mirrored crop: twice the work, about 0.5-1 AP.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         pose_threshold: Instances whose mean keypoint score is below it are dropped.
+        compiled: Fuse the network with PyTorch's compiler: faster after a slow start.
+        graphs: Record CUDA graphs; ignored elsewhere.
     """
 
     device: torch.device
     dtype: torch.dtype = torch.float32
-    batch_size: int = 16
+    batch_size: int | None = None
     flip_test: bool = True
     keypoint_threshold: float = 0.3
     pose_threshold: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CropPoses:
-    """What the network says about B crops; numpy, on the host.
-
-    Attributes:
-        crop_keypoints: (B, K, 2) float32 xy, crop px.
-        scores: (B, K) float32 heatmap peaks.
-        signals: (B,) float32 each, by name: how doubtful the pose is.
-    """
-
-    crop_keypoints: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    signals: dict[str, NDArray[np.float32]]
-
-    def rows(self, start: int, stop: int) -> CropPoses:
-        """Return the crops from `start` up to `stop`."""
-        part = slice(start, stop)
-        signals = {name: values[part] for name, values in self.signals.items()}
-        return CropPoses(self.crop_keypoints[part], self.scores[part], signals)
-
-    @classmethod
-    def joined(cls, parts: list[CropPoses]) -> CropPoses:
-        """Return several results, at least one, as one, in order."""
-        return cls(
-            np.concatenate([part.crop_keypoints for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            {
-                name: np.concatenate([part.signals[name] for part in parts])
-                for name in parts[0].signals
-            },
-        )
+    compiled: bool = False
+    graphs: bool = True
 
 
 class PoseEstimator:
-    """A pose network, ready to label: weights, codec, device and thresholds."""
+    """A pose network, ready to label.
 
-    def __init__(self, model: LoadedViTPose, options: EstimatorOptions) -> None:
+    Attributes:
+        options: How it is run.
+        keypoint_set: What it finds.
+        input_wh: Width and height of the crops, px.
+        alignment: How crops and heatmaps are aligned.
+        network: From crops to numbers.
+    """
+
+    def __init__(
+        self, model: LoadedViTPose, options: EstimatorOptions, engine: Engine | None = None
+    ) -> None:
         """Take over a network.
 
         Args:
             model: With one head, as `load_model(path, head=...)` returns it.
             options: How to run it.
+            engine: Who runs it; None takes the one for the device.
 
         Raises:
             ConfigError: The network has several heads.
@@ -104,131 +89,125 @@ class PoseEstimator:
         self.keypoint_set = head.keypoint_set
         self.alignment = head.alignment
         self.input_wh = model.header.input_wh
-        width, height = self.input_wh
-        self.codec = HeatmapCodec(self.input_wh, (width // 4, height // 4), self.alignment)
-        self._batch_size = options.batch_size
-        self._model = model.to(device=options.device, dtype=options.dtype)
-        self._flip_order = torch.from_numpy(self.keypoint_set.flip_order).to(options.device)
+        self.network = PoseNetwork(
+            model, device=options.device, dtype=options.dtype, flip_test=options.flip_test
+        )
+        if options.compiled:
+            self.network.compile()
+        self._engine = engine or _engine(self.network, options)
 
     @property
     def batch_size(self) -> int:
-        """Crops in one forward pass now; smaller than asked for after running out of memory."""
-        return self._batch_size
+        """Most crops in one forward pass now; smaller than asked for where memory is short."""
+        return self._engine.batch_size
 
-    def transforms(self, detections: Detections) -> CropTransforms:
-        """Return the crop of each box: padded, of the input's aspect, aligned as in training."""
-        return CropTransforms.from_boxes(detections.boxes, self.input_wh, alignment=self.alignment)
+    @property
+    def chunks_ahead(self) -> int:
+        """How many chunks of frames to start before the first is asked for, to be kept busy."""
+        return self._engine.chunks_ahead
 
-    def poses(self, crops: NDArray[np.uint8]) -> CropPoses:
-        """Run the network over crops of any number.
-
-        A batch that does not fit into the device's memory is tried again in halves, down to one
-        crop, and the smaller size is kept.
+    def start(
+        self, images: Sequence[NDArray[np.uint8]], detections: Sequence[Detections]
+    ) -> PendingPeople:
+        """Start on some frames: cut what is boxed, and on a GPU queue the network.
 
         Args:
-            crops: (B, H, W, 3) uint8 RGB, B >= 1, of size `input_wh`.
+            images: (H, W, 3) uint8 RGB each.
+            detections: The boxes of each.
+        """
+        boxes = [each.boxes for each in detections] or [np.zeros((0, 4), np.float32)]
+        transforms = CropTransforms.from_boxes(
+            np.concatenate(boxes), self.input_wh, alignment=self.alignment
+        )
+        bounds = np.cumsum([0, *(len(each) for each in detections)])
+        by_frame = [
+            CropTransforms(transforms.matrices[start:stop], self.input_wh, self.alignment)
+            for start, stop in pairwise(bounds)
+        ]
+        return PendingPeople(self, detections, transforms, self._engine.start(images, by_frame))
+
+
+class PendingPeople:
+    """The people of some frames, on their way."""
+
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        detections: Sequence[Detections],
+        transforms: CropTransforms,
+        values: PendingValues,
+    ) -> None:
+        """Wait for the network's numbers.
+
+        Args:
+            estimator: Whose thresholds and keypoints these are.
+            detections: The boxes of each frame.
+            transforms: The crops of all boxes.
+            values: What the network says about them.
+        """
+        self._estimator = estimator
+        self._detections = detections
+        self._bounds = np.cumsum([0, *(len(each) for each in detections)])
+        self._transforms = transforms
+        self._areas = transforms.region_areas
+        self._values = values
+        self._poses = estimator.network.unpack(values.values)
+        self._keypoints = np.empty(self._poses.crop_keypoints.shape, np.float32)
+        self._num_done = 0
+
+    def of(self, frame: int) -> Instances:
+        """Return the people of one frame: points in frame px, duplicates removed, best first.
+
+        Waits for the network as far as this frame needs.
 
         Raises:
             InputError: Not even one crop fits into the device's memory.
-        """
-        parts: list[CropPoses] = []
-        start = 0
-        while start < len(crops):
-            batch = crops[start : start + self._batch_size]
-            try:
-                parts.append(self._run(batch))
-            except torch.OutOfMemoryError as error:
-                if self._batch_size == 1:
-                    raise InputError(
-                        f"One crop of {self.input_wh} px does not fit into the memory of "
-                        f"{self.options.device}.",
-                        "Take smaller weights, --precision bf16, or --device cpu.",
-                    ) from error
-                self._batch_size = max(1, min(len(batch), self._batch_size) // 2)
-                torch.cuda.empty_cache()
-                continue
-            start += len(batch)
-        return CropPoses.joined(parts)
-
-    def instances(
-        self, detections: Detections, transforms: CropTransforms, poses: CropPoses
-    ) -> Instances:
-        """Return the people of one frame: points in frame px, duplicates removed, best first.
-
-        Args:
-            detections: The frame's N boxes.
-            transforms: Their N crops, from `transforms`.
-            poses: The network's answer for these N crops.
-
-        Raises:
             WeightsError: The network answers with values that are no numbers.
         """
-        keypoints = transforms.to_frame(poses.crop_keypoints).astype(np.float32)
-        _check_finite(poses.scores, self.options.dtype)
-        seen = poses.scores >= self.options.keypoint_threshold
+        start, stop = self._bounds[frame : frame + 2]
+        if start == stop:
+            return Instances.empty(self._estimator.keypoint_set.num_keypoints)
+        self._bring_home(stop)
+        options, poses = self._estimator.options, self._poses
+        scores = poses.scores[start:stop]
+        _check_finite(scores, options.dtype)
+        detections = self._detections[frame]
         people = Instances(
             boxes=detections.boxes,
             box_scores=detections.scores,
-            keypoints=keypoints,
-            keypoint_scores=poses.scores,
-            visibility=np.where(seen, 2, 0),
-            signals=poses.signals,
+            keypoints=self._keypoints[start:stop],
+            keypoint_scores=scores,
+            visibility=np.where(scores >= options.keypoint_threshold, 2, 0),
+            signals={name: values[start:stop] for name, values in poses.signals.items()},
         )
-        plausible = poses.scores.mean(axis=1) >= self.options.pose_threshold
-        areas = transforms.region_areas
-        people, areas = people.select(plausible), areas[plausible]
+        plausible = np.flatnonzero(scores.mean(axis=1) >= options.pose_threshold)
         kept = oks_nms(
-            people.keypoints, areas, people.scores, self.keypoint_set.sigmas, OKS_NMS_THRESHOLD
+            people.keypoints[plausible],
+            self._areas[start:stop][plausible],
+            people.scores[plausible],
+            self._estimator.keypoint_set.sigmas,
         )
-        return people.select(kept)
+        return people.select(plausible[kept])
 
-    @torch.inference_mode()
-    def _run(self, crops: NDArray[np.uint8]) -> CropPoses:
-        """Run one batch, from uint8 crops to numbers on the host."""
-        pixels = torch.from_numpy(crops)
-        if self.options.device.type == "cuda":
-            pixels = pixels.pin_memory()
-        pixels = pixels.to(self.options.device, non_blocking=True)
-        inputs = normalise(pixels).to(self.options.dtype)
-        maps = self.heatmaps(inputs)
-        disagreement: Tensor | None = None
-        if self.options.flip_test:
-            mirrored = self.heatmaps(inputs.flip(-1))
-            merged = self.codec.merge_flipped(maps, mirrored, self._flip_order)
-            disagreement = (merged - maps).abs().amax(dim=(2, 3)).mean(dim=1)
-            maps = merged
-        return _on_host(self.codec.decode(maps), disagreement)
-
-    def heatmaps(self, inputs: Tensor) -> Tensor:
-        """Return the heatmaps (B, K, H/4, W/4), float32, of normalised crops (B, 3, H, W)."""
-        maps: Tensor = self._model(inputs)
-        return maps.float()
+    def _bring_home(self, num_crops: int) -> None:
+        """Carry the points of all crops that are done, these at least, to frame px."""
+        if num_crops <= self._num_done:
+            return
+        done = self._values.wait(num_crops)
+        fresh = slice(self._num_done, done)
+        transforms = self._transforms.select(np.arange(self._num_done, done))
+        self._keypoints[fresh] = transforms.to_frame(self._poses.crop_keypoints[fresh])
+        self._num_done = done
 
 
-def default_batch_size(device: torch.device) -> int:
-    """Return how many crops to run at once on `device` when nobody chose.
-
-    A CPU gains nothing from larger batches once its matrices are large; a GPU needs them.
-    """
-    return 64 if device.type == "cuda" else 16
-
-
-def _on_host(decoded: DecodedMaps, disagreement: Tensor | None) -> CropPoses:
-    """Copy the decoded numbers to the host."""
-    scores = decoded.scores
-    signals = {
-        "mean_keypoint_score": scores.mean(dim=1),
-        "min_keypoint_score": scores.amin(dim=1),
-        "second_peak_ratio": decoded.peaks.second_peak_ratio.mean(dim=1),
-        "peak_width": decoded.peaks.width.mean(dim=1),
-    }
-    if disagreement is not None:
-        signals["flip_disagreement"] = disagreement
-    return CropPoses(
-        decoded.crop_keypoints.float().cpu().numpy(),
-        scores.float().cpu().numpy(),
-        {name: values.float().cpu().numpy() for name, values in signals.items()},
-    )
+def _engine(network: PoseNetwork, options: EstimatorOptions) -> Engine:
+    """Return who runs the network best on its device."""
+    device = options.device
+    if device.type != "cuda":
+        return HostEngine(network, BatchLimit(options.batch_size or HOST_BATCH_SIZE, str(device)))
+    limit = BatchLimit(options.batch_size or LARGEST_BUCKET, str(device))
+    memory = CudaMemory(device) if options.batch_size is None else None
+    return DeviceEngine(network, limit, memory=memory, record=options.graphs)
 
 
 def _check_finite(scores: NDArray[np.float32], dtype: torch.dtype) -> None:

@@ -1,0 +1,218 @@
+"""The pose network over many frames: both engines, memory that runs out, numbers in their place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accounted_memory import AccountedMemory
+from numpy.typing import NDArray
+from runs import save_weights
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.models.batching import BatchLimit
+from vitpose_cli.models.checkpoint import CheckpointHeader, LoadedViTPose, load_model
+from vitpose_cli.models.device_engine import DeviceEngine
+from vitpose_cli.models.engine import Engine, HostEngine
+from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.pose_network import PoseNetwork
+from vitpose_cli.pose.instances import Detections, Instances
+
+CPU = torch.device("cpu")
+COUNTS = (3, 0, 9, 1, 20, 0)  # people in each frame: 33 crops
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights(tmp_path_factory.mktemp("weights") / "weights.safetensors")
+
+
+@pytest.fixture
+def network(weights: Path) -> PoseNetwork:
+    return PoseNetwork(load_model(weights), device=CPU)
+
+
+Work = tuple[list[NDArray[np.uint8]], list[Detections]]
+
+
+@pytest.fixture(scope="module")
+def work() -> Work:
+    """Return frames of several sizes, each person of another look, and their boxes."""
+    random = np.random.default_rng(0)
+    images, detections = [], []
+    for number, count in enumerate(COUNTS):
+        shape = (60 + 10 * number, 140 - 15 * number, 3)
+        images.append(random.integers(0, 256, shape, np.uint8))
+        corners = random.uniform(0, 40, (count, 2))
+        boxes = np.hstack([corners, corners + random.uniform(10, 40, (count, 2))])
+        scores = random.uniform(0.5, 1, count)
+        detections.append(Detections(boxes.astype(np.float32), scores.astype(np.float32)))
+    return images, detections
+
+
+def estimator(weights: Path, make: Callable[[PoseNetwork], Engine] | None = None) -> PoseEstimator:
+    model = load_model(weights)
+    engine = None if make is None else make(PoseNetwork(model, device=CPU))
+    return PoseEstimator(model, EstimatorOptions(CPU, keypoint_threshold=0.05), engine)
+
+
+def label(chosen: PoseEstimator, work: Work) -> list[Instances]:
+    people = chosen.start(*work)
+    return [people.of(number) for number in range(len(work[0]))]
+
+
+def assert_alike(found: list[Instances], expected: list[Instances], atol: float) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=atol)
+        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=atol)
+        assert ours.signals.keys() == theirs.signals.keys()
+        assert ours.boxes.tolist() == theirs.boxes.tolist()
+
+
+def test_every_person_gets_the_numbers_of_their_own_crop(weights: Path, work: Work) -> None:
+    pooled = label(estimator(weights), work)
+    assert [len(people) for people in pooled] == list(COUNTS)
+    alone = estimator(weights)
+    for number, (image, detections) in enumerate(zip(*work, strict=True)):
+        by_box = [
+            alone.start([image], [detections.select([row])]).of(0) for row in range(COUNTS[number])
+        ]
+        by_box.sort(key=lambda people: -people.scores[0])
+        for row, person in enumerate(by_box):
+            # px; another batch size rounds differently
+            np.testing.assert_allclose(
+                pooled[number].keypoints[row], person.keypoints[0], atol=1e-3
+            )
+
+
+def test_people_may_be_asked_for_in_any_order(weights: Path, work: Work) -> None:
+    expected = label(estimator(weights), work)
+    people = estimator(weights).start(*work)
+    assert_alike([people.of(n) for n in (4, 0, 2)], [expected[n] for n in (4, 0, 2)], atol=0)
+
+
+def test_no_frame_and_no_person(weights: Path, work: Work) -> None:
+    for make in (None, lambda network: DeviceEngine(network, BatchLimit(16, "cpu"))):
+        chosen = estimator(weights, make)
+        chosen.start([], [])
+        assert len(chosen.start(work[0][:1], [Detections.empty()]).of(0)) == 0
+
+
+@pytest.mark.parametrize("limit", [1, 8, 32, 128])
+def test_queued_batches_give_what_plain_ones_give(weights: Path, work: Work, limit: int) -> None:
+    expected = label(estimator(weights), work)
+    queued = estimator(weights, lambda network: DeviceEngine(network, BatchLimit(limit, "cpu")))
+    # px; the two warps differ by a grey level at most, at which random weights hardly move
+    assert_alike(label(queued, work), expected, atol=0.05)
+
+
+def test_padding_changes_no_row(network: PoseNetwork) -> None:
+    crops = torch.randint(0, 256, (8, 128, 96, 3), dtype=torch.uint8)
+    other = torch.cat([crops[:5], torch.randint(0, 256, (3, 128, 96, 3), dtype=torch.uint8)])
+    assert torch.equal(network(crops)[:5], network(other)[:5])
+
+
+@pytest.mark.parametrize("queued", [False, True], ids=["plain", "queued"])
+def test_out_of_memory_it_goes_on_with_smaller_batches(
+    weights: Path, work: Work, queued: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make(network: PoseNetwork) -> Engine:
+        limit = BatchLimit(32, "this device")
+        return DeviceEngine(network, limit) if queued else HostEngine(network, limit)
+
+    expected = label(estimator(weights, make), work)
+    short = estimator(weights, make)
+    with AccountedMemory(size=14_000_000):  # a crop takes 0.6 MB
+        found = label(short, work)
+    assert short.batch_size in (8, 16)
+    assert_alike(found, expected, atol=0.05)  # px; queued crops may have been cut by either warp
+    assert "no memory for 32 crops" in caplog.text
+
+
+def test_when_not_one_crop_fits_it_says_what_to_do(weights: Path, work: Work) -> None:
+    for make in (
+        lambda network: HostEngine(network, BatchLimit(4, "cpu")),
+        lambda network: DeviceEngine(network, BatchLimit(4, "cpu")),
+    ):
+        starved = estimator(weights, make)
+        with (
+            AccountedMemory(size=400_000),
+            pytest.raises(InputError, match="One crop does not fit") as caught,
+        ):
+            starved.start([work[0][3]], [work[1][3]]).of(0)
+        assert "--precision" in caught.value.hint
+
+
+def test_the_batch_size_follows_from_free_memory(weights: Path, work: Work) -> None:
+    expected = label(estimator(weights), work)
+    memory = AccountedMemory(size=30_000_000)  # a crop takes 0.6 MB, its pixels 0.04 MB
+    found_out = estimator(
+        weights, lambda network: DeviceEngine(network, BatchLimit(128, "cpu"), memory=memory)
+    )
+    with memory:
+        found = label(found_out, work)
+    assert found_out.batch_size == 32
+    assert_alike(found, expected, atol=0.05)  # px, as above
+
+
+def test_a_call_never_reads_from_the_device(weights: Path) -> None:
+    # The meta device has no values: whoever copies from it, or branches on them, fails.
+    meta = torch.device("meta")
+    for flip_test in (False, True):
+        network = PoseNetwork(load_model(weights).to(meta), device=meta, flip_test=flip_test)
+        values = network(torch.empty((5, 128, 96, 3), dtype=torch.uint8, device=meta))
+        assert values.shape == (5, network.num_values)
+        assert values.device == meta
+
+
+def test_several_heads_are_refused(weights: Path) -> None:
+    header = load_model(weights).header
+    (head,) = header.heads.values()
+    fields = {name: getattr(header, name) for name in ("variant", "source", "licence", "input_wh")}
+    model = LoadedViTPose(CheckpointHeader(heads={"a": head, "b": head}, **fields))
+    with pytest.raises(ConfigError, match="several keypoint sets: a, b"):
+        PoseEstimator(model, EstimatorOptions(CPU))
+
+
+def test_without_a_compiler_the_network_runs_uncompiled(weights: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, torch\n"
+        "from vitpose_cli.models.checkpoint import load_model\n"
+        "from vitpose_cli.models.pose_network import PoseNetwork\n"
+        "from pathlib import Path\n"
+        "cpu = torch.device('cpu')\n"
+        "crops = torch.randint(0, 256, (2, 128, 96, 3), dtype=torch.uint8)\n"
+        "network = PoseNetwork(load_model(Path(sys.argv[1])), device=cpu)\n"
+        "plain = network(crops)\n"
+        "network.compile()\n"
+        "assert torch.equal(network(crops), plain)\n"
+    )
+    environment = {
+        **os.environ,
+        "CXX": "no-such-compiler",
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(weights)],
+        capture_output=True, text=True, timeout=120, check=False, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "runs uncompiled" in done.stderr
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_recorded_graphs_give_the_bits_of_plain_calls(weights: Path, work: Work) -> None:
+    device = torch.device("cuda", torch.cuda.current_device())
+    found = {}
+    for graphs in (False, True):
+        chosen = PoseEstimator(load_model(weights), EstimatorOptions(device, graphs=graphs))
+        found[graphs] = [label(chosen, work) for _ in range(3)]  # plain, recorded, replayed
+    for again in (*found[True], *found[False][1:]):
+        assert_alike(again, found[False][0], atol=0)

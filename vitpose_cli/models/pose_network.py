@@ -1,0 +1,152 @@
+"""From crops to numbers on one device: normalise, network, flip test, decode.
+
+A batch goes in as bytes and comes out as one matrix of numbers, so that one copy brings home all
+that is wanted. Nothing here waits for the device or reads from it: a whole call can be recorded
+as a CUDA graph. How batches are made and fetched is in `host_engine` and `device_engine`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitpose_cli.media.crops import normalise
+from vitpose_cli.models.checkpoint import LoadedViTPose
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CropPoses:
+    """What the network says about B crops.
+
+    Attributes:
+        crop_keypoints: (B, K, 2) float32 xy, crop px.
+        scores: (B, K) float32 heatmap peaks.
+        signals: (B,) float32 each, by name: how doubtful the pose is.
+    """
+
+    crop_keypoints: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    signals: dict[str, NDArray[np.float32]]
+
+
+class PoseNetwork:
+    """A pose network on its device, with what comes before and after it.
+
+    Attributes:
+        input_wh: Width and height of the crops, px.
+        codec: Reads the heatmaps.
+        device: Where everything runs.
+        num_values: Numbers of each crop.
+    """
+
+    def __init__(
+        self,
+        model: LoadedViTPose,
+        *,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        flip_test: bool = True,
+    ) -> None:
+        """Take over a network.
+
+        Args:
+            model: With one head.
+            device: Where to run it.
+            dtype: The network's number type; crops in, heatmaps out and decoding stay exact.
+            flip_test: Average with the mirrored crop.
+        """
+        (head,) = model.header.heads.values()
+        width, height = model.header.input_wh
+        self.input_wh = (width, height)
+        self.codec = HeatmapCodec(self.input_wh, (width // 4, height // 4), head.alignment)
+        self.device = device
+        self._dtype = dtype
+        self._flip_test = flip_test
+        self._flip_order = torch.from_numpy(head.keypoint_set.flip_order).to(device)
+        self._num_keypoints = head.keypoint_set.num_keypoints
+        self._signal_names = [
+            "mean_keypoint_score", "min_keypoint_score", "second_peak_ratio", "peak_width",
+        ] + ["flip_disagreement"] * flip_test  # fmt: skip
+        self.num_values = 3 * self._num_keypoints + len(self._signal_names)
+        self._compiled: list[nn.Module] = []
+        # Channels last, convolutions are faster on a CPU and a CUDA GPU; the numbers are the same.
+        layout = torch.preserve_format if device.type == "mps" else torch.channels_last
+        self._model = model.to(device=device, dtype=dtype).to(memory_format=layout)
+
+    def compile(self) -> None:
+        """Let PyTorch's compiler fuse the blocks and the head.
+
+        Every block has the same code, so only the first is compiled, once for each batch size.
+        Where the compiler cannot run, the network goes on without it, after a warning.
+        """
+        self._compiled = [*self._model.encoder.blocks, *self._model.heads.values()]
+        for module in self._compiled:
+            module.compile(dynamic=False)
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor) -> Tensor:
+        """Return the numbers (B, num_values) float32 of crops (B, H, W, 3) uint8, see `unpack`."""
+        inputs = normalise(crops, self._dtype)
+        if self._flip_test:
+            maps, disagreement = self._with_mirrored(inputs)
+        else:
+            maps, disagreement = self.heatmaps(inputs), None
+        decoded = self.codec.decode(maps)
+        scores = decoded.scores
+        signals = [
+            scores.mean(dim=1),
+            scores.amin(dim=1),
+            decoded.peaks.second_peak_ratio.mean(dim=1),
+            decoded.peaks.width.mean(dim=1),
+        ] + ([] if disagreement is None else [disagreement])
+        return torch.cat(
+            [decoded.crop_keypoints.flatten(1), scores, torch.stack(signals, dim=1)], dim=1
+        )
+
+    def unpack(self, values: NDArray[np.float32]) -> CropPoses:
+        """Return views of the numbers (B, num_values) by their meaning."""
+        count = self._num_keypoints
+        signals = values[:, 3 * count :]
+        return CropPoses(
+            crop_keypoints=values[:, : 2 * count].reshape(len(values), count, 2),
+            scores=values[:, 2 * count : 3 * count],
+            signals={name: signals[:, n] for n, name in enumerate(self._signal_names)},
+        )
+
+    @torch.inference_mode()
+    def heatmaps(self, inputs: Tensor) -> Tensor:
+        """Return the heatmaps (B, K, H/4, W/4), float32, of normalised crops (B, 3, H, W)."""
+        try:
+            maps: Tensor = self._model(inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if not self._compiled:
+                raise
+            _log.warning("The network runs uncompiled: %s", str(error).splitlines()[0])
+            self._uncompile()
+            maps = self._model(inputs)
+        return maps.float()
+
+    def _with_mirrored(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return heatmaps averaged with those of the mirrored crops, and how much they differ."""
+        if self.device.type == "cpu":  # which gains nothing from twice the batch
+            maps, mirrored = self.heatmaps(inputs), self.heatmaps(inputs.flip(-1))
+        else:
+            both = self.heatmaps(torch.cat([inputs, inputs.flip(-1)]))
+            maps, mirrored = both[: len(inputs)], both[len(inputs) :]
+        merged = self.codec.merge_flipped(maps, mirrored, self._flip_order)
+        return merged, (merged - maps).abs().amax(dim=(2, 3)).mean(dim=1)
+
+    def _uncompile(self) -> None:
+        for module in self._compiled:
+            module._compiled_call_impl = None
+        self._compiled = []
