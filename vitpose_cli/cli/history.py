@@ -61,6 +61,7 @@ def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
         "origin": record.origin,
         "model": record.model,
         "reviewer": None if review is None else review.reviewer,
+        "tool": None if review is None else review.tool,
         "edited_at_s": None if review is None else review.edited_at_s,
         "state": None if review is None else review.state,
         "previous": None if review is None else review.previous,
@@ -75,6 +76,7 @@ def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
     by = f"model {record.model}" if review is None else review.reviewer or "a person"
     when = ""
     if review is not None:
+        by += f" in {review.tool}" * bool(review.tool)
         local = datetime.fromtimestamp(review.edited_at_s, UTC).astimezone()
         when = local.isoformat(" ", "seconds")
     state = "" if review is None else review.state
