@@ -210,6 +210,7 @@ def test_people_come_and_go(tmp_path: Path) -> None:
     ]
     for region in regions(empty):
         region |= common
+    regions(empty).append({"type": "relation", "from_id": "k1", "to_id": "k2", "labels": []})
     summary = bring_back(run, write(tmp_path / "o.json", tasks), "labelstudio")
     assert summary.as_dict()["people"] == {"changed": 0, "added": 1, "removed": 1}
     assert summary.num_ignored == 3

@@ -122,6 +122,7 @@ class _Reader:
         self, data: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]
     ) -> CorrectedFrame:
         """Return the people of one task."""
+        regions = [region for region in regions if region.get("type") != "relation"]
         ours = data.get("vitpose")
         ours = ours if isinstance(ours, dict) else {}
         return CorrectedFrame(
