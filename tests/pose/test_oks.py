@@ -82,3 +82,18 @@ def test_a_frame_without_people_stays_empty() -> None:
     assert kept.shape == (0,)
     assert kept.dtype == np.int64
     assert oks_matrix(nobody, np.zeros(0), np.zeros((2, 17, 2)), np.ones(2), SIGMAS).shape == (0, 2)
+
+
+def test_a_crowd_is_compared_in_parts_and_kept_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    people = np.repeat(random.normal(0, 300, (60, 17, 2)), 3, axis=0)
+    people += random.normal(0, 1, people.shape)
+    areas = random.uniform(2000, 4000, len(people))
+    scores = random.uniform(0, 1, len(people))
+    similar = oks_matrix(people, areas, people, areas, SIGMAS) > 0.9
+    expected: list[int] = []
+    for best in np.argsort(-scores):
+        if not similar[best, expected].any():
+            expected.append(int(best))
+    assert 60 <= len(expected) < len(people)
+    assert oks_nms(people, areas, scores, SIGMAS).tolist() == expected

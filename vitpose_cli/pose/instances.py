@@ -157,8 +157,9 @@ def instance_scores(
 def _array(name: str, value: ArrayLike, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return `value` as a C-contiguous array of `dtype`, or say which shape was expected."""
     array: NDArray[Any] = np.ascontiguousarray(value, dtype=dtype)
-    fits = array.ndim == len(shape) and all(
-        want in (-1, have) for want, have in zip(shape, array.shape, strict=True)
+    fits = array.shape == shape or (
+        array.ndim == len(shape)
+        and all(want in (-1, have) for want, have in zip(shape, array.shape, strict=True))
     )
     if not fits:
         wanted = "x".join("any" if size == -1 else str(size) for size in shape)

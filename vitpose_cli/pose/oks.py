@@ -16,6 +16,9 @@ from vitpose_cli.pose.geometry import FloatArray
 NMS_THRESHOLD = 0.9
 """OKS above which the worse of two instances is a duplicate; all published APs are with this."""
 
+_COMPARED_AT_ONCE = 64
+"""The best so many are compared with all others in one go: fast, and bounded in a crowd."""
+
 
 def oks_matrix(
     keypoints_a: FloatArray,
@@ -80,8 +83,12 @@ def oks_nms(
     left = np.argsort(-np.asarray(scores), kind="stable")
     kept = []
     while left.size:
-        best, left = left[:1], left[1:]
-        kept.append(best[0])
-        alike = oks_matrix(keypoints[best], areas[best], keypoints[left], areas[left], sigmas)[0]
-        left = left[~(alike > threshold)]
+        best = left[:_COMPARED_AT_ONCE]
+        alike = oks_matrix(keypoints[best], areas[best], keypoints[left], areas[left], sigmas)
+        alive = np.ones(left.size, bool)
+        for position, similar in enumerate(alike > threshold):
+            if alive[position]:
+                kept.append(best[position])
+                alive &= ~similar
+        left = left[best.size :][alive[best.size :]]
     return np.array(kept, np.int64)
