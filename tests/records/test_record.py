@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import orjson
 import pytest
@@ -139,3 +141,13 @@ def test_an_unknown_review_state_is_refused() -> None:
 def test_other_json_is_no_record(data: bytes) -> None:
     with pytest.raises(InputError, match="no frame record"):
         FrameRecord.from_json(data)
+
+
+def test_the_program_of_a_correction_is_kept_where_there_is_one() -> None:
+    ours = make_fixed("a.jpg")
+    assert b'"tool"' not in ours.to_json()
+    assert ours.review is not None
+    theirs = replace(ours, review=replace(ours.review, tool="cvat"), exact=True)
+    again = FrameRecord.from_json(theirs.to_json())
+    assert again.review == theirs.review
+    assert again.version == theirs.version
