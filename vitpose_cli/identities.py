@@ -25,6 +25,8 @@ def with_track_ids(
 ) -> Iterator[FrameRecord]:
     """Yield records with identities for the people in videos; photos come as they are.
 
+    Identities that a record brings along, from an imported file, stay.
+
     Args:
         records: Sorted by key, as `Run.records` yields them; failed frames may be among them.
         sigmas: (K,) of the keypoint set.
@@ -37,6 +39,11 @@ def with_track_ids(
         tracker = Tracker(sigmas, first_id=next_id)
         for record in group:
             if record.instances is None:
+                yield record
+                continue
+            given = record.instances.track_ids
+            if given is not None:
+                tracker.next_id = max(tracker.next_id, int(given.max(initial=0)) + 1)
                 yield record
                 continue
             ids = tracker.update(_time_s(record), record.instances)

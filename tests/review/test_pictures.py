@@ -8,8 +8,9 @@ from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.media_root import find_root, labelled_folders
 from vitpose_cli.review import pictures as module
-from vitpose_cli.review.pictures import Pictures, find_root, labelled_folders
+from vitpose_cli.review.pictures import Pictures
 
 
 def size_wh(data: bytes) -> tuple[int, int]:

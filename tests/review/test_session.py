@@ -14,10 +14,10 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import parse_edit
 from vitpose_cli.review.session import ReviewSession, UnknownFrameError, VersionConflictError
 from vitpose_cli.review.table import Query
-from vitpose_cli.review.template import mean_pose
 from vitpose_cli.review.view import frame_view
 
 KEY = FrameKey("b.jpg")

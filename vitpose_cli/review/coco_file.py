@@ -23,10 +23,11 @@ from vitpose_cli.records.files import read_error
 from vitpose_cli.records.folder import ANNOTATIONS, MANIFEST
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.media_root import find_root
 from vitpose_cli.records.record import FrameRecord, instance_uid
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.edits import MAX_UID_CHARS
-from vitpose_cli.review.pictures import Pictures, find_root
+from vitpose_cli.review.pictures import Pictures
 
 _HASH_DIGITS = 16
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.records.media_root import find_root, labelled_folders
 from vitpose_cli.records.run import ExportSummary, Run
 from vitpose_cli.review.coco_file import import_file
-from vitpose_cli.review.pictures import Pictures, find_root, labelled_folders
+from vitpose_cli.review.pictures import Pictures
 from vitpose_cli.review.queue import read_queue
 from vitpose_cli.review.server import listen, serve
 from vitpose_cli.review.session import ReviewSession

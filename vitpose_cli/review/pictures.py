@@ -10,9 +10,8 @@ first one is seen.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.previews import encode_preview
-from vitpose_cli.media.source import find_media
 from vitpose_cli.records.coco import safe_media_path
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ _QUALITY = 93
 _THUMBNAIL_QUALITY = 80
 _CACHE_BYTES = 96 << 20
 _MAX_OPEN_VIDEOS = 8
-_NUM_SAMPLES = 20
 
 
 class Pictures:
@@ -149,59 +146,3 @@ class _Pictures:
             while self._num_bytes > self._max_bytes and len(self._items) > 1:
                 self._num_bytes -= len(self._items.popitem(last=False)[1])
         return data
-
-
-def find_root(candidates: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
-    """Return the folder that the media names of frames are relative to.
-
-    Args:
-        candidates: Folders to try, in this order.
-        keys: The frames; some must be found, so that a wrong folder is noticed at once.
-
-    Raises:
-        InputError: No folder has any of them.
-    """
-    samples = [key.media for key in islice(keys, _NUM_SAMPLES)]
-    tried = []
-    for folder in dict.fromkeys(candidate.resolve() for candidate in candidates):
-        if any(_lies_below(folder, media) for media in samples):
-            return folder
-        tried.append(str(folder))
-    example = f"{samples[0]!r}" if samples else "one"
-    raise InputError(
-        f"The photos and videos, such as {example}, are not in {', '.join(tried) or 'any place'}.",
-        "Give the folder that they lie in with --images.",
-    )
-
-
-def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
-    """Return where the sources in a run's manifest may be.
-
-    Relative paths are looked for in the working folder, then beside the run, where `annotate`
-    puts a run by default.
-    """
-    bases = (Path(), run.resolve().parent)
-    return [folder for base in bases if (folder := _source_root(sources, base)) is not None]
-
-
-def _source_root(sources: Sequence[str], base: Path) -> Path | None:
-    """Return the root of sources relative to `base`, None where they are not there."""
-    named = [_based(source, base) for source in sources]
-    if len(named) == 1 and Path(named[0]).is_dir():
-        return Path(named[0])
-    try:
-        return find_media(named).root
-    except InputError:
-        return None
-
-
-def _based(source: str, base: Path) -> str:
-    sign = "@" if source.startswith("@") else ""
-    return sign + str(base / source[len(sign) :])
-
-
-def _lies_below(root: Path, media: str) -> bool:
-    try:
-        return safe_media_path(root, media).is_file()
-    except InputError:
-        return False

@@ -12,19 +12,21 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from threading import Event, Lock, Thread
 from typing import Any
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.identities import with_track_ids
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import ExportSummary, Run
+from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
-from vitpose_cli.review.template import mean_pose
 from vitpose_cli.review.view import frame_view
 
 _REFRESH_S = 2.0
@@ -118,7 +120,10 @@ class ReviewSession:
         if self._watcher.is_alive():
             self._watcher.join()
         try:
-            return self._run.export() if self._edited else None
+            if not self._edited:
+                return None
+            sigmas = KeypointSet.from_category(self._run.manifest.keypoint_set).sigmas
+            return self._run.export(partial(with_track_ids, sigmas=sigmas))
         finally:
             self._run.close()
 
