@@ -20,6 +20,7 @@ from vitpose_cli.cli import (
     importing,
     render,
     review,
+    select,
     sheet,
     train,
     validate,
@@ -44,6 +45,7 @@ app.command("history")(history.history)
 app.command("render")(render.render)
 app.command("import")(importing.import_labels)
 app.command("review")(review.review)
+app.command("select")(select.select)
 app.command("sheet")(sheet.sheet)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)

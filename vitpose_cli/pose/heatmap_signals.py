@@ -34,9 +34,10 @@ def peak_signals(decoded: DecodedMaps) -> Tensor:
 def flip_disagreement(straight: Tensor, mirrored: Tensor, input_wh: tuple[int, int]) -> Tensor:
     """Return how far apart crops and mirrored crops put the keypoints, (B,) float32.
 
-    The mean over all keypoints, each distance at most 0.3: on 529 people (COCO) it told poses of
-    OKS < 0.5 with an AUC of 0.76, the median over confident keypoints with 0.72, the difference
-    of the heatmaps' values with 0.61.
+    The mean over all keypoints, each distance at most 0.3. On PP-TinyPose's heatmaps of 529 people
+    (COCO) it told poses of OKS < 0.5 with an AUC of 0.88; the median over confident keypoints with
+    0.47, as those who are wrong have few of them; the difference of the heatmaps' values with 0.21,
+    as who is seen clearly has higher peaks to differ.
 
     Args:
         straight: (B, K, 2) crop px, decoded from the crops' heatmaps alone.

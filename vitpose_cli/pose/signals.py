@@ -53,7 +53,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
         ),
         "min_keypoint_score": Signal(
             "low",
-            0.5,
+            0.25,
             "heatmap height, about 0 to 1; the lowest keypoint",
             "as above",
             "one keypoint scores only {value:.2f}",
@@ -63,7 +63,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             1.0,
             "second peak over first, 0 to 1; mean over all keypoints",
             "multiple peak entropy, Liu & Ferrari, ICCV 2017, cut down to two peaks",
-            "keypoints have a second place nearly as good ({value:.0%} of the first on average)",
+            "keypoints have a second place nearly as good ({value:.2f} of the first on average)",
         ),
         "peak_width": Signal(
             "high",
@@ -77,28 +77,28 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             1.0,
             "distance, sizes of the padded box's inside (root of its area), 0 to 0.3; mean",
             "agreement under mirroring; flip test of Newell et al., ECCV 2016",
-            "the mirrored picture gives other places ({value:.0%} of the body's size apart)",
+            "the mirrored picture gives other places ({value:.2f} body sizes apart)",
         ),
         "implausibility": Signal(
             "high",
-            1.0,
+            0.5,
             "standard deviations of the usual bone lengths, 0 to 4; mean over bones",
             "after VL4Pose, Shukla et al., BMVC 2022",
             "the proportions are unusual for a body ({value:.1f} deviations)",
         ),
         "overlap": Signal(
             "high",
-            0.5,
+            0.25,
             "intersection over union with the nearest other box of the frame, 0 to 1",
             "crowding as in CrowdPose, Li et al., CVPR 2019, by boxes",
-            "another person's box overlaps by {value:.0%}",
+            "another person's box overlaps (IoU {value:.2f})",
         ),
         "box_margin": Signal(
             "low",
             1.0,
-            "box score less the threshold of the run, 0 to 1",
+            "box score less the lowest that the run has kept, 0 to 1",
             "margin sampling for detectors, Brust et al., VISAPP 2019",
-            "the detector was hardly sure ({value:.2f} above its threshold)",
+            "the detector was hardly sure ({value:.2f} above the lowest score kept)",
         ),
         "jump": Signal(
             "high",
@@ -106,7 +106,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             "distance from the line between the frames before and after, body sizes, from 0; the "
             "farthest keypoint",
             "DeepLabCut's `jump` outliers (Nath et al., Nature Protocols 2019)",
-            "a keypoint jumps between frames ({value:.0%} of the body's size)",
+            "a keypoint jumps between frames ({value:.2f} body sizes)",
         ),
         "disagreement": Signal(
             "high",

@@ -51,11 +51,13 @@ class DocumentStyle:
         version: The `version` of a frame's record, written into its image and annotations, so
             that corrections of this very state can be told from others when they come back.
         keyframes: Mark whoever has a `track_id` as a keyframe, without which CVAT makes no track.
+        extras: Further fields of a frame's image.
     """
 
     file_name: Callable[[FrameKey], str] = str
     version: Callable[[FrameKey], str] | None = None
     keyframes: bool = False
+    extras: Callable[[FrameKey], Mapping[str, Any]] | None = None
 
 
 def write_document(
@@ -81,7 +83,7 @@ def write_document(
         InputError: The document cannot be written.
     """
     num_images = num_instances = 0
-    videos: list[dict[str, Any]] = []
+    videos: dict[str, dict[str, Any]] = {}
     with atomic_file(path) as stream, TemporaryFile(dir=path.parent) as spool:
         _write_head(stream, category, info)
         for record in records:
@@ -90,12 +92,13 @@ def write_document(
             num_images += 1
             size = {"width": record.size_wh[0], "height": record.size_wh[1]}
             media, index = record.key.media, record.key.index
-            if index >= 0 and (not videos or videos[-1]["name"] != media):
-                videos.append({"id": len(videos) + 1, "name": media, **size})
+            if index >= 0:
+                videos.setdefault(media, {"id": len(videos) + 1, "name": media, **size})
             image = {"id": num_images, "file_name": style.file_name(record.key), **size}
-            image |= _image_extras(record, len(videos))
+            image |= _image_extras(record, videos)
             marks = {"version": style.version(record.key)} if style.version else {}
-            _write_item(stream, num_images == 1, image | marks)
+            extras = style.extras(record.key) if style.extras else {}
+            _write_item(stream, num_images == 1, {**image, **marks, **extras})
             for annotation in frame_annotations(record, num_images, category["id"]):
                 num_instances += 1
                 annotation["attributes"] |= marks
@@ -108,7 +111,7 @@ def write_document(
         stream.write(b"\n]")
         if videos:
             stream.write(b',\n"videos": [')
-            for video in videos:
+            for video in videos.values():
                 _write_item(stream, video["id"] == 1, video)
             stream.write(b"\n]")
         stream.write(b"\n}\n")
@@ -153,11 +156,11 @@ def frame_annotations(
         }
 
 
-def _image_extras(record: FrameRecord, video_id: int) -> dict[str, Any]:
+def _image_extras(record: FrameRecord, videos: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what readers of plain COCO skip."""
     extras: dict[str, Any] = {}
     if record.key.index >= 0:
-        extras = {"video_id": video_id, "frame_id": record.key.index}
+        extras = {"video_id": videos[record.key.media]["id"], "frame_id": record.key.index}
         if record.time_s is not None:
             extras["timestamp"] = record.time_s
     if record.review is not None:

@@ -1,0 +1,138 @@
+"""`vitpose select`: runs in, queues out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import vitpose
+from select_cases import make_record, make_run
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.pose.signals import SIGNALS
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.record import Review
+from vitpose_cli.records.validate import validate
+from vitpose_cli.review.queue import read_queue
+from vitpose_cli.select.options import SelectOptions
+from vitpose_cli.select.reasons import AT_RANDOM, NOBODY
+from vitpose_cli.select.selection import Selection, select_frames
+
+NUM_PHOTOS = 60
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a run: photo N is the surer the higher N; every tenth is empty; a video, too."""
+    photos = [
+        make_record(f"{number:02}.jpg", *([] if number % 10 == 9 else [0.2 + number / 100]))
+        for number in range(NUM_PHOTOS)
+    ]
+    video = [make_record("v.mp4", 0.95, index=index) for index in range(0, 100, 5)]
+    reviewed = [make_record("zz.jpg", 0.1, review=Review("fixed"))]
+    return make_run(tmp_path_factory.mktemp("select") / "run", photos + video + reviewed)
+
+
+def select(run: Path, tmp_path: Path, count: int = 20, **fields: object) -> Selection:
+    options = SelectOptions(run, count, tmp_path / "queue.json", **fields)  # type: ignore[arg-type]
+    return select_frames(options, report=lambda *_: None, say=lambda _: None)
+
+
+def test_the_queue_is_a_valid_document_that_review_reads(run: Path, tmp_path: Path) -> None:
+    selection = select(run, tmp_path)
+    assert validate(selection.queue).num_errors == 0
+    queue = read_queue(selection.queue)
+    assert list(queue) == [str(choice.key) for choice in selection.choices]
+    assert all(queue.values())
+    assert len(queue) == 20
+    document = read_coco(selection.queue)
+    assert document.info["vitpose"]["selection"]["seed"] == 0
+    assert {image["selected"] for image in document.images} == {"doubtful", "random", "empty"}
+
+
+def test_doubtful_frames_with_some_by_chance(run: Path, tmp_path: Path) -> None:
+    selection = select(run, tmp_path, by="mean_keypoint_score", diversity=0.0)
+    assert selection.kinds == {"doubtful": 16, "random": 3, "empty": 1}
+    doubtful = [choice for choice in selection.choices if choice.kind == "doubtful"]
+    with_people = [f"{number:02}.jpg" for number in range(NUM_PHOTOS) if number % 10 != 9]
+    assert [str(choice.key) for choice in doubtful] == with_people[:16]
+    assert "score only 0.20" in doubtful[0].reasons[0]
+    for choice in selection.choices:
+        if choice.kind == "empty":
+            assert choice.reasons == (NOBODY,)
+            assert int(choice.key.media[:2]) % 10 == 9
+        elif choice.kind == "random":
+            assert choice.reasons == (AT_RANDOM,)
+    assert "zz.jpg" not in {str(choice.key) for choice in selection.choices}
+    assert selection.num_reviewed == 1
+
+
+def test_the_seed_decides(run: Path, tmp_path: Path) -> None:
+    first = select(run, tmp_path).queue.read_bytes()
+    assert select(run, tmp_path).queue.read_bytes() == first
+    assert select(run, tmp_path, seed=1).queue.read_bytes() != first
+
+
+def test_videos_give_no_neighbours(run: Path, tmp_path: Path) -> None:
+    chosen = select(run, tmp_path, 75, min_gap=15).choices
+    indices = sorted(choice.key.index for choice in chosen if choice.key.video)
+    assert 5 <= len(indices) <= 7
+    assert np.diff(indices).min() >= 15
+    capped = select(run, tmp_path, 75, max_per_video=2).choices
+    assert sum(choice.key.video is not None for choice in capped) == 2
+
+
+def test_too_few_frames_are_said(run: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = SelectOptions(run, 500, tmp_path / "q.json")
+    selection = select_frames(options, report=lambda *_: None, say=said.append)
+    assert len(selection.choices) < selection.num_frames == NUM_PHOTOS + 20
+    assert "Only" in said[0]
+
+
+def test_another_run_shows_what_differs(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(8)]
+    ours = [make_record(name, 0.9) for name in names]
+    theirs = [make_record(name, 0.9) for name in names]
+    theirs[5] = make_record("5.jpg", people=make_record("other", 0.9).instances)
+    theirs[6] = make_record("6.jpg", 0.9, 0.8)
+    run, other = make_run(tmp_path / "a", ours), make_run(tmp_path / "b", theirs)
+    selection = select(
+        run, tmp_path, 2, by="disagreement", compare=other, random_share=0.0, diversity=0.0
+    )
+    assert {str(choice.key) for choice in selection.choices} == {"5.jpg", "6.jpg"}
+    reasons = " ".join(reason for choice in selection.choices for reason in choice.reasons)
+    assert "The other run says otherwise" in reasons
+    assert "somebody here whom this run lacks" in reasons
+
+
+def test_what_cannot_be_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no signal"):
+        SelectOptions(run, by="colour")
+    with pytest.raises(ConfigError, match="shares"):
+        SelectOptions(run, random_share=0.8, empty_share=0.5)
+    with pytest.raises(ConfigError, match="second run"):
+        SelectOptions(run, by="disagreement")
+    with pytest.raises(InputError, match="does not know flip_disagreement"):
+        select(run, tmp_path, by="flip_disagreement")
+    with pytest.raises(InputError, match="no frame left"):
+        select(make_run(tmp_path / "empty", []), tmp_path)
+    elsewhere = make_run(tmp_path / "elsewhere", [make_record("x.jpg", 0.5)])
+    with pytest.raises(InputError, match="no frame in common"):
+        select(run, tmp_path, compare=elsewhere)
+    animals = make_run(tmp_path / "animals", [], names="ap10k")
+    with pytest.raises(InputError, match="different keypoints"):
+        select(run, tmp_path, compare=animals)
+
+
+def test_the_command(run: Path, tmp_path: Path) -> None:
+    done = vitpose("select", run, "-n", "6", "-o", tmp_path / "q.json", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["num_selected"] == len(facts["frames"]) == 6
+    assert facts["frames"][0]["reasons"]
+    done = vitpose("select", run, "--by", "nothing")
+    assert done.returncode == 2
+    assert all(name in done.stderr for name in SIGNALS)

@@ -1,0 +1,54 @@
+"""Why a frame was chosen, in sentences for the person who looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.pose.signals import SIGNALS
+
+AT_RANDOM = "Drawn at random, to tell how good labels are where nothing seems doubtful."
+NOBODY = "Nobody was found here; drawn at random, to see whether that is true."
+MISSED = "The other run sees somebody here whom this run lacks."
+
+_MOST_REASONS = 3
+_REMARKABLE = 0.8  # rank from which on a measure is worth a word
+
+
+def reasons(
+    person: int,
+    num_people: int,
+    signals: Mapping[str, NDArray[np.float32]],
+    signal_ranks: Mapping[str, NDArray[np.float32]],
+    row: int,
+) -> list[str]:
+    """Say what is doubtful about one person.
+
+    Args:
+        person: Their place in the frame, from 0.
+        num_people: How many the frame has; a `person` beyond them is somebody whom it lacks.
+        signals: Measures (N,) by name.
+        signal_ranks: Their ranks (N,) in (0, 1).
+        row: The person's row in both.
+
+    Returns:
+        One to three sentences, the most remarkable first.
+    """
+    if person >= num_people:
+        return [MISSED]
+    known = {name: float(column[row]) for name, column in signal_ranks.items()}
+    by_rank = sorted(
+        (name for name, rank in known.items() if not np.isnan(rank)),
+        key=lambda name: (known[name] < _REMARKABLE, -known[name] * SIGNALS[name].weight),
+    )
+    told = [name for name in by_rank if known[name] >= _REMARKABLE][:_MOST_REASONS] or by_rank[:1]
+    who = "" if num_people == 1 else f"Person {person + 1} of {num_people}: "
+    return [_sentence(who, name, float(signals[name][row]), known[name]) for name in told]
+
+
+def _sentence(who: str, name: str, value: float, rank: float) -> str:
+    words = SIGNALS[name].words.format(value=value, agreement=1 - value)
+    text = f"{who}{words}; more doubtful than {min(99, round(100 * rank))} % of all people."
+    return text if who else text[0].upper() + text[1:]

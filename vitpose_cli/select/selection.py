@@ -1,0 +1,135 @@
+"""From a run to a queue: who is doubtful, which frames are worth a look, and why.
+
+The workflow behind `vitpose select`. A run of a million frames is read once for its doubts; poses
+and, where wanted, pictures are read of the frames that may be chosen, ten for each that will be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+from vitpose_cli.select.choosing import Chooser
+from vitpose_cli.select.options import SelectOptions
+from vitpose_cli.select.queue_file import Choice, write_queue
+from vitpose_cli.select.table import DoubtTable, read_doubts
+
+Report = Callable[[int, "int | None"], None]
+"""Takes how many frames are read and how many there are."""
+
+QUEUE = "queue.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was selected.
+
+    Attributes:
+        queue: The queue that was written.
+        choices: Its frames, in order.
+        num_frames: Frames that could have been chosen.
+        num_reviewed: Frames left out because a person has looked at them.
+        num_failed: Frames left out because they could not be labelled.
+        signals: The measures that people were ranked by.
+    """
+
+    queue: Path
+    choices: tuple[Choice, ...]
+    num_frames: int
+    num_reviewed: int
+    num_failed: int
+    signals: tuple[str, ...]
+
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many frames came into the queue in which way."""
+        return Counter(choice.kind for choice in self.choices)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "queue": str(self.queue),
+            "num_selected": len(self.choices),
+            "kinds": dict(self.kinds),
+            "num_frames": self.num_frames,
+            "num_reviewed": self.num_reviewed,
+            "num_failed": self.num_failed,
+            "signals": list(self.signals),
+            "frames": [{"file_name": str(each.key), **each.as_dict()} for each in self.choices],
+        }
+
+
+def select_frames(options: SelectOptions, report: Report, say: Callable[[str], None]) -> Selection:
+    """Choose frames of a run, and write them as a queue.
+
+    Args:
+        options: Which frames are wanted.
+        report: Told after every frame that was read.
+        say: Takes a sentence for the user.
+
+    Raises:
+        InputError: A run cannot be read, has nothing left to look at, or does not know the measure
+            that was asked for; or the queue cannot be written.
+    """
+    with Run.read(options.run) as run:
+        table = _doubts(run, options.compare, report)
+        if not len(table):
+            raise InputError(
+                f"{options.run} has no frame left to look at: {table.num_reviewed} are reviewed, "
+                f"{table.num_failed} failed."
+            )
+        chooser = Chooser(run, table, options)
+        choices = chooser.choices()
+        if chooser.num_unread:
+            say(f"{chooser.num_unread} pictures could not be read; their colours are unknown.")
+        if len(choices) < options.count:
+            say(
+                f"Only {len(choices)} frames were chosen: {len(table)} are not reviewed yet, and "
+                "--max-per-video and --min-gap leave some of these out."
+            )
+        queue = options.output or options.run / QUEUE
+        how = {
+            "signals": list(chooser.signals),
+            "seed": options.seed,
+            "random_share": options.random_share,
+            "empty_share": options.empty_share,
+            "diversity": options.diversity,
+        }
+        write_queue(queue, run, choices, how)
+    return Selection(
+        queue=queue,
+        choices=tuple(choices),
+        num_frames=len(table),
+        num_reviewed=table.num_reviewed,
+        num_failed=table.num_failed,
+        signals=chooser.signals,
+    )
+
+
+def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
+    keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
+    records = _reported(run.records(), len(run), report)
+    if compare is None:
+        return read_doubts(records, keypoint_set)
+    with Run.read(compare) as other:
+        if KeypointSet.from_category(other.manifest.keypoint_set).names != keypoint_set.names:
+            raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
+        if run.done().isdisjoint(other.done()):
+            raise InputError(
+                f"The runs in {run.path} and {compare} have no frame in common.",
+                "Label the same sources twice, with different weights.",
+            )
+        return read_doubts(records, keypoint_set, others=other.records())
+
+
+def _reported(records: Iterable[FrameRecord], total: int, report: Report) -> Iterator[FrameRecord]:
+    for number, record in enumerate(records, start=1):
+        yield record
+        report(number, total)
