@@ -230,6 +230,7 @@ def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path:
         (["annotate", "photos", "--device", "cuda:7"], 2, "cuda:7"),
         (["annotate", "photos", "--precision", "fp7"], 2, "fp7"),
         (["annotate", "photos", "--batch-size", "many"], 2, "many"),
+        (["annotate", "photos", "--device", "cpu", "--compile"], 2, "--compile"),
         (["annotate", "photos", "--boxes", "boxes.json", "--detector", "dfine-s"], 2, "exclude"),
         (["annotate", "photos", "--boxes", "list.json"], 3, "list.json"),
         (["annotate", "photos", "--keypoint-set", "wholebody"], 4, "wholebody"),

@@ -8,6 +8,7 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.runtime import (
     Process,
     has_fast,
+    num_reader_threads,
     resolve_device,
     resolve_precision,
     seed_everything,
@@ -45,6 +46,11 @@ def test_seed_everything_repeats_every_global_generator() -> None:
         return random.random(), float(np.random.rand()), float(torch.rand(()))  # noqa: NPY002
 
     assert draw() == draw()
+
+
+def test_a_gpu_gets_a_reader_for_each_core_and_a_network_on_the_cpu_keeps_them() -> None:
+    assert num_reader_threads(torch.device("cpu")) == 4
+    assert 4 <= num_reader_threads(torch.device("cuda")) <= 32
 
 
 def test_process_reads_torchrun_then_a_slurm_step() -> None:

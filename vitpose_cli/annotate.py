@@ -28,6 +28,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
+from vitpose_cli.runtime import num_reader_threads, resolve_device
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -124,8 +125,9 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         WeightsError: Weights or detector cannot be used.
     """
     started = monotonic()
-    source = open_source(options.sources, video=options.video)
-    assembly = assemble(options.labeler)
+    num_threads = num_reader_threads(resolve_device(options.labeler.device))
+    source = open_source(options.sources, num_threads=num_threads, video=options.video)
+    assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
     if assembly.advice:
@@ -224,7 +226,11 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
         },
         weights_name=assembly.weights_name,
         weights_hash=assembly.weights_hash,
-        notes={"device": str(estimator.options.device), "batch-size": estimator.batch_size},
+        notes={
+            "device": str(estimator.options.device),
+            "batch-size": estimator.batch_size,
+            "compiled": estimator.options.compiled,
+        },
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights
@@ -32,6 +34,9 @@ Of 144 cut-outs of people (COCO val2017) the shipped tiny weights keep 78 % at 0
 without people 35 %.
 """
 
+COMPILE_FROM_FRAMES = 100_000
+"""Frames from which on the network is compiled unasked: its slow start must be worth waiting for."""
+
 NO_DETECTOR = (
     "No person detector ships yet: each photo is taken as one box, and a person is written only "
     "where the pose is clear. For photos of several people give --detector dfine-s (downloads "
@@ -52,6 +57,8 @@ class LabelerOptions:
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, fp32, bf16 or fp16.
         batch_size: Crops in one forward pass; None takes what suits the device.
+        compiled: Fuse the network with PyTorch's compiler, on a CUDA GPU; None decides by the
+            number of frames.
         flip_test: Average with the mirrored crop.
         box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
@@ -64,6 +71,7 @@ class LabelerOptions:
     device: str = "auto"
     precision: str = "auto"
     batch_size: int | None = None
+    compiled: bool | None = None
     flip_test: bool = True
     box_threshold: float | None = None
     keypoint_threshold: float = 0.3
@@ -90,8 +98,12 @@ class Assembly:
     advice: str = ""
 
 
-def assemble(options: LabelerOptions) -> Assembly:
+def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly:
     """Load everything that labelling needs.
+
+    Args:
+        options: What to label with.
+        num_frames: How many frames there are in all, done or not; None if unknown.
 
     Raises:
         ConfigError: Options contradict each other or this machine.
@@ -128,6 +140,7 @@ def assemble(options: LabelerOptions) -> Assembly:
             device=device,
             dtype=dtype,
             batch_size=options.batch_size,
+            compiled=_compiled(options, device, num_frames),
             flip_test=options.flip_test,
             keypoint_threshold=options.keypoint_threshold,
             pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else 0.0,
@@ -142,6 +155,17 @@ def assemble(options: LabelerOptions) -> Assembly:
         name,
         advice=NO_DETECTOR if chosen_for_user else "",
     )
+
+
+def _compiled(options: LabelerOptions, device: torch.device, num_frames: int | None) -> bool:
+    """Say whether to compile the network: the same for every part of one run."""
+    if options.compiled and device.type != "cuda":
+        raise ConfigError(
+            f"--compile makes nothing faster on {device}.", "Leave it out, or use a CUDA GPU."
+        )
+    if options.compiled is not None:
+        return options.compiled
+    return device.type == "cuda" and (num_frames or 0) >= COMPILE_FROM_FRAMES
 
 
 def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:

@@ -27,6 +27,7 @@ from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import no_image_in_common, read_predictions
 from vitpose_cli.records.run import Run
+from vitpose_cli.runtime import num_reader_threads, resolve_device
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many photos are done and how many there are."""
@@ -208,8 +209,9 @@ def evaluate_weights(
         ConfigError, WeightsError: As `assemble`.
     """
     truth = read_coco(annotations)
-    source = photos_of(truth, images)
-    assembly = assemble(options)
+    num_threads = num_reader_threads(resolve_device(options.device))
+    source = photos_of(truth, images, num_threads=num_threads)
+    assembly = assemble(options, source.expected)
     labeler = Labeler(assembly.detector, assembly.estimator)
 
     def records() -> Iterator[FrameRecord]:
@@ -220,8 +222,13 @@ def evaluate_weights(
     return evaluate_results(truth, *results_of_records(records(), _image_ids(truth)))
 
 
-def photos_of(document: CocoDocument, images: Path) -> ImageFolder:
+def photos_of(document: CocoDocument, images: Path, *, num_threads: int = 4) -> ImageFolder:
     """Return the photos that a document names, as a source of frames.
+
+    Args:
+        document: Names them.
+        images: The folder that its file names are relative to.
+        num_threads: Photos decoded at once.
 
     Raises:
         InputError: A photo is missing, or a name leads out of the folder.
@@ -236,7 +243,7 @@ def photos_of(document: CocoDocument, images: Path) -> ImageFolder:
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
             "Give the folder that the file names are relative to.",
         )
-    return ImageFolder(paths)
+    return ImageFolder(paths, num_threads=num_threads)
 
 
 def _image_ids(truth: CocoDocument) -> dict[str, int]:

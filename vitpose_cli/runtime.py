@@ -89,6 +89,17 @@ def has_fast(dtype: torch.dtype, device: torch.device) -> bool:
     return any(features.get(feature) for feature in _CPU_FEATURES[dtype])
 
 
+def num_reader_threads(device: torch.device) -> int:
+    """Return how many threads should decode photos for a network on `device`.
+
+    A network on the CPU needs the cores itself; a GPU is fed by all of them.
+    """
+    if device.type == "cpu":
+        return 4
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(cores or 1, 4), 32)
+
+
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch (every device)."""
     random.seed(seed)

@@ -57,3 +57,12 @@ def test_a_turned_crop_turns_nothing_else() -> None:
     crops = frames.warp([turned]).numpy().astype(int)
     assert np.abs(crops - warp_crops(images[0], turned)).max() <= 2  # grey levels
     assert np.abs(crops[0] - frames.warp([straight])[0].numpy()).max() == 0
+
+
+def test_cutting_never_reads_from_the_device() -> None:
+    # The meta device has no values: whoever copies from it, or branches on them, fails.
+    meta = torch.device("meta")
+    images = frames_of_noise([(120, 90), (100, 100)])
+    crops = DeviceFrames.upload(images, meta).warp(some_transforms([5, 4]))
+    assert crops.shape == (9, 64, 48, 3)
+    assert crops.device == meta

@@ -62,6 +62,14 @@ BatchSize = Annotated[
     str,
     typer.Option("--batch-size", metavar="auto|N", help="Crops in one forward pass."),
 ]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="On a CUDA GPU, let PyTorch's compiler fuse the network: a slow start, then faster. "
+        "Left out, from 100,000 frames on.",
+    ),
+]
 FlipTest = Annotated[
     bool,
     typer.Option(
