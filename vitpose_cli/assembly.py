@@ -35,7 +35,7 @@ without people 35 %.
 """
 
 COMPILE_FROM_FRAMES = 100_000
-"""Frames from which on the network is compiled unasked: its slow start must be worth waiting for."""
+"""Frames from which on the network is compiled unasked, so that its slow start is worth it."""
 
 NO_DETECTOR = (
     "No person detector ships yet: each photo is taken as one box, and a person is written only "
