@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
 from vitpose_cli.models.detectors import Detector
 from vitpose_cli.models.estimator import PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
@@ -32,6 +32,24 @@ FAULTS = (RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is left of a frame once its people are cut out.
+
+    Attributes:
+        key: Its name.
+        size_wh: Its width and height, px.
+        time_s: When it is shown.
+        frame: The frame itself, only where somebody wants to draw on it: 32 photos of a phone take
+            more than a gigabyte.
+    """
+
+    key: FrameKey
+    size_wh: tuple[int, int]
+    time_s: float | None
+    frame: Frame | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Chunk:
     """A chunk of frames, detected; their people, on their way.
 
@@ -40,7 +58,7 @@ class _Chunk:
         people: Of those frames that are no failures.
     """
 
-    frames: list[Frame | FrameFailure]
+    frames: list[_Seen | FrameFailure]
     people: PendingPeople
 
 
@@ -87,7 +105,13 @@ class Labeler:
             [frame.image for frame in readable if frame.key not in failures],
             [each for each in found if isinstance(each, Detections)],
         )
-        return _Chunk([failures.get(frame.key, frame) for frame in frames], people)
+        return _Chunk([failures.get(frame.key) or self._seen(frame) for frame in frames], people)
+
+    def _seen(self, frame: Frame | FrameFailure) -> _Seen | FrameFailure:
+        if isinstance(frame, FrameFailure):
+            return frame
+        kept = frame if self.on_frame is not None else None
+        return _Seen(frame.key, frame.size_wh, frame.time_s, kept)
 
     def _detect(self, frames: list[Frame]) -> list[Detections | FrameFailure]:
         """Return the boxes of every frame, or why the detector failed on it."""
@@ -116,8 +140,8 @@ class Labeler:
                 continue
             people = chunk.people.of(num_labelled)
             num_labelled += 1
-            if self.on_frame is not None:
-                self.on_frame(frame, people)
+            if self.on_frame is not None and frame.frame is not None:
+                self.on_frame(frame.frame, people)
             yield FrameRecord(
                 frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
             )
