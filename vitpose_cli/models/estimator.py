@@ -23,8 +23,9 @@ from vitpose_cli.models.engine import Engine, HostEngine, PendingValues
 from vitpose_cli.models.memory import CudaMemory
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.pose.instances import Detections, Instances
+from vitpose_cli.pose.instances import Detections, Instances, instance_scores
 from vitpose_cli.pose.oks import oks_nms
+from vitpose_cli.pose.signals import frame_signals
 
 HOST_BATCH_SIZE = 16
 """Crops in one forward pass on a CPU: it gains nothing once its matrices are large."""
@@ -171,23 +172,25 @@ class PendingPeople:
         options, poses = self._estimator.options, self._poses
         scores = poses.scores[start:stop]
         _check_finite(scores, options.dtype)
-        detections = self._detections[frame]
-        people = Instances(
-            boxes=detections.boxes,
-            box_scores=detections.scores,
-            keypoints=self._keypoints[start:stop],
-            keypoint_scores=scores,
-            visibility=np.where(scores >= options.keypoint_threshold, 2, 0),
-            signals={name: values[start:stop] for name, values in poses.signals.items()},
-        )
+        detections, keypoint_set = self._detections[frame], self._estimator.keypoint_set
         plausible = np.flatnonzero(scores.mean(axis=1) >= options.pose_threshold)
-        kept = oks_nms(
-            people.keypoints[plausible],
+        best = oks_nms(
+            self._keypoints[start:stop][plausible],
             self._areas[start:stop][plausible],
-            people.scores[plausible],
-            self._estimator.keypoint_set.sigmas,
+            instance_scores(detections.scores, scores)[plausible],
+            keypoint_set.sigmas,
         )
-        return people.select(plausible[kept])
+        kept = plausible[best]
+        boxes, keypoints = detections.boxes[kept], self._keypoints[start:stop][kept]
+        measured = {name: values[start:stop][kept] for name, values in poses.signals.items()}
+        return Instances(
+            boxes=boxes,
+            box_scores=detections.scores[kept],
+            keypoints=keypoints,
+            keypoint_scores=scores[kept],
+            visibility=np.where(scores[kept] >= options.keypoint_threshold, 2, 0),
+            signals={**measured, **frame_signals(boxes, keypoints, keypoint_set)},
+        )
 
     def _bring_home(self, num_crops: int) -> None:
         """Carry the points of all crops that are done, these at least, to frame px."""

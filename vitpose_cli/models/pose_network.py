@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from vitpose_cli.media.crops import normalise
 from vitpose_cli.models.checkpoint import LoadedViTPose
-from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.heatmap_signals import PEAK_SIGNALS, flip_disagreement, peak_signals
+from vitpose_cli.pose.heatmaps import DecodedMaps, HeatmapCodec
 
 _log = logging.getLogger(__name__)
 
@@ -72,9 +73,7 @@ class PoseNetwork:
         self._flip_test = flip_test
         self._flip_order = torch.from_numpy(head.keypoint_set.flip_order).to(device)
         self._num_keypoints = head.keypoint_set.num_keypoints
-        self._signal_names = [
-            "mean_keypoint_score", "min_keypoint_score", "second_peak_ratio", "peak_width",
-        ] + ["flip_disagreement"] * flip_test  # fmt: skip
+        self._signal_names = [*PEAK_SIGNALS, *["flip_disagreement"] * flip_test]
         self.num_values = 3 * self._num_keypoints + len(self._signal_names)
         self._compiled: list[nn.Module] = []
         # Channels last, convolutions are faster on a CPU and a CUDA GPU; the numbers are the same.
@@ -95,21 +94,17 @@ class PoseNetwork:
     def __call__(self, crops: Tensor) -> Tensor:
         """Return the numbers (B, num_values) float32 of crops (B, H, W, 3) uint8, see `unpack`."""
         inputs = normalise(crops, self._dtype)
-        if self._flip_test:
-            maps, disagreement = self._with_mirrored(inputs)
-        else:
-            maps, disagreement = self.heatmaps(inputs), None
-        decoded = self.codec.decode(maps)
-        scores = decoded.scores
-        signals = [
-            scores.mean(dim=1),
-            scores.amin(dim=1),
-            decoded.peaks.second_peak_ratio.mean(dim=1),
-            decoded.peaks.width.mean(dim=1),
-        ] + ([] if disagreement is None else [disagreement])
-        return torch.cat(
-            [decoded.crop_keypoints.flatten(1), scores, torch.stack(signals, dim=1)], dim=1
-        )
+        if not self._flip_test:
+            decoded = self.codec.decode(self.heatmaps(inputs))
+            return _packed(decoded, peak_signals(decoded))
+        maps, mirrored = self._with_mirrored(inputs)
+        # All in one call, so that a GPU has no more kernels to launch than for one of them.
+        every = self.codec.decode(torch.cat([(maps + mirrored) / 2, maps, mirrored]))
+        count = len(crops)
+        decoded = every.rows(0, count)
+        straight, turned = every.crop_keypoints[count:].view(2, *decoded.crop_keypoints.shape)
+        disagreement = flip_disagreement(straight, turned, self.input_wh)
+        return _packed(decoded, torch.cat([peak_signals(decoded), disagreement[:, None]], dim=1))
 
     def unpack(self, values: NDArray[np.float32]) -> CropPoses:
         """Return views of the numbers (B, num_values) by their meaning."""
@@ -137,16 +132,20 @@ class PoseNetwork:
         return maps.float()
 
     def _with_mirrored(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heatmaps averaged with those of the mirrored crops, and how much they differ."""
+        """Return the heatmaps of crops, and those of the mirrored crops turned back."""
         if self.device.type == "cpu":  # which gains nothing from twice the batch
             maps, mirrored = self.heatmaps(inputs), self.heatmaps(inputs.flip(-1))
         else:
             both = self.heatmaps(torch.cat([inputs, inputs.flip(-1)]))
             maps, mirrored = both[: len(inputs)], both[len(inputs) :]
-        merged = self.codec.merge_flipped(maps, mirrored, self._flip_order)
-        return merged, (merged - maps).abs().amax(dim=(2, 3)).mean(dim=1)
+        return maps, self.codec.turn_back(mirrored, self._flip_order)
 
     def _uncompile(self) -> None:
         for module in self._compiled:
             module._compiled_call_impl = None
         self._compiled = []
+
+
+def _packed(decoded: DecodedMaps, signals: Tensor) -> Tensor:
+    """Return all numbers of each crop as one row, see `PoseNetwork.unpack`."""
+    return torch.cat([decoded.crop_keypoints.flatten(1), decoded.scores, signals], dim=1)

@@ -58,6 +58,12 @@ class DecodedMaps:
     scores: Tensor
     peaks: PeakStatistics
 
+    def rows(self, start: int, stop: int) -> DecodedMaps:
+        """Return what some of the maps say."""
+        part = slice(start, stop)
+        peaks = PeakStatistics(self.peaks.second_peak_ratio[part], self.peaks.width[part])
+        return DecodedMaps(self.crop_keypoints[part], self.scores[part], peaks)
+
 
 @dataclass(frozen=True, slots=True)
 class HeatmapCodec:
