@@ -15,9 +15,17 @@ from pycocotools.cocoeval import COCOeval
 from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.evaluate import METRICS, evaluate_predictions, evaluate_results
+from vitpose_cli.evaluate import (
+    METRICS,
+    evaluate_predictions,
+    evaluate_results,
+    results_of_records,
+)
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.record import FrameRecord
 
 COCO_SET = keypoint_set("coco")
 
@@ -120,6 +128,15 @@ def test_a_known_distance_gives_the_known_oks(tmp_path: Path) -> None:
     if row.count:
         expected = np.exp(-100 / (2 * person["area"] * (2 * 0.079) ** 2))
         assert row.oks == pytest.approx(expected, rel=1e-6)
+
+
+def test_frames_without_people_and_failed_frames_are_no_results() -> None:
+    records = [
+        FrameRecord(FrameKey("a.jpg"), (640, 480), instances=Instances.empty(17)),
+        FrameRecord(FrameKey("b.jpg"), error="damaged"),
+        FrameRecord(FrameKey("c.jpg"), error="of another set"),
+    ]
+    assert results_of_records(records, {"a.jpg": 1, "b.jpg": 2}) == ([], 1)
 
 
 def test_another_keypoint_set_is_refused(tmp_path: Path) -> None:

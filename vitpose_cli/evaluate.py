@@ -160,7 +160,9 @@ def results_of_records(
             continue
         people = record.instances
         points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
-        for flat, score in zip(points.reshape(len(people), -1), people.scores, strict=True):
+        for flat, score in zip(
+            points.reshape(len(people), 3 * people.num_keypoints), people.scores, strict=True
+        ):
             results.append(
                 {
                     "image_id": image_id,
