@@ -22,10 +22,10 @@ def people(*lefts: float) -> Instances:
     points = body[None] + np.array([(left, 0.0) for left in lefts]).reshape(count, 1, 2)
     return Instances(
         boxes=np.array([(left, 0, left + 50, 100) for left in lefts]).reshape(count, 4),
-        box_scores=np.ones(count),
+        box_scores=np.ones(count, np.float32),
         keypoints=points,
-        keypoint_scores=np.ones((count, 17)),
-        visibility=np.full((count, 17), 2),
+        keypoint_scores=np.ones((count, 17), np.float32),
+        visibility=np.full((count, 17), 2, np.int8),
     )
 
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from vitpose_cli.errors import WeightsError
-from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import load_model
@@ -51,7 +50,7 @@ def test_published_weights_find_the_recorded_nose(
         load_model(path), EstimatorOptions(device=torch.device("cpu"), flip_test=True)
     )
     detections = Detections(xywh_to_xyxy(BOXES), np.ones(2, np.float32))
-    transforms = estimator.transforms(detections)
-    poses = estimator.poses(warp_crops(decode_image(photo.read_bytes()), transforms))
-    nose = transforms.to_frame(poses.crop_keypoints)[1, 0]
-    assert (*nose, poses.scores[1, 0]) == pytest.approx(NOSE[name], abs=TOLERANCE)
+    people = estimator.start([decode_image(photo.read_bytes())], [detections]).of(0)
+    (second,) = np.flatnonzero(np.isclose(people.boxes[:, 0], BOXES[1, 0]))
+    nose = people.keypoints[second, 0]
+    assert (*nose, people.keypoint_scores[second, 0]) == pytest.approx(NOSE[name], abs=TOLERANCE)
