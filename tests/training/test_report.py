@@ -1,43 +1,11 @@
-import re
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.metrics import MetricsFile, read_metrics
-from vitpose_cli.training.report import curve, ticks, write_report
-
-NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
-
-
-@given(low=NUMBERS, span=st.floats(1e-3, 1e6))
-def test_ticks_are_few_round_and_start_below(low: float, span: float) -> None:
-    marks = ticks(low, low + span)
-    assert 3 <= len(marks) <= 12
-    assert marks[0] <= low + 1e-9 * max(1, abs(low))
-    assert marks[-1] <= low + span * (1 + 1e-6) + 1e-6 * abs(low)
-    steps = {round((b - a) / (marks[1] - marks[0]), 3) for a, b in pairwise(marks)}
-    assert steps <= {1.0}
-
-
-def test_ticks_of_a_single_value_exist() -> None:
-    assert ticks(0, 0)
-    assert 5.0 in ticks(5, 5)
-
-
-def test_curves_stay_inside_of_their_frame() -> None:
-    figure = curve("Loss", {"a": [(0, 0.5), (10, 2e-3)], "b": [(5, 1e-2)]}, logarithmic=True)
-    found = re.findall(r'points="([^"]+)"', figure)
-    assert len(found) == 2
-    for pair in " ".join(found).split():
-        x, y = map(float, pair.split(","))
-        assert 64 <= x <= 628
-        assert 12 <= y <= 212
-    assert curve("Nothing", {"a": []}) == ""
+from vitpose_cli.training.report import write_report
 
 
 def test_a_report_of_an_unmeasured_run_is_whole(tmp_path: Path) -> None:
