@@ -21,7 +21,7 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.detectors import DetectorOptions, open_detector
 
 RECIPE = Path(__file__).parents[2] / "weights" / "recipes" / "detector"
-PARTS = ("pack", "teacher", "augment", "loss", "measure")
+PARTS = ("pack", "teacher", "store", "augment", "loss", "measure")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_boxes_follow_the_people(parts: dict[str, Any]) -> None:
         webp, _ = parts["pack"].encode_webp(image, 160, 95)
         boxes = np.array([box], np.float32)
         photos.append(parts["pack"].LabelledPhoto(str(seed), webp, boxes, np.ones(1, np.float32)))
-    store = parts["augment"].PhotoStore.load(photos, 160, torch.device("cpu"), 1.0, 2)
+    store = parts["store"].PhotoStore.load(photos, 160, torch.device("cpu"), 1.0, 2)
     batch = parts["augment"].Augmenter(store, 3).make(24, 128, mosaic=0.5, paste=0.5)
     assert batch.images.shape == (24, 3, 128, 128)
     assert batch.images.min() >= 0

@@ -2,86 +2,20 @@
 
 Every picture is a stack of layers: a photo, or four of them around a point (mosaic), and now and
 then a person cut out of another photo (copy-paste). A layer is a photo scaled, shifted, mirrored
-and seen through a window, so one routine draws them all. Photos stay on the device as bytes at
-full, half and quarter size, and each layer reads the size next above its own, since sampling a
-large photo sparsely shows the network a graininess that averaged photos do not have.
+and seen through a window, so one routine draws them all. Each layer reads the photo at the stored
+size next above its own, since sampling a large photo sparsely shows the network a graininess that
+averaged photos do not have.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from pack import LabelledPhoto, decode_webp
+from store import ABSENT, GREY, PhotoStore
 from torch import Tensor
 from torch.nn import functional
-
-_GREY = 114.0
-_ABSENT = -1.0
-"""Weight of a box that is not there: rows are as long as the longest."""
-
-_NUM_SIZES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class PhotoStore:
-    """Photos and their boxes on a device.
-
-    Attributes:
-        sizes: The photos at full, half and quarter size, (N, 3, S, S) uint8 each, top left on grey.
-        photo_wh: (N, 2) width and height, px of the full size.
-        boxes: (N, G, 4) xyxy, px of the full size.
-        weights: (N, G) trust in each box, 0 for regions to ignore, -1 for rows without a box.
-        shares: (N,) how often each photo is drawn, relative to the others.
-        cutouts: (M, 2) photo and row of the boxes that are fit for being pasted elsewhere.
-    """
-
-    sizes: list[Tensor]
-    photo_wh: Tensor
-    boxes: Tensor
-    weights: Tensor
-    shares: Tensor
-    cutouts: Tensor
-
-    @classmethod
-    def load(
-        cls,
-        photos: Sequence[LabelledPhoto],
-        canvas: int,
-        device: torch.device,
-        crop_share: float,
-        num_threads: int,
-    ) -> PhotoStore:
-        """Decode photos.
-
-        Args:
-            photos: What to decode.
-            canvas: Side of the square on which each lies, px; larger photos are shrunk.
-            device: Where to keep them.
-            crop_share: How often a crop is drawn, relative to a photo.
-            num_threads: Threads that decode.
-        """
-        pixels = torch.full((len(photos), 3, canvas, canvas), int(_GREY), dtype=torch.uint8)
-        with ThreadPoolExecutor(num_threads) as pool:
-            scales = list(pool.map(_decode_into, pixels, photos))
-        photo_wh = torch.tensor([wh for _, wh in scales], dtype=torch.float32)
-        longest = max(1, max(len(photo.boxes) for photo in photos))
-        boxes = torch.zeros(len(photos), longest, 4)
-        weights = torch.full((len(photos), longest), _ABSENT)
-        for index, (photo, (scale, _)) in enumerate(zip(photos, scales, strict=True)):
-            boxes[index, : len(photo.boxes)] = torch.from_numpy(photo.boxes) * scale
-            weights[index, : len(photo.boxes)] = torch.from_numpy(photo.weights)
-        sides = (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1)
-        cutouts = torch.nonzero((weights > 0.7) & (sides > canvas / 16))
-        shares = torch.tensor([crop_share if photo.is_crop else 1.0 for photo in photos])
-        sizes = [pixels.to(device)]
-        for _ in range(_NUM_SIZES - 1):
-            sizes.append(_halve(sizes[-1]))
-        rest = [tensor.to(device) for tensor in (photo_wh, boxes, weights, shares, cutouts)]
-        return cls(sizes, *rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +92,9 @@ class Augmenter:
             placed, trust = _cut(own[0][:, None], own[1][:, None], layers.windows, side)
             every_box = torch.cat([every_box, placed], dim=1)
             every_weight = torch.cat([every_weight, trust], dim=1)
-        images = self._recolour((pictures + _GREY) / 255)
+        images = self._recolour((pictures + GREY) / 255)
         order = every_weight.sort(dim=1, descending=True)
-        most = int((order.values > _ABSENT).sum(dim=1).max().clamp(min=1))
+        most = int((order.values > ABSENT).sum(dim=1).max().clamp(min=1))
         kept = order.indices[:, :most]
         return Batch(
             images, every_box.gather(1, kept[..., None].expand(-1, -1, 4)), order.values[:, :most]
@@ -215,7 +149,7 @@ class Augmenter:
         windows = torch.cat([placed[:, :2] - margin, placed[:, 2:] + margin], dim=1)
         absent = self._uniform(num) >= paste
         windows = torch.where(absent[:, None], torch.zeros_like(windows), windows)
-        weights = torch.where(absent, torch.full_like(weights, _ABSENT), weights)
+        weights = torch.where(absent, torch.full_like(weights, ABSENT), weights)
         layers = _Layers(photos, scale.expand(-1, 2), offsets, flips, windows, ~absent)
         return layers, (placed, weights)
 
@@ -224,7 +158,7 @@ class Augmenter:
         side, store = pictures.shape[-1], self._store
         solid = (layers.windows[:, 2:] > layers.windows[:, :2]).all(dim=1)
         shrink = (1 / layers.scales.amax(dim=1).clamp(max=1)).log2().floor().long()
-        shrink = shrink.clamp(max=_NUM_SIZES - 1)
+        shrink = shrink.clamp(max=len(store.sizes) - 1)
         places = torch.arange(side, device=self._device) + 0.5
         for level, photos in enumerate(store.sizes):
             rows = torch.nonzero(solid & (shrink == level))[:, 0]
@@ -240,7 +174,7 @@ class Augmenter:
                                 source[:, :, None, 1].expand(-1, -1, side)], dim=-1)  # fmt: skip
             grid = grid * (2 / (photos.shape[-1] * 2**level)) - 1
             drawn = functional.grid_sample(
-                photos[chosen].float() - _GREY, grid, mode="bilinear", align_corners=False
+                photos[chosen].float() - GREY, grid, mode="bilinear", align_corners=False
             )
             mask = _window_mask(layers.windows[rows], layers.rounds[rows], places)
             pictures[rows] = torch.lerp(pictures[rows], drawn, mask)
@@ -277,24 +211,6 @@ class Augmenter:
         return (images + noise * strength).clamp(0, 1)
 
 
-def _decode_into(canvas: Tensor, photo: LabelledPhoto) -> tuple[float, tuple[int, int]]:
-    """Decode a photo into the corner of (3, S, S); return its scale and its width and height."""
-    pixels = torch.from_numpy(decode_webp(photo.webp)).permute(2, 0, 1)
-    side = canvas.shape[-1]
-    scale = min(1.0, side / max(pixels.shape[1:]))
-    if scale < 1:
-        size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
-        pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[0]
-    canvas[:, : pixels.shape[1], : pixels.shape[2]] = pixels
-    return scale, (pixels.shape[2], pixels.shape[1])
-
-
-def _halve(photos: Tensor) -> Tensor:
-    """Average every four pixels of (N, 3, S, S) uint8, some photos at a time."""
-    parts = [functional.avg_pool2d(part.float(), 2) for part in torch.split(photos, 256)]
-    return torch.cat([part.round().to(torch.uint8) for part in parts])
-
-
 def _window_mask(windows: Tensor, rounds: Tensor, places: Tensor) -> Tensor:
     """Return how much of a layer is seen at each place, (B, 1, S, S) in [0, 1]."""
     centre, half = (windows[:, :2] + windows[:, 2:]) / 2, (windows[:, 2:] - windows[:, :2]) / 2
@@ -323,7 +239,7 @@ def _cut(boxes: Tensor, weights: Tensor, windows: Tensor, side: int) -> tuple[Te
     seen = seen_wh.prod(dim=-1) / (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1).clamp(min=1)
     unclear = (seen < 0.3) | (seen_wh.amin(dim=-1) < 5)
     weights = torch.where(unclear & (weights > 0), torch.zeros_like(weights), weights)
-    weights = torch.where(seen < 0.03, torch.full_like(weights, _ABSENT), weights)
+    weights = torch.where(seen < 0.03, torch.full_like(weights, ABSENT), weights)
     return torch.cat([low, high], dim=-1), weights
 
 
@@ -334,5 +250,5 @@ def _hide(boxes: Tensor, weights: Tensor, over: tuple[Tensor, Tensor]) -> Tensor
     high = torch.minimum(boxes[..., 2:], top[:, None, 2:])
     covered = (high - low).clamp(min=0).prod(dim=-1)
     share = covered / (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1).clamp(min=1)
-    hidden = (share > 0.6) & (top_weight[:, None] > _ABSENT) & (weights > 0)
+    hidden = (share > 0.6) & (top_weight[:, None] > ABSENT) & (weights > 0)
     return torch.where(hidden, torch.zeros_like(weights), weights)

@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from augment import Augmenter, PhotoStore
+from augment import Augmenter
 from loss import Places, detection_loss
 from measure import Matches, PhotoResult, match
 from pack import LabelledPhoto, decode_webp, read_pack
+from store import PhotoStore
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
