@@ -6,6 +6,7 @@ the same by the same words.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,13 @@ without people 35 %.
 COMPILE_FROM_FRAMES = 100_000
 """Frames from which on the network is compiled unasked, so that its slow start is worth it."""
 
+SHIPPED_ARE_SMALL = (
+    "The weights that ship are small, for trying things out. For labels worth keeping: "
+    "--weights vitpose-b --detector dfine-m (downloaded once)."
+)
 NO_DETECTOR = (
-    "No person detector ships yet: each photo is taken as one box, and a person is written only "
-    "where the pose is clear. For photos of several people give --detector dfine-s (downloads "
-    "once) or --boxes FILE."
+    "No person detector is here: each photo is taken as one box, and a person is written only "
+    "where the pose is clear. Give --detector dfine-s (downloaded once) or --boxes FILE."
 )
 
 
@@ -143,18 +147,26 @@ def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly
             compiled=_compiled(options, device, num_frames),
             flip_test=options.flip_test,
             keypoint_threshold=options.keypoint_threshold,
-            pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else 0.0,
+            pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else -math.inf,
         ),
     )
-    chosen_for_user = whole_image and options.detector is None
     return Assembly(
         detector,
         estimator,
         options.weights,
         weights_hash(path),
         name,
-        advice=NO_DETECTOR if chosen_for_user else "",
+        advice=_advice(options, whole_image),
     )
+
+
+def _advice(options: LabelerOptions, whole_image: bool) -> str:
+    """Say what was chosen for a user who chose nothing."""
+    if options.detector is not None or options.boxes is not None:
+        return ""
+    if whole_image:
+        return NO_DETECTOR
+    return SHIPPED_ARE_SMALL if options.weights == LabelerOptions().weights else ""
 
 
 def _compiled(options: LabelerOptions, device: torch.device, num_frames: int | None) -> bool:
@@ -174,7 +186,7 @@ def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detec
         return BoxesFile.open(options.boxes, settings), f"boxes of {_file_name(options.boxes)}"
     shipped = shipped_detector_path()
     if options.detector is None and shipped is not None:
-        return open_detector(str(shipped), settings), shipped.stem
+        return open_detector(str(shipped), settings), _file_name(shipped)
     name = options.detector or WHOLE_IMAGE
     detector = open_detector(name, settings)
     return detector, _file_name(Path(name)) if Path(name).is_file() else name
