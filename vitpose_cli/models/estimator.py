@@ -27,8 +27,8 @@ from vitpose_cli.pose.instances import Detections, Instances, instance_scores
 from vitpose_cli.pose.oks import oks_nms
 from vitpose_cli.pose.signals import frame_signals
 
-HOST_BATCH_SIZE = 16
-"""Crops in one forward pass on a CPU: it gains nothing once its matrices are large."""
+HOST_BATCH_SIZE = 8
+"""Crops in one forward pass on a CPU: 16 are slower by 4 to 8 %, their features leave the cache."""
 
 
 @dataclass(frozen=True, slots=True)
