@@ -60,7 +60,7 @@ def select(
         typer.Option(
             "--diversity", min=0, help="How much of its doubt a frame loses that is like others."
         ),
-    ] = 0.3,
+    ] = 0.2,
     images: Annotated[
         Path | None,
         typer.Option(

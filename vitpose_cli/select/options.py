@@ -36,7 +36,7 @@ class SelectOptions:
     compare: Path | None = None
     random_share: float = 0.15
     empty_share: float = 0.05
-    diversity: float = 0.3
+    diversity: float = 0.2
     images: Path | None = None
     seed: int = 0
     max_per_video: int | None = None
