@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# The consoles take COLUMNS when they are made, which no test's own environment is to decide.
+os.environ.pop("COLUMNS", None)
+import vitpose_cli.cli.console  # noqa: F401
+
 # Tests are small and run side by side; several threads in each would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

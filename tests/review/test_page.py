@@ -162,7 +162,7 @@ def test_a_queue_is_worked_through(
         opened(page, PHOTOS[3])
         saved(page)
         assert server.frame(first)["row"]["state"] == "fixed"
-        assert page.inner_text("#progress-text") == "1 of 3"
+        page.wait_for_selector(f"#progress-text:text-is({'1 of 3'!r})")
         assert page.locator(".row .row-name").nth(1).inner_text() == HTML_NAME
         assert page.locator("img[onerror]").count() == 0
 
