@@ -19,16 +19,13 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.labels import Labels, open_labels
-from vitpose_cli.media.crops import warp_crops
-from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.media.source import open_source
-from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.run import Run
 
@@ -92,7 +89,7 @@ def make_sheet(options: SheetOptions) -> int:
     for person in chosen:
         frame = source.read(person.key)
         people = labels.people(person.key).select([person.position])
-        tiles.append(_tile(frame, people, labels.keypoint_set))
+        tiles.append(cut_out(frame.image, people, people.boxes[0], TILE_WH, labels.keypoint_set))
         captions.append(f"{person.score:.2f} {person.key}")
     if suffix == ".html":
         page = _page(tiles, captions, options)
@@ -138,22 +135,6 @@ def _sources_of(labels: Path) -> tuple[str, ...]:
         raise InputError(f"{labels} does not say where its photos are.", "Give them with --source.")
     with Run.read(labels) as run:
         return run.manifest.sources
-
-
-def _tile(frame: Frame, person: Instances, keypoint_set: KeypointSet) -> NDArray[np.uint8]:
-    """Cut a person out of the frame, a little larger than the box, and draw the label."""
-    transforms = CropTransforms.from_boxes(person.boxes, TILE_WH, alignment="classic")
-    picture = warp_crops(frame.image, transforms)[0]
-    corners = transforms.to_crop(person.boxes.reshape(1, 2, 2)).reshape(1, 4)
-    cut_out = Instances(
-        boxes=corners.astype(np.float32),
-        box_scores=person.box_scores,
-        keypoints=transforms.to_crop(person.keypoints).astype(np.float32),
-        keypoint_scores=person.keypoint_scores,
-        visibility=person.visibility,
-    )
-    style = DrawStyle(boxes=False, scores=False)
-    return draw_instances(picture, cut_out, keypoint_set, style)
 
 
 def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOptions) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.pose.geometry import FloatArray, box_iou
+from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 
@@ -160,7 +160,7 @@ class Tracker:
     ) -> NDArray[np.float64]:
         """Return OKS, (tracks, people), with the more room the longer somebody was out of sight."""
         poses = np.stack([track.keypoints for track in self._tracks]) + steps[:, None]
-        areas = _areas(np.stack([track.box for track in self._tracks]))
+        areas = box_areas(np.stack([track.box for track in self._tracks]))
         gaps_s = np.array([time_s - track.seen_s for track in self._tracks])
         likeness = np.zeros((len(poses), len(people)))
         for gap_s in np.unique(gaps_s):
@@ -172,7 +172,7 @@ class Tracker:
                 poses[rows],
                 areas[rows],
                 people.keypoints,
-                _areas(people.boxes),
+                box_areas(people.boxes),
                 sigmas,
                 people.visibility,
             )
@@ -204,9 +204,3 @@ def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
         now = step / (time_s - track.seen_s)
         track.velocity = _VELOCITY_MEMORY * track.velocity + (1 - _VELOCITY_MEMORY) * now
     track.keypoints, track.box, track.seen_s = people.keypoints[row], people.boxes[row], time_s
-
-
-def _areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
-    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).astype(np.float64)
-    areas: NDArray[np.float64] = sides.prod(axis=1)
-    return areas

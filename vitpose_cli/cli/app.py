@@ -14,14 +14,18 @@ import typer
 from vitpose_cli import __version__
 from vitpose_cli.cli import (
     annotate,
+    diff,
     evaluate,
     export,
     history,
     importing,
+    merge,
     render,
     review,
     select,
     sheet,
+    split,
+    stats,
     train,
     validate,
     weights,
@@ -39,14 +43,18 @@ app = typer.Typer(
     "5 done but some frames failed, 130 interrupted, 1 a bug.",
 )
 app.command("annotate")(annotate.annotate)
+app.command("diff")(diff.diff)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("history")(history.history)
+app.command("merge")(merge.merge)
 app.command("render")(render.render)
 app.command("import")(importing.import_labels)
 app.command("review")(review.review)
 app.command("select")(select.select)
 app.command("sheet")(sheet.sheet)
+app.command("split")(split.split)
+app.command("stats")(stats.stats)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.add_typer(weights.app, name="weights")

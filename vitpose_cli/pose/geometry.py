@@ -44,6 +44,13 @@ def clip_boxes(boxes: FloatArray, size_wh: tuple[int, int]) -> FloatArray:
     return clipped
 
 
+def box_areas(boxes: FloatArray) -> NDArray[np.float64]:
+    """Return the areas (N,) float64 of xyxy boxes (N, 4), each side at least 1, for OKS."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1).astype(np.float64)
+    areas: NDArray[np.float64] = sides.prod(axis=1)
+    return areas
+
+
 def box_iou(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return the intersection over union (N, M) of xyxy boxes (N, 4) and (M, 4), in [0, 1].
 

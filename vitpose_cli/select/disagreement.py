@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.pose.geometry import box_iou
+from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.record import FrameRecord
@@ -41,9 +41,9 @@ def disagreement(
     shown |= ~shown.any(axis=1, keepdims=True)
     alike = oks_matrix(
         others.keypoints,
-        _areas(others),
+        box_areas(others.boxes),
         people.keypoints,
-        _areas(people),
+        box_areas(people.boxes),
         sigmas,
         shown.astype(np.int8),
     )
@@ -67,9 +67,3 @@ def side_by_side(
         while other is not None and other.key < record.key:
             other = next(waiting, None)
         yield record, other if other is not None and other.key == record.key else None
-
-
-def _areas(people: Instances) -> NDArray[np.float64]:
-    sides = np.maximum(people.boxes[:, 2:] - people.boxes[:, :2], 1).astype(np.float64)
-    areas: NDArray[np.float64] = sides.prod(axis=1)
-    return areas

@@ -1,0 +1,81 @@
+"""`vitpose diff`: how two sets of labels differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, stdout
+
+if TYPE_CHECKING:
+    from vitpose_cli.difference import Difference
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run folder or a COCO file.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    worst: Annotated[
+        int, typer.Option("--worst", "-n", min=0, help="How many of the worst cases to list.")
+    ] = 20,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", "-o", metavar="FILE", help="Draw them: a .jpg or .png, A left, B right."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", "-i", metavar="DIR", help="Where the photos and videos lie, if not known."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compare two sets of labels of the same frames: two runs, or a run and its correction.
+
+    [bold]Examples[/bold]
+
+      vitpose diff small.vitpose large.vitpose --picture worst.jpg
+
+      vitpose diff photos.vitpose corrected.json --json
+    """
+    from vitpose_cli.difference import DiffOptions, compare
+
+    found = compare(DiffOptions(first, second, worst, picture, images))
+    if json:
+        print_json(found.as_dict())
+    else:
+        _show(found)
+    if picture is not None and found.worst:
+        note(f"{len(found.worst)} worst cases -> {picture}")
+
+
+def _show(found: Difference) -> None:
+    """Print the tables."""
+    stdout.print(
+        f"{found.num_frames:,} frames in both, {found.num_frames_first:,} in A alone, "
+        f"{found.num_frames_second:,} in B alone"
+    )
+    stdout.print(
+        f"{found.num_people:,} people in both, {found.num_people_first:,} in A alone, "
+        f"{found.num_people_second:,} in B alone; mean OKS {found.mean_oks:.3f}"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("keypoint")
+    for name in ("both", "only A", "only B", "median px", "95 % px", "OKS"):
+        table.add_column(name, justify="right")
+    for row in found.keypoints:
+        numbers = ("-",) * 3
+        if row.num_both:
+            numbers = (f"{row.median_px:.1f}", f"{row.far_px:.1f}", f"{row.mean_oks:.3f}")
+        table.add_row(
+            row.name, f"{row.num_both:,}", f"{row.num_first:,}", f"{row.num_second:,}", *numbers
+        )
+    stdout.print(table)
+    for person in found.worst:
+        if person.oks < 1:
+            stdout.print(f"OKS {person.oks:.3f}  {person.key}", markup=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""`vitpose merge`: several sets of labels as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, warn
+
+_CONFLICTS_SHOWN = 20
+
+
+def merge(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN|FILE", help="Run folders and COCO-keypoint files.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A .json for a COCO file, anything else for a new run folder.",
+            show_default=False,
+        ),
+    ],
+    human: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--human", metavar="FILE", help="An input that a person made, without saying so."
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Merge labels: of each frame a person's before a model's, else those of the earlier input.
+
+    Frames about which two people said different things are listed; the earlier input's are taken.
+
+    [bold]Examples[/bold]
+
+      vitpose merge monday.vitpose tuesday.vitpose -o week.vitpose
+
+      vitpose merge corrected.json photos.vitpose --human corrected.json -o all.json
+    """
+    from vitpose_cli.merge import MergeOptions, merge_labels
+
+    summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ())))
+    if json:
+        print_json(summary.as_dict())
+        return
+    for conflict in summary.conflicts[:_CONFLICTS_SHOWN]:
+        warn(
+            f"{conflict.file_name}: people differ; took {conflict.kept}, "
+            f"not {', '.join(conflict.dropped)}"
+        )
+    if len(summary.conflicts) > _CONFLICTS_SHOWN:
+        warn(f"... and {len(summary.conflicts) - _CONFLICTS_SHOWN} more; --json lists all.")
+    note(
+        f"{summary.num_people} people in {summary.num_frames} frames ({summary.num_shared} in "
+        f"several inputs, {summary.num_human} by people, {len(summary.conflicts)} conflicts) "
+        f"-> {summary.output}"
+    )

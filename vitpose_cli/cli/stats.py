@@ -1,0 +1,90 @@
+"""`vitpose stats`: labels in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from vitpose_cli.cli import options
+from vitpose_cli.cli.console import note, print_json, stdout
+
+if TYPE_CHECKING:
+    from vitpose_cli.stats import LabelStats
+
+_BAR = 30
+
+
+def stats(
+    labels: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|FILE", help="A run folder, or a COCO-keypoint file.", show_default=False
+        ),
+    ],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with charts."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Show labels in numbers: people, keypoints, scores, and how much of it is reviewed.
+
+    [bold]Examples[/bold]
+
+      vitpose stats photos.vitpose --html stats.html
+    """
+    from vitpose_cli.stats import measure, write_page
+
+    found = measure(labels)
+    if html is not None:
+        write_page(found, labels.name, html)
+        note(f"charts -> {html}")
+    if json:
+        print_json(found.as_dict())
+    else:
+        _show(found)
+
+
+def _show(found: LabelStats) -> None:
+    """Print the tables."""
+    videos = f", of {found.num_videos} videos" if found.num_videos else ""
+    failed = f", {found.num_failed} failed" if found.num_failed else ""
+    stdout.print(
+        f"{found.num_people:,} people in {found.num_frames:,} frames "
+        f"({found.num_photos:,} photos{videos}; {found.num_empty:,} without people{failed})"
+    )
+    states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
+    stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")
+    stdout.print(_histogram("people in a frame", "frames", found.people_per_frame, str))
+    keypoints = Table(title="Keypoints", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    keypoints.add_column("keypoint")
+    for name in ("labelled", "hidden", "mean score"):
+        keypoints.add_column(name, justify="right")
+    for row in found.keypoints:
+        keypoints.add_row(
+            row.name, f"{row.labelled:.1%}", f"{row.hidden:.1%}", f"{row.mean_score:.2f}"
+        )
+    stdout.print(keypoints)
+    width = 1 / len(found.scores)
+    stdout.print(
+        _histogram("score of people, from", "people", found.scores, lambda n: f"{n * width:.2f}")
+    )
+
+
+def _histogram(
+    title: str, counted: str, counts: Sequence[int], name: Callable[[int], str]
+) -> Table:
+    """Return counts with bars; empty bins at both ends left out."""
+    table = Table(title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column(title, justify="right")
+    table.add_column(counted, justify="right")
+    table.add_column("")
+    filled = [number for number, count in enumerate(counts) if count]
+    for number in range(filled[0], filled[-1] + 1) if filled else ():
+        bar = "█" * round(_BAR * counts[number] / max(counts))
+        table.add_row(name(number), f"{counts[number]:,}", bar)
+    return table

@@ -1,0 +1,353 @@
+"""How two sets of labels of the same frames differ: keypoint by keypoint, and where most.
+
+People are paired frame by frame, the most alike first. What only one of the two knows (frames,
+people, keypoints) is counted, and never taken for a distance.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.cutouts import cut_out
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.lookup import read_frames
+from vitpose_cli.media.mosaic import mosaic
+from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.media_root import find_root
+from vitpose_cli.records.record import FrameRecord
+
+SAME_POSE = 0.3
+"""The least OKS by which one person is known in both sets."""
+
+SAME_BOX = 0.5
+"""The least IoU by which those who are left are."""
+
+TILE_WH = (240, 320)
+_COLUMNS = 6
+_GAP_PX = 4
+_FAR = 95  # percentile that stands for the long distances
+
+
+@dataclass(frozen=True, slots=True)
+class DiffOptions:
+    """What is compared.
+
+    Attributes:
+        first: A run folder or COCO file.
+        second: Another one.
+        num_worst: How many of the people who differ most are listed.
+        picture: A .jpg or .png that shows them, first set on the left; None draws nothing.
+        images: Where the photos and videos lie; None for where the sets say.
+    """
+
+    first: Path
+    second: Path
+    num_worst: int = 20
+    picture: Path | None = None
+    images: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointDifference:
+    """How far apart the two sets put one keypoint, over all people who are in both.
+
+    Attributes:
+        name: The keypoint.
+        num_both: People for whom both sets have it.
+        num_first: For whom the first alone has it.
+        num_second: For whom the second alone has it.
+        median_px: Median distance, frame px; NaN where no set has it in both.
+        far_px: 95th percentile of the distances.
+        mean_oks: Mean OKS term, 0 to 1.
+    """
+
+    name: str
+    num_both: int
+    num_first: int
+    num_second: int
+    median_px: float
+    far_px: float
+    mean_oks: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorstPerson:
+    """Somebody on whom the sets differ: sorts by OKS, then by name.
+
+    Attributes:
+        oks: Likeness of the two poses, 0 to 1.
+        key: The frame.
+        first: Their place in the frame in the first set.
+        second: In the second.
+    """
+
+    oks: float
+    key: FrameKey
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How two sets differ.
+
+    Attributes:
+        num_frames: Frames in both.
+        num_frames_first: Frames in the first alone.
+        num_frames_second: In the second alone.
+        num_people: People in both.
+        num_people_first: People of common frames who are in the first alone.
+        num_people_second: In the second alone.
+        mean_oks: Mean OKS of people in both, 0 to 1; 1 where there are none.
+        keypoints: By keypoint.
+        worst: Who differs most, most different first.
+    """
+
+    num_frames: int
+    num_frames_first: int
+    num_frames_second: int
+    num_people: int
+    num_people_first: int
+    num_people_second: int
+    mean_oks: float
+    keypoints: tuple[KeypointDifference, ...]
+    worst: tuple[WorstPerson, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what cannot be measured is null."""
+        fields = asdict(self)
+        for row in fields["keypoints"]:
+            row.update({name: None for name, value in row.items() if value != value})
+        fields["worst"] = [
+            {"file_name": str(each.key), "oks": each.oks, "first": each.first,
+             "second": each.second}
+            for each in self.worst
+        ]  # fmt: skip
+        return fields
+
+
+def compare(options: DiffOptions) -> Difference:
+    """Compare two sets of labels, and draw where they differ most if that is wanted.
+
+    Raises:
+        InputError: A set cannot be read, they have different keypoints or no frame in common, or
+            pictures cannot be found or written.
+    """
+    first, second = open_records(options.first), open_records(options.second)
+    if first.keypoint_set.names != second.keypoint_set.names:
+        raise InputError(f"{first.name} and {second.name} have different keypoints.")
+    comparison = _Comparison(first.keypoint_set, options.num_worst)
+    for one, other in paired(first.records(), second.records()):
+        comparison.add(one, other)
+    found = comparison.result()
+    if not found.num_frames:
+        raise InputError(
+            f"{first.name} and {second.name} have no frame in common.",
+            "Frames are the same if their file names are, relative to what was labelled.",
+        )
+    if options.picture is not None and found.worst:
+        _draw(found.worst, (first, second), options.picture, options.images)
+    return found
+
+
+def paired(
+    first: Iterator[FrameRecord], second: Iterator[FrameRecord]
+) -> Iterator[tuple[FrameRecord | None, FrameRecord | None]]:
+    """Yield records of the same frame together, and None for what one set lacks.
+
+    Failed and rejected frames are passed over. Both must be sorted by key.
+    """
+    usable_first = (record for record in first if record.instances is not None)
+    usable_second = (record for record in second if record.instances is not None)
+    one, other = next(usable_first, None), next(usable_second, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one.key < other.key):
+            yield one, None
+            one = next(usable_first, None)
+        elif one is None or other.key < one.key:
+            yield None, other
+            other = next(usable_second, None)
+        else:
+            yield one, other
+            one, other = next(usable_first, None), next(usable_second, None)
+
+
+def same_people(
+    first: Instances, second: Instances, sigmas: NDArray[np.float64]
+) -> list[tuple[int, int, float]]:
+    """Pair the people of a frame by pose, then by box, the most alike first.
+
+    Only keypoints that both have count; of people who share none, all do.
+
+    Returns:
+        Places in both sets, and OKS.
+    """
+    if not len(first) or not len(second):
+        return []
+    alike = np.zeros((len(first), len(second)))
+    for row in range(len(first)):
+        both = (first.visibility[row] > 0) & (second.visibility > 0)
+        both |= ~both.any(axis=1, keepdims=True)
+        alike[row] = oks_matrix(
+            first.keypoints[row : row + 1],
+            box_areas(first.boxes[row : row + 1]),
+            second.keypoints,
+            box_areas(second.boxes),
+            sigmas,
+            both.astype(np.int8),
+        )[0]
+    left = alike.copy()
+    pairs = _best_pairs(left, SAME_POSE)
+    overlap = box_iou(first.boxes, second.boxes)
+    overlap[left < 0] = -1
+    pairs += _best_pairs(overlap, SAME_BOX)
+    return [(row, column, float(alike[row, column])) for row, column in pairs]
+
+
+def _best_pairs(alike: FloatArray, least: float) -> list[tuple[int, int]]:
+    """Take the most alike pair, then the most alike of the rest; cross them out with -1."""
+    pairs = []
+    while alike.max() >= least:
+        row, column = divmod(int(alike.argmax()), alike.shape[1])
+        pairs.append((row, column))
+        alike[row], alike[:, column] = -1, -1
+    return pairs
+
+
+class _Comparison:
+    """Counts and distances, frame after frame."""
+
+    def __init__(self, keypoint_set: KeypointSet, num_worst: int) -> None:
+        self._keypoint_set = keypoint_set
+        self._num_worst = num_worst
+        self._frames = [0, 0, 0]
+        self._people = [0, 0, 0]
+        self._similarities = array("f")
+        self._distances = [array("f") for _ in keypoint_set.names]
+        self._terms = np.zeros(keypoint_set.num_keypoints)
+        self._alone = np.zeros((2, keypoint_set.num_keypoints), np.int64)
+        self._worst: list[tuple[float, int, WorstPerson]] = []
+
+    def add(self, first: FrameRecord | None, second: FrameRecord | None) -> None:
+        """Take the labels of a frame."""
+        one = None if first is None or first.rejected else first.instances
+        other = None if second is None or second.rejected else second.instances
+        if first is None or one is None or other is None:
+            self._frames[1] += one is not None
+            self._frames[2] += other is not None
+            return
+        self._frames[0] += 1
+        pairs = same_people(one, other, self._keypoint_set.sigmas)
+        self._people[0] += len(pairs)
+        self._people[1] += len(one) - len(pairs)
+        self._people[2] += len(other) - len(pairs)
+        for row, column, oks in pairs:
+            self._add_person(one, row, other, column)
+            self._similarities.append(oks)
+            person = WorstPerson(round(oks, 4), first.key, row, column)
+            item = (-oks, len(self._similarities), person)
+            if len(self._worst) < self._num_worst:
+                heapq.heappush(self._worst, item)
+            elif self._num_worst and oks < 1:
+                heapq.heappushpop(self._worst, item)
+
+    def _add_person(self, one: Instances, row: int, other: Instances, column: int) -> None:
+        seen = one.visibility[row] > 0, other.visibility[column] > 0
+        self._alone[0] += seen[0] & ~seen[1]
+        self._alone[1] += seen[1] & ~seen[0]
+        both = seen[0] & seen[1]
+        distances = np.hypot(*(one.keypoints[row] - other.keypoints[column]).T)
+        area = box_areas(np.stack([one.boxes[row], other.boxes[column]])).mean()
+        terms = np.exp(-np.square(distances) / (2 * area * (2 * self._keypoint_set.sigmas) ** 2))
+        self._terms[both] += terms[both]
+        for keypoint in np.flatnonzero(both).tolist():
+            self._distances[keypoint].append(distances[keypoint])
+
+    def result(self) -> Difference:
+        """Return what was found."""
+        rows = []
+        for keypoint, name in enumerate(self._keypoint_set.names):
+            distances = np.frombuffer(self._distances[keypoint], np.float32)
+            far = np.percentile(distances, [50, _FAR]) if len(distances) else (np.nan, np.nan)
+            rows.append(
+                KeypointDifference(
+                    name,
+                    len(distances),
+                    int(self._alone[0, keypoint]),
+                    int(self._alone[1, keypoint]),
+                    float(far[0]),
+                    float(far[1]),
+                    float(self._terms[keypoint] / len(distances)) if len(distances) else np.nan,
+                )
+            )
+        similarities = np.frombuffer(self._similarities, np.float32)
+        return Difference(
+            num_frames=self._frames[0],
+            num_frames_first=self._frames[1],
+            num_frames_second=self._frames[2],
+            num_people=self._people[0],
+            num_people_first=self._people[1],
+            num_people_second=self._people[2],
+            mean_oks=float(similarities.mean()) if len(similarities) else 1.0,
+            keypoints=tuple(rows),
+            worst=tuple(sorted(item[2] for item in self._worst)),
+        )
+
+
+def _draw(
+    worst: Sequence[WorstPerson],
+    sets: tuple[RecordSet, RecordSet],
+    picture: Path,
+    images: Path | None,
+) -> None:
+    """Write those who differ most as one picture, both labels of each side by side."""
+    keys = {person.key for person in worst}
+    folders = [images] if images else [*sets[0].folders(), *sets[1].folders()]
+    root = find_root(folders, sorted(keys))
+    labels = [_people_of(each, keys) for each in sets]
+    paths = {key.media: safe_media_path(root, key.media) for key in keys}
+    frames = {frame.key: frame for frame in read_frames(paths, keys)}
+    tiles, captions = [], []
+    for person in worst:
+        frame = frames[person.key]
+        if isinstance(frame, FrameFailure):
+            continue
+        both = [
+            labels[0][person.key].select([person.first]),
+            labels[1][person.key].select([person.second]),
+        ]
+        boxes = np.concatenate([each.boxes for each in both])
+        region = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        halves = [
+            cut_out(frame.image, each, region, TILE_WH, sets[0].keypoint_set) for each in both
+        ]
+        gap = np.full((TILE_WH[1], _GAP_PX, 3), 255, np.uint8)
+        tiles.append(np.concatenate([halves[0], gap, halves[1]], axis=1))
+        captions.append(f"OKS {person.oks:.2f} {person.key}")
+    if not tiles:
+        raise InputError(f"None of the pictures of the worst cases can be read below {root}.")
+    sheet = mosaic(tiles, captions, _COLUMNS // 2)
+    ImageSink(picture.parent).write(Frame(FrameKey(picture.name), sheet))
+
+
+def _people_of(labels: RecordSet, keys: set[FrameKey]) -> Mapping[FrameKey, Instances]:
+    return {
+        record.key: record.instances
+        for record in labels.records()
+        if record.key in keys and record.instances is not None
+    }

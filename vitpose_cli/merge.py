@@ -1,0 +1,243 @@
+"""Several sets of labels as one: a person's beat a model's, and nothing is lost in silence.
+
+A pass over all inputs at once, frame by frame in the order of their keys, so that memory does not
+grow with them. Where two people said different things about a frame, one of them wins, and the
+frame is listed. Mixing people of two inputs in one frame was refused: who is missing in one was
+either overlooked or taken out, and the files do not say which.
+"""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.records.coco_writer import write_document
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
+
+DOCUMENT_SUFFIX = ".json"
+_SAME_PX = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """What is merged.
+
+    Attributes:
+        inputs: Run folders and COCO files; of two that count alike, the earlier one wins.
+        output: A `.json` for a COCO file, anything else for a new run folder.
+        human: Those of the inputs that a person made, though nothing in them says so.
+    """
+
+    inputs: tuple[Path, ...]
+    output: Path
+    human: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: There is nothing to merge, or a human input is none of the inputs.
+        """
+        if len(self.inputs) < 2:
+            raise ConfigError("Merging needs two inputs or more.")
+        strangers = [str(path) for path in self.human if path not in self.inputs]
+        if strangers:
+            raise ConfigError(f"--human {strangers[0]} is none of the inputs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A frame about which two people said different things.
+
+    Attributes:
+        file_name: The frame.
+        kept: The input whose labels were taken.
+        dropped: Those whose labels were not.
+    """
+
+    file_name: str
+    kept: str
+    dropped: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"file_name": self.file_name, "kept": self.kept, "dropped": list(self.dropped)}
+
+
+@dataclass(slots=True)
+class MergeSummary:
+    """What came of it.
+
+    Attributes:
+        output: What was written.
+        num_frames: Frames in it.
+        num_people: People in them.
+        num_shared: Frames that several inputs had.
+        num_human: Frames on which a person had the last word.
+        conflicts: Where people differ.
+    """
+
+    output: Path
+    num_frames: int = 0
+    num_people: int = 0
+    num_shared: int = 0
+    num_human: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "output": str(self.output),
+            "num_frames": self.num_frames,
+            "num_people": self.num_people,
+            "num_shared": self.num_shared,
+            "num_human": self.num_human,
+            "conflicts": [conflict.as_dict() for conflict in self.conflicts],
+        }
+
+
+class _Entry(NamedTuple):
+    """A record and the place of its input among the inputs."""
+
+    record: FrameRecord
+    number: int
+
+
+def merge_labels(options: MergeOptions) -> MergeSummary:
+    """Write one set of labels from several.
+
+    Raises:
+        InputError: An input cannot be read, inputs have different keypoints, or mean different
+            pictures by the same name; or the output exists or cannot be written.
+    """
+    if options.output.exists():
+        raise InputError(f"{options.output} exists.", "Choose another output with -o.")
+    inputs = [open_records(path) for path in options.inputs]
+    for other in inputs[1:]:
+        if other.keypoint_set.names != inputs[0].keypoint_set.names:
+            raise InputError(f"{inputs[0].name} and {other.name} have different keypoints.")
+    summary = MergeSummary(options.output)
+    merged = _counted(_merged(inputs, options, summary), summary)
+    if options.output.suffix == DOCUMENT_SUFFIX:
+        write_document(merged, options.output, inputs[0].category, _info(options))
+    else:
+        _write_run(options.output, merged, inputs)
+    return summary
+
+
+def _merged(
+    inputs: Sequence[RecordSet], options: MergeOptions, summary: MergeSummary
+) -> Iterator[FrameRecord]:
+    """Yield the record that counts for every frame, sorted by key."""
+    passes = [
+        _entries(each, number, each.path in options.human) for number, each in enumerate(inputs)
+    ]
+    together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
+    for _, group in groupby(together, key=lambda entry: entry.record.key):
+        entries = sorted(group, key=_precedence)
+        best = entries[0]
+        _check_same_picture(entries, inputs)
+        summary.num_shared += len(entries) > 1
+        differing = [
+            entry.number
+            for entry in entries[1:]
+            if entry.record.review is not None and not same_labels(best.record, entry.record)
+        ]
+        if differing:
+            dropped = tuple(inputs[number].name for number in differing)
+            name = str(best.record.key)
+            summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
+        yield best.record
+
+
+def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
+    for record in labels.records():
+        if human and record.review is None and record.error is None:
+            record = replace(record, review=Review("accepted"), exact=True)
+        yield _Entry(record, number)
+
+
+def _precedence(entry: _Entry) -> tuple[bool, bool, bool, int]:
+    """Return what to sort by: a person's decision, a person's draft, labels, an error."""
+    review = entry.record.review
+    decided = review is not None and review.state != "draft"
+    return not decided, review is None, entry.record.error is not None, entry.number
+
+
+def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
+    """Return whether two records say the same of who is where, and whether the frame is good."""
+    if one.rejected or other.rejected:
+        return one.rejected == other.rejected
+    a, b = one.instances, other.instances
+    if a is None or b is None or len(a) != len(b):
+        return a is b
+    seen = a.visibility > 0
+    return bool(
+        np.array_equal(a.visibility, b.visibility)
+        and np.allclose(a.keypoints[seen], b.keypoints[seen], rtol=0, atol=_SAME_PX)
+    )
+
+
+def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) -> None:
+    sized = [entry for entry in entries if entry.record.size_wh is not None]
+    for entry in sized[1:]:
+        if entry.record.size_wh != sized[0].record.size_wh:
+            names = [inputs[each.number].name for each in (sized[0], entry)]
+            raise InputError(
+                f"{entry.record.key} is {sized[0].record.size_wh} px in {names[0]} and "
+                f"{entry.record.size_wh} px in {names[1]}: these are different pictures.",
+                "Label them from a common folder, so that their names differ.",
+            )
+
+
+def _counted(records: Iterable[FrameRecord], summary: MergeSummary) -> Iterator[FrameRecord]:
+    for record in records:
+        summary.num_frames += 1
+        summary.num_people += 0 if record.instances is None else len(record.instances)
+        summary.num_human += record.review is not None
+        yield record
+
+
+def _info(options: MergeOptions) -> dict[str, Any]:
+    return {
+        "description": "Merged with vitpose. area is width x height of the box.",
+        "version": "1.0",
+        "contributor": "",
+        "url": "",
+        "vitpose": {"merged": [str(path) for path in options.inputs]},
+    }
+
+
+def _write_run(folder: Path, records: Iterable[FrameRecord], inputs: Sequence[RecordSet]) -> None:
+    """Write a run whose records are those of its inputs, each with its own origin."""
+    runs = [each.manifest for each in inputs if each.manifest is not None]
+    first = runs[0] if runs else None
+    sources = dict.fromkeys(source for manifest in runs for source in manifest.sources)
+    alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
+    manifest = RunManifest(
+        keypoint_set=inputs[0].category,
+        sources=tuple(sources),
+        options=first.options if first is not None and alike else {},
+        weights_name=first.weights_name if first is not None and alike else "merged",
+        weights_hash=first.weights_hash if first is not None and alike else "",
+        notes={"merged": [each.name for each in inputs]},
+    )
+    try:
+        with Run.open(folder, manifest) as run:
+            for record in records:
+                run.append(record)
+            run.export()
+    except BaseException:
+        shutil.rmtree(folder)  # ours alone: it did not exist before
+        raise

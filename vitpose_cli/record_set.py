@@ -1,0 +1,80 @@
+"""The frames of a run folder or of a COCO file, one after the other, whichever it is.
+
+For workflows that count, compare or merge labels: a pass over sorted records that never holds
+them. Unlike what `formats` exports, a run's failed and rejected frames are among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.identities import with_track_ids
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.media_root import labelled_folders
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """Labels, wherever they are.
+
+    Attributes:
+        path: The run folder or the file.
+        category: The entry of COCO's `categories` that all instances belong to.
+        info: COCO's `info`.
+        records: Begins a pass over the records, sorted by key.
+        folders: Returns where the photos and videos may lie.
+        manifest: Of a run; None for a file.
+    """
+
+    path: Path
+    category: Mapping[str, Any]
+    info: Mapping[str, Any]
+    records: Callable[[], Iterator[FrameRecord]]
+    folders: Callable[[], Sequence[Path]]
+    manifest: RunManifest | None
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """What the keypoints are."""
+        return KeypointSet.from_category(self.category)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a table."""
+        return str(self.path)
+
+
+def open_records(path: Path) -> RecordSet:
+    """Open a run folder to look at it, or read a COCO file.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    if not (path / MANIFEST).is_file():
+        content = open_content(path, Selection(), with_track_ids)
+        return RecordSet(
+            path,
+            content.category,
+            content.info,
+            lambda: (frame.record for frame in content.frames()),
+            content.folders,
+            None,
+        )
+    run = Run.read(path)
+    manifest = run.manifest
+    return RecordSet(
+        path,
+        manifest.keypoint_set,
+        run.info,
+        run.records,
+        lambda: labelled_folders(manifest.sources, path),
+        manifest,
+    )

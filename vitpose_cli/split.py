@@ -1,0 +1,163 @@
+"""Labels in parts for training and validation, so that neither knows the other's scenes.
+
+Frames of one video, or photos of one folder, are alike; where some of them are in training and some
+in validation, AP says how well a network remembers. Whole groups are therefore dealt out. They are
+dealt in an order that follows from their names and the seed alone, so that a part hardly changes
+when photos are added. Splitting photo by photo was refused, also as an option.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats import coco
+from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.written import WriteOptions
+from vitpose_cli.identities import with_track_ids
+from vitpose_cli.media.frames import FrameKey
+
+Group = Literal["folder", "video"]
+
+TRAIN, VAL, TEST = "train", "val", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOptions:
+    """How labels are split.
+
+    Attributes:
+        labels: A run folder or COCO file.
+        output: The folder that gets `train.json`, `val.json` and, where wanted, `test.json`.
+        val: Share of the frames for validation.
+        test: Share of the frames for a test.
+        by: What stays together: all of a folder, or all of a video (photos are on their own).
+        reviewed: Take only frames that a person accepted or fixed.
+        seed: Of the order in which groups are dealt.
+        overwrite: Replace files of an earlier split.
+    """
+
+    labels: Path
+    output: Path
+    val: float = 0.2
+    test: float = 0.0
+    by: Group = "video"
+    reviewed: bool = False
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: The shares leave nothing for training.
+        """
+        if min(self.val, self.test) < 0 or not 0 < self.val + self.test < 1:
+            raise ConfigError(
+                "--val and --test must be 0 or more, and together above 0 and below 1."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a split.
+
+    Attributes:
+        path: The COCO file.
+        num_groups: Folders, videos or photos that were dealt to it.
+        num_frames: Its images.
+        num_people: Its annotations.
+    """
+
+    path: Path
+    num_groups: int
+    num_frames: int
+    num_people: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "path": str(self.path),
+            "groups": self.num_groups,
+            "frames": self.num_frames,
+            "people": self.num_people,
+        }
+
+
+def split_labels(options: SplitOptions) -> dict[str, Part]:
+    """Write the parts; return them by name.
+
+    Raises:
+        InputError: The labels cannot be read, have too few groups for the parts that are wanted,
+            or a part cannot be written.
+    """
+    every = Selection(reviewed=options.reviewed)
+    groups: dict[str, list[str]] = {}
+    for frame in open_content(options.labels, every, with_track_ids).frames():
+        key = frame.record.key
+        groups.setdefault(group_of(key, options.by), []).append(str(key))
+    shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
+    if len(groups) <= len(shares):
+        raise InputError(
+            f"{options.labels} has {len(groups)} {options.by} groups, too few for "
+            f"{len(shares) + 1} parts.",
+            "Split --by video to deal photos out one by one."
+            if options.by == "folder"
+            else "Label more videos or photos.",
+        )
+    dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
+    options.output.mkdir(parents=True, exist_ok=True)
+    parts = {}
+    for name in (TRAIN, *shares):
+        members = [group for group, part in dealt.items() if part == name]
+        names = frozenset(frame for group in members for frame in groups[group])
+        selection = Selection(names, options.reviewed)
+        content = open_content(options.labels, selection, with_track_ids)
+        path = options.output / f"{name}.json"
+        written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
+        parts[name] = Part(path, len(members), written.num_images, written.num_instances)
+    return parts
+
+
+def group_of(key: FrameKey, by: Group) -> str:
+    """Return the name of what a frame must stay together with."""
+    if by == "video":
+        return key.media
+    return PurePosixPath(key.media).parent.as_posix()
+
+
+def deal(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Return the part that each group goes to; `train` gets what the others leave.
+
+    A part takes group after group as long as that brings it nearer to its share, and at least one.
+
+    Args:
+        sizes: Frames of each group; more groups than shares.
+        shares: Share of all frames for each part other than `train`.
+        seed: Of the order.
+    """
+    total = sum(sizes.values())
+    left = sorted(sizes, key=lambda group: _place(group, seed))
+    dealt: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for number, (part, share) in enumerate(shares.items(), start=1):
+        wanted = share * total
+        for group in list(left):
+            num_kept = len(shares) - number + 1  # for training, and for each part to come
+            nearer = abs(taken[part] + sizes[group] - wanted) < abs(taken[part] - wanted)
+            if (nearer or not taken[part]) and len(left) > num_kept:
+                dealt[group] = part
+                taken[part] += sizes[group]
+                left.remove(group)
+            if taken[part] >= wanted:
+                break
+    return dealt | dict.fromkeys(left, TRAIN)
+
+
+def _place(group: str, seed: int) -> bytes:
+    return blake2b(f"{seed}:{group}".encode(), digest_size=8).digest()

@@ -1,0 +1,234 @@
+"""Labels in numbers: how many people, which keypoints, how sure, how much of it reviewed.
+
+One pass over the frames; what grows with them are counts alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.charts import Axes, bar_chart, figure, html_page
+from vitpose_cli.pose.geometry import box_areas
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.record_set import open_records
+from vitpose_cli.records.files import atomic_file
+from vitpose_cli.records.record import FrameRecord
+
+NUM_BINS = 20
+"""Bins of score histograms, from 0 to 1."""
+
+UNREVIEWED = "not reviewed"
+_MOST_PEOPLE = 20  # in the table of people by frame; more are one bin
+_LARGEST_SIDE = 640  # px; body sizes beyond are one bin
+_SIZE_STEP = 32
+
+
+@dataclass(frozen=True, slots=True)
+class KeypointStats:
+    """One keypoint over all people.
+
+    Attributes:
+        name: The keypoint.
+        labelled: Share of people for whom it is labelled (v above 0), 0 to 1.
+        hidden: Share of people for whom it is labelled but hidden (v = 1), 0 to 1.
+        mean_score: Mean raw score, about 0 to 1.
+    """
+
+    name: str
+    labelled: float
+    hidden: float
+    mean_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStats:
+    """A set of labels in numbers.
+
+    Attributes:
+        num_frames: Frames with labels, possibly of nobody.
+        num_photos: Of these, photos.
+        num_videos: Videos that the other frames are of.
+        num_failed: Frames that could not be labelled.
+        num_people: People in all frames.
+        num_empty: Frames without people.
+        states: Frames by what a person decided; `not reviewed` for the rest.
+        models: People by the hash of the weights that labelled them; empty for no model.
+        people_per_frame: Frames by the number of their people; the last one for so many or more.
+        sizes_px: People by size (root of the box's area), in steps of 32 px from 0.
+        scores: People by score, in `NUM_BINS` steps from 0 to 1.
+        keypoint_scores: Keypoints by raw score, likewise.
+        keypoints: By keypoint.
+    """
+
+    num_frames: int
+    num_photos: int
+    num_videos: int
+    num_failed: int
+    num_people: int
+    num_empty: int
+    states: Mapping[str, int]
+    models: Mapping[str, int]
+    people_per_frame: Sequence[int]
+    sizes_px: Sequence[int]
+    scores: Sequence[int]
+    keypoint_scores: Sequence[int]
+    keypoints: tuple[KeypointStats, ...]
+
+    @property
+    def reviewed_share(self) -> float:
+        """Share of the frames on which a person has the last word, 0 to 1."""
+        total = sum(self.states.values())
+        return 1 - self.states.get(UNREVIEWED, 0) / total if total else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**asdict(self), "reviewed_share": self.reviewed_share}
+
+
+def measure(path: Path) -> LabelStats:
+    """Count what is in a run folder or a COCO file.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
+    labels = open_records(path)
+    counts = _Counts(labels.keypoint_set.num_keypoints)
+    for record in labels.records():
+        counts.add(record)
+    return counts.result(labels.keypoint_set.names)
+
+
+def write_page(stats: LabelStats, title: str, path: Path) -> None:
+    """Write the numbers as a page with charts that opens without a network.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
+    sizes = [f"{number * _SIZE_STEP}" for number in range(len(stats.sizes_px))]
+    people = [str(number) for number in range(len(stats.people_per_frame))]
+    charts = [
+        ("People in a frame", people, stats.people_per_frame, Axes("people", "frames")),
+        ("Size of people", sizes, stats.sizes_px, Axes("root of the box's area, px", "people")),
+        ("Score of people", edges, stats.scores, Axes("score, from", "people")),
+        (
+            "Score of keypoints",
+            edges,
+            stats.keypoint_scores,
+            Axes("raw score, from", "keypoints"),
+        ),
+        (
+            "Labelled keypoints",
+            [row.name for row in stats.keypoints],
+            [row.labelled for row in stats.keypoints],
+            Axes("", "share of people", size_wh=(1300, 240)),
+        ),
+    ]
+    body = "".join(
+        figure(name, bar_chart(list(zip(names, map(float, heights), strict=True)), axes))
+        for name, names, heights, axes in charts
+    )
+    parts = [f"<h1>{escape(title)}</h1>", _facts(stats), f"<div class=curves>{body}</div>"]
+    with atomic_file(path) as stream:
+        stream.write(html_page(title, "".join(parts)).encode())
+
+
+class _Counts:
+    """Counts over the records of a set."""
+
+    def __init__(self, num_keypoints: int) -> None:
+        self._photos = self._failed = self._empty = self._people = 0
+        self._videos: set[str] = set()
+        self._frames = 0
+        self._states: Counter[str] = Counter()
+        self._models: Counter[str] = Counter()
+        self._per_frame = np.zeros(_MOST_PEOPLE + 1, np.int64)
+        self._sizes = np.zeros(_LARGEST_SIDE // _SIZE_STEP + 1, np.int64)
+        self._scores = np.zeros(NUM_BINS, np.int64)
+        self._keypoint_scores = np.zeros(NUM_BINS, np.int64)
+        self._labelled = np.zeros(num_keypoints, np.int64)
+        self._hidden = np.zeros(num_keypoints, np.int64)
+        self._score_sums = np.zeros(num_keypoints)
+
+    def add(self, record: FrameRecord) -> None:
+        """Take a frame."""
+        review = record.review
+        self._states[UNREVIEWED if review is None else review.state] += 1
+        people = record.instances
+        if people is None:
+            self._failed += 1
+            return
+        self._frames += 1
+        if record.key.video is None:
+            self._photos += 1
+        else:
+            self._videos.add(record.key.video)
+        if not record.rejected:
+            self._add_people(people)
+            self._models[record.model] += len(people)
+
+    def _add_people(self, people: Instances) -> None:
+        count = len(people)
+        self._people += count
+        self._empty += not count
+        self._per_frame[min(count, _MOST_PEOPLE)] += 1
+        if not count:
+            return
+        sizes = np.sqrt(box_areas(people.boxes)) / _SIZE_STEP
+        self._sizes += _histogram(sizes, len(self._sizes))
+        self._scores += _histogram(people.scores * NUM_BINS, NUM_BINS)
+        self._keypoint_scores += _histogram(people.keypoint_scores.ravel() * NUM_BINS, NUM_BINS)
+        self._labelled += (people.visibility > 0).sum(axis=0)
+        self._hidden += (people.visibility == 1).sum(axis=0)
+        self._score_sums += people.keypoint_scores.sum(axis=0)
+
+    def result(self, names: Sequence[str]) -> LabelStats:
+        """Return what was counted."""
+        people = max(1, self._people)
+        rows = zip(
+            names, self._labelled / people, self._hidden / people, self._score_sums / people,
+            strict=True,
+        )  # fmt: skip
+        return LabelStats(
+            num_frames=self._frames,
+            num_photos=self._photos,
+            num_videos=len(self._videos),
+            num_failed=self._failed,
+            num_people=self._people,
+            num_empty=self._empty,
+            states=dict(self._states),
+            models=dict(self._models),
+            people_per_frame=np.trim_zeros(self._per_frame, "b").tolist(),
+            sizes_px=np.trim_zeros(self._sizes, "b").tolist(),
+            scores=self._scores.tolist(),
+            keypoint_scores=self._keypoint_scores.tolist(),
+            keypoints=tuple(KeypointStats(name, *map(float, values)) for name, *values in rows),
+        )
+
+
+def _histogram(places: NDArray[np.floating[Any]], num_bins: int) -> NDArray[np.int64]:
+    """Count places by their whole part; those outside are in the first or the last bin."""
+    return np.bincount(np.clip(places, 0, num_bins - 1).astype(np.int64), minlength=num_bins)
+
+
+def _facts(stats: LabelStats) -> str:
+    facts = {
+        "frames": f"{stats.num_frames:,}",
+        "photos": f"{stats.num_photos:,}",
+        "videos": f"{stats.num_videos:,}",
+        "failed": f"{stats.num_failed:,}",
+        "people": f"{stats.num_people:,}",
+        "frames without people": f"{stats.num_empty:,}",
+        "reviewed": f"{stats.reviewed_share:.1%}",
+        **{f"{state} frames": f"{count:,}" for state, count in sorted(stats.states.items())},
+    }
+    rows = (f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in facts.items())
+    return f"<table>{''.join(rows)}</table>"
