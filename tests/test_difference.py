@@ -1,0 +1,114 @@
+"""Two sets of labels compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from label_cases import COCO, make_failure, make_people, make_record, make_run
+from runs import vitpose
+
+from vitpose_cli.difference import DiffOptions, compare, paired, same_people
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.images import decode_image
+from vitpose_cli.pose.instances import Instances
+
+
+def moved(people: Instances, keypoint: int, by_px: float) -> Instances:
+    points = people.keypoints.copy()
+    points[:, keypoint, 0] += by_px
+    seen = people.visibility.copy()
+    seen[:, keypoint] = 2
+    return replace(people, keypoints=points, visibility=seen)
+
+
+def test_the_same_labels_do_not_differ(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg", count=0)])
+    found = compare(DiffOptions(run, run / "annotations.json"))
+    assert (found.num_frames, found.num_people) == (2, 2)
+    assert found.mean_oks == pytest.approx(1.0, abs=1e-4)
+    assert all(row.median_px < 0.01 for row in found.keypoints if row.num_both)
+    assert found.num_people_first == found.num_people_second == 0
+
+
+def test_distances_are_of_the_keypoint_that_was_moved(tmp_path: Path) -> None:
+    people = moved(make_people(3, 5), 9, 0)
+    one = make_run(tmp_path / "one", [make_record("a.jpg", people=people)])
+    other = make_run(tmp_path / "other", [make_record("a.jpg", people=moved(people, 9, 12))])
+    found = compare(DiffOptions(one, other, num_worst=2))
+    by_name = {row.name: row for row in found.keypoints}
+    assert by_name["left_wrist"].median_px == pytest.approx(12, abs=0.02)
+    assert by_name["left_wrist"].num_both == 3
+    assert by_name["nose"].median_px == pytest.approx(0, abs=0.02)
+    assert by_name["left_wrist"].mean_oks < by_name["nose"].mean_oks == pytest.approx(1)
+    assert len(found.worst) == 2
+    assert found.worst[0].oks <= found.worst[1].oks < 1
+
+
+def test_what_one_set_lacks_is_counted_not_measured(tmp_path: Path) -> None:
+    people = make_people(2, 3)
+    seen = people.visibility.copy()
+    seen[:, 0] = 0
+    one = make_run(
+        tmp_path / "one", [make_record("a.jpg", people=people), make_record("only-one.jpg")]
+    )
+    hidden = replace(people, visibility=seen).select([1])
+    other = make_run(
+        tmp_path / "other",
+        [make_record("a.jpg", people=hidden), make_record("z.jpg"), make_failure("only-one.jpg")],
+    )
+    found = compare(DiffOptions(one, other))
+    assert (found.num_frames, found.num_frames_first, found.num_frames_second) == (1, 1, 1)
+    assert (found.num_people, found.num_people_first, found.num_people_second) == (1, 1, 0)
+    nose = found.keypoints[0]
+    assert (nose.num_both, nose.num_first, nose.num_second) == (0, 1, 0)
+    assert np.isnan(nose.median_px)
+    assert found.as_dict()["keypoints"][0]["median_px"] is None
+
+
+def test_people_are_paired_by_pose_then_by_box() -> None:
+    people = make_people(3, 1)
+    pairs = same_people(people, people.select([2, 0, 1]), COCO.sigmas)
+    assert {(row, column) for row, column, _ in pairs} == {(0, 1), (1, 2), (2, 0)}
+    lost = replace(people, keypoints=people.keypoints[:, ::-1] + np.float32(300))
+    boxes = {(row, column) for row, column, _ in same_people(people, lost, COCO.sigmas)}
+    assert boxes == {(0, 0), (1, 1), (2, 2)}
+    far = replace(lost, boxes=lost.boxes + np.float32(900))
+    assert same_people(people, far, COCO.sigmas) == []
+    assert same_people(people, Instances.empty(17), COCO.sigmas) == []
+
+
+def test_frames_come_in_pairs() -> None:
+    one = [make_record(name) for name in ("a", "c", "d")]
+    other = [make_record(name) for name in ("b", "c")]
+    names = [(a and a.key.media, b and b.key.media) for a, b in paired(iter(one), iter(other))]
+    assert names == [("a", None), (None, "b"), ("c", "c"), ("d", None)]
+
+
+def test_the_worst_are_drawn(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.jpg"), np.full((480, 640, 3), 120, np.uint8))
+    people = make_people(2, 3)
+    sources = (str(photos),)
+    one = make_run(tmp_path / "one", [make_record("a.jpg", people=people)], sources=sources)
+    other = make_run(tmp_path / "other", [make_record("a.jpg", people=moved(people, 5, 40))])
+    done = vitpose("diff", one, other, "--picture", tmp_path / "worst.png", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["num_people"] == 2
+    picture = decode_image((tmp_path / "worst.png").read_bytes())
+    assert picture.shape[1] > 2 * 480  # two people, each twice
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+    with pytest.raises(InputError, match="not in"):
+        compare(DiffOptions(other, other, picture=tmp_path / "none.png"))
+
+
+def test_sets_without_a_common_frame_are_refused(tmp_path: Path) -> None:
+    one = make_run(tmp_path / "one", [make_record("a.jpg")])
+    other = make_run(tmp_path / "other", [make_record("b.jpg")])
+    with pytest.raises(InputError, match="no frame in common"):
+        compare(DiffOptions(one, other))

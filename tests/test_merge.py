@@ -1,0 +1,153 @@
+"""Several sets of labels as one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import label_cases
+import numpy as np
+import pytest
+from label_cases import make_failure, make_fixed, make_record
+from runs import vitpose
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.merge import MergeOptions, merge_labels, same_labels
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
+
+
+def make_run(folder: Path, *records: FrameRecord, **fields: object) -> Path:
+    return label_cases.make_run(folder, records, **fields)
+
+
+def rejected(name: str) -> FrameRecord:
+    return make_record(name, review=Review("rejected", "anna"))
+
+
+def of_model(name: str, model: str, count: int = 2) -> FrameRecord:
+    return make_record(name, count=count, model=model)
+
+
+def test_a_person_beats_a_model_whatever_the_order(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", of_model("x.jpg", "aa"), make_fixed("y.jpg"))
+    second = make_run(tmp_path / "b", make_fixed("x.jpg"), of_model("y.jpg", "bb"))
+    summary = merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    assert (summary.num_frames, summary.num_shared, summary.num_human) == (2, 2, 2)
+    assert not summary.conflicts
+    with Run.read(tmp_path / "out") as run:
+        assert [record.origin for record in run.records()] == ["human", "human"]
+        assert [record.to_json() for record in run.records()] == [
+            make_fixed("x.jpg").to_json(),
+            make_fixed("y.jpg").to_json(),
+        ]
+    assert read_coco(tmp_path / "out" / "annotations.json").images
+
+
+def test_labels_beat_errors_and_the_earlier_input_wins(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", make_failure("x.jpg"), of_model("y.jpg", "aa"))
+    second = make_run(
+        tmp_path / "b", of_model("x.jpg", "bb"), of_model("y.jpg", "bb"), of_model("z.jpg", "bb")
+    )
+    merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    with Run.read(tmp_path / "out") as run:
+        assert [record.model for record in run.records()] == ["bb", "aa", "bb"]
+
+
+def test_people_who_differ_are_listed(tmp_path: Path) -> None:
+    mine, same = make_fixed("x.jpg"), make_fixed("y.jpg")
+    assert mine.instances is not None
+    moved = replace(mine.instances, keypoints=mine.instances.keypoints + np.float32(5))
+    theirs = replace(mine, instances=moved, review=Review("accepted", "bert"))
+    first = make_run(tmp_path / "a", mine, same, rejected("z.jpg"))
+    second = make_run(tmp_path / "b", theirs, same, make_fixed("z.jpg"))
+    summary = merge_labels(MergeOptions((first, second), tmp_path / "out.json"))
+    assert [conflict.as_dict() for conflict in summary.conflicts] == [
+        {"file_name": name, "kept": str(first), "dropped": [str(second)]}
+        for name in ("x.jpg", "z.jpg")
+    ]
+    # What was rejected is not in the document.
+    assert [image["file_name"] for image in read_coco(tmp_path / "out.json").images] == [
+        "x.jpg",
+        "y.jpg",
+    ]
+
+
+def test_a_draft_gives_way_to_a_decision(tmp_path: Path) -> None:
+    draft = make_record("x.jpg", review=Review("draft", "anna"))
+    first = make_run(tmp_path / "a", draft)
+    second = make_run(tmp_path / "b", make_fixed("x.jpg"))
+    summary = merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    with Run.read(tmp_path / "out") as run:
+        (record,) = run.records()
+    assert record.review is not None
+    assert record.review.state == "fixed"
+    assert len(summary.conflicts) == 1
+
+
+def test_files_merge_with_runs(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", of_model("a.jpg", "aa"), of_model("b.jpg", "aa"))
+    other = make_run(tmp_path / "other", of_model("b.jpg", "bb", count=3))
+    file = other / "annotations.json"
+    options = MergeOptions((run, file), tmp_path / "out.json", human=(file,))
+    summary = merge_labels(options)
+    assert summary.num_human == 1
+    document = read_coco(tmp_path / "out.json")
+    people = document.by_image()
+    by_name = {image["file_name"]: people[image["id"]] for image in document.images}
+    assert len(by_name["b.jpg"]) == 3
+    assert {person["attributes"]["source"] for person in by_name["b.jpg"]} == {"human"}
+    assert {person["attributes"]["source"] for person in by_name["a.jpg"]} == {"model"}
+
+
+def test_the_manifest_of_a_merged_run_says_where_it_came_from(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", of_model("x.jpg", "aa"), sources=("mon",))
+    second = make_run(tmp_path / "b", of_model("y.jpg", "aa"), sources=("tue", "mon"))
+    merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    with Run.read(tmp_path / "out") as run:
+        assert run.manifest.sources == ("mon", "tue")
+        assert run.manifest.weights_name == "tiny"
+    third = make_run(tmp_path / "c", of_model("z.jpg", "cc"), weights_hash="cc")
+    merge_labels(MergeOptions((first, third), tmp_path / "mixed"))
+    with Run.read(tmp_path / "mixed") as run:
+        assert (run.manifest.weights_name, run.manifest.weights_hash) == ("merged", "")
+
+
+def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", of_model("x.jpg", "aa"))
+    other_size = replace(of_model("x.jpg", "bb"), size_wh=(320, 240), exact=True)
+    second = make_run(tmp_path / "b", other_size)
+    for output in (tmp_path / "out", tmp_path / "out.json"):
+        with pytest.raises(InputError, match="different pictures"):
+            merge_labels(MergeOptions((first, second), output))
+        assert not output.exists()
+    with pytest.raises(InputError, match="exists"):
+        merge_labels(MergeOptions((first, second), first))
+    with pytest.raises(ConfigError, match="two inputs"):
+        MergeOptions((first,), tmp_path / "out")
+    with pytest.raises(ConfigError, match="none of the inputs"):
+        MergeOptions((first, second), tmp_path / "out", human=(tmp_path / "c",))
+
+
+def test_same_labels_ignore_what_nobody_sees() -> None:
+    record = make_fixed("x.jpg")
+    assert record.instances is not None
+    hidden = record.instances.visibility == 0
+    points = record.instances.keypoints.copy()
+    points[hidden] += 50
+    moved = replace(record, instances=replace(record.instances, keypoints=points))
+    assert same_labels(record, moved)
+    assert not same_labels(record, rejected("x.jpg"))
+    assert not same_labels(record, make_fixed("x.jpg", count=2))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", make_fixed("x.jpg", count=1))
+    second = make_run(tmp_path / "b", make_fixed("x.jpg", count=2))
+    done = vitpose("merge", first, second, "-o", tmp_path / "out.json")
+    assert done.returncode == 0, done.stderr
+    assert "people differ" in done.stderr
+    done = vitpose("merge", first, second, "-o", tmp_path / "out2", "--json")
+    assert json.loads(done.stdout)["conflicts"][0]["file_name"] == "x.jpg"

@@ -1,0 +1,125 @@
+"""Parts for training and validation that share no scene."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from label_cases import make_fixed, make_record, make_run
+from runs import vitpose
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.split import SplitOptions, deal, group_of, split_labels
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a run of forty photos in four folders and five videos."""
+    photos = [make_record(f"day {number % 4}/{number}.jpg") for number in range(40)]
+    videos = [
+        make_record(f"clips/{video}.mp4", index, 1) for video in range(5) for index in range(8)
+    ]
+    reviewed = [make_fixed("day 0/fixed.jpg"), make_fixed("day 1/fixed.jpg")]
+    return make_run(tmp_path_factory.mktemp("split") / "run", photos + videos + reviewed)
+
+
+def frames_of(path: Path) -> list[FrameKey]:
+    return list(read_coco(path).keys().values())
+
+
+@pytest.mark.parametrize("by", ["video", "folder"])
+def test_no_group_is_in_two_parts_and_no_frame_is_lost(run: Path, tmp_path: Path, by: str) -> None:
+    options = SplitOptions(run, tmp_path, 0.2, 0.2, by)  # type: ignore[arg-type]
+    parts = split_labels(options)
+    assert set(parts) == {"train", "val", "test"}
+    keys = {name: frames_of(part.path) for name, part in parts.items()}
+    groups = {name: {group_of(key, options.by) for key in each} for name, each in keys.items()}
+    assert groups["train"].isdisjoint(groups["val"] | groups["test"])
+    assert groups["val"].isdisjoint(groups["test"])
+    assert sum(map(len, keys.values())) == 82
+    for name, part in parts.items():
+        assert part.num_frames == len(keys[name])
+        assert part.num_groups == len(groups[name])
+        assert part.num_people == len(read_coco(part.path).annotations)
+    if by == "video":
+        assert 12 <= len(keys["val"]) <= 21
+
+
+def test_a_file_keeps_all_its_fields(run: Path, tmp_path: Path) -> None:
+    document = json.loads((run / "annotations.json").read_text())
+    for image in document["images"]:
+        image["license"] = 3
+    document["extra"] = [{"kept": True}]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps(document))
+    parts = split_labels(SplitOptions(file, tmp_path / "parts"))
+    both = [json.loads(part.path.read_text()) for part in parts.values()]
+    assert all(part["extra"] == [{"kept": True}] for part in both)
+    images = [image for part in both for image in part["images"]]
+    assert sorted(images, key=lambda image: image["id"]) == document["images"]
+    people = [person for part in both for person in part["annotations"]]
+    assert sorted(people, key=lambda person: person["id"]) == document["annotations"]
+
+
+def test_the_same_seed_gives_the_same_parts(run: Path, tmp_path: Path) -> None:
+    def names(seed: int, folder: str) -> list[str]:
+        parts = split_labels(SplitOptions(run, tmp_path / folder, seed=seed))
+        return [str(key) for key in frames_of(parts["val"].path)]
+
+    assert names(1, "a") == names(1, "b") != names(2, "c")
+
+
+def test_only_what_was_reviewed(run: Path, tmp_path: Path) -> None:
+    parts = split_labels(SplitOptions(run, tmp_path, 0.5, reviewed=True))
+    assert {name: part.num_frames for name, part in parts.items()} == {"train": 1, "val": 1}
+
+
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers(1, 50), min_size=3, max_size=40),
+    st.floats(0.05, 0.45),
+    st.floats(0.05, 0.45),
+    st.integers(0, 3),
+)
+def test_every_part_gets_something_and_about_its_share(
+    sizes: dict[str, int], val: float, test: float, seed: int
+) -> None:
+    dealt = deal(sizes, {"val": val, "test": test}, seed)
+    assert dealt.keys() == sizes.keys()
+    assert set(dealt.values()) == {"train", "val", "test"}
+    total, largest = sum(sizes.values()), max(sizes.values())
+    for part, share in (("val", val), ("test", test)):
+        taken = sum(size for group, size in sizes.items() if dealt[group] == part)
+        assert taken <= share * total + largest
+
+
+def test_more_photos_move_few_old_ones() -> None:
+    before = {f"{number}.jpg": 1 for number in range(200)}
+    after = before | {f"new {number}.jpg": 1 for number in range(20)}
+    shares = {"val": 0.2}
+    old, new = deal(before, shares, 0), deal(after, shares, 0)
+    assert sum(old[name] != new[name] for name in before) <= 6
+
+
+def test_what_cannot_be_split_is_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", [make_record("only/a.jpg"), make_record("only/b.jpg")])
+    with pytest.raises(InputError, match="too few"):
+        split_labels(SplitOptions(tmp_path / "run", tmp_path / "out", by="folder"))
+    with pytest.raises(ConfigError, match="--val and --test"):
+        SplitOptions(tmp_path / "run", tmp_path / "out", val=0.7, test=0.3)
+    split_labels(SplitOptions(tmp_path / "run", tmp_path / "out"))
+    with pytest.raises(InputError, match="there already"):
+        split_labels(SplitOptions(tmp_path / "run", tmp_path / "out"))
+    split_labels(SplitOptions(tmp_path / "run", tmp_path / "out", overwrite=True))
+
+
+def test_the_command(run: Path, tmp_path: Path) -> None:
+    done = vitpose("split", run, "--val", "0.3", "--by", "folder", "-o", tmp_path / "p", "--json")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads(done.stdout)
+    assert parts["train"]["frames"] + parts["val"]["frames"] == 82
+    assert Path(parts["val"]["path"]).is_file()

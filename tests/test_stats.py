@@ -1,0 +1,93 @@
+"""Labels in numbers."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from label_cases import make_failure, make_fixed, make_people, make_record, make_run
+from runs import vitpose
+
+from vitpose_cli.records.record import Review
+from vitpose_cli.stats import NUM_BINS, UNREVIEWED, measure, write_page
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    records = [
+        make_record("a.jpg", count=3),
+        make_record("b.jpg", count=0),
+        make_record("v.mp4", 4, 1),
+        make_record("v.mp4", 5, 1),
+        make_fixed("c.jpg", count=2),
+        make_record("d.jpg", count=30, review=Review("rejected")),
+        make_failure("e.jpg"),
+    ]
+    return make_run(tmp_path_factory.mktemp("stats") / "<run>", records)
+
+
+def test_everything_is_counted_once(run: Path) -> None:
+    found = measure(run)
+    assert (found.num_frames, found.num_photos, found.num_videos) == (6, 4, 1)
+    assert (found.num_people, found.num_empty, found.num_failed) == (7, 1, 1)
+    assert found.states == {UNREVIEWED: 5, "fixed": 1, "rejected": 1}
+    assert found.reviewed_share == pytest.approx(2 / 7)
+    assert list(found.people_per_frame) == [1, 2, 1, 1]
+    assert sum(found.sizes_px) == sum(found.scores) == found.num_people
+    assert sum(found.keypoint_scores) == 17 * found.num_people
+    assert len(found.scores) == NUM_BINS
+    assert found.models == {"0123456789abcdef": 7}
+
+
+def test_keypoints_are_shares_of_people(tmp_path: Path) -> None:
+    people = make_people(4, 2)
+    people.visibility[:, 5] = [0, 1, 1, 2]
+    people.keypoint_scores[:, 5] = [0.1, 0.2, 0.3, 0.4]
+    found = measure(make_run(tmp_path / "run", [make_record("a.jpg", people=people)]))
+    shoulder = found.keypoints[5]
+    assert shoulder.name == "left_shoulder"
+    assert shoulder.labelled == 0.75
+    assert shoulder.hidden == 0.5
+    assert shoulder.mean_score == pytest.approx(0.25)
+
+
+def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
+    of_run, of_file = measure(run), measure(run / "annotations.json")
+    assert of_file.num_people == of_run.num_people
+    assert of_file.people_per_frame == of_run.people_per_frame
+    assert of_file.states == {UNREVIEWED: 4, "fixed": 1}  # neither failed nor rejected frames
+    assert of_file.num_videos == 1
+
+
+def test_an_empty_run_has_no_numbers(tmp_path: Path) -> None:
+    found = measure(make_run(tmp_path / "run", []))
+    assert found.num_people == found.reviewed_share == 0
+    write_page(found, "empty", tmp_path / "page.html")
+    assert "<svg" in (tmp_path / "page.html").read_text(encoding="utf-8")  # of keypoints
+
+
+def test_the_page_stands_alone(run: Path, tmp_path: Path) -> None:
+    write_page(measure(run), run.name, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    links: list[str | None] = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            links.extend(value for name, value in attrs if name in ("src", "href"))
+
+    Checker().feed(page)
+    assert not links
+    assert page.count("<svg") == 5
+    assert "<run>" not in page
+
+
+def test_the_command(run: Path, tmp_path: Path) -> None:
+    done = vitpose("stats", run, "--html", tmp_path / "p.html", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["num_people"] == 7
+    assert (tmp_path / "p.html").is_file()
+    table = vitpose("stats", run)
+    assert "left_shoulder" in table.stdout
+    assert "28.6%" in table.stdout
