@@ -44,7 +44,13 @@ def test_lines_stay_inside_of_their_frame() -> None:
     assert line_chart({"a": []}) == figure("Nothing", "") == ""
 
 
-@given(st.lists(st.tuples(st.text(max_size=8), st.floats(0, 1e9, allow_subnormal=False)), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=8), st.floats(0, 1e9, allow_subnormal=False)),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_bars_stand_on_the_axis(bars: list[tuple[str, float]]) -> None:
     axes = Axes("people", "photos", size_wh=(400, 200))
     root = ElementTree.fromstring(bar_chart(_printable(bars), axes))
