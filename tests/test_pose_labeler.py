@@ -1,0 +1,72 @@
+"""The Python door, and what its documentation shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import EXAMPLES, environment, save_boxes, save_photos, save_weights
+
+import vitpose_cli
+from vitpose_cli import PoseLabeler
+from vitpose_cli.assembly import LabelerOptions
+from vitpose_cli.errors import ConfigError, InputError
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_weights(tmp_path_factory.mktemp("door") / "w.safetensors")
+
+
+def test_records_come_for_every_photo(tmp_path: Path, weights: Path) -> None:
+    names = save_photos(tmp_path / "photos", 6)
+    boxes = save_boxes(tmp_path / "boxes.json", names)
+    labeler = PoseLabeler(weights, boxes=boxes, flip_test=False, device="cpu")
+    records = list(labeler.label(tmp_path / "photos"))
+    assert [str(record.key) for record in records] == names
+    assert sum(len(record.instances or ()) for record in records) > 6
+    with pytest.raises(InputError, match="names none"):
+        list(labeler.label(EXAMPLES))
+
+
+def test_one_picture(weights: Path) -> None:
+    options = LabelerOptions(weights=str(weights), detector="whole-image", device="cpu")
+    labeler = PoseLabeler.with_options(options)
+    image = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
+    people = labeler.people(image)
+    assert people.num_keypoints == labeler.keypoint_set.num_keypoints == 17
+    np.testing.assert_array_equal(people.boxes, labeler.people(image[:, ::1]).boxes)
+    for wrong in (image[:, :, 0], image.astype(np.float32) / 255, image[:, :, :2]):
+        with pytest.raises(InputError, match="expected uint8"):
+            labeler.people(wrong)  # type: ignore[arg-type]
+
+
+def test_options_are_checked(weights: Path) -> None:
+    with pytest.raises(ConfigError, match="exclude each other"):
+        PoseLabeler(weights, detector="whole-image", boxes="boxes.json", device="cpu")
+    with pytest.raises(AttributeError, match="no attribute 'Labler'"):
+        _ = vitpose_cli.Labler
+
+
+def test_the_package_alone_loads_no_torch() -> None:
+    code = "import sys, vitpose_cli; print({'torch', 'cv2', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_what_the_documentation_shows_runs(block: str, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(EXAMPLES.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=environment(), timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
