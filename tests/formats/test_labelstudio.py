@@ -139,7 +139,7 @@ def test_hidden_and_unlabelled_keypoints(tmp_path: Path) -> None:
 @given(
     counts=st.lists(st.integers(0, 3), min_size=1, max_size=3),
     seed=st.integers(0, 999),
-    size_wh=st.tuples(st.integers(300, 5000), st.integers(300, 5000)),
+    size_wh=st.tuples(st.integers(640, 5000), st.integers(480, 5000)),  # all inside
     keypoint=st.integers(0, 16),
 )
 def test_any_labels_survive_the_way_there_and_back(

@@ -93,6 +93,17 @@ def test_hidden_keypoints_are_zero_and_keep_their_scores(tmp_path: Path) -> None
     assert annotation["score"] == pytest.approx(float(people.scores[0]), abs=1e-4)
 
 
+def test_what_a_model_puts_outside_of_the_picture_is_not_labelled(tmp_path: Path) -> None:
+    people = make_instances(1, seed=3)
+    keypoints, visibility = people.keypoints.copy(), np.full_like(people.visibility, 2)
+    keypoints[0, :3] = (-0.5, 20), (640, 480), (10, 480.5)  # 640 x 480: the corner is inside
+    people = replace(people, keypoints=keypoints, visibility=visibility)
+    annotation = document_of(tmp_path, [make_record(instances=people)])["annotations"][0]
+    assert annotation["keypoints"][:9] == [0, 0, 0, 640, 480, 2, 0, 0, 0]
+    assert annotation["num_keypoints"] == 15
+    assert validate(tmp_path / "annotations.json").num_warnings == 0
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     box=st.lists(st.floats(-1e4, 1e4, width=32), min_size=4, max_size=4),

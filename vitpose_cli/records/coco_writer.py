@@ -121,7 +121,11 @@ def write_document(
 def frame_annotations(
     record: FrameRecord, image_id: int, category_id: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO annotations of a frame with labels, without their ids."""
+    """Yield the COCO annotations of a frame with labels, without their ids.
+
+    A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it;
+    the journal keeps its place. What a person put there stays.
+    """
     instances, size_wh = record.instances, record.size_wh
     if instances is None or size_wh is None:
         return
@@ -129,7 +133,10 @@ def frame_annotations(
     scores = _decimals(instances.scores, SCORE_DECIMALS).tolist()
     points = _decimals(instances.keypoints, COORDINATE_DECIMALS).tolist()
     point_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
-    visibility = instances.visibility.tolist()
+    labelled = instances.visibility > 0
+    if record.origin == "model":
+        labelled &= ((instances.keypoints >= 0) & (instances.keypoints <= size_wh)).all(axis=-1)
+    visibility = np.where(labelled, instances.visibility, 0).tolist()
     provenance = {"source": record.origin, "model": record.model}
     if record.review is not None:
         provenance["review"] = record.review.state
