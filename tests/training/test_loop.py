@@ -197,32 +197,41 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yam
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_runs_in_small(tmp_path: Path, path: Path) -> None:
-    write_coco(tmp_path, 4)
-    source = {
-        "kind": "coco",
-        "annotations": str(tmp_path / "people.json"),
-        "images": str(tmp_path / "images"),
-    }
+    write_people_and_robots(tmp_path)
     values = yaml.safe_load(path.read_text())
+    sources = [small_source(tmp_path, one) for one in values["data"]["train"]]
     changes = [
         "device=cpu",
         "compile=false",
         "model.variant=tiny-test",
         "model.weights=null",
-        f"data.train=[{json.dumps(source)}]",
-        f"data.validation=[{json.dumps(source)}]",
+        f"data.train={json.dumps(sources)}",
+        f"data.validation={json.dumps(sources[:1])}",
         "data.cache=ram",
     ]
     for number in range(len(values["stages"])):
         place = f"stages.{number}"
-        changes += [f"{place}.{rest}" for rest in ("epochs=null", "steps=1", "batch_size=2")]
+        changes += [f"{place}.{rest}" for rest in ("epochs=null", "steps=1", "batch_size=4")]
         changes.append(f"{place}.input_wh=[48, 64]")
     outcome = train(load_config(TrainConfig, path, changes), tmp_path / "run", Listener())
     assert outcome.report.exists()
-    assert read_header(outcome.weights).stride == values["model"].get("stride", 16)
+    header = read_header(outcome.weights)
+    assert header.stride == values["model"].get("stride", 16)
+    assert header.num_experts == (len(header.heads) if values["model"].get("experts") else 0)
 
 
-def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
+def small_source(folder: Path, source: dict[str, Any]) -> dict[str, Any]:
+    """Return a small source in place of one of an example: people of COCO, or others."""
+    name = "people" if "coco" in source.get("annotations", "coco") else "robots"
+    return {
+        "kind": "coco",
+        "annotations": str(folder / name / "people.json"),
+        "images": str(folder / name / "images"),
+    }
+
+
+def write_people_and_robots(tmp_path: Path) -> None:
+    """Write two small data sets with keypoints of two kinds."""
     write_coco(tmp_path / "people", 4)
     path = write_coco(tmp_path / "robots", 4)
     document = json.loads(path.read_text())
@@ -230,14 +239,11 @@ def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
     for one in document["annotations"]:
         one["keypoints"] = one["keypoints"][15:21]
     path.write_text(json.dumps(document))
-    sources = [
-        {
-            "kind": "coco",
-            "annotations": str(tmp_path / name / "people.json"),
-            "images": str(tmp_path / name / "images"),
-        }
-        for name in ("people", "robots")
-    ]
+
+
+def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
+    write_people_and_robots(tmp_path)
+    sources = [small_source(tmp_path, {"annotations": name}) for name in ("coco", "robots")]
     stage = {"input_wh": [48, 64], "steps": 3, "batch_size": 6}
     listener = run(tmp_path, data={"train": sources, "validation": sources}, stages=[stage])
     header = read_header(tmp_path / "run" / "last.safetensors")

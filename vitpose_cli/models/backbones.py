@@ -21,13 +21,15 @@ from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.vitpose import HeadConfig, ViTPoseConfig
 
 
-def load_backbone(path: Path, *, grid_wh: tuple[int, int] = (12, 16)) -> dict[str, Tensor]:
+def load_backbone(
+    path: Path, *, grid_wh: tuple[int, int] = (12, 16), head: str | None = None
+) -> dict[str, Tensor]:
     """Read the encoder of any weights to start a training from.
 
     MAE, timm and mmpretrain backbones lose their class token and its position, which patches never
     saw (in MAE it is zero), and, as in the original loader, their last norm; a 14 px patch kernel
     is grown to 16 px by zeros. Of a pose checkpoint, ours or foreign, the encoder is taken whole,
-    with the expert of its first head folded in.
+    with the expert of one head folded in.
 
     How many attention heads a backbone was trained with is not in its tensors: timm's and
     ImageNet's ViT-S have 6 where ours has 12, so of the small ones only MAE's from mmpose fits.
@@ -35,6 +37,7 @@ def load_backbone(path: Path, *, grid_wh: tuple[int, int] = (12, 16)) -> dict[st
     Args:
         path: The file.
         grid_wh: Patch grid to resample the position table to.
+        head: Whose expert, of weights of ours that have some; the first by default.
 
     Returns:
         Tensors under our keys, `encoder.*`.
@@ -52,8 +55,8 @@ def load_backbone(path: Path, *, grid_wh: tuple[int, int] = (12, 16)) -> dict[st
         encoder, grid = _encoder_of(converted.state), converted.header.config().grid_wh
     elif "encoder.pos_embed" in tensors:
         header = read_header(path)
-        main = next(iter(header.heads.values()))
-        encoder = _encoder_of(fold_experts(tensors, main.expert))
+        chosen = header.heads[head or next(iter(header.heads))]
+        encoder = _encoder_of(fold_experts(tensors, chosen.expert))
         grid = header.config().grid_wh
     else:
         raise WeightsError(

@@ -74,6 +74,23 @@ def fold_experts(state: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
     return folded
 
 
+def pick_experts(state: Mapping[str, Tensor], experts: Sequence[int]) -> dict[str, Tensor]:
+    """Return the tensors of experts alone, in a new order; one may come several times.
+
+    Args:
+        state: Weights with `...mlp.experts.<j>.*`, any prefix.
+        experts: Which becomes number 0, 1 and so on.
+    """
+    picked = {}
+    for key, value in state.items():
+        match = _EXPERT_KEY.fullmatch(key)
+        if match:
+            for number, expert in enumerate(experts):
+                if expert == int(match["expert"]):
+                    picked[f"{match['layer']}experts.{number}.{match['kind']}"] = value
+    return picked
+
+
 def spread_experts(
     state: Mapping[str, Tensor], *, num_experts: int, expert_dim: int
 ) -> dict[str, Tensor]:

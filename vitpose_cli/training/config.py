@@ -53,6 +53,9 @@ class ModelOptions(StrictModel):
     """Pixels from patch to patch; 8 gives features of 1/8 of the input."""
     attention: AttentionOptions = AttentionOptions()
     """The kind of attention."""
+    experts: bool = False
+    """ViTPose+: a quarter of the channels that every feed-forward layer makes comes from a part of
+    its own for each keypoint set, so that data sets disturb each other less."""
     drop_path: Probability | None = None
     """Stochastic depth of the last block; default: that of the variant."""
     initialisation: Literal["default", "mimetic"] = "default"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.optim import Schedule, freeze, parameter_groups, trainable_size
 from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
+from vitpose_cli.training.stage import HeadRouter, Parts
 from vitpose_cli.training.start import Network, build_network, next_network
 
 
@@ -162,9 +164,17 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
     width, height = model.config.input_wh
     images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        for head in model.config.heads:
-            copy(images, head=head)
+        HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
     return sum(saved.values())
+
+
+def _even_parts(heads: tuple[str, ...], batch_size: int) -> Parts:
+    """Share a batch out over the heads."""
+    bounds = [number * batch_size // len(heads) for number in range(len(heads) + 1)]
+    shares = (
+        (head, end - start) for head, (start, end) in zip(heads, pairwise(bounds), strict=True)
+    )
+    return tuple(share for share in shares if share[1])
 
 
 def _stage_row(

@@ -37,7 +37,7 @@ Parts = tuple[tuple[str, int], ...]
 
 
 class HeadRouter(nn.Module):
-    """A network whose heads each read their own part of a batch."""
+    """A network whose heads, and experts if it has some, each see their own part of a batch."""
 
     def __init__(self, model: ViTPose) -> None:
         super().__init__()
@@ -45,10 +45,16 @@ class HeadRouter(nn.Module):
 
     def forward(self, crops: Tensor, parts: Parts) -> list[Tensor]:
         """Return the heatmaps (B_i, K_i, h, w) of each part of crops (B, 3, H, W)."""
-        features = torch.split(self.model.features(crops), [count for _, count in parts])
-        return [
-            self.model.heads[head](part) for (head, _), part in zip(parts, features, strict=True)
-        ]
+        features = self.model.features(crops, expert=self._experts(parts))
+        own = torch.split(features, [count for _, count in parts])
+        return [self.model.heads[head](part) for (head, _), part in zip(parts, own, strict=True)]
+
+    def _experts(self, parts: Parts) -> int | Tensor:
+        """Return the expert of every crop."""
+        heads = self.model.config.heads
+        if not self.model.config.num_experts:
+            return 0
+        return torch.tensor([heads[head].expert for head, count in parts for _ in range(count)])
 
 
 class Stage:

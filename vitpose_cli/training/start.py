@@ -19,6 +19,7 @@ from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.backbones import load_backbone
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header
+from vitpose_cli.models.experts import pick_experts, spread_experts
 from vitpose_cli.models.key_maps import recognise
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.safe_load import read_tensors
@@ -146,7 +147,11 @@ def _loaded(
     named = options.model_copy(update={"variant": variant})
     network = _blank(named, keypoint_sets, input_wh, origin.header)
     model = network.model
-    state = model.state_dict() | load_backbone(origin.path, grid_wh=model.config.grid_wh)
+    known = _same_sets(network.header, origin.header)
+    encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=next(iter(known), None))
+    if network.header.num_experts:
+        encoder = _with_experts(encoder, network.header, origin, known)
+    state = model.state_dict() | encoder
     if origin.header is not None:
         kept = _same_heads(network.header, origin.header)
         stored = read_state(origin.path)
@@ -160,14 +165,44 @@ def _loaded(
     return network
 
 
+def _with_experts(
+    encoder: dict[str, Tensor],
+    header: CheckpointHeader,
+    origin: _Origin,
+    known: Mapping[str, HeadHeader],
+) -> dict[str, Tensor]:
+    """Give the folded `encoder` of `origin` one expert for each head.
+
+    A keypoint set that `origin` has `known` keeps its expert; the others begin with a copy of the
+    folded one, as those of ViTPose+ begin with a copy of the pretrained rows.
+    """
+    expert_dim = VARIANTS[header.variant].expert_dim
+    spread = spread_experts(encoder, num_experts=header.num_experts, expert_dim=expert_dim)
+    if origin.header is None or not origin.header.num_experts:
+        return spread
+    first = next(iter(known.values()), next(iter(origin.header.heads.values())))
+    chosen = [known.get(name, first).expert for name in header.heads]
+    return spread | pick_experts(read_state(origin.path), chosen)
+
+
+def _same_sets(ours: CheckpointHeader, theirs: CheckpointHeader | None) -> dict[str, HeadHeader]:
+    """Return those of `their` heads whose keypoint set is one of ours, in our order."""
+    old = {} if theirs is None else theirs.heads
+    return {
+        name: old[name]
+        for name, head in ours.heads.items()
+        if name in old and old[name].keypoint_set == head.keypoint_set
+    }
+
+
 def _same_heads(ours: CheckpointHeader, theirs: CheckpointHeader) -> set[str]:
     """Return the heads that are taken over."""
     if ours.stride != theirs.stride:
         return set()
     return {
         name
-        for name, head in ours.heads.items()
-        if name in theirs.heads and replace(theirs.heads[name], expert=0) == head
+        for name, head in _same_sets(ours, theirs).items()
+        if replace(head, expert=0) == replace(ours.heads[name], expert=0)
     }
 
 
@@ -204,7 +239,7 @@ def _blank(
         )
     old = origin.heads if origin is not None else {}
     heads = {}
-    for name, keypoints in keypoint_sets.items():
+    for number, (name, keypoints) in enumerate(keypoint_sets.items()):
         before = old.get(name)
         same = before is not None and before.keypoint_set == keypoints
         default = before.kind if before is not None and same else "classic"
@@ -212,6 +247,7 @@ def _blank(
             kind=options.head or default,
             keypoint_set=keypoints,
             alignment=before.alignment if before is not None and same else "udp",
+            expert=number if options.experts else 0,
         )
     shift = origin.patch_shift if origin is not None else False
     header = CheckpointHeader(
@@ -224,6 +260,7 @@ def _blank(
         stride=options.stride,
         layer_norm_eps=origin.layer_norm_eps if origin is not None else 1e-6,
         attention=AttentionConfig(options.attention.pattern, options.attention.window_wh),
+        num_experts=len(heads) if options.experts else 0,
     )
     drop_path = variant.drop_path if options.drop_path is None else options.drop_path
     return Network(_module(header, drop_path, options.activation_checkpointing), header)
