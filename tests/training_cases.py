@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
+from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.training.config import ModelOptions
 from vitpose_cli.training.people import People
+from vitpose_cli.training.start import build_network
 
 COCO = keypoint_set("coco")
 SIZE_WH = (120, 160)
@@ -113,6 +117,18 @@ def write_document(
         "categories": [COCO.to_category()],
     }
     path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def small_teacher(folder: Path, input_wh: tuple[int, int] = (96, 128)) -> Path:
+    """Write a tiny ViTPose whose head says something, with noisy heatmaps; return the file."""
+    torch.manual_seed(1)
+    options = ModelOptions(variant="tiny-test", head="classic")
+    network = build_network(options, {"coco": COCO}, input_wh)
+    for parameter in network.model.heads.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    path = folder / "teacher.safetensors"
+    save_checkpoint(path, network.model.state_dict(), network.header)
     return path
 
 

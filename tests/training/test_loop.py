@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_cases import small_run, write_coco
+from training_cases import small_run, small_teacher, write_coco
 
 from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ConfigError, InputError
@@ -209,6 +209,8 @@ def test_every_example_runs_in_small(tmp_path: Path, path: Path) -> None:
         f"data.validation={json.dumps(sources[:1])}",
         "data.cache=ram",
     ]
+    if "teacher" in values.get("distill", {}):
+        changes.append(f"distill.teacher={small_teacher(tmp_path)}")
     for number in range(len(values["stages"])):
         place = f"stages.{number}"
         changes += [f"{place}.{rest}" for rest in ("epochs=null", "steps=1", "batch_size=4")]

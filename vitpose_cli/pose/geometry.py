@@ -127,14 +127,14 @@ class CropTransforms:
         widths = np.maximum(sizes[:, 0], sizes[:, 1] * aspect)
         regions_wh = np.stack([widths, widths / aspect], axis=1) * padding
 
-        steps = crop_wh - end_gap(alignment)
-        scales = steps / regions_wh
+        reach = reach_wh(size_wh, alignment)
+        scales = reach / regions_wh
         scales[:, 0] *= np.where(np.broadcast_to(flips, len(corners)), -1.0, 1.0)
         angles = np.deg2rad(np.broadcast_to(rotations_deg, len(corners)).astype(np.float64))
         cosines, sines = np.cos(angles), np.sin(angles)
         turns = np.stack([cosines, -sines, sines, cosines], axis=1).reshape(-1, 2, 2)
         linear = scales[:, :, None] * turns
-        offsets = steps / 2 - (linear @ centres[:, :, None])[:, :, 0]
+        offsets = reach / 2 - (linear @ centres[:, :, None])[:, :, 0]
         return cls(np.concatenate([linear, offsets[:, :, None]], axis=2), size_wh, alignment)
 
     def __len__(self) -> int:
@@ -153,8 +153,8 @@ class CropTransforms:
     @property
     def region_areas(self) -> NDArray[np.float64]:
         """(B,) areas of the padded, aspect-fixed regions, frame px²; OKS-NMS takes these."""
-        steps = np.array(self.size_wh, np.float64) - end_gap(self.alignment)
-        areas: NDArray[np.float64] = steps.prod() / np.abs(np.linalg.det(self.matrices[:, :, :2]))
+        reach = reach_wh(self.size_wh, self.alignment)
+        areas: NDArray[np.float64] = reach.prod() / np.abs(np.linalg.det(self.matrices[:, :, :2]))
         return areas
 
     def to_crop(self, points: FloatArray) -> NDArray[np.float64]:
@@ -169,6 +169,11 @@ class CropTransforms:
 def end_gap(alignment: Alignment) -> int:
     """Return how many pixels less than its size a crop measures from end to end."""
     return 1 if alignment == "udp" else 0
+
+
+def reach_wh(size_wh: tuple[int, int], alignment: Alignment) -> NDArray[np.float64]:
+    """Return (2,) how far a crop or map of `size_wh` px reaches from end to end, in x and y, px."""
+    return np.array(size_wh, np.float64) - end_gap(alignment)
 
 
 def _apply(matrices: NDArray[np.float64], points: FloatArray) -> NDArray[np.float64]:

@@ -12,12 +12,12 @@ ViTPose was trained with; truncation is this project's answer to photos of body 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitpose_cli.pose.geometry import PADDING, Alignment, CropTransforms
+from vitpose_cli.pose.geometry import PADDING, Alignment, CropTransforms, reach_wh
 from vitpose_cli.pose.parts import BODY_PARTS, inside, part_keypoints, part_windows
 from vitpose_cli.training.config import AugmentationOptions
 from vitpose_cli.training.people import People
@@ -67,6 +67,19 @@ class CropPlan:
         near = (self.crop_keypoints >= 0) & (self.crop_keypoints <= far)
         within: NDArray[np.bool_] = np.all(near, axis=-1)
         return within
+
+    def resized(self, size_wh: tuple[int, int], alignment: Alignment) -> CropPlan:
+        """Return the same regions and changes as crops of another size and alignment."""
+        scale = reach_wh(size_wh, alignment) / reach_wh(
+            self.transforms.size_wh, self.transforms.alignment
+        )
+        matrices = self.transforms.matrices * scale[:, None]
+        return replace(
+            self,
+            transforms=CropTransforms(matrices, size_wh, alignment),
+            crop_keypoints=(self.crop_keypoints * scale).astype(np.float32),
+            erased=(self.erased * np.tile(scale, 2)).astype(np.float32),
+        )
 
     def select(self, index: ArrayLike) -> CropPlan:
         """Return the crops at `index`, a boolean mask (B,) or integer positions, in order."""

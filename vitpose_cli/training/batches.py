@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,6 +31,27 @@ STEPS_AHEAD = 3
 _Task = tuple[int, NDArray[np.int64]]
 
 
+class Lessons(Protocol):
+    """What another network knows of people; see `distill`."""
+
+    def __call__(self, share: Share, crops: Tensor) -> Lesson:
+        """Say what a student shall answer to a share's crops (B, 3, H, W)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a teacher says about some crops, in the student's terms.
+
+    Attributes:
+        maps: (B, K, h, w) float32 heatmaps, as the student's lie and as wide.
+        weights: (B, K) float32 loss weights.
+    """
+
+    maps: Tensor
+    weights: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """What one head learns from.
@@ -39,12 +61,14 @@ class Course:
         people: Labelled with its keypoint set.
         crops: Their pixels.
         codec: How its heatmaps are drawn.
+        lessons: What a teacher says; None without one.
     """
 
     head: str
     people: People
     crops: Crops
     codec: HeatmapCodec
+    lessons: Lessons | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +80,17 @@ class Share:
         rows: (B,) int64 which.
         plan: What is done to their crops.
         size: What their loss is divided by: that of the whole step.
+        lesson_size: The same for the loss against a teacher's heatmaps.
     """
 
     course: Course
     rows: NDArray[np.int64]
     plan: CropPlan
     size: float
+    lesson_size: float = 1.0
 
     def select(self, index: NDArray[np.int64]) -> Share:
-        """Return the people at `index`, in order; the divisor stays."""
+        """Return the people at `index`, in order; the divisors stay."""
         return replace(self, rows=self.rows[index], plan=self.plan.select(index))
 
 
@@ -76,11 +102,13 @@ class Targets:
         share: The people.
         maps: (B, K, h, w) float32 heatmaps.
         weights: (B, K) float32 loss weights.
+        lesson: What a teacher says; None without one.
     """
 
     share: Share
     maps: Tensor
     weights: Tensor
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +128,8 @@ class Batch:
         yield self.crops
         for target in self.targets:
             yield from (target.maps, target.weights)
+            if target.lesson is not None:
+                yield from (target.lesson.maps, target.lesson.weights)
 
 
 class Batches:
@@ -195,8 +225,10 @@ class Batches:
                 plan = replace(plan, weights=plan.weights * plan.inside)
             map_w, map_h = course.codec.map_wh
             total = float(plan.weights.sum(dtype=np.float64))
-            size = heatmap_loss_size(plan.weights.size, map_w * map_h, total, self._stage.loss)
-            shares.append(Share(course, own, plan, size))
+            num_maps, loss = plan.weights.size, self._stage.loss
+            size = heatmap_loss_size(num_maps, map_w * map_h, total, loss)
+            lesson_size = heatmap_loss_size(num_maps, map_w * map_h, num_maps, loss)
+            shares.append(Share(course, own, plan, size, lesson_size))
         return shares
 
     @torch.no_grad()
@@ -218,7 +250,8 @@ class Batches:
 def make_batch(shares: Sequence[Share], device: torch.device) -> Batch:
     """Make the tensors of some shares, at least one."""
     crops = [make_crops(share, device) for share in shares]
-    return Batch(torch.cat(crops), tuple(_targets(share, device) for share in shares))
+    targets = [_targets(share, own) for share, own in zip(shares, crops, strict=True)]
+    return Batch(torch.cat(crops), tuple(targets))
 
 
 def make_crops(share: Share, device: torch.device) -> Tensor:
@@ -242,12 +275,14 @@ def _to(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def _targets(share: Share, device: torch.device) -> Targets:
-    """Draw the heatmaps of a share."""
+def _targets(share: Share, crops: Tensor) -> Targets:
+    """Draw the heatmaps of a share, and ask its teacher."""
+    device, lessons = crops.device, share.course.lessons
     points = upload(share.plan.crop_keypoints, device)
     weights = upload(share.plan.weights, device)
     maps, drawn = share.course.codec.encode(points, weights > 0)
-    return Targets(share, maps, weights * drawn)
+    lesson = None if lessons is None else lessons(share, crops)
+    return Targets(share, maps, weights * drawn, lesson)
 
 
 def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:

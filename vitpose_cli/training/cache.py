@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,32 @@ def fill_crops(
     return failures + [FrameFailure(key, "There is no such frame.") for key in waiting]
 
 
+@contextmanager
+def atomic_array(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Iterator[NDArray[Any]]:
+    """Open a mapped .npy file to write to, that appears as `path` when the block ends.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # holes would turn a full disk into a bus error
+            with temporary.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+        yield array
+        array.flush()
+        temporary.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
 class _AllBut:
     """Everything but some keys, as a container."""
 
@@ -139,25 +166,12 @@ def _write_crops(
     path: Path, frames: LabelledFrames, transforms: CropTransforms, progress: Progress
 ) -> None:
     """Write the crops to a file that appears when it is whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shape = (len(frames.people), transforms.size_wh[1], transforms.size_wh[0], 3)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        if hasattr(os, "posix_fallocate"):  # holes would turn a full disk into a bus error
-            with temporary.open("rb+") as file:
-                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
+    with atomic_array(path, np.dtype(np.uint8), shape) as pixels:
         failures = fill_crops(frames, transforms, pixels, progress)
-        pixels.flush()
         listed = [(one.key.media, one.key.index, one.error) for one in failures]
         with atomic_file(_failures_path(path)) as stream:
             stream.write(json.dumps(listed).encode())
-        temporary.replace(path)
-    except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _failures_path(path: Path) -> Path:

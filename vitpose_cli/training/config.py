@@ -279,6 +279,38 @@ class StageOptions(StrictModel):
         return self
 
 
+class NcnnTeacher(StrictModel):
+    """A heatmap network in ncnn's format; `pip install 'vitpose-cli[teachers]'` runs it."""
+
+    ncnn: Path
+    """The `.param` file; the `.bin` file lies beside it."""
+    input_wh: tuple[Count, Count] = (192, 256)
+    """Width and height of its input, px; RGB, normalised as ViTPose's."""
+    keypoint_set: str = "coco"
+    """What its heatmaps show."""
+    alignment: Literal["udp", "classic"] = "classic"
+    """How crops and heatmaps are aligned."""
+    blob_sigma: Positive = 2.0
+    """Standard deviation of its blobs, heatmap px."""
+
+
+class DistillOptions(StrictModel):
+    """Learn from another network, too (ViTPose, section 3.4)."""
+
+    teacher: str | NcnnTeacher | None = None
+    """Whose heatmaps to learn from: a catalog name, a weights file, or an outside network."""
+    weight: Positive = 1.0
+    """Factor of the loss against the teacher's heatmaps."""
+    truth: NotNegative = 1.0
+    """Factor of the loss against the labels; 0 learns from the teacher alone."""
+    looks: Literal["each", "once"] = "each"
+    """`each`: the teacher is shown every crop that the student is shown, as in the paper. `once`:
+    it is shown everybody's plain crop, and its heatmaps follow the crop as that is turned, scaled
+    and mirrored; costs one pass of the teacher over the people."""
+    keep: Literal["ram", "disk", "device"] = "ram"
+    """With `looks: once`: where the heatmaps are kept; `disk` is the run's folder."""
+
+
 class ValidationOptions(StrictModel):
     """How the network is measured while it learns."""
 
@@ -315,6 +347,8 @@ class TrainConfig(StrictModel):
     """A moving average of the weights; default: none."""
     freeze: FreezeOptions = FreezeOptions()
     """What does not learn."""
+    distill: DistillOptions | None = None
+    """Another network to learn from; default: none."""
     stages: tuple[StageOptions, ...] = Field(default=(StageOptions(epochs=210),), min_length=1)
     """The stretches of training, as for progressive resolution."""
     validation: ValidationOptions = ValidationOptions()

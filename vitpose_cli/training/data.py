@@ -62,6 +62,13 @@ class OpenedData:
         sources = [*self.train, *self.validation]
         return {one.keypoint_set.name: one.keypoint_set for one in _people(sources)}
 
+    def identity(self, name: str) -> str:
+        """Return a text that changes whenever the crops of a keypoint set would."""
+        frames = [source.frames for source in self.train]
+        own = [one.identity for one in frames if one.people.keypoint_set.name == name]
+        options = self.options
+        return f"{own} {options.cache} {options.cache_wh} {options.context}"
+
     @property
     def notes(self) -> list[str]:
         """Sentences about what was left out."""

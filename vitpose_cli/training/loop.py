@@ -8,7 +8,7 @@ but `Stage` has a memory; so a run that was killed goes on with the bits it woul
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import seed_everything
-from vitpose_cli.training.batches import Batches, Course
+from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
+from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import (
@@ -132,17 +133,37 @@ class _Run:
         material = load_material(
             data, config.stages, self._placement.device, folder.cache, self._observer.prepare
         )
+        lessons = open_lessons(
+            config.distill, material, data, self._placement, folder.cache, self._observer.note
+        )
         for number in range(len(config.stages)):
             if number > 0:
                 network = self._following(network, number)
             if number < self._position.stage:
                 continue
-            network = self._train_stage(number, network, material, data, state)
+            courses = self._courses(number, network, material, lessons)
+            network = self._train_stage(number, network, courses, data, state)
             state = None
         if self._leads:
             write_report(folder)
         weights = folder.best if folder.best.exists() else folder.last
         return Outcome(weights, self._position.best, folder.report)
+
+    def _courses(
+        self,
+        number: int,
+        network: Network,
+        material: Mapping[str, Material],
+        lessons: Mapping[str, Lessons],
+    ) -> list[Course]:
+        """Return what each head learns from in stage `number`."""
+        sigma = self._config.stages[number].loss.blob_sigma
+        return [
+            Course(
+                head, own.people, own.crops, build_codec(network, head, sigma), lessons.get(head)
+            )
+            for head, own in material.items()
+        ]
 
     def _following(self, network: Network, number: int) -> Network:
         """Return the network of stage `number`, from that of the stage before it."""
@@ -155,17 +176,13 @@ class _Run:
         self,
         number: int,
         network: Network,
-        material: Mapping[str, Material],
+        courses: Sequence[Course],
         data: OpenedData,
         state: dict[str, Any] | None,
     ) -> Network:
         """Train one stage to its end and return what it has made of `network`."""
         config = self._config
         options = config.stages[number]
-        courses = [
-            Course(head, own.people, own.crops, build_codec(network, head, options.loss.blob_sigma))
-            for head, own in material.items()
-        ]
         batches = Batches(
             courses, options, config.augmentation, (config.seed, number), self._placement.device
         )

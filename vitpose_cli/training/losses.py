@@ -64,10 +64,10 @@ def spatial_cross_entropy(maps: Tensor, targets: Tensor, weights: Tensor) -> Ten
 
     Args:
         maps: (B, K, H, W) logits.
-        targets: (B, K, H, W), each scaled here to the sum 1.
+        targets: (B, K, H, W), each scaled here to the sum 1; what is negative counts as 0.
         weights: (B, K).
     """
-    shares = targets.flatten(2)
+    shares = targets.flatten(2).clamp_min(0)
     shares = shares / shares.sum(dim=-1, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
     entropies = -(shares * F.log_softmax(maps.flatten(2), dim=-1)).sum(dim=-1)
     return (entropies * weights).sum()

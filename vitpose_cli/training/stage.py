@@ -19,8 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.average import MovingAverage
-from vitpose_cli.training.batches import Batch
-from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.batches import Batch, Targets
+from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.losses import heatmap_loss
 from vitpose_cli.training.optim import (
     Schedule,
@@ -88,6 +88,7 @@ class Stage:
         self._process = placement.process
         self.options: StageOptions = config.stages[number]
         self.schedule = schedule
+        self._distill = config.distill or DistillOptions()
         self._clip_norm = config.optimizer.clip_norm
         self._seed = (config.seed, number, self._process.rank)
         self.model = model.to(self._device)
@@ -177,11 +178,22 @@ class Stage:
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             maps = self._router(batch.crops, parts)
         losses = [
-            heatmap_loss(own.float(), target.maps, target.weights, self.options.loss)
-            / target.share.size
+            self._head_loss(own.float(), target)
             for own, target in zip(maps, batch.targets, strict=True)
         ]
         return torch.stack(losses).sum()
+
+    def _head_loss(self, maps: Tensor, target: Targets) -> Tensor:
+        """Return what one head's maps are wrong by, against the labels and against a teacher."""
+        options, share, lesson = self.options.loss, target.share, target.lesson
+        loss = heatmap_loss(maps, target.maps, target.weights, options) / share.size
+        if lesson is None:
+            return loss
+        weights = lesson.weights
+        if options.kind == "cross_entropy":  # which cannot see that a teacher sees nothing
+            weights = weights * lesson.maps.amax(dim=(2, 3)).clamp(0, 1)
+        taught = heatmap_loss(maps, lesson.maps, weights, options) / share.lesson_size
+        return self._distill.truth * loss + self._distill.weight * taught
 
     def _together(self, last: bool) -> Any:
         """Talk to the other processes in the last pass of a step only."""

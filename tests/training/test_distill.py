@@ -1,0 +1,239 @@
+"""Learning from another network's heatmaps: what they are in the student's terms, and the loss."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_cases import COCO, small_run, small_teacher, some_people, write_coco
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.checkpoint import load_model
+from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.parts import inside
+from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
+from vitpose_cli.training.config import AugmentationOptions, StageOptions, TrainConfig
+from vitpose_cli.training.crops import HostCrops
+from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_width
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import Silence, read_metrics
+from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.process import Placement
+from vitpose_cli.training.stage import Stage
+from vitpose_cli.training.start import build_network
+from vitpose_cli.training.teachers import ViTPoseTeacher, open_teachers
+
+CPU = torch.device("cpu")
+STUDENT = HeatmapCodec((48, 64), (12, 16), "udp")
+CALM = AugmentationOptions(
+    flip=0, rotation=0, scale_std=0, shift=0, half_body=0, truncation=0, erasing=0
+)
+GEOMETRY = AugmentationOptions(truncation=0.3, scale_limits=(0.7, 1.4))
+
+
+class Oracle:
+    """A teacher that sees nothing, and remembers what it was shown."""
+
+    codec = HeatmapCodec((96, 128), (24, 32), "classic")
+    identity = "oracle"
+
+    def __init__(self) -> None:
+        self.seen: list[torch.Tensor] = []
+
+    def maps(self, crops: torch.Tensor) -> torch.Tensor:
+        self.seen.append(crops)
+        return torch.zeros(len(crops), 17, 32, 24)
+
+
+class TrueTeacher(Oracle):
+    """A teacher that knows where everybody's keypoints are on their plain crops."""
+
+    codec = HeatmapCodec((192, 256), (48, 64), "udp")
+
+    def maps(self, crops: torch.Tensor) -> torch.Tensor:
+        people, _ = some_people(len(crops))
+        plain = CropTransforms.from_boxes(people.boxes, (192, 256), alignment="udp")
+        points = torch.from_numpy(plain.to_crop(people.keypoints))
+        return self.codec.encode(points, torch.ones(len(crops), 17))[0]
+
+
+def batches(
+    lessons: Lessons | None, options: AugmentationOptions, codec: HeatmapCodec = STUDENT
+) -> Batches:
+    people, pictures = some_people(8)
+    course = Course("coco", people, HostCrops(pictures), codec, lessons)
+    stage = StageOptions(input_wh=codec.input_wh, steps=1, batch_size=16)
+    return Batches([course], stage, options, (0,), CPU)
+
+
+def lesson_of(target: Targets) -> Lesson:
+    assert target.lesson is not None
+    return target.lesson
+
+
+def first(made: Batches) -> Targets:
+    (batch,) = next(iter(made.ahead(0, 1)))
+    return batch.targets[0]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.8, 1.0, 1.5, 2.5])
+def test_blobs_become_as_wide_as_the_students(ratio: float) -> None:
+    places = torch.arange(48.0) - 23.3
+    blob = 0.7 * torch.exp(-0.5 * (places / (2 * ratio)) ** 2)
+    maps = (blob[:, None] * blob / 0.7)[None, None].expand(2, 3, -1, -1)
+    wanted = torch.exp(-0.5 * (places / 2) ** 2)
+    fitted = with_width(maps, torch.tensor([ratio, ratio]), 2.0)
+    # The height of a sampled blob is up to 2 % below that of the blob.
+    torch.testing.assert_close(fitted[0, 0], 0.7 * wanted[:, None] * wanted, atol=0.02, rtol=0)
+
+
+def test_what_a_teacher_saw_once_follows_the_crop() -> None:
+    people, pictures = some_people(8)
+    codec = HeatmapCodec((96, 128), (24, 32), "udp")
+    look = look_once(TrueTeacher(), Course("coco", people, HostCrops(pictures), codec), CPU)
+    target = first(batches(look, GEOMETRY, codec))
+    lesson = lesson_of(target)
+    plan = target.share.plan
+    deep = (plan.crop_keypoints > 24) & (plan.crop_keypoints < np.array([71, 103]))
+    sure = torch.from_numpy(deep.all(-1) & (plan.weights > 0))
+    assert sure.sum() > 60
+    assert (np.linalg.det(plan.transforms.matrices[:, :, :2]) < 0).any()
+    found = codec.decode(lesson.maps).crop_keypoints
+    wrong = (found - torch.from_numpy(plan.crop_keypoints))[sure].abs()
+    assert wrong.max() < 1  # a quarter of a cell
+    # Blobs are resampled bilinearly and end 3 sigma from their centre.
+    assert (lesson.maps - target.maps)[sure].abs().max() < 0.1
+    # What a cut photo does not show gives no loss.
+    cut = np.isfinite(plan.windows[:, 0])
+    assert cut.any()
+    shown = inside(people.keypoints[target.share.rows], plan.windows)
+    assert 0 < (lesson.weights.numpy() == 0).sum() <= (~shown).sum() + 3
+    assert (lesson.weights.numpy()[~cut] == 1).all()
+
+
+def test_a_teacher_that_looks_each_time_is_shown_the_same_region_in_its_own_size() -> None:
+    teacher = Oracle()
+    made = batches(EachLook(teacher), GEOMETRY)
+    (batch,) = next(iter(made.ahead(0, 1)))
+    (seen,) = teacher.seen
+    assert seen.shape == (16, 3, 128, 96)
+    small = torch.nn.functional.interpolate(seen, size=(64, 48), mode="area")
+    # The classic and the UDP crop of a region differ by half a pixel at the far edge.
+    assert (small - batch.crops).abs().mean() < 0.15
+    assert lesson_of(batch.targets[0]).maps.shape == (16, 17, 16, 12)
+
+
+def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:
+    path = small_teacher(tmp_path, (48, 64))
+    options = parse_config(TrainConfig, small_run(tmp_path, distill={"teacher": str(path)})).distill
+    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    made_batches = batches(EachLook(teacher), GEOMETRY)
+    (batch,) = next(iter(made_batches.ahead(0, 1)))
+    with torch.no_grad():
+        expected = load_model(path)(batch.crops)
+    assert torch.equal(lesson_of(batch.targets[0]).maps, expected)
+
+
+def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) -> None:
+    path = small_teacher(tmp_path)
+    config = distilling(tmp_path, path)
+    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    assert isinstance(teacher, ViTPoseTeacher)
+    before = {key: value.clone() for key, value in teacher.model.state_dict().items()}
+    stage, made = student(config, EachLook(teacher))
+    for number, passes in enumerate(made.ahead(0, 3)):
+        stage.step(number, passes)
+    assert not any(module.training for module in teacher.model.modules())
+    assert all(one.grad is None and not one.requires_grad for one in teacher.model.parameters())
+    # Batch statistics of the classic decoder, too.
+    assert all(torch.equal(value, before[key]) for key, value in teacher.model.state_dict().items())
+    assert all(one.grad is not None for one in stage.model.parameters())
+    assert stage.state_dict().keys() == {"model", "average", "optimizer", "scaler"}
+
+
+def distilling(folder: Path, teacher: Path, **changes: Any) -> TrainConfig:
+    distill = {"teacher": str(teacher), "weight": 0.5, "truth": 2.0} | changes
+    stages = [{"input_wh": [48, 64], "steps": 3, "batch_size": 6}]
+    return parse_config(TrainConfig, small_run(folder, distill=distill, stages=stages, ema=None))
+
+
+def student(config: TrainConfig, lessons: Lessons) -> tuple[Stage, Batches]:
+    torch.manual_seed(0)
+    made = build_network(config.model, {"coco": COCO}, (48, 64))
+    drawn = batches(lessons, CALM)
+    schedule = Schedule.of_stage(config.stages[0], config.optimizer, drawn.steps_per_epoch)
+    return Stage(made, config, 0, schedule, Placement(CPU)), drawn
+
+
+def test_the_loss_is_the_mean_of_squares_against_both(tmp_path: Path) -> None:
+    path = small_teacher(tmp_path)
+    config = distilling(tmp_path, path)
+    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    stage, made = student(config, EachLook(teacher))
+    (batch,) = next(iter(made.ahead(0, 1)))
+    (target,) = batch.targets
+    stage.model.eval()
+    with torch.no_grad():
+        maps = stage.model(batch.crops).double().numpy()
+        found = float(stage._loss(batch))
+    weights = target.weights.double().numpy()[:, :, None, None]
+    truth = np.mean(weights * (maps - target.maps.double().numpy()) ** 2)
+    taught = np.mean((maps - lesson_of(target).maps.double().numpy()) ** 2)
+    assert taught > 0.01
+    # Sums of 3,264 squares in float32.
+    assert found == pytest.approx(2.0 * truth + 0.5 * taught, rel=1e-5)
+
+
+def losses(folder: Path) -> list[float]:
+    return [one["loss"] for one in read_metrics(folder / "metrics.jsonl") if "loss" in one]
+
+
+@pytest.mark.parametrize("looks", ["each", "once"])
+def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks: str) -> None:
+    write_coco(tmp_path, 6)
+    path = small_teacher(tmp_path)
+    keep = {"looks": looks, "keep": "disk" if looks == "once" else "ram"}
+    data = small_run(tmp_path)["data"] | {"validation": []}
+    values = small_run(tmp_path, data=data, distill={"teacher": str(path)} | keep)
+    config = parse_config(TrainConfig, values)
+    train(config, tmp_path / "whole", Silence())
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "cut", _Stopping(4))
+    assert len(losses(tmp_path / "cut")) == 4
+    train(config, tmp_path / "cut", Silence())
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    ours, theirs = (tmp_path / name / "last.safetensors" for name in ("cut", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()
+    kept = list((tmp_path / "cut" / "cache").glob("heatmaps-*.npy"))
+    assert len(kept) == (looks == "once")
+
+
+class _Stopping(Silence):
+    """An observer in whose run Ctrl-C is pressed after so many steps."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        import signal
+
+        self._left -= 1
+        if self._left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
+    path = small_teacher(tmp_path)
+    options = distilling(tmp_path, path).distill
+    with pytest.raises(ConfigError, match="knows coco, and is to teach mpii"):
+        open_teachers(options, {"mpii": COCO}, Placement(CPU), 1)
+
+
+def test_maps_of_equal_networks_are_not_touched() -> None:
+    maps = torch.randn(2, 17, 16, 12)
+    same = np.tile(np.eye(2, 3), (2, 1, 1))
+    assert fit_maps(maps, same, STUDENT, STUDENT) is maps

@@ -1,0 +1,123 @@
+"""Networks to learn from: a ViTPose of any size, or any other that turns crops into heatmaps.
+
+A teacher is what it says about crops and how its heatmaps are drawn, nothing else; how a student
+learns from it is `distill`'s. A teacher never learns: its weights are frozen, it is in evaluation
+mode, and nothing of it is part of what a step changes or a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import LoadedViTPose, load_model, read_header, weights_hash
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.training.config import DistillOptions
+from vitpose_cli.training.ncnn_teacher import NcnnNetwork
+from vitpose_cli.training.process import Placement
+
+
+class Teacher(Protocol):
+    """A network that turns crops into the heatmaps of one keypoint set."""
+
+    @property
+    def codec(self) -> HeatmapCodec:
+        """The size of its crops, and how its heatmaps are drawn."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A text that changes with its weights."""
+        ...
+
+    def maps(self, crops: Tensor) -> Tensor:
+        """Return the heatmaps (B, K, h, w) float32 of normalised crops (B, 3, H, W).
+
+        Both are on the crops' device, and nothing of it is differentiable.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViTPoseTeacher:
+    """A ViTPose with one head.
+
+    Attributes:
+        model: The network, frozen and in evaluation mode, on its device.
+        codec: The size of its crops, and how its heatmaps are drawn.
+        identity: The hash of its weights and the name of its head.
+        dtype: Number format of its products.
+    """
+
+    model: LoadedViTPose
+    codec: HeatmapCodec
+    identity: str
+    dtype: torch.dtype
+
+    @torch.no_grad()
+    def maps(self, crops: Tensor) -> Tensor:
+        """Return the heatmaps (B, K, h, w) float32 of normalised crops (B, 3, H, W)."""
+        narrow = self.dtype != torch.float32
+        with torch.autocast(crops.device.type, self.dtype, enabled=narrow):
+            maps: Tensor = self.model(crops)
+        return maps.float()
+
+
+def open_teachers(
+    options: DistillOptions | None,
+    keypoint_sets: Mapping[str, KeypointSet],
+    placement: Placement,
+    num_threads: int,
+) -> dict[str, Teacher]:
+    """Find a teacher for each head that there is one for.
+
+    Args:
+        options: Whom to learn from.
+        keypoint_sets: Of the student's heads, by name.
+        placement: Where the student learns.
+        num_threads: Crops that an outside network looks at side by side.
+
+    Raises:
+        ConfigError: The teacher knows none of the keypoint sets, or what runs it is not installed.
+        WeightsError: Its weights cannot be found, read or matched.
+    """
+    if options is None or options.teacher is None:
+        return {}
+    if not isinstance(options.teacher, str):
+        outside = options.teacher
+        _check_known({outside.keypoint_set}, keypoint_sets)
+        return {outside.keypoint_set: NcnnNetwork.open(outside, num_threads)}
+    path = resolve_weights(options.teacher)
+    header = read_header(path)
+    known = {
+        name
+        for name, head in header.heads.items()
+        if name in keypoint_sets and head.keypoint_set.names == keypoint_sets[name].names
+    }
+    _check_known(set(header.heads), keypoint_sets, known)
+    teachers: dict[str, Teacher] = {}
+    for name in sorted(known):
+        model = load_model(path, head=name).requires_grad_(False).to(placement.device)
+        shape = model.config
+        codec = HeatmapCodec(shape.input_wh, shape.map_wh, header.heads[name].alignment)
+        identity = f"{weights_hash(path)} {name}"
+        teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype)
+    return teachers
+
+
+def _check_known(
+    theirs: set[str], ours: Mapping[str, KeypointSet], shared: set[str] | None = None
+) -> None:
+    """Refuse a teacher that knows nothing of what is to be learnt."""
+    if not (theirs & ours.keys() if shared is None else shared):
+        raise ConfigError(
+            f"The teacher knows {', '.join(sorted(theirs))}, and is to teach {', '.join(ours)}.",
+            "Give distill.teacher a network of the same keypoints.",
+        )
