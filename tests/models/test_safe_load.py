@@ -105,3 +105,16 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         read_tensors(tmp_path / "nothing.pth")
     with pytest.raises(WeightsError, match=r"no model\.safetensors"):
         read_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x10", b"\x10" + bytes(7) + b"no header at all", b"\xff" * 16, b"<!DOCTYPE html>"],
+    ids=["empty", "one-byte", "no-header", "endless-header", "web-page"],
+)
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_a_damaged_file_is_said_to_be_damaged(content: bytes, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="no(t a)? whole"):
+        read_tensors(path)

@@ -104,7 +104,7 @@ class CheckpointHeader:
         """
         if self.variant not in VARIANTS:
             raise WeightsError(
-                f"the weights are of an unknown variant {self.variant!r}",
+                f"The weights are of an unknown variant {self.variant!r}",
                 f"known are {', '.join(VARIANTS)}; a newer release may know it",
             )
         return ViTPoseConfig(
@@ -174,7 +174,7 @@ def read_header(path: Path) -> CheckpointHeader:
         header.config()
     except (ValidationError, ConfigError, InputError) as error:
         raise WeightsError(
-            f"the vitpose header of {path} cannot be read: {_faults(error)}",
+            f"The vitpose header of {path} cannot be read: {_faults(error)}",
             "a newer release may have written it; otherwise convert the weights again",
         ) from error
     if header.format > FORMAT:
@@ -228,7 +228,7 @@ def weights_hash(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
-        raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}") from error
 
 
 def _blank(header: CheckpointHeader) -> LoadedViTPose:
@@ -279,6 +279,6 @@ def _check_match(path: Path, state: Mapping[str, Tensor], expected: Mapping[str,
         listed = "".join(f"\n  {fault}" for fault in sorted(faults)[:20])
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise WeightsError(
-            f"the tensors of {path} do not match its header:{listed}{more}",
+            f"The tensors of {path} do not match its header:{listed}{more}",
             "the file was made by other means than `vitpose weights convert`, or edited",
         )

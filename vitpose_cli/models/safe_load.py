@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +56,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             start = file.read(9)
     except OSError as error:
         raise WeightsError(f"Cannot read the weights {path}: {error.strerror}.") from error
-    if start[8:9] == b"{":  # a safetensors file: the length of its JSON header, then the header
+    # A safetensors file begins with the length of its JSON header, then the header. torch goes by
+    # the name, so a damaged one must not reach it either.
+    if start[8:9] == b"{" or path.suffix == ".safetensors":
         return read_state(path)
     return _tensors_of(_unpickle(path), path)
 
@@ -63,7 +66,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _unpickle(path: Path) -> Any:
     """Load a pickled checkpoint with torch's restricted unpickler; anything else is refused."""
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the pickle's protocol, which nobody can mend
             return torch.load(
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )

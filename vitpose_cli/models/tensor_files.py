@@ -76,8 +76,8 @@ def write_tensors(
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"cannot write the weights to {path}: {error}",
-            "check that the folder exists, is writable and has room",
+            f"Cannot write the weights to {path}: {error}",
+            "Check that the folder exists, is writable and has room.",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a .safetensors file, turning its errors into ours."""
     if not path.is_file():
         raise WeightsError(
-            f"there is no weights file {path}", "check the path, or see `vitpose weights list`"
+            f"There is no weights file {path}.", "Check the path, or see `vitpose weights list`."
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -96,6 +96,6 @@ def _opened(path: Path) -> Iterator[Any]:
     except (OSError, SafetensorError) as error:
         raise WeightsError(
             f"{path} is not a whole .safetensors file: {error}",
-            "copy or download it again; weights of other projects are translated by "
-            f"`vitpose weights convert {path}`",
+            "Copy or download it again; weights of other projects are translated by "
+            f"`vitpose weights convert {path}`.",
         ) from error
