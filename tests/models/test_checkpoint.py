@@ -155,7 +155,7 @@ def test_one_head_of_many_comes_with_its_expert_folded(tmp_path: Path) -> None:
 
 def test_the_hash_is_the_files(path: Path) -> None:
     assert weights_hash(path) == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    with pytest.raises(WeightsError, match="cannot read"):
+    with pytest.raises(WeightsError, match="Cannot read"):
         weights_hash(path.with_name("absent"))
 
 

@@ -116,5 +116,5 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 def test_a_damaged_file_is_said_to_be_damaged(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="no(t a)? whole"):
+    with pytest.raises(WeightsError, match=r"no(t a)? whole"):
         read_tensors(path)
