@@ -15,7 +15,7 @@ import torch
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights
-from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
+from vitpose_cli.models.checkpoint import head_named, load_model, read_header, weights_hash
 from vitpose_cli.models.detectors import (
     WHOLE_IMAGE,
     Detector,
@@ -119,22 +119,16 @@ def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
     path = resolve_weights(options.weights, keypoint_set=options.keypoint_set)
-    heads = read_header(path).heads
-    head = options.keypoint_set
-    if head is None and len(heads) > 1:
-        raise ConfigError(
-            f"{options.weights} labels several keypoint sets: {', '.join(heads)}.",
-            "Choose one with --keypoint-set.",
-        )
-    head = head or next(iter(heads))
-    if head not in heads:
-        raise ConfigError(f"{options.weights} has no head {head!r}.", f"It has {', '.join(heads)}.")
+    header = read_header(path)
+    head = head_named(
+        header, options.keypoint_set, of=options.weights, option="--keypoint-set NAME"
+    )
     model = load_model(path, head=head)
     settings = DetectorOptions(
         device=device,
         dtype=dtype,
         threshold=options.box_threshold,
-        classes=classes_of(heads[head].keypoint_set.category),
+        classes=classes_of(header.heads[head].keypoint_set.category),
     )
     detector, name = _detector(options, settings)
     whole_image = isinstance(detector, WholeImage)

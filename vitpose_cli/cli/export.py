@@ -1,4 +1,4 @@
-"""`vitpose export`: labels in the files of other programs."""
+"""`vitpose export`: labels and networks in the files of other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json
+from vitpose_cli.cli.console import note, print_json, starting
+from vitpose_cli.errors import ConfigError, InputError
+
+_NETWORK_SUFFIXES = (".onnx", ".safetensors")
 
 
 def export(
@@ -16,17 +19,8 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|FILE",
-            help="A run folder, or a COCO-keypoint file.",
-            show_default=False,
-        ),
-    ],
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="coco|cvat|labelstudio|fiftyone|yolo|results",
-            help="What to write; docs/formats.md says what each keeps and how to load it.",
+            help="A run folder, or a COCO-keypoint file. For a network: the folder of a training "
+            "run, a weights file, or a catalog name.",
             show_default=False,
         ),
     ],
@@ -36,10 +30,31 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file (coco, results) or folder (the others) to write.",
+            help="The file (coco, results) or folder (the others) to write; a name that ends in "
+            ".onnx or .safetensors means the network.",
             show_default=False,
         ),
     ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="coco|cvat|labelstudio|fiftyone|yolo|results",
+            help="What to write of labels; docs/formats.md says what each keeps and how to load "
+            "it.",
+            show_default=False,
+        ),
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(
+            "--fold",
+            metavar="NAME",
+            help="Of a network that labels several keypoint sets, the one to keep: a plain ViT "
+            "with one decoder, experts folded in.",
+        ),
+    ] = None,
     only: Annotated[
         Path | None,
         typer.Option(
@@ -95,9 +110,10 @@ def export(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Write labels for CVAT, Label Studio, FiftyOne, Ultralytics, or an evaluation server.
+    """Write labels for CVAT, Label Studio, FiftyOne, Ultralytics, evaluation; or a network.
 
-    What a person corrects there comes back with `vitpose import`.
+    What a person corrects there comes back with `vitpose import`. A network is written as ONNX
+    (any number of crops at once, compared with the original), or folded to a plain weights file.
 
     [bold]Examples[/bold]
 
@@ -106,7 +122,28 @@ def export(
       vitpose export photos.vitpose --format labelstudio --only queue.json -o for-ls/
 
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
+
+      vitpose export runs/finetune -o model.onnx
+
+      vitpose export runs/vitpose-plus-b --fold ap10k -o animals.safetensors
     """
+    if output.suffix in _NETWORK_SUFFIXES:
+        if format is not None:
+            raise ConfigError(
+                f"{output} is a network, --format is for labels.", "Leave one of them out."
+            )
+        _export_network(subject, output, fold, overwrite=overwrite, json=json)
+        return
+    if fold is not None:
+        raise ConfigError(
+            "--fold is for networks.", "Let OUT end in .onnx or .safetensors, or leave it out."
+        )
+    if format is None:
+        raise ConfigError(
+            "What shall be written? Labels need --format, a network an OUT that ends in "
+            ".onnx or .safetensors.",
+            "For example --format cvat.",
+        )
     from vitpose_cli.formats.content import Selection, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
@@ -125,3 +162,37 @@ def export(
     note(f"{written.num_instances} people in {written.num_images} frames -> {files}")
     for sentence in written.notes:
         note(sentence)
+
+
+def _export_network(
+    subject: Path, output: Path, fold: str | None, *, overwrite: bool, json: bool
+) -> None:
+    """Write a network with one head, without experts."""
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists.", "Take another name, or --overwrite.")
+    with starting():
+        from vitpose_cli.models.catalog import resolve_weights
+        from vitpose_cli.models.checkpoint import (
+            head_named,
+            load_model,
+            read_header,
+            save_checkpoint,
+        )
+        from vitpose_cli.models.onnx_file import write_onnx
+        from vitpose_cli.training.checkpoints import RunFolder
+
+    run = RunFolder(subject)
+    weights = run.weights if run.config.exists() else resolve_weights(str(subject))
+    head = head_named(read_header(weights), fold, of=subject, option="--fold NAME")
+    model = load_model(weights, head=head)
+    facts = {"path": str(output), "weights": str(weights), "keypoint_set": head}
+    width, height = model.header.input_wh
+    said = f"{weights} -> {output}: {head}, {width} x {height} px"
+    if output.suffix == ".onnx":
+        difference = write_onnx(model, output)
+        facts_of_file = {**facts, "max_difference": difference}
+        said += f"; differs from torch by at most {difference:.2g}"
+    else:
+        save_checkpoint(output, model.state_dict(), model.header)
+        facts_of_file = {**facts, "max_difference": 0.0}
+    print_json(facts_of_file) if json else note(said + ".")

@@ -141,7 +141,7 @@ class WindowAttention(nn.Module):
         """Average keys and values (B, H, W, 2D) per window: (2, 1, B*heads, windows, D/heads)."""
         means = F.avg_pool2d(grid.permute(0, 3, 1, 2), self.window_hw, ceil_mode=True)
         num_windows = means.shape[2] * means.shape[3]
-        means = means.reshape(len(grid), 2, self.num_heads, -1, num_windows)
+        means = means.reshape(grid.shape[0], 2, self.num_heads, -1, num_windows)
         return means.permute(1, 0, 2, 4, 3).flatten(1, 2).unsqueeze(1)
 
     def _split(self, grid: Tensor) -> Tensor:

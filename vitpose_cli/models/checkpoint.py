@@ -185,6 +185,27 @@ def read_header(path: Path) -> CheckpointHeader:
     return header
 
 
+def head_named(header: CheckpointHeader, wanted: str | None, *, of: object, option: str) -> str:
+    """Return the name of the head that is meant; where there is one, it need not be named.
+
+    Args:
+        header: What the weights are.
+        wanted: Its name; None for the only one.
+        of: The weights as the user calls them, for the message.
+        option: How the user names a head, for the hint.
+
+    Raises:
+        ConfigError: There is no such head, or there are several.
+    """
+    known = ", ".join(header.heads)
+    if wanted is None and len(header.heads) > 1:
+        raise ConfigError(f"{of} labels several keypoint sets: {known}.", f"Choose one: {option}.")
+    name = wanted or next(iter(header.heads))
+    if name not in header.heads:
+        raise ConfigError(f"{of} has no head {name!r}.", f"It has {known}.")
+    return name
+
+
 def load_model(
     path: Path, *, input_wh: tuple[int, int] | None = None, head: str | None = None
 ) -> LoadedViTPose:

@@ -223,7 +223,8 @@ class ViTPose(nn.Module):
     def to_grid(self, tokens: Tensor) -> Tensor:
         """Lay tokens (B, N, D) out on the patch grid: (B, D, h, w)."""
         grid_w, grid_h = self.config.grid_wh
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, grid_h, grid_w)
+        # `len` would fix the batch in an exported network.
+        return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, grid_h, grid_w)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Trade compute for memory in training: recompute the blocks in the backward pass."""

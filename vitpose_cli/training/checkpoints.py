@@ -57,6 +57,11 @@ class RunFolder:
         self.events = path / "tensorboard"
         self.cache = path / "cache"
 
+    @property
+    def weights(self) -> Path:
+        """The file to label with: the best, or the last where nothing was measured."""
+        return self.best if self.best.exists() else self.last
+
     def open(self, config: TrainConfig) -> None:
         """Make the folder for `config`, or check that it was made for the same.
 

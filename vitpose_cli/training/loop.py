@@ -146,8 +146,7 @@ class _Run:
             state = None
         if self._leads:
             write_report(folder)
-        weights = folder.best if folder.best.exists() else folder.last
-        return Outcome(weights, self._position.best, folder.report)
+        return Outcome(folder.weights, self._position.best, folder.report)
 
     def _courses(
         self,
