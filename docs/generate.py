@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the program: `docs/cli.md`, the README's tables and tree.
+"""Write what the documentation takes from the program: `docs/cli.md`, tables, the README's tree.
 
 python docs/generate.py           write
 python docs/generate.py --check   only say whether anything would change (exit 1)
@@ -124,13 +124,24 @@ def options_table() -> str:
     return "\n".join(rows)
 
 
+def signals_table() -> str:
+    """Return the table of every measure of doubt, from the measures themselves."""
+    from vitpose_cli.pose.signals import SIGNALS
+
+    rows = ["| signal | unit and range | doubtful | weight | source |", "|---|---|---|---|---|"]
+    for name, signal in SIGNALS.items():
+        about = (signal.unit, signal.doubtful, f"{signal.weight:g}", signal.source)
+        rows.append(f"| `{name}` | {' | '.join(about)} |")
+    return "\n".join(rows)
+
+
 def with_table(text: str, name: str, table: str) -> str:
     """Return `text` with what stands between the marks of `name` replaced."""
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     if not after:
-        raise SystemExit(f"README.md has no marks for {name!r}")
+        raise SystemExit(f"A page has no marks for {name!r}")
     return before + begin + table + end + after
 
 
@@ -143,7 +154,10 @@ def pages() -> dict[Path, str]:
     text = with_table(text, "tree", tree())
     training = ROOT / "docs" / "training.md"
     guide = with_table(training.read_text(encoding="utf-8"), "options", options_table())
-    return {ROOT / "docs" / "cli.md": cli_page(), readme: text, training: guide}
+    select = ROOT / "docs" / "select.md"
+    signals = with_table(select.read_text(encoding="utf-8"), "signals", signals_table())
+    commands = ROOT / "docs" / "cli.md"
+    return {commands: cli_page(), readme: text, training: guide, select: signals}
 
 
 def main() -> None:

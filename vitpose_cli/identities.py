@@ -47,7 +47,8 @@ def with_track_ids(
                 yield record
                 continue
             ids = tracker.update(_time_s(record), record.instances)
-            yield replace(record, instances=replace(record.instances, track_ids=ids))
+            identified = replace(record.instances, track_ids=ids)
+            yield replace(record, instances=identified, exact=True)
         next_id = tracker.next_id
 
 

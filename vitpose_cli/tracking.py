@@ -148,11 +148,12 @@ class Tracker:
             return []
         steps = np.stack([track.step(time_s) for track in self._tracks])
         matches = _best_pairs(self._likeness(time_s, steps, people), self._options.min_oks)
-        boxes = np.stack([track.box for track in self._tracks]) + np.tile(steps, 2)
-        overlap = box_iou(boxes, people.boxes)
-        for track, row in matches:
-            overlap[track], overlap[:, row] = 0, 0
-        matches += _best_pairs(overlap, self._options.min_iou)
+        if len(matches) < min(len(self._tracks), len(people)):
+            boxes = np.stack([track.box for track in self._tracks]) + np.tile(steps, 2)
+            overlap = box_iou(boxes, people.boxes)
+            for track, row in matches:
+                overlap[track], overlap[:, row] = 0, 0
+            matches += _best_pairs(overlap, self._options.min_iou)
         return [(self._tracks[track], row) for track, row in matches]
 
     def _likeness(
@@ -197,10 +198,17 @@ def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
     """Bring a track to where its person is now."""
     seen = people.visibility[row] > 0
     if seen.sum() >= _FEWEST_POINTS:  # the median, as limbs move on their own
-        step = np.median(people.keypoints[row][seen] - track.keypoints[seen], axis=0)
+        step = _median((people.keypoints[row] - track.keypoints)[seen])
     else:
         step = (people.boxes[row] - track.box).reshape(2, 2).mean(axis=0)
     if time_s > track.seen_s:
         now = step / (time_s - track.seen_s)
         track.velocity = _VELOCITY_MEMORY * track.velocity + (1 - _VELOCITY_MEMORY) * now
     track.keypoints, track.box, track.seen_s = people.keypoints[row], people.boxes[row], time_s
+
+
+def _median(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of (N, D) points; `np.median` takes five times as long for so few."""
+    ordered = np.sort(points, axis=0)
+    middle: NDArray[np.float32] = (ordered[(len(points) - 1) // 2] + ordered[len(points) // 2]) / 2
+    return middle

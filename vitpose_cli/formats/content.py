@@ -7,7 +7,7 @@ COCO is the one exception: it is made from the document, whose foreign fields no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -19,10 +19,10 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco, wrong
+from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
-from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.media_root import labelled_folders
-from vitpose_cli.records.record import FrameRecord, Review, ReviewState, instance_uid
+from vitpose_cli.records.record import FrameRecord, Review, ReviewState
 from vitpose_cli.records.run import Run
 
 Finish = Callable[[Iterator[FrameRecord], NDArray[np.float64]], Iterator[FrameRecord]]
@@ -174,7 +174,7 @@ def _document_content(document: CocoDocument, selection: Selection) -> Content:
         path, document.info, images, document.categories, annotations, document.videos
     )
     keypoint_set = document.keypoint_set
-    keys, people = part.keys(), _people(part)
+    keys, people = part.keys(), labelled_people(part)
     ordered = sorted(images, key=lambda image: keys[image["id"]])
 
     def frames() -> Iterator[LabelledFrame]:
@@ -192,15 +192,6 @@ def _document_content(document: CocoDocument, selection: Selection) -> Content:
     )
 
 
-def _people(document: CocoDocument) -> dict[int, list[Mapping[str, Any]]]:
-    """Return the annotations of people with keypoints by image id."""
-    bodies = {item["id"] for item in document.categories if item.get("keypoints")}
-    return {
-        image_id: [item for item in items if item["category_id"] in bodies and not item["iscrowd"]]
-        for image_id, items in document.by_image().items()
-    }
-
-
 def _record(
     path: Path,
     image: Mapping[str, Any],
@@ -208,27 +199,16 @@ def _record(
     people: Sequence[Mapping[str, Any]],
     keypoint_set: KeypointSet,
 ) -> FrameRecord:
-    width, height = image.get("width"), image.get("height")
-    if not is_int(width) or not is_int(height) or min(width, height) < 1:
+    size_wh = size_of(image)
+    if size_wh is None:
         raise wrong(path, f"image {image['file_name']!r}", "has no width and height")
     review = image.get("review")
     state: ReviewState | None = review if review in get_args(ReviewState) else None
     return FrameRecord(
         key,
-        (width, height),
+        size_wh,
         image.get("timestamp"),
         instances_of(people, keypoint_set.num_keypoints),
-        uids=_uids(key, people),
+        uids=uids_of(key, people),
         review=None if state is None else Review(state),
     )
-
-
-def _uids(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the names that people have in the document, and new ones for the others."""
-    uids: list[str] = []
-    for place, person in enumerate(people):
-        attributes = person.get("attributes")
-        uid = attributes.get("uid") if isinstance(attributes, dict) else None
-        known = isinstance(uid, str) and uid and uid not in uids
-        uids.append(str(uid) if known else instance_uid(key, place))
-    return tuple(uids)

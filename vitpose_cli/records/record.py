@@ -32,6 +32,9 @@ COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
 TIME_DECIMALS = 6
 
+MAX_UID_CHARS = 200
+"""Longer names of people, from other programs, are replaced by names of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Review:

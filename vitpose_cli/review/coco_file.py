@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import RUN_SUFFIX
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
 from vitpose_cli.records.files import read_error
 from vitpose_cli.records.folder import ANNOTATIONS, MANIFEST
-from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import find_root
-from vitpose_cli.records.record import FrameRecord, instance_uid
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.review.edits import MAX_UID_CHARS
 from vitpose_cli.review.pictures import Pictures
 
 _HASH_DIGITS = 16
@@ -100,23 +99,13 @@ class _Labels:
         self._num_keypoints = document.keypoint_set.num_keypoints
         self._digest = digest
         self._pictures = pictures
-        with_keypoints = {item["id"] for item in document.categories if item.get("keypoints")}
-        self._people = {
-            image_id: [
-                item
-                for item in items
-                if item["category_id"] in with_keypoints and not item["iscrowd"]
-            ]
-            for image_id, items in document.by_image().items()
-        }
+        self._people = labelled_people(document)
         self.num_left_out = len(document.annotations) - sum(map(len, self._people.values()))
 
     def record(self, key: FrameKey, image: Mapping[str, Any]) -> FrameRecord:
         people = self._people[image["id"]]
-        width, height = image.get("width"), image.get("height")
-        if is_int(width) and is_int(height) and min(width, height) > 0:
-            size_wh = (width, height)
-        else:
+        size_wh = size_of(image)
+        if size_wh is None:
             try:
                 size_wh = self._pictures.size_wh(key)
             except InputError as error:
@@ -127,19 +116,8 @@ class _Labels:
             image.get("timestamp"),
             instances_of(people, self._num_keypoints),
             model=self._digest,
-            uids=_uids(key, people),
+            uids=uids_of(key, people),
         )
-
-
-def _uids(key: FrameKey, people: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the names that an earlier export gave to people, and new ones for the others."""
-    uids: list[str] = []
-    for place, person in enumerate(people):
-        attributes = person.get("attributes")
-        uid = attributes.get("uid") if isinstance(attributes, dict) else None
-        usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid not in uids
-        uids.append(str(uid) if usable else instance_uid(key, place))
-    return tuple(uids)
 
 
 def _check_unchanged(folder: Path, digest: str, path: Path) -> None:

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.json_values import are_numbers, is_int, is_number
-from vitpose_cli.records.record import FrameRecord, Review, ReviewState
+from vitpose_cli.records.record import MAX_UID_CHARS, FrameRecord, Review, ReviewState
 
 MAX_PEOPLE = 1000
-MAX_UID_CHARS = 200
 _MAX_COORDINATE_PX = 1e6
 _MAX_SCORE = 10.0  # raw heatmap peaks may be a little over 1
 _MAX_TRACK_ID = 1 << 62

@@ -1,0 +1,52 @@
+"""People of a document: who counts, what they are called, how large their picture is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
+from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
+
+KEY = FrameKey("a.jpg")
+
+
+def test_crowds_and_things_without_keypoints_are_no_people() -> None:
+    person, box = keypoint_set("coco").to_category(), {"id": 2, "name": "cup"}
+    annotations = tuple(
+        {"id": number, "image_id": 1, "category_id": category, "iscrowd": crowd}
+        for number, (category, crowd) in enumerate([(1, 0), (1, 1), (2, 0)], start=1)
+    )
+    document = CocoDocument(Path("a.json"), {}, ({"id": 1}, {"id": 2}), (person, box), annotations)
+    people = labelled_people(document)
+    assert [one["id"] for one in people[1]] == [1]
+    assert people[2] == []
+
+
+def test_names_are_kept_where_they_can_be() -> None:
+    given: list[Any] = ["x", "x", "", 7, None, "y" * (MAX_UID_CHARS + 1)]
+    people = [{"attributes": {"uid": uid}} for uid in given] + [{"attributes": None}, {}]
+    uids = uids_of(KEY, people)
+    assert uids[0] == "x"
+    assert uids[1:] == tuple(instance_uid(KEY, place) for place in range(1, len(people)))
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [
+        ({"width": 4, "height": 3}, (4, 3)),
+        ({"width": 4.0, "height": 3}, None),
+        ({"width": True, "height": 3}, None),
+        ({"width": 0, "height": 3}, None),
+        ({}, None),
+    ],
+)
+def test_sizes_are_whole_numbers_or_unknown(
+    image: dict[str, Any], wanted: tuple[int, int] | None
+) -> None:
+    assert size_of(image) == wanted

@@ -1,0 +1,49 @@
+"""The people of a COCO document, as far as a frame record can hold them.
+
+For everything that makes records of a document: which annotations are labelled people, the names
+that an earlier export gave them, and the size of their picture. What a record cannot hold (crowds,
+outlines, fields of other tools) stays in the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
+
+
+def labelled_people(document: CocoDocument) -> dict[int, list[Mapping[str, Any]]]:
+    """Return the annotations of people with keypoints, crowds left out, by image id."""
+    bodies = {item["id"] for item in document.categories if item.get("keypoints")}
+    return {
+        image_id: [item for item in items if item["category_id"] in bodies and not item["iscrowd"]]
+        for image_id, items in document.by_image().items()
+    }
+
+
+def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the names that people have in the document, and new ones for the others.
+
+    Args:
+        key: Their frame.
+        people: Its annotations.
+    """
+    uids: list[str] = []
+    for place, person in enumerate(people):
+        attributes = person.get("attributes")
+        uid = attributes.get("uid") if isinstance(attributes, dict) else None
+        usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid not in uids
+        uids.append(str(uid) if usable else instance_uid(key, place))
+    return tuple(uids)
+
+
+def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return width and height that an image is said to have, px; None where it is not said."""
+    width, height = image.get("width"), image.get("height")
+    if is_int(width) and is_int(height) and min(width, height) > 0:
+        return width, height
+    return None
