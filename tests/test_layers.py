@@ -25,7 +25,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"labeler", "identities"},
     {"resume", "labels"},
     {"assembly"},
-    {"record_set"},
+    {"record_set", "body_cuts"},
     {
         "annotate",
         "evaluate",

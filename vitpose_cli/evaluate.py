@@ -11,7 +11,7 @@ import contextlib
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.assembly import LabelerOptions, assemble
+from vitpose_cli.body_cuts import CutPhotos, cut_bodies
 from vitpose_cli.errors import InputError
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.images import ImageFolder
+from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.parts import BodyPart
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import no_image_in_common, read_predictions
@@ -196,7 +199,12 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
 
 
 def evaluate_weights(
-    annotations: Path, images: Path, options: LabelerOptions, report: Report
+    annotations: Path,
+    images: Path,
+    options: LabelerOptions,
+    report: Report,
+    *,
+    part: BodyPart | None = None,
 ) -> Evaluation:
     """Label the photos of the ground truth now, and measure the labels.
 
@@ -205,6 +213,8 @@ def evaluate_weights(
         images: The folder that its file names are relative to.
         options: What to label with.
         report: Told after every photo how many are done, and how many there are.
+        part: Cut the photos so that this part of each body is left, see `body_cuts`; the boxes are
+            what is left of the truth's, whatever `options` say.
 
     Raises:
         InputError: A file cannot be used, or photos are missing.
@@ -212,9 +222,20 @@ def evaluate_weights(
     """
     truth = read_coco(annotations)
     num_threads = num_reader_threads(resolve_device(options.device))
-    source = photos_of(truth, images, num_threads=num_threads)
-    assembly = assemble(options, source.expected)
-    labeler = Labeler(assembly.detector, assembly.estimator)
+    photos = photos_of(truth, images, num_threads=num_threads)
+    source: ImageFolder | CutPhotos = photos
+    if part is None:
+        assembly = assemble(options, source.expected)
+        detector = assembly.detector
+    else:
+        areas = tuple(_with_area(item) for item in truth.annotations)
+        cuts = cut_bodies(replace(truth, annotations=areas), part)
+        whole = tuple(image for image in truth.images if image["file_name"] in cuts.by_photo)
+        photos = photos_of(replace(truth, images=whole), images, num_threads=num_threads)
+        source, truth = CutPhotos(photos, cuts), cuts.document
+        assembly = assemble(replace(options, boxes=annotations), source.expected)
+        detector = BoxesFile(cuts.boxes(), annotations)
+    labeler = Labeler(detector, assembly.estimator)
 
     def records() -> Iterator[FrameRecord]:
         for done, record in enumerate(labeler.label(source.frames()), start=1):

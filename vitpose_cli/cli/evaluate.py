@@ -15,6 +15,7 @@ from vitpose_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitpose_cli.evaluate import Evaluation
+    from vitpose_cli.pose.parts import BodyPart
 
 
 def evaluate(
@@ -38,6 +39,15 @@ def evaluate(
     gt_boxes: Annotated[
         bool, typer.Option("--gt-boxes", help="Take the boxes of the ground truth.")
     ] = False,
+    truncate: Annotated[
+        str | None,
+        typer.Option(
+            "--truncate",
+            metavar="upper|lower|left|right|limb",
+            help="Cut everybody's photo so that this part of the body is left, a photo for each "
+            "limb; with the boxes of the ground truth.",
+        ),
+    ] = None,
     boxes: options.Boxes = None,
     detector: options.DetectorName = None,
     flip_test: options.FlipTest = True,
@@ -53,7 +63,15 @@ def evaluate(
       vitpose evaluate -a person_keypoints.json -i photos/ --gt-boxes
 
       vitpose evaluate -a person_keypoints.json -p photos.vitpose/annotations.json
+
+      vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
+    part = None if truncate is None else _part(truncate)
+    if part is not None and (predictions or boxes or detector):
+        raise ConfigError(
+            "--truncate cuts photos and labels them now, with the boxes of the ground truth.",
+            "Give --images; leave out --predictions, --boxes and --detector.",
+        )
     with starting():
         from vitpose_cli.assembly import LabelerOptions
         from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
@@ -73,16 +91,32 @@ def evaluate(
             box_threshold=0.0,
         )
         with progress("photos") as report:
-            result = evaluate_weights(annotations, images, chosen, report=report)
+            result = evaluate_weights(annotations, images, chosen, report, part=part)
     else:
         raise ConfigError(
             "Evaluate needs either --images (to label them now) or --predictions (a file or run).",
             "For labels that exist: --predictions photos.vitpose",
         )
     if json:
-        print_json(result.as_dict())
+        print_json(result.as_dict() | ({} if part is None else {"truncate": part}))
     else:
         _show(result)
+
+
+def _part(text: str) -> BodyPart:
+    """Return the part of a body that is meant.
+
+    Raises:
+        ConfigError: There is no such part.
+    """
+    from vitpose_cli.pose.parts import BODY_PARTS
+
+    for part in BODY_PARTS:
+        if text == part:
+            return part
+    raise ConfigError(
+        f"--truncate {text!r} is no part of a body.", f"One of {', '.join(BODY_PARTS)}."
+    )
 
 
 def _show(result: Evaluation) -> None:
