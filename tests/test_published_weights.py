@@ -50,7 +50,8 @@ def test_published_weights_find_the_recorded_nose(
         load_model(path), EstimatorOptions(device=torch.device("cpu"), flip_test=True)
     )
     detections = Detections(xywh_to_xyxy(BOXES), np.ones(2, np.float32))
-    people = estimator.start([decode_image(photo.read_bytes())], [detections]).of(0)
+    cut = estimator.cut([decode_image(photo.read_bytes())], [detections])
+    people = estimator.start([cut]).of(0)
     (second,) = np.flatnonzero(np.isclose(people.boxes[:, 0], BOXES[1, 0]))
     nose = people.keypoints[second, 0]
     assert (*nose, people.keypoint_scores[second, 0]) == pytest.approx(NOSE[name], abs=TOLERANCE)

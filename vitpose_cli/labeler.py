@@ -6,18 +6,22 @@ share a batch then depends on the order of the frames alone, not on when a run w
 taken up again, so that a resumed run gives the same last bits. While the network works on one
 chunk, the next is read, detected and cropped; on a GPU its batches are queued as well.
 
+A few frames are read, detected and cut at a time, and then let go: crops of a chunk wait, never
+its frames, since 32 photos of a phone take more than a gigabyte.
+
 Nothing here knows of files; `annotate` adds the run folder, `evaluate` the ground truth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detectors import Detector
-from vitpose_cli.models.estimator import PendingPeople, PoseEstimator
+from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord
 
@@ -25,7 +29,13 @@ CHUNK_FRAMES = 32
 """Frames whose crops are pooled into batches together."""
 
 DETECTOR_FRAMES = 8
-"""Frames in one call of the detector."""
+"""Frames in one call of the detector, and held at once."""
+
+DETECTOR_PIXELS = 100_000_000
+"""Pixels (300 MB) from which on fewer frames are."""
+
+PARTS_OF_CHUNK = CHUNK_FRAMES // DETECTOR_FRAMES + 1
+"""Steps in which a chunk is prepared, where frames are of usual size."""
 
 FAULTS = (RuntimeError, ValueError)
 """What a network raises when it chokes on a picture; ours, such as `VitposeError`, are not."""
@@ -39,8 +49,7 @@ class _Seen:
         key: Its name.
         size_wh: Its width and height, px.
         time_s: When it is shown.
-        frame: The frame itself, only where somebody wants to draw on it: 32 photos of a phone take
-            more than a gigabyte.
+        frame: The frame itself, only where somebody wants to draw on it.
     """
 
     key: FrameKey
@@ -50,16 +59,16 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """A chunk of frames, detected; their people, on their way.
+class _Part:
+    """A step through a chunk: some of its frames, or at its end the people of them all.
 
     Attributes:
-        frames: All frames of the chunk, in order.
-        people: Of those frames that are no failures.
+        frames: Frames, in order.
+        people: Of all frames of the chunk that are no failures.
     """
 
-    frames: list[_Seen | FrameFailure]
-    people: PendingPeople
+    frames: Sequence[_Seen | FrameFailure] = ()
+    people: PendingPeople | None = None
 
 
 class Labeler:
@@ -92,20 +101,37 @@ class Labeler:
         Raises:
             VitposeError: The detector or the network cannot work at all.
         """
-        ahead = self.estimator.chunks_ahead
-        for chunk in prefetch(self._prepare, _chunks(frames), num_threads=1, ahead=ahead):
-            yield from self._finish(chunk)
+        ahead = self.estimator.chunks_ahead * PARTS_OF_CHUNK
+        chunk: list[_Seen | FrameFailure] = []
+        for part in drawn_ahead(self._prepared(frames), ahead):
+            chunk += part.frames
+            if part.people is not None:
+                yield from self._finish(chunk, part.people)
+                chunk = []
 
-    def _prepare(self, frames: list[Frame | FrameFailure]) -> _Chunk:
-        """Detect in the frames of one chunk, and start the network on what was found."""
+    def _prepared(self, frames: Iterable[Frame | FrameFailure]) -> Generator[_Part]:
+        """Read, detect and cut; at the end of each chunk start the network on what was found."""
+        for chunk in _chunks(frames):
+            cuts: list[CutPeople] = []
+            for group in _groups(chunk):
+                seen, cut = self._cut(group)
+                group.clear()  # while the next are read, these are let go
+                cuts.append(cut)
+                yield _Part(seen)
+            yield _Part(people=self.estimator.start(cuts))
+
+    def _cut(
+        self, frames: list[Frame | FrameFailure]
+    ) -> tuple[list[_Seen | FrameFailure], CutPeople]:
+        """Detect in some frames and cut out what was found."""
         readable = [frame for frame in frames if isinstance(frame, Frame)]
         found = self._detect(readable)
         failures = {each.key: each for each in found if isinstance(each, FrameFailure)}
-        people = self.estimator.start(
+        cut = self.estimator.cut(
             [frame.image for frame in readable if frame.key not in failures],
             [each for each in found if isinstance(each, Detections)],
         )
-        return _Chunk([failures.get(frame.key) or self._seen(frame) for frame in frames], people)
+        return [failures.get(frame.key) or self._seen(frame) for frame in frames], cut
 
     def _seen(self, frame: Frame | FrameFailure) -> _Seen | FrameFailure:
         if isinstance(frame, FrameFailure):
@@ -115,14 +141,10 @@ class Labeler:
 
     def _detect(self, frames: list[Frame]) -> list[Detections | FrameFailure]:
         """Return the boxes of every frame, or why the detector failed on it."""
-        found: list[Detections | FrameFailure] = []
-        for start in range(0, len(frames), DETECTOR_FRAMES):
-            batch = frames[start : start + DETECTOR_FRAMES]
-            try:
-                found += self.detector.detect(batch)
-            except FAULTS:
-                found += [self._detect_alone(frame) for frame in batch]
-        return found
+        try:
+            return [*self.detector.detect(frames)] if frames else []
+        except FAULTS:
+            return [self._detect_alone(frame) for frame in frames]
 
     def _detect_alone(self, frame: Frame) -> Detections | FrameFailure:
         """Detect on one frame of a batch that failed, so that one bad frame costs only itself."""
@@ -131,14 +153,16 @@ class Labeler:
         except FAULTS as error:
             return FrameFailure(frame.key, f"The detector failed: {error}")
 
-    def _finish(self, chunk: _Chunk) -> Iterator[FrameRecord]:
+    def _finish(
+        self, chunk: Sequence[_Seen | FrameFailure], pending: PendingPeople
+    ) -> Iterator[FrameRecord]:
         """Yield each frame as soon as its last crop is done."""
         num_labelled = 0
-        for frame in chunk.frames:
+        for frame in chunk:
             if isinstance(frame, FrameFailure):
                 yield FrameRecord(frame.key, error=frame.error, model=self.model)
                 continue
-            people = chunk.people.of(num_labelled)
+            people = pending.of(num_labelled)
             num_labelled += 1
             if self.on_frame is not None and frame.frame is not None:
                 self.on_frame(frame.frame, people)
@@ -147,8 +171,27 @@ class Labeler:
             )
 
 
-def _chunks(frames: Iterable[Frame | FrameFailure]) -> Iterator[list[Frame | FrameFailure]]:
-    """Yield chunks of frames: of photos, or of one video, so that a run can find them again."""
-    for _, group in groupby(frames, key=lambda frame: frame.key.video):
-        while chunk := list(islice(group, CHUNK_FRAMES)):
+def _chunks(frames: Iterable[Frame | FrameFailure]) -> Iterator[Iterator[Frame | FrameFailure]]:
+    """Yield chunks of frames: of photos, or of one video, so that a run can find them again.
+
+    Each is to be used up before the next.
+    """
+    for _, alike in groupby(frames, key=lambda frame: frame.key.video):
+        for first in alike:
+            chunk = chain([first], islice(alike, CHUNK_FRAMES - 1))  # noqa: B031 - goes on with it
+            del first  # or it would be held as long as the chunk
             yield chunk
+
+
+def _groups(chunk: Iterable[Frame | FrameFailure]) -> Iterator[list[Frame | FrameFailure]]:
+    """Yield the frames of a chunk as many at a time as a detector takes, and memory."""
+    group: list[Frame | FrameFailure] = []
+    num_pixels = 0
+    for frame in chunk:
+        group.append(frame)
+        num_pixels += math.prod(frame.size_wh) if isinstance(frame, Frame) else 0
+        if len(group) == DETECTOR_FRAMES or num_pixels >= DETECTOR_PIXELS:
+            yield group
+            group, num_pixels = [], 0
+    if group:
+        yield group

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vitpose_cli.media.frames import FrameKey, prefetch
+from vitpose_cli.media.frames import FrameKey, PixelBudget, prefetch
 
 
 def test_a_key_reads_as_the_path_of_the_frame() -> None:
@@ -107,3 +107,38 @@ def test_an_interrupt_ends_the_process_at_once() -> None:
     )
     assert "KeyboardInterrupt" in done.stderr
     assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("num_threads", [1, 3, 8])
+def test_a_budget_bounds_what_waits_and_never_blocks(num_threads: int) -> None:
+    budget, lock = PixelBudget(100), threading.Lock()
+    sizes = [60, 30, 500, 10, 0, 90, 20, 40] * 5  # one is larger than the budget
+    waiting, most = 0, []
+
+    def decode(place: int) -> int:
+        nonlocal waiting
+        time.sleep(0.001 * (place % 3))
+        budget.take(place, sizes[place])
+        with lock:
+            waiting += sizes[place]
+            most.append(waiting)
+        return place
+
+    for place in prefetch(decode, range(len(sizes)), num_threads=num_threads, ahead=12):
+        with lock:
+            waiting -= sizes[place]
+        budget.give_back(place)
+    assert len(most) == len(sizes)
+    assert max(most) <= 500
+    assert sorted(set(most))[-1] == 500
+    assert sum(each > 100 for each in most) == sizes.count(500)
+
+
+def test_who_waits_for_room_is_let_go_when_nobody_takes_any_more() -> None:
+    budget = PixelBudget(10)
+    budget.take(0, 10)
+    waiting = threading.Thread(target=budget.take, args=(1, 10))
+    waiting.start()
+    budget.close()
+    waiting.join(5)
+    assert not waiting.is_alive()

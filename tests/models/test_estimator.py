@@ -20,7 +20,7 @@ from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import CheckpointHeader, LoadedViTPose, load_model
 from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.engine import Engine, HostEngine
-from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.estimator import EstimatorOptions, PendingPeople, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections, Instances
 
@@ -62,8 +62,14 @@ def estimator(weights: Path, make: Callable[[PoseNetwork], Engine] | None = None
     return PoseEstimator(model, EstimatorOptions(CPU, keypoint_threshold=0.05), engine)
 
 
+def start(
+    chosen: PoseEstimator, images: list[NDArray[np.uint8]], detections: list[Detections]
+) -> PendingPeople:
+    return chosen.start([chosen.cut(images, detections)])
+
+
 def label(chosen: PoseEstimator, work: Work) -> list[Instances]:
-    people = chosen.start(*work)
+    people = start(chosen, *work)
     return [people.of(number) for number in range(len(work[0]))]
 
 
@@ -81,7 +87,7 @@ def test_every_person_gets_the_numbers_of_their_own_crop(weights: Path, work: Wo
     alone = estimator(weights)
     for number, (image, detections) in enumerate(zip(*work, strict=True)):
         by_box = [
-            alone.start([image], [detections.select([row])]).of(0) for row in range(COUNTS[number])
+            start(alone, [image], [detections.select([row])]).of(0) for row in range(COUNTS[number])
         ]
         by_box.sort(key=lambda people: -people.scores[0])
         for row, person in enumerate(by_box):
@@ -93,15 +99,25 @@ def test_every_person_gets_the_numbers_of_their_own_crop(weights: Path, work: Wo
 
 def test_people_may_be_asked_for_in_any_order(weights: Path, work: Work) -> None:
     expected = label(estimator(weights), work)
-    people = estimator(weights).start(*work)
+    people = start(estimator(weights), *work)
     assert_alike([people.of(n) for n in (4, 0, 2)], [expected[n] for n in (4, 0, 2)], atol=0)
+
+
+def test_frames_cut_apart_are_pooled(weights: Path, work: Work) -> None:
+    expected = label(estimator(weights), work)
+    for make in (None, lambda network: DeviceEngine(network, BatchLimit(8, "cpu"))):
+        chosen = estimator(weights, make)
+        cuts = [chosen.cut([image], [found]) for image, found in zip(*work, strict=True)]
+        people = chosen.start(cuts)
+        # px; as for queued batches below
+        assert_alike([people.of(n) for n in range(len(cuts))], expected, atol=0.05)
 
 
 def test_no_frame_and_no_person(weights: Path, work: Work) -> None:
     for make in (None, lambda network: DeviceEngine(network, BatchLimit(16, "cpu"))):
         chosen = estimator(weights, make)
-        chosen.start([], [])
-        assert len(chosen.start(work[0][:1], [Detections.empty()]).of(0)) == 0
+        start(chosen, [], [])
+        assert len(start(chosen, work[0][:1], [Detections.empty()]).of(0)) == 0
 
 
 @pytest.mark.parametrize("limit", [1, 8, 32, 128])
@@ -145,7 +161,7 @@ def test_when_not_one_crop_fits_it_says_what_to_do(weights: Path, work: Work) ->
             AccountedMemory(size=400_000),
             pytest.raises(InputError, match="One crop does not fit") as caught,
         ):
-            starved.start([work[0][3]], [work[1][3]]).of(0)
+            start(starved, [work[0][3]], [work[1][3]]).of(0)
         assert "--precision" in caught.value.hint
 
 

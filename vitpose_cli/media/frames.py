@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import repeat
+from threading import Condition
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -140,3 +143,67 @@ def prefetch(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def drawn_ahead(items: Generator[Result, None, None], ahead: int) -> Generator[Result, None, None]:
+    """Yield what `items` yields, drawn in a thread of its own; see `prefetch`.
+
+    Args:
+        items: Closed when this ends, after its thread.
+        ahead: Most items that wait.
+    """
+    drawn = prefetch(_next, repeat(items), num_threads=1, ahead=ahead)
+    with closing(items), closing(drawn):
+        for item in drawn:
+            if item is None:
+                return
+            yield item
+
+
+def _next(items: Iterator[Result]) -> Result | None:
+    return next(items, None)
+
+
+class PixelBudget:
+    """Bounds the pixels that threads decode ahead, where pictures may be of any size.
+
+    Pictures enter in the order in which they will be wanted, so that the one that is waited for
+    never waits itself behind those that come after it.
+    """
+
+    def __init__(self, num_pixels: int) -> None:
+        """Allow pictures of `num_pixels` in all, or one that is larger."""
+        self._limit = num_pixels
+        self._held: dict[int, int] = {}
+        self._next = 0
+        self._closed = False
+        self._changed = Condition()
+
+    def take(self, place: int, num_pixels: int) -> None:
+        """Wait for the turn of picture number `place`, from 0 on, and for its room.
+
+        Every place is to be taken, if only with 0 pixels; a second time does nothing.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._admits(place, num_pixels))
+            if place == self._next:
+                self._next += 1
+                self._held[place] = num_pixels
+                self._changed.notify_all()
+
+    def give_back(self, place: int) -> None:
+        """Say that picture number `place` has been handed on."""
+        with self._changed:
+            del self._held[place]
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let everybody in: nobody will hand pictures on any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _admits(self, place: int, num_pixels: int) -> bool:
+        if place != self._next:
+            return place < self._next
+        return not self._held or sum(self._held.values()) + num_pixels <= self._limit

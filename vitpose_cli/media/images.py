@@ -9,7 +9,8 @@ loses the detail that a small person's crop needs.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, PixelBudget, prefetch
 from vitpose_cli.media.headers import ImageHeader, read_header
 
 IMAGE_SUFFIXES = frozenset(
@@ -28,6 +29,9 @@ IMAGE_SUFFIXES = frozenset(
 
 MAX_PIXELS = 500_000_000
 """Photos larger than this are refused: 1.5 GB decoded, more than any camera makes."""
+
+PIXELS_AHEAD = 16_000_000
+"""For each thread, pixels of photos held ready (48 MB); what most cameras and phones make."""
 
 JPEG_QUALITY = 92
 """Of drawn copies: lines stay crisp, files stay smaller than most originals."""
@@ -109,7 +113,8 @@ class ImageFolder:
 
         Args:
             files: Where each photo lies, by the media name its frame will have.
-            num_threads: Photos decoded at once; twice as many are held ready at most.
+            num_threads: Photos decoded at once; twice as many are held ready at most, and fewer
+                where they are large.
             max_pixels: Larger photos come out as failures.
         """
         self._files = files
@@ -129,12 +134,23 @@ class ImageFolder:
     def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
         """Yield every photo that is not in `skip`, in order, or the reason why it is unreadable."""
         self.num_rotated = 0
+        budget = PixelBudget(PIXELS_AHEAD * self._num_threads)
+
+        def load(item: tuple[int, FrameKey]) -> tuple[Frame | FrameFailure, bool]:
+            place, key = item
+            loaded = self._load(key, lambda num_pixels: budget.take(place, num_pixels))
+            budget.take(place, 0)  # where nothing could be decoded
+            return loaded
+
         wanted = (key for media in self._files if (key := FrameKey(media)) not in skip)
-        for frame, rotated in prefetch(
-            self._load, wanted, num_threads=self._num_threads, ahead=2 * self._num_threads
-        ):
-            self.num_rotated += rotated
-            yield frame
+        ahead = prefetch(
+            load, enumerate(wanted), num_threads=self._num_threads, ahead=2 * self._num_threads
+        )
+        with closing(ahead), closing(budget):
+            for place, (frame, rotated) in enumerate(ahead):
+                budget.give_back(place)
+                self.num_rotated += rotated
+                yield frame
 
     def read(self, key: FrameKey) -> Frame:
         """Return one photo.
@@ -142,19 +158,25 @@ class ImageFolder:
         Raises:
             InputError: The key is not of this source, or its file cannot be read.
         """
-        frame, _ = self._load(key)
+        frame, _ = self._load(key, lambda _: None)
         if isinstance(frame, FrameFailure):
             raise InputError(f"{self._files.get(key.media, key)}: {frame.error}")
         return frame
 
-    def _load(self, key: FrameKey) -> tuple[Frame | FrameFailure, bool]:
-        """Return the photo, or why there is none, and whether it had to be turned."""
+    def _load(
+        self, key: FrameKey, claim: Callable[[int], None]
+    ) -> tuple[Frame | FrameFailure, bool]:
+        """Return the photo, or why there is none, and whether it had to be turned.
+
+        Before it is decoded, `claim` is told its pixels; it may wait.
+        """
         path = self._files.get(key.media)
         if path is None or key.index >= 0:
             return FrameFailure(key, "The source has no such photo."), False
         try:
             data = path.read_bytes()
             header = read_header(data)
+            claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels)
         except OSError as error:
             return FrameFailure(key, f"The file cannot be read: {error.strerror}."), False

@@ -13,14 +13,14 @@ from collections.abc import Container, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.media.video_reader import Picture, VideoReader, open_reader
 
 AHEAD = 4
@@ -118,13 +118,7 @@ class VideoFile:
         """
         if FrameKey(self.media) in skip:
             return
-        taken = self._taken(skip)
-        ahead = prefetch(_next, repeat(taken), num_threads=1, ahead=AHEAD)
-        with closing(taken), closing(ahead):
-            for frame in ahead:
-                if frame is None:
-                    return
-                yield frame
+        yield from drawn_ahead(self._taken(skip), AHEAD)
 
     def read(self, key: FrameKey) -> Frame:
         """Return one frame, whether the options take it or not.
@@ -221,7 +215,3 @@ def _frame(key: FrameKey, picture: Picture) -> Frame | FrameFailure:
         return Frame(key, picture.to_rgb(), picture.time_s)
     except InputError as error:
         return FrameFailure(key, error.message)
-
-
-def _next(frames: Iterator[Frame | FrameFailure]) -> Frame | FrameFailure | None:
-    return next(frames, None)

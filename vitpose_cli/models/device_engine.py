@@ -73,11 +73,8 @@ class DeviceEngine:
         return self._limit.size
 
     @torch.inference_mode()
-    def start(
-        self, images: Sequence[NDArray[np.uint8]], transforms: Sequence[CropTransforms]
-    ) -> PendingValues:
+    def start(self, crops: Tensor) -> PendingValues:
         """Queue everything; see `Engine`."""
-        crops = self._cut(images, transforms)
         values = torch.empty((len(crops), self._network.num_values), pin_memory=crops.is_cuda)
         done: list[tuple[int, torch.cuda.Event | None]] = []
         if self._stream is not None:
@@ -92,7 +89,8 @@ class DeviceEngine:
                 start = stop
         return PendingValues(values.numpy(), _waits(done))
 
-    def _cut(
+    @torch.inference_mode()
+    def cut(
         self, images: Sequence[NDArray[np.uint8]], transforms: Sequence[CropTransforms]
     ) -> Tensor:
         """Copy up the frames that have crops, and cut these; in groups, so that memory suffices."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.models.batching import BatchLimit
@@ -57,10 +58,14 @@ class Engine(Protocol):
         """How many chunks of frames to start before the first is asked for, to be kept busy."""
         ...
 
-    def start(
+    def cut(
         self, images: Sequence[NDArray[np.uint8]], transforms: Sequence[CropTransforms]
-    ) -> PendingValues:
-        """Start on the crops of frames (H, W, 3); return their numbers, frame after frame."""
+    ) -> Tensor:
+        """Cut the crops of frames (H, W, 3), which may be let go then: (B, H, W, 3) uint8."""
+        ...
+
+    def start(self, crops: Tensor) -> PendingValues:
+        """Start on crops; return their numbers."""
         ...
 
 
@@ -79,25 +84,29 @@ class HostEngine:
         """Most crops in one forward pass now."""
         return self._limit.size
 
-    def start(
+    def cut(
         self, images: Sequence[NDArray[np.uint8]], transforms: Sequence[CropTransforms]
-    ) -> PendingValues:
-        """Cut all crops now; see `Engine`."""
+    ) -> Tensor:
+        """Cut crops; see `Engine`."""
         width, height = self._network.input_wh
         ends = np.cumsum([len(each) for each in transforms], dtype=np.int64)
         crops = np.empty((int(ends[-1]) if len(ends) else 0, height, width, 3), np.uint8)
         for image, each, end in zip(images, transforms, ends, strict=True):
             warp_crops(image, each, out=crops[end - len(each) : end])
+        return torch.from_numpy(crops)
+
+    def start(self, crops: Tensor) -> PendingValues:
+        """Wait until the numbers are wanted; see `Engine`."""
         values = np.empty((len(crops), self._network.num_values), np.float32)
         return PendingValues(values, self._finish(crops, values))
 
-    def _finish(self, crops: NDArray[np.uint8], values: NDArray[np.float32]) -> Iterator[int]:
+    def _finish(self, crops: Tensor, values: NDArray[np.float32]) -> Iterator[int]:
         """Run batch after batch; yield how many rows are done."""
         start = 0
         while start < len(crops):
             batch = crops[start : start + self._limit.size]
             try:
-                found = self._network(torch.from_numpy(batch).to(self._network.device))
+                found = self._network(batch.to(self._network.device))
             except torch.OutOfMemoryError as error:
                 self._limit.halve(len(batch), error)
                 continue

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.batching import LARGEST_BUCKET, BatchLimit
@@ -54,6 +55,21 @@ class EstimatorOptions:
     pose_threshold: float = 0.0
     compiled: bool = False
     graphs: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutPeople:
+    """The people of some frames, cut out.
+
+    Attributes:
+        detections: The boxes of each frame.
+        transforms: The crops of all boxes.
+        crops: (B, height, width, 3) uint8, where the network runs or on the host.
+    """
+
+    detections: Sequence[Detections]
+    transforms: CropTransforms
+    crops: Tensor
 
 
 class PoseEstimator:
@@ -107,10 +123,10 @@ class PoseEstimator:
         """How many chunks of frames to start before the first is asked for, to be kept busy."""
         return self._engine.chunks_ahead
 
-    def start(
+    def cut(
         self, images: Sequence[NDArray[np.uint8]], detections: Sequence[Detections]
-    ) -> PendingPeople:
-        """Start on some frames: cut what is boxed, and on a GPU queue the network.
+    ) -> CutPeople:
+        """Cut what is boxed out of some frames, which are not needed after that.
 
         Args:
             images: (H, W, 3) uint8 RGB each.
@@ -122,10 +138,25 @@ class PoseEstimator:
         )
         bounds = np.cumsum([0, *(len(each) for each in detections)])
         by_frame = [
-            CropTransforms(transforms.matrices[start:stop], self.input_wh, self.alignment)
-            for start, stop in pairwise(bounds)
+            self._transforms(transforms.matrices[each]) for each in starmap(slice, pairwise(bounds))
         ]
-        return PendingPeople(self, detections, transforms, self._engine.start(images, by_frame))
+        return CutPeople(detections, transforms, self._engine.cut(images, by_frame))
+
+    def start(self, cuts: Sequence[CutPeople]) -> PendingPeople:
+        """Start on the people of some frames, their crops pooled; on a GPU queue the network.
+
+        Args:
+            cuts: At least one, frame after frame.
+        """
+        together = CutPeople(
+            detections=[each for cut in cuts for each in cut.detections],
+            transforms=self._transforms(np.concatenate([cut.transforms.matrices for cut in cuts])),
+            crops=torch.cat([cut.crops for cut in cuts]),
+        )
+        return PendingPeople(self, together, self._engine.start(together.crops))
+
+    def _transforms(self, matrices: NDArray[np.float64]) -> CropTransforms:
+        return CropTransforms(matrices, self.input_wh, self.alignment)
 
 
 class PendingPeople:
@@ -134,23 +165,21 @@ class PendingPeople:
     def __init__(
         self,
         estimator: PoseEstimator,
-        detections: Sequence[Detections],
-        transforms: CropTransforms,
+        people: CutPeople,
         values: PendingValues,
     ) -> None:
         """Wait for the network's numbers.
 
         Args:
             estimator: Whose thresholds and keypoints these are.
-            detections: The boxes of each frame.
-            transforms: The crops of all boxes.
+            people: Who they are; their crops are not kept.
             values: What the network says about them.
         """
         self._estimator = estimator
-        self._detections = detections
-        self._bounds = np.cumsum([0, *(len(each) for each in detections)])
-        self._transforms = transforms
-        self._areas = transforms.region_areas
+        self._detections = people.detections
+        self._bounds = np.cumsum([0, *(len(each) for each in people.detections)])
+        self._transforms = people.transforms
+        self._areas = people.transforms.region_areas
         self._values = values
         self._poses = estimator.network.unpack(values.values)
         self._keypoints = np.empty(self._poses.crop_keypoints.shape, np.float32)
