@@ -1,6 +1,8 @@
 """Small labelled pictures and configurations for the tests of training."""
 
 import json
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.metrics import Silence, read_metrics
 from vitpose_cli.training.people import People
 from vitpose_cli.training.start import build_network
 
@@ -132,13 +135,36 @@ def small_teacher(folder: Path, input_wh: tuple[int, int] = (96, 128)) -> Path:
     return path
 
 
-def small_run(folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return the configuration of a run of seconds on the pictures in `folder`, as in YAML."""
-    source = {
+def small_source(folder: Path) -> dict[str, Any]:
+    """Return the pictures in `folder` as a source of people."""
+    return {
         "kind": "coco",
         "annotations": str(folder / "people.json"),
         "images": str(folder / "images"),
     }
+
+
+class Stopping(Silence):
+    """An observer in whose run Ctrl-C is pressed after so many lines."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        """Count a line."""
+        self._left -= 1
+        if self._left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def losses(folder: Path) -> list[float]:
+    """Return the losses of a run, line by line."""
+    return [one["loss"] for one in read_metrics(folder / "metrics.jsonl") if "loss" in one]
+
+
+def small_run(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return the configuration of a run of seconds on the pictures in `folder`, as in YAML."""
+    source = small_source(folder)
     values: dict[str, Any] = {
         "device": "cpu",
         "precision": "fp32",

@@ -225,7 +225,6 @@ def test_a_head_of_many_must_be_named() -> None:
     [
         ({"input_wh": (100, 128)}, "multiples of 16"),
         ({"input_wh": (0, 128)}, "multiples of 16"),
-        ({"heads": {}}, "no head"),
         ({"heads": {"a.b": HeadConfig("simple", 3)}}, "cannot be the name"),
         ({"heads": {"keys": HeadConfig("simple", 3)}}, "cannot be the name"),
         ({"stride": 8, "patch_shift": True}, "patches are centred anyway"),

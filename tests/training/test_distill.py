@@ -1,13 +1,12 @@
 """Learning from another network's heatmaps: what they are in the student's terms, and the loss."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from training_cases import COCO, small_run, small_teacher, some_people, write_coco
+from training_cases import COCO, Stopping, losses, small_run, small_teacher, some_people, write_coco
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError
@@ -20,7 +19,7 @@ from vitpose_cli.training.config import AugmentationOptions, StageOptions, Train
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_width
 from vitpose_cli.training.loop import train
-from vitpose_cli.training.metrics import Silence, read_metrics
+from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import Stage
@@ -188,10 +187,6 @@ def test_the_loss_is_the_mean_of_squares_against_both(tmp_path: Path) -> None:
     assert found == pytest.approx(2.0 * truth + 0.5 * taught, rel=1e-5)
 
 
-def losses(folder: Path) -> list[float]:
-    return [one["loss"] for one in read_metrics(folder / "metrics.jsonl") if "loss" in one]
-
-
 @pytest.mark.parametrize("looks", ["each", "once"])
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks: str) -> None:
     write_coco(tmp_path, 6)
@@ -202,7 +197,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks
     config = parse_config(TrainConfig, values)
     train(config, tmp_path / "whole", Silence())
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", _Stopping(4))
+        train(config, tmp_path / "cut", Stopping(4))
     assert len(losses(tmp_path / "cut")) == 4
     train(config, tmp_path / "cut", Silence())
     assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
@@ -210,20 +205,6 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks
     assert ours.read_bytes() == theirs.read_bytes()
     kept = list((tmp_path / "cut" / "cache").glob("heatmaps-*.npy"))
     assert len(kept) == (looks == "once")
-
-
-class _Stopping(Silence):
-    """An observer in whose run Ctrl-C is pressed after so many steps."""
-
-    def __init__(self, after: int) -> None:
-        self._left = after
-
-    def line(self, line: Mapping[str, Any]) -> None:
-        import signal
-
-        self._left -= 1
-        if self._left == 0:
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:

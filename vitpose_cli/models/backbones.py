@@ -54,9 +54,9 @@ def load_backbone(
         converted = convert_file(path)
         encoder, grid = _encoder_of(converted.state), converted.header.config().grid_wh
     elif "encoder.pos_embed" in tensors:
-        header = read_header(path)
-        chosen = header.heads[head or next(iter(header.heads))]
-        encoder = _encoder_of(fold_experts(tensors, chosen.expert))
+        header = read_header(path, backbone=True)
+        chosen = header.heads.get(head or next(iter(header.heads), ""))
+        encoder = _encoder_of(fold_experts(tensors, chosen.expert) if chosen else tensors)
         grid = header.config().grid_wh
     else:
         raise WeightsError(

@@ -157,11 +157,15 @@ def save_checkpoint(
     write_tensors(path, state, metadata, dtype=dtype)
 
 
-def read_header(path: Path) -> CheckpointHeader:
+def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
     """Read what a weights file says about itself, without its tensors.
 
+    Args:
+        path: The file.
+        backbone: Whether a file without a head will do, which can be trained from only.
+
     Raises:
-        WeightsError: The file is missing, damaged, or not one of ours.
+        WeightsError: The file is missing, damaged, not one of ours, or has no head.
     """
     metadata = read_metadata(path)
     if _METADATA_KEY not in metadata:
@@ -181,6 +185,11 @@ def read_header(path: Path) -> CheckpointHeader:
         raise WeightsError(
             f"{path} has header format {header.format}, this release reads up to {FORMAT}",
             "install a newer release",
+        )
+    if not header.heads and not backbone:
+        raise WeightsError(
+            f"{path} is a pre-trained backbone: it has no head, and finds no keypoints",
+            "train from it: `vitpose train` with model.weights",
         )
     return header
 

@@ -7,6 +7,7 @@ it knows neither overlapping patches nor the shift of the published weights.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -75,6 +76,17 @@ def resize_position_table(
     grid = table.reshape(1, grid_h, grid_w, -1).permute(0, 3, 1, 2)
     resized = F.interpolate(grid.float(), to_grid_wh[::-1], mode="bicubic", align_corners=False)
     return resized.flatten(2).transpose(1, 2).to(table.dtype).contiguous()
+
+
+def sine_cosine_table(grid_wh: tuple[int, int], dim: int) -> Tensor:
+    """Return a position table (1, N, dim) of waves in x and y, values in [-1, 1]."""
+    rows, columns = torch.meshgrid(
+        *(torch.arange(side, dtype=torch.float32) for side in reversed(grid_wh)), indexing="ij"
+    )
+    waves = torch.pow(100.0, -torch.arange(dim // 4) / (dim // 4))
+    angles = [place.flatten()[:, None] * waves for place in (columns, rows)]
+    parts = [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
+    return torch.cat(parts, dim=1)[None]
 
 
 def grow_patch_kernel(kernel: Tensor) -> Tensor:

@@ -91,7 +91,7 @@ class ViTPoseConfig:
 
     Attributes:
         variant: The size.
-        heads: Decoders by the name of their keypoint set; at least one.
+        heads: Decoders by the name of their keypoint set; none for a backbone to start from.
         input_wh: Width and height of the crops, px, multiples of 16.
         patch_shift: Whether patches sit 2 px further up and left, as in all published weights.
         stride: Input pixels per token: 16, or 8 for overlapping patches on a grid twice as fine.
@@ -122,8 +122,6 @@ class ViTPoseConfig:
                 f"patch_shift is set with stride {self.stride}, where patches are centred anyway",
                 "leave patch_shift off, or use stride 16",
             )
-        if not self.heads:
-            raise ConfigError("the network has no head", "name at least one keypoint set")
         for name, head in self.heads.items():
             if not name or "." in name or hasattr(nn.ModuleDict, name):
                 raise ConfigError(

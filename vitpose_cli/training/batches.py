@@ -81,6 +81,8 @@ class Share:
         plan: What is done to their crops.
         size: What their loss is divided by: that of the whole step.
         lesson_size: The same for the loss against a teacher's heatmaps.
+        order: (B, N) int64 permutations of the patches, of which the last are hidden; None where
+            heatmaps are learnt.
     """
 
     course: Course
@@ -88,10 +90,12 @@ class Share:
     plan: CropPlan
     size: float
     lesson_size: float = 1.0
+    order: NDArray[np.int64] | None = None
 
     def select(self, index: NDArray[np.int64]) -> Share:
         """Return the people at `index`, in order; the divisors stay."""
-        return replace(self, rows=self.rows[index], plan=self.plan.select(index))
+        order = None if self.order is None else self.order[index]
+        return replace(self, rows=self.rows[index], plan=self.plan.select(index), order=order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +122,18 @@ class Batch:
     Attributes:
         crops: (B, 3, H, W) float32, normalised; the parts of the heads one after the other.
         targets: For each head that has people in it, in the same order.
+        order: (B, N) int64, see `Share`; None where heatmaps are learnt.
     """
 
     crops: Tensor
     targets: tuple[Targets, ...]
+    order: Tensor | None = None
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield all tensors."""
         yield self.crops
+        if self.order is not None:
+            yield self.order
         for target in self.targets:
             yield from (target.maps, target.weights)
             if target.lesson is not None:
@@ -142,13 +150,25 @@ class Batches:
         augmentation: AugmentationOptions,
         seed: tuple[int, ...],
         device: torch.device,
+        *,
+        num_patches: int = 0,
     ) -> None:
-        """Take what is learnt, how, and the seed from which all chance follows."""
+        """Take what is learnt, how, and the seed from which all chance follows.
+
+        Args:
+            courses: What each head learns from.
+            stage: How many people at once, and which loss.
+            augmentation: What happens to their crops.
+            seed: Where all chance comes from.
+            device: Where the batches are made.
+            num_patches: Of a crop, where hidden patches are to be drawn instead of heatmaps.
+        """
         self._courses = courses
         self._stage = stage
         self._augmentation = augmentation
         self._seed = seed
         self._device = device
+        self._num_patches = num_patches
         self._starts = np.cumsum([0, *(len(course.people) for course in courses)])
         repeats = np.concatenate([course.people.repeats for course in courses])
         self._order = EndlessOrder(repeats, seed)
@@ -213,12 +233,13 @@ class Batches:
             own = rows[(rows >= low) & (rows < high)] - low
             if not len(own):
                 continue
+            generator = np.random.default_rng((*self._seed, step, number))
             plan = plan_crops(
                 course.people.select(own),
                 self._augmentation,
                 self._stage.input_wh,
                 course.codec.alignment,
-                np.random.default_rng((*self._seed, step, number)),
+                generator,
             )
             if self._stage.loss.kind == "cross_entropy":
                 # Where else would a keypoint outside be but in the wrong place inside?
@@ -228,8 +249,14 @@ class Batches:
             num_maps, loss = plan.weights.size, self._stage.loss
             size = heatmap_loss_size(num_maps, map_w * map_h, total, loss)
             lesson_size = heatmap_loss_size(num_maps, map_w * map_h, num_maps, loss)
-            shares.append(Share(course, own, plan, size, lesson_size))
+            order = self._orders(len(own), generator) if self._num_patches else None
+            shares.append(Share(course, own, plan, size, lesson_size, order))
         return shares
+
+    def _orders(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Draw a permutation of the patches for each of `count` crops."""
+        places = np.tile(np.arange(self._num_patches), (count, 1))
+        return generator.permuted(places, axis=1)
 
     @torch.no_grad()
     def _passes(self, shares: Sequence[Share], process: Process) -> list[Batch]:
@@ -250,6 +277,9 @@ class Batches:
 def make_batch(shares: Sequence[Share], device: torch.device) -> Batch:
     """Make the tensors of some shares, at least one."""
     crops = [make_crops(share, device) for share in shares]
+    orders = [share.order for share in shares if share.order is not None]
+    if orders:
+        return Batch(torch.cat(crops), (), upload(np.concatenate(orders), device))
     targets = [_targets(share, own) for share, own in zip(shares, crops, strict=True)]
     return Batch(torch.cat(crops), tuple(targets))
 

@@ -311,6 +311,19 @@ class DistillOptions(StrictModel):
     """With `looks: once`: where the heatmaps are kept; `disk` is the run's folder."""
 
 
+class PretrainOptions(StrictModel):
+    """Masked autoencoding: hide patches of crops and let the network draw them."""
+
+    masked: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """Share of the patches that are hidden."""
+    decoder_dim: Count | None = None
+    """Channels of the decoder, a multiple of 32; default: two thirds of the encoder's."""
+    decoder_depth: Count = 2
+    """Blocks of the decoder, which is thrown away in the end."""
+    normalise: bool = True
+    """Ask for the pixels of a patch relative to their mean and deviation."""
+
+
 class ValidationOptions(StrictModel):
     """How the network is measured while it learns."""
 
@@ -327,6 +340,8 @@ class ValidationOptions(StrictModel):
 class TrainConfig(StrictModel):
     """A training run."""
 
+    task: Literal["pose", "pretrain"] = "pose"
+    """`pose`: learn heatmaps. `pretrain`: learn an encoder from people without labels."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from it and from the number of the step."""
     device: str = "auto"
@@ -347,6 +362,8 @@ class TrainConfig(StrictModel):
     """A moving average of the weights; default: none."""
     freeze: FreezeOptions = FreezeOptions()
     """What does not learn."""
+    pretrain: PretrainOptions = PretrainOptions()
+    """With `task: pretrain`: what is asked."""
     distill: DistillOptions | None = None
     """Another network to learn from; default: none."""
     stages: tuple[StageOptions, ...] = Field(default=(StageOptions(epochs=210),), min_length=1)
@@ -362,6 +379,8 @@ class TrainConfig(StrictModel):
     def _check(self) -> TrainConfig:
         if self.stages[-1].loss.kind != "mse":
             raise ValueError("the last stage's loss must be mse: other maps carry no score")
+        if self.task == "pretrain" and (self.data.validation or self.distill):
+            raise ValueError("task: pretrain measures no poses; leave out data.validation, distill")
         if self.data.cache == "none" and any(one.kind == "pack" for one in self.data.train):
             raise ValueError("data.cache: none cannot be had with packs, which are crops already")
         return self

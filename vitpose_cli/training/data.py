@@ -79,14 +79,18 @@ class OpenedData:
         ]
 
 
-def open_data(options: DataOptions) -> OpenedData:
+def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     """Read the labels of all sources.
+
+    Args:
+        options: The sources.
+        labelled: Whether people without keypoints are of no use.
 
     Raises:
         InputError: A file is missing or damaged, too many photos are missing, or two files mean
             different keypoints by one name.
     """
-    train = [open_source(one, options.threads) for one in options.train]
+    train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [open_source(one, options.threads) for one in options.validation]
     known: dict[str, tuple[KeypointSet, Path]] = {}
     for source in (*train, *validation):

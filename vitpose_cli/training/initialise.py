@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vitpose_cli.models.patches import sine_cosine_table
 from vitpose_cli.models.vitpose import ViTPose
 
 
@@ -19,7 +20,8 @@ def draw_mimetic(model: ViTPose) -> None:
     Queries and keys such that a token attends to what is like it, values and projections such
     that it takes away some of itself (Trockman and Kolter, "Mimetic Initialization of
     Self-Attention Layers", ICML 2023, with its constants 0.7 and 0.4), and a sine-cosine position
-    table, so that from the start it attends to its neighbours.
+    table, half as high as usual, so that from the
+    start it attends to its neighbours.
     """
     encoder = model.encoder
     for block in encoder.blocks:
@@ -38,21 +40,9 @@ def draw_mimetic(model: ViTPose) -> None:
         attention.qkv.bias.zero_()
         attention.proj.weight.copy_(left * roots)
         attention.proj.bias.zero_()
-    encoder.pos_embed.copy_(_sine_cosine_table(model.config.grid_wh, encoder.embed_dim))
+    encoder.pos_embed.copy_(0.5 * sine_cosine_table(model.config.grid_wh, encoder.embed_dim))
 
 
 def _near_identity(dim: int, noise: float, identity: float) -> Tensor:
     matrix: Tensor = noise * torch.randn(dim, dim) / dim**0.5 + identity * torch.eye(dim)
     return matrix
-
-
-def _sine_cosine_table(grid_wh: tuple[int, int], dim: int) -> Tensor:
-    """Return a position table (1, N, D) of waves in x and y, half as high as usual."""
-    rows, columns = torch.meshgrid(
-        *(torch.arange(side, dtype=torch.float32) for side in reversed(grid_wh)), indexing="ij"
-    )
-    waves = torch.pow(100.0, -torch.arange(dim // 4) / (dim // 4))
-    angles = [place.flatten()[:, None] * waves for place in (columns, rows)]
-    parts = [wave(angle) for angle in angles for wave in (torch.sin, torch.cos)]
-    table: Tensor = 0.5 * torch.cat(parts, dim=1)[None]
-    return table

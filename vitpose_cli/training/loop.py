@@ -20,9 +20,10 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
+from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import seed_everything
-from vitpose_cli.training.batches import Batches, Course, Lessons
+from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
@@ -36,9 +37,9 @@ from vitpose_cli.training.process import (
     stop_asked,
 )
 from vitpose_cli.training.report import write_report
-from vitpose_cli.training.sheets import Image, sample_sheet
+from vitpose_cli.training.sheets import Image, hidden_sheet, sample_sheet
 from vitpose_cli.training.stage import Stage
-from vitpose_cli.training.start import Network, build_network, next_network
+from vitpose_cli.training.start import Network, first_network, next_network
 from vitpose_cli.training.tensorboard import TensorBoard
 from vitpose_cli.training.validate import Validator, mean_ap
 
@@ -87,7 +88,8 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
 
 def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
     """Return how the heatmaps of a head are drawn and read."""
-    shape, alignment = network.model.config, network.header.heads[head].alignment
+    shape, own = network.model.config, network.header.heads.get(head)
+    alignment = own.alignment if own else "udp"  # of pre-training, which draws no heatmaps
     return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
 
 
@@ -115,11 +117,11 @@ class _Run:
         if self._leads:
             folder.open(config)
             self._observer = Several(self._observer, TensorBoard.open(folder.events))
-        data = open_data(config.data)
+        data = open_data(config.data, labelled=config.task == "pose")
         for note in data.notes:
             self._observer.note(note)
         seed_everything(config.seed)
-        network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
+        network = first_network(config, data.keypoint_sets)
         saved = folder.load_state()
         state = None
         if saved is not None:
@@ -183,7 +185,12 @@ class _Run:
         config = self._config
         options = config.stages[number]
         batches = Batches(
-            courses, options, config.augmentation, (config.seed, number), self._placement.device
+            courses,
+            options,
+            config.augmentation,
+            (config.seed, number),
+            self._placement.device,
+            num_patches=network.num_patches if config.task == "pretrain" else 0,
         )
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement)
@@ -223,9 +230,9 @@ class _Run:
                     meter.wait_s += time.perf_counter() - began_s
                     loss, norm = stage.step(step, passes)
                 meter.add(loss, norm, stage.options.batch_size)
-                if step == 0:
-                    self._draw(f"samples-{self._position.stage + 1}.jpg", sample_sheet(passes[0]))
                 done, last = step + 1, step + 1 == total
+                if step == 0 or (last and passes[0].order is not None):
+                    self._draw_samples(stage, passes[0])
                 self._position = replace(self._position, step=done)
                 if last or done % config.log_every == 0:
                     self._log(stage, done / batches.steps_per_epoch, meter)
@@ -293,7 +300,16 @@ class _Run:
 
     def _save_weights(self, stage: Stage, path: Path) -> None:
         network = stage.network
-        save_checkpoint(path, network.model.state_dict(), network.header)
+        save_checkpoint(path, network.weights, network.header)
+
+    def _draw_samples(self, stage: Stage, batch: Batch) -> None:
+        """Draw what the network is shown, and in pre-training what it makes of it."""
+        name = f"samples-{self._position.stage + 1}.jpg"
+        model = stage.network.model
+        if isinstance(model, MaskedAutoencoder):
+            self._draw(name, hidden_sheet(batch, model))
+        else:
+            self._draw(name, sample_sheet(batch))
 
     def _draw(self, name: str, picture: Image) -> None:
         if self._leads:

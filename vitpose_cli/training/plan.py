@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.config import dump_config
+from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
@@ -19,7 +20,7 @@ from vitpose_cli.training.optim import Schedule, freeze, parameter_groups, train
 from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
-from vitpose_cli.training.start import Network, build_network, next_network
+from vitpose_cli.training.start import Network, first_network, next_network, same_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         WeightsError: The weights to start from cannot be used.
     """
     placement = Placement.of(config)
-    data = open_data(config.data)
-    network = build_network(config.model, data.keypoint_sets, config.stages[0].input_wh)
+    data = open_data(config.data, labelled=config.task == "pose")
+    network = first_network(config, data.keypoint_sets)
     freeze(network.model, config.freeze)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
@@ -146,7 +147,7 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
     Found by running the network on torch's meta device, where tensors have shapes and no numbers,
     and counting what is saved; parameters do not count.
     """
-    copy = ViTPose(model.config).to("meta", dtype).train()
+    copy = same_network(model, model.config).to("meta", dtype).train()
     copy.set_grad_checkpointing(model.encoder.grad_checkpointing)
     for ours, theirs in zip(copy.parameters(), model.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
@@ -164,7 +165,11 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
     width, height = model.config.input_wh
     images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
+        if isinstance(copy, MaskedAutoencoder):
+            num_patches = copy.encoder.patch_embed.num_patches
+            copy(images, torch.empty(batch_size, num_patches, dtype=torch.int64, device="meta"))
+        else:
+            HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
     return sum(saved.values())
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.batches import Batch, Targets
@@ -46,6 +47,32 @@ def sample_sheet(batch: Batch, count: int = 16) -> Image:
     return sheet(tiles)
 
 
+@torch.no_grad()
+def hidden_sheet(batch: Batch, model: MaskedAutoencoder, count: int = 16) -> Image:
+    """Draw crops, each beside what is left of it and what the network makes of that.
+
+    Args:
+        batch: A batch of pre-training.
+        model: The network.
+        count: How many crops, at most.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    if batch.order is None:
+        raise ValueError("the batch hides no patches")
+    crops, order = batch.crops[:count], batch.order[:count]
+    num_shown = order.shape[1] - model.num_hidden
+    grid_w, grid_h = model.config.grid_wh
+    shown = torch.zeros(order.shape, device=order.device).scatter(1, order[:, :num_shown], 1.0)
+    seen = F.interpolate(shown.view(-1, 1, grid_h, grid_w), size=crops.shape[2:])
+    drawn = model.draw(crops, order)
+    tiles = []
+    for three in zip(crops, crops * seen, drawn, strict=True):
+        tiles += [_large(_picture(one)) for one in three]
+    return sheet(tiles)
+
+
 def keypoint_tile(
     crop: Image,
     points: NDArray[np.floating],
@@ -54,8 +81,8 @@ def keypoint_tile(
 ) -> Image:
     """Draw the keypoints of one person (K, 2), crop px, onto their crop, scaled to a tile."""
     height, width = crop.shape[:2]
-    scale = max(1, round(TILE_HEIGHT / height))
-    large = crop.repeat(scale, axis=0).repeat(scale, axis=1)
+    large = _large(crop)
+    scale = large.shape[0] // height
     person = Instances(
         np.array([[0, 0, width * scale, height * scale]], np.float32),
         np.ones(1, np.float32),
@@ -81,11 +108,23 @@ def sheet(tiles: Sequence[Image]) -> Image:
     return canvas
 
 
+def _picture(crop: torch.Tensor) -> Image:
+    """Return a normalised crop (3, H, W) as it is seen, (H, W, 3) uint8."""
+    std, mean = np.array(IMAGENET_STD, np.float32), np.array(IMAGENET_MEAN, np.float32)
+    pixels = crop.permute(1, 2, 0).float().cpu().numpy() * std + mean
+    picture: Image = (pixels * 255).round().clip(0, 255).astype(np.uint8)
+    return picture
+
+
+def _large(crop: Image) -> Image:
+    """Scale a crop to a tile, pixel by pixel."""
+    scale = max(1, round(TILE_HEIGHT / crop.shape[0]))
+    return crop.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
 def _sample_tiles(crop: torch.Tensor, target: Targets, row: int) -> list[Image]:
     """Return a crop with its keypoints, and with its heatmaps laid over it."""
-    std, mean = np.array(IMAGENET_STD, np.float32), np.array(IMAGENET_MEAN, np.float32)
-    pixels = crop.permute(1, 2, 0).cpu().numpy() * std + mean
-    picture = (pixels * 255).round().clip(0, 255).astype(np.uint8)
+    picture = _picture(crop)
     weights = target.weights[row].cpu().numpy()
     keypoints = keypoint_tile(
         picture,

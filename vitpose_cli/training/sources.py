@@ -23,7 +23,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import FoundMedia, MediaSource
 from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
@@ -56,20 +56,25 @@ class _Person:
     keypoints: NDArray[np.float64]
     weights: NDArray[np.float64]
 
+    def unlabelled(self, num_keypoints: int) -> _Person:
+        """Return the same person as if nobody knew their keypoints."""
+        return _Person(self.box, np.zeros((num_keypoints, 2)), np.zeros(num_keypoints))
 
-def open_source(options: Source, num_threads: int = 4) -> OpenedSource:
+
+def open_source(options: Source, num_threads: int = 4, *, labelled: bool = True) -> OpenedSource:
     """Read the labels of one source.
 
     Args:
         options: Which.
         num_threads: Photos read at once.
+        labelled: Whether people without keypoints are left out; else boxes will do.
 
     Raises:
         InputError: A file is missing or damaged, or nobody in it is labelled.
     """
     if isinstance(options, PackSource):
-        return _open_pack(options, num_threads)
-    return _open_coco(options, num_threads)
+        return _open_pack(options, num_threads, labelled)
+    return _open_coco(options, num_threads, labelled)
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
@@ -77,9 +82,9 @@ def dropped_sentence(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
 
 
-def _open_coco(options: CocoSource, num_threads: int) -> OpenedSource:
+def _open_coco(options: CocoSource, num_threads: int, labelled: bool) -> OpenedSource:
     document = read_coco(options.annotations)
-    keypoint_set_ = document.keypoint_set
+    keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
     keys = _present_keys(document, options, dropped)
     chosen = _spread([one for one in keys if _in_split(keys[one], options)], options)
@@ -90,7 +95,9 @@ def _open_coco(options: CocoSource, num_threads: int) -> OpenedSource:
     shown: dict[int, FrameKey] = {}
     for image_id in chosen:
         for annotation in annotations[image_id]:
-            person = _person(annotation, images[image_id], options, dropped)
+            person = _person(annotation, images[image_id], options, dropped, labelled)
+            if person is not None and not labelled:
+                person = person.unlabelled(keypoint_set_.num_keypoints)
             if person is not None:
                 shown.setdefault(image_id, keys[image_id])
                 people.append(person)
@@ -125,6 +132,12 @@ def _open_coco(options: CocoSource, num_threads: int) -> OpenedSource:
         names = {image_id: images[image_id]["file_name"] for image_id in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
     return OpenedSource(frames, truth, +dropped, boxes)
+
+
+def _set_or_coco(document: CocoDocument) -> KeypointSet:
+    """Return the keypoints of a document; COCO's where it has boxes alone."""
+    lists = any(category.get("keypoints") for category in document.categories)
+    return document.keypoint_set if lists else keypoint_set("coco")
 
 
 def _present_keys(
@@ -167,6 +180,7 @@ def _person(
     image: Mapping[str, Any],
     options: CocoSource,
     dropped: Counter[str],
+    labelled: bool,
 ) -> _Person | None:
     """Return what can be learnt from an annotation; None, and the reason counted, if nothing."""
     attributes = annotation.get("attributes")
@@ -187,7 +201,7 @@ def _person(
         "crowds": annotation["iscrowd"] != 0,
         "people whose labels nobody has checked": not wanted,
         "boxes without area": not (width > 0 and height > 0),
-        "people without keypoints": not known.any(),
+        "people without keypoints": labelled and not known.any(),
     }
     for reason, applies in reasons.items():
         if applies:
@@ -206,7 +220,7 @@ def _weights(
     return np.select([labels >= 2, labels == 1], [np.float64(options.human_weight), sure], 0.0)
 
 
-def _open_pack(options: PackSource, num_threads: int) -> OpenedSource:
+def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedSource:
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
     frame = pack.read(keys[0])
@@ -221,7 +235,8 @@ def _open_pack(options: PackSource, num_threads: int) -> OpenedSource:
     inside = ((points >= 0) & (points <= np.array(frame.size_wh))).all(axis=-1)
     labels = np.where(inside, pack.keypoints[..., 2], 0).astype(np.int64)
     weights = _weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
-    usable = (weights > 0).any(axis=1)
+    useless = (weights <= 0).all(axis=1) if labelled else np.zeros(len(weights), bool)
+    usable = ~useless
     usable &= np.array([_in_split(key, options) for key in keys])
     rows = np.array(_spread(np.flatnonzero(usable).tolist(), options), np.int64)
     if not len(rows):
@@ -236,7 +251,7 @@ def _open_pack(options: PackSource, num_threads: int) -> OpenedSource:
         np.array(repeats, np.float32),
         np.arange(len(rows)),
     )
-    dropped = Counter({"people without keypoints": int((~(weights > 0).any(axis=1)).sum())})
+    dropped = Counter({"people without keypoints": int(useless.sum())})
     chosen = tuple(keys[row] for row in rows)
     frames = LabelledFrames(people, chosen, pack, _identity(options.path, options))
     return OpenedSource(frames, _pack_truth(options.path, people, frame.size_wh), +dropped)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.average import MovingAverage
 from vitpose_cli.training.batches import Batch, Targets
@@ -98,7 +99,7 @@ class Stage:
         self._optimizer = build_optimizer(groups, config.optimizer, self._device)
         self._scaler = _scaler(self._device, self._dtype)
         self._average = None if config.ema is None else MovingAverage(model, config.ema)
-        router: nn.Module = HeadRouter(model)
+        router: nn.Module = model if isinstance(model, MaskedAutoencoder) else HeadRouter(model)
         if config.compile:
             router.compile()
         if self._process.world_size > 1:
@@ -174,8 +175,12 @@ class Stage:
 
     def _loss(self, batch: Batch) -> Tensor:
         """Return this pass's share of the step's loss: over heads, the sum of their means."""
+        if batch.order is not None:
+            with self._autocast():
+                errors: Tensor = self._router(batch.crops, batch.order)
+            return errors.sum() / (self.options.batch_size * errors.shape[1])
         parts = tuple((one.share.course.head, len(one.weights)) for one in batch.targets)
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with self._autocast():
             maps = self._router(batch.crops, parts)
         losses = [
             self._head_loss(own.float(), target)
@@ -194,6 +199,10 @@ class Stage:
             weights = weights * lesson.maps.amax(dim=(2, 3)).clamp(0, 1)
         taught = heatmap_loss(maps, lesson.maps, weights, options) / share.lesson_size
         return self._distill.truth * loss + self._distill.weight * taught
+
+    def _autocast(self) -> torch.autocast:
+        """Compute products in the run's number format."""
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
     def _together(self, last: bool) -> Any:
         """Talk to the other processes in the last pass of a step only."""

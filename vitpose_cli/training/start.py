@@ -21,12 +21,13 @@ from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header
 from vitpose_cli.models.experts import pick_experts, spread_experts
 from vitpose_cli.models.key_maps import recognise
+from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_state, write_tensors
-from vitpose_cli.models.vitpose import VARIANTS, ViTPose
+from vitpose_cli.models.vitpose import VARIANTS, ViTPose, ViTPoseConfig
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.config import ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
 
 _TIMM = "timm:"
@@ -45,6 +46,18 @@ class Network:
     model: ViTPose
     header: CheckpointHeader
 
+    @property
+    def num_patches(self) -> int:
+        """How many patches it cuts a crop into."""
+        width, height = self.model.config.grid_wh
+        return width * height
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors of its weights file: all but the decoder of pre-training."""
+        state = self.model.state_dict()
+        return {key: value for key, value in state.items() if not key.startswith("decoder.")}
+
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
@@ -54,8 +67,22 @@ class _Origin:
     header: CheckpointHeader | None
 
 
+def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet]) -> Network:
+    """Build the network that a run begins with; see `build_network`."""
+    input_wh, asked = config.stages[0].input_wh, config.pretrain
+    if config.task == "pose":
+        return build_network(config.model, keypoint_sets, input_wh)
+    pixels = PixelDecoderConfig(
+        asked.masked, asked.decoder_dim, asked.decoder_depth, asked.normalise
+    )
+    return build_network(config.model, {}, input_wh, pixels)
+
+
 def build_network(
-    options: ModelOptions, keypoint_sets: Mapping[str, KeypointSet], input_wh: tuple[int, int]
+    options: ModelOptions,
+    keypoint_sets: Mapping[str, KeypointSet],
+    input_wh: tuple[int, int],
+    pixels: PixelDecoderConfig | None = None,
 ) -> Network:
     """Build the network of the first stage, on the CPU.
 
@@ -63,13 +90,14 @@ def build_network(
         options: What it is and what it starts from.
         keypoint_sets: A head is made for each, by name.
         input_wh: Width and height of its input, px.
+        pixels: The decoder to pre-train it with; None for poses.
 
     Raises:
         ConfigError: The options contradict each other or the weights.
         WeightsError: The weights cannot be found, read or matched.
     """
     if options.weights is None:
-        network = _blank(options, keypoint_sets, input_wh, None)
+        network = _blank(options, keypoint_sets, input_wh, None, pixels)
         if options.initialisation == "mimetic":
             draw_mimetic(network.model)
         return network
@@ -77,8 +105,8 @@ def build_network(
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "backbone.safetensors"
             write_tensors(file, _timm_tensors(options.weights.removeprefix(_TIMM)), {})
-            return _loaded(options, keypoint_sets, input_wh, _Origin(file, None))
-    return _loaded(options, keypoint_sets, input_wh, _origin(options.weights))
+            return _loaded(options, keypoint_sets, input_wh, _Origin(file, None), pixels)
+    return _loaded(options, keypoint_sets, input_wh, _origin(options.weights), pixels)
 
 
 def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bool) -> Network:
@@ -91,7 +119,8 @@ def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bo
     """
     old = network.model
     header = replace(network.header, input_wh=input_wh)
-    model = _module(header, old.config.drop_path, old.encoder.grad_checkpointing)
+    model = same_network(old, replace(header.config(), drop_path=old.config.drop_path)).train()
+    model.set_grad_checkpointing(old.encoder.grad_checkpointing)
     state = {
         key: value.cpu()
         for key, value in old.state_dict().items()
@@ -104,6 +133,13 @@ def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bo
     return Network(model, header)
 
 
+def same_network(model: ViTPose, config: ViTPoseConfig) -> ViTPose:
+    """Build a network of the kind of `model`, with weights of its own."""
+    if isinstance(model, MaskedAutoencoder):
+        return MaskedAutoencoder(config, model.pixels)
+    return ViTPose(config)
+
+
 def _origin(weights: str) -> _Origin:
     """Find the file that `weights` names; foreign pose weights are converted on the way."""
     path = Path(weights)
@@ -112,7 +148,7 @@ def _origin(weights: str) -> _Origin:
         if layout is not None and layout.heads is None:
             return _Origin(path, None)
     ours = resolve_weights(weights)
-    return _Origin(ours, read_header(ours))
+    return _Origin(ours, read_header(ours, backbone=True))
 
 
 def _timm_tensors(name: str) -> dict[str, Tensor]:
@@ -136,6 +172,7 @@ def _loaded(
     keypoint_sets: Mapping[str, KeypointSet],
     input_wh: tuple[int, int],
     origin: _Origin,
+    pixels: PixelDecoderConfig | None,
 ) -> Network:
     """Build a network and put the weights of `origin` into it."""
     variant = origin.header.variant if origin.header else _variant_of(origin.path)
@@ -145,7 +182,7 @@ def _loaded(
             "Leave model.variant out.",
         )
     named = options.model_copy(update={"variant": variant})
-    network = _blank(named, keypoint_sets, input_wh, origin.header)
+    network = _blank(named, keypoint_sets, input_wh, origin.header, pixels)
     model = network.model
     known = _same_sets(network.header, origin.header)
     encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=next(iter(known), None))
@@ -229,6 +266,7 @@ def _blank(
     keypoint_sets: Mapping[str, KeypointSet],
     input_wh: tuple[int, int],
     origin: CheckpointHeader | None,
+    pixels: PixelDecoderConfig | None,
 ) -> Network:
     """Build a network whose weights are drawn; what options leave open is as in `origin`."""
     variant = VARIANTS.get(options.variant or "")
@@ -263,10 +301,7 @@ def _blank(
         num_experts=len(heads) if options.experts else 0,
     )
     drop_path = variant.drop_path if options.drop_path is None else options.drop_path
-    return Network(_module(header, drop_path, options.activation_checkpointing), header)
-
-
-def _module(header: CheckpointHeader, drop_path: float, checkpointing: bool) -> ViTPose:
-    model = ViTPose(replace(header.config(), drop_path=drop_path))
-    model.set_grad_checkpointing(checkpointing)
-    return model.train()
+    config = replace(header.config(), drop_path=drop_path)
+    model = ViTPose(config) if pixels is None else MaskedAutoencoder(config, pixels)
+    model.set_grad_checkpointing(options.activation_checkpointing)
+    return Network(model.train(), header)
