@@ -197,6 +197,7 @@ def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path:
         "写真.webp": noise(20, 30, 3),
         "scan.tiff": noise(20, 30, 3),
         "old.bmp": noise(20, 30, 3),
+        "panorama.bmp": np.zeros((8, 66_000, 3), np.uint8),  # wider than a JPEG may be
     }
     for name, picture in pictures.items():
         _, data = cv2.imencode(Path(name).suffix, picture)
@@ -210,6 +211,8 @@ def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path:
     done = vitpose("annotate", photos, "-o", tmp_path / "run", "-w", job.weights, "--preview")
     assert done.returncode == 0, done.stderr
     assert "1 photos were turned upright" in done.stderr
+    assert "1 frames, such as panorama.bmp, are labelled but too large" in done.stderr
+    assert "not written as pictures then" not in done.stderr
     sizes = {
         image["file_name"]: (image["height"], image["width"])
         for image in document(tmp_path / "run")["images"]

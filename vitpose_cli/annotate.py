@@ -8,7 +8,7 @@ document comes out byte for byte as that of a run nobody stopped.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import ImageSink, PictureTooLargeError
 from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
@@ -144,11 +144,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         )
         num_new = _label_missing(source, run, labeler, report)
         _say_what_was_seen(source, say)
-        if pictures is not None and (num_lacking := pictures.count_lacking(run.done())):
-            say(
-                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
-                f"`vitpose render SOURCE -a {options.run}` draws them."
-            )
+        if pictures is not None:
+            pictures.say_what_lacks(run, say)
         if run.manifest.generation > 1:
             _say_what_was_kept(run, say)
         sigmas = assembly.estimator.keypoint_set.sigmas
@@ -243,6 +240,7 @@ class _Pictures:
         self._drawn = drawn
         self._plain = plain
         self._keypoint_set = keypoint_set
+        self._too_large: set[FrameKey] = set()
 
     @classmethod
     def wanted(cls, options: AnnotateOptions, assembly: Assembly) -> _Pictures | None:
@@ -253,14 +251,36 @@ class _Pictures:
             return None
         return cls(drawn, plain, assembly.estimator.keypoint_set)
 
-    def count_lacking(self, keys: Iterable[FrameKey]) -> int:
-        """Return of how many of these frames there is no picture."""
+    def say_what_lacks(self, run: Run, say: Callable[[str], None]) -> None:
+        """Tell how many frames of a run have no picture, and why."""
+        if self._too_large:
+            first = min(self._too_large)
+            say(
+                f"{len(self._too_large)} frames, such as {first}, are labelled but too large to be "
+                "written as JPEG."
+            )
         sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
-        return sum(not all(sink.path(key).exists() for sink in sinks) for key in keys)
+        num_lacking = sum(
+            not all(sink.path(key).exists() for sink in sinks)
+            for key in run.done()
+            if key not in self._too_large
+        )
+        if num_lacking:
+            say(
+                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
+                f"`vitpose render SOURCE -a {run.path}` draws them."
+            )
 
     def __call__(self, frame: Frame, people: Instances) -> None:
         if self._drawn is not None:
             image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
-            self._drawn.write(Frame(frame.key, image, frame.time_s))
+            self._write(self._drawn, Frame(frame.key, image, frame.time_s))
         if self._plain is not None:
-            self._plain.write(frame)
+            self._write(self._plain, frame)
+
+    def _write(self, sink: ImageSink, frame: Frame) -> None:
+        """Write a picture; one that does not fit into its format ends no run."""
+        try:
+            sink.write(frame)
+        except PictureTooLargeError:
+            self._too_large.add(frame.key)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameKey
@@ -26,7 +27,6 @@ from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.media.source import open_source
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.run import Run
 
 TILE_WH = (180, 240)

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.charts import Axes, bar_chart, figure, html_page
+from vitpose_cli.files import atomic_file
 from vitpose_cli.pose.geometry import box_areas
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.record_set import open_records
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.record import FrameRecord
 
 NUM_BINS = 20

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,26 @@ def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
     other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())
     with pytest.raises(ConfigError, match=r"(?s)keypoint set: was .*sources: was a, now b"):
         first.refreshed(other, tmp_path)
+
+
+@pytest.mark.parametrize("mark", ["", "@"])
+def test_a_source_is_the_same_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    (tmp_path / "set/photos").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    run = tmp_path / "set/photos.vitpose"
+    run.mkdir()
+    first = make_manifest(sources=(f"{mark}photos",))
+    for folder, path in {
+        "set": tmp_path / "set/photos",
+        "set/photos": Path("../photos"),
+        ".": Path("set/photos"),  # and the run is known by its own place
+        "set/photos.vitpose": tmp_path / "link/photos",
+    }.items():
+        monkeypatch.chdir(tmp_path / folder)
+        wanted = make_manifest(sources=(f"{mark}{path}",))
+        first.check_resumable(wanted, run)
+        assert first.refreshed(replace(wanted, weights_hash="1"), run).sources == first.sources
+    with pytest.raises(ConfigError, match="sources: was"):
+        first.check_resumable(make_manifest(sources=(f"{mark}{tmp_path}/other/photos",)), run)

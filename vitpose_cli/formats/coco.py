@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
@@ -27,7 +28,6 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.record import FrameRecord

@@ -19,6 +19,7 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo, is_zipfile
 import orjson
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
@@ -26,7 +27,6 @@ from vitpose_cli.formats.written import WriteOptions, Written, make_folder, new_
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco_writer import DocumentSize
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.template import mean_pose
 
 PHOTOS = "photos"

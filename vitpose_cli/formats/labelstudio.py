@@ -17,11 +17,11 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import orjson
 
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.record import FrameRecord
 
 TASKS = "tasks.json"

@@ -15,11 +15,11 @@ import numpy as np
 import orjson
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
 _COPIED = ("image_id", "category_id", "bbox", "score")

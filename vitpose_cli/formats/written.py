@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.records.files import write_error
+from vitpose_cli.files import write_error
 
 Placing = Literal["link", "copy", "none"]
 """What is done with pictures: links to them, copies of them, or nothing."""

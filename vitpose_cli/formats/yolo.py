@@ -18,12 +18,12 @@ import numpy as np
 import yaml
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written, make_folder
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.files import atomic_file, write_error
 from vitpose_cli.records.record import FrameRecord
 
 SPLITS = ("train", "val", "test")

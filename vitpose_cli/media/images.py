@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path, PurePosixPath
-from uuid import uuid4
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, PixelBudget, prefetch
 from vitpose_cli.media.headers import ImageHeader, read_header
 
@@ -185,6 +185,10 @@ class ImageFolder:
         return Frame(key, image), header.orientation != 1
 
 
+class PictureTooLargeError(InputError):
+    """A picture has more pixels on one side than its format can hold."""
+
+
 class ImageSink:
     """A folder that takes drawn frames as photos, each at its media path."""
 
@@ -199,22 +203,22 @@ class ImageSink:
         so that `a.webp` and `a.jpg` do not meet.
 
         Raises:
-            InputError: The frame's name leads out of the folder, the picture is too large for
-                its format, or the file cannot be written.
+            PictureTooLargeError: The picture is too large for its format.
+            InputError: The frame's name leads out of the folder, or the file cannot be written.
         """
         path = self.path(frame.key)
         encoded = _encode(frame.image, path.suffix.lower())
         if encoded is None:
             width, height = frame.size_wh
-            raise InputError(f"{path}: {width} x {height} px do not fit into this format.")
+            raise PictureTooLargeError(
+                f"{path}: {width} x {height} px do not fit into this format."
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, encoded)
         except OSError as error:
-            raise InputError(
-                f"{path} cannot be written: {error.strerror}.",
-                "Check free space and permissions of the folder.",
-            ) from error
+            raise write_error(path, error) from error
+        with atomic_file(path, durable=False) as stream:
+            stream.write(encoded)
 
     def close(self) -> None:
         """Do nothing: every frame is in place already."""
@@ -243,15 +247,3 @@ def _encode(image: NDArray[np.uint8], suffix: str) -> bytes | None:
     except cv2.error:  # OpenCV 4; version 5 returns False
         return None
     return encoded.tobytes() if done else None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, then give it that name."""
-    # Hidden, so that no source takes what a killed run leaves behind for a photo.
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -20,8 +20,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from vitpose_cli.files import atomic_file
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.files import atomic_file
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
 _AREA_DECIMALS = 2 * COORDINATE_DECIMALS

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.files import TEMPORARY_SUFFIX, read_error, write_error
+from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest

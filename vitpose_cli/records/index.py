@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.files import read_error
 from vitpose_cli.records.journal import Entry
 from vitpose_cli.records.record import FrameRecord
 

@@ -22,7 +22,7 @@ from zlib import crc32
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.files import read_error, write_error
+from vitpose_cli.files import read_error, write_error
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.record import FrameRecord, checksum
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.files import read_error
+from vitpose_cli.files import read_error
 
 _READ_BYTES = 1 << 20
 _MAX_VALUE_CHARS = 1 << 28

@@ -19,7 +19,7 @@ from types import TracebackType
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.files import write_error
+from vitpose_cli.files import write_error
 
 try:
     import fcntl

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import orjson
 
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.records.files import atomic_file, read_error
+from vitpose_cli.files import atomic_file, read_error
 
 _FORMAT = "vitpose-run"
 
@@ -97,7 +98,7 @@ class RunManifest:
         Raises:
             ConfigError: Something differs that changes results; all of it is listed.
         """
-        differing = list(self._differences(wanted))
+        differing = list(self._differences(wanted, folder))
         if differing:
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
@@ -112,34 +113,35 @@ class RunManifest:
         Raises:
             ConfigError: The keypoints or the sources differ: that would be another run.
         """
-        differing = list(self._foreign(wanted))
+        differing = list(self._foreign(wanted, folder))
         if differing:
             raise ConfigError(
                 f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
                 "Only weights and options may change; choose another output folder (-o).",
             )
-        if not list(self._differences(wanted)):
+        if not list(self._differences(wanted, folder)):
             return self
         names = ("weights_name", "weights_hash", "options", "tool_version", "created")
         past = {name: value for name, value in asdict(self).items() if name in names}
-        return replace(wanted, history=(*self.history, past))
+        return replace(wanted, sources=self.sources, history=(*self.history, past))
 
-    def _differences(self, wanted: RunManifest) -> Iterator[str]:
+    def _differences(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         if self.weights_hash != wanted.weights_hash:
             before = f"{self.weights_name} ({self.weights_hash})"
             yield f"weights: was {before}, now {wanted.weights_name} ({wanted.weights_hash})"
-        yield from self._foreign(wanted)
+        yield from self._foreign(wanted, folder)
         old, new = _plain(self.options), _plain(wanted.options)
         for name in sorted({*old, *new}):
             if old.get(name) != new.get(name):
                 yield f"{name}: was {_shown(old.get(name))}, now {_shown(new.get(name))}"
 
-    def _foreign(self, wanted: RunManifest) -> Iterator[str]:
+    def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         """Yield the differences that make another run of it."""
         if _plain(self.keypoint_set) != _plain(wanted.keypoint_set):
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
-        if self.sources != wanted.sources:
+        meant = _real(wanted.sources, Path())
+        if meant not in (_real(self.sources, base) for base in (Path(), folder.resolve().parent)):
             yield f"sources: was {_shown(self.sources)}, now {_shown(wanted.sources)}"
 
 
@@ -159,3 +161,12 @@ def _shown(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return " ".join(map(str, value)) or "nothing"
     return str(value)
+
+
+def _real(sources: Sequence[str], base: Path) -> list[str]:
+    """Return what sources mean, however their paths are written; relative ones from `base`."""
+    signs = ["@" * source.startswith("@") for source in sources]
+    return [
+        sign + os.path.realpath(base / source[len(sign) :])
+        for sign, source in zip(signs, sources, strict=True)
+    ]

@@ -25,9 +25,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, write_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_writer import write_document
-from vitpose_cli.records.files import TEMPORARY_SUFFIX, atomic_file, write_error
 from vitpose_cli.records.folder import (
     ANNOTATIONS,
     EXPORTING_LOCK,

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
-from vitpose_cli.records.files import atomic_file, write_error
 from vitpose_cli.training.people import LabelledFrames, People
 
 Progress = Callable[[int, int], None]

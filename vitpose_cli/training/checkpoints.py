@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from vitpose_cli.config import dump_config, load_config
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.records.files import atomic_file, write_error
+from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.training.config import TrainConfig
 
 _MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")

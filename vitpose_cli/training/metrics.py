@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from vitpose_cli.records.files import atomic_file, read_error, write_error
+from vitpose_cli.files import atomic_file, read_error, write_error
 
 try:
     import resource

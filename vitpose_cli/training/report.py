@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from vitpose_cli.charts import Axes, Point, figure, html_page, line_chart
-from vitpose_cli.records.files import atomic_file
+from vitpose_cli.files import atomic_file
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.metrics import read_metrics
 

@@ -41,10 +41,15 @@ def read_error(path: Path, error: OSError) -> InputError:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file that appears as `path`, complete and on the disk, when the block ends.
 
     When the block raises, whatever was at `path` stays as it was and nothing is left behind.
+
+    Args:
+        path: The file; replaced where it exists.
+        durable: Wait for the disk. What is made again in no time, such as one of many pictures,
+            need not survive a power failure.
 
     Raises:
         InputError: The file cannot be written.
@@ -53,10 +58,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with temporary.open("wb", buffering=1 << 20) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.files import atomic_file, read_error, write_error
+from vitpose_cli.files import atomic_file, read_error, write_error
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
