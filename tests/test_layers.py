@@ -23,7 +23,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"models"},
     {"tracking", "smoothing"},
     {"labeler", "identities"},
-    {"resume", "labels"},
+    {"resume", "workers", "labels"},
     {"assembly"},
     {"record_set", "body_cuts"},
     {
@@ -39,7 +39,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     },
     {"render", "sheet"},
     {"training"},
-    {"distributed"},
+    {"devices", "distributed"},
     {"cli"},
     {"__main__"},
 )

@@ -8,7 +8,11 @@ document comes out byte for byte as that of a run nobody stopped.
 from __future__ import annotations
 
 import os
+<<<<<<< HEAD
 from collections.abc import Callable, Container, Sequence
+=======
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
+>>>>>>> 945d220 (Share a run between workers: parts of the listing, and a process for each device)
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
@@ -29,6 +34,7 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
 from vitpose_cli.runtime import num_reader_threads, resolve_device
+from vitpose_cli.workers import ALONE, Outside, share
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -52,6 +58,7 @@ class AnnotateOptions:
         preview: Also write drawn copies into the run folder.
         extract_to: Also write the labelled frames themselves into this folder, named as in the
             document; None for not.
+        worker: (k, n), k from 1: label the k-th of n parts; the last to finish writes the document.
         overwrite: Delete the labels that the run folder holds.
         refresh: Label anew, with other weights or options, what nobody has reviewed.
         video: Which frames of videos are labelled; None for all.
@@ -63,6 +70,7 @@ class AnnotateOptions:
     labeler: LabelerOptions
     preview: bool = False
     extract_to: Path | None = None
+    worker: tuple[int, int] = ALONE
     overwrite: bool = False
     refresh: bool = False
     video: VideoOptions | None = None
@@ -75,25 +83,26 @@ class Summary:
 
     Attributes:
         run: The run folder.
-        annotations: The COCO document.
-        num_frames: Frames of the run, labelled or failed.
+        annotations: The COCO document; None where other workers are not done yet.
+        num_frames: Frames of the run, or of this worker's part, labelled or failed.
         num_new: Of these, frames that this call worked on.
-        num_people: Instances in the document.
+        num_people: Instances in the document; None where it was not written.
         num_failed: Frames that could not be labelled.
         seconds: Wall time of this call.
     """
 
     run: Path
-    annotations: Path
+    annotations: Path | None
     num_frames: int
     num_new: int
-    num_people: int
+    num_people: int | None
     num_failed: int
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self) | {"run": str(self.run), "annotations": str(self.annotations)}
+        paths = {"run": self.run, "annotations": self.annotations}
+        return asdict(self) | {name: path and str(path) for name, path in paths.items()}
 
 
 def default_run(sources: Sequence[str]) -> Path:
@@ -125,6 +134,11 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         WeightsError: Weights or detector cannot be used.
     """
     started = monotonic()
+    if options.overwrite and options.worker != ALONE:
+        raise ConfigError(
+            "--overwrite by one of several workers would delete the labels of the others.",
+            "Delete the run folder before the workers start.",
+        )
     num_threads = num_reader_threads(resolve_device(options.labeler.device))
     source = open_source(options.sources, num_threads=num_threads, video=options.video)
     assembly = assemble(options.labeler, source.expected)
@@ -137,20 +151,34 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         _manifest(options, assembly),
         overwrite=options.overwrite,
         refresh=options.refresh,
+        worker=options.worker,
     ) as run:
+        mine = share(source, options.worker)
         pictures = _Pictures.wanted(options, assembly)
         labeler = Labeler(
             assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=pictures
         )
-        num_new = _label_missing(source, run, labeler, report)
+        num_new = _label_missing(source, run, labeler, mine, report)
         _say_what_was_seen(source, say)
+<<<<<<< HEAD
         if pictures is not None:
             pictures.say_what_lacks(run, say)
+=======
+        if pictures is not None and (num_lacking := pictures.count_lacking(_of(mine, run.done()))):
+            say(
+                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
+                f"`vitpose render SOURCE -a {options.run}` draws them."
+            )
+>>>>>>> 945d220 (Share a run between workers: parts of the listing, and a process for each device)
         if run.manifest.generation > 1:
             _say_what_was_kept(run, say)
+        if not run.complete():
+            return _part(run, mine, num_new, monotonic() - started)
         sigmas = assembly.estimator.keypoint_set.sigmas
         finish = partial(with_track_ids, sigmas=sigmas) if options.track else iter
         written = run.export(finish)
+        if options.worker != ALONE:
+            _say_what_nobody_saw(source, run, say)
     return Summary(
         run=options.run,
         annotations=written.annotations,
@@ -162,18 +190,32 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     )
 
 
-def _label_missing(source: MediaSource, run: Run, labeler: Labeler, report: Report) -> int:
+def _part(run: Run, mine: Set[str], num_new: int, seconds: float) -> Summary:
+    """Return what a worker has done while others are not done yet."""
+    num_frames = sum(1 for _ in _of(mine, run.fresh(retry_errors=False)))
+    num_failed = num_frames - sum(1 for _ in _of(mine, run.fresh()))
+    return Summary(run.path, None, num_frames, num_new, None, num_failed, seconds)
+
+
+def _of(mine: Set[str], keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
+    """Yield those frames that lie in a worker's part."""
+    return (key for key in keys if key.media in mine)
+
+
+def _label_missing(
+    source: MediaSource, run: Run, labeler: Labeler, mine: Set[str], report: Report
+) -> int:
     """Label what the run lacks, then try again what failed before; return how many frames."""
     recorded, labelled = run.fresh(retry_errors=False), run.fresh()
     failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
     passes: list[Container[FrameKey]] = [finished(source, run)]
     if failed_before:
         passes.append(AllBut(failed_before))
-    total = source.expected
-    num_new, num_done = 0, len(recorded)
+    total = source.expected_of(mine)
+    num_new, num_done = 0, sum(1 for _ in _of(mine, recorded))
     report(num_done, total)
     for skip in passes:
-        for record in labeler.label(source.frames(skip)):
+        for record in labeler.label(source.frames(Outside(mine, skip))):
             if record.key not in labelled:
                 run.append(record)
                 num_new += 1
@@ -193,6 +235,14 @@ def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     if unread:
         passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
         say(f"Photos of kinds that cannot be read were passed over: {passed_over}.")
+
+
+def _say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None]) -> None:
+    """Tell of photos that came while some workers had already dealt out what there was."""
+    recorded = run.fresh(retry_errors=False)
+    photos = source.keys()
+    if num_lacking := sum(key not in recorded for key in photos):
+        say(f"{num_lacking} photos came while workers ran; the same command again labels them.")
 
 
 def _say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:

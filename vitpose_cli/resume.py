@@ -3,18 +3,20 @@
 Labels depend, in their last bits, on which crops shared a batch, and batches are made inside chunks
 of frames (see `labeler`). A journal grows chunk by chunk, so only the chunk of its last frame can
 have been under way when the run was stopped. That chunk is read again as a whole; records it
-already has are not written twice.
+already has are not written twice. Of a damaged journal nothing is known but its whole lines, so
+that every chunk that lacks something is read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence, Set
-from itertools import takewhile
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence, Set
+from itertools import pairwise
 
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
-from vitpose_cli.records.run import Run
+from vitpose_cli.records.run import JournalProgress, Run
 
 
 class Finished(Container[FrameKey]):
@@ -60,41 +62,56 @@ class AllBut(Container[FrameKey]):
 def finished(source: MediaSource, run: Run) -> Finished:
     """Return what of `source` the run has finished."""
     done = run.fresh(retry_errors=False)
-    reopened: set[FrameKey] = set()
-    photos = source.keys()
-    latest = run.latest()
-    for last in latest:
-        if last.video is not None:
-            reopened.update(_last_chunk(done, last.video))
-        elif last in photos:
-            chunk = _photo_chunk(photos, last)
-            if any(key not in done for key in chunk):
-                reopened.update(chunk)
-    # Frames may be missing anywhere in a damaged journal.
-    videos = set() if run.damage else _whole_videos(source, done, latest)
+    progress = run.progress()
+    open_ends = {journal.last for journal in progress if not journal.complete}
+    reopened = set(_open_photos(source.keys(), done, open_ends, bool(run.damage)))
+    reopened.update(_open_pictures(done, {key.video for key in open_ends}, bool(run.damage)))
+    videos = set() if run.damage else _whole_videos(source, progress)
     return Finished(done, reopened, videos)
 
 
-def _whole_videos(source: MediaSource, done: Set[FrameKey], latest: Sequence[FrameKey]) -> set[str]:
-    """Return the videos that work has gone past, so that all of their frames are done.
+def _open_photos(
+    photos: Sequence[FrameKey], done: Set[FrameKey], open_ends: Set[FrameKey], damaged: bool
+) -> Iterator[FrameKey]:
+    """Yield the chunks of the listing that were under way, and those that damage has torn."""
+    for start in range(0, len(photos), CHUNK_FRAMES) if open_ends or damaged else ():
+        chunk = photos[start : start + CHUNK_FRAMES]
+        if damaged or any(key in open_ends for key in chunk):
+            num_done = sum(key in done for key in chunk)
+            if 0 < num_done < len(chunk):
+                yield from chunk
+
+
+def _open_pictures(
+    done: Set[FrameKey], open_videos: Set[str | None], damaged: bool
+) -> Iterator[FrameKey]:
+    """Yield the last chunks of videos under way; of a video with a gap, everything."""
+    indices: dict[str, list[int]] = defaultdict(list)
+    if damaged or any(open_videos):
+        for key in done:
+            if key.video is not None and (damaged or key.video in open_videos):
+                indices[key.video].append(key.index)
+    for media, taken in indices.items():
+        taken.sort()
+        last_chunk = taken[(len(taken) - 1) // CHUNK_FRAMES * CHUNK_FRAMES :]
+        wanted = taken if damaged and _has_gap(taken) else last_chunk
+        yield from (FrameKey(media, index) for index in wanted)
+
+
+def _has_gap(taken: Sequence[int]) -> bool:
+    """Return whether a video's frames, in order, may lack some; with --fps, it may seem so."""
+    return taken[0] > 0 or len({after - before for before, after in pairwise(taken)}) > 1
+
+
+def _whole_videos(source: MediaSource, progress: Sequence[JournalProgress]) -> set[str]:
+    """Return the videos that a worker has gone past, so that all of their frames are done.
 
     Those behind the place where it stopped may be done in part: files that come before them may
     have been added meanwhile.
     """
-    started = {key.media for key in done if key.video is not None}
-    reached = {key.media for key in latest}
-    passed = takewhile(lambda media: media not in reached, source.media)
-    known = bool(reached) and reached.issubset(source.media)
-    return started.intersection(passed) if known else set()
-
-
-def _photo_chunk(photos: list[FrameKey], key: FrameKey) -> list[FrameKey]:
-    """Return the chunk of the listing that holds `key`."""
-    start = photos.index(key) // CHUNK_FRAMES * CHUNK_FRAMES
-    return photos[start : start + CHUNK_FRAMES]
-
-
-def _last_chunk(done: Set[FrameKey], media: str) -> list[FrameKey]:
-    """Return the last chunk of those frames of a video that are done."""
-    frames = sorted(key for key in done if key.media == media)
-    return frames[(len(frames) - 1) // CHUNK_FRAMES * CHUNK_FRAMES :]
+    order = {media: place for place, media in enumerate(source.media)}
+    whole: set[str] = set()
+    for journal in progress:
+        stopped_at = len(order) if journal.complete else order.get(journal.last.media, -1)
+        whole.update(video for video in journal.videos if order.get(video, -1) < stopped_at)
+    return whole

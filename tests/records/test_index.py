@@ -124,5 +124,5 @@ def test_labels_of_before_a_refresh(
     assert index.place(FrameKey("a")) == (winner - 1, winner, 7)
     assert (FrameKey("a") in index.keys(failed=False, current=True)) == fresh
     assert set(index.keys()) == {FrameKey("a")}
-    assert index.latest() == [FrameKey("a")]
+    assert index.latest_by_file() == {1: FrameKey("a")}
     assert index.num_failed == (old == new == {"failed": True})

@@ -9,7 +9,7 @@ import typer
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting
-from vitpose_cli.errors import PartialRunError
+from vitpose_cli.errors import ConfigError, PartialRunError
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate import Summary
@@ -62,6 +62,24 @@ def annotate(
             "CVAT and others can open the set.",
         ),
     ] = None,
+    worker: Annotated[
+        str | None,
+        typer.Option(
+            "--worker",
+            metavar="K/N",
+            help="Label the K-th of N parts; the last worker to finish writes the document. Left "
+            "out, the place in a Slurm array or under torchrun, else 1/1.",
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices",
+            metavar="0,1,…",
+            help="A worker process on each of these GPUs, instead of one on --device.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
     ] = False,
@@ -92,6 +110,8 @@ def annotate(
         from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
         from vitpose_cli.assembly import LabelerOptions
 
+    if devices is not None and device != "auto":
+        raise ConfigError("--devices and --device exclude each other.", "Give one of them.")
     chosen = AnnotateOptions(
         sources=tuple(sources),
         run=output or default_run(sources),
@@ -112,15 +132,27 @@ def annotate(
         track=track,
         preview=preview,
         extract_to=extract_frames,
+        worker=_place(worker),
         overwrite=overwrite,
         refresh=refresh is not None,
     )
     with progress("photos") as report:
-        summary = annotate(chosen, report=report, say=note)
+        if devices is None:
+            summary = annotate(chosen, report=report, say=note)
+        else:
+            from vitpose_cli.devices import annotate_on
+
+            names = options.parse_devices(devices)
+            summary = annotate_on(names, chosen, report=report, say=note)
     if json:
         print_json(summary.as_dict())
     else:
         _show(summary)
+    if summary.num_failed and summary.annotations is None:
+        raise PartialRunError(
+            f"{summary.num_failed} of {summary.num_frames} in this part could not be labelled.",
+            "The same command tries again.",
+        )
     if summary.num_failed:
         raise PartialRunError(
             f"{summary.num_failed} of {summary.num_frames} could not be labelled.",
@@ -128,8 +160,29 @@ def annotate(
         )
 
 
+def _place(worker: str | None) -> tuple[int, int]:
+    """Return which worker this is, of how many; what the environment says is told."""
+    from vitpose_cli.runtime import Process
+
+    if worker is not None:
+        return options.parse_worker(worker)
+    process = Process.from_array()
+    number, count = process.rank + 1, process.world_size
+    if count > 1:
+        note(
+            f"Worker {number} of {count}, as the environment says; --worker 1/1 labels everything."
+        )
+    return number, count
+
+
 def _show(summary: Summary) -> None:
     """Say on stderr what was done."""
+    if summary.annotations is None:
+        note(
+            f"{summary.num_frames} photos of this part are done ({summary.num_new} now, "
+            f"{summary.seconds:.1f} s); the last worker to finish writes the document."
+        )
+        return
     note(
         f"{summary.num_people} people in {summary.num_frames} photos "
         f"({summary.num_new} now, {summary.seconds:.1f} s) -> {summary.annotations}"

@@ -128,6 +128,30 @@ def parse_batch_size(text: str) -> int | None:
     return int(text)
 
 
+def parse_worker(text: str) -> tuple[int, int]:
+    """Return k and n of `--worker k/n`.
+
+    Raises:
+        ConfigError: It is nothing of the kind.
+    """
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ConfigError(f"--worker {text!r} is not like 1/4.", "Count from 1 to the last one.")
+    return int(number), int(count)
+
+
+def parse_devices(text: str) -> list[str]:
+    """Return the devices of `--devices 0,1`: a number is that of a CUDA GPU.
+
+    Raises:
+        ConfigError: A name is empty.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise ConfigError(f"--devices {text!r} is not like 0,1.", "Separate names by commas.")
+    return [f"cuda:{name}" if name.isdecimal() else name for name in names]
+
+
 def video_options(
     every: int, fps: float | None, start_s: float, end_s: float | None, max_frames: int | None
 ) -> VideoOptions | None:

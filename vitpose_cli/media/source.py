@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -167,6 +167,19 @@ class MediaSource:
         counts = [member.expected for member in self._members]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """Names of all videos, in order."""
+        photos = {id(folder) for folder in self._photos}
+        return tuple(media for media, owner in self._owners.items() if id(owner) not in photos)
+
+    def expected_of(self, media: Set[str]) -> int | None:
+        """How many frames some of the files have; None while that is unknown for some video."""
+        counts = [self._owners[name].expected for name in self.videos if name in media]
+        known = [count for count in counts if count is not None]
+        num_photos = len(media) - len(counts)
+        return num_photos + sum(known) if len(known) == len(counts) else None
 
     @property
     def num_rotated(self) -> int:

@@ -23,9 +23,12 @@ REVIEW_JOURNAL = "journal-review.jsonl"
 OPENING_LOCK = ".opening.lock"
 EXPORTING_LOCK = ".exporting.lock"
 JOURNALS = "journal-*.jsonl"
+OPEN_WAIT_S = 30.0
+COMPLETE_SUFFIX = ".complete"
 _GENERATION = re.compile(r"journal-g(\d+)-")
+_WORKER = re.compile(r"-(\d+)-of-(\d+)\.jsonl$")
 _OURS = re.compile(
-    rf"manifest\.json|annotations\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner)"
+    rf"manifest\.json|annotations\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete)"
     rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
 
@@ -40,6 +43,39 @@ def journal_generation(path: Path) -> int:
     """Return the generation of labels that a journal holds, by its name."""
     found = _GENERATION.match(path.name)
     return int(found[1]) if found else 1
+
+
+def journal_worker(path: Path) -> tuple[int, int] | None:
+    """Return which worker writes a journal, as (k, n); None for the journal of a person."""
+    found = _WORKER.search(path.name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def complete_mark(journal: Path) -> Path:
+    """Return the file that exists while the worker of `journal` has nothing left to do."""
+    return journal.with_suffix(COMPLETE_SUFFIX)
+
+
+def check_unused(folder: Path, allowed_count: int | None) -> None:
+    """Refuse a folder that workers are busy in.
+
+    Args:
+        folder: The run.
+        allowed_count: Workers of this many are welcome; None for nobody.
+
+    Raises:
+        InputError: A process writes one of the journals.
+    """
+    for path in sorted(folder.glob(JOURNALS)):
+        worker = journal_worker(path)
+        if worker is None or worker[1] == allowed_count:
+            continue
+        lock = path.with_suffix(".lock")
+        if any(folder.glob(f"{lock.name}*")):
+            number, count = worker
+            whose = f" (worker {number} of {count})" if count > 1 else ""
+            with FileLock(lock, f"The run in {folder}{whose}"):
+                pass
 
 
 def stored_manifest(folder: Path) -> RunManifest:
@@ -82,6 +118,18 @@ def check_folder(folder: Path) -> None:
             f"{folder} holds labels, but its {MANIFEST} is missing.",
             "Restore it from a copy, or choose another output folder with -o.",
         )
+
+
+def clear_run(folder: Path) -> None:
+    """Delete what an earlier run left in `folder`, which need not exist.
+
+    Raises:
+        InputError: It is no run, in use, holds a person's labels, or cannot be deleted.
+    """
+    if folder.exists():
+        check_folder(folder)
+        with FileLock(folder / OPENING_LOCK, f"The run in {folder}", OPEN_WAIT_S):
+            clear_folder(folder)
 
 
 def clear_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ need the names as well, and a sorted order that every new frame would break.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import BinaryIO
@@ -85,9 +85,18 @@ class JournalIndex:
         for text in sorted(self._places):
             yield _unpack(self._places[text])
 
-    def latest(self) -> list[FrameKey]:
+    def videos(self) -> dict[int, set[str]]:
+        """Return the videos that each journal has frames of, by its number."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for text, packed in self._places.items():
+            media, separator, _ = text.partition("\0")
+            if separator:
+                found[_unpack(packed)[0]].add(media)
+        return found
+
+    def latest_by_file(self) -> dict[int, FrameKey]:
         """Return the frame that was added last from each current journal of a model."""
-        return [_key(text) for text in self._latest.values()]
+        return {number: _key(text) for number, text in self._latest.items()}
 
     def keys(
         self, *, failed: bool = True, human: bool = False, current: bool = False

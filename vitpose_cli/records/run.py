@@ -4,6 +4,7 @@
       manifest.json        what the run was made with
       journal-*.jsonl      one line for each finished frame, one file for each worker; after a
                            refresh new ones, journal-g002-*, then journal-g003-*
+      journal-*.complete   while the worker of a journal has nothing left to do
       annotations.json     the COCO document, made from the journals
       failures.jsonl       the frames that could not be labelled
 
@@ -34,12 +35,16 @@ from vitpose_cli.records.folder import (
     FAILURES,
     JOURNALS,
     MANIFEST,
+    OPEN_WAIT_S,
     OPENING_LOCK,
     REVIEW_JOURNAL,
     check_folder,
+    check_unused,
     clear_folder,
+    complete_mark,
     journal_generation,
     journal_name,
+    journal_worker,
     stored_manifest,
 )
 from vitpose_cli.records.index import JournalIndex, JournalReader
@@ -48,7 +53,6 @@ from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 
-_OPEN_WAIT_S = 30.0
 _EXPORT_WAIT_S = 3600.0
 
 
@@ -65,6 +69,21 @@ class Damage:
     path: Path
     num_damaged: int
     torn_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalProgress:
+    """How far one worker came.
+
+    Attributes:
+        last: The frame that it finished last. Work may have stopped just after it.
+        videos: The videos of which its journal holds frames.
+        complete: Whether it had nothing left to do then.
+    """
+
+    last: FrameKey
+    videos: frozenset[str]
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +123,7 @@ class Run:
         self._journals: list[Path] = []
         self._ends: list[int] = []
         self._damage: dict[Path, Damage] = {}
+        self._complete: set[Path] = set()
         self._mutex = Lock()
         if writer is not None and writer.cut_bytes:
             self._damage[writer.path] = Damage(writer.path, 0, writer.cut_bytes)
@@ -132,8 +152,9 @@ class Run:
 
         Raises:
             ConfigError: The run in the folder was made with other options.
-            InputError: The folder holds something else, another process writes the same journal,
-                a person's labels would be overwritten, or the folder cannot be written.
+            InputError: The folder holds something else, another process writes the same journal
+                or is one of another number of workers, a person's labels would be overwritten,
+                or the folder cannot be written.
         """
         folder = Path(path)
         number, count = worker or (1, 1)
@@ -144,7 +165,7 @@ class Run:
         except OSError as error:
             raise write_error(folder, error) from error
         check_folder(folder)
-        with FileLock(folder / OPENING_LOCK, f"The run in {folder}", _OPEN_WAIT_S):
+        with FileLock(folder / OPENING_LOCK, f"The run in {folder}", OPEN_WAIT_S):
             if overwrite:
                 clear_folder(folder)
             stored = folder / MANIFEST
@@ -154,6 +175,7 @@ class Run:
             elif before is not None:
                 before.check_resumable(manifest, folder)
                 manifest = before
+            check_unused(folder, count if manifest is before else None)
             writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
             with _closed_on_error(writer):
                 if manifest is not before:
@@ -232,12 +254,36 @@ class Run:
         """Return a live view of the frames on which a person has the last word."""
         return self._index.keys(human=True)
 
-    def latest(self) -> list[FrameKey]:
-        """Return the frame that each worker finished last, since the last refresh.
+    def progress(self) -> list[JournalProgress]:
+        """Return how far each worker came, since the last refresh."""
+        videos = self._index.videos()
+        return [
+            JournalProgress(
+                last, frozenset(videos.get(number, ())), self._journals[number] in self._complete
+            )
+            for number, last in self._index.latest_by_file().items()
+        ]
 
-        Work may have stopped just after it.
+    def complete(self) -> bool:
+        """Take down that this worker has nothing left to do; return whether none of them has.
+
+        Raises:
+            InputError: This cannot be taken down.
         """
-        return self._index.latest()
+        if self._writer is None:
+            raise InputError(f"{self.path} was opened only to be read.")
+        mark = complete_mark(self._writer.path)
+        try:
+            mark.touch()
+        except OSError as error:
+            raise write_error(mark, error) from error
+        self._complete.add(self._writer.path)
+        # A listing, as network shares remember for a while that a file was not there.
+        present = {path.name for path in self.path.iterdir()}
+        _, count = journal_worker(self._writer.path) or (1, 1)
+        generation = self.manifest.generation
+        names = (journal_name(generation, (number, count)) for number in range(1, count + 1))
+        return present.issuperset(complete_mark(Path(name)).name for name in names)
 
     def append(self, record: FrameRecord) -> None:
         """Write the record of one finished frame; a killed process loses nothing that returned.
@@ -255,6 +301,9 @@ class Run:
                 f"the run in {self.path} has {wanted}."
             )
         with self._mutex:
+            if self._writer.path in self._complete:
+                complete_mark(self._writer.path).unlink(missing_ok=True)
+                self._complete.discard(self._writer.path)
             entry = self._writer.append(record)
             self._index.add(entry, self._own)
             self._ends[self._own] = self._writer.size
@@ -315,6 +364,8 @@ class Run:
                 if path not in self._journals:
                     self._journals.append(path)
                     self._ends.append(0)
+                    if complete_mark(path).exists():
+                        self._complete.add(path)
                 number = self._journals.index(path)
                 scan = Scan(path, self._ends[number])
                 current = journal_generation(path) >= self.manifest.generation

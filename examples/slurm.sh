@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Label a large set with a Slurm array: one GPU a task, all on one run folder, no talk between them.
+#
+#   sbatch --array=0-7 examples/slurm.sh /data/photos /data/photos.vitpose
+#
+# Each task takes every eighth block of 32 photos; the last to finish writes annotations.json. When
+# tasks were killed or ran out of time, submit again, with any number of tasks: what is done stays.
+#SBATCH --job-name=vitpose
+#SBATCH --gres=gpu:1
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=16G
+#SBATCH --time=12:00:00
+#SBATCH --requeue
+#SBATCH --signal=TERM@60
+set -euo pipefail
+photos=${1:?the folder of photos}
+run=${2:?the run folder}
+
+# Which part is this task's, the program reads from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.
+exec \
+vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m

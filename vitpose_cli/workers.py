@@ -1,0 +1,43 @@
+"""Which part of a source is whose, where several workers label it together.
+
+Workers never talk: each deals the same listing into the same blocks and takes every n-th, so that
+an array of batch jobs, of which some run hours after others, needs no server. A block of photos is
+one chunk of the labeler, so that a batch holds the same crops as in a run of one process, and the
+labels are equal to the last bit. A video is one block: it can only be decoded from its start, so
+that n workers that share one would decode it n times, and which pictures make up a chunk shows only
+on the way. Dealing by a hash of the name was refused: it tears chunks apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Set
+from itertools import chain
+
+from vitpose_cli.labeler import CHUNK_FRAMES
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.source import MediaSource
+
+ALONE = (1, 1)
+"""The worker that does everything."""
+
+
+def share(source: MediaSource, worker: tuple[int, int]) -> Set[str]:
+    """Return the names of the photos and videos that worker k of n labels; k counts from 1."""
+    number, count = worker
+    photos = source.keys()
+    blocks = [photos[at : at + CHUNK_FRAMES] for at in range(0, len(photos), CHUNK_FRAMES)]
+    blocks += [[FrameKey(video)] for video in source.videos]
+    mine = chain.from_iterable(blocks[number - 1 :: count])
+    return frozenset(key.media for key in mine)
+
+
+class Outside(Container[FrameKey]):
+    """What a worker leaves out: the share of others, and of its own what another rule holds."""
+
+    def __init__(self, mine: Set[str], rule: Container[FrameKey]) -> None:
+        """Take the names of the own photos and videos, and what else is left out."""
+        self._mine = mine
+        self._rule = rule
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, FrameKey) and (key.media not in self._mine or key in self._rule)
