@@ -8,11 +8,7 @@ document comes out byte for byte as that of a run nobody stopped.
 from __future__ import annotations
 
 import os
-<<<<<<< HEAD
-from collections.abc import Callable, Container, Sequence
-=======
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
->>>>>>> 945d220 (Share a run between workers: parts of the listing, and a process for each device)
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -160,16 +156,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         )
         num_new = _label_missing(source, run, labeler, mine, report)
         _say_what_was_seen(source, say)
-<<<<<<< HEAD
         if pictures is not None:
-            pictures.say_what_lacks(run, say)
-=======
-        if pictures is not None and (num_lacking := pictures.count_lacking(_of(mine, run.done()))):
-            say(
-                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
-                f"`vitpose render SOURCE -a {options.run}` draws them."
-            )
->>>>>>> 945d220 (Share a run between workers: parts of the listing, and a process for each device)
+            pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
         if run.manifest.generation > 1:
             _say_what_was_kept(run, say)
         if not run.complete():
@@ -301,8 +289,10 @@ class _Pictures:
             return None
         return cls(drawn, plain, assembly.estimator.keypoint_set)
 
-    def say_what_lacks(self, run: Run, say: Callable[[str], None]) -> None:
-        """Tell how many frames of a run have no picture, and why."""
+    def say_what_lacks(
+        self, done: Iterable[FrameKey], run: Path, say: Callable[[str], None]
+    ) -> None:
+        """Tell how many frames that are done have no picture, and why."""
         if self._too_large:
             first = min(self._too_large)
             say(
@@ -312,13 +302,13 @@ class _Pictures:
         sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
         num_lacking = sum(
             not all(sink.path(key).exists() for sink in sinks)
-            for key in run.done()
+            for key in done
             if key not in self._too_large
         )
         if num_lacking:
             say(
                 f"{num_lacking} frames were labelled earlier and not written as pictures then; "
-                f"`vitpose render SOURCE -a {run.path}` draws them."
+                f"`vitpose render SOURCE -a {run}` draws them."
             )
 
     def __call__(self, frame: Frame, people: Instances) -> None:
