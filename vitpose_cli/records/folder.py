@@ -113,7 +113,8 @@ def check_folder(folder: Path) -> None:
             + (f" and {len(foreign) - 1} more." if foreign[1:] else "."),
             "Choose another output folder with -o.",
         )
-    if any(fnmatch(name, JOURNALS) for name in names):
+    # Looked for again: another worker may have begun the run while the folder was being listed.
+    if any(fnmatch(name, JOURNALS) for name in names) and not (folder / MANIFEST).exists():
         raise InputError(
             f"{folder} holds labels, but its {MANIFEST} is missing.",
             "Restore it from a copy, or choose another output folder with -o.",

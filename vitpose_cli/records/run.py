@@ -176,10 +176,10 @@ class Run:
                 before.check_resumable(manifest, folder)
                 manifest = before
             check_unused(folder, count if manifest is before else None)
+            if manifest is not before:  # first: a journal without it could not be read
+                manifest.write(stored)
             writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
             with _closed_on_error(writer):
-                if manifest is not before:
-                    manifest.write(stored)
                 return cls(folder, manifest, writer)
 
     @classmethod
