@@ -22,6 +22,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"runtime"},
     {"models"},
     {"tracking", "smoothing"},
+    {"linked_people"},
     {"labeler", "identities"},
     {"resume", "workers", "labels"},
     {"assembly"},

@@ -152,7 +152,11 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         mine = share(source, options.worker)
         pictures = _Pictures.wanted(options, assembly)
         labeler = Labeler(
-            assembly.detector, assembly.estimator, assembly.weights_hash, on_frame=pictures
+            assembly.detector,
+            assembly.estimator,
+            assembly.weights_hash,
+            on_frame=pictures,
+            detect_every=options.labeler.detect_every,
         )
         num_new = _label_missing(source, run, labeler, mine, report)
         _say_what_was_seen(source, say)
@@ -257,6 +261,7 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "box-threshold": labeler.box_threshold,
             "keypoint-threshold": labeler.keypoint_threshold,
             **({} if options.video is None else asdict(options.video)),
+            **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
             "precision": str(estimator.options.dtype).removeprefix("torch."),
         },
         weights_name=assembly.weights_name,

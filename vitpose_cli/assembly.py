@@ -66,6 +66,7 @@ class LabelerOptions:
         flip_test: Average with the mirrored crop.
         box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
+        detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
     """
 
     weights: str = "tiny"
@@ -79,6 +80,7 @@ class LabelerOptions:
     flip_test: bool = True
     box_threshold: float | None = None
     keypoint_threshold: float = 0.3
+    detect_every: int = 1
 
 
 @dataclass(frozen=True, slots=True)

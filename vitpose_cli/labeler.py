@@ -19,6 +19,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
 
+from vitpose_cli.linked_people import LinkedPeople
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detectors import Detector
 from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
@@ -68,7 +69,7 @@ class _Part:
     """
 
     frames: Sequence[_Seen | FrameFailure] = ()
-    people: PendingPeople | None = None
+    people: PendingPeople | LinkedPeople | None = None
 
 
 class Labeler:
@@ -80,6 +81,7 @@ class Labeler:
         estimator: PoseEstimator,
         model: str = "",
         on_frame: Callable[[Frame, Instances], None] | None = None,
+        detect_every: int = 1,
     ) -> None:
         """Bring detector and network together.
 
@@ -89,11 +91,13 @@ class Labeler:
             model: The weights' hash, written into every record.
             on_frame: Called with each frame and its instances, in order, before the frame's
                 pixels are let go; drawing hangs here.
+            detect_every: In videos, detect on at least every so manieth frame; 1 detects on all.
         """
         self.detector = detector
         self.estimator = estimator
         self.model = model
         self.on_frame = on_frame
+        self.detect_every = detect_every
 
     def label(self, frames: Iterable[Frame | FrameFailure]) -> Iterator[FrameRecord]:
         """Yield one record for every frame, in order; what could not be read becomes an error.
@@ -111,7 +115,10 @@ class Labeler:
 
     def _prepared(self, frames: Iterable[Frame | FrameFailure]) -> Generator[_Part]:
         """Read, detect and cut; at the end of each chunk start the network on what was found."""
-        for chunk in _chunks(frames):
+        for video, chunk in _chunks(frames):
+            if video is not None and self.detect_every > 1:
+                yield from self._linked(list(chunk))
+                continue
             cuts: list[CutPeople] = []
             for group in _groups(chunk):
                 seen, cut = self._cut(group)
@@ -119,6 +126,26 @@ class Labeler:
                 cuts.append(cut)
                 yield _Part(seen)
             yield _Part(people=self.estimator.start(cuts))
+
+    def _linked(self, frames: list[Frame | FrameFailure]) -> Iterator[_Part]:
+        """Do the same with a chunk of video that is detected on some of its frames only."""
+        people = LinkedPeople(
+            [frame for frame in frames if isinstance(frame, Frame)],
+            self.detect_every,
+            detect=self._detect_many,
+            estimator=self.estimator,
+        )
+        seen = [people.failures.get(frame.key) or self._seen(frame) for frame in frames]
+        frames.clear()
+        for start in range(0, len(seen), DETECTOR_FRAMES):  # as many parts as others have
+            yield _Part(seen[start : start + DETECTOR_FRAMES])
+        yield _Part(people=people)
+
+    def _detect_many(self, frames: list[Frame]) -> list[Detections | FrameFailure]:
+        """Return what `_detect` does, for more frames than the detector takes at once."""
+        starts = range(0, len(frames), DETECTOR_FRAMES)
+        groups = [frames[start : start + DETECTOR_FRAMES] for start in starts]
+        return [each for group in groups for each in self._detect(group)]
 
     def _cut(
         self, frames: list[Frame | FrameFailure]
@@ -154,7 +181,7 @@ class Labeler:
             return FrameFailure(frame.key, f"The detector failed: {error}")
 
     def _finish(
-        self, chunk: Sequence[_Seen | FrameFailure], pending: PendingPeople
+        self, chunk: Sequence[_Seen | FrameFailure], pending: PendingPeople | LinkedPeople
     ) -> Iterator[FrameRecord]:
         """Yield each frame as soon as its last crop is done."""
         num_labelled = 0
@@ -171,16 +198,20 @@ class Labeler:
             )
 
 
-def _chunks(frames: Iterable[Frame | FrameFailure]) -> Iterator[Iterator[Frame | FrameFailure]]:
+def _chunks(
+    frames: Iterable[Frame | FrameFailure],
+) -> Iterator[tuple[str | None, Iterator[Frame | FrameFailure]]]:
     """Yield chunks of frames: of photos, or of one video, so that a run can find them again.
+
+    With each comes the name of the video, None for photos.
 
     Each is to be used up before the next.
     """
-    for _, alike in groupby(frames, key=lambda frame: frame.key.video):
+    for video, alike in groupby(frames, key=lambda frame: frame.key.video):
         for first in alike:
             chunk = chain([first], islice(alike, CHUNK_FRAMES - 1))  # noqa: B031 - goes on with it
             del first  # or it would be held as long as the chunk
-            yield chunk
+            yield video, chunk
 
 
 def _groups(chunk: Iterable[Frame | FrameFailure]) -> Iterator[list[Frame | FrameFailure]]:

@@ -120,4 +120,9 @@ class PoseLabeler:
     def _load(self, options: LabelerOptions) -> None:
         assembly = assemble(options)
         self.keypoint_set: KeypointSet = assembly.estimator.keypoint_set
-        self._labeler = Labeler(assembly.detector, assembly.estimator, assembly.weights_hash)
+        self._labeler = Labeler(
+            assembly.detector,
+            assembly.estimator,
+            assembly.weights_hash,
+            detect_every=options.detect_every,
+        )

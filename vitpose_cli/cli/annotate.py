@@ -46,6 +46,7 @@ def annotate(
     start: options.Start = 0.0,
     end: options.End = None,
     max_frames: options.MaxFrames = None,
+    detect_every: options.DetectEvery = 1,
     track: Annotated[
         bool,
         typer.Option("--track/--no-track", help="Give people in videos identities (track_id)."),
@@ -127,6 +128,7 @@ def annotate(
             flip_test=flip_test,
             box_threshold=box_threshold,
             keypoint_threshold=keypoint_threshold,
+            detect_every=detect_every,
         ),
         video=options.video_options(every, fps, start, end, max_frames),
         track=track,

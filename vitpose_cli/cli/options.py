@@ -112,6 +112,16 @@ MaxFrames = Annotated[
     int | None,
     typer.Option("--max-frames", metavar="N", help="Of each video, take no more than N frames."),
 ]
+DetectEvery = Annotated[
+    int,
+    typer.Option(
+        "--detect-every",
+        metavar="N",
+        min=1,
+        help="In videos, run the detector on every N-th frame; in between, people are followed by "
+        "their poses, and detected again where somebody comes or goes.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 

@@ -96,6 +96,7 @@ def render(
     max_frames: options.MaxFrames = None,
     weights: options.Weights = "tiny",
     detector: options.DetectorName = None,
+    detect_every: options.DetectEvery = 1,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -118,7 +119,9 @@ def render(
     if annotations is None:
         from vitpose_cli.assembly import LabelerOptions
 
-        labeler = LabelerOptions(weights=weights, detector=detector, device=device)
+        labeler = LabelerOptions(
+            weights=weights, detector=detector, device=device, detect_every=detect_every
+        )
     chosen = RenderOptions(
         sources=tuple(sources),
         output=output,
