@@ -24,7 +24,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"tracking", "smoothing"},
     {"linked_people"},
     {"labeler", "identities"},
-    {"resume", "workers", "labels"},
+    {"resume", "workers", "labels", "smoothed_labels"},
     {"assembly"},
     {"record_set", "body_cuts"},
     {

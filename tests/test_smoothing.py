@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.smoothing import SmoothOptions, smooth_instances
+from vitpose_cli.smoothing import SmoothOptions, smooth_instances, smooth_stream
 
 NUM_KEYPOINTS = 4
 Frames = list[tuple[float, Instances]]
@@ -150,3 +152,26 @@ def test_identities_are_needed() -> None:
 def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         SmoothOptions(**options)
+
+
+@pytest.mark.parametrize("options", [SmoothOptions(), SmoothOptions(max_gap_s=0)])
+def test_a_long_video_is_smoothed_alike_and_in_pieces(options: SmoothOptions) -> None:
+    generator = np.random.default_rng(0)
+    times_s = np.cumsum(generator.uniform(0.01, 0.1, 2600))
+    values = 100 * np.sin(times_s) + generator.normal(0, 2, len(times_s))
+    frames = path(values, times_s)
+    for index in (995, 996, 1001, 1500):
+        frames[index] = (frames[index][0], Instances.empty(NUM_KEYPOINTS))
+    held: list[float] = []
+
+    def counted() -> Iterator[tuple[float, Instances]]:
+        for frame in frames:
+            held.append(frame[0])
+            yield frame
+
+    whole = smooth_instances(frames, options)
+    for place, people in enumerate(smooth_stream(counted(), options)):
+        assert len(held) - place < 1300
+        assert len(people) == len(whole[place])
+        # px; what is a usual jump differs a little from stretch to stretch
+        np.testing.assert_allclose(people.keypoints, whole[place].keypoints, atol=0.5)

@@ -22,14 +22,16 @@ from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
-from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, open_source
+from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, is_video, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
 from vitpose_cli.runtime import num_reader_threads, resolve_device
+from vitpose_cli.smoothed_labels import with_smoothed
 from vitpose_cli.workers import ALONE, Outside, share
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class AnnotateOptions:
         refresh: Label anew, with other weights or options, what nobody has reviewed.
         video: Which frames of videos are labelled; None for all.
         track: Give the people of videos identities.
+        smooth: Add smoothed keypoints of the people of videos, beside the raw ones.
     """
 
     sources: tuple[str, ...]
@@ -71,6 +74,19 @@ class AnnotateOptions:
     refresh: bool = False
     video: VideoOptions | None = None
     track: bool = True
+    smooth: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Two exclude each other.
+        """
+        if self.smooth and not self.track:
+            raise ConfigError(
+                "--smooth follows people by their identities, which --no-track leaves out.",
+                "Leave out one of them.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +176,15 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         )
         num_new = _label_missing(source, run, labeler, mine, report)
         _say_what_was_seen(source, say)
+        if options.smooth and not any(is_video(source.path(each)) for each in source.media):
+            say("There is no video among the sources, so --smooth changes nothing.")
         if pictures is not None:
             pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
         if run.manifest.generation > 1:
             _say_what_was_kept(run, say)
         if not run.complete():
             return _part(run, mine, num_new, monotonic() - started)
-        sigmas = assembly.estimator.keypoint_set.sigmas
-        finish = partial(with_track_ids, sigmas=sigmas) if options.track else iter
-        written = run.export(finish)
+        written = run.export(partial(_finished, options, assembly.estimator.keypoint_set))
         if options.worker != ALONE:
             _say_what_nobody_saw(source, run, say)
     return Summary(
@@ -214,6 +230,15 @@ def _label_missing(
                 num_done += record.key not in failed_before
                 report(num_done, total)
     return num_new
+
+
+def _finished(
+    options: AnnotateOptions, keypoint_set: KeypointSet, records: Iterator[FrameRecord]
+) -> Iterator[FrameRecord]:
+    """Give records what the document has beyond the journal."""
+    if options.track:
+        records = with_track_ids(records, keypoint_set.sigmas)
+    return with_smoothed(records) if options.smooth else records
 
 
 def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:

@@ -1,12 +1,12 @@
 """Labels drawn onto the photos and videos they belong to.
 
 The workflow behind `vitpose render`. A photo gives a photo, a video a video with its own times and
-sound. Decoding, drawing and encoding run side by side, and a few frames are in memory at a time;
-only smoothing reads the labels of a whole video at once.
+sound. Decoding, drawing and encoding run side by side, and a few frames are in memory at a time.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -32,7 +32,7 @@ from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_sink import VideoSink
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.smoothing import SmoothOptions, smooth_instances
+from vitpose_cli.smoothing import SmoothOptions, smooth_stream
 from vitpose_cli.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -303,7 +303,7 @@ def _jobs(frames: Iterable[Frame], labels: Labels, options: RenderOptions) -> It
     """Bring frames and people together; those in videos get identities, if they have none."""
     tracker = Tracker(labels.keypoint_set.sigmas)
     trails = Trails(options.trail_s)
-    smooth: Mapping[FrameKey, Instances] | None = None
+    smooth: Iterator[tuple[FrameKey, Instances]] | None = None
     for frame in frames:
         if frame.key.index < 0:
             yield _Job(frame, labels.people(frame.key), {})
@@ -313,18 +313,24 @@ def _jobs(frames: Iterable[Frame], labels: Labels, options: RenderOptions) -> It
             people = _identified(tracker, time_s, labels.people(frame.key))
         else:
             smooth = smooth or _smoothed(frame.key.media, labels, options.smooth)
-            people = smooth[frame.key]
+            people = next(people for key, people in smooth if key == frame.key)
         yield _Job(frame, people, trails.update(time_s, people) if options.trail_s else {})
 
 
-def _smoothed(media: str, labels: Labels, options: SmoothOptions) -> Mapping[FrameKey, Instances]:
-    """Return the people of all labelled frames of one video, smoothed."""
+def _smoothed(
+    media: str, labels: Labels, options: SmoothOptions
+) -> Iterator[tuple[FrameKey, Instances]]:
+    """Yield the people of all labelled frames of one video, smoothed."""
     tracker = Tracker(labels.keypoint_set.sigmas)
-    keys, frames = [], []
-    for key, time_s, people in labels.video(media):
-        keys.append(key)
-        frames.append((time_s, _identified(tracker, time_s, people)))
-    return dict(zip(keys, smooth_instances(frames, options), strict=True))
+    keys: deque[FrameKey] = deque()
+
+    def frames() -> Iterator[tuple[float, Instances]]:
+        for key, time_s, people in labels.video(media):
+            keys.append(key)
+            yield time_s, _identified(tracker, time_s, people)
+
+    for people in smooth_stream(frames(), options):
+        yield keys.popleft(), people
 
 
 def _identified(tracker: Tracker, time_s: float, people: Instances) -> Instances:

@@ -8,7 +8,7 @@ come unevenly, it fits in time and not in frames, unlike `scipy.signal.savgol_fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,8 @@ from vitpose_cli.pose.instances import Instances
 
 _FEWEST_FRAMES = 4  # a parabola goes through any three, so nothing would be smoothed
 _LEAST_WEIGHT = 1e-3  # of a keypoint whose score is 0
+_STRETCH_FRAMES = 1000  # of a long video, smoothed at once
+_FEWEST_AROUND = 8  # frames, so that the median of five is the same at the ends of a stretch
 _JUMP = 6.0  # times the usual; Cleveland's choice in Robust Locally Weighted Regression, 1979
 
 
@@ -79,6 +81,41 @@ def smooth_instances(
     counts = np.bincount(np.concatenate(paths_frame_of), minlength=len(frames))
     result = _joined(paths)
     return [result.select(part) for part in np.split(order, np.cumsum(counts)[:-1])]
+
+
+def smooth_stream(
+    frames: Iterable[tuple[float, Instances]], options: SmoothOptions | None = None
+) -> Iterator[Instances]:
+    """Fill short gaps and smooth the poses of a video of any length, in little memory.
+
+    Smooths stretch after stretch, with what is around each; so of a long video, other jumps may
+    count as usual than in `smooth_instances`.
+
+    Args:
+        frames: As there; drawn from as far as needed.
+        options: How strongly.
+
+    Yields:
+        The instances of each frame, as there.
+
+    Raises:
+        ConfigError: There are instances without identities.
+    """
+    options = options or SmoothOptions()
+    reach_s = options.window_s + options.max_gap_s
+    held: list[tuple[float, Instances]] = []
+    start = 0  # of those that were not yielded yet
+    for frame in frames:
+        held.append(frame)
+        stop = start + _STRETCH_FRAMES
+        if len(held) <= stop + _FEWEST_AROUND or frame[0] <= held[stop][0] + reach_s:
+            continue
+        yield from smooth_instances(held, options)[start:stop]
+        start = stop
+        while start > _FEWEST_AROUND and held[0][0] < held[start][0] - reach_s:
+            del held[0]
+            start -= 1
+    yield from smooth_instances(held, options)[start:]
 
 
 def _joined(parts: Sequence[Instances]) -> Instances:

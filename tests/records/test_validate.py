@@ -169,6 +169,11 @@ BROKEN: list[tuple[str, str, Change]] = [
         "annotations[0].keypoint_scores",
         put("annotations", "keypoint_scores", [1]),
     ),
+    (
+        "keypoints-smoothed",
+        "annotations[0].keypoints_smoothed",
+        put("annotations", "keypoints_smoothed", [1, 2]),
+    ),
     ("attributes", "annotations[0].attributes", put("annotations", "attributes", [])),
     ("attributes", "annotations[0].attributes", put("annotations", "attributes", {"a": {}})),
     ("attribute-names", "annotations[0].attributes", put("annotations", "attributes", {"id": 3})),

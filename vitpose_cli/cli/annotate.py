@@ -51,6 +51,14 @@ def annotate(
         bool,
         typer.Option("--track/--no-track", help="Give people in videos identities (track_id)."),
     ] = True,
+    smooth: Annotated[
+        bool,
+        typer.Option(
+            "--smooth",
+            help="In videos, also write keypoints without jitter, as keypoints_smoothed; "
+            "keypoints stay raw.",
+        ),
+    ] = False,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write drawn copies into RUN/preview.")
     ] = False,
@@ -132,6 +140,7 @@ def annotate(
         ),
         video=options.video_options(every, fps, start, end, max_frames),
         track=track,
+        smooth=smooth,
         preview=preview,
         extract_to=extract_frames,
         worker=_place(worker),

@@ -64,6 +64,8 @@ class Instances:
         track_ids: (N,) int64 identities over the frames of one video, or None.
         signals: Further numbers for each instance by name, (N,) float32 each: uncertainty
             measures that say how much a person should look at the label.
+        smoothed: (N, K, 2) float32 xy, frame px: keypoints smoothed over the frames of one video,
+            beside the raw ones; or None.
     """
 
     boxes: NDArray[np.float32]
@@ -73,6 +75,7 @@ class Instances:
     visibility: NDArray[np.int8]
     track_ids: NDArray[np.int64] | None = None
     signals: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    smoothed: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         boxes = _array("boxes", self.boxes, np.float32, (-1, 4))
@@ -94,6 +97,8 @@ class Instances:
         }
         if self.track_ids is not None:
             checked["track_ids"] = _array("track_ids", self.track_ids, np.int64, (count,))
+        if self.smoothed is not None:
+            checked["smoothed"] = _array("smoothed", self.smoothed, np.float32, points.shape)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -135,6 +140,7 @@ class Instances:
             visibility=self.visibility[chosen],
             track_ids=None if self.track_ids is None else self.track_ids[chosen],
             signals={name: values[chosen] for name, values in self.signals.items()},
+            smoothed=None if self.smoothed is None else self.smoothed[chosen],
         )
 
 

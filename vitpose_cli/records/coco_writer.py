@@ -133,6 +133,9 @@ def frame_annotations(
     scores = _decimals(instances.scores, SCORE_DECIMALS).tolist()
     points = _decimals(instances.keypoints, COORDINATE_DECIMALS).tolist()
     point_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
+    smoothed: list[list[list[float]]] = []
+    if instances.smoothed is not None:
+        smoothed = _decimals(instances.smoothed, COORDINATE_DECIMALS).tolist()
     labelled = instances.visibility > 0
     if record.origin == "model":
         labelled &= ((instances.keypoints >= 0) & (instances.keypoints <= size_wh)).all(axis=-1)
@@ -144,9 +147,6 @@ def frame_annotations(
         attributes: dict[str, Any] = {"uid": uid, **provenance}
         if instances.track_ids is not None:
             attributes["track_id"] = int(instances.track_ids[position])
-        keypoints: list[float | int] = []
-        for (x, y), visible in zip(points[position], visibility[position], strict=True):
-            keypoints += (x, y, visible) if visible else (0.0, 0.0, 0)
         bbox = _bbox(boxes[position], size_wh)
         yield {
             "image_id": image_id,
@@ -155,12 +155,25 @@ def frame_annotations(
             "area": round(bbox[2] * bbox[3], _AREA_DECIMALS),
             "iscrowd": 0,
             "segmentation": [],
-            "keypoints": keypoints,
+            "keypoints": _triples(points[position], visibility[position]),
             "num_keypoints": sum(map(bool, visibility[position])),
             "score": scores[position],
             "keypoint_scores": point_scores[position],
+            **(
+                {"keypoints_smoothed": _triples(smoothed[position], visibility[position])}
+                if smoothed
+                else {}
+            ),
             "attributes": attributes,
         }
+
+
+def _triples(points: list[list[float]], visibility: list[int]) -> list[float | int]:
+    """Return x, y, v of every keypoint; zeros where it is not labelled."""
+    triples: list[float | int] = []
+    for (x, y), visible in zip(points, visibility, strict=True):
+        triples += (x, y, visible) if visible else (0.0, 0.0, 0)
+    return triples
 
 
 def _image_extras(record: FrameRecord, videos: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

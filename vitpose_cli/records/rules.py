@@ -76,6 +76,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         num_keypoints="Write how many keypoints have v > 0.",
         score="Write a number; datumaro refuses anything else.",
         keypoint_scores="Write one number for each keypoint of the category.",
+        keypoints_smoothed="Write x, y, v for each keypoint of the category, as in keypoints.",
         attributes="Write an object of names and plain values.",
         track_id="Write a whole number.",
         results_empty="pycocotools cannot load an empty results file; skip its evaluation.",

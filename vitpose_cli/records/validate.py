@@ -35,6 +35,7 @@ _FIELDS = frozenset(
         "num_keypoints",
         "score",
         "keypoint_scores",
+        "keypoints_smoothed",
     }
 )
 
@@ -289,6 +290,10 @@ class _Checker:
         if not are_numbers(scores, count):
             message = f"{_is(annotation, 'keypoint_scores')}, the category has {count} keypoints"
             self._add("keypoint-scores", f"{place}.keypoint_scores", message)
+        smoothed = annotation.get("keypoints_smoothed", [0.0] * 3 * count)
+        if not are_numbers(smoothed, 3 * count):
+            message = f"{_is(annotation, 'keypoints_smoothed')}, expected {3 * count} numbers"
+            self._add("keypoints-smoothed", f"{place}.keypoints_smoothed", message)
         if not are_numbers(points, 3 * count):
             have = f"has {len(points)} values" if isinstance(points, list) else shown(points)
             message = f"{have}, {count} keypoints need {3 * count} numbers"
