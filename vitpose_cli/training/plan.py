@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -151,7 +152,21 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
     copy.set_grad_checkpointing(model.encoder.grad_checkpointing)
     for ours, theirs in zip(copy.parameters(), model.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
-    known = {parameter.untyped_storage()._cdata for parameter in copy.parameters()}
+    width, height = model.config.input_wh
+    images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
+    with counted_activations(copy) as num_bytes:
+        if isinstance(copy, MaskedAutoencoder):
+            num_patches = copy.encoder.patch_embed.num_patches
+            copy(images, torch.empty(batch_size, num_patches, dtype=torch.int64, device="meta"))
+        else:
+            HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
+    return num_bytes()
+
+
+@contextmanager
+def counted_activations(model: ViTPose) -> Iterator[Callable[[], int]]:
+    """Count the bytes that what runs in here keeps for its backward pass; yield how many."""
+    known = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     saved: dict[int, int] = {}
     kept: list[Tensor] = []
 
@@ -162,15 +177,8 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
             kept.append(tensor)  # an address must not be used twice
         return tensor
 
-    width, height = model.config.input_wh
-    images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        if isinstance(copy, MaskedAutoencoder):
-            num_patches = copy.encoder.patch_embed.num_patches
-            copy(images, torch.empty(batch_size, num_patches, dtype=torch.int64, device="meta"))
-        else:
-            HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
-    return sum(saved.values())
+        yield lambda: sum(saved.values())
 
 
 def _even_parts(heads: tuple[str, ...], batch_size: int) -> Parts:
