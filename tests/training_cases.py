@@ -15,6 +15,7 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.knowledge import with_token
 from vitpose_cli.training.metrics import Silence, read_metrics
 from vitpose_cli.training.people import People
 from vitpose_cli.training.start import build_network
@@ -123,14 +124,18 @@ def write_document(
     return path
 
 
-def small_teacher(folder: Path, input_wh: tuple[int, int] = (96, 128)) -> Path:
-    """Write a tiny ViTPose whose head says something, with noisy heatmaps; return the file."""
+def small_teacher(
+    folder: Path, input_wh: tuple[int, int] = (96, 128), *, token: bool = False
+) -> Path:
+    """Write a tiny ViTPose whose heatmaps are noise, with a knowledge token; return the file."""
     torch.manual_seed(1)
     options = ModelOptions(variant="tiny-test", head="classic")
     network = build_network(options, {"coco": COCO}, input_wh)
     for parameter in network.model.heads.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    path = folder / "teacher.safetensors"
+    if token:
+        network = with_token(network, torch.randn(1, 1, 64))
+    path = folder / f"teacher{'-token' * token}.safetensors"
     save_checkpoint(path, network.model.state_dict(), network.header)
     return path
 

@@ -211,8 +211,12 @@ def test_every_example_runs_in_small(tmp_path: Path, path: Path) -> None:
     ]
     if values.get("task") == "pretrain":
         changes.append("data.validation=[]")
+    if values.get("task") == "token":
+        changes.append(f"model.weights={small_teacher(tmp_path)}")
     if "teacher" in values.get("distill", {}):
         changes.append(f"distill.teacher={small_teacher(tmp_path)}")
+    if "token" in values.get("distill", {}):
+        changes.append(f"distill.token={small_teacher(tmp_path, token=True)}")
     for number in range(len(values["stages"])):
         place = f"stages.{number}"
         changes += [f"{place}.{rest}" for rest in ("epochs=null", "steps=1", "batch_size=4")]

@@ -81,6 +81,7 @@ class CheckpointHeader:
         layer_norm_eps: Epsilon of all layer norms.
         attention: Which tokens attend to which.
         num_experts: Experts of every feed-forward layer; 0 for a plain encoder.
+        knowledge_token: Whether a token that a teacher has learnt stands beside the patches.
         format: Version of this header.
     """
 
@@ -94,6 +95,7 @@ class CheckpointHeader:
     layer_norm_eps: float = 1e-6
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     num_experts: int = 0
+    knowledge_token: bool = False
     format: int = FORMAT
 
     def config(self) -> ViTPoseConfig:
@@ -119,6 +121,7 @@ class CheckpointHeader:
             layer_norm_eps=self.layer_norm_eps,
             attention=self.attention,
             num_experts=self.num_experts,
+            knowledge_token=self.knowledge_token,
         )
 
 

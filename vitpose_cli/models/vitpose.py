@@ -99,6 +99,7 @@ class ViTPoseConfig:
         attention: Which tokens attend to which.
         num_experts: Experts of every feed-forward layer (ViTPose+); 0 for a plain encoder.
         drop_path: Stochastic depth rate of the last block; for training alone.
+        knowledge_token: Whether a token that a teacher has learnt stands beside the patches.
     """
 
     variant: Variant
@@ -110,6 +111,7 @@ class ViTPoseConfig:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     num_experts: int = 0
     drop_path: float = 0.0
+    knowledge_token: bool = False
 
     def __post_init__(self) -> None:
         if min(self.input_wh) < PATCH_SIZE or any(size % PATCH_SIZE for size in self.input_wh):
@@ -121,6 +123,11 @@ class ViTPoseConfig:
             raise ConfigError(
                 f"patch_shift is set with stride {self.stride}, where patches are centred anyway",
                 "leave patch_shift off, or use stride 16",
+            )
+        if self.knowledge_token and self.attention.pattern != "full":
+            raise ConfigError(
+                f"a knowledge token has no place in {self.attention.pattern} attention",
+                "use attention.pattern full",
             )
         for name, head in self.heads.items():
             if not name or "." in name or hasattr(nn.ModuleDict, name):
@@ -230,10 +237,15 @@ class ViTPose(nn.Module):
 
     def _run_blocks(self, tokens: Tensor) -> Tensor:
         blocks = self.encoder.blocks
+        if self.config.knowledge_token:
+            token = self.encoder.knowledge_token.expand(tokens.shape[0], -1, -1)
+            tokens = torch.cat([token.to(tokens.dtype), tokens], dim=1)
         if self.encoder.grad_checkpointing and self.training:
             tokens = checkpoint_seq(blocks, tokens)
         else:
             tokens = blocks(tokens)
+        if self.config.knowledge_token:
+            tokens = tokens[:, 1:]
         return self.encoder.norm(tokens)  # type: ignore[no-any-return]
 
 
@@ -253,6 +265,9 @@ def _encoder(config: ViTPoseConfig) -> Any:
         norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),
         embed_layer=partial(PatchEmbedding, stride=config.stride, shifted=config.patch_shift),
     )
+    if config.knowledge_token:
+        token = nn.Parameter(torch.zeros(1, 1, variant.embed_dim), requires_grad=False)
+        encoder.register_parameter("knowledge_token", token)
     for index, block in enumerate(encoder.blocks):
         block.attn = config.attention.build(
             block.attn, block=index, depth=variant.depth, grid_wh=config.grid_wh

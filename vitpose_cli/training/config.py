@@ -303,6 +303,8 @@ class DistillOptions(StrictModel):
     """Factor of the loss against the teacher's heatmaps."""
     truth: NotNegative = 1.0
     """Factor of the loss against the labels; 0 learns from the teacher alone."""
+    token: Path | None = None
+    """Weights made by `task: token`, whose knowledge token the student gets, frozen."""
     looks: Literal["each", "once"] = "each"
     """`each`: the teacher is shown every crop that the student is shown, as in the paper. `once`:
     it is shown everybody's plain crop, and its heatmaps follow the crop as that is turned, scaled
@@ -340,8 +342,9 @@ class ValidationOptions(StrictModel):
 class TrainConfig(StrictModel):
     """A training run."""
 
-    task: Literal["pose", "pretrain"] = "pose"
-    """`pose`: learn heatmaps. `pretrain`: learn an encoder from people without labels."""
+    task: Literal["pose", "pretrain", "token"] = "pose"
+    """`pose`: learn heatmaps. `pretrain`: learn an encoder from people without labels. `token`:
+    learn nothing but a knowledge token for the network `model.weights`, for `distill.token`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Everything random follows from it and from the number of the step."""
     device: str = "auto"
@@ -381,6 +384,8 @@ class TrainConfig(StrictModel):
             raise ValueError("the last stage's loss must be mse: other maps carry no score")
         if self.task == "pretrain" and (self.data.validation or self.distill):
             raise ValueError("task: pretrain measures no poses; leave out data.validation, distill")
+        if self.task == "token" and (self.model.weights is None or self.distill):
+            raise ValueError("task: token needs model.weights, the teacher, and no distill")
         if self.data.cache == "none" and any(one.kind == "pack" for one in self.data.train):
             raise ValueError("data.cache: none cannot be had with packs, which are crops already")
         return self

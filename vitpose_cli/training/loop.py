@@ -29,6 +29,7 @@ from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
+from vitpose_cli.training.network import Network
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import (
     Placement,
@@ -39,7 +40,7 @@ from vitpose_cli.training.process import (
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, hidden_sheet, sample_sheet
 from vitpose_cli.training.stage import Stage
-from vitpose_cli.training.start import Network, first_network, next_network
+from vitpose_cli.training.start import first_network, next_network
 from vitpose_cli.training.tensorboard import TensorBoard
 from vitpose_cli.training.validate import Validator, mean_ap
 
@@ -117,7 +118,7 @@ class _Run:
         if self._leads:
             folder.open(config)
             self._observer = Several(self._observer, TensorBoard.open(folder.events))
-        data = open_data(config.data, labelled=config.task == "pose")
+        data = open_data(config.data, labelled=config.task != "pretrain")
         for note in data.notes:
             self._observer.note(note)
         seed_everything(config.seed)

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions
+from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions, TrainConfig
+from vitpose_cli.training.knowledge import learn_token_alone
 
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
@@ -53,7 +54,7 @@ def parameter_groups(model: ViTPose, options: OptimizerOptions) -> list[Paramete
         if not parameter.requires_grad:
             continue
         layer = layer_id(name, depth)
-        plain = parameter.ndim == 1 or name.endswith(".bias") or "pos_embed" in name
+        plain = parameter.ndim == 1 or name.endswith((".bias", "pos_embed", "knowledge_token"))
         weight_decay = 0.0 if plain else options.weight_decay
         group = groups.setdefault(
             (layer, weight_decay),
@@ -140,6 +141,13 @@ class Schedule:
             share = 0.5 * (1 + math.cos(math.pi * step / self.num_steps))
             factor *= options.final_ratio + (1 - options.final_ratio) * share
         return self.peak * factor
+
+
+def hold_still(model: ViTPose, config: TrainConfig) -> list[nn.Module]:
+    """Freeze what a run's task and options want frozen; see `freeze`."""
+    if config.task == "token":
+        return learn_token_alone(model)
+    return freeze(model, config.freeze)
 
 
 def freeze(model: ViTPose, options: FreezeOptions) -> list[nn.Module]:

@@ -17,11 +17,12 @@ from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
-from vitpose_cli.training.optim import Schedule, freeze, parameter_groups, trainable_size
+from vitpose_cli.training.network import Network, same_network
+from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
 from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
-from vitpose_cli.training.start import Network, first_network, next_network, same_network
+from vitpose_cli.training.start import first_network, next_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +107,16 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         WeightsError: The weights to start from cannot be used.
     """
     placement = Placement.of(config)
-    data = open_data(config.data, labelled=config.task == "pose")
+    data = open_data(config.data, labelled=config.task != "pretrain")
     network = first_network(config, data.keypoint_sets)
-    freeze(network.model, config.freeze)
+    hold_still(network.model, config)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
     stages = []
     for number, stage in enumerate(config.stages):
         if number > 0:
             network = next_network(network, stage.input_wh, fresh_heads=False)
-            freeze(network.model, config.freeze)
+            hold_still(network.model, config)
         stages.append(_stage_row(config, stage, network, data, placement.dtype))
     return TrainingPlan(
         config=dump_config(config),

@@ -23,15 +23,15 @@ from vitpose_cli.training.average import MovingAverage
 from vitpose_cli.training.batches import Batch, Targets
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.losses import heatmap_loss
+from vitpose_cli.training.network import Network
 from vitpose_cli.training.optim import (
     Schedule,
     build_optimizer,
-    freeze,
+    hold_still,
     parameter_groups,
     set_rate,
 )
 from vitpose_cli.training.process import Placement
-from vitpose_cli.training.start import Network
 
 Parts = tuple[tuple[str, int], ...]
 """Which head reads how many consecutive crops of a batch."""
@@ -93,7 +93,7 @@ class Stage:
         self._clip_norm = config.optimizer.clip_norm
         self._seed = (config.seed, number, self._process.rank)
         self.model = model.to(self._device)
-        self._frozen = freeze(model, config.freeze)
+        self._frozen = hold_still(model, config)
         groups = parameter_groups(model, config.optimizer)
         self._parameters = [one for group in groups for one in group.parameters]
         self._optimizer = build_optimizer(groups, config.optimizer, self._device)

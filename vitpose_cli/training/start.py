@@ -25,38 +25,15 @@ from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_state, write_tensors
-from vitpose_cli.models.vitpose import VARIANTS, ViTPose, ViTPoseConfig
+from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.config import ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
+from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
+from vitpose_cli.training.network import Network, same_network
 
 _TIMM = "timm:"
 _POSITION_TABLE = "encoder.pos_embed"
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A network in training.
-
-    Attributes:
-        model: The module, in training mode.
-        header: What its weights files say.
-    """
-
-    model: ViTPose
-    header: CheckpointHeader
-
-    @property
-    def num_patches(self) -> int:
-        """How many patches it cuts a crop into."""
-        width, height = self.model.config.grid_wh
-        return width * height
-
-    @property
-    def weights(self) -> dict[str, Tensor]:
-        """The tensors of its weights file: all but the decoder of pre-training."""
-        state = self.model.state_dict()
-        return {key: value for key, value in state.items() if not key.startswith("decoder.")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +46,25 @@ class _Origin:
 
 def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet]) -> Network:
     """Build the network that a run begins with; see `build_network`."""
-    input_wh, asked = config.stages[0].input_wh, config.pretrain
+    input_wh, asked, options = config.stages[0].input_wh, config.pretrain, config.model
+    if config.task == "token":
+        network = teacher_with_token(options.weights or "", input_wh)
+        unknown = keypoint_sets.keys() - network.header.heads.keys()
+        if unknown:
+            raise ConfigError(
+                f"{options.weights} has no head for {', '.join(sorted(unknown))}.",
+                "A token is learnt on labels of keypoints that the teacher knows.",
+            )
+        return network
     if config.task == "pose":
-        return build_network(config.model, keypoint_sets, input_wh)
+        network = build_network(options, keypoint_sets, input_wh)
+        if config.distill is None or config.distill.token is None:
+            return network
+        return with_token(network, fitted_token(config.distill.token, network.model))
     pixels = PixelDecoderConfig(
         asked.masked, asked.decoder_dim, asked.decoder_depth, asked.normalise
     )
-    return build_network(config.model, {}, input_wh, pixels)
+    return build_network(options, {}, input_wh, pixels)
 
 
 def build_network(
@@ -131,13 +120,6 @@ def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bo
     )
     model.load_state_dict(state, strict=not fresh_heads)
     return Network(model, header)
-
-
-def same_network(model: ViTPose, config: ViTPoseConfig) -> ViTPose:
-    """Build a network of the kind of `model`, with weights of its own."""
-    if isinstance(model, MaskedAutoencoder):
-        return MaskedAutoencoder(config, model.pixels)
-    return ViTPose(config)
 
 
 def _origin(weights: str) -> _Origin:
@@ -296,6 +278,7 @@ def _blank(
         licence=options.licence,
         patch_shift=shift if options.patch_shift is None else options.patch_shift,
         stride=options.stride,
+        knowledge_token=origin is not None and origin.knowledge_token,
         layer_norm_eps=origin.layer_norm_eps if origin is not None else 1e-6,
         attention=AttentionConfig(options.attention.pattern, options.attention.window_wh),
         num_experts=len(heads) if options.experts else 0,
