@@ -8,6 +8,7 @@ document comes out byte for byte as that of a run nobody stopped.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -101,6 +102,8 @@ class Summary:
         num_people: Instances in the document; None where it was not written.
         num_failed: Frames that could not be labelled.
         seconds: Wall time of this call.
+        num_photos: How many of the frames are photos; the others are of videos.
+        num_videos: How many videos these are of.
     """
 
     run: Path
@@ -110,6 +113,8 @@ class Summary:
     num_people: int | None
     num_failed: int
     seconds: float
+    num_photos: int
+    num_videos: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -195,14 +200,22 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         num_people=written.num_instances,
         num_failed=written.num_failures,
         seconds=monotonic() - started,
+        **_kinds(run.fresh(retry_errors=False)),
     )
 
 
 def _part(run: Run, mine: Set[str], num_new: int, seconds: float) -> Summary:
     """Return what a worker has done while others are not done yet."""
-    num_frames = sum(1 for _ in _of(mine, run.fresh(retry_errors=False)))
-    num_failed = num_frames - sum(1 for _ in _of(mine, run.fresh()))
-    return Summary(run.path, None, num_frames, num_new, None, num_failed, seconds)
+    done = list(_of(mine, run.fresh(retry_errors=False)))
+    num_failed = len(done) - sum(1 for _ in _of(mine, run.fresh()))
+    return Summary(run.path, None, len(done), num_new, None, num_failed, seconds, **_kinds(done))
+
+
+def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:
+    """Return how many of some frames are photos, and of how many videos the others are."""
+    frames_of = Counter(key.video for key in keys)
+    num_photos = frames_of.pop(None, 0)
+    return {"num_photos": num_photos, "num_videos": len(frames_of)}
 
 
 def _of(mine: Set[str], keys: Iterable[FrameKey]) -> Iterator[FrameKey]:

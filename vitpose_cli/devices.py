@@ -178,6 +178,8 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> Summary:
         num_new=num_new,
         num_failed=sum(end.num_failed for end in ends),
         seconds=seconds,
+        num_photos=sum(end.num_photos for end in ends),
+        num_videos=sum(end.num_videos for end in ends),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress, starting
+from vitpose_cli.cli.console import counted, note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def annotate(
         overwrite=overwrite,
         refresh=refresh is not None,
     )
-    with progress("photos") as report:
+    with progress("frames") as report:
         if devices is None:
             summary = annotate(chosen, report=report, say=note)
         else:
@@ -190,11 +190,21 @@ def _show(summary: Summary) -> None:
     """Say on stderr what was done."""
     if summary.annotations is None:
         note(
-            f"{summary.num_frames} photos of this part are done ({summary.num_new} now, "
+            f"{_frames(summary)} of this part are done ({summary.num_new} now, "
             f"{summary.seconds:.1f} s); the last worker to finish writes the document."
         )
         return
     note(
-        f"{summary.num_people} people in {summary.num_frames} photos "
+        f"{summary.num_people} people in {_frames(summary)} "
         f"({summary.num_new} now, {summary.seconds:.1f} s) -> {summary.annotations}"
     )
+
+
+def _frames(summary: Summary) -> str:
+    """Say how many photos there are, and how many frames of how many videos."""
+    num_of_videos = summary.num_frames - summary.num_photos
+    parts = [counted(summary.num_photos, "photo")] if summary.num_photos else []
+    if summary.num_videos:
+        videos = counted(summary.num_videos, "video")
+        parts.append(f"{counted(num_of_videos, 'frame')} of {videos}")
+    return " and ".join(parts) or "no frames"

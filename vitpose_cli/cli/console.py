@@ -33,6 +33,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=options).decode() + "\n")
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number and what it counts, in the plural but for 1."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def note(text: str) -> None:
     """Say something on stderr."""
     stderr.print(escape(text), soft_wrap=True)
