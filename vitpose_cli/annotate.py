@@ -20,10 +20,11 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.archives import PACKED_ARCHIVES
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
-from vitpose_cli.media.source import RUN_SUFFIX, MediaSource, is_video, open_source
+from vitpose_cli.media.source import RUN_SUFFIX, VIDEO_SUFFIXES, MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -42,8 +43,11 @@ Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
 
 PREVIEW = "preview"
-UNREAD = frozenset({".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw"})
-"""Suffixes of photos that users have and we cannot read; worth a word when they are passed over."""
+UNREAD = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
+    | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
+)
+"""Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +129,14 @@ class Summary:
 def default_run(sources: Sequence[str]) -> Path:
     """Return the run folder of sources that were given without one: `./NAME.vitpose`.
 
-    NAME is that of the first source: the folder or file itself, the folder a glob looks into, or
-    a list file without its ending.
+    NAME is that of the first source: the folder or file itself, the folder that a glob or braces
+    look into, or a list file without its ending.
     """
     first = sources[0]
     if first.startswith("@"):
         return Path(Path(first[1:]).stem + RUN_SUFFIX)
     path = Path(first)
-    while any(sign in path.name for sign in "*?["):
+    while any(sign in path.name for sign in "*?[{"):
         path = path.parent
     return Path((path.name or path.resolve().name) + RUN_SUFFIX)
 
@@ -181,7 +185,7 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         )
         num_new = _label_missing(source, run, labeler, mine, report)
         _say_what_was_seen(source, say)
-        if options.smooth and not any(is_video(source.path(each)) for each in source.media):
+        if options.smooth and not source.videos:
             say("There is no video among the sources, so --smooth changes nothing.")
         if pictures is not None:
             pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
@@ -264,7 +268,7 @@ def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
     if unread:
         passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
-        say(f"Photos of kinds that cannot be read were passed over: {passed_over}.")
+        say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
 
 
 def _say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None]) -> None:

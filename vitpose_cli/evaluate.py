@@ -22,6 +22,7 @@ from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.body_cuts import CutPhotos, cut_bodies
 from vitpose_cli.errors import InputError
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -259,14 +260,15 @@ def photos_of(document: CocoDocument, images: Path, *, num_threads: int = 4) -> 
     paths = {
         image["file_name"]: safe_media_path(images, image["file_name"]) for image in document.images
     }
-    missing = [name for name, path in paths.items() if not path.is_file()]
+    files = {name: file for name, path in paths.items() if (file := photo_at(path)) is not None}
+    missing = [name for name in paths if name not in files]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(paths)} photos of {document.path} are not in {images}: "
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
             "Give the folder that the file names are relative to.",
         )
-    return ImageFolder(paths, num_threads=num_threads)
+    return ImageFolder(files, num_threads=num_threads)
 
 
 def _image_ids(truth: CocoDocument) -> dict[str, int]:

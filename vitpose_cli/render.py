@@ -244,7 +244,7 @@ class _Targets:
                     f"{only} cannot be drawn into {self.output}.",
                     "A video gives an .mp4 file, a photo a .jpg or .png.",
                 )
-            if self.output.exists() and self.output.samefile(only):
+            if self.output.exists() and only.exists() and self.output.samefile(only):
                 raise InputError(f"{self.output} is the source.", "Give the output another name.")
         elif self.output.resolve() == source.root.resolve():
             raise InputError(

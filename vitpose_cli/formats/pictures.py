@@ -14,7 +14,8 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
-from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.archives import photo_at
+from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import find_root
 
@@ -75,6 +76,8 @@ class Pictures:
         picture = safe_media_path(self._root, str(key))
         if picture.is_file():
             self._put(picture.resolve(), safe_media_path(self._folder, name))
+        elif (photo := photo_at(picture)) is not None:
+            self._write(photo, safe_media_path(self._folder, name))
         elif key.index >= 0 and safe_media_path(self._root, key.media).is_file():
             self._in_videos[key.media].add(key)
         else:
@@ -108,6 +111,18 @@ class Pictures:
             return ()
         examples = ", ".join(map(str, self.missing[:3])) + (", …" if self.missing[3:] else "")
         return (f"{len(self.missing)} pictures were not found in {self._root}: {examples}.",)
+
+    def _write(self, photo: PhotoFile, target: Path) -> None:
+        """Copy a photo out of an archive: there is nothing that a link could lead to."""
+        try:
+            data = photo.read_bytes()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.write_bytes(data)
+        except OSError as error:
+            raise InputError(
+                f"Cannot write {target}: {error.strerror}.", "Check free space."
+            ) from error
 
     def _put(self, picture: Path, target: Path) -> None:
         try:

@@ -78,6 +78,19 @@ class FrameFailure:
     error: str
 
 
+class PhotoFile(Protocol):
+    """Something that holds the bytes of a photo: a file, or what is like one in an archive."""
+
+    def read_bytes(self) -> bytes:
+        """Return all of them.
+
+        Raises:
+            OSError: It cannot be read.
+            InputError: Nor can this, for a reason that no operating system knows.
+        """
+        ...
+
+
 class FrameSource(Protocol):
     """Where frames come from."""
 

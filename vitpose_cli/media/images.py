@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, write_error
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, PixelBudget, prefetch
+from vitpose_cli.media.frames import (
+    Frame,
+    FrameFailure,
+    FrameKey,
+    PhotoFile,
+    PixelBudget,
+    prefetch,
+)
 from vitpose_cli.media.headers import ImageHeader, read_header
 
 IMAGE_SUFFIXES = frozenset(
@@ -104,7 +111,7 @@ class ImageFolder:
 
     def __init__(
         self,
-        files: Mapping[str, Path],
+        files: Mapping[str, PhotoFile],
         *,
         num_threads: int = 4,
         max_pixels: int = MAX_PIXELS,
@@ -170,16 +177,16 @@ class ImageFolder:
 
         Before it is decoded, `claim` is told its pixels; it may wait.
         """
-        path = self._files.get(key.media)
-        if path is None or key.index >= 0:
+        file = self._files.get(key.media)
+        if file is None or key.index >= 0:
             return FrameFailure(key, "The source has no such photo."), False
         try:
-            data = path.read_bytes()
+            data = file.read_bytes()
             header = read_header(data)
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels)
         except OSError as error:
-            return FrameFailure(key, f"The file cannot be read: {error.strerror}."), False
+            return FrameFailure(key, f"The file cannot be read: {error.strerror or error}."), False
         except InputError as error:
             return FrameFailure(key, error.message), False
         return Frame(key, image), header.orientation != 1

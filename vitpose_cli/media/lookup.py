@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageFolder
 
@@ -21,14 +22,15 @@ def read_frames(
     """Yield frames sorted by key; photos are decoded ahead, videos opened once.
 
     Args:
-        paths: Where each photo and video lies, by its media name.
+        paths: Where each photo and video lies, by its media name; archives count as folders.
         keys: The frames wanted, of media in `paths`.
     """
     for is_photo, group in groupby(
         sorted(keys, key=lambda key: (key.video is not None, key)), lambda key: key.video is None
     ):
         if is_photo:
-            yield from ImageFolder({key.media: paths[key.media] for key in group}).frames()
+            files = {key.media: photo_at(paths[key.media]) or paths[key.media] for key in group}
+            yield from ImageFolder(files).frames()
         else:
             for media, frames in groupby(group, lambda key: key.media):
                 yield from _of_video(paths[media], media, frames)

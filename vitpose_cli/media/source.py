@@ -3,8 +3,8 @@
 Folders, photos, videos, globs and list files are looked at once, here; behind `open_source` nobody
 knows which of them a frame came from. Photos are told from videos by their suffix, as opening each
 of a million files to look would take longer than labelling some of them; only a WebP can be
-either. `glob.glob` was refused, as it finds hidden files and runs, too, and so was the order of
-the file system, which differs between machines that share one run.
+either. An archive counts as a folder. `glob.glob` was refused, as it finds hidden files and runs,
+too, and so was the order of the file system, which differs between machines that share one run.
 """
 
 from __future__ import annotations
@@ -15,11 +15,27 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource
+from vitpose_cli.media.archives import (
+    ARCHIVE_SUFFIX,
+    PACKED_ARCHIVES,
+    UNPACK,
+    ArchiveIndex,
+    Unreadable,
+    read_index,
+)
+from vitpose_cli.media.braces import expand_braces, has_braces
+from vitpose_cli.media.frames import (
+    Frame,
+    FrameFailure,
+    FrameKey,
+    FrameSource,
+    PhotoFile,
+    prefetch,
+)
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageFolder
 
@@ -37,9 +53,10 @@ RUN_SUFFIX = ".vitpose"
 
 _GLOB_SIGNS = re.compile(r"[*?\[]")
 _WHAT_IS_READ = (
-    f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}; "
+    f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}, archives of photos in {ARCHIVE_SUFFIX}; "
     f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}."
 )
+_INDEXING_THREADS = 8  # on a network share, each header is a journey
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -49,58 +66,59 @@ class FoundMedia:
 
     Attributes:
         root: The folder that all of them lie below.
-        files: Where each file lies, by its path below `root` with forward slashes, which is its
-            media name; photos before videos, each in natural order: `img9` comes before `img10`.
+        files: Each file by its path below `root` with forward slashes, which is its media name;
+            photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
+            archive lie below it, in their own order; something wrong with it has its own name.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
     root: Path
-    files: Mapping[str, Path]
+    files: Mapping[str, PhotoFile]
     ignored: Mapping[str, int]
 
 
 def find_media(sources: Sequence[str]) -> FoundMedia:
     """Find all photos and videos that `sources` name.
 
-    A source is a folder (searched with everything below it), a file, a glob (`**` included), or
-    `@list.txt` with one path a line, relative to the list, and comments after `#` at the start of
-    a line. A file that is named twice is taken once. In folders and globs, hidden files and the
-    folders of runs are passed over.
+    A source is a folder (searched with everything below it), a file, a glob (`**` included), names
+    with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
+    list, and comments after `#` at the start of a line. A file that is named twice is taken once.
+    In folders, archives and globs, hidden files and the folders of runs are passed over.
 
     Raises:
         InputError: A source is missing or unreadable, or there is no photo or video at all.
     """
-    finder = _Finder()
-    for source in sources:
-        try:
-            finder.add(source)
-        except OSError as error:
-            where = error.filename or source
-            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
-    if not finder.roots:
-        seen = ", ".join(f"{count} {suffix}" for suffix, count in finder.ignored.most_common(5))
-        raise InputError(
-            f"There is no photo or video in {', '.join(sources) or 'an empty list of sources'}"
-            + (f" (only: {seen})." if seen else "."),
-            _WHAT_IS_READ,
-        )
-    try:
-        root = os.path.commonpath(set(finder.roots.values()))
-    except ValueError as error:
-        raise InputError(
-            "The sources lie on different drives.", "Label each drive in a run of its own."
-        ) from error
+    finder = _find(sources)
+    root = finder.common_root()
     below = len(root.rstrip(os.sep)) + 1
-    files = {_media_name(path[below:]): Path(path) for path in finder.roots}
+    paths = {_media_name(path[below:]): Path(path) for path in finder.roots}
 
     def in_order(media: str) -> tuple[bool, object]:
-        return is_video(files[media]), _natural_order(media)
+        return is_video(paths[media]), _natural_order(media)
 
-    return FoundMedia(
-        Path(root),
-        {media: files[media] for media in sorted(files, key=in_order)},
-        finder.ignored,
-    )
+    ordered = sorted(paths, key=in_order)
+    archives = filter(_is_archive, (paths[media] for media in ordered))
+    indices = prefetch(_index, archives, num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS)
+    files: dict[str, PhotoFile] = {}
+    for media in ordered:
+        path = paths[media]
+        if _is_archive(path):
+            files |= _photos_in(path, media, next(indices), finder.ignored)
+        else:
+            files[media] = path
+    problems = [file.error for file in files.values() if isinstance(file, Unreadable)]
+    if len(problems) == len(files):
+        raise finder.nothing(sources, problems)
+    return FoundMedia(Path(root), files, finder.ignored)
+
+
+def find_media_root(sources: Sequence[str]) -> Path:
+    """Return the root that `find_media` gives, without a look into archives.
+
+    Raises:
+        InputError: A source is missing or unreadable, or there is nothing at all.
+    """
+    return Path(_find(sources).common_root())
 
 
 def open_source(
@@ -145,8 +163,8 @@ class MediaSource:
         self._owners: dict[str, FrameSource] = {}
         for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
             if moving:
-                for media, path in group:
-                    self._adopt(_open_video(path, media, video), [media])
+                for media, _ in group:
+                    self._adopt(_open_video(self.path(media), media, video), [media])
             else:
                 files = dict(group)
                 self._photos.append(ImageFolder(files, num_threads=num_threads))
@@ -187,12 +205,13 @@ class MediaSource:
         return sum(photos.num_rotated for photos in self._photos)
 
     def path(self, media: str) -> Path:
-        """Return where a photo or video lies.
+        """Return where a photo or video lies; an archive counts as a folder.
 
         Raises:
             KeyError: The source has no such file.
         """
-        return self._files[media]
+        file = self._files[media]
+        return file if isinstance(file, Path) else self.root / media
 
     def keys(self) -> list[FrameKey]:
         """Return the keys of all photos, in order, without touching a file.
@@ -217,6 +236,24 @@ class MediaSource:
         return self._owners[key.media].read(key)
 
 
+def _find(sources: Sequence[str]) -> _Finder:
+    """Collect the files that `sources` name.
+
+    Raises:
+        InputError: A source is missing or unreadable, or there is nothing at all.
+    """
+    finder = _Finder()
+    for source in sources:
+        try:
+            finder.add(source)
+        except OSError as error:
+            where = error.filename or source
+            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+    if not finder.roots:
+        raise finder.nothing(sources)
+    return finder
+
+
 def _open_video(path: Path, media: str, options: VideoOptions | None) -> FrameSource:
     # Only here, so that labelling photos does not wait for FFmpeg's libraries to load.
     from vitpose_cli.media.video import VideoFile
@@ -236,6 +273,29 @@ class _Finder:
         self.roots: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
 
+    def common_root(self) -> str:
+        """Return the folder that all files lie below.
+
+        Raises:
+            InputError: They have none.
+        """
+        try:
+            return os.path.commonpath(set(self.roots.values()))
+        except ValueError as error:
+            raise InputError(
+                "The sources lie on different drives.", "Label each drive in a run of its own."
+            ) from error
+
+    def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
+        """Return the error that says that there is nothing to label."""
+        seen = ", ".join(f"{count} {suffix}" for suffix, count in self.ignored.most_common(5))
+        where = ", ".join(sources) or "an empty list of sources"
+        only = f" (only: {seen})" if seen else ""
+        return InputError(
+            " ".join([f"There is no photo or video in {where}{only}.", *problems[:3]]),
+            _WHAT_IS_READ,
+        )
+
     def add(self, source: str) -> None:
         """Take what one word of the command line names."""
         path = Path(source)
@@ -246,6 +306,8 @@ class _Finder:
         elif source and path.exists():
             parent = path.parent.resolve()
             self._add_named(parent / path.name, parent)
+        elif has_braces(source):
+            self._add_numbered(source)
         elif _GLOB_SIGNS.search(source):
             self._add_glob(path)
         else:
@@ -256,19 +318,36 @@ class _Finder:
     def _add_named(self, path: Path, root: Path) -> None:
         """Take a file that the user named; it must be one we read."""
         if not self._add_file(path, root):
+            if _packed_suffix(path.name):
+                raise InputError(f"{path} is a compressed archive.", UNPACK)
             raise InputError(
                 f"{path} is neither a photo nor a video, by its suffix.",
                 _WHAT_IS_READ,
             )
 
     def _add_file(self, path: Path, root: Path) -> bool:
-        """Take a file if it is a photo or a video; whoever names it first gives the root."""
+        """Take a file if it holds photos or a video; whoever names it first gives the root."""
         suffix = path.suffix.lower()
-        if suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES:
+        if suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
             self.roots.setdefault(str(path), str(root))
             return True
-        self.ignored[suffix or "without suffix"] += 1
+        self.ignored[_packed_suffix(path.name) or suffix or "without suffix"] += 1
         return False
+
+    def _add_numbered(self, source: str) -> None:
+        """Take all that a name with braces stands for; globs among them may match nothing."""
+        names = list(expand_braces(source))
+        missing = [
+            name for name in names if not _GLOB_SIGNS.search(name) and not Path(name).exists()
+        ]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of the {len(names)} files that {source!r} stands for do not "
+                f"exist: {_examples(missing)}.",
+                "Check the numbers.",
+            )
+        for name in names:
+            self.add(name)
 
     def _add_folder(self, folder: Path, root: Path | None = None) -> None:
         """Take all below `folder`; links to folders are followed, but never in a circle."""
@@ -316,9 +395,9 @@ class _Finder:
         entries = [Path(os.path.normpath(root / name)) for name in named]
         missing = [name for name, entry in zip(named, entries, strict=True) if not entry.exists()]
         if missing:
-            examples = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
             raise InputError(
-                f"{len(missing)} of {len(named)} paths in {path} do not exist: {examples}.",
+                f"{len(missing)} of {len(named)} paths in {path} do not exist: "
+                f"{_examples(missing)}.",
                 "Paths in a list are relative to the folder of the list.",
             )
         for entry in entries:
@@ -331,16 +410,57 @@ class _Finder:
                 self._add_named(entry, entry_root)
 
 
-def is_video(path: Path) -> bool:
-    """Return whether a file is taken for a video, an animation included."""
-    suffix = path.suffix.lower()
+def is_video(file: PhotoFile) -> bool:
+    """Return whether a file is taken for a video, an animation included; none in an archive is."""
+    if not isinstance(file, Path):
+        return False
+    suffix = file.suffix.lower()
     if suffix != ".webp":
         return suffix in VIDEO_SUFFIXES
     try:
-        with path.open("rb") as file:
-            return is_animated_webp(file.read(ANIMATION_BYTES))
+        with file.open("rb") as stream:
+            return is_animated_webp(stream.read(ANIMATION_BYTES))
     except OSError:
         return False  # said when its turn comes
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ARCHIVE_SUFFIX
+
+
+def _packed_suffix(name: str) -> str:
+    """Return the ending by which a file is known for a compressed archive; empty for others."""
+    return next((ending for ending in PACKED_ARCHIVES if name.lower().endswith(ending)), "")
+
+
+def _index(path: Path) -> ArchiveIndex:
+    """Return the index of an archive, of which nothing but a problem may be known."""
+    try:
+        return read_index(path)
+    except OSError as error:
+        return ArchiveIndex(problems=[f"The archive cannot be read: {error.strerror}."])
+
+
+def _photos_in(
+    path: Path, media: str, index: ArchiveIndex, ignored: Counter[str]
+) -> dict[str, PhotoFile]:
+    """Return the photos of an archive by their media names; what else is in it is counted."""
+    photos: dict[str, PhotoFile] = {}
+    for name, member in index.members.items():
+        suffix = PurePosixPath(name).suffix.lower()
+        if not all(map(_is_visible, name.split("/"))):
+            continue
+        if suffix in IMAGE_SUFFIXES:
+            photos[f"{media}/{name}"] = member
+        else:
+            ignored[f"{suffix or 'without suffix'} in archives"] += 1
+    if index.problems:
+        photos[media] = Unreadable(path, " ".join(index.problems))
+    return photos
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if names[3:] else "")
 
 
 def _is_visible(name: str) -> bool:

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import safe_media_path
 
@@ -48,7 +49,7 @@ def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
     puts a run by default.
     """
     # Only here: most formats need no photos, and so no OpenCV.
-    from vitpose_cli.media.source import find_media
+    from vitpose_cli.media.source import find_media_root
 
     folders = []
     for base in (Path(), run.resolve().parent):
@@ -57,7 +58,7 @@ def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
             folders.append(Path(named[0]))
             continue
         try:
-            folders.append(find_media(named).root)
+            folders.append(find_media_root(named))
         except InputError:
             continue
     return folders
@@ -70,6 +71,6 @@ def _based(source: str, base: Path) -> str:
 
 def _lies_below(root: Path, name: str) -> bool:
     try:
-        return safe_media_path(root, name).is_file()
+        return photo_at(safe_media_path(root, name)) is not None
     except InputError:
         return False

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.previews import encode_preview
@@ -78,7 +79,7 @@ class Pictures:
         """
         path = self._path(key)
         if key.index < 0:
-            return ImageFolder({key.media: path}).read(key).size_wh
+            return _photo(key, path).size_wh
         with self._video(key, path) as cursor:
             return list(cursor.lead_up(key.index))[-1].size_wh
 
@@ -89,7 +90,7 @@ class Pictures:
         """
         path = self._path(key)
         if key.index < 0:
-            return size.keep(ImageFolder({key.media: path}).read(key))
+            return size.keep(_photo(key, path))
         with self._video(key, path) as cursor:
             known = size.get(key)  # another thread may have passed by
             if known is not None:
@@ -100,7 +101,7 @@ class Pictures:
 
     def _path(self, key: FrameKey) -> Path:
         path = safe_media_path(self.root, key.media, follow_links=self._follow_links)
-        if not path.is_file():
+        if photo_at(path) is None:
             raise InputError(f"{path} does not exist.")
         return path
 
@@ -118,6 +119,10 @@ class Pictures:
         cursor, turn = video
         with turn:
             yield cursor
+
+
+def _photo(key: FrameKey, path: Path) -> Frame:
+    return ImageFolder({key.media: photo_at(path) or path}).read(key)
 
 
 class _Pictures:

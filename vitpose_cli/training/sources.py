@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.archives import photo_at
+from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.media.source import FoundMedia, MediaSource
 from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
@@ -113,7 +114,7 @@ def _open_coco(options: CocoSource, num_threads: int, labelled: bool) -> OpenedS
         images=tuple(images[image_id] for image_id in shown),
         annotations=tuple(one for one in document.annotations if one["image_id"] in shown),
     )
-    files = {key.media: options.images / key.media for key in shown.values()}
+    files = {key.media: _file(options.images / key.media) for key in shown.values()}
     frames = LabelledFrames(
         People(
             keypoint_set_,
@@ -159,8 +160,12 @@ def _present_keys(
     return {image_id: found[image_id] for image_id in order}
 
 
+def _file(path: Path) -> PhotoFile:
+    return photo_at(path) or path
+
+
 def _is_there(folder: Path, media: str) -> bool:
-    return safe_media_path(folder, media).is_file()
+    return photo_at(safe_media_path(folder, media)) is not None
 
 
 def _in_split(key: FrameKey, options: SourceOptions) -> bool:
