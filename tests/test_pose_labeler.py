@@ -17,7 +17,8 @@ from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/python.md").read_text(), re.M | re.S)
+_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = _BLOCK.findall((ROOT / "docs/python.md").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,12 @@ def test_one_picture(weights: Path) -> None:
     for wrong in (image[:, :, 0], image.astype(np.float32) / 255, image[:, :, :2]):
         with pytest.raises(InputError, match="expected uint8"):
             labeler.people(wrong)  # type: ignore[arg-type]
+
+
+def test_the_readme_shows_what_is_tested_below() -> None:
+    shown = _BLOCK.findall((ROOT / "README.md").read_text())
+    assert shown
+    assert set(shown) <= set(BLOCKS)
 
 
 def test_options_are_checked(weights: Path) -> None:

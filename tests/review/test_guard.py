@@ -1,4 +1,5 @@
 import base64
+import json
 import subprocess
 import time
 from pathlib import Path
@@ -7,12 +8,37 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from review_cases import SECRET, Server, review_command, running
+from review_cases import (
+    SECRET,
+    SIZE_WH,
+    Server,
+    make_manifest,
+    make_people,
+    make_photo,
+    make_run,
+    review_command,
+    running,
+)
 
 from vitpose_cli.errors import ExitCode
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
 from vitpose_cli.review.guard import MAX_BODY_BYTES, WRONG_PASSWORD_S, Access
 
-PATHS = ("", "review.js", "api/run", "api/frames", "api/frames/0", "api/frames/0/picture")
+PATHS = (
+    "",
+    "review.js",
+    "review.css",
+    "api/run",
+    "api/progress",
+    "api/frames",
+    "api/rows?numbers=0",
+    "api/frames/0",
+    "api/frames/0/picture",
+    "api/frames/0/thumbnail",
+)
+"""Everything that the page asks for."""
 JSON = {"Content-Type": "application/json"}
 
 
@@ -31,6 +57,47 @@ def test_nothing_is_told_without_the_token(server: Server, path: str) -> None:
         assert reply.status == 403, target
         assert b"open the link" in reply.body
         assert token.encode() not in reply.body
+
+
+def test_nothing_is_changed_without_the_token(server: Server) -> None:
+    before = server.frame("b.jpg")
+    edit = {"version": before["version"], "state": "rejected", "people": None}
+    number = server.number("b.jpg")
+    for prefix in ("", "/x", f"/{server.token[::-1]}"):
+        target = f"{prefix}/api/frames/{number}"
+        assert server.raw("POST", target, json.dumps(edit).encode(), JSON).status == 403
+    assert server.frame("b.jpg") == before
+
+
+def test_a_run_from_elsewhere_does_not_open_this_machine(tmp_path: Path) -> None:
+    run_folder = make_run(tmp_path)
+    media = tmp_path / "media"
+    (media / "file.jpg").symlink_to(tmp_path / "secret.txt")
+    (media / "folder").symlink_to(tmp_path)
+    make_photo(tmp_path / "private.jpg")
+    names = [
+        "../secret.txt",
+        "../private.jpg",
+        "a/../../private.jpg",
+        str(tmp_path / "private.jpg"),
+    ]
+    names += [
+        "file.jpg",
+        "folder/private.jpg",
+        "folder/secret.txt",
+        "/etc/passwd",
+        "..%2fprivate.jpg",
+    ]
+    with Run.open(run_folder, make_manifest(media)) as run:
+        for name in names:
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=make_people(1)))
+    with running(run_folder) as server:
+        for name in names:
+            for picture in ("picture", "thumbnail"):
+                reply = server.get(f"api/frames/{server.number(name)}/{picture}")
+                assert reply.status == 422, name
+                assert SECRET not in reply.body
+                assert not reply.body.startswith(b"\xff\xd8")
 
 
 def test_the_link_works_without_its_last_slash(server: Server) -> None:

@@ -254,6 +254,30 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         opened(page, "clip.mp4/frame_000004.jpg")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_whatever_has_the_focus_shows_it(
+    run_folder: Path, new_page: Callable[..., Page], scheme: str
+) -> None:
+    looks = """() => {
+        const one = document.activeElement, style = getComputedStyle(one);
+        const name = one.id || one.dataset.command || one.className || one.tagName;
+        const outline = style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth);
+        const ring = outline >= 1 || style.boxShadow !== 'none';
+        return {name, shown: one === document.body || (one.matches(':focus-visible') && ring)};
+    }"""
+    with running(run_folder) as server:
+        page = new_page(server.url, color_scheme=scheme)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        passed = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            passed.append(page.evaluate(looks))
+        names = {one["name"] for one in passed}
+        assert {"accept", "reject", "list"} <= names
+        assert [one["name"] for one in passed if not one["shown"]] == []
+
+
 def test_a_person_chooses_between_two_windows(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

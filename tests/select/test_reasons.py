@@ -24,8 +24,7 @@ def test_what_is_remarkable_is_told_most_remarkable_first() -> None:
     assert reasons(1, 3, SIGNALS, RANKS, 0) == [
         "Person 2 of 3: the keypoints score only 0.31 on average; "
         "more doubtful than 95 % of all people.",
-        "Person 2 of 3: another person's box overlaps (IoU 0.40); "
-        "more doubtful than 90 % of all people.",
+        "Another person's box overlaps (IoU 0.40); more doubtful than 90 %.",
     ]
 
 

@@ -34,7 +34,7 @@ def reasons(
         row: The person's row in both.
 
     Returns:
-        One to three sentences, the most remarkable first.
+        One to three sentences, the most remarkable first, which also says who it is.
     """
     if person >= num_people:
         return [MISSED]
@@ -45,10 +45,15 @@ def reasons(
     )
     told = [name for name in by_rank if known[name] >= _REMARKABLE][:_MOST_REASONS] or by_rank[:1]
     who = "" if num_people == 1 else f"Person {person + 1} of {num_people}: "
-    return [_sentence(who, name, float(signals[name][row]), known[name]) for name in told]
+    values = {name: float(signals[name][row]) for name in told}
+    first, *others = told
+    return [
+        _sentence(who, first, values[first], known[first], " of all people"),
+        *(_sentence("", name, values[name], known[name], "") for name in others),
+    ]
 
 
-def _sentence(who: str, name: str, value: float, rank: float) -> str:
+def _sentence(who: str, name: str, value: float, rank: float, whom: str) -> str:
     words = SIGNALS[name].words.format(value=value, agreement=1 - value)
-    text = f"{who}{words}; more doubtful than {min(99, round(100 * rank))} % of all people."
-    return text if who else text[0].upper() + text[1:]
+    text = f"{who}{words}; more doubtful than {min(99, round(100 * rank))} %{whom}."
+    return text[0].upper() + text[1:]

@@ -89,11 +89,13 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
         choices = chooser.choices()
         if chooser.num_unread:
             say(f"{chooser.num_unread} pictures could not be read; their colours are unknown.")
-        if len(choices) < options.count:
+        if len(choices) < min(options.count, len(table)):
             say(
                 f"Only {len(choices)} frames were chosen: {len(table)} are not reviewed yet, and "
                 "--max-per-video and --min-gap leave some of these out."
             )
+        elif len(choices) < options.count:
+            say(f"All {len(choices)} frames that are not reviewed yet were chosen.")
         queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
