@@ -20,7 +20,7 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, videos, globs, or @list.txt with a path a line.",
+            help="Folders, photos, videos, .tar archives, globs, shard-{00..99}.tar, or @list.txt.",
             show_default=False,
         ),
     ],

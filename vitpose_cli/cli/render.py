@@ -17,7 +17,7 @@ def render(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, videos, globs, or @list.txt with a path a line.",
+            help="Folders, photos, videos, .tar archives, globs, shard-{00..99}.tar, or @list.txt.",
             show_default=False,
         ),
     ],
