@@ -310,7 +310,10 @@ class DistillOptions(StrictModel):
     it is shown everybody's plain crop, and its heatmaps follow the crop as that is turned, scaled
     and mirrored; costs one pass of the teacher over the people."""
     keep: Literal["ram", "disk", "device"] = "ram"
-    """With `looks: once`: where the heatmaps are kept; `disk` is the run's folder."""
+    """With `looks: once`: where the heatmaps are kept while training."""
+    folder: Path | None = None
+    """With `looks: once`: write the heatmaps here, where other runs on the same people find them;
+    default: nowhere, and in the run's folder with `keep: disk`."""
 
 
 class PretrainOptions(StrictModel):

@@ -131,7 +131,8 @@ def open_lessons(
         own = material[head]
         note(f"The teacher looks at {len(own.people):,} people ({head}).")
         course = Course(head, own.people, own.crops, teacher.codec)
-        kept_as = (cache, data.identity(head)) if options.keep == "disk" else None
+        folder = options.folder or (cache if options.keep == "disk" else None)
+        kept_as = None if folder is None else (folder, data.identity(head))
         look = look_once(teacher, course, placement.device, kept_as=kept_as)
         lessons[head] = look.on(placement.device) if options.keep == "device" else look
     return lessons

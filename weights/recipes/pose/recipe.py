@@ -1,24 +1,28 @@
 """Run every stage of the pose weights, from packs of person crops to the file that ships.
 
-    python recipe.py DATA WORK vitpose-tiny.safetensors [--config tiny.yaml] [--minutes 9]
+    python recipe.py DATA WORK vitpose-tiny.safetensors [--variant tiny|small] [--minutes 12]
 
-DATA holds packs/people_a.npz and packs/people_b.npz, and, for the last stage, coco_val/ (images/,
-person_keypoints.json). Stages: a short run that finds how many steps fit into the minutes,
-`vitpose train`, export at half precision, and `vitpose evaluate` of the new file and the old
-one. The old file is replaced only by a better one. Everything in WORK is gone on with: the same
-command again does what is missing. Without --minutes the steps of the configuration are taken.
-Further options go to `vitpose train`: --set data.cache=ram on a machine without a GPU.
+DATA holds packs/people_a.npz and packs/people_b.npz; teachers/tinypose_256x192.param and .bin, to
+learn from its heatmaps (where they or `ncnn` are missing, the teacher's keypoints in the packs do);
+and, for the last stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`:
+pretrain, distil, finetune, each from what the one before has made; before each a short run that
+finds how many steps fit into its share of the minutes. Then export at half precision, and `vitpose
+evaluate` of the new file and the old one, which is replaced only by a better one. Everything in
+WORK is gone on with: the same command again does what is missing. Without --minutes the steps of
+the configurations are taken. Further options go to every `vitpose train`: --set data.cache=ram on a
+machine without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,51 +35,94 @@ from vitpose_cli.training.config import TrainConfig
 HERE = Path(__file__).parent
 SOURCE = "trained from scratch by weights/recipes/pose of the vitpose project"
 
-STAGE_SHARES = (0.35, 0.65)
-"""Of the minutes, by stage: the small crops, the real ones."""
+SHARES = {"pretrain": (0.15,), "distil": (0.3, 0.35), "finetune": (0.2,)}
+"""The runs in their order, and what share of the minutes each of their stages has."""
 
 CALIBRATION_STEPS = 40
 """Steps of each stage in the run that measures the speed; the first half warms up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was asked for.
+
+    Attributes:
+        data: Folder of the packs, the teacher and the photos to measure on.
+        work: Folder for the runs.
+        variant: Size of the network.
+        minutes: Length of the training; None for the steps of the configurations.
+        further: Options for every run.
+    """
+
+    data: Path
+    work: Path
+    variant: str
+    minutes: float | None
+    further: tuple[str, ...]
+
+    def run(self, name: str) -> Path:
+        """Train one run to its end, unless it is done; return the weights to go on with."""
+        folder = self.work / name
+        if not (folder / "report.html").is_file():
+            options = self.options(name)
+            if self.minutes is not None:
+                options += self.steps(name, options)
+            vitpose("train", "-c", str(HERE / f"{name}.yaml"), "-o", str(folder), *options)
+        best = folder / "best.safetensors"
+        return best if best.is_file() else folder / "last.safetensors"
+
+    def options(self, name: str) -> list[str]:
+        """Return what a configuration leaves open: paths, size, and the run before."""
+        config = load_config(TrainConfig, HERE / f"{name}.yaml")
+        chosen: list[str] = []
+        for part in ("train", "validation"):
+            for number, source in enumerate(getattr(config.data, part)):
+                path = self.data / "packs" / Path(source.path).name
+                chosen.append(f"data.{part}.{number}.path={path}")
+        runs = list(SHARES)
+        before = runs[: runs.index(name)]
+        if before:
+            chosen.append(f"model.weights={self.run(before[-1])}")
+        else:
+            chosen.append(f"model.variant={self.variant}")
+        if config.distill is not None:
+            chosen += self.teacher()
+        return [*(word for each in chosen for word in ("--set", each)), *self.further]
+
+    def teacher(self) -> list[str]:
+        """Return where the teacher is, or that there is none."""
+        path = self.data / "teachers" / "tinypose_256x192.param"
+        if path.is_file() and importlib.util.find_spec("ncnn") is not None:
+            return [f"distill.teacher.ncnn={path}", f"distill.folder={self.work / 'heatmaps'}"]
+        print("The teacher cannot run here: its keypoints in the packs are learnt from instead.")
+        return ["distill=null"]
+
+    def steps(self, name: str, options: Sequence[str]) -> list[str]:
+        """Measure how fast the stages of a run are here; return the options that fill its time."""
+        stored = self.work / f"steps-{name}.json"
+        stages = load_config(TrainConfig, HERE / f"{name}.yaml").stages
+        if not stored.is_file():
+            chosen = [f"stages.{number}.steps={CALIBRATION_STEPS}" for number in range(len(stages))]
+            short = [word for each in [*chosen, "log_every=10"] for word in ("--set", each)]
+            folder = self.work / f"calibration-{name}"
+            vitpose("train", "-c", str(HERE / f"{name}.yaml"), "-o", str(folder), *options, *short)
+            lines = (folder / "metrics.jsonl").read_text().splitlines()
+            rows = [row for row in map(json.loads, lines) if "people_per_s" in row]
+            counts = []
+            for number, (stage, share) in enumerate(zip(stages, SHARES[name], strict=True)):
+                speed = [row["people_per_s"] for row in rows if row["stage"] == number][-1]
+                seconds = 60 * (self.minutes or 0) * share
+                counts.append(max(CALIBRATION_STEPS, int(seconds * speed / stage.batch_size)))
+            stored.write_text(json.dumps(counts))
+        counts = json.loads(stored.read_text())
+        chosen = [f"stages.{number}.steps={count}" for number, count in enumerate(counts)]
+        return [word for each in chosen for word in ("--set", each)]
 
 
 def vitpose(*arguments: str) -> str:
     """Run the command line; return what it prints on stdout."""
     command = [sys.executable, "-m", "vitpose_cli", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def data_options(data: Path, config: TrainConfig) -> list[str]:
-    """Return the options that tell a configuration where its packs are."""
-    options: list[str] = []
-    for part in ("train", "validation"):
-        for number, source in enumerate(getattr(config.data, part)):
-            path = data / "packs" / Path(source.path).name
-            options += ["--set", f"data.{part}.{number}.path={path}"]
-    return options
-
-
-def steps_for(minutes: float, config: Path, work: Path, options: Sequence[str]) -> list[str]:
-    """Measure how fast each stage is here; return the options that fill the minutes."""
-    stored = work / "steps.json"
-    if not stored.is_file():
-        stages = load_config(TrainConfig, config).stages
-        short = [f"stages.{number}.steps={CALIBRATION_STEPS}" for number in range(len(stages))]
-        chosen = [word for each in [*short, "log_every=10"] for word in ("--set", each)]
-        vitpose("train", "-c", str(config), "-o", str(work / "calibration"), *options, *chosen)
-        lines = (work / "calibration" / "metrics.jsonl").read_text().splitlines()
-        rows = [row for row in map(json.loads, lines) if "people_per_s" in row]
-        steps = []
-        for number, stage in enumerate(stages):
-            speeds = [row["people_per_s"] for row in rows if row["stage"] == number]
-            seconds = 60 * minutes * STAGE_SHARES[number]
-            steps.append(max(CALIBRATION_STEPS, int(seconds * speeds[-1] / stage.batch_size)))
-        stored.write_text(json.dumps(steps))
-    chosen_steps = json.loads(stored.read_text())
-    return [
-        word
-        for number, count in enumerate(chosen_steps)
-        for word in ("--set", f"stages.{number}.steps={count}")
-    ]
 
 
 def export(trained: Path, out: Path) -> None:
@@ -100,19 +147,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path, help="folder for the runs")
     parser.add_argument("out", type=Path, help="the weights file")
-    parser.add_argument("--config", type=Path, default=HERE / "tiny.yaml")
+    parser.add_argument("--variant", default="tiny", help="size of the network")
     parser.add_argument("--minutes", type=float, help="length of the whole training")
-    options, train_options = parser.parse_known_args(arguments)
+    options, further = parser.parse_known_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
 
-    settings = data_options(options.data, load_config(TrainConfig, options.config))
-    settings += train_options
-    if options.minutes is not None:
-        settings += steps_for(options.minutes, options.config, options.work, settings)
-    run = options.work / "run"
-    vitpose("train", "-c", str(options.config), "-o", str(run), *settings)
+    recipe = Recipe(options.data, options.work, options.variant, options.minutes, tuple(further))
     candidate = options.work / options.out.name
-    export(run / "best.safetensors", candidate)
+    export(recipe.run(list(SHARES)[-1]), candidate)
     if not (options.data / "coco_val").is_dir():
         print(f"{candidate} is ready; coco_val is not here, so nothing was measured or replaced.")
         return

@@ -1,0 +1,88 @@
+"""The pose weights' recipe: all of its runs in small, one after the other, and once more."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from runs import environment
+from training_cases import boxes, picture_of, pose_in
+
+from vitpose_cli.config import load_config
+from vitpose_cli.models.checkpoint import load_model
+from vitpose_cli.training.config import TrainConfig
+
+RECIPE = Path(__file__).parents[2] / "weights" / "recipes" / "pose"
+
+
+def write_pack(path: Path, count: int) -> None:
+    """Write a pack of drawn people; each stands in the middle of their crop."""
+    pictures, points = [], []
+    for box in boxes(count):
+        placed = pose_in(box)
+        pictures.append(cv2.imencode(".webp", picture_of(placed)[..., ::-1])[1])
+        points.append(np.concatenate([placed, np.tile([2.0, 1.0], (17, 1))], axis=1))
+    sizes = [len(one) for one in pictures]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        blob=np.concatenate(pictures),
+        offsets=np.cumsum([0, *sizes]),
+        keypoints=np.stack(points).astype(np.float32),
+        source=np.zeros(count, np.int64),
+    )
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """Return a recipe of seconds: the files as they are, with less to do."""
+    folder = tmp_path / "recipe"
+    shutil.copytree(RECIPE, folder)
+    for path in folder.glob("*.yaml"):
+        text = re.sub(r"\bsteps: \d+", "steps: 2", path.read_text())
+        text = re.sub(r"batch_size: \d+", "batch_size: 4", text)
+        text = text.replace("[192, 256]", "[64, 80]").replace("[96, 128]", "[48, 64]")
+        text = text.replace("[0.03, 1.0]", "[0.3, 1.0]").replace("[0.0, 0.03]", "[0.0, 0.3]")
+        path.write_text(text.replace("cache: device", "cache: ram"))
+    return folder
+
+
+def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: Path) -> None:
+    for name in ("people_a", "people_b"):
+        write_pack(tmp_path / "data" / "packs" / f"{name}.npz", 16)
+    out, work = tmp_path / "weights.safetensors", tmp_path / "work"
+    command = [sys.executable, str(recipe / "recipe.py"), *map(str, (tmp_path / "data", work, out))]
+    command += ["--variant", "tiny-test", "--set", "compile=false", "--set", "device=cpu"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env=environment()
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The teacher cannot run here" in done.stdout
+    assert "nothing was measured or replaced" in done.stdout
+    made = work / "weights.safetensors"
+    model = load_model(made)
+    assert (model.header.variant, model.header.input_wh) == ("tiny-test", (64, 80))
+    for before, after in (("pretrain", "distil"), ("distil", "finetune")):
+        config = load_config(TrainConfig, work / after / "config.yaml")
+        assert Path(config.model.weights or "").parent == work / before
+    stamps = {path: path.stat().st_mtime_ns for path in work.glob("*/*.safetensors")}
+    subprocess.run(command, capture_output=True, timeout=300, check=True, env=environment())
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_the_recipe_means_what_its_readme_says() -> None:
+    pretrain, distil, finetune = (
+        load_config(TrainConfig, RECIPE / f"{name}.yaml")
+        for name in ("pretrain", "distil", "finetune")
+    )
+    assert pretrain.task == "pretrain"
+    assert distil.distill is not None
+    assert (distil.distill.looks, distil.distill.keep) == ("once", "device")
+    assert [stage.input_wh for stage in distil.stages] == [(96, 128), (192, 256)]
+    assert finetune.distill is None
+    assert finetune.augmentation.truncation == 0.3
+    assert {config.data.cache for config in (pretrain, distil, finetune)} == {"device"}
