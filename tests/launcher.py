@@ -51,6 +51,7 @@ class Launcher:
         *arguments: str | Path,
         environment: Mapping[str, str] | None = None,
         max_file_bytes: int | None = None,
+        fault: str | None = None,
     ) -> Fork:
         """Start `vitpose ARGUMENTS`.
 
@@ -58,12 +59,13 @@ class Launcher:
             arguments: Of the command line.
             environment: Variables to add.
             max_file_bytes: No file can be written beyond this, as on a full disk.
+            fault: The name of a function in `injections` that spoils the process first.
         """
         self._num_started += 1
         base = Path(self._folder.name) / str(self._num_started)
         pid = self.ask(
             arguments=[str(each) for each in arguments], environment=dict(environment or {}),
-            max_file_bytes=max_file_bytes, base=str(base),
+            max_file_bytes=max_file_bytes, base=str(base), fault=fault,
         )  # fmt: skip
         return Fork(self, pid, base)
 
@@ -170,6 +172,10 @@ def _become(question: dict[str, Any]) -> None:
 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (question["max_file_bytes"],) * 2)
+        if question["fault"] is not None:
+            import injections
+
+            getattr(injections, question["fault"])()
         from vitpose_cli.cli.app import run
 
         code = run(question["arguments"])

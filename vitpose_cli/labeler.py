@@ -154,11 +154,33 @@ class Labeler:
         readable = [frame for frame in frames if isinstance(frame, Frame)]
         found = self._detect(readable)
         failures = {each.key: each for each in found if isinstance(each, FrameFailure)}
-        cut = self.estimator.cut(
-            [frame.image for frame in readable if frame.key not in failures],
-            [each for each in found if isinstance(each, Detections)],
-        )
+        boxed = [
+            (frame, each)
+            for frame, each in zip(readable, found, strict=True)
+            if isinstance(each, Detections)
+        ]
+        try:
+            cut = self._cut_out(boxed)
+        except FAULTS:
+            failures |= self._uncuttable(boxed)
+            cut = self._cut_out([pair for pair in boxed if pair[0].key not in failures])
         return [failures.get(frame.key) or self._seen(frame) for frame in frames], cut
+
+    def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> CutPeople:
+        images = [frame.image for frame, _ in boxed]
+        return self.estimator.cut(images, [found for _, found in boxed])
+
+    def _uncuttable(
+        self, boxed: Sequence[tuple[Frame, Detections]]
+    ) -> dict[FrameKey, FrameFailure]:
+        """Return the frames that spoil a group, so that one bad frame costs only itself."""
+        failures = {}
+        for frame, found in boxed:
+            try:
+                self._cut_out([(frame, found)])
+            except FAULTS as error:
+                failures[frame.key] = FrameFailure(frame.key, f"Cutting people out failed: {error}")
+        return failures
 
     def _seen(self, frame: Frame | FrameFailure) -> _Seen | FrameFailure:
         if isinstance(frame, FrameFailure):

@@ -65,9 +65,23 @@ def finished(source: MediaSource, run: Run) -> Finished:
     progress = run.progress()
     open_ends = {journal.last for journal in progress if not journal.complete}
     reopened = set(_open_photos(source.keys(), done, open_ends, bool(run.damage)))
-    reopened.update(_open_pictures(done, {key.video for key in open_ends}, bool(run.damage)))
-    videos = set() if run.damage else _whole_videos(source, progress)
+    failed = _videos_with_failures(run)
+    open_videos = failed | {key.video for key in open_ends}
+    reopened.update(_open_pictures(done, open_videos, bool(run.damage)))
+    videos = set() if run.damage else _whole_videos(source, progress) - failed
     return Finished(done, reopened, videos)
+
+
+def _videos_with_failures(run: Run) -> set[str | None]:
+    """Return the videos in which something failed: behind it may be frames that nobody has seen."""
+    if not run.num_failed:
+        return set()
+    labelled = run.fresh()
+    return {
+        key.video
+        for key in run.fresh(retry_errors=False)
+        if key.video is not None and key not in labelled
+    }
 
 
 def _open_photos(

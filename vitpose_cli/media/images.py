@@ -28,6 +28,7 @@ from vitpose_cli.media.frames import (
     prefetch,
 )
 from vitpose_cli.media.headers import ImageHeader, read_header
+from vitpose_cli.media.reading import read_whole
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
@@ -181,7 +182,7 @@ class ImageFolder:
         if file is None or key.index >= 0:
             return FrameFailure(key, "The source has no such photo."), False
         try:
-            data = file.read_bytes()
+            data = read_whole(file)
             header = read_header(data)
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels)

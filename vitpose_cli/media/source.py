@@ -38,6 +38,7 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageFolder
+from vitpose_cli.media.reading import read_start
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -418,8 +419,7 @@ def is_video(file: PhotoFile) -> bool:
     if suffix != ".webp":
         return suffix in VIDEO_SUFFIXES
     try:
-        with file.open("rb") as stream:
-            return is_animated_webp(stream.read(ANIMATION_BYTES))
+        return is_animated_webp(read_start(file, ANIMATION_BYTES))
     except OSError:
         return False  # said when its turn comes
 

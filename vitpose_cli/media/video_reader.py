@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.reading import read_start
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
@@ -98,8 +99,7 @@ def open_reader(path: Path) -> VideoReader:
             unknown.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(ANIMATION_BYTES)
+        start = read_start(path, ANIMATION_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     if not start:

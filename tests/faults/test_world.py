@@ -1,0 +1,100 @@
+"""Faults of the world around a run: shares, clocks, libraries, memory, photos that change."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from annotate_jobs import NUM_FRAMES, Job
+from launcher import Launcher
+from runs import save_photos
+
+
+@pytest.mark.parametrize("fault", ["reads_fail_now_and_then", "the_clock_jumps"])
+def test_what_passes_leaves_no_trace(
+    job: Job, launcher: Launcher, tmp_path: Path, fault: str
+) -> None:
+    done = launcher.run(*job.arguments(tmp_path / "run"), fault=fault)
+    assert done.returncode == 0, done.stderr
+    job.assert_equal(tmp_path / "run")
+
+
+def test_a_photo_that_stays_unreadable_is_recorded_and_tried_again(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    failed = launcher.run(*job.arguments(run), fault="one_photo_cannot_be_read")
+    assert failed.returncode == 5, failed.stderr
+    (failure,) = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
+    assert failure["file_name"] == "a/photo 7.jpg"
+    assert os.strerror(5) in failure["error"]
+    assert launcher.run(*job.arguments(run)).returncode == 0
+    assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES
+
+
+def test_a_library_that_chokes_on_one_photo_costs_that_photo(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    media = tmp_path / "media"
+    save_photos(media, 6)
+    save_photos(media / "narrow", 1, (119, 90))
+    arguments = job.arguments(tmp_path / "run")
+    arguments[1] = str(media)
+    place = arguments.index("--boxes")
+    arguments[place : place + 2] = ["--detector", "whole-image"]
+    done = launcher.run(*arguments, fault="cutting_chokes_on_narrow_photos")
+    assert done.returncode == 5, done.stderr
+    (failure,) = map(json.loads, (tmp_path / "run" / "failures.jsonl").read_text().splitlines())
+    assert failure["file_name"].startswith("narrow/")
+    assert "too narrow for me" in failure["error"]
+    assert len(json.loads((tmp_path / "run" / "annotations.json").read_bytes())["images"]) == 6
+
+
+def test_short_memory_makes_batches_smaller(job: Job, launcher: Launcher, tmp_path: Path) -> None:
+    done = launcher.run(*job.arguments(tmp_path / "run"), fault="memory_is_short")
+    assert done.returncode == 0, done.stderr
+    labels = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    assert len(labels["images"]) == NUM_FRAMES
+
+
+def test_photos_that_vanish_or_change_meanwhile(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    media, run = tmp_path / "media", tmp_path / "run"
+    shutil.copytree(job.media, media)
+    arguments = job.arguments(run)
+    arguments[1] = str(media)
+    journal = run / "journal-1-of-1.jsonl"
+    process = launcher.start(*arguments)
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None, process.stderr
+        time.sleep(0.001)
+    (media / "b" / "photo 98.jpg").unlink()
+    (media / "b" / "photo 96.jpg").write_bytes(b"something else")
+    (media / "two.avi").unlink()
+    assert process.wait() == 5, process.stderr
+    failures = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
+    assert {failure["media"] for failure in failures} == {
+        "b/photo 96.jpg", "b/photo 98.jpg", "two.avi",
+    }  # fmt: skip
+    shutil.copytree(job.media, media, dirs_exist_ok=True)
+    assert launcher.run(*arguments).returncode == 0
+    assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES
+
+
+def test_a_pipe_among_the_photos_does_not_hang(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    media = tmp_path / "media"
+    save_photos(media, 2)
+    for name in ("pipe.jpg", "pipe.mp4", "pipe.webp"):
+        os.mkfifo(media / name)
+    arguments = job.arguments(tmp_path / "run")
+    arguments[1] = str(media)
+    done = launcher.run(*arguments)
+    assert done.returncode == 5, done.stderr
+    assert (tmp_path / "run" / "failures.jsonl").read_text().count("not a regular file") == 3

@@ -1,0 +1,82 @@
+"""Faults of the world around a process: what the system, a clock or a library may do to it.
+
+Each is called in a process of a test before its command starts (see `launcher`).
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def reads_fail_now_and_then() -> None:
+    """Let every seventh read of a photo fail as a network share does, and some be slow."""
+    read, calls = Path.read_bytes, itertools.count()
+
+    def failing(path: Path) -> bytes:
+        if path.suffix == ".jpg":
+            call = next(calls)
+            if call % 7 == 3:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+            if call % 40 == 5:
+                time.sleep(0.3)
+        return read(path)
+
+    setattr(Path, "read_bytes", failing)  # noqa: B010
+
+
+def one_photo_cannot_be_read() -> None:
+    """Let every read of `a/photo 7.jpg` fail."""
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == "photo 7.jpg":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return read(path)
+
+    setattr(Path, "read_bytes", failing)  # noqa: B010
+
+
+def the_clock_jumps() -> None:
+    """Let the wall clock go back and forth by hours."""
+    generator, now = random.Random(0), time.time
+
+    def jumping() -> float:
+        return now() + generator.uniform(-1e5, 1e5)
+
+    time.time = jumping
+
+
+def cutting_chokes_on_narrow_photos() -> None:
+    """Let the warp of crops fail in photos 119 px wide, as a library may on a rare picture."""
+    import vitpose_cli.models.engine as engine
+
+    warp = getattr(engine, "warp_crops")  # noqa: B009
+
+    def choking(image: NDArray[np.uint8], *arguments: Any, **options: Any) -> Any:
+        if image.shape[1] == 119:
+            raise RuntimeError("this picture is too narrow for me")
+        return warp(image, *arguments, **options)
+
+    setattr(engine, "warp_crops", choking)  # noqa: B010
+
+
+def memory_is_short() -> None:
+    """Let a pass of the network fail that has more than two crops."""
+    multiply = torch.nn.Linear.forward
+
+    def failing(layer: torch.nn.Linear, crops: torch.Tensor) -> torch.Tensor:
+        if crops.shape[0] > 2:
+            raise torch.OutOfMemoryError
+        return multiply(layer, crops)
+
+    setattr(torch.nn.Linear, "forward", failing)  # noqa: B010
