@@ -103,6 +103,14 @@ def test_what_a_model_puts_outside_of_the_picture_is_not_labelled(tmp_path: Path
     assert annotation["num_keypoints"] == 15
     assert validate(tmp_path / "annotations.json").num_warnings == 0
 
+    # Nor does it become a label by the person who accepts the frame, unless they put it there.
+    scores = people.keypoint_scores.copy()
+    scores[0, :3] = (1, 0.5, 0.5)
+    people = replace(people, keypoint_scores=scores)
+    accepted = make_record(instances=people, review=Review("accepted"))
+    annotation = document_of(tmp_path, [accepted])["annotations"][0]
+    assert annotation["keypoints"][:9] == [-0.5, 20, 2, 640, 480, 2, 0, 0, 0]
+
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

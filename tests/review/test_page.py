@@ -307,6 +307,9 @@ def test_a_hundred_thousand_frames_scroll_without_lag(
         began = time.monotonic()
         page = new_page(server.url)
         assert time.monotonic() - began < 5
+        fetched = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+        thumbnails = [name for name in fetched if name.endswith("thumbnail")]
+        assert len(thumbnails) < 60  # of those that can be seen, and no others
         jump = """async () => {
             const list = document.getElementById('list'), times = [];
             for (let step = 1; step <= 20; step++) {

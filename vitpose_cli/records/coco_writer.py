@@ -123,8 +123,9 @@ def frame_annotations(
 ) -> Iterator[dict[str, Any]]:
     """Yield the COCO annotations of a frame with labels, without their ids.
 
-    A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it;
-    the journal keeps its place. What a person put there stays.
+    A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it,
+    also where a person has accepted the frame; the journal keeps its place. What a person put there
+    stays: keypoints placed by hand score 1.
     """
     instances, size_wh = record.instances, record.size_wh
     if instances is None or size_wh is None:
@@ -136,9 +137,9 @@ def frame_annotations(
     smoothed: list[list[list[float]]] = []
     if instances.smoothed is not None:
         smoothed = _decimals(instances.smoothed, COORDINATE_DECIMALS).tolist()
-    labelled = instances.visibility > 0
-    if record.origin == "model":
-        labelled &= ((instances.keypoints >= 0) & (instances.keypoints <= size_wh)).all(axis=-1)
+    inside = ((instances.keypoints >= 0) & (instances.keypoints <= size_wh)).all(axis=-1)
+    placed_by_hand = (instances.keypoint_scores >= 1) & (record.origin == "human")
+    labelled = (instances.visibility > 0) & (inside | placed_by_hand)
     visibility = np.where(labelled, instances.visibility, 0).tolist()
     provenance = {"source": record.origin, "model": record.model}
     if record.review is not None:
