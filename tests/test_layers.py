@@ -54,6 +54,7 @@ ONLY_IN = {
     "av": ("media/",),
     "transformers": ("models/detectors.py", "models/hub_detector.py"),
     "ray": ("distributed.py",),
+    "fsspec": ("media/remote.py",),
 }
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

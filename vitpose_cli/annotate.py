@@ -20,10 +20,11 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.archives import PACKED_ARCHIVES
+from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import RUN_SUFFIX, VIDEO_SUFFIXES, MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
@@ -46,6 +47,7 @@ PREVIEW = "preview"
 UNREAD = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
     | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
+    | {f"{suffix} at URLs" for suffix in (*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)}
 )
 """Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
@@ -296,7 +298,7 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
     labeler, estimator = options.labeler, assembly.estimator
     return RunManifest(
         keypoint_set=estimator.keypoint_set.to_category(),
-        sources=tuple(os.path.normpath(source) for source in options.sources),
+        sources=tuple(map(_written, options.sources)),
         options={
             "detector": assembly.detector_name,
             "flip-test": labeler.flip_test,
@@ -314,6 +316,10 @@ def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "compiled": estimator.options.compiled,
         },
     )
+
+
+def _written(source: str) -> str:
+    return source if is_url(source) else os.path.normpath(source)
 
 
 class _Pictures:

@@ -20,7 +20,7 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, videos, .tar archives, globs, shard-{00..99}.tar, or @list.txt.",
+            help="Folders, photos, videos, .tar archives, URLs, globs, shard-{00..99}.tar, @list.txt.",
             show_default=False,
         ),
     ],

@@ -10,6 +10,7 @@ too, and so was the order of the file system, which differs between machines tha
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
@@ -39,6 +40,7 @@ from vitpose_cli.media.frames import (
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageFolder
 from vitpose_cli.media.reading import read_start
+from vitpose_cli.media.remote import RemoteFile, is_url, list_urls, path_of
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -66,7 +68,7 @@ class FoundMedia:
     """The photos and videos that were found.
 
     Attributes:
-        root: The folder that all of them lie below.
+        root: The folder that all of them lie below; of URLs no more than its name.
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
             archive lie below it, in their own order; something wrong with it has its own name.
@@ -84,12 +86,15 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     A source is a folder (searched with everything below it), a file, a glob (`**` included), names
     with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
     list, and comments after `#` at the start of a line. A file that is named twice is taken once.
+    Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list.
     In folders, archives and globs, hidden files and the folders of runs are passed over.
 
     Raises:
         InputError: A source is missing or unreadable, or there is no photo or video at all.
     """
     finder = _find(sources)
+    if finder.urls:
+        return _at_urls(finder.urls, finder.ignored)
     root = finder.common_root()
     below = len(root.rstrip(os.sep)) + 1
     paths = {_media_name(path[below:]): Path(path) for path in finder.roots}
@@ -250,9 +255,24 @@ def _find(sources: Sequence[str]) -> _Finder:
         except OSError as error:
             where = error.filename or source
             raise InputError(f"{where} cannot be read: {error.strerror}.") from error
-    if not finder.roots:
+    if not finder.roots and not finder.urls:
         raise finder.nothing(sources)
+    if finder.roots and finder.urls:
+        raise InputError(
+            "Some sources are files and some are URLs.", "Label them in two runs; `merge` joins."
+        )
     return finder
+
+
+def _at_urls(urls: Mapping[str, str], ignored: Mapping[str, int]) -> FoundMedia:
+    """Return the photos at URLs, of which each folder is known."""
+    try:
+        root = posixpath.commonpath({path_of(folder) for folder in urls.values()})
+    except ValueError:
+        root = ""
+    files = {_media_name(posixpath.relpath(path_of(url), root or ".")): url for url in urls}
+    ordered = sorted(files, key=_natural_order)
+    return FoundMedia(Path(root), {media: RemoteFile(files[media]) for media in ordered}, ignored)
 
 
 def _open_video(path: Path, media: str, options: VideoOptions | None) -> FrameSource:
@@ -267,11 +287,13 @@ class _Finder:
 
     Attributes:
         roots: By the absolute path of each file, the folder its name is to be relative to.
+        urls: The same of photos at URLs.
         ignored: How many files of each suffix were passed over.
     """
 
     def __init__(self) -> None:
         self.roots: dict[str, str] = {}
+        self.urls: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
 
     def common_root(self) -> str:
@@ -300,7 +322,10 @@ class _Finder:
     def add(self, source: str) -> None:
         """Take what one word of the command line names."""
         path = Path(source)
-        if source.startswith("@"):
+        if is_url(source):
+            for url in expand_braces(source):
+                self._add_url(url)
+        elif source.startswith("@"):
             self._add_list(Path(source[1:]))
         elif source and path.is_dir():
             self._add_folder(path.resolve())
@@ -334,6 +359,27 @@ class _Finder:
             return True
         self.ignored[_packed_suffix(path.name) or suffix or "without suffix"] += 1
         return False
+
+    def _add_url(self, url: str) -> None:
+        """Take a photo at a URL without a look at it, or what lies below a folder there."""
+        suffix = PurePosixPath(path_of(url)).suffix.lower()
+        if "*" not in url and suffix in IMAGE_SUFFIXES:
+            self.urls.setdefault(url, posixpath.dirname(url))
+            return
+        if suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
+            raise InputError(
+                f"{url}: videos and archives are not read from URLs.", "Copy it first."
+            )
+        folder = url.partition("*")[0].rpartition("/")[0] if "*" in url else url.rstrip("/")
+        for found in list_urls(url):
+            path = PurePosixPath(path_of(found))
+            parts = path.relative_to(path_of(folder)).parts if _is_below(found, folder) else ("..",)
+            if ".." in parts or not all(map(_is_visible, parts)):
+                continue
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                self.urls.setdefault(found, folder)
+            else:
+                self.ignored[f"{path.suffix.lower() or 'without suffix'} at URLs"] += 1
 
     def _add_numbered(self, source: str) -> None:
         """Take all that a name with braces stands for; globs among them may match nothing."""
@@ -393,6 +439,9 @@ class _Finder:
             raise InputError(f"The list {path} is not UTF-8 text.") from error
         root = path.parent.resolve()
         named = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        for url in filter(is_url, named):
+            self.add(url)
+        named = [name for name in named if not is_url(name)]
         entries = [Path(os.path.normpath(root / name)) for name in named]
         missing = [name for name, entry in zip(named, entries, strict=True) if not entry.exists()]
         if missing:
@@ -422,6 +471,10 @@ def is_video(file: PhotoFile) -> bool:
         return is_animated_webp(read_start(file, ANIMATION_BYTES))
     except OSError:
         return False  # said when its turn comes
+
+
+def _is_below(url: str, folder: str) -> bool:
+    return PurePosixPath(path_of(url)).is_relative_to(path_of(folder))
 
 
 def _is_archive(path: Path) -> bool:

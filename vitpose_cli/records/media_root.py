@@ -38,7 +38,7 @@ def find_root(folders: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
     raise InputError(
         f"The photos and videos, such as {example}, are not in "
         f"{', '.join(map(str, tried)) or 'any place'}.",
-        "Give the folder that they lie in with --images.",
+        "Give the folder that they lie in, or a copy of what is at a URL, with --images.",
     )
 
 
@@ -49,8 +49,11 @@ def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
     puts a run by default.
     """
     # Only here: most formats need no photos, and so no OpenCV.
+    from vitpose_cli.media.remote import is_url
     from vitpose_cli.media.source import find_media_root
 
+    if any(map(is_url, sources)):
+        return []
     folders = []
     for base in (Path(), run.resolve().parent):
         named = [_based(source, base) for source in sources]

@@ -1,0 +1,129 @@
+"""Photos at URLs, on a loopback server and in fsspec's own memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import pytest
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media import remote
+from vitpose_cli.media.frames import Frame, FrameFailure
+from vitpose_cli.media.source import find_media, open_source
+
+fsspec = pytest.importorskip("fsspec")
+PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
+
+
+class Server(SimpleHTTPRequestHandler):
+    """Serves a folder; a name with `flaky` fails twice, one with `down` always."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def do_GET(self) -> None:
+        type(self).asked[self.path] += 1
+        if "down" in self.path or ("flaky" in self.path and self.asked[self.path] < 3):
+            self.send_error(503)
+        elif "forbidden" in self.path:
+            self.send_error(403)
+        else:
+            super().do_GET()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    pytest.importorskip("aiohttp")
+    Server.asked.clear()
+    for name in ("a/1.jpg", "a/2.jpg", "a/10.jpg", "b/flaky.jpg", "notes.txt", ".hidden.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(PHOTO)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), partial(Server, directory=str(tmp_path)))
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    http.shutdown()
+    http.server_close()
+
+
+def test_a_folder_of_a_server_is_listed_in_natural_order(server: str) -> None:
+    found = find_media([server + "/"])
+    assert list(found.files) == ["a/1.jpg", "a/2.jpg", "a/10.jpg", "b/flaky.jpg"]
+    assert found.ignored == {".txt at URLs": 1}
+    assert list(find_media([f"{server}/a"]).files) == ["1.jpg", "2.jpg", "10.jpg"]
+
+
+def test_failures_that_pass_are_tried_again_and_others_recorded(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "RETRY_WAITS_S", (0.01, 0.02))
+    names = ["b/flaky.jpg", "down.jpg", "forbidden.jpg", "missing.jpg", "a/1.jpg?signed=yes"]
+    source = open_source([f"{server}/{name}" for name in names])
+    frames = list(source.frames())
+    read = [str(frame.key) for frame in frames if isinstance(frame, Frame)]
+    failed = {str(frame.key): frame.error for frame in frames if isinstance(frame, FrameFailure)}
+    assert read == ["a/1.jpg", "b/flaky.jpg"]
+    assert "503" in failed["down.jpg"]
+    assert "403" in failed["forbidden.jpg"]
+    assert "FileNotFound" in failed["missing.jpg"]
+    assert Server.asked["/down.jpg"] == 3
+    assert Server.asked["/forbidden.jpg"] == Server.asked["/missing.jpg"] == 1
+
+
+def test_a_list_of_urls_and_braces(server: str, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{server}/a/1.jpg\n# none\n{server}/a/2.jpg\n")
+    assert list(find_media([f"@{listed}"]).files) == ["1.jpg", "2.jpg"]
+    assert list(find_media([server + "/a/{1..2}.jpg"]).files) == ["1.jpg", "2.jpg"]
+    assert Server.asked == {}  # whoever is named is not asked for
+    with pytest.raises(InputError, match="some are URLs"):
+        find_media([f"{server}/a/1.jpg", str(listed.parent / "a")])
+
+
+def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("photos/x/1.jpg", "photos/x/2.jpg", "photos/y.png", "photos/clip.mp4"):
+        memory.pipe_file(f"/{name}", PHOTO)
+    found = find_media(["memory://photos"])
+    assert list(found.files) == ["x/1.jpg", "x/2.jpg", "y.png"]
+    assert found.ignored == {".mp4 at URLs": 1}
+    assert list(find_media(["memory://photos/x/*.jpg"]).files) == ["1.jpg", "2.jpg"]
+    assert all(isinstance(frame, Frame) for frame in open_source(["memory://photos"]).frames())
+    (tmp_path / "z.jpg").write_bytes(PHOTO)
+    assert list(find_media([f"file://{tmp_path}"]).files) == ["z.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "kind"),
+    [
+        ("nosuch://a/b.jpg", "nosuch", ConfigError),
+        ("memory://nothing-here", "no photo", InputError),
+        ("memory://clip.mp4", "not read from URLs", InputError),
+        ("memory://shard.tar", "not read from URLs", InputError),
+    ],
+)
+def test_what_cannot_be_used_is_said(
+    url: str, said: str, kind: type[ConfigError | InputError]
+) -> None:
+    with pytest.raises(kind, match=said):
+        next(open_source([url]).frames())
+
+
+def test_without_its_library_a_url_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
+    with pytest.raises(ConfigError, match="needs fsspec") as caught:
+        find_media(["memory://photos"])
+    assert "vitpose-cli[remote]" in caught.value.hint
+
+
+def test_what_is_no_url(tmp_path: Path) -> None:
+    assert not any(map(remote.is_url, ["C://a", "photos", "@list", "a:b", "/a://b"]))

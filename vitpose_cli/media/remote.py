@@ -1,0 +1,146 @@
+"""Photos at URLs: listed and read through fsspec, tried again where a network fails for a moment.
+
+fsspec knows `s3://`, `gs://`, `hf://`, `http://` and many more by one interface; each brings its
+own client, credentials and errors. It is loaded only when a URL is met. Videos and archives at URLs
+are not read: both would be fetched many times over.
+
+Which URLs are read is decided in `source`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from vitpose_cli.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""How long to wait before each new try, seconds."""
+
+READ_TIMEOUT_S = 60.0
+"""A photo that takes longer counts as a failed try."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Windows
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_TRANSIENT_CODES = (408, 425, 429)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A photo at a URL.
+
+    Attributes:
+        url: Where it lies.
+    """
+
+    url: str
+
+    def read_bytes(self) -> bytes:
+        """Return the photo's bytes; a failure that may pass is tried again, with longer waits.
+
+        Raises:
+            ConfigError: What the protocol needs is not installed.
+            InputError: It cannot be read.
+        """
+        system, path = _open(self.url)
+
+        def read() -> bytes:
+            data: bytes = _within(READ_TIMEOUT_S, system, path)
+            return data
+
+        return _tried(read, f"{self.url} cannot be read")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def is_url(source: str) -> bool:
+    """Return whether a word of the command line is a URL."""
+    return _URL.match(source) is not None
+
+
+def path_of(url: str) -> str:
+    """Return the path of a URL: without protocol, and without the query that signs it."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() in ("http", "https"):
+        return f"{parts.netloc}{parts.path}"
+    return url.partition("://")[2].lstrip("/")
+
+
+def list_urls(url: str) -> list[str]:
+    """Return the URLs of all files below a folder, or of those that a glob matches.
+
+    Raises:
+        ConfigError: What the protocol needs is not installed.
+        InputError: It cannot be listed.
+    """
+    if url.startswith("http") and "*" not in url:
+        url = url.rstrip("/") + "/"  # or a server's links would be taken as those of its parent
+    system, path = _open(url)
+
+    def found() -> list[str]:
+        paths = system.glob(path) if "*" in path else system.find(path)
+        return [str(system.unstrip_protocol(each)) for each in paths]
+
+    return _tried(found, f"{url} cannot be listed")
+
+
+def _open(url: str) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of a URL, of which fsspec keeps one for each place, and the path."""
+    install = 'Install what it needs: pip install "vitpose-cli[remote]".'
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise ConfigError(
+            f"Reading {url} needs fsspec, which is not installed.", install
+        ) from error
+    try:
+        system, path = url_to_fs(url)
+    except ImportError as error:
+        raise ConfigError(f"{url} cannot be opened: {error}.", install) from error
+    except ValueError as error:
+        raise ConfigError(f"{url} cannot be opened: {error}.", "Check its protocol.") from error
+    return system, str(path)
+
+
+def _within(timeout_s: float, system: AbstractFileSystem, path: str) -> Any:
+    """Read a file; give up after a while where the protocol's client can."""
+    if not system.async_impl:
+        return system.cat_file(path)
+    from fsspec.asyn import sync
+
+    return sync(system.loop, system._cat_file, path, timeout=timeout_s)
+
+
+def _tried(action: Callable[[], Result], failure: str) -> Result:
+    """Return what `action` returns, at the latest after as many tries as there are waits."""
+    waits_s = iter(RETRY_WAITS_S)
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            wait_s = next(waits_s, None)
+            if wait_s is None or _lasts(error):  # every protocol's client has errors of its own
+                raise InputError(f"{failure}: {_said(error)}.") from error
+        time.sleep(wait_s)
+
+
+def _lasts(error: Exception) -> bool:
+    """Return whether another try would end in the same way."""
+    code = getattr(error, "status", None)
+    refused = isinstance(code, int) and 400 <= code < 500 and code not in _TRANSIENT_CODES
+    return refused or isinstance(error, _LASTING)
+
+
+def _said(error: Exception) -> str:
+    name = type(error).__name__
+    return f"{name}: {error}" if str(error) else name
