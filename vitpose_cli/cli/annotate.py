@@ -20,7 +20,8 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, videos, .tar archives, URLs, globs, shard-{00..99}.tar, @list.txt.",
+            help="Folders, photos, videos, .tar archives, URLs, globs, shard-{00..99}.tar, "
+            "@list.txt.",
             show_default=False,
         ),
     ],
