@@ -68,7 +68,7 @@ def parse_config(
     try:
         return model.model_validate(changed)
     except ValidationError as error:
-        problems = [_problem(model, details) for details in error.errors()]
+        problems = [_problem(model, details) for details in _own(error.errors())]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise ConfigError("\n  ".join([f"{count} in {name}:", *problems])) from None
 
@@ -167,6 +167,16 @@ def _replaced(values: Any, path: list[str], value: Any, override: str) -> Any:
         raise ConfigError(f"{override!r}: {_kind(values)} has no key {head!r}.")
     known = dict(values or {})
     return {**known, head: _replaced(known.get(head), rest, value, override)}
+
+
+def _own(problems: Sequence[Any]) -> Iterator[Any]:
+    """Leave out that a list is too short where that is because of problems in its items."""
+    for details in problems:
+        place = details["loc"]
+        below = (one["loc"] for one in problems if len(one["loc"]) > len(place))
+        caused = any(other[: len(place)] == place for other in below)
+        if details["type"] != "too_short" or not caused:
+            yield details
 
 
 def _problem(model: type[BaseModel], details: Any) -> str:

@@ -8,7 +8,7 @@ import torch
 from training_cases import small_run
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 
@@ -59,3 +59,14 @@ def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:
     folder.save_state(Position(0, 1), {})
     folder.open(parse_config(TrainConfig, small_run(tmp_path, log_every=7, compile=True)))
     assert "log_every: 7" in folder.config.read_text()
+
+
+def test_whoever_runs_out_of_memory_may_take_smaller_passes(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    values = small_run(tmp_path)
+    folder.open(parse_config(TrainConfig, values))
+    folder.save_state(Position(0, 1), {})
+    changes = ["stages.1.accumulate=2", "model.activation_checkpointing=true"]
+    folder.open(parse_config(TrainConfig, values, changes))
+    with pytest.raises(ConfigError, match=r"stages\.1\.batch_size: 4 there, 2 now"):
+        folder.open(parse_config(TrainConfig, values, [*changes, "stages.1.batch_size=2"]))

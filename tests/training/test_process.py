@@ -1,6 +1,7 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,9 @@ def test_running_out_of_memory_is_explained() -> None:
     ):
         raise torch.OutOfMemoryError("CUDA out of memory.")
     assert "stages.1.accumulate=4" in caught.value.hint
+    assert "stages.1.batch_size=32" in caught.value.hint
+    with pytest.raises(InputError), explained_memory(0, STAGE):
+        np.empty(2**50, np.uint8)
     with pytest.raises(InputError), explained_memory(0, STAGE):
         torch.empty(2**50)
     with pytest.raises(RuntimeError, match="shapes"), explained_memory(0, STAGE):

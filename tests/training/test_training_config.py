@@ -36,6 +36,7 @@ def test_what_cannot_be_meant_is_said_at_once() -> None:
         freze={},
         augmentation={"flip": 1.5, "rotaton": 1},
         data={"train": [], "cache": "tape"},
+        model={"variant": "bse"},
     )
     for line in (
         "stages.0: give either epochs or steps",
@@ -43,10 +44,12 @@ def test_what_cannot_be_meant_is_said_at_once() -> None:
         "freze: unknown key; did you mean freeze?",
         "augmentation.flip: should be less than or equal to 1 (given: 1.5)",
         "augmentation.rotaton: unknown key; did you mean rotation?",
+        "model.variant: should be 'tiny-test', 'tiny', 'small', 'base', 'large' or 'huge'",
         "data.train:",
         "data.cache:",
     ):
         assert f"\n  {line}" in said
+    assert "stages: " not in said  # it is too short only because of what is wrong in it
 
 
 def test_maps_without_scores_do_not_end_a_run() -> None:

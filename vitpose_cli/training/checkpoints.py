@@ -26,6 +26,9 @@ from vitpose_cli.training.config import TrainConfig
 _MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")
 """Options that a resumed run may have otherwise: they do not change what is learnt."""
 
+_MAY_CHANGE_ANYWHERE = ("accumulate", "activation_checkpointing")
+"""The same, for whoever runs out of memory in a later stage; rounding differs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -129,7 +132,9 @@ def _differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     return [
         f"{key}: {flat_old.get(key)} there, {flat_new.get(key)} now"
         for key in keys
-        if key.split(".")[0] not in _MAY_CHANGE and flat_old.get(key) != flat_new.get(key)
+        if key.split(".")[0] not in _MAY_CHANGE
+        and key.rpartition(".")[2] not in _MAY_CHANGE_ANYWHERE
+        and flat_old.get(key) != flat_new.get(key)
     ]
 
 

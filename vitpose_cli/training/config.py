@@ -40,7 +40,7 @@ class AttentionOptions(StrictModel):
 class ModelOptions(StrictModel):
     """The network, and what it starts from."""
 
-    variant: str | None = None
+    variant: Literal["tiny-test", "tiny", "small", "base", "large", "huge"] | None = None
     """tiny-test, tiny, small, base, large or huge; may be left out where `weights` say it."""
     weights: str | None = None
     """Start from this: a catalog name, a weights file of ours or of another project, an MAE or

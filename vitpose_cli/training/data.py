@@ -72,10 +72,18 @@ class OpenedData:
     @property
     def notes(self) -> list[str]:
         """Sentences about what was left out."""
+        several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
+        names = ", ".join(f"{one.name} ({one.num_keypoints})" for one in several.values())
         return [
-            f"{source.truth.path}: left out {dropped_sentence(source.dropped)}."
-            for source in (*self.train, *self.validation)
-            if source.dropped
+            *(
+                f"{source.truth.path}: left out {dropped_sentence(source.dropped)}."
+                for source in (*self.train, *self.validation)
+                if source.dropped
+            ),
+            *(
+                [f"The files list different keypoints; each list gets a head: {names}."]
+                * bool(names)
+            ),
         ]
 
 

@@ -97,14 +97,15 @@ def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
-        on_device = isinstance(error, torch.OutOfMemoryError)
-        if not on_device and _CPU_OUT_OF_MEMORY not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not named and _CPU_OUT_OF_MEMORY not in str(error):
             raise
         width, height = options.input_wh
         raise InputError(
             f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
             "pass do not fit into memory.",
             f"--set stages.{number}.accumulate={2 * options.accumulate} learns the same in "
-            "smaller passes; model.activation_checkpointing saves memory, too.",
+            f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // 2)} "
+            "takes fewer people a step; model.activation_checkpointing saves memory, too.",
         ) from error
