@@ -21,6 +21,7 @@ from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_wid
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.plan import plan_training
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
@@ -212,6 +213,12 @@ def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     options = distilling(tmp_path, path).distill
     with pytest.raises(ConfigError, match="knows coco, and is to teach mpii"):
         open_teachers(options, {"mpii": COCO}, Placement(CPU), 1)
+
+
+def test_a_plan_names_the_teacher(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config = distilling(tmp_path, small_teacher(tmp_path), looks="once")
+    assert plan_training(config).teachers == {"coco": "sees 96x128 px, udp, everybody once"}
 
 
 def test_maps_of_equal_networks_are_not_touched() -> None:

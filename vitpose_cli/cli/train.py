@@ -186,6 +186,8 @@ def _show_plan(plan: TrainingPlan) -> None:
         stdout.print(text, markup=False, soft_wrap=True)
     for name, head in plan.heads.items():
         stdout.print(f"head {name}: {head}", markup=False)
+    for name, text in plan.teachers.items():
+        stdout.print(f"teacher of {name}: {text}", markup=False)
     learning, total = plan.trainable
     stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
     groups = Table(title="Parameter groups", title_justify="left")

@@ -86,8 +86,7 @@ class OneLook:
         people, plan = share.course.people.select(share.rows), share.plan
         plain = _plain_transforms(people.boxes, self.codec)
         turned = _chained(plan.transforms, plain)
-        rows = torch.from_numpy(share.rows).to(self.maps.device)
-        found = self.maps[rows].to(crops.device, torch.float32)
+        found = self.maps[upload(share.rows, self.maps.device)].to(crops.device, torch.float32)
         shown = inside(self.peaks[share.rows], plan.windows).astype(np.float32)
         mirrored = np.linalg.det(turned[:, :, :2]) < 0
         order = np.where(

@@ -23,6 +23,7 @@ from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
 from vitpose_cli.training.start import first_network, next_network
+from vitpose_cli.training.teachers import open_teachers
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class TrainingPlan:
         dtype: Number format of the products.
         sources: Of each source: its file, people, photos.
         heads: Of each head: its keypoints and kind.
+        teachers: Of each head that has one: how the teacher sees people, and when.
         trainable: How many parameters learn, and how many there are, in the first stage.
         groups: The parameter groups of the first stage.
         stages: The stages.
@@ -88,6 +90,7 @@ class TrainingPlan:
     dtype: str
     sources: tuple[Mapping[str, Any], ...]
     heads: Mapping[str, str]
+    teachers: Mapping[str, str]
     trainable: tuple[int, int]
     groups: tuple[GroupRow, ...]
     stages: tuple[StageRow, ...]
@@ -127,6 +130,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
             name: f"{head.kind}, {head.keypoint_set.num_keypoints} keypoints, {head.alignment}"
             for name, head in network.header.heads.items()
         },
+        teachers=_teachers(config, data, placement),
         trainable=trainable,
         groups=tuple(
             GroupRow(
@@ -141,6 +145,19 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         stages=tuple(stages),
         notes=tuple(data.notes),
     )
+
+
+def _teachers(config: TrainConfig, data: OpenedData, placement: Placement) -> dict[str, str]:
+    """Open the teachers, so that what is wrong with them is told before anything is trained."""
+    options, sets = config.distill, data.keypoint_sets
+    if options is None:
+        return {}
+    found = open_teachers(options, sets, placement, data.options.threads)
+    return {
+        head: f"sees {'x'.join(map(str, one.codec.input_wh))} px, {one.codec.alignment}, "
+        + ("each crop" if options.looks == "each" else "everybody once")
+        for head, one in found.items()
+    }
 
 
 def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int:
