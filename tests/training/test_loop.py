@@ -249,6 +249,17 @@ def write_people_and_robots(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
 
 
+def test_a_run_says_how_much_learns(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [48, 64], "steps": 1, "batch_size": 2}
+    listener = run(tmp_path, freeze={"encoder": True}, stages=[stage])
+    model = load_model(tmp_path / "run" / "last.safetensors")
+    sizes = [sum(p.numel() for p in one.parameters()) for one in (model.heads, model)]
+    assert "Stage 1: {:,} of {:,} parameters learn.".format(*sizes) in listener.notes
+    (line,) = (one for one in listener.lines if one["kind"] == "train")
+    assert line["memory_mib"] > 0
+
+
 def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
     write_people_and_robots(tmp_path)
     sources = [small_source(tmp_path, {"annotations": name}) for name in ("coco", "robots")]

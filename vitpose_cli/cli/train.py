@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from vitpose_cli.training.plan import TrainingPlan
 
 _ROWS_SHOWN = 12
-_COLUMNS = ("stage", "step", "epoch", "loss", "lr", "gradient_norm", "people_per_s", "data_share")
+_COLUMNS = (
+    *("stage", "step", "epoch", "loss", "lr", "gradient_norm"),
+    *("people_per_s", "data_share", "memory_mib"),
+)
 
 
 def train(

@@ -30,7 +30,7 @@ from vitpose_cli.training.data import Material, OpenedData, load_material, open_
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
-from vitpose_cli.training.optim import Schedule
+from vitpose_cli.training.optim import Schedule, trainable_size
 from vitpose_cli.training.process import (
     Placement,
     explained_memory,
@@ -195,6 +195,8 @@ class _Run:
         )
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement)
+        learning, total = trainable_size(stage.model)
+        self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
         if state is None:
             self._position = Position(number, 0, self._position.best)
         else:
