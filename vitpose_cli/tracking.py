@@ -163,21 +163,16 @@ class Tracker:
         poses = np.stack([track.keypoints for track in self._tracks]) + steps[:, None]
         areas = box_areas(np.stack([track.box for track in self._tracks]))
         gaps_s = np.array([time_s - track.seen_s for track in self._tracks])
-        likeness = np.zeros((len(poses), len(people)))
-        for gap_s in np.unique(gaps_s):
-            rows = gaps_s == gap_s
-            # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
-            room = self._options.motion * min(gap_s, _LONGEST_WALK_S)
-            sigmas = np.hypot(2 * self._sigmas, room) / 2
-            likeness[rows] = oks_matrix(
-                poses[rows],
-                areas[rows],
-                people.keypoints,
-                box_areas(people.boxes),
-                sigmas,
-                people.visibility,
-            )
-        return likeness
+        # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
+        room = self._options.motion * np.minimum(gaps_s, _LONGEST_WALK_S)
+        return oks_matrix(
+            poses,
+            areas,
+            people.keypoints,
+            box_areas(people.boxes),
+            np.hypot(2 * self._sigmas, room[:, None, None]) / 2,
+            people.visibility,
+        )
 
 
 def _best_pairs(likeness: FloatArray, least: float) -> list[tuple[int, int]]:

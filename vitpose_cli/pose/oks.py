@@ -38,7 +38,7 @@ def oks_matrix(
         areas_a: (N,), that unit squared; None leaves the area to b, as COCO does to the truth.
         keypoints_b: (M, K, 2) xy, the same unit.
         areas_b: (M,), that unit squared.
-        sigmas: (K,) of the keypoint set.
+        sigmas: (K,) of the keypoint set, or (N, 1, K) of each of a.
         visibility: (M, K) of b; keypoints with 0 do not count. All do if None.
 
     Returns:
