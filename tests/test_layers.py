@@ -29,6 +29,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"record_set", "body_cuts"},
     {
         "annotate",
+        "bench",
         "evaluate",
         "pose_labeler",
         "select",

@@ -14,6 +14,7 @@ import typer
 from vitpose_cli import __version__
 from vitpose_cli.cli import (
     annotate,
+    bench,
     diff,
     evaluate,
     export,
@@ -43,6 +44,7 @@ app = typer.Typer(
     "5 done but some frames failed, 130 interrupted, 1 a bug.",
 )
 app.command("annotate")(annotate.annotate)
+app.command("bench")(bench.bench)
 app.command("diff")(diff.diff)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)

@@ -80,6 +80,7 @@ class PoseEstimator:
         keypoint_set: What it finds.
         input_wh: Width and height of the crops, px.
         alignment: How crops and heatmaps are aligned.
+        config: Of the network's module.
         network: From crops to numbers.
     """
 
@@ -106,6 +107,7 @@ class PoseEstimator:
         self.keypoint_set = head.keypoint_set
         self.alignment = head.alignment
         self.input_wh = model.header.input_wh
+        self.config = model.config
         self.network = PoseNetwork(
             model, device=options.device, dtype=options.dtype, flip_test=options.flip_test
         )
