@@ -26,7 +26,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"labeler", "identities"},
     {"resume", "workers", "labels", "smoothed_labels"},
     {"assembly"},
-    {"record_set", "body_cuts"},
+    {"record_set", "body_cuts", "stages"},
     {
         "annotate",
         "bench",

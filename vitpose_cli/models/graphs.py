@@ -71,12 +71,13 @@ class BatchGraphs:
         # Intermediate results of all sizes share memory: they never run at the same time.
         pool = next((each.graph.pool() for each in self._recordings.values()), None)
         graph = torch.cuda.CUDAGraph()
+        # On a stream that is used for nothing else: another thread may let go of pinned memory
+        # that was copied into on the current one, which marks that stream with an event, and an
+        # event that is marked while its stream is recorded can never be asked for again.
+        stream = torch.cuda.Stream(inputs.device)  # type: ignore[no-untyped-call]
         try:
             with torch.cuda.graph(
-                graph,
-                pool=pool,
-                stream=torch.cuda.current_stream(),
-                capture_error_mode="thread_local",
+                graph, pool=pool, stream=stream, capture_error_mode="thread_local"
             ):
                 outputs = self._function(inputs)
         except torch.OutOfMemoryError:

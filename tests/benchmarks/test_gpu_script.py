@@ -1,0 +1,56 @@
+"""The script for a GPU runs from end to end on a machine that has none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from runs import environment
+
+ROOT = Path(__file__).parent.parent.parent
+SCRIPT = ROOT / "benchmarks" / "gpu.py"
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), "--device", "cpu", "--quick", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, check=False,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_every_section_comes_through(tmp_path: Path) -> None:
+    done = run("--out", tmp_path / "gpu.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    for mode in found["correctness"]["modes"].values():
+        assert mode["every_slot_its_own_crop"]
+        assert mode["shift_px_max"] < 1e-3  # px, one device and one number type
+    assert found["correctness"]["device_crops"]["levels_max"] <= 2
+    assert found["network"]["tiny-test"]["best"] > 0
+    assert found["peers"]["ours over transformers fp32"] > 0
+    assert {"160x120, 3 people", "160x120, 3 people, flip test"} <= found["pipeline"].keys()
+    assert "video" in done.stdout
+
+
+def test_a_section_that_fails_leaves_its_traceback_and_the_others(tmp_path: Path) -> None:
+    broken = (
+        "import gpu, gpu_sections\n"
+        "def fail(setting): raise ValueError('no such card')\n"
+        "gpu.SECTIONS['network'] = fail\n"
+        "raise SystemExit(gpu.main())\n"
+    )
+    out = tmp_path / "gpu.json"
+    arguments = ["--device", "cpu", "--quick", "--only", "network,matrix", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", broken, *arguments],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=environment() | {"PYTHONPATH": f"{ROOT}:{SCRIPT.parent}"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    found = json.loads(out.read_text())
+    assert "no such card" in found["network"]["error"]
+    assert found["matrix"]["fp32_tflops"] > 0
+    assert "network: FAILED, ValueError: no such card" in done.stdout
