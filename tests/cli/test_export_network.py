@@ -78,6 +78,11 @@ def test_what_cannot_be_meant_is_said(
     assert said in capsys.readouterr().err
 
 
+def test_a_labelling_run_has_no_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert vitpose(["export", str(tmp_path), "-o", str(tmp_path / "new.onnx")]) == 3
+    assert "no folder of a training run" in capsys.readouterr().err
+
+
 def test_a_run_that_has_learnt_nothing_yet_is_named(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -182,6 +182,11 @@ def _export_network(
         from vitpose_cli.training.checkpoints import RunFolder
 
     run = RunFolder(subject)
+    if subject.is_dir() and not run.config.exists() and not (subject / "config.json").exists():
+        raise InputError(
+            f"{subject} is no folder of a training run.",
+            "Give one, a weights file or a catalog name; labels are exported with --format.",
+        )
     weights = run.weights if run.config.exists() else resolve_weights(str(subject))
     head = head_named(read_header(weights), fold, of=subject, option="--fold NAME")
     model = load_model(weights, head=head)
