@@ -17,7 +17,7 @@ from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.models.checkpoint import load_model
-from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.estimator import CutPeople, EstimatorOptions, PoseEstimator
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.record import FrameRecord
 
@@ -135,6 +135,22 @@ def test_frames_on_which_the_detector_chokes_cost_only_themselves(
         else:
             assert record.key.index in bad
             assert "too strange" in record.error
+
+
+def test_a_frame_that_cannot_be_cut_costs_only_itself(
+    estimator: PoseEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = frames_of_noise(20)
+    cut = estimator.cut
+
+    def fragile(images: Sequence[NDArray[np.uint8]], found: Sequence[Detections]) -> CutPeople:
+        if any(image is frames[6].image for image in images):
+            raise RuntimeError("no memory for this one")
+        return cut(images, found)
+
+    monkeypatch.setattr(estimator, "cut", fragile)
+    records = list(Labeler(Scene(walker(5)), estimator, detect_every=5).label(frames))
+    assert [record.key.index for record in records if record.error] == [6]
 
 
 def test_frames_that_cannot_be_read_have_their_place(estimator: PoseEstimator) -> None:

@@ -287,6 +287,37 @@ def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:
         draw(tmp_path, clip, annotations=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "is empty"), (b"no video at all" * 99, "is not a video")]
+)
+def test_a_file_that_nobody_could_label_says_why(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    source = tmp_path / "bad.mp4"
+    source.write_bytes(content)
+    save_run(tmp_path / "run", frame_keys(1))
+    with pytest.raises(InputError, match=rf"^bad\.mp4: .*{reason}"):
+        draw(tmp_path, source)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to mount a tmpfs")
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, clip: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        done = vitpose("render", clip, "-a", tmp_path / "run", "-o", disk / "out.mp4")
+        assert done.returncode == 3, done.stderr
+        assert "cannot be written" in done.stderr
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     save_run(tmp_path / "run", [*frame_keys(60), *frame_keys(1, media="bad.mp4")])
     source = write_video(
@@ -304,7 +335,7 @@ def test_a_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "bad.mp4").exists()
     done = vitpose("render", folder, "-a", tmp_path / "run", "-o", tmp_path / "again")
     assert done.returncode == 5
-    assert "2 frames could not be read" in done.stderr
+    assert "Could not be read: 2 frames." in done.stderr
 
 
 def test_the_command(tmp_path: Path, clip: Path) -> None:

@@ -12,9 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError
@@ -44,6 +47,7 @@ Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
 
 PREVIEW = "preview"
+FAILURES_SHOWN = 3
 UNREAD = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
     | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
@@ -196,6 +200,7 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         if not run.complete():
             return _part(run, mine, num_new, monotonic() - started)
         written = run.export(partial(_finished, options, assembly.estimator.keypoint_set))
+        _say_what_failed(written.failures, say)
         if options.worker != ALONE:
             _say_what_nobody_saw(source, run, say)
     return Summary(
@@ -279,6 +284,13 @@ def _say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], Non
     photos = source.keys()
     if num_lacking := sum(key not in recorded for key in photos):
         say(f"{num_lacking} photos came while workers ran; the same command again labels them.")
+
+
+def _say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
+    """Tell the first reasons, so that nobody need open the list for the usual one or two."""
+    with failures.open("rb") as lines:
+        for failure in map(orjson.loads, islice(lines, FAILURES_SHOWN)):
+            say(f"{failure['file_name']}: {failure['error']}")
 
 
 def _say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:

@@ -118,23 +118,31 @@ class Labeler:
         for video, chunk in _chunks(frames):
             if video is not None and self.detect_every > 1:
                 yield from self._linked(list(chunk))
-                continue
-            cuts: list[CutPeople] = []
-            for group in _groups(chunk):
-                seen, cut = self._cut(group)
-                group.clear()  # while the next are read, these are let go
-                cuts.append(cut)
-                yield _Part(seen)
-            yield _Part(people=self.estimator.start(cuts))
+            else:
+                yield from self._detected(chunk)
+
+    def _detected(self, chunk: Iterable[Frame | FrameFailure]) -> Iterator[_Part]:
+        """Prepare a chunk, detecting on every frame."""
+        cuts: list[CutPeople] = []
+        for group in _groups(chunk):
+            seen, cut = self._cut(group)
+            group.clear()  # while the next are read, these are let go
+            cuts.append(cut)
+            yield _Part(seen)
+        yield _Part(people=self.estimator.start(cuts))
 
     def _linked(self, frames: list[Frame | FrameFailure]) -> Iterator[_Part]:
-        """Do the same with a chunk of video that is detected on some of its frames only."""
-        people = LinkedPeople(
-            [frame for frame in frames if isinstance(frame, Frame)],
-            self.detect_every,
-            detect=self._detect_many,
-            estimator=self.estimator,
-        )
+        """Prepare a chunk of video, detecting on some of its frames only."""
+        try:
+            people = LinkedPeople(
+                [frame for frame in frames if isinstance(frame, Frame)],
+                self.detect_every,
+                detect=self._detect_many,
+                estimator=self.estimator,
+            )
+        except FAULTS:  # the usual way finds out which frame is to blame
+            yield from self._detected(frames)
+            return
         seen = [people.failures.get(frame.key) or self._seen(frame) for frame in frames]
         frames.clear()
         for start in range(0, len(seen), DETECTOR_FRAMES):  # as many parts as others have

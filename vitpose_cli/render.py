@@ -129,6 +129,7 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
     taken = options.video or _labelled_frames(labels)
     source = open_source(options.sources, video=taken)
     if labels.media.isdisjoint(source.media):
+        _check_readable(source)
         raise InputError(
             f"{annotations} has no labels for {source.media[0]} or anything else in "
             f"{' '.join(options.sources)}.",
@@ -151,6 +152,13 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
                     report(num_frames, total)
         num_failed += readable.num_failed
     return Summary(targets.output, num_frames, num_failed, skip.num_met, monotonic() - started)
+
+
+def _check_readable(source: MediaSource) -> None:
+    """Raise with its reason if the first frame cannot be read, so that nothing was labelled."""
+    first = next(source.frames(), None)
+    if isinstance(first, FrameFailure):
+        raise InputError(f"{first.key.media}: {first.error}")
 
 
 def _annotated(options: RenderOptions, report: Report, say: Callable[[str], None]) -> Path:

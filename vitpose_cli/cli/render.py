@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress
+from vitpose_cli.cli.console import counted, note, print_json, progress
 from vitpose_cli.errors import PartialRunError
 
 
@@ -150,12 +150,12 @@ def render(
     else:
         rate = summary.num_frames / max(summary.seconds, 1e-9)
         note(
-            f"{summary.num_frames} frames in {summary.seconds:.1f} s ({rate:.1f}/s) "
+            f"{counted(summary.num_frames, 'frame')} in {summary.seconds:.1f} s ({rate:.1f}/s) "
             f"-> {summary.output}"
         )
         if summary.num_left_out:
-            note(f"{summary.num_left_out} frames without labels were left out.")
+            note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
     if summary.num_failed:
         raise PartialRunError(
-            f"{summary.num_failed} frames could not be read.", "The others are drawn."
+            f"Could not be read: {counted(summary.num_failed, 'frame')}.", "The others are drawn."
         )
