@@ -31,9 +31,12 @@ from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.optim import Schedule, trainable_size
+from vitpose_cli.training.plan import activation_bytes
 from vitpose_cli.training.process import (
     Placement,
+    check_memory,
     explained_memory,
+    machine_memory_bytes,
     process_group,
     stop_asked,
 )
@@ -197,6 +200,7 @@ class _Run:
         stage = Stage(network, config, number, schedule, self._placement)
         learning, total = trainable_size(stage.model)
         self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
+        self._check_memory(number, stage)
         if state is None:
             self._position = Position(number, 0, self._position.best)
         else:
@@ -204,6 +208,15 @@ class _Run:
         validators = self._validators(network, data) if options.loss.kind == "mse" else []
         self._learn(stage, batches, validators)
         return stage.network
+
+    def _check_memory(self, number: int, stage: Stage) -> None:
+        """Refuse what a CPU's memory cannot hold; a GPU says so itself."""
+        total_bytes = machine_memory_bytes()
+        if self._placement.device.type != "cpu" or total_bytes is None:
+            return
+        size = stage.options.batch_size // stage.options.accumulate
+        kept_bytes = activation_bytes(stage.model, size, self._placement.dtype)
+        check_memory(number, stage.options, kept_bytes, total_bytes)
 
     def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
         if not self._leads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -101,11 +103,39 @@ def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
         named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not named and _CPU_OUT_OF_MEMORY not in str(error):
             raise
-        width, height = options.input_wh
-        raise InputError(
-            f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
-            "pass do not fit into memory.",
-            f"--set stages.{number}.accumulate={2 * options.accumulate} learns the same in "
-            f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // 2)} "
-            "takes fewer people a step; model.activation_checkpointing saves memory, too.",
-        ) from error
+        raise _too_large(number, options, 2) from error
+
+
+def check_memory(number: int, options: StageOptions, kept_bytes: int, total_bytes: int) -> None:
+    """Refuse a stage that cannot fit, where the system would kill the process without a word.
+
+    Args:
+        number: Which stage, from 0.
+        options: Its options.
+        kept_bytes: What one pass keeps for its backward half, estimated.
+        total_bytes: All memory of this machine.
+
+    Raises:
+        InputError: Even half of the estimate does not fit.
+    """
+    if kept_bytes > 2 * total_bytes:
+        raise _too_large(number, options, math.ceil(2 * kept_bytes / total_bytes))
+
+
+def machine_memory_bytes() -> int | None:
+    """Return the memory of this machine; None where the system does not say."""
+    if not hasattr(os, "sysconf"):  # Windows
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _too_large(number: int, options: StageOptions, parts: int) -> InputError:
+    """Return the error for a pass that does not fit, and might in so many parts."""
+    width, height = options.input_wh
+    return InputError(
+        f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
+        "pass do not fit into memory.",
+        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
+        f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
+        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
+    )
