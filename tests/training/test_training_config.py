@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from training_cases import small_run
 
 from vitpose_cli.config import config_reference, parse_config
@@ -68,5 +70,23 @@ def test_every_key_is_explained() -> None:
     assert [path for path, _, text in rows if not text] == []
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 6
+ROWS_OF_THE_PAPER: dict[str, Callable[[Any], bool]] = {
+    "decoder": lambda run: run["model"].get("head") == "simple",
+    "small": lambda run: run["model"].get("variant") == "small",
+    "base": lambda run: run["model"].get("variant") == "base",
+    "large": lambda run: run["model"].get("variant") == "large",
+    "huge": lambda run: run["model"].get("variant") == "huge",
+    "attention": lambda run: run["model"].get("attention") is not None,
+    "resolution": lambda run: [288, 384] in [stage.get("input_wh") for stage in run["stages"]],
+    "freezing": lambda run: "freeze" in run,
+    "pre-training": lambda run: run.get("task") == "pretrain",
+    "several data sets": lambda run: len({one.get("images") for one in run["data"]["train"]}) > 2,
+    "experts": lambda run: run["model"].get("experts", False),
+    "distillation": lambda run: "distill" in run,
+}
+
+
+@pytest.mark.parametrize("row", ROWS_OF_THE_PAPER)
+def test_every_row_of_the_paper_is_an_example(row: str) -> None:
+    fits = ROWS_OF_THE_PAPER[row]
+    assert any(fits(yaml.safe_load(path.read_text())) for path in EXAMPLES)
