@@ -335,7 +335,18 @@ def test_a_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "bad.mp4").exists()
     done = vitpose("render", folder, "-a", tmp_path / "run", "-o", tmp_path / "again")
     assert done.returncode == 5
-    assert "Could not be read: 2 frames." in done.stderr
+    assert "Could not be drawn: 2 frames." in done.stderr
+
+
+def test_a_photo_too_large_for_its_format_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.bmp"), np.zeros((8, 66_000, 3), np.uint8))  # no JPEG is so wide
+    cv2.imwrite(str(folder / "b.bmp"), np.zeros((128, 192, 3), np.uint8))
+    save_run(tmp_path / "run", [FrameKey("a.bmp"), FrameKey("b.bmp")])
+    summary = draw(tmp_path, folder, output=tmp_path / "out")
+    assert (summary.num_frames, summary.num_failed) == (1, 1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp.jpg"]
 
 
 def test_the_command(tmp_path: Path, clip: Path) -> None:

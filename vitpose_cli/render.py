@@ -24,7 +24,7 @@ from vitpose_cli.identities import NOMINAL_FPS
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSink, prefetch
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import ImageSink, PictureTooLargeError
 from vitpose_cli.media.source import MediaSource, is_video, open_source
 from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.media.video import VideoOptions
@@ -94,7 +94,7 @@ class Summary:
     Attributes:
         output: The file or folder.
         num_frames: Photos and video frames drawn.
-        num_failed: Frames that could not be read.
+        num_failed: Frames that could not be read, or are too large for their format.
         num_left_out: Frames without labels.
         seconds: Wall time.
     """
@@ -147,7 +147,12 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
             drawn = _drawn(chain([first], readable), labels, options)
             with closing(drawn), targets.sink(first.key) as sink:
                 for frame in drawn:
-                    sink.write(replace(frame, key=targets.key(frame.key)))
+                    try:
+                        sink.write(replace(frame, key=targets.key(frame.key)))
+                    except PictureTooLargeError as error:
+                        say(error.message)
+                        num_failed += 1
+                        continue
                     num_frames += 1
                     report(num_frames, total)
         num_failed += readable.num_failed

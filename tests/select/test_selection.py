@@ -90,6 +90,10 @@ def test_too_few_frames_are_said(run: Path, tmp_path: Path) -> None:
     selection = select_frames(options, report=lambda *_: None, say=said.append)
     assert len(selection.choices) < selection.num_frames == NUM_PHOTOS + 20
     assert "Only" in said[0]
+    options = SelectOptions(run, 500, tmp_path / "q.json", min_gap=1)
+    selection = select_frames(options, report=lambda *_: None, say=said.append)
+    assert len(selection.choices) == selection.num_frames
+    assert said[1] == f"All {selection.num_frames} frames that are not reviewed yet were chosen."
 
 
 def test_another_run_shows_what_differs(tmp_path: Path) -> None:

@@ -157,5 +157,5 @@ def render(
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
     if summary.num_failed:
         raise PartialRunError(
-            f"Could not be read: {counted(summary.num_failed, 'frame')}.", "The others are drawn."
+            f"Could not be drawn: {counted(summary.num_failed, 'frame')}.", "The others are drawn."
         )
