@@ -16,8 +16,11 @@ from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import load_model
+from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.estimator import CutPeople, EstimatorOptions, PoseEstimator
+from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.record import FrameRecord
 
@@ -183,6 +186,19 @@ def test_a_chunk_depends_on_itself_alone(estimator: PoseEstimator) -> None:
     whole = [record.to_json() for record in labeler.label(frames)]
     for start in (CHUNK_FRAMES, 2 * CHUNK_FRAMES):
         assert [record.to_json() for record in labeler.label(frames[start:])] == whole[start:]
+
+
+def test_queued_as_on_a_gpu_it_finds_the_same(tmp_path: Path, estimator: PoseEstimator) -> None:
+    model = load_model(save_weights(tmp_path / "weights.safetensors"))
+    engine = DeviceEngine(
+        PoseNetwork(model, device=torch.device("cpu"), flip_test=False), BatchLimit(16, "cpu")
+    )
+    queued = PoseEstimator(model, estimator.options, engine)
+    frames = frames_of_noise(CHUNK_FRAMES + 9)
+    ways = [Labeler(Scene(walker(5)), each, detect_every=7) for each in (queued, estimator)]
+    for ours, theirs in zip(*(way.label(frames) for way in ways), strict=True):
+        # px; boxes rest on poses only where people are linked
+        np.testing.assert_allclose(found(ours), found(theirs), atol=0.011)
 
 
 def test_a_run_taken_up_again_gives_the_same_bytes(tmp_path: Path) -> None:
