@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -369,11 +370,8 @@ def test_without_annotations_it_labels_first(
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "clip.mp4", num=4, size_wh=SIZE_WH)
     weights = save_weights(tmp_path / "weights.safetensors")
-    options = {
-        "annotations": None,
-        "output": None,
-        "labeler": LabelerOptions(weights=str(weights), detector="whole-image", device="cpu"),
-    }
+    labeler = LabelerOptions(weights=str(weights), detector="whole-image", device="cpu")
+    options = {"annotations": None, "output": None, "labeler": labeler}
     assert draw(tmp_path, Path("clip.mp4"), **options).num_frames == 4
     assert len(frames_of(tmp_path / "clip-pose.mp4")) == 4
     journal = tmp_path / "clip.mp4.vitpose" / "journal-1-of-1.jsonl"
@@ -381,6 +379,10 @@ def test_without_annotations_it_labels_first(
     assert before.count(b"\n") == 4
     draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
     assert journal.read_bytes() == before  # nothing is labelled twice
+    other = replace(labeler, detect_every=2)
+    with pytest.raises(ConfigError, match="detect-every: was not given, now 2") as caught:
+        draw(tmp_path, Path("clip.mp4"), **options | {"labeler": other})
+    assert caught.value.hint == "--annotations clip.mp4.vitpose draws the labels that are there."
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

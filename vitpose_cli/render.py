@@ -174,7 +174,15 @@ def _annotated(options: RenderOptions, report: Report, say: Callable[[str], None
 
     run = default_run(options.sources)
     labeler = options.labeler or LabelerOptions()
-    annotate(AnnotateOptions(options.sources, run, labeler, video=options.video), report, say)
+    wanted = AnnotateOptions(options.sources, run, labeler, video=options.video)
+    try:
+        annotate(wanted, report, say)
+    except ConfigError as error:
+        if not run.is_dir():
+            raise
+        raise ConfigError(
+            error.message, f"--annotations {run} draws the labels that are there."
+        ) from error
     return run
 
 
