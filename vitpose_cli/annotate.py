@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -175,51 +175,80 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         say(assembly.advice)
     with Run.open(
         options.run,
-        _manifest(options, assembly),
+        new_manifest(options, assembly),
         overwrite=options.overwrite,
         refresh=options.refresh,
         worker=options.worker,
     ) as run:
         mine = share(source, options.worker)
         pictures = _Pictures.wanted(options, assembly)
-        labeler = Labeler(
-            assembly.detector,
-            assembly.estimator,
-            assembly.weights_hash,
-            on_frame=pictures,
-            detect_every=options.labeler.detect_every,
-        )
-        num_new = _label_missing(source, run, labeler, mine, report)
-        _say_what_was_seen(source, say)
-        if options.smooth and not source.videos:
-            say("There is no video among the sources, so --smooth changes nothing.")
+        labeler = new_labeler(options, assembly, pictures)
+
+        def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
+            return labeler.label(source.frames(skip))
+
+        num_new = label_missing(source, run, mine, label, report)
         if pictures is not None:
             pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
-        if run.manifest.generation > 1:
-            _say_what_was_kept(run, say)
-        if not run.complete():
-            return _part(run, mine, num_new, monotonic() - started)
-        written = run.export(partial(_finished, options, assembly.estimator.keypoint_set))
-        _say_what_failed(written.failures, say)
-        if options.worker != ALONE:
-            _say_what_nobody_saw(source, run, say)
+        summary = conclude(options, source, run, assembly.estimator.keypoint_set, say)
+    return replace(summary, num_new=num_new, seconds=monotonic() - started)
+
+
+def new_labeler(
+    options: AnnotateOptions,
+    assembly: Assembly,
+    on_frame: Callable[[Frame, Instances], None] | None = None,
+) -> Labeler:
+    """Return what labels frames as `options` say."""
+    return Labeler(
+        assembly.detector,
+        assembly.estimator,
+        assembly.weights_hash,
+        on_frame=on_frame,
+        detect_every=options.labeler.detect_every,
+    )
+
+
+def conclude(
+    options: AnnotateOptions,
+    source: MediaSource,
+    run: Run,
+    keypoint_set: KeypointSet,
+    say: Callable[[str], None],
+) -> Summary:
+    """Write the document, if no other worker is still to come; say what a user should know.
+
+    Returns:
+        The state of the run; what this call did is not in it.
+    """
+    _say_what_was_seen(source, say)
+    if options.smooth and not source.videos:
+        say("There is no video among the sources, so --smooth changes nothing.")
+    if run.manifest.generation > 1:
+        _say_what_was_kept(run, say)
+    if not run.complete():
+        return _part(run, share(source, options.worker))
+    written = run.export(partial(_finished, options, keypoint_set))
+    _say_what_failed(written.failures, say)
+    if options.worker != ALONE:
+        _say_what_nobody_saw(source, run, say)
     return Summary(
         run=options.run,
         annotations=written.annotations,
         num_frames=written.num_images + written.num_failures,
-        num_new=num_new,
+        num_new=0,
         num_people=written.num_instances,
         num_failed=written.num_failures,
-        seconds=monotonic() - started,
+        seconds=0.0,
         **_kinds(run.fresh(retry_errors=False)),
     )
 
 
-def _part(run: Run, mine: Set[str], num_new: int, seconds: float) -> Summary:
-    """Return what a worker has done while others are not done yet."""
+def _part(run: Run, mine: Set[str]) -> Summary:
+    """Return what a worker's part has come to while others are not done yet."""
     done = list(_of(mine, run.fresh(retry_errors=False)))
     num_failed = len(done) - sum(1 for _ in _of(mine, run.fresh()))
-    return Summary(run.path, None, len(done), num_new, None, num_failed, seconds, **_kinds(done))
+    return Summary(run.path, None, len(done), 0, None, num_failed, 0.0, **_kinds(done))
 
 
 def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:
@@ -234,10 +263,22 @@ def _of(mine: Set[str], keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
     return (key for key in keys if key.media in mine)
 
 
-def _label_missing(
-    source: MediaSource, run: Run, labeler: Labeler, mine: Set[str], report: Report
+def label_missing(
+    source: MediaSource,
+    run: Run,
+    mine: Set[str],
+    label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
+    report: Report,
 ) -> int:
-    """Label what the run lacks, then try again what failed before; return how many frames."""
+    """Label what the run lacks, then try again what failed before; return how many frames.
+
+    Args:
+        source: All photos and videos.
+        run: Takes the records.
+        mine: Names of those to label.
+        label: Labels the frames of `source` whose keys are not in what it is given.
+        report: Told after every frame.
+    """
     recorded, labelled = run.fresh(retry_errors=False), run.fresh()
     failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
     passes: list[Container[FrameKey]] = [finished(source, run)]
@@ -247,7 +288,7 @@ def _label_missing(
     num_new, num_done = 0, sum(1 for _ in _of(mine, recorded))
     report(num_done, total)
     for skip in passes:
-        for record in labeler.label(source.frames(Outside(mine, skip))):
+        for record in label(Outside(mine, skip)):
             if record.key not in labelled:
                 run.append(record)
                 num_new += 1
@@ -305,7 +346,7 @@ def _say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
         )
 
 
-def _manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
+def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
     """Return what the labels depend on, and notes."""
     labeler, estimator = options.labeler, assembly.estimator
     return RunManifest(

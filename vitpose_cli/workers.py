@@ -21,13 +21,32 @@ ALONE = (1, 1)
 """The worker that does everything."""
 
 
+def blocks(
+    source: MediaSource, skip: Container[FrameKey] = (), num_chunks: int = 1
+) -> list[list[FrameKey]]:
+    """Deal photos, of which `skip` does not hold the keys, and whole videos into blocks.
+
+    Args:
+        source: The listing.
+        skip: What is left out.
+        num_chunks: Chunks of photos in a block.
+
+    Returns:
+        The keys of photos, or the key of one video without an index.
+    """
+    photos = [key for key in source.keys() if key not in skip]  # noqa: SIM118 - no mapping
+    size = num_chunks * CHUNK_FRAMES
+    videos = (FrameKey(video) for video in source.videos)
+    return [
+        *(photos[at : at + size] for at in range(0, len(photos), size)),
+        *([key] for key in videos if key not in skip),
+    ]
+
+
 def share(source: MediaSource, worker: tuple[int, int]) -> Set[str]:
     """Return the names of the photos and videos that worker k of n labels; k counts from 1."""
     number, count = worker
-    photos = source.keys()
-    blocks = [photos[at : at + CHUNK_FRAMES] for at in range(0, len(photos), CHUNK_FRAMES)]
-    blocks += [[FrameKey(video)] for video in source.videos]
-    mine = chain.from_iterable(blocks[number - 1 :: count])
+    mine = chain.from_iterable(blocks(source)[number - 1 :: count])
     return frozenset(key.media for key in mine)
 
 

@@ -90,6 +90,32 @@ def annotate(
             help="A worker process on each of these GPUs, instead of one on --device.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="auto|ADDRESS",
+            help="Label on a Ray cluster; this machine keeps the run folder (vitpose-cli\\[ray]).",
+        ),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-worker",
+            min=0.0,
+            metavar="F",
+            help="With --ray: GPUs of each worker; left out, 1 where the cluster has any.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help="With --ray: how many workers; left out, as many as there is room for.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
     ] = False,
@@ -122,6 +148,10 @@ def annotate(
 
     if devices is not None and device != "auto":
         raise ConfigError("--devices and --device exclude each other.", "Give one of them.")
+    if devices is not None and ray is not None:
+        raise ConfigError("--devices and --ray exclude each other.", "Give one of them.")
+    if ray is None and (workers is not None or gpus_per_worker is not None):
+        raise ConfigError("--workers and --gpus-per-worker need --ray.", "See also --devices.")
     chosen = AnnotateOptions(
         sources=tuple(sources),
         run=output or default_run(sources),
@@ -144,12 +174,17 @@ def annotate(
         smooth=smooth,
         preview=preview,
         extract_to=extract_frames,
-        worker=_place(worker),
+        worker=_place("1/1" if ray is not None and worker is None else worker),
         overwrite=overwrite,
         refresh=refresh is not None,
     )
     with progress("frames") as report:
-        if devices is None:
+        if ray is not None:
+            from vitpose_cli.distributed import ClusterOptions, annotate_on_cluster
+
+            cluster = ClusterOptions(ray, gpus_per_worker, workers)
+            summary = annotate_on_cluster(cluster, chosen, report=report, say=note)
+        elif devices is None:
             summary = annotate(chosen, report=report, say=note)
         else:
             from vitpose_cli.devices import annotate_on

@@ -210,6 +210,14 @@ class MediaSource:
         """How many photos of the last pass had to be turned upright by their EXIF orientation."""
         return sum(photos.num_rotated for photos in self._photos)
 
+    def part(self, media: Iterable[str]) -> FoundMedia:
+        """Return some of the files, for a source of their own, in another process for example.
+
+        Raises:
+            KeyError: The source has no such file.
+        """
+        return FoundMedia(self.root, {name: self._files[name] for name in media}, {})
+
     def path(self, media: str) -> Path:
         """Return where a photo or video lies; an archive counts as a folder.
 

@@ -1,0 +1,131 @@
+"""Runs over a Ray cluster of several nodes on this machine, some of which die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotate_jobs import NUM_FRAMES, Job, make_job
+from launcher import Launcher
+from runs import command, environment, vitpose
+
+pytest.importorskip("ray", reason="needs ray: pip install 'vitpose-cli[ray]'")
+
+HIDE_RAY = "import sys; sys.modules['ray'] = None\n"
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    with Launcher() as launcher:
+        return make_job(tmp_path_factory.mktemp("cluster"), launcher)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(environment())
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    started.add_node(num_cpus=1)
+    yield started
+    started.shutdown()
+
+
+def on_ray(job: Job, cluster: Any, run: Path) -> list[str]:
+    return command(*job.arguments(run), "--ray", cluster.address, "--workers", "2", "--json")
+
+
+def actors_of(cluster: Any) -> list[int]:
+    """Return the processes of our actors in this cluster: children of its nodes' raylets."""
+    raylets = {
+        each.process.pid
+        for node in cluster.list_all_nodes()
+        for each in node.all_processes.get("raylet", [])
+    }
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if b"ray::_Annotator" in name and parent in raylets:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for_lines(process: subprocess.Popen[str], journal: Path, num_lines: int) -> None:
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= num_lines):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
+    job: Job, cluster: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    extra = cluster.add_node(num_cpus=1)
+    with subprocess.Popen(
+        on_ray(job, cluster, run), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        journal = run / "journal-1-of-1.jsonl"
+        wait_for_lines(process, journal, 1)
+        victims = actors_of(cluster)
+        assert victims
+        os.kill(victims[0], signal.SIGKILL)
+        cluster.remove_node(extra)
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["num_new"] == NUM_FRAMES
+    job.assert_equal(run)
+
+
+def test_the_driver_dies_and_a_single_process_goes_on(
+    job: Job, cluster: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        on_ray(job, cluster, run), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        wait_for_lines(process, run / "journal-1-of-1.jsonl", 20)
+        process.kill()
+        process.communicate()
+    done = vitpose(*job.arguments(run))
+    assert done.returncode == 0, done.stderr
+    job.assert_equal(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--preview"], "no pictures are written"),
+        (["--worker", "1/2"], "exclude each other"),
+        (["--devices", "0,1"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    job: Job, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = vitpose(*job.arguments(tmp_path / "run"), "--ray", "auto", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_without_ray_or_a_cluster_it_is_a_config_error(job: Job, tmp_path: Path) -> None:
+    arguments = [*job.arguments(tmp_path / "run"), "--ray", "127.0.0.1:1"]
+    code = f"{HIDE_RAY}from vitpose_cli.cli.app import run; sys.exit(run({arguments!r}))"
+    done = subprocess.run(
+        [command()[0], "-c", code], capture_output=True, text=True, check=False, timeout=60,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "vitpose-cli[ray]" in done.stderr
