@@ -37,8 +37,8 @@ def write_report(folder: RunFolder) -> None:
             folder,
             "samples-*.jpg",
             "What the network was shown",
-            "The first crops of each stage with their keypoints, and with the heatmaps "
-            "that were asked for.",
+            "Crops of each stage: with their keypoints and with the heatmaps that were asked for; "
+            "of a pre-training with what was left of them and what the network drew in the end.",
         ),
         *_pictures(
             folder,

@@ -70,7 +70,7 @@ def hidden_sheet(batch: Batch, model: MaskedAutoencoder, count: int = 16) -> Ima
     tiles = []
     for three in zip(crops, crops * seen, drawn, strict=True):
         tiles += [_large(_picture(one)) for one in three]
-    return sheet(tiles)
+    return sheet(tiles, columns=6)
 
 
 def keypoint_tile(
@@ -94,16 +94,16 @@ def keypoint_tile(
     return draw_instances(large, person, keypoint_set, style)
 
 
-def sheet(tiles: Sequence[Image]) -> Image:
-    """Lay tiles of any sizes out in rows on white."""
+def sheet(tiles: Sequence[Image], columns: int = COLUMNS) -> Image:
+    """Lay tiles of any sizes out in rows of `columns` on white."""
     if not tiles:
         return np.full((TILE_HEIGHT, TILE_HEIGHT, 3), 255, np.uint8)
     height = max(tile.shape[0] for tile in tiles) + 4
     width = max(tile.shape[1] for tile in tiles) + 4
-    rows = -(-len(tiles) // COLUMNS)
-    canvas = np.full((rows * height, min(len(tiles), COLUMNS) * width, 3), 255, np.uint8)
+    rows = -(-len(tiles) // columns)
+    canvas = np.full((rows * height, min(len(tiles), columns) * width, 3), 255, np.uint8)
     for number, tile in enumerate(tiles):
-        top, left = number // COLUMNS * height + 2, number % COLUMNS * width + 2
+        top, left = number // columns * height + 2, number % columns * width + 2
         canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return canvas
 
