@@ -26,7 +26,7 @@ from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.media.images import MAX_PIXELS, ImageSink, PictureTooLargeError
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import RUN_SUFFIX, VIDEO_SUFFIXES, MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -71,6 +71,7 @@ class AnnotateOptions:
         overwrite: Delete the labels that the run folder holds.
         refresh: Label anew, with other weights or options, what nobody has reviewed.
         video: Which frames of videos are labelled; None for all.
+        max_pixels: Photos of more pixels are failures.
         track: Give the people of videos identities.
         smooth: Add smoothed keypoints of the people of videos, beside the raw ones.
     """
@@ -84,6 +85,7 @@ class AnnotateOptions:
     overwrite: bool = False
     refresh: bool = False
     video: VideoOptions | None = None
+    max_pixels: int = MAX_PIXELS
     track: bool = True
     smooth: bool = False
 
@@ -167,7 +169,12 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
             "Delete the run folder before the workers start.",
         )
     num_threads = num_reader_threads(resolve_device(options.labeler.device))
-    source = open_source(options.sources, num_threads=num_threads, video=options.video)
+    source = open_source(
+        options.sources,
+        num_threads=num_threads,
+        video=options.video,
+        max_pixels=options.max_pixels,
+    )
     assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)

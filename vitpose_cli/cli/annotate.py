@@ -48,6 +48,15 @@ def annotate(
     end: options.End = None,
     max_frames: options.MaxFrames = None,
     detect_every: options.DetectEvery = 1,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            "--max-pixels",
+            metavar="N",
+            min=1,
+            help="Photos of more pixels are refused before memory is taken for them.",
+        ),
+    ] = 500_000_000,
     track: Annotated[
         bool,
         typer.Option("--track/--no-track", help="Give people in videos identities (track_id)."),
@@ -170,6 +179,7 @@ def annotate(
             detect_every=detect_every,
         ),
         video=options.video_options(every, fps, start, end, max_frames),
+        max_pixels=max_pixels,
         track=track,
         smooth=smooth,
         preview=preview,

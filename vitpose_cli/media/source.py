@@ -38,7 +38,7 @@ from vitpose_cli.media.frames import (
     prefetch,
 )
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
-from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageFolder
+from vitpose_cli.media.images import IMAGE_SUFFIXES, MAX_PIXELS, ImageFolder
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.remote import RemoteFile, is_url, list_urls, path_of
 
@@ -128,7 +128,11 @@ def find_media_root(sources: Sequence[str]) -> Path:
 
 
 def open_source(
-    sources: Sequence[str], *, num_threads: int = 4, video: VideoOptions | None = None
+    sources: Sequence[str],
+    *,
+    num_threads: int = 4,
+    video: VideoOptions | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> MediaSource:
     """Find all photos and videos that `sources` name, as `find_media` does, and read from them.
 
@@ -136,11 +140,13 @@ def open_source(
         sources: Folders, files, globs and `@list.txt` lists.
         num_threads: Photos decoded at once.
         video: Which frames of videos are taken; all of them by default.
+        max_pixels: Larger photos come out as failures, before memory is taken for them.
 
     Raises:
         InputError: A source is missing or unreadable, or there is no photo or video at all.
     """
-    return MediaSource(find_media(sources), num_threads=num_threads, video=video)
+    found = find_media(sources)
+    return MediaSource(found, num_threads=num_threads, video=video, max_pixels=max_pixels)
 
 
 class MediaSource:
@@ -152,7 +158,12 @@ class MediaSource:
     """
 
     def __init__(
-        self, found: FoundMedia, *, num_threads: int, video: VideoOptions | None = None
+        self,
+        found: FoundMedia,
+        *,
+        num_threads: int,
+        video: VideoOptions | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         """Take what was found; nothing is opened yet, but WebP files to see which are animations.
 
@@ -160,6 +171,7 @@ class MediaSource:
             found: At least one file.
             num_threads: Photos decoded at once.
             video: Which frames of videos are taken; all of them by default.
+            max_pixels: Larger photos come out as failures.
         """
         self.root = found.root
         self.ignored = found.ignored
@@ -173,7 +185,9 @@ class MediaSource:
                     self._adopt(_open_video(self.path(media), media, video), [media])
             else:
                 files = dict(group)
-                self._photos.append(ImageFolder(files, num_threads=num_threads))
+                self._photos.append(
+                    ImageFolder(files, num_threads=num_threads, max_pixels=max_pixels)
+                )
                 self._adopt(self._photos[-1], files)
 
     def _adopt(self, member: FrameSource, names: Iterable[str]) -> None:

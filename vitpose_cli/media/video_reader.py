@@ -29,6 +29,12 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.reading import read_start
 
+MAX_PICTURE_PIXELS = 500_000_000
+"""Larger pictures are refused: no camera makes them. Of an animated WebP, all pictures together."""
+
+_WEBP_CANVAS_AT = (24, 27)  # width and height less one, 24 bits each
+_WEBP_FRAME = b"ANMF"
+
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
@@ -143,6 +149,11 @@ class AvReader:
         except InputError:
             container.close()
             raise
+        if self._stream.width * self._stream.height > MAX_PICTURE_PIXELS:
+            container.close()
+            raise InputError(
+                f"{path} has pictures of {self._stream.width} x {self._stream.height}."
+            )
         self._container = container
         self._stream.thread_type = "AUTO"
         self._start_s = clock_start_s(container)
@@ -315,7 +326,11 @@ class WebpReader:
         Raises:
             InputError: The animation is damaged.
         """
-        done, animation = cv2.imdecodeanimation(np.fromfile(path, np.uint8))
+        data = path.read_bytes()
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in _WEBP_CANVAS_AT)
+        if width * height * data.count(_WEBP_FRAME) > MAX_PICTURE_PIXELS:
+            raise InputError(f"{path} has more pixels in all than are held in memory.")
+        done, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
         if not done or not len(animation.frames):
             raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
         self._frames = animation.frames

@@ -74,7 +74,11 @@ class CocoDocument:
 
     def keys(self) -> dict[int, FrameKey]:
         """Return the frame that each image id stands for, in the order of the images."""
-        names = {video.get("id"): video.get("name") for video in self.videos}
+        names = {
+            video["id"]: video.get("name")
+            for video in self.videos
+            if isinstance(video.get("id"), int)
+        }
         return {image["id"]: _frame_key(image, names) for image in self.images}
 
     def by_image(self) -> dict[int, list[Mapping[str, Any]]]:
@@ -187,8 +191,8 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
 
 def _frame_key(image: Mapping[str, Any], videos: Mapping[Any, Any]) -> FrameKey:
     """Return the key of an image; a video's frame only if it is named as we name it."""
-    name, index = image["file_name"], image.get("frame_id")
-    media = videos.get(image.get("video_id"))
+    name, index, video = image["file_name"], image.get("frame_id"), image.get("video_id")
+    media = videos.get(video) if isinstance(video, int) else None
     if isinstance(media, str) and isinstance(index, int):
         key = FrameKey(media, index)
         if str(key) == name:

@@ -1,0 +1,139 @@
+"""Time and memory of a run folder with very many photos, two people each.
+
+Every step runs in a process of its own: reading the journal as a resumed run does, writing
+annotations.json, and the commands that read it. CPU time is that of the process; memory is its
+peak. What ten million photos would take is told from the slope between a tenth and all of them.
+
+    python benchmarks/journal_scale.py                                # 1,000,000 photos
+    python benchmarks/journal_scale.py --photos 100000 --commands stats,validate,merge,evaluate
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+NUM_PATTERNS = 500
+PEOPLE = 2
+ON_PAPER = 10_000_000
+LIMITS = {"scan": (20.0, 1500), "export": (120.0, 1500)}
+STEPS = ("scan", "export")
+COMMANDS = {
+    "stats": ["stats", "{run}"],
+    "validate": ["validate", "{run}/annotations.json"],
+    "merge": ["merge", "{run}", "{run}/annotations.json", "-o", "{run}-merged.json"],
+    "evaluate": ["evaluate", "-a", "{run}/annotations.json", "-p", "{run}"],
+}
+
+
+def make_run(folder: Path, num_photos: int) -> None:
+    """Write a run folder as `annotate` leaves it when it is killed before the end."""
+    Run.open(folder, RunManifest(keypoint_set("coco").to_category())).close()
+    generator = np.random.default_rng(0)
+    patterns = []
+    for _ in range(NUM_PATTERNS):
+        low = generator.uniform(0, 300, (PEOPLE, 2))
+        boxes = np.concatenate([low, low + generator.uniform(50, 150, (PEOPLE, 2))], axis=1)
+        people = Instances(
+            boxes=boxes.astype(np.float32),
+            box_scores=generator.uniform(0, 1, PEOPLE).astype(np.float32),
+            keypoints=generator.uniform(0, 400, (PEOPLE, 17, 2)).astype(np.float32),
+            keypoint_scores=generator.uniform(0, 1, (PEOPLE, 17)).astype(np.float32),
+            visibility=np.full((PEOPLE, 17), 2),
+        )
+        record = FrameRecord(FrameKey("@"), (640, 480), instances=people, model="0" * 16)
+        patterns.append(record.to_json().split(b'"@"', 1))
+    with (folder / "journal-1-of-1.jsonl").open("wb", buffering=1 << 20) as stream:
+        for number in range(num_photos):
+            before, after = patterns[number % NUM_PATTERNS]
+            name = b'"folder %04d/photo %08d.jpg"' % (number // 1000, number)
+            frame = before + name + after
+            stream.write(b'{"crc":"%08x","frame":%s}\n' % (zlib.crc32(frame), frame))
+
+
+def measure(arguments: list[str]) -> dict[str, float]:
+    """Run a process; return its wall time, CPU time (s) and peak memory (MB)."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        ["/usr/bin/env", sys.executable, __file__, "--measure", *arguments],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    cpu_s = sum(after[:2]) - sum(before[:2])
+    peak_mb = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
+    return {"wall_s": time.monotonic() - started, "cpu_s": cpu_s, "peak_mb": peak_mb}
+
+
+def perform(step: str, run: Path) -> None:
+    """Be the process that is measured."""
+    if step == "scan":
+        with Run.open(run, RunManifest(keypoint_set("coco").to_category())) as opened:
+            len(opened)
+    elif step == "export":
+        with Run.open(run, RunManifest(keypoint_set("coco").to_category())) as opened:
+            opened.export()
+    else:
+        from vitpose_cli.cli.app import run as run_command
+
+        words = [word.replace("{run}", str(run)) for word in COMMANDS[step]]
+        if code := run_command(words):
+            raise SystemExit(code)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"peak_mb": peak_mb}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photos", type=int, default=1_000_000)
+    parser.add_argument("--commands", default="", help=f"also these, of {','.join(COMMANDS)}")
+    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder")
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        perform(options.measure[0], Path(options.measure[1]))
+        return
+    steps = [*STEPS, *filter(None, options.commands.split(","))]
+    sizes = (options.photos // 10, options.photos)
+    found: dict[str, list[dict[str, float]]] = {step: [] for step in steps}
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        for size in sizes:
+            run = Path(folder) / f"run-{size}"
+            make_run(run, size)
+            for step in steps:
+                found[step].append(measure([step, str(run)]))
+    print(f"{'':10}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
+    missed = []
+    for step, (small, large) in found.items():
+        slopes = {name: (large[name] - small[name]) / (sizes[1] - sizes[0]) for name in large}
+        paper = {name: large[name] + slopes[name] * (ON_PAPER - sizes[1]) for name in large}
+        for size, row in zip((*sizes, ON_PAPER), (small, large, paper), strict=True):
+            note = "  on paper" if row is paper else ""
+            numbers = f"{row['wall_s']:9.1f}{row['cpu_s']:9.1f}{row['peak_mb']:9.0f}"
+            print(f"{step:10}{size:12,}{numbers}{note}")
+        limit_s, limit_mb = LIMITS.get(step, (float("inf"), 1500))
+        if large["wall_s"] > limit_s or large["peak_mb"] > limit_mb:
+            missed.append(step)
+    if missed:
+        raise SystemExit(f"over the limit: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()
