@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ STEPS = ("scan", "export")
 COMMANDS = {
     "stats": ["stats", "{run}"],
     "validate": ["validate", "{run}/annotations.json"],
-    "merge": ["merge", "{run}", "{run}/annotations.json", "-o", "{run}-merged.json"],
+    "merge": ["merge", "{run}", "{run}-other", "-o", "{run}-merged.json"],
     "evaluate": ["evaluate", "-a", "{run}/annotations.json", "-p", "{run}"],
 }
 
@@ -117,6 +118,8 @@ def main() -> None:
         for size in sizes:
             run = Path(folder) / f"run-{size}"
             make_run(run, size)
+            if "merge" in steps:
+                shutil.copytree(run, f"{run}-other")
             for step in steps:
                 found[step].append(measure([step, str(run)]))
     print(f"{'':10}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
