@@ -13,25 +13,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.assembly import LabelerOptions, assemble
-from vitpose_cli.body_cuts import CutPhotos, cut_bodies
 from vitpose_cli.errors import InputError
-from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
-from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.pose.parts import BodyPart
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import no_image_in_common, read_predictions
 from vitpose_cli.records.run import Run
-from vitpose_cli.runtime import num_reader_threads, resolve_device
+
+if TYPE_CHECKING:
+    from vitpose_cli.assembly import LabelerOptions
+    from vitpose_cli.body_cuts import CutPhotos
+    from vitpose_cli.pose.parts import BodyPart
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many photos are done and how many there are."""
@@ -221,6 +220,13 @@ def evaluate_weights(
         InputError: A file cannot be used, or photos are missing.
         ConfigError, WeightsError: As `assemble`.
     """
+    # Only here, so that measuring labels which exist does not wait for the network's libraries.
+    from vitpose_cli.assembly import assemble
+    from vitpose_cli.body_cuts import CutPhotos, cut_bodies
+    from vitpose_cli.labeler import Labeler
+    from vitpose_cli.models.boxes_file import BoxesFile
+    from vitpose_cli.runtime import num_reader_threads, resolve_device
+
     truth = read_coco(annotations)
     num_threads = num_reader_threads(resolve_device(options.device))
     photos = photos_of(truth, images, num_threads=num_threads)

@@ -73,12 +73,14 @@ def evaluate(
             "Give --images; leave out --predictions, --boxes and --detector.",
         )
     with starting():
-        from vitpose_cli.assembly import LabelerOptions
         from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
 
     if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)
     elif images is not None and predictions is None:
+        with starting():
+            from vitpose_cli.assembly import LabelerOptions
+
         chosen = LabelerOptions(
             weights=weights,
             keypoint_set=keypoint_set,
