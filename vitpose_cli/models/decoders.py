@@ -28,7 +28,7 @@ class ClassicHead(nn.Module):
         for index in range(1, self.num_deconvs + 1):
             in_dim = embed_dim if index == 1 else _DECONV_DIM
             deconv = nn.ConvTranspose2d(in_dim, _DECONV_DIM, 4, stride=2, padding=1, bias=False)
-            nn.init.normal_(deconv.weight, std=0.001)
+            _draw(deconv.weight)
             self.add_module(f"deconv{index}", deconv)
             self.add_module(f"bn{index}", nn.BatchNorm2d(_DECONV_DIM))
         self.final = _final_convolution(_DECONV_DIM, num_keypoints, kernel_size=1)
@@ -63,6 +63,12 @@ class SimpleHead(nn.Module):
 def _final_convolution(in_dim: int, num_keypoints: int, *, kernel_size: int) -> nn.Conv2d:
     """Make the last layer with the released initialisation."""
     convolution = nn.Conv2d(in_dim, num_keypoints, kernel_size, padding=kernel_size // 2)
-    nn.init.normal_(convolution.weight, std=0.001)
+    _draw(convolution.weight)
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return convolution
+
+
+def _draw(weight: Tensor) -> None:
+    """Draw weights; not where there are no values: PyTorch would load its compiler to do it."""
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=0.001)

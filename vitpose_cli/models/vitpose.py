@@ -252,6 +252,8 @@ class ViTPose(nn.Module):
 def _encoder(config: ViTPoseConfig) -> Any:
     """Build timm's transformer and put in what the configuration changes."""
     variant = config.variant
+    # Values that there are none of are not drawn: PyTorch would load its compiler to do it.
+    without_values = torch.get_default_device().type == "meta"
     encoder: Any = VisionTransformer(
         img_size=config.input_wh[::-1],
         patch_size=PATCH_SIZE,
@@ -264,6 +266,7 @@ def _encoder(config: ViTPoseConfig) -> Any:
         drop_path_rate=config.drop_path,
         norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),
         embed_layer=partial(PatchEmbedding, stride=config.stride, shifted=config.patch_shift),
+        weight_init="skip" if without_values else "",
     )
     if config.knowledge_token:
         token = nn.Parameter(torch.zeros(1, 1, variant.embed_dim), requires_grad=False)

@@ -1,0 +1,54 @@
+"""Labelling starts without PyTorch's compiler, and whoever wants it still gets it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from runs import EXAMPLES
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_labelling_loads_no_compiler() -> None:
+    photo = EXAMPLES / "astronaut.jpg"
+    loaded = run(
+        "import sys\n"
+        "from vitpose_cli import PoseLabeler\n"
+        "labeler = PoseLabeler(device='cpu', flip_test=False)\n"
+        f"(record,) = labeler.label({str(photo)!r})\n"
+        "assert record.instances is not None\n"
+        "print(sorted({'torch._dynamo', 'sympy', 'transformers'} & set(sys.modules)))\n"
+    )
+    assert loaded.strip() == "[]"
+
+
+def test_the_compiler_can_be_had_afterwards() -> None:
+    code = (
+        "import torch, vitpose_cli.models\n"
+        "layer = torch.nn.Linear(3, 2)\n"
+        "layer.compile(backend='eager')\n"
+        "assert layer(torch.ones(1, 3)).shape == (1, 2)\n"
+        "import torch._dynamo.utils\n"
+        "print(torch._dynamo.utils.is_compile_supported('cpu'))\n"
+    )
+    assert run(code).strip() == "True"
+
+
+def test_a_module_that_needs_more_of_the_compiler_gets_it(tmp_path: Path) -> None:
+    (tmp_path / "greedy.py").write_text("from torch._dynamo import config")
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from vitpose_cli.models.late_compiler import import_without_compiler\n"
+        "import_without_compiler('greedy')\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    assert run(code).strip() == "True"

@@ -1,0 +1,51 @@
+"""Importing timm and torchvision without PyTorch's compiler.
+
+Both import `torch._dynamo`, which takes as long as torch itself, for two things that nobody here
+uses: torchvision's `roi_align` asks whether a device has a compiler, where deterministic
+algorithms are wanted; timm marks methods of a network of its own as not to be compiled. While they
+are imported, a module of the compiler's name answers "no" and marks nothing. `torch.compile` still
+imports the real one. A release that wants more of the compiler gets it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+_COMPILER = "torch._dynamo"
+
+
+def import_without_compiler(*names: str) -> None:
+    """Import modules; with the compiler only where they cannot do without."""
+    try:
+        with _stood_in():
+            for name in names:
+                importlib.import_module(name)
+    except (ImportError, AttributeError):
+        for name in names:
+            importlib.import_module(name)
+
+
+@contextmanager
+def _stood_in() -> Iterator[None]:
+    """Let a small module stand in for the compiler, if that is not there yet."""
+    if _COMPILER in sys.modules:
+        yield
+        return
+    package, utils = ModuleType(_COMPILER), ModuleType(f"{_COMPILER}.utils")
+    package.__dict__.update(__path__=[], disable=_not_disabled, utils=utils)
+    utils.__dict__.update(is_compile_supported=lambda _device: False)
+    sys.modules.update({package.__name__: package, utils.__name__: utils})
+    try:
+        yield
+    finally:
+        del sys.modules[package.__name__], sys.modules[utils.__name__]
+
+
+def _not_disabled(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Any:
+    """Return a function as it is, also where called as a decorator with options."""
+    return (lambda decorated: decorated) if function is None else function
