@@ -91,7 +91,7 @@ def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
         assert victims
         os.kill(victims[0], signal.SIGKILL)
         cluster.remove_node(extra)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["num_new"] == NUM_FRAMES
     job.assert_equal(run)
