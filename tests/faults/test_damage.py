@@ -60,7 +60,8 @@ def test_a_full_disk_at_any_write(
     document = (job.run / "annotations.json").stat().st_size
     run = tmp_path / "run"
     for number in range(num_tries[1]):
-        limit = 100 + document * number // num_tries[1]
+        # Enough for the message, which goes to a file, too.
+        limit = 600 + document * number // num_tries[1]
         full = launcher.run(*job.arguments(run), max_file_bytes=limit)
         assert full.returncode == 3, full.stderr
         assert str(run) in full.stderr

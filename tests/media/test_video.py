@@ -453,7 +453,7 @@ def expect_failure(path: Path, message: str) -> None:
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     expect_failure(tmp_path / "none.mp4", "cannot be read: No such file")
-    expect_failure(tmp_path, "cannot be read: Is a directory")
+    expect_failure(tmp_path, "cannot be read: not a regular file")
 
 
 def test_sound_alone(tmp_path: Path) -> None:

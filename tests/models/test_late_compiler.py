@@ -32,7 +32,7 @@ def test_labelling_loads_no_compiler() -> None:
 
 def test_the_compiler_can_be_had_afterwards() -> None:
     code = (
-        "import torch, vitpose_cli.models\n"
+        "import torch, vitpose_cli.assembly\n"
         "layer = torch.nn.Linear(3, 2)\n"
         "layer.compile(backend='eager')\n"
         "assert layer(torch.ones(1, 3)).shape == (1, 2)\n"
