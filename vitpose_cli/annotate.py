@@ -25,10 +25,11 @@ from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.finding import RUN_SUFFIX, VIDEO_SUFFIXES
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink, PictureTooLargeError
 from vitpose_cli.media.remote import is_url
-from vitpose_cli.media.source import RUN_SUFFIX, VIDEO_SUFFIXES, MediaSource, open_source
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet

@@ -36,8 +36,9 @@ from vitpose_cli.annotate import (
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError, VitposeError
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.media.source import FoundMedia, MediaSource, open_source
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest

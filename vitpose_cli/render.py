@@ -23,9 +23,10 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.identities import NOMINAL_FPS
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.finding import is_video
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSink, prefetch
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
-from vitpose_cli.media.source import MediaSource, is_video, open_source
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions

@@ -16,8 +16,9 @@ import pytest
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import remote
+from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import Frame, FrameFailure
-from vitpose_cli.media.source import find_media, open_source
+from vitpose_cli.media.source import open_source
 
 fsspec = pytest.importorskip("fsspec")
 PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()

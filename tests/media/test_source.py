@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from vitpose_cli.errors import ExitCode, InputError
+from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.source import find_media, open_source
+from vitpose_cli.media.source import open_source
 
 PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
 

@@ -49,8 +49,8 @@ def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
     puts a run by default.
     """
     # Only here: most formats need no photos, and so no OpenCV.
+    from vitpose_cli.media.finding import find_media_root
     from vitpose_cli.media.remote import is_url
-    from vitpose_cli.media.source import find_media_root
 
     if any(map(is_url, sources)):
         return []

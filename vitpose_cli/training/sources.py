@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
+from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey, PhotoFile
-from vitpose_cli.media.source import FoundMedia, MediaSource
+from vitpose_cli.media.source import MediaSource
 from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
