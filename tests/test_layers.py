@@ -53,7 +53,7 @@ ONLY_IN = {
     "tqdm": ("cli/",),
     "cv2": ("media/",),
     "av": ("media/",),
-    "transformers": ("models/detectors.py", "models/hub_detector.py"),
+    "transformers": ("models/hub_detector.py",),
     "ray": ("distributed.py",),
     "fsspec": ("media/remote.py",),
 }

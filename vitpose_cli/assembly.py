@@ -17,12 +17,10 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import head_named, load_model, read_header, weights_hash
+from vitpose_cli.models.detection import Detector, DetectorOptions, classes_of
 from vitpose_cli.models.detectors import (
     WHOLE_IMAGE,
-    Detector,
-    DetectorOptions,
     WholeImage,
-    classes_of,
     open_detector,
     shipped_detector_path,
 )

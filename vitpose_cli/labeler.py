@@ -21,7 +21,7 @@ from itertools import chain, groupby, islice
 
 from vitpose_cli.linked_people import LinkedPeople
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
-from vitpose_cli.models.detectors import Detector
+from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord

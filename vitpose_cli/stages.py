@@ -25,7 +25,7 @@ from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import MediaSource, open_source
-from vitpose_cli.models.detectors import Detector
+from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.speed import wait_for
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.runtime import num_reader_threads

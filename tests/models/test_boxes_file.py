@@ -14,7 +14,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.source import open_source
 from vitpose_cli.models.boxes_file import BoxesFile
-from vitpose_cli.models.detectors import ANIMALS, DetectorOptions, open_detector
+from vitpose_cli.models.detection import ANIMALS, DetectorOptions
+from vitpose_cli.models.detectors import open_detector
 
 
 def frame(media: str, width: int = 100, height: int = 80, index: int = -1) -> Frame:

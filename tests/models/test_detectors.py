@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.catalog import load_catalog
-from vitpose_cli.models.detectors import (
+from vitpose_cli.models.detection import (
     ANIMALS,
     PERSON,
     DetectorOptions,
@@ -19,10 +19,9 @@ from vitpose_cli.models.detectors import (
     detections_of,
     find_classes,
     groups_of,
-    open_detector,
-    shipped_detector_path,
     tidy,
 )
+from vitpose_cli.models.detectors import open_detector, shipped_detector_path
 from vitpose_cli.pose.keypoints import keypoint_set
 
 COCO = {0: "person", 14: "bird", 15: "cat", 18: "sheep", 19: "cow", 80: "N/A"}

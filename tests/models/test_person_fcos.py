@@ -11,7 +11,8 @@ import torch
 from torchvision.models.detection.image_list import ImageList
 
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.models.detectors import DetectorOptions, open_detector
+from vitpose_cli.models.detection import DetectorOptions
+from vitpose_cli.models.detectors import open_detector
 from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos
 from vitpose_cli.models.torchvision_detector import DetectorHeader, build_network, save_detector
 

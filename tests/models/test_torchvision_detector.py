@@ -18,7 +18,8 @@ from torchvision.models import get_model
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.models.detectors import DetectorOptions, open_detector
+from vitpose_cli.models.detection import DetectorOptions
+from vitpose_cli.models.detectors import open_detector
 from vitpose_cli.models.torchvision_detector import (
     DetectorHeader,
     TorchvisionDetector,

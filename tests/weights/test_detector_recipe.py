@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.models.detectors import DetectorOptions, open_detector
+from vitpose_cli.models.detection import DetectorOptions
+from vitpose_cli.models.detectors import open_detector
 
 RECIPE = Path(__file__).parents[2] / "weights" / "recipes" / "detector"
 PARTS = ("pack", "teacher", "store", "augment", "loss", "measure")

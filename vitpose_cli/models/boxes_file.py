@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame
-from vitpose_cli.models.detectors import DetectorOptions, tidy
+from vitpose_cli.models.detection import DetectorOptions, tidy
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.results import boxes_by_image
 

@@ -19,12 +19,11 @@ import vitpose_cli
 from vitpose_cli.config import StrictModel, load_config
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
+from vitpose_cli.models.alignments import alignment_of
 from vitpose_cli.models.conversions import Origin, convert_once, is_ours
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
-
-_UDP_SETS = frozenset({"coco", "mpii"})
 
 
 class Repository(StrictModel):
@@ -131,15 +130,6 @@ class PoseWeights:
         if self.repository is None:
             return f"shipped with vitpose: {self.file.file}"
         return f"huggingface.co/{self.repository.repo} {self.file.file} @ {self.revision}"
-
-
-def alignment_of(keypoint_set: str) -> Alignment:
-    """Return how the published heads of a keypoint set were trained.
-
-    COCO and MPII heads with the unbiased (UDP) transform and targets, all others with the classic
-    ones (the released training pipelines of ViTPose+; easy_ViTPose for its coco25).
-    """
-    return "udp" if keypoint_set in _UDP_SETS else "classic"
 
 
 @cache

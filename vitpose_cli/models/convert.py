@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
-from vitpose_cli.models.catalog import alignment_of
+from vitpose_cli.models.alignments import alignment_of
 from vitpose_cli.models.checkpoint import (
     CheckpointHeader,
     HeadHeader,

@@ -1,27 +1,19 @@
-"""Who finds the people: the detector protocol, its options, and opening a detector by name.
+"""Opening a detector by its name.
 
-Here live what every detector shares and the one that needs no weights. Those of Hugging Face are
-in `hub_detector` (the only importer of transformers), those of torchvision in
-`torchvision_detector`, boxes from a file in `boxes_file`; each is imported when it is opened, so
-that a run with boxes from a file does not wait for transformers. Classes are found by their name
-and never by number: the same person is 0 in one model and 1 in the next.
+The one that needs no weights lives here. Those of Hugging Face are in `hub_detector` (the only
+importer of transformers), those of torchvision in `torchvision_detector`, boxes from a file in
+`boxes_file`; each is imported when it is opened, so that a run with boxes from a file does not wait
+for transformers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torchvision.ops import nms
 
-from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.catalog import (
     Repository,
@@ -29,60 +21,15 @@ from vitpose_cli.models.catalog import (
     resolve_detector,
     shipped_weights_dir,
 )
-from vitpose_cli.pose.geometry import clip_boxes
+from vitpose_cli.models.detection import Detector, DetectorOptions
 from vitpose_cli.pose.instances import Detections
 
 WHOLE_IMAGE = "whole-image"
 """Name of the detector that takes every frame as one box."""
 
-DEFAULT_THRESHOLD = 0.3
-"""Score from which on a box counts, where neither the user nor the weights say otherwise."""
-
-PERSON = ("person",)
-ANIMALS = ("animal", "bear", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
-"""COCO's mammals, and the one class of wildlife detectors.
-
-COCO's bird is left out: AP-10K and APT-36K hold mammals alone, and their keypoints (four paws, a
-root of the tail) name no part of a bird.
-"""
-
-SAME_ANIMAL_IOU = 0.8
-"""Boxes of two classes that overlap more are one animal taken for both."""
-
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
 _SHIPPED = "person-detector.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorOptions:
-    """How a detector is run.
-
-    Attributes:
-        device: Where its network runs.
-        dtype: In which number type; a detector that would lose pixels to it takes a finer one.
-        threshold: Boxes scored below it are dropped; None takes the detector's own.
-        classes: Names of the wanted classes; a detector must know at least one.
-        input_wh: Width and height of the network's input, px; None takes the detector's own.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
-    threshold: float | None = None
-    classes: tuple[str, ...] = PERSON
-    input_wh: tuple[int, int] | None = None
-
-
-class Detector(Protocol):
-    """Who finds the boxes."""
-
-    def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return the boxes of each frame, computed in as few batches as that allows.
-
-        Boxes are of the wanted classes, score at least the threshold, lie within the frame, have
-        an area, and are sorted by score, best first.
-        """
-        ...
 
 
 class WholeImage:
@@ -132,89 +79,3 @@ def shipped_detector_path() -> Path | None:
     """Return the person detector that came with the tool, None where none did."""
     path = shipped_weights_dir() / _SHIPPED
     return path if path.is_file() else None
-
-
-def classes_of(category: str) -> tuple[str, ...]:
-    """Return the detector classes whose instances have the keypoints of `category`."""
-    return {"person": PERSON, "animal": ANIMALS}.get(category, (category,))
-
-
-def find_classes(names: Mapping[int, str], wanted: Collection[str], where: str) -> tuple[int, ...]:
-    """Return the labels of the `wanted` classes, whatever their case.
-
-    Args:
-        names: Every class name by label.
-        wanted: Names; those that the detector lacks are passed over.
-        where: The detector, for the error.
-
-    Raises:
-        ConfigError: The detector knows none of them.
-    """
-    folded = {name.casefold() for name in wanted}
-    labels = tuple(label for label, name in names.items() if str(name).casefold() in folded)
-    if not labels:
-        known = sorted(str(name) for name in names.values())
-        shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-        raise ConfigError(
-            f"The detector {where} does not know {' or '.join(sorted(wanted))}.",
-            f"It knows: {shown}. Take another with --detector, or give --boxes.",
-        )
-    return labels
-
-
-def groups_of(sizes_wh: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the positions of equal sizes together.
-
-    For networks whose input is as large as its largest frame: padding changes what is found, and a
-    frame's boxes must not depend on its neighbours, or a resumed run would give others.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for position, size_wh in enumerate(sizes_wh):
-        groups.setdefault(size_wh, []).append(position)
-    return list(groups.values())
-
-
-def tidy(
-    boxes: NDArray[np.floating[Any]],
-    scores: NDArray[np.floating[Any]],
-    threshold: float,
-    size_wh: tuple[int, int],
-) -> Detections:
-    """Drop what scores too low, cut boxes at the frame, drop the empty ones, and sort by score.
-
-    Args:
-        boxes: (N, 4) xyxy, frame px; may leave the frame, be empty or not finite.
-        scores: (N,).
-        threshold: Least score.
-        size_wh: The frame's width and height, px.
-    """
-    clipped = clip_boxes(boxes.astype(np.float32), size_wh)
-    solid = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)  # False for NaN
-    kept = np.flatnonzero(solid & (scores >= threshold))
-    order = kept[np.argsort(-scores[kept], kind="stable")]
-    return Detections(clipped[order], scores[order])
-
-
-def detections_of(
-    found: Mapping[str, Tensor],
-    labels: Sequence[int],
-    threshold: float,
-    size_wh: tuple[int, int],
-) -> Detections:
-    """Return what a network found in one frame as detections of some classes, each animal once.
-
-    Networks suppress duplicates within a class at most; a cow taken for a horse as well is found
-    twice.
-
-    Args:
-        found: `boxes` (N, 4) xyxy in frame px, `scores` (N,) and `labels` (N,).
-        labels: The wanted classes.
-        threshold: Least score.
-        size_wh: The frame's width and height, px.
-    """
-    chosen = torch.isin(found["labels"], torch.tensor(labels, device=found["labels"].device))
-    boxes, scores = found["boxes"][chosen].float(), found["scores"][chosen].float()
-    if len(labels) > 1:
-        kept = nms(boxes, scores, SAME_ANIMAL_IOU)
-        boxes, scores = boxes[kept], scores[kept]
-    return tidy(boxes.cpu().numpy(), scores.cpu().numpy(), threshold, size_wh)

@@ -28,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame
-from vitpose_cli.models.detectors import (
+from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,
     detections_of,

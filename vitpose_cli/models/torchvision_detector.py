@@ -24,7 +24,7 @@ from torchvision.models import detection, get_model, get_model_weights, list_mod
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame
-from vitpose_cli.models.detectors import (
+from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,
     detections_of,

@@ -32,7 +32,8 @@ from pycocotools.cocoeval import COCOeval
 from teacher import Teacher
 
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.models.detectors import DetectorOptions, open_detector
+from vitpose_cli.models.detection import DetectorOptions
+from vitpose_cli.models.detectors import open_detector
 
 FloatArray = NDArray[np.float32]
 Finder = Callable[[Photo], tuple[FloatArray, FloatArray]]
