@@ -9,14 +9,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from runs import environment
-from training_cases import boxes, picture_of, pose_in
+from runs import environment, save_weights
+from training_cases import boxes, picture_of, pose_in, write_coco
 
 from vitpose_cli.config import load_config
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.training.config import TrainConfig
 
 RECIPE = Path(__file__).parents[2] / "weights" / "recipes" / "pose"
+
+CUTS = ("upper", "lower", "left", "right", "limb")
 
 
 def write_pack(path: Path, count: int) -> None:
@@ -86,3 +88,21 @@ def test_the_recipe_means_what_its_readme_says() -> None:
     assert finetune.distill is None
     assert finetune.augmentation.truncation == 0.3
     assert {config.data.cache for config in (pretrain, distil, finetune)} == {"device"}
+
+
+def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
+    write_coco(tmp_path, 2).rename(tmp_path / "person_keypoints.json")
+    weights = save_weights(tmp_path / "random.safetensors")
+    command = [sys.executable, RECIPE / "tables.py", tmp_path, weights]
+    done = subprocess.run(
+        [*map(str, command), "--detector", "whole-image"],
+        capture_output=True, text=True, timeout=300, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cases, keypoints = done.stdout.strip().split("\n\n")
+    assert [line.split(" | ")[0] for line in cases.splitlines()[2:]] == [
+        "| boxes of the ground truth",
+        "| own boxes",
+        *(f"| cut to {cut}, boxes of the ground truth" for cut in CUTS),
+    ]
+    assert len(keypoints.splitlines()) == 2 + 17 + 1

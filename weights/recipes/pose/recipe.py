@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from tables import measure
 
 from vitpose_cli.config import load_config
 from vitpose_cli.models.checkpoint import read_header, save_checkpoint
@@ -131,16 +132,6 @@ def export(trained: Path, out: Path) -> None:
     save_checkpoint(out, read_state(trained), header, dtype=torch.float16)
 
 
-def average_precision(weights: Path, data: Path) -> float:
-    """Return COCO AP on DATA/coco_val with the boxes of the ground truth and flip test."""
-    truth = data / "coco_val" / "person_keypoints.json"
-    printed = vitpose(
-        "evaluate", "-a", str(truth), "-i", str(truth.parent / "images"),
-        "--gt-boxes", "-w", str(weights), "--json",
-    )  # fmt: skip
-    return float(json.loads(printed)["coco"]["AP"])
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -158,8 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (options.data / "coco_val").is_dir():
         print(f"{candidate} is ready; coco_val is not here, so nothing was measured or replaced.")
         return
-    new = average_precision(candidate, options.data)
-    old = average_precision(options.out, options.data) if options.out.is_file() else 0.0
+    photos = options.data / "coco_val"
+    new = measure(photos, candidate, "--gt-boxes")["coco"]["AP"]
+    old = 0.0
+    if options.out.is_file():
+        old = measure(photos, options.out, "--gt-boxes")["coco"]["AP"]
     print(f"AP on coco_val, ground-truth boxes, flip test: {new:.4f}; the file before: {old:.4f}")
     if new > old:
         shutil.copyfile(candidate, options.out)
