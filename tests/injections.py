@@ -10,9 +10,11 @@ import itertools
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -68,6 +70,72 @@ def cutting_chokes_on_narrow_photos() -> None:
         return warp(image, *arguments, **options)
 
     setattr(engine, "warp_crops", choking)  # noqa: B010
+
+
+def detection_chokes_on_narrow_photos() -> None:
+    """Let OpenCV refuse to stretch photos 119 px wide to what the detector takes."""
+    resize = cv2.resize
+
+    def choking(image: NDArray[np.uint8], *arguments: Any, **options: Any) -> Any:
+        if image.shape[1] == 119:
+            raise cv2.error("this picture is too narrow for me")
+        return resize(image, *arguments, **options)
+
+    setattr(cv2, "resize", choking)  # noqa: B010
+
+
+def _spoil_network(spoil: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let the network see of some crops what `spoil` makes of them."""
+    convolve = torch.nn.Conv2d.forward
+
+    def spoilt(layer: torch.nn.Conv2d, inputs: torch.Tensor) -> torch.Tensor:
+        return convolve(layer, spoil(inputs) if inputs.shape[1] == 3 else inputs)
+
+    setattr(torch.nn.Conv2d, "forward", spoilt)  # noqa: B010
+
+
+def _white(crops: torch.Tensor) -> torch.Tensor:
+    """Return which normalised crops are white to a quarter, (B, 1, 1, 1)."""
+    return ((crops > 2.1).float().mean(dim=(1, 2, 3)) > 0.25)[:, None, None, None]
+
+
+def the_network_chokes_on_white_photos() -> None:
+    """Let a pass of the network fail that has a crop of a white photo among others."""
+
+    def spoil(crops: torch.Tensor) -> torch.Tensor:
+        if _white(crops).any():
+            raise RuntimeError("too bright for me\nand this is where")
+        return crops
+
+    _spoil_network(spoil)
+
+
+def the_network_overflows_on_white_photos() -> None:
+    """Let the numbers of white photos become too large, as fp16 may."""
+    _spoil_network(lambda crops: torch.where(_white(crops), torch.inf, crops))
+
+
+def the_network_knows_only_black() -> None:
+    """Let every pass of the network fail that has something else than black crops."""
+
+    def spoil(crops: torch.Tensor) -> torch.Tensor:
+        if (crops > 0).any():
+            raise IndexError("no such colour")
+        return crops
+
+    _spoil_network(spoil)
+
+
+def the_network_dies_later() -> None:
+    """Let the network fail from its sixth pass on, as a GPU that has fallen off its bus."""
+    calls = itertools.count()
+
+    def spoil(crops: torch.Tensor) -> torch.Tensor:
+        if next(calls) >= 5:
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return crops
+
+    _spoil_network(spoil)
 
 
 def memory_is_short() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from runs import save_weights
 
+from vitpose_cli.errors import WeightsError
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.models.batching import BatchLimit
@@ -93,6 +94,22 @@ def test_a_picture_on_which_the_detector_chokes_costs_only_itself(
         frame.key.media for frame in frames if frame.key.media not in ("bad.jpg", "cut.jpg")
     ]
     assert {count for _, count in seen} == {0, 1, 2}
+
+
+def test_failures_end_a_run_only_where_nothing_has_worked(estimator: PoseEstimator) -> None:
+    good = frames_of_noise(40)
+    bad = [Frame(FrameKey(f"bad {number}.jpg"), frame.image) for number, frame in enumerate(good)]
+    with pytest.raises(WeightsError, match="failed on 32 pictures before anybody was found"):
+        list(Labeler(EveryThird(), estimator).label(bad))
+    trusting = Labeler(EveryThird(), estimator)
+    trusting.trust()
+    for labeler, frames in (
+        (Labeler(EveryThird(), estimator), bad[:31]),
+        (Labeler(EveryThird(), estimator), [*good, *bad]),
+        (trusting, bad),
+    ):
+        records = list(labeler.label(frames))
+        assert [bool(record.error) for record in records] == ["bad" in f.key.media for f in frames]
 
 
 def test_queued_as_on_a_gpu_it_labels_alike(weights: Path, estimator: PoseEstimator) -> None:

@@ -22,7 +22,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"runtime"},
     {"models"},
     {"tracking", "smoothing"},
-    {"linked_people"},
+    {"linked_people", "blame"},
     {"labeler", "identities"},
     {"resume", "workers", "labels", "smoothed_labels"},
     {"assembly"},

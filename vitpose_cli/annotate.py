@@ -191,6 +191,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         mine = share(source, options.worker)
         pictures = _Pictures.wanted(options, assembly)
         labeler = new_labeler(options, assembly, pictures)
+        if run.fresh():
+            labeler.trust()
 
         def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
             return labeler.label(source.frames(skip))

@@ -34,7 +34,7 @@ from vitpose_cli.annotate import (
     new_manifest,
 )
 from vitpose_cli.assembly import LabelerOptions, assemble
-from vitpose_cli.errors import ConfigError, InputError, VitposeError
+from vitpose_cli.errors import ConfigError, InputError, VitposeError, in_short
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey
@@ -89,12 +89,14 @@ class _Job:
     Attributes:
         found: The files.
         skip: Frames of videos among them that are done.
+        trusted: Whether the same weights have labelled something in this run.
         num_tries: How many workers died while they had it.
         records: What came of it; None until then.
     """
 
     found: FoundMedia
     skip: frozenset[FrameKey]
+    trusted: bool
     num_tries: int = 0
     records: list[FrameRecord] | None = None
 
@@ -152,12 +154,17 @@ def _jobs(
     """Deal what `skip` does not hold, in the order of the listing."""
     num_chunks = len(blocks(source, skip)) // (2 * BLOCKS_AHEAD * num_workers)
     dealt = blocks(source, skip, max(1, min(num_chunks, CHUNKS_IN_BLOCK)))
+    trusted = bool(run.fresh())
     done: dict[str, set[FrameKey]] = {}
     for key in run.fresh(retry_errors=False):
         if key.video is not None and key in skip:
             done.setdefault(key.video, set()).add(key)
     return deque(
-        _Job(source.part(key.media for key in block), frozenset(done.get(block[0].media, ())))
+        _Job(
+            source.part(key.media for key in block),
+            frozenset(done.get(block[0].media, ())),
+            trusted,
+        )
         for block in dealt
     )
 
@@ -191,7 +198,7 @@ def _join(ray: Any, address: str) -> None:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"There is no Ray cluster at {address!r}: {_line(error)}",
+            f"There is no Ray cluster at {address!r}: {in_short(error)}",
             "Start one with `ray start --head`, or use --ray local.",
         ) from error
     if on_main:
@@ -216,9 +223,13 @@ class _Annotator:
             new_manifest(self._options, assembly), assembly.estimator.keypoint_set, assembly.advice
         )
 
-    def label(self, found: FoundMedia, skip: frozenset[FrameKey]) -> list[FrameRecord]:
-        """Label the frames of a block."""
+    def label(
+        self, found: FoundMedia, skip: frozenset[FrameKey], trusted: bool
+    ) -> list[FrameRecord]:
+        """Label the frames of a block; see `_Job`."""
         assert self._labeler is not None
+        if trusted:
+            self._labeler.trust()
         device = resolve_device(self._options.labeler.device)
         video: VideoOptions | None = self._options.video
         source = MediaSource(found, num_threads=num_reader_threads(device), video=video)
@@ -317,7 +328,7 @@ class _Pool:
                     window.append(job)
                 else:
                     return
-                worker.jobs[worker.actor.label.remote(job.found, job.skip)] = job
+                worker.jobs[worker.actor.label.remote(job.found, job.skip, job.trusted)] = job
 
     def _listen(self, say: Callable[[str], None]) -> None:
         """Wait for one thing to happen."""
@@ -371,7 +382,7 @@ class _Pool:
         if oldest.num_tries < MAX_TRIES:
             self._again.append(oldest)
         else:
-            oldest.records = _given_up(oldest, f"{MAX_TRIES} workers died of it: {_line(error)}")
+            oldest.records = _given_up(oldest, f"{MAX_TRIES} workers died of it: {in_short(error)}")
         self._again.extend(others)
 
     def _wake(self, worker: _Worker, names: Sequence[str] | None = None) -> None:
@@ -385,10 +396,6 @@ def _given_up(job: _Job, error: str) -> list[FrameRecord]:
     source = MediaSource(job.found, num_threads=1)
     keys = [*source.keys(), *(FrameKey(video, 0) for video in source.videos)]
     return [FrameRecord(key, error=error) for key in keys]
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _absolute(options: LabelerOptions) -> LabelerOptions:

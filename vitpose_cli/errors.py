@@ -58,3 +58,8 @@ class PartialRunError(VitposeError):
     """The run finished, but some frames failed; they are recorded and listed."""
 
     exit_code = ExitCode.PARTIAL
+
+
+def in_short(error: BaseException) -> str:
+    """Return the first line of what a library says in an error, or the error's kind."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,8 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, groupby, islice
 
+import numpy as np
+
+from vitpose_cli.blame import Stage
 from vitpose_cli.linked_people import LinkedPeople
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detection import Detector
@@ -38,8 +42,8 @@ DETECTOR_PIXELS = 100_000_000
 PARTS_OF_CHUNK = CHUNK_FRAMES // DETECTOR_FRAMES + 1
 """Steps in which a chunk is prepared, where frames are of usual size."""
 
-FAULTS = (RuntimeError, ValueError)
-"""What a network raises when it chokes on a picture; ours, such as `VitposeError`, are not."""
+_EASY_WH = (640, 480)
+"""Size of the black picture that everybody can work on who works at all, px."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,14 @@ class Labeler:
         self.model = model
         self.on_frame = on_frame
         self.detect_every = detect_every
+        self._detection = Stage("The detector", self._try_detector)
+        self._cutting = Stage("Cutting people out", self._try_network)
+        self._posing = Stage("The network", self._try_network)
+
+    def trust(self) -> None:
+        """Take it that detector and network work, as they have done in an earlier process."""
+        for stage in (self._detection, self._cutting, self._posing):
+            stage.worked = True
 
     def label(self, frames: Iterable[Frame | FrameFailure]) -> Iterator[FrameRecord]:
         """Yield one record for every frame, in order; what could not be read becomes an error.
@@ -127,9 +139,9 @@ class Labeler:
         for group in _groups(chunk):
             seen, cut = self._cut(group)
             group.clear()  # while the next are read, these are let go
-            cuts.append(cut)
+            cuts += cut
             yield _Part(seen)
-        yield _Part(people=self.estimator.start(cuts))
+        yield _Part(people=self.estimator.start(cuts or self._cut_out([])))
 
     def _linked(self, frames: list[Frame | FrameFailure]) -> Iterator[_Part]:
         """Prepare a chunk of video, detecting on some of its frames only."""
@@ -140,7 +152,7 @@ class Labeler:
                 detect=self._detect_many,
                 estimator=self.estimator,
             )
-        except FAULTS:  # the usual way finds out which frame is to blame
+        except Exception:  # noqa: BLE001 - the usual way finds out which frame is to blame
             yield from self._detected(frames)
             return
         seen = [people.failures.get(frame.key) or self._seen(frame) for frame in frames]
@@ -157,38 +169,23 @@ class Labeler:
 
     def _cut(
         self, frames: list[Frame | FrameFailure]
-    ) -> tuple[list[_Seen | FrameFailure], CutPeople]:
+    ) -> tuple[list[_Seen | FrameFailure], list[CutPeople]]:
         """Detect in some frames and cut out what was found."""
         readable = [frame for frame in frames if isinstance(frame, Frame)]
         found = self._detect(readable)
-        failures = {each.key: each for each in found if isinstance(each, FrameFailure)}
         boxed = [
             (frame, each)
             for frame, each in zip(readable, found, strict=True)
             if isinstance(each, Detections)
         ]
-        try:
-            cut = self._cut_out(boxed)
-        except FAULTS:
-            failures |= self._uncuttable(boxed)
-            cut = self._cut_out([pair for pair in boxed if pair[0].key not in failures])
-        return [failures.get(frame.key) or self._seen(frame) for frame in frames], cut
+        cut = self._cutting.all(self._cut_out, boxed, lambda pair: pair[0].key)
+        failures = {each.key: each for each in (*found, *cut) if isinstance(each, FrameFailure)}
+        seen = [failures.get(frame.key) or self._seen(frame) for frame in frames]
+        return seen, [each for each in cut if isinstance(each, CutPeople)]
 
-    def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> CutPeople:
+    def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> list[CutPeople]:
         images = [frame.image for frame, _ in boxed]
-        return self.estimator.cut(images, [found for _, found in boxed])
-
-    def _uncuttable(
-        self, boxed: Sequence[tuple[Frame, Detections]]
-    ) -> dict[FrameKey, FrameFailure]:
-        """Return the frames that spoil a group, so that one bad frame costs only itself."""
-        failures = {}
-        for frame, found in boxed:
-            try:
-                self._cut_out([(frame, found)])
-            except FAULTS as error:
-                failures[frame.key] = FrameFailure(frame.key, f"Cutting people out failed: {error}")
-        return failures
+        return [self.estimator.cut(images, [found for _, found in boxed])]
 
     def _seen(self, frame: Frame | FrameFailure) -> _Seen | FrameFailure:
         if isinstance(frame, FrameFailure):
@@ -198,17 +195,16 @@ class Labeler:
 
     def _detect(self, frames: list[Frame]) -> list[Detections | FrameFailure]:
         """Return the boxes of every frame, or why the detector failed on it."""
-        try:
-            return [*self.detector.detect(frames)] if frames else []
-        except FAULTS:
-            return [self._detect_alone(frame) for frame in frames]
+        return self._detection.all(self.detector.detect, frames, lambda frame: frame.key)
 
-    def _detect_alone(self, frame: Frame) -> Detections | FrameFailure:
-        """Detect on one frame of a batch that failed, so that one bad frame costs only itself."""
-        try:
-            return self.detector.detect([frame])[0]
-        except FAULTS as error:
-            return FrameFailure(frame.key, f"The detector failed: {error}")
+    def _try_detector(self) -> None:
+        """Detect in a black picture."""
+        self.detector.detect([_easy_frame()])
+
+    def _try_network(self) -> None:
+        """Look for one person in a black picture."""
+        box = Detections(np.array([[0, 0, *_EASY_WH]], np.float32), np.ones(1, np.float32))
+        self.estimator.start(self._cut_out([(_easy_frame(), box)])).of(0)
 
     def _finish(
         self, chunk: Sequence[_Seen | FrameFailure], pending: PendingPeople | LinkedPeople
@@ -219,13 +215,21 @@ class Labeler:
             if isinstance(frame, FrameFailure):
                 yield FrameRecord(frame.key, error=frame.error, model=self.model)
                 continue
-            people = pending.of(num_labelled)
+            people = self._posing.one(partial(pending.of, num_labelled), frame.key)
             num_labelled += 1
+            if isinstance(people, FrameFailure):
+                yield FrameRecord(frame.key, error=people.error, model=self.model)
+                continue
             if self.on_frame is not None and frame.frame is not None:
                 self.on_frame(frame.frame, people)
             yield FrameRecord(
                 frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
             )
+
+
+def _easy_frame() -> Frame:
+    width, height = _EASY_WH
+    return Frame(FrameKey(""), np.zeros((height, width, 3), np.uint8))
 
 
 def _chunks(

@@ -8,6 +8,8 @@ import shutil
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from annotate_jobs import NUM_FRAMES, Job
 from launcher import Launcher
@@ -36,22 +38,62 @@ def test_a_photo_that_stays_unreadable_is_recorded_and_tried_again(
     assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES
 
 
-def test_a_library_that_chokes_on_one_photo_costs_that_photo(
-    job: Job, launcher: Launcher, tmp_path: Path
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("detection_chokes_on_narrow_photos", "The detector failed: "),
+        ("cutting_chokes_on_narrow_photos", "Cutting people out failed: "),
+        ("the_network_chokes_on_white_photos", "The network failed: too bright for me"),
+        ("the_network_overflows_on_white_photos", "values that are no numbers"),
+    ],
+)
+def test_a_photo_that_nobody_can_stand_costs_itself(
+    job: Job, launcher: Launcher, tmp_path: Path, fault: str, said: str
 ) -> None:
-    media = tmp_path / "media"
+    media, run = tmp_path / "media", tmp_path / "run"
     save_photos(media, 6)
-    save_photos(media / "narrow", 1, (119, 90))
-    arguments = job.arguments(tmp_path / "run")
+    (media / "odd").mkdir()
+    cv2.imwrite(str(media / "odd" / "photo.png"), np.full((90, 119, 3), 255, np.uint8))
+    arguments = job.arguments(run)
     arguments[1] = str(media)
     place = arguments.index("--boxes")
-    arguments[place : place + 2] = ["--detector", "whole-image"]
-    done = launcher.run(*arguments, fault="cutting_chokes_on_narrow_photos")
+    by_detector = "detection" in fault
+    arguments[place : place + 2] = [] if by_detector else ["--detector", "whole-image"]
+    done = launcher.run(*arguments, fault=fault)
     assert done.returncode == 5, done.stderr
-    (failure,) = map(json.loads, (tmp_path / "run" / "failures.jsonl").read_text().splitlines())
-    assert failure["file_name"].startswith("narrow/")
-    assert "too narrow for me" in failure["error"]
-    assert len(json.loads((tmp_path / "run" / "annotations.json").read_bytes())["images"]) == 6
+    (failure,) = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
+    assert failure["file_name"] == "odd/photo.png"
+    assert said in failure["error"]
+    assert "\n" not in failure["error"]
+    assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == 6
+    assert launcher.run(*arguments, fault=fault).returncode == 5  # alone, it is still to blame
+    assert launcher.run(*arguments).returncode == 0
+
+
+def test_a_network_that_dies_ends_the_run_and_blames_no_photo(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    died = launcher.run(*job.arguments(run), fault="the_network_dies_later")
+    assert died.returncode == 4, died.stderr
+    assert "The network fails on every picture: CUDA error" in died.stderr
+    journal = (run / "journal-1-of-1.jsonl").read_text()
+    assert 10 < len(journal.splitlines()) < NUM_FRAMES
+    assert "CUDA" not in journal
+    assert launcher.run(*job.arguments(run)).returncode == 0
+    job.assert_equal(run)
+
+
+def test_a_network_that_never_works_ends_the_run_early(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    stopped = launcher.run(*job.arguments(run), fault="the_network_knows_only_black")
+    assert stopped.returncode == 4, stopped.stderr
+    assert "before anybody was found" in stopped.stderr
+    assert (run / "journal-1-of-1.jsonl").read_text().count("no such colour") < 32
+    assert launcher.run(*job.arguments(run)).returncode == 0
+    assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES
 
 
 def test_short_memory_makes_batches_smaller(job: Job, launcher: Launcher, tmp_path: Path) -> None:

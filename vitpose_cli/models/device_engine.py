@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 
 import numpy as np
 import torch
@@ -63,6 +64,7 @@ class DeviceEngine:
         self._limit = limit
         self._unprobed = memory
         self._frames_fit = True
+        self._mutex = Lock()  # as batches share what graphs read and write
         self._run = BatchGraphs(network, record=record)
         on_gpu = network.device.type == "cuda"
         self._stream = torch.cuda.Stream(network.device) if on_gpu else None  # type: ignore[no-untyped-call]
@@ -74,13 +76,13 @@ class DeviceEngine:
 
     @torch.inference_mode()
     def start(self, crops: Tensor) -> PendingValues:
-        """Queue everything; see `Engine`."""
+        """Queue everything; see `Engine`. May be called from several threads."""
         values = torch.empty((len(crops), self._network.num_values), pin_memory=crops.is_cuda)
         done: list[tuple[int, torch.cuda.Event | None]] = []
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self._network.device))
             crops.record_stream(self._stream)
-        with self._on_stream():
+        with self._mutex, self._on_stream():
             start = 0
             while start < len(crops):
                 stop = self._queue(crops[start:], values[start:]) + start

@@ -7,7 +7,8 @@ pixels. Only K x 3 numbers and a few signals for each person leave the device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, starmap
 
@@ -70,6 +71,23 @@ class CutPeople:
     detections: Sequence[Detections]
     transforms: CropTransforms
     crops: Tensor
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Where the crops of each frame begin, and where those of the last end."""
+        return np.cumsum([0, *(len(each) for each in self.detections)], dtype=np.int64)
+
+    def only(self, frame: int) -> CutPeople:
+        """Return the people of one frame."""
+        start, stop = self.bounds[frame : frame + 2]
+        return CutPeople(
+            self.detections[frame : frame + 1],
+            self.transforms.select(np.arange(start, stop)),
+            self.crops[start:stop],
+        )
 
 
 class PoseEstimator:
@@ -155,37 +173,30 @@ class PoseEstimator:
             transforms=self._transforms(np.concatenate([cut.transforms.matrices for cut in cuts])),
             crops=torch.cat([cut.crops for cut in cuts]),
         )
-        return PendingPeople(self, together, self._engine.start(together.crops))
+        return PendingPeople(self._queue, together)
+
+    def _queue(self, people: CutPeople) -> _PooledPeople:
+        return _PooledPeople(self, people, self._engine.start(people.crops))
 
     def _transforms(self, matrices: NDArray[np.float64]) -> CropTransforms:
         return CropTransforms(matrices, self.input_wh, self.alignment)
 
 
 class PendingPeople:
-    """The people of some frames, on their way."""
+    """The people of some frames, on their way: pooled, or frame by frame once that has failed."""
 
-    def __init__(
-        self,
-        estimator: PoseEstimator,
-        people: CutPeople,
-        values: PendingValues,
-    ) -> None:
-        """Wait for the network's numbers.
+    def __init__(self, start: Callable[[CutPeople], _PooledPeople], people: CutPeople) -> None:
+        """Start on some people.
 
         Args:
-            estimator: Whose thresholds and keypoints these are.
-            people: Who they are; their crops are not kept.
-            values: What the network says about them.
+            start: Starts the network on the people of some frames, or raises what a library may.
+            people: Who they are.
         """
-        self._estimator = estimator
-        self._detections = people.detections
-        self._bounds = np.cumsum([0, *(len(each) for each in people.detections)])
-        self._transforms = people.transforms
-        self._areas = people.transforms.region_areas
-        self._values = values
-        self._poses = estimator.network.unpack(values.values)
-        self._keypoints = np.empty(self._poses.crop_keypoints.shape, np.float32)
-        self._num_done = 0
+        self._start = start
+        self._people = people
+        self._pooled: _PooledPeople | None = None
+        with suppress(Exception):  # which frame is to blame shows when it is asked for
+            self._pooled = start(people)
 
     def of(self, frame: int) -> Instances:
         """Return the people of one frame: points in frame px, duplicates removed, best first.
@@ -195,7 +206,39 @@ class PendingPeople:
         Raises:
             InputError: Not even one crop fits into the device's memory.
             WeightsError: The network answers with values that are no numbers.
+            Exception: What the network raises over this frame alone.
         """
+        if self._pooled is not None:
+            try:
+                return self._pooled.of(frame)
+            except Exception:  # noqa: BLE001 - another frame of its batch may be to blame
+                self._pooled = None
+        return self._start(self._people.only(frame)).of(0)
+
+
+class _PooledPeople:
+    """The people of some frames, whose crops share batches."""
+
+    def __init__(self, estimator: PoseEstimator, people: CutPeople, values: PendingValues) -> None:
+        """Wait for the network's numbers.
+
+        Args:
+            estimator: Whose thresholds and keypoints these are.
+            people: Who they are.
+            values: What the network says about them.
+        """
+        self._estimator = estimator
+        self._detections = people.detections
+        self._bounds = people.bounds
+        self._transforms = people.transforms
+        self._areas = people.transforms.region_areas
+        self._values = values
+        self._poses = estimator.network.unpack(values.values)
+        self._keypoints = np.empty(self._poses.crop_keypoints.shape, np.float32)
+        self._num_done = 0
+
+    def of(self, frame: int) -> Instances:
+        """Return the people of one frame; see `PendingPeople`."""
         start, stop = self._bounds[frame : frame + 2]
         if start == stop:
             return Instances.empty(self._estimator.keypoint_set.num_keypoints)

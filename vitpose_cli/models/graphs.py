@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vitpose_cli.errors import in_short
+
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +85,7 @@ class BatchGraphs:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            _log.warning("The network runs without CUDA graphs: %s", str(error).splitlines()[0])
+            _log.warning("The network runs without CUDA graphs: %s", in_short(error))
             self._record = False
             return None
         self._recordings[len(inputs)] = recording = _Recording(graph, inputs, outputs)

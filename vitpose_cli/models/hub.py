@@ -11,7 +11,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from vitpose_cli.errors import WeightsError
+from vitpose_cli.errors import WeightsError, in_short
 
 _TIMEOUT_S = 10.0
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -129,8 +129,7 @@ def _error(error: Exception, repo: str, file: str, revision: str) -> WeightsErro
             f"{error.strerror}.",
             "Make room, or set HF_HOME to a folder on another disk.",
         )
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsError(
-        f"Cannot reach {constants.ENDPOINT} for {where}: {reason}.",
+        f"Cannot reach {constants.ENDPOINT} for {where}: {in_short(error)}.",
         f"Check the network, a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT). {by_hand}",
     )

@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 from transformers.utils import logging as transformers_logging
 
-from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.errors import ConfigError, WeightsError, in_short
 from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.detection import (
@@ -169,9 +169,8 @@ class TransformersDetector:
                 )
             processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
         except _LOADING_ERRORS as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise WeightsError(
-                f"The detector {name} cannot be loaded: {reason}",
+                f"The detector {name} cannot be loaded: {in_short(error)}",
                 "It takes a transformers model for object detection with its config.json, "
                 "preprocessor_config.json and model.safetensors.",
             ) from error

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitpose_cli.errors import in_short
 from vitpose_cli.media.crops import normalise
 from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.pose.heatmap_signals import PEAK_SIGNALS, flip_disagreement, peak_signals
@@ -126,7 +127,7 @@ class PoseNetwork:
         except RuntimeError as error:
             if not self._compiled:
                 raise
-            _log.warning("The network runs uncompiled: %s", str(error).splitlines()[0])
+            _log.warning("The network runs uncompiled: %s", in_short(error))
             self._uncompile()
             maps = self._model(inputs)
         return maps.float()
