@@ -36,6 +36,16 @@ def reads_fail_now_and_then() -> None:
     setattr(Path, "read_bytes", failing)  # noqa: B010
 
 
+def servers_get_little_patience() -> None:
+    """Give up reading from servers in seconds instead of minutes."""
+    import vitpose_cli.media.remote as remote
+
+    for name, value in {
+        "READ_TIMEOUT_S": 1.0, "RETRY_WAITS_S": (0.05, 0.1, 0.2, 0.4), "PATIENCE_S": 2.0,
+    }.items():  # fmt: skip
+        setattr(remote, name, value)
+
+
 def one_photo_cannot_be_read() -> None:
     """Let every read of `a/photo 7.jpg` fail."""
     read = Path.read_bytes

@@ -27,6 +27,10 @@ RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 READ_TIMEOUT_S = 60.0
 """A photo that takes longer counts as a failed try."""
 
+PATIENCE_S = 120.0
+"""No new try begins when this has passed since the first: a server that stalls holds up a photo
+for no more than this, one wait and one try."""
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Windows
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _TRANSIENT_CODES = (408, 425, 429)
@@ -124,12 +128,14 @@ def _within(timeout_s: float, system: AbstractFileSystem, path: str) -> Any:
 def _tried(action: Callable[[], Result], failure: str) -> Result:
     """Return what `action` returns, at the latest after as many tries as there are waits."""
     waits_s = iter(RETRY_WAITS_S)
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return action()
         except Exception as error:
             wait_s = next(waits_s, None)
-            if wait_s is None or _lasts(error):  # every protocol's client has errors of its own
+            # Every protocol's client has errors of its own.
+            if wait_s is None or _lasts(error) or time.monotonic() > deadline:
                 raise InputError(f"{failure}: {_said(error)}.") from error
         time.sleep(wait_s)
 

@@ -1,0 +1,134 @@
+"""A server that stalls, breaks off, fails for a moment or for good: waited for, then recorded."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotate_jobs import Job
+from launcher import Launcher
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("fsspec")
+
+# What a server does before it answers as it should; the number is how often.
+BEHAVIOURS = {
+    "well": ("answer", 0),
+    "slow": ("trickle", 0),
+    "error-once": ("error", 1),
+    "error-always": ("error", 99),
+    "breaks-twice": ("break", 2),
+    "breaks-always": ("break", 99),
+    "stalls-once": ("stall", 1),
+    "stalls-always": ("stall", 99),
+    "stalls-half-way": ("stall in the middle", 99),
+    "missing": ("miss", 99),
+}
+BOUND_S = 15.0
+"""Two seconds of patience and a try of one for each photo, two at once; and the start."""
+
+
+class Moody(BaseHTTPRequestHandler):
+    """Serves one photo under the names in `BEHAVIOURS`, each in its own way."""
+
+    def __init__(
+        self, *arguments: Any, photo: bytes, asked: Counter[str], over: threading.Event
+    ) -> None:
+        self._photo = photo
+        self._asked = asked
+        self._over = over
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/").removesuffix(".jpg")
+        self._asked[name] += 1
+        kind, times = BEHAVIOURS[name]
+        if kind == "trickle":
+            self._answer(slowly=True)
+        elif self._asked[name] > times:
+            self._answer()
+        elif kind == "error":
+            self.send_error(500)
+        elif kind == "miss":
+            self.send_error(404)
+        elif kind == "break":
+            self._head()
+            self.wfile.write(self._photo[:100])
+            self.close_connection = True
+        else:
+            if "middle" in kind:
+                self._head()
+                self.wfile.write(self._photo[:100])
+            self._over.wait(60)
+
+    def _answer(self, slowly: bool = False) -> None:
+        self._head()
+        parts = 5 if slowly else 1
+        size = len(self._photo) // parts + 1
+        for start in range(0, len(self._photo), size):
+            time.sleep(0.1 * slowly)
+            self.wfile.write(self._photo[start : start + size])
+
+    def _head(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self._photo)))
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def asked() -> Counter[str]:
+    return Counter()
+
+
+@pytest.fixture
+def server(job: Job, asked: Counter[str]) -> Iterator[str]:
+    photo = (job.media / "a" / "photo 1.jpg").read_bytes()
+    over = threading.Event()
+    handler = partial(Moody, photo=photo, asked=asked, over=over)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    http.daemon_threads = True
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{http.server_address[1]}"
+    over.set()
+    http.shutdown()
+    http.server_close()
+
+
+def test_a_moody_server(
+    job: Job, launcher: Launcher, tmp_path: Path, server: str, asked: Counter[str]
+) -> None:
+    listed, run = tmp_path / "urls.txt", tmp_path / "run"
+    listed.write_text("".join(f"{server}/{name}.jpg\n" for name in BEHAVIOURS))
+    arguments = [
+        "annotate", f"@{listed}", "-o", str(run), "-w", str(job.weights),
+        "--detector", "whole-image", "--no-flip-test",
+    ]  # fmt: skip
+    started = time.monotonic()
+    done = launcher.run(*arguments, fault="servers_get_little_patience")
+    assert time.monotonic() - started < BOUND_S
+    assert done.returncode == 5, done.stderr
+    labelled = json.loads((run / "annotations.json").read_bytes())["images"]
+    assert {image["file_name"] for image in labelled} == {
+        "well.jpg", "slow.jpg", "error-once.jpg", "breaks-twice.jpg", "stalls-once.jpg",
+    }  # fmt: skip
+    failures = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
+    said = {failure["file_name"]: failure["error"] for failure in failures}
+    assert "500" in said.pop("error-always.jpg")
+    assert "Payload" in said.pop("breaks-always.jpg")
+    assert "FileNotFound" in said.pop("missing.jpg")
+    assert said.keys() == {"stalls-always.jpg", "stalls-half-way.jpg"}
+    assert all("Timeout" in sentence for sentence in said.values())
+    assert asked["missing"] == asked["well"] == 1
+    assert asked["error-always"] == asked["breaks-always"] == 5
+    assert asked["stalls-always"] == 2
