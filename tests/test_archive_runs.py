@@ -174,6 +174,8 @@ def test_of_a_cut_shard_what_is_whole_is_labelled_and_the_rest_recorded(
     for shard in SHARDS:  # copied again
         (tmp_path / shard).write_bytes((job.folder / "shards" / shard).read_bytes())
     done = launcher.run(*job.arguments(tmp_path / "shard-{000..002}.tar", run))
+    assert done.returncode == 0, done.stderr
+    assert (run / "failures.jsonl").read_bytes() == b""
     assert {image["file_name"] for image in document(run)["images"]} == set(job.names)
 
 

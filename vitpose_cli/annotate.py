@@ -282,6 +282,9 @@ def label_missing(
 ) -> int:
     """Label what the run lacks, then try again what failed before; return how many frames.
 
+    What failed before and is not there any more (a photo that was deleted, an archive or video
+    that was mended) is forgotten.
+
     Args:
         source: All photos and videos.
         run: Takes the records.
@@ -296,14 +299,18 @@ def label_missing(
         passes.append(AllBut(failed_before))
     total = source.expected_of(mine)
     num_new, num_done = 0, sum(1 for _ in _of(mine, recorded))
+    gone = set(failed_before)
     report(num_done, total)
     for skip in passes:
         for record in label(Outside(mine, skip)):
+            gone.discard(record.key)
             if record.key not in labelled:
                 run.append(record)
                 num_new += 1
                 num_done += record.key not in failed_before
                 report(num_done, total)
+    others = set(source.media).difference(mine)
+    run.forget_failures(key for key in gone if key.media not in others)
     return num_new
 
 

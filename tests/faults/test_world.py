@@ -123,6 +123,9 @@ def test_photos_that_vanish_or_change_meanwhile(
     assert {failure["media"] for failure in failures} == {
         "b/photo 96.jpg", "b/photo 98.jpg", "two.avi",
     }  # fmt: skip
+    (media / "b" / "photo 96.jpg").unlink()
+    assert launcher.run(*arguments).returncode == 0  # what is gone is no failure
+    assert (run / "failures.jsonl").read_bytes() == b""
     shutil.copytree(job.media, media, dirs_exist_ok=True)
     assert launcher.run(*arguments).returncode == 0
     assert len(json.loads((run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES

@@ -75,6 +75,13 @@ class JournalIndex:
         self._places[text] = (place << _LENGTH_BITS | entry.length) << _RANK_BITS | rank
         self._num_failed += entry.failed
 
+    def forget_failure(self, key: FrameKey) -> None:
+        """Leave out a frame that has an error and nothing better; others stay."""
+        text = _text(key.media, key.index)
+        if not self._places.get(text, _WHOLE) & _WHOLE:
+            del self._places[text]
+            self._num_failed -= 1
+
     def place(self, key: FrameKey) -> tuple[int, int, int] | None:
         """Return (file number, offset, length) of the record of `key`, None where there is none."""
         packed = self._places.get(_text(key.media, key.index))

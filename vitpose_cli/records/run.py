@@ -308,6 +308,15 @@ class Run:
             self._index.add(entry, self._own)
             self._ends[self._own] = self._writer.size
 
+    def forget_failures(self, keys: Iterable[FrameKey]) -> None:
+        """Leave failures out, here and in what `export` writes, because their files are gone.
+
+        The journals keep them, as the files may come back.
+        """
+        with self._mutex:
+            for key in keys:
+                self._index.forget_failure(key)
+
     def record(self, key: FrameKey) -> FrameRecord | None:
         """Return the record that counts for one frame, None where there is none.
 
