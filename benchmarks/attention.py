@@ -21,12 +21,13 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.runtime import resolve_device, resolve_precision
 from vitpose_cli.training.metrics import peak_memory_mib
-from vitpose_cli.training.plan import activation_bytes, counted_activations
+from vitpose_cli.training.plan import counted_activations
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +94,13 @@ def measure(row: Row, options: argparse.Namespace) -> Measured:
     taken_s, peak = _now_s(device) - began_s, peak_memory_mib(device)
     with counted_activations(model) as num_bytes:
         learn()
+    with counted_activations(model) as unfused_bytes, sdpa_kernel(SDPBackend.MATH):
+        learn()
     return Measured(
         options.steps * options.batch_size / taken_s,
         peak - before,
         num_bytes() >> 20,
-        activation_bytes(model, options.batch_size, dtype) >> 20,
+        unfused_bytes() >> 20,
     )
 
 

@@ -1,14 +1,20 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from training_cases import small_run, write_coco
 
 from vitpose_cli.config import parse_config
+from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.plan import TrainingPlan, activation_bytes, plan_training
+from vitpose_cli.training.plan import (
+    TrainingPlan,
+    activation_bytes,
+    counted_activations,
+    plan_training,
+)
 
 
 def planned(folder: Path, **changes: Any) -> TrainingPlan:
@@ -46,23 +52,20 @@ def test_frozen_parameters_need_less(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_activations_are_what_autograd_keeps(checkpointing: bool) -> None:
-    shape = ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}, (96, 128))
+@pytest.mark.parametrize("stride", [16, 8])
+@pytest.mark.parametrize("pattern", ["full", "window+shift", "window+shift+pool"])
+def test_activations_are_what_autograd_keeps(
+    checkpointing: bool, stride: Literal[16, 8], pattern: AttentionPattern
+) -> None:
+    shape = ViTPoseConfig(
+        VARIANTS["tiny-test"],
+        {"coco": HeadConfig("simple", 17)},
+        (96, 128),
+        stride=stride,
+        attention=AttentionConfig(pattern, (4, 4)),
+    )
     model = ViTPose(shape).train()
     model.set_grad_checkpointing(checkpointing)
-    parameters = {one.untyped_storage().data_ptr() for one in model.parameters()}
-    kept: dict[int, int] = {}
-    alive = []
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(storage)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    with counted_activations(model) as kept_bytes:
         model(torch.randn(4, 3, 128, 96))
-    found = activation_bytes(model, 4, torch.float32)
-    # Attention keeps other things on a CPU than on the meta device.
-    assert found == pytest.approx(sum(kept.values()), rel=0.15)
+    assert activation_bytes(model, 4, torch.float32) == pytest.approx(kept_bytes(), rel=0.01)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from vitpose_cli.config import dump_config
 from vitpose_cli.models.masked import MaskedAutoencoder
@@ -164,7 +166,8 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
     """Return the bytes that a forward pass keeps for the backward pass.
 
     Found by running the network on torch's meta device, where tensors have shapes and no numbers,
-    and counting what is saved; parameters do not count.
+    and counting what is saved; parameters do not count. Attention counts as one fused operation,
+    which is how every device that trains computes it; the meta device alone would not.
     """
     copy = same_network(model, model.config).to("meta", dtype).train()
     copy.set_grad_checkpointing(model.encoder.grad_checkpointing)
@@ -172,13 +175,32 @@ def activation_bytes(model: ViTPose, batch_size: int, dtype: torch.dtype) -> int
         ours.requires_grad_(theirs.requires_grad)
     width, height = model.config.input_wh
     images = torch.empty(batch_size, 3, height, width, dtype=dtype, device="meta")
-    with counted_activations(copy) as num_bytes:
+    with counted_activations(copy) as num_bytes, _FusedAttention():
         if isinstance(copy, MaskedAutoencoder):
             num_patches = copy.encoder.patch_embed.num_patches
             copy(images, torch.empty(batch_size, num_patches, dtype=torch.int64, device="meta"))
         else:
             HeadRouter(copy)(images, _even_parts(tuple(model.config.heads), batch_size))
     return num_bytes()
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Compute attention by one operation, which keeps its operands and result and no weights."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **options)
+        mask = options.get("attn_mask")
+        added = None if mask is None else mask.to(args[0].dtype)
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return fused(*args[:3], attn_mask=added)[0]
 
 
 @contextmanager
