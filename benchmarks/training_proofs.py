@@ -47,7 +47,7 @@ class Arm:
         name: What the table calls it.
         file: Its configuration.
         changes: Options that differ from the file.
-        first: A file to pre-train with; its backbone is what `file` starts from.
+        first: A file to pre-train with, once for all seeds; `file` starts from its backbone.
     """
 
     name: str
@@ -78,7 +78,7 @@ def trained(arm: Arm, seed: int, output: Path) -> Path:
     """Train an arm, unless that is done, and return its last weights."""
     changes = [*arm.changes, f"seed={seed}"]
     if arm.first is not None:
-        backbone = _run(arm.first, [f"seed={seed}"], output / f"{Path(arm.first).stem}-{seed}")
+        backbone = _run(arm.first, [], output / Path(arm.first).stem)
         changes.append(f"model.weights={backbone}")
     return _run(arm.file, changes, output / f"{arm.name}-{seed}")
 
