@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.batches import Batches
 from vitpose_cli.training.config import ModelOptions
 from vitpose_cli.training.knowledge import with_token
 from vitpose_cli.training.metrics import Silence, read_metrics
 from vitpose_cli.training.people import People
+from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
 
 COCO = keypoint_set("coco")
@@ -187,3 +192,37 @@ def small_run(folder: Path, **changes: Any) -> dict[str, Any]:
         "checkpoint_every": 1,
     }
     return values | changes
+
+
+_PROCESS = """
+import importlib, sys
+sys.path[:0] = {paths!r}
+import torch
+from torch import distributed
+from vitpose_cli.runtime import Process
+
+torch.set_num_threads(1)
+distributed.init_process_group("gloo")
+process = Process.from_environment()
+gradient = importlib.import_module({module!r}).gradient(process)
+torch.save(gradient, {out!r} + str(process.rank))
+distributed.destroy_process_group()
+"""
+
+
+def gradients_of_two(folder: Path, file: str) -> list[torch.Tensor]:
+    """Return what `gradient(process)` of a test file says in each of two processes."""
+    script, out = folder / "process.py", str(folder / "gradient")
+    path = Path(file)
+    paths = [str(path.parents[1]), str(path.parent)]
+    script.write_text(_PROCESS.format(paths=paths, module=path.stem, out=out))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(script)]
+    subprocess.run(command, check=True, timeout=180, capture_output=True)
+    return [torch.load(out + str(rank), weights_only=True) for rank in range(2)]
+
+
+def first_gradient(stage: Stage, batches: Batches, process: Process) -> torch.Tensor:
+    """Return the gradient of this process's part of a stage's first step."""
+    stage.step(0, next(iter(batches.ahead(0, 1, process))))
+    return torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])

@@ -126,6 +126,37 @@ def test_every_expert_of_vitpose_plus(
     assert_same_maps(conversion, tmp_path, expected)
 
 
+def test_a_whole_vitpose_plus_keeps_every_head_and_expert(
+    plus: tuple[Any, dict[str, Any], State], tmp_path: Path
+) -> None:
+    model, heads, state = plus
+    file = saved({"state_dict": state}, tmp_path)
+    conversion = convert_file(file, keypoint_set="ap10k", whole=True)
+    assert conversion.header.num_experts == 6
+    assert list(conversion.header.heads) == ["ap10k", *(one for one in SETS if one != "ap10k")]
+    path = tmp_path / "ours.safetensors"
+    save_checkpoint(path, conversion.state, conversion.header)
+    for index, name in enumerate(SETS):
+        model.head = heads[name]
+        with torch.no_grad():
+            found = load_model(path, head=name)(crops())
+        assert (found - maps_of(model, crops(), index)).abs().max() <= TOLERANCE
+    model.head = heads["coco"]
+
+
+def test_whole_files_of_one_head_and_of_several_plain_ones(
+    plus: tuple[Any, dict[str, Any], State], tmp_path: Path
+) -> None:
+    split = convert_file(saved(split_as_published(plus[2], 0), tmp_path), whole=True)
+    assert (list(split.header.heads), split.header.num_experts) == (["coco"], 0)
+    model = hugging_face()
+    alone = convert_file(saved(original(model), tmp_path), whole=True)
+    assert list(alone.header.heads) == ["coco"]
+    several = saved(original(model, [decoder(model, 14), decoder(model, 16)]), tmp_path)
+    heads = convert_file(several, whole=True).header.heads
+    assert {name: head.expert for name, head in heads.items()} == {"coco": 0, "aic": 0, "mpii": 0}
+
+
 @pytest.mark.parametrize("index", [0, 3, 5], ids=["coco", "ap10k", "wholebody"])
 def test_files_of_the_original_split_script(
     index: int, plus: tuple[Any, dict[str, Any], State], tmp_path: Path

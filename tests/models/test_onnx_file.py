@@ -55,8 +55,13 @@ FINE = replace(
 )
 
 
+WITH_TOKEN = replace(HEADER, knowledge_token=True)
+
+
 @pytest.mark.parametrize(
-    ("header", "large"), [(HEADER, False), (FINE, True)], ids=["plain", "windows-large"]
+    ("header", "large"),
+    [(HEADER, False), (FINE, True), (WITH_TOKEN, False)],
+    ids=["plain", "windows-large", "knowledge-token"],
 )
 def test_the_file_says_what_the_network_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: CheckpointHeader, large: bool

@@ -1,7 +1,5 @@
 """One encoder, several data sets: each has a head and an expert of its own (ViTPose+)."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_cases import small_run, some_people
+from training_cases import first_gradient, gradients_of_two, small_run, some_people
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.models.checkpoint import save_checkpoint
@@ -210,43 +208,13 @@ def test_the_memory_of_several_heads_is_that_of_one_batch() -> None:
     assert both == pytest.approx(alone, rel=0.1)
 
 
-_PROCESS = """
-import sys
-sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
-import torch
-from torch import distributed
-from vitpose_cli.runtime import Process
-import test_expert_training as cases
-
-torch.set_num_threads(1)
-distributed.init_process_group("gloo")
-process = Process.from_environment()
-stage, batches = cases.opened(process)
-stage.model.eval()  # stochastic depth differs between processes
-for number, passes in enumerate(batches.ahead(0, 1, process)):
-    stage.step(number, passes)
-gradients = [p.grad.flatten() for p in stage.model.parameters() if p.grad is not None]
-torch.save(torch.cat(gradients), {out!r} + str(process.rank))
-distributed.destroy_process_group()
-"""
+def gradient(process: Process) -> torch.Tensor:
+    stage, batches = opened(process)
+    stage.model.eval()  # stochastic depth differs between processes
+    return first_gradient(stage, batches, process)
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
-    script, out = tmp_path / "process.py", str(tmp_path / "gradient")
-    script.write_text(_PROCESS.format(tests=str(Path(__file__).parents[1]), out=out))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*command, "--nproc-per-node", "2", str(script)],
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    stage, batches = opened()
-    stage.model.eval()
-    for number, passes in enumerate(batches.ahead(0, 1)):
-        stage.step(number, passes)
-    alone = torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])
-    for rank in range(2):
-        together = torch.load(out + str(rank), weights_only=True)
+    for together in gradients_of_two(tmp_path, __file__):
         # Sums in another order differ in the last bits.
-        torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(together, gradient(Process()), atol=1e-6, rtol=1e-4)

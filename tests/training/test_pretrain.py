@@ -1,8 +1,6 @@
 """`task: pretrain`: whole runs of seconds, and what starts from them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ import torch
 from training_cases import (
     COCO,
     Stopping,
+    first_gradient,
+    gradients_of_two,
     losses,
     small_run,
     small_source,
@@ -121,21 +121,6 @@ def test_what_is_hidden_is_a_function_of_the_step_and_shared_out_among_processes
     assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), whole)
 
 
-_PROCESS = """
-import sys
-sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
-import torch
-from torch import distributed
-import test_pretrain
-from vitpose_cli.runtime import Process
-
-distributed.init_process_group("gloo")
-process = Process.from_environment()
-torch.save(test_pretrain.gradient(process), {out!r} + str(process.rank))
-distributed.destroy_process_group()
-"""
-
-
 def gradient(process: Process) -> torch.Tensor:
     """Return the gradient of the first step of a pre-training."""
     config = pretraining(Path(), stages=[{"input_wh": [48, 64], "steps": 4, "batch_size": 6}])
@@ -147,22 +132,11 @@ def gradient(process: Process) -> torch.Tensor:
     batches = Batches([course], config.stages[0], config.augmentation, (0,), device, num_patches=12)
     schedule = Schedule.of_stage(config.stages[0], config.optimizer, batches.steps_per_epoch)
     stage = Stage(network, config, 0, schedule, Placement(device, process=process))
-    stage.step(0, next(iter(batches.ahead(0, 1, process))))
-    return torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])
+    return first_gradient(stage, batches, process)
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
-    script, out = tmp_path / "process.py", str(tmp_path / "gradient")
-    script.write_text(_PROCESS.format(tests=str(Path(__file__).parents[1]), out=out))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*command, "--nproc-per-node", "2", str(script)],
-        check=True,
-        timeout=180,
-        capture_output=True,
-    )
-    for rank in range(2):
-        together = torch.load(out + str(rank), weights_only=True)
+    for together in gradients_of_two(tmp_path, __file__):
         # Sums in another order differ in the last bits.
         torch.testing.assert_close(together, gradient(Process()), atol=1e-6, rtol=1e-4)
 

@@ -1,14 +1,12 @@
 """What one step does, alone and among several processes."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from training_cases import small_run, some_people
+from training_cases import first_gradient, gradients_of_two, small_run, some_people
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.pose.heatmaps import HeatmapCodec
@@ -128,41 +126,11 @@ def test_bfloat16_and_checkpointing_learn_alike() -> None:
     assert steps(stage, batches) == pytest.approx(reference, rel=0.05)
 
 
-_PROCESS = """
-import os, sys
-sys.path[:0] = [{tests!r}, {tests!r} + "/training"]
-import torch
-from torch import distributed
-import test_stage
-from vitpose_cli.runtime import Process
-
-distributed.init_process_group("gloo")
-process = Process.from_environment()
-stage, batches = test_stage.opened(test_stage.config(), process)
-for number, passes in enumerate(batches.ahead(0, 1, process)):
-    stage.step(number, passes)
-gradients = [p.grad.flatten() for p in stage.model.parameters() if p.grad is not None]
-torch.save(torch.cat(gradients), {out!r} + str(process.rank))
-distributed.destroy_process_group()
-"""
+def gradient(process: Process) -> torch.Tensor:
+    return first_gradient(*opened(config(), process), process)
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:
-    script = tmp_path / "process.py"
-    out = str(tmp_path / "gradient")
-    script.write_text(_PROCESS.format(tests=str(Path(__file__).parents[1]), out=out))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*command, "--nproc-per-node", "2", str(script)],
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    stage, batches = opened(config())
-    for number, passes in enumerate(batches.ahead(0, 1)):
-        stage.step(number, passes)
-    alone = torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])
-    for rank in range(2):
-        together = torch.load(out + str(rank), weights_only=True)
+    for together in gradients_of_two(tmp_path, __file__):
         # Both are clipped to length 1 at most; sums in another order differ in the last bits.
-        torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(together, gradient(Process()), atol=1e-6, rtol=1e-4)

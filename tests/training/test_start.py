@@ -3,14 +3,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from foreign_layouts import SETS, decoder, hugging_face, original
+from training_cases import small_run
 
+from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
 from vitpose_cli.models.tensor_files import write_tensors
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
-from vitpose_cli.training.config import ModelOptions
-from vitpose_cli.training.start import build_network, next_network
+from vitpose_cli.training.config import ModelOptions, TrainConfig
+from vitpose_cli.training.start import build_network, next_network, with_input_sizes
 
 COCO = {"coco": KEYPOINT_SETS["coco"]}
 MPII = {"mpii": KEYPOINT_SETS["mpii"]}
@@ -79,6 +82,47 @@ def test_a_bare_backbone_is_an_encoder(tmp_path: Path) -> None:
     qkv = "blocks.2.attn.qkv.weight"
     assert torch.equal(network.model.encoder.state_dict()[qkv], state[qkv])
     assert network.model.encoder.pos_embed.shape == (1, 12, 64)
+
+
+def test_a_published_vitpose_plus_keeps_its_experts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    theirs = hugging_face(part_features=16)
+    state = original(theirs, [decoder(theirs, count) for count in list(SETS.values())[1:]])
+    torch.save({"state_dict": state}, tmp_path / "plus.pth")
+    options = ModelOptions(weights=str(tmp_path / "plus.pth"), experts=True)
+    sets = {name: KEYPOINT_SETS[name] for name in ("ap10k", "coco")}
+    network = build_network(options, sets, (48, 64))
+    assert (network.header.num_experts, network.header.heads["ap10k"].alignment) == (2, "classic")
+    ours = network.model.state_dict()
+    for name, expert, head in (
+        ("ap10k", 3, "associate_keypoint_heads.2"),
+        ("coco", 0, "keypoint_head"),
+    ):
+        own = f"encoder.blocks.1.mlp.experts.{network.header.heads[name].expert}.weight"
+        assert torch.equal(ours[own], state[f"backbone.blocks.1.mlp.experts.{expert}.weight"])
+        assert torch.equal(ours[f"heads.{name}.final.weight"], state[f"{head}.final_layer.weight"])
+    # Without experts, the plain network of the first set that is known.
+    plain = build_network(options.model_copy(update={"experts": False}), sets, (48, 64)).model
+    layer = plain.state_dict()["encoder.blocks.1.mlp.fc2.weight"]
+    assert torch.equal(layer[-16:], state["backbone.blocks.1.mlp.experts.3.weight"])
+
+
+def test_stages_without_a_size_have_that_of_the_weights(tmp_path: Path) -> None:
+    model = {"weights": str(saved(tmp_path))}
+    stages = [{"steps": 1}, {"steps": 1, "input_wh": [96, 128]}]
+    config = parse_config(TrainConfig, small_run(tmp_path, model=model, stages=stages))
+    sizes = [stage.input_wh for stage in with_input_sizes(config).stages]
+    assert sizes == [(48, 64), (96, 128)]
+    scratch = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
+    assert with_input_sizes(scratch).stages[0].input_wh == (192, 256)
+    table = {"pos_embed": torch.zeros(1, 16, 64), "patch_embed.proj.weight": torch.zeros(1)}
+    table["blocks.0.attn.qkv.weight"] = torch.zeros(1)
+    write_tensors(tmp_path / "mae.safetensors", table, {})
+    model = {"weights": str(tmp_path / "mae.safetensors")}
+    bare = parse_config(TrainConfig, small_run(tmp_path, model=model, stages=stages))
+    assert with_input_sizes(bare).stages[0].input_wh == (192, 256)
 
 
 def test_contradictions_are_named(tmp_path: Path) -> None:

@@ -171,13 +171,16 @@ def find_pose_weights(name: str, keypoint_set: str | None = None) -> PoseWeights
     return found
 
 
-def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None) -> Path:
+def resolve_weights(
+    name_or_path: str | Path, *, keypoint_set: str | None = None, whole: bool = False
+) -> Path:
     """Return a weights file of ours for a catalog name or for any file.
 
     Args:
         name_or_path: NAME or NAME:KEYPOINT_SET of the catalog, downloaded at need; one of our
             files, returned as it is; or a file or folder of another project.
         keypoint_set: The head to take, where several are to be had.
+        whole: Of another project's file, keep all heads and experts, as training can use them.
 
     Raises:
         ConfigError: There is no keypoint set of this name.
@@ -187,7 +190,7 @@ def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None
     is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
     if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
         if path.exists():
-            return path if is_ours(path) else convert_once(path, keypoint_set)
+            return path if is_ours(path) else convert_once(path, keypoint_set, whole=whole)
         if not is_word:
             raise WeightsError(
                 f"There is no weights file {path}.",
@@ -198,7 +201,7 @@ def resolve_weights(name_or_path: str | Path, *, keypoint_set: str | None = None
     if row.repository is None:
         return source
     origin = Origin(row.full_name, row.address, row.model.licence, row.file.sha256)
-    return convert_once(source, row.keypoint_set, origin)
+    return convert_once(source, row.keypoint_set, origin, whole=whole)
 
 
 def download(row: PoseWeights) -> Path:

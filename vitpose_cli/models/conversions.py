@@ -51,13 +51,16 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def convert_once(path: Path, keypoint_set: str | None, origin: Origin | None = None) -> Path:
+def convert_once(
+    path: Path, keypoint_set: str | None, origin: Origin | None = None, *, whole: bool = False
+) -> Path:
     """Return our form of a foreign file; what had to be assumed is logged as a warning.
 
     Args:
         path: The file or folder.
         keypoint_set: The head to take; the main one if None.
         origin: What the file should be, where it comes from the catalog.
+        whole: Keep all heads and experts, that head first.
 
     Raises:
         ConfigError: There is no keypoint set of this name.
@@ -67,7 +70,8 @@ def convert_once(path: Path, keypoint_set: str | None, origin: Origin | None = N
     content = path / "model.safetensors" if path.is_dir() else path
     digest = hub.known_sha256(content) or hub.sha256_of(content)
     folder = hub.cache_dir() / "converted"
-    target = folder / f"{digest[:32]}-{keypoint_set or 'main'}-{_VERSION}.safetensors"
+    kept = f"{keypoint_set or 'main'}{'-whole' * whole}"
+    target = folder / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
     if target.is_file():
         return target
     if origin is not None:
@@ -76,7 +80,9 @@ def convert_once(path: Path, keypoint_set: str | None, origin: Origin | None = N
     from vitpose_cli.models.convert import convert_file
 
     source, licence = (origin.address, origin.licence) if origin else (path.name, "unknown")
-    conversion = convert_file(path, keypoint_set=keypoint_set, source=source, licence=licence)
+    conversion = convert_file(
+        path, keypoint_set=keypoint_set, whole=whole, source=source, licence=licence
+    )
     for note in conversion.notes:
         _log.warning("%s: %s", path, note)
     try:

@@ -24,7 +24,7 @@ from vitpose_cli.models.checkpoint import (
     HeadHeader,
 )
 from vitpose_cli.models.experts import fold_experts
-from vitpose_cli.models.head_choice import HeadChoice, choose_head
+from vitpose_cli.models.head_choice import HeadChoice, all_heads, choose_head
 from vitpose_cli.models.key_maps import (
     HUGGING_FACE,
     ForeignNetwork,
@@ -62,7 +62,12 @@ class Conversion:
 
 
 def convert_file(
-    path: Path, *, keypoint_set: str | None = None, source: str = "", licence: str = "unknown"
+    path: Path,
+    *,
+    keypoint_set: str | None = None,
+    whole: bool = False,
+    source: str = "",
+    licence: str = "unknown",
 ) -> Conversion:
     """Read a foreign checkpoint and turn it into our weights, with one head and no experts.
 
@@ -70,6 +75,7 @@ def convert_file(
         path: A .pth or .safetensors file, or a folder as transformers saves it.
         keypoint_set: Which head to take. By default the main one, which in files that label
             several keypoint sets is COCO; 17 keypoints of unknown kind are taken for COCO too.
+        whole: Take all heads, that of `keypoint_set` first, and all experts.
         source: Where the weights come from, for the header; the file's name by default.
         licence: Their licence, for the header.
 
@@ -81,21 +87,19 @@ def convert_file(
     tensors = read_tensors(path)
     network = rename(tensors, _pose_layout(tensors, path))
     variant = find_variant(network)
-    chosen = choose_head(network, keypoint_set)
-    encoder = network.encoder
-    if chosen.expert is not None:
-        encoder = fold_experts(encoder, chosen.expert)
-    encoder = {key: tensor for key, tensor in encoder.items() if not _EXPERT.fullmatch(key)}
-    head = network.heads[chosen.name]
-    if network.num_experts:
-        # The heads of ViTPose+ may have spare rows: training pads all of them to 133.
-        count = KEYPOINT_SETS[chosen.keypoint_set].num_keypoints
-        head = {key: t[:count] if key.startswith("final.") else t for key, t in head.items()}
+    chosen = all_heads(network, keypoint_set) if whole else (choose_head(network, keypoint_set),)
+    open_experts = whole and network.has_open_experts
+    encoder = network.encoder if open_experts else _folded(network, chosen[0].expert)
+    heads = {one.keypoint_set: _own_rows(network, one) for one in chosen}
     state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
-    state |= {f"heads.{chosen.keypoint_set}.{key}": tensor for key, tensor in head.items()}
+    for name, head in heads.items():
+        state |= {f"heads.{name}.{key}": tensor for key, tensor in head.items()}
     header = CheckpointHeader(
         variant=variant.name,
-        heads={chosen.keypoint_set: _head_header(chosen, head)},
+        heads={
+            one.keypoint_set: _head_header(one, heads[one.keypoint_set], open_experts)
+            for one in chosen
+        },
         input_wh=_input_wh(encoder["pos_embed"].shape[1]),
         source=source or path.name,
         licence=licence,
@@ -103,9 +107,25 @@ def convert_file(
         layer_norm_eps=(
             _hugging_face_eps(path, variant) if network.layout is HUGGING_FACE else 1e-6
         ),
+        num_experts=network.num_experts if open_experts else 0,
     )
     _check_whole(state, header.config(), network.layout.name)
-    return Conversion(state, header, network.layout.name, chosen.notes)
+    return Conversion(state, header, network.layout.name, chosen[0].notes)
+
+
+def _folded(network: ForeignNetwork, expert: int | None) -> dict[str, Tensor]:
+    """Return the plain encoder of one expert, without those that are left over."""
+    encoder = network.encoder if expert is None else fold_experts(network.encoder, expert)
+    return {key: tensor for key, tensor in encoder.items() if not _EXPERT.fullmatch(key)}
+
+
+def _own_rows(network: ForeignNetwork, chosen: HeadChoice) -> dict[str, Tensor]:
+    """Return a head without the spare rows of ViTPose+, whose training pads all heads to 133."""
+    head = network.heads[chosen.name]
+    if not network.num_experts:
+        return head
+    count = KEYPOINT_SETS[chosen.keypoint_set].num_keypoints
+    return {key: t[:count] if key.startswith("final.") else t for key, t in head.items()}
 
 
 def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -141,11 +161,12 @@ def _pose_layout(tensors: Mapping[str, Tensor], path: Path) -> Layout:
     return layout
 
 
-def _head_header(chosen: HeadChoice, head: Mapping[str, Tensor]) -> HeadHeader:
+def _head_header(chosen: HeadChoice, head: Mapping[str, Tensor], open_experts: bool) -> HeadHeader:
     return HeadHeader(
         kind="classic" if "deconv1.weight" in head else "simple",
         keypoint_set=KEYPOINT_SETS[chosen.keypoint_set],
         alignment=alignment_of(chosen.keypoint_set),
+        expert=(chosen.expert or 0) if open_experts else 0,
     )
 
 

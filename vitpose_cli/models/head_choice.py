@@ -65,6 +65,20 @@ def choose_head(network: ForeignNetwork, wanted: str | None) -> HeadChoice:
     )
 
 
+def all_heads(network: ForeignNetwork, wanted: str | None) -> tuple[HeadChoice, ...]:
+    """Return every head whose keypoint set is known; that of `choose_head` first.
+
+    Raises:
+        ConfigError, WeightsError: As `choose_head`.
+    """
+    first = choose_head(network, wanted)
+    main, *further = sorted(network.heads, key=_head_order)
+    if not further:  # then all choices are one head, and what its keypoints are is decided
+        return (first,)
+    others = _choices(network, main, further).values()
+    return (first, *(one for one in others if one.keypoint_set != first.keypoint_set))
+
+
 def _choices(network: ForeignNetwork, main: str, further: list[str]) -> dict[str, HeadChoice]:
     """Return the heads that a file offers by keypoint set, the main head's first."""
     if network.has_open_experts:

@@ -256,7 +256,8 @@ class StageOptions(StrictModel):
     """One stretch of training; each starts from the last one's weights with a fresh optimiser."""
 
     input_wh: tuple[Count, Count] = (192, 256)
-    """Width and height of the network's input, px; the position table is interpolated."""
+    """Width and height of the network's input, px; the position table is interpolated. Default:
+    that of `model.weights` where their file says it, else 192 x 256."""
     epochs: Positive | None = None
     """Its length, in passes over the data; either this or `steps`."""
     steps: Count | None = None

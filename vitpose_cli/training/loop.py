@@ -43,7 +43,7 @@ from vitpose_cli.training.process import (
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, hidden_sheet, sample_sheet
 from vitpose_cli.training.stage import Stage
-from vitpose_cli.training.start import first_network, next_network
+from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.tensorboard import TensorBoard
 from vitpose_cli.training.validate import Validator, mean_ap
 
@@ -84,6 +84,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
         WeightsError: The weights to start from cannot be used.
         KeyboardInterrupt: The run was interrupted; its state is saved.
     """
+    config = with_input_sizes(config)
     placement = Placement.of(config)
     torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     with process_group(placement):

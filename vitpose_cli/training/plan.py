@@ -24,7 +24,7 @@ from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, t
 from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
-from vitpose_cli.training.start import first_network, next_network
+from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
 
 
@@ -111,6 +111,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         InputError: Files cannot be used.
         WeightsError: The weights to start from cannot be used.
     """
+    config = with_input_sizes(config)
     placement = Placement.of(config)
     data = open_data(config.data, labelled=config.task != "pretrain")
     network = first_network(config, data.keypoint_sets)

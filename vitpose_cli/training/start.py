@@ -6,42 +6,48 @@ if it is of the same kind and the same keypoint set; otherwise it starts anew an
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
-import timm
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.backbones import load_backbone
-from vitpose_cli.models.catalog import resolve_weights
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader
 from vitpose_cli.models.experts import pick_experts, spread_experts
-from vitpose_cli.models.key_maps import recognise
 from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
-from vitpose_cli.models.safe_load import read_tensors
-from vitpose_cli.models.tensor_files import read_state, write_tensors
+from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.config import ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
 from vitpose_cli.training.network import Network, same_network
+from vitpose_cli.training.origin import Origin, input_wh_of, opened_origin
 
-_TIMM = "timm:"
 _POSITION_TABLE = "encoder.pos_embed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    """Weights to start from: the file, and its header where it is a whole pose network."""
+def with_input_sizes(config: TrainConfig) -> TrainConfig:
+    """Return `config` with the input size of every stage that names none.
 
-    path: Path
-    header: CheckpointHeader | None
+    It is that of the weights to start from, or the default where they do not say.
+
+    Raises:
+        WeightsError: The weights cannot be found or read.
+    """
+    weights = config.model.weights
+    named = ["input_wh" in stage.model_fields_set for stage in config.stages]
+    if weights is None or all(named):
+        return config
+    size = input_wh_of(weights) or config.stages[named.index(False)].input_wh
+    stages = tuple(
+        stage if says else stage.model_copy(update={"input_wh": size})
+        for stage, says in zip(config.stages, named, strict=True)
+    )
+    return config.model_copy(update={"stages": stages})
 
 
 def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet]) -> Network:
@@ -90,12 +96,8 @@ def build_network(
         if options.initialisation == "mimetic":
             draw_mimetic(network.model)
         return network
-    if options.weights.startswith(_TIMM):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "backbone.safetensors"
-            write_tensors(file, _timm_tensors(options.weights.removeprefix(_TIMM)), {})
-            return _loaded(options, keypoint_sets, input_wh, _Origin(file, None), pixels)
-    return _loaded(options, keypoint_sets, input_wh, _origin(options.weights), pixels)
+    with opened_origin(options.weights) as origin:
+        return _loaded(options, keypoint_sets, input_wh, origin, pixels)
 
 
 def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bool) -> Network:
@@ -122,42 +124,15 @@ def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bo
     return Network(model, header)
 
 
-def _origin(weights: str) -> _Origin:
-    """Find the file that `weights` names; foreign pose weights are converted on the way."""
-    path = Path(weights)
-    if path.is_file():
-        layout = recognise(read_tensors(path))
-        if layout is not None and layout.heads is None:
-            return _Origin(path, None)
-    ours = resolve_weights(weights)
-    return _Origin(ours, read_header(ours, backbone=True))
-
-
-def _timm_tensors(name: str) -> dict[str, Tensor]:
-    """Return the tensors of a pretrained network of timm's.
-
-    Raises:
-        WeightsError: There is no such network, or it cannot be downloaded.
-    """
-    try:
-        tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise WeightsError(
-            f"timm has no weights {name!r} for us: {error}.",
-            "See timm.list_pretrained('vit_*patch16*'); a download needs a network.",
-        ) from error
-    return tensors
-
-
 def _loaded(
     options: ModelOptions,
     keypoint_sets: Mapping[str, KeypointSet],
     input_wh: tuple[int, int],
-    origin: _Origin,
+    origin: Origin,
     pixels: PixelDecoderConfig | None,
 ) -> Network:
     """Build a network and put the weights of `origin` into it."""
-    variant = origin.header.variant if origin.header else _variant_of(origin.path)
+    variant = origin.variant
     if options.variant not in (None, variant):
         raise ConfigError(
             f"model.variant is {options.variant}, but {options.weights} is {variant}.",
@@ -187,7 +162,7 @@ def _loaded(
 def _with_experts(
     encoder: dict[str, Tensor],
     header: CheckpointHeader,
-    origin: _Origin,
+    origin: Origin,
     known: Mapping[str, HeadHeader],
 ) -> dict[str, Tensor]:
     """Give the folded `encoder` of `origin` one expert for each head.
@@ -223,24 +198,6 @@ def _same_heads(ours: CheckpointHeader, theirs: CheckpointHeader) -> set[str]:
         for name, head in _same_sets(ours, theirs).items()
         if replace(head, expert=0) == replace(ours.heads[name], expert=0)
     }
-
-
-def _variant_of(path: Path) -> str:
-    """Return the size of a bare backbone.
-
-    Raises:
-        WeightsError: It is none of ours.
-    """
-    tensors = read_tensors(path)
-    table = next(value for key, value in tensors.items() if key.endswith("pos_embed"))
-    depth = sum(key.endswith((".norm1.weight", ".ln1.weight")) for key in tensors)
-    for variant in VARIANTS.values():
-        if (variant.embed_dim, variant.depth) == (table.shape[-1], depth):
-            return variant.name
-    raise WeightsError(
-        f"{path} has {depth} blocks of {table.shape[-1]} channels, which is no size of ViTPose.",
-        f"Sizes are {', '.join(VARIANTS)}.",
-    )
 
 
 def _blank(

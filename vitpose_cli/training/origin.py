@@ -1,0 +1,113 @@
+"""The weights that a training starts from: found, fetched, or converted with all they hold.
+
+A published file of several keypoint sets is taken whole here, with every head and every expert of
+ViTPose+, where labelling would take one of them: what is learnt decides which are wanted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+from torch import Tensor
+
+from vitpose_cli.errors import WeightsError
+from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import CheckpointHeader, read_header
+from vitpose_cli.models.key_maps import recognise
+from vitpose_cli.models.safe_load import read_tensors
+from vitpose_cli.models.tensor_files import write_tensors
+from vitpose_cli.models.vitpose import VARIANTS
+
+_TIMM = "timm:"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Weights to start from.
+
+    Attributes:
+        path: Their file.
+        header: What it says of itself; None of another project's backbone.
+    """
+
+    path: Path
+    header: CheckpointHeader | None
+
+    @property
+    def variant(self) -> str:
+        """The size of the network.
+
+        Raises:
+            WeightsError: It is none of ours.
+        """
+        if self.header is not None:
+            return self.header.variant
+        tensors = read_tensors(self.path)
+        table = next(value for key, value in tensors.items() if key.endswith("pos_embed"))
+        depth = sum(key.endswith((".norm1.weight", ".ln1.weight")) for key in tensors)
+        for variant in VARIANTS.values():
+            if (variant.embed_dim, variant.depth) == (table.shape[-1], depth):
+                return variant.name
+        raise WeightsError(
+            f"{self.path} has {depth} blocks of {table.shape[-1]} channels, which is no size of "
+            "ViTPose.",
+            f"Sizes are {', '.join(VARIANTS)}.",
+        )
+
+
+@contextmanager
+def opened_origin(weights: str) -> Iterator[Origin]:
+    """Yield what `weights` names: a catalog name, a file of anybody, or `timm:NAME`.
+
+    Raises:
+        WeightsError: The weights cannot be found, fetched or read.
+    """
+    if not weights.startswith(_TIMM):
+        yield _of_file(weights)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "backbone.safetensors"
+        write_tensors(file, _timm_tensors(weights.removeprefix(_TIMM)), {})
+        yield Origin(file, None)
+
+
+def input_wh_of(weights: str) -> tuple[int, int] | None:
+    """Return the input size that weights were made for, px; None where they do not say.
+
+    Raises:
+        WeightsError: The weights cannot be found, fetched or read.
+    """
+    header = None if weights.startswith(_TIMM) else _of_file(weights).header
+    return None if header is None else header.input_wh
+
+
+def _of_file(weights: str) -> Origin:
+    """Find the file that `weights` names; foreign pose weights are converted on the way."""
+    path = Path(weights)
+    if path.is_file():
+        layout = recognise(read_tensors(path))
+        if layout is not None and layout.heads is None:
+            return Origin(path, None)
+    ours = resolve_weights(weights, whole=True)
+    return Origin(ours, read_header(ours, backbone=True))
+
+
+def _timm_tensors(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a pretrained network of timm's.
+
+    Raises:
+        WeightsError: There is no such network, or it cannot be downloaded.
+    """
+    try:
+        tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"timm has no weights {name!r} for us: {error}.",
+            "See timm.list_pretrained('vit_*patch16*'); a download needs a network.",
+        ) from error
+    return tensors
