@@ -130,6 +130,7 @@ class WindowAttention(nn.Module):
             grid = grid.roll((-self.shift_hw[0], -self.shift_hw[1]), (1, 2))
         query, key, value = self._split(grid)
         if context is not None:
+            query = query.clone()  # a view would keep the unpooled keys and values alive, too
             context_key, context_value = context.expand(-1, len(query), -1, -1, -1)
             key = torch.cat([key, context_key], 2)
             value = torch.cat([value, context_value], 2)
