@@ -139,7 +139,7 @@ def ours(config: TrainConfig, placement: Placement) -> Iterator[tuple[float, flo
     """Yield seconds waited and seconds in all of each step of `vitpose train`."""
     options = config.stages[0]
     stage = opened_stage(config, placement)
-    material = load_material(open_data(config.data), config.stages, placement.device, Path())
+    material = load_material(open_data(config.data), [options.input_wh], placement.device, Path())
     (own,) = material.values()
     width, height = options.input_wh
     codec = HeatmapCodec(options.input_wh, (width // 4, height // 4), "udp")

@@ -208,6 +208,23 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks
     assert len(kept) == (looks == "once")
 
 
+def test_crops_and_heatmaps_are_kept_for_the_larger_of_teacher_and_student(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    path = small_teacher(tmp_path)  # sees 96 x 128
+    data = small_run(tmp_path)["data"] | {"validation": [], "cache": "disk"}
+    keep = {"teacher": str(path), "looks": "once", "folder": str(tmp_path / "maps")}
+    for input_wh in ([32, 48], [48, 64], [192, 256]):
+        stages = [{"input_wh": input_wh, "steps": 1, "batch_size": 2}]
+        values = small_run(tmp_path, data=data, distill=keep, stages=stages)
+        run = tmp_path / "x".join(map(str, input_wh))
+        train(parse_config(TrainConfig, values), run, Silence())
+        (crops,) = (run / "cache").glob("*.npy")
+        height = 320 if input_wh == [192, 256] else 160  # 1.25 times the larger input
+        assert np.load(crops, mmap_mode="r").shape[1] == height
+    # Other crops are other heatmaps.
+    assert len(list((tmp_path / "maps").iterdir())) == 2
+
+
 def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     options = distilling(tmp_path, path).distill

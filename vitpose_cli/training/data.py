@@ -6,7 +6,7 @@ its own head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import Progress, cut_people
-from vitpose_cli.training.config import DataOptions, StageOptions
+from vitpose_cli.training.config import DataOptions
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.people import People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
@@ -36,10 +36,12 @@ class Material:
     Attributes:
         people: All people of its keypoint set; points and boxes are px of `crops`.
         crops: Their pixels.
+        identity: A text that changes whenever the crops would.
     """
 
     people: People
     crops: Crops
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,10 @@ class OpenedData:
         sources = [*self.train, *self.validation]
         return {one.keypoint_set.name: one.keypoint_set for one in _people(sources)}
 
-    def identity(self, name: str) -> str:
-        """Return a text that changes whenever the crops of a keypoint set would."""
-        frames = [source.frames for source in self.train]
-        own = [one.identity for one in frames if one.people.keypoint_set.name == name]
-        options = self.options
-        return f"{own} {options.cache} {options.cache_wh} {options.context}"
+    @property
+    def learnt_sets(self) -> dict[str, KeypointSet]:
+        """Those of them that there is something to learn from."""
+        return {one.keypoint_set.name: one.keypoint_set for one in _people(self.train)}
 
     @property
     def notes(self) -> list[str]:
@@ -116,7 +116,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
 
 def load_material(
     data: OpenedData,
-    stages: Sequence[StageOptions],
+    inputs_wh: Iterable[tuple[int, int]],
     device: torch.device,
     folder: Path,
     progress: Progress = lambda done, total: None,
@@ -125,7 +125,8 @@ def load_material(
 
     Args:
         data: The opened sources.
-        stages: All stages; the crops serve the largest.
+        inputs_wh: Width and height of the inputs of all networks that will see the crops, px; they
+            serve the largest.
         device: Where the network runs.
         folder: Where `disk` keeps its files.
         progress: Told of the progress, source after source.
@@ -134,18 +135,19 @@ def load_material(
         InputError: Too many photos cannot be read, or the crops do not fit.
     """
     options = data.options
-    largest = max((stage.input_wh for stage in stages), key=lambda size: size[0] * size[1])
-    scaled = (round(largest[0] * CACHE_SCALE), round(largest[1] * CACHE_SCALE))
+    width, height = max(inputs_wh, key=lambda size: size[0] * size[1])
+    size_wh = options.cache_wh or (round(width * CACHE_SCALE), round(height * CACHE_SCALE))
     parts: dict[str, list[Material]] = {}
     for source in data.train:
-        name = source.frames.people.keypoint_set.name
+        group = parts.setdefault(source.frames.people.keypoint_set.name, [])
+        identity = f"{source.frames.identity} {options.cache} {size_wh} {options.context}"
         if options.cache == "none":
             crops = FrameCrops(source.frames, options.threads)
-            parts.setdefault(name, []).append(Material(source.frames.people, crops))
+            group.append(Material(source.frames.people, crops, identity))
             continue
         cut = cut_people(
             source.frames,
-            options.cache_wh or scaled,
+            size_wh,
             options.context,
             folder=folder if options.cache == "disk" else None,
             progress=progress,
@@ -153,7 +155,7 @@ def load_material(
         _check_missing(source, cut.failures, options)
         on_device = options.cache == "device"
         store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
-        parts.setdefault(name, []).append(Material(cut.people, store))
+        group.append(Material(cut.people, store, identity))
     return {name: _joined(group) for name, group in parts.items()}
 
 
@@ -167,7 +169,8 @@ def _joined(parts: Sequence[Material]) -> Material:
         replace(part.people, images=part.people.images + start)
         for part, start in zip(parts, starts, strict=False)
     ]
-    return Material(People.joined(people), JoinedCrops([part.crops for part in parts], starts))
+    crops = JoinedCrops([part.crops for part in parts], starts)
+    return Material(People.joined(people), crops, " ".join(part.identity for part in parts))
 
 
 def _people(sources: Sequence[OpenedSource]) -> list[People]:

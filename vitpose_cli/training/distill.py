@@ -31,9 +31,8 @@ from vitpose_cli.training.batches import Course, Lesson, Lessons, Share, make_cr
 from vitpose_cli.training.cache import atomic_array
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.crops import sampling_matrices, upload
-from vitpose_cli.training.data import Material, OpenedData
-from vitpose_cli.training.process import Placement
-from vitpose_cli.training.teachers import Teacher, open_teachers
+from vitpose_cli.training.data import Material
+from vitpose_cli.training.teachers import Teacher
 
 _BATCH_SIZE = 64
 _FORMAT = 1
@@ -100,29 +99,26 @@ class OneLook:
 
 def open_lessons(
     options: DistillOptions | None,
+    teachers: Mapping[str, Teacher],
     material: Mapping[str, Material],
-    data: OpenedData,
-    placement: Placement,
+    device: torch.device,
     cache: Path,
     note: Callable[[str], None],
 ) -> dict[str, Lessons]:
     """Find out what each head can learn from a teacher.
 
     Args:
-        options: The teacher, and when it looks.
+        options: When the teachers look.
+        teachers: The teacher of each head that has one.
         material: What each head learns from.
-        data: The same, opened.
-        placement: Where the student learns.
+        device: Where the student learns.
         cache: The folder for heatmaps that are kept on the disk.
         note: Told of what takes a while.
 
     Raises:
-        ConfigError: The teacher knows none of the heads, or what runs it is not installed.
         InputError: Heatmaps cannot be written.
-        WeightsError: The teacher's weights cannot be found, read or matched.
     """
-    sets = {name: one for name, one in data.keypoint_sets.items() if name in material}
-    teachers = open_teachers(options, sets, placement, data.options.threads)
+    teachers = {head: teacher for head, teacher in teachers.items() if head in material}
     if options is None or options.looks == "each":
         return {head: EachLook(teacher) for head, teacher in teachers.items()}
     lessons: dict[str, Lessons] = {}
@@ -131,9 +127,9 @@ def open_lessons(
         note(f"The teacher looks at {len(own.people):,} people ({head}).")
         course = Course(head, own.people, own.crops, teacher.codec)
         folder = options.folder or (cache if options.keep == "disk" else None)
-        kept_as = None if folder is None else (folder, data.identity(head))
-        look = look_once(teacher, course, placement.device, kept_as=kept_as)
-        lessons[head] = look.on(placement.device) if options.keep == "device" else look
+        kept_as = None if folder is None else (folder, own.identity)
+        look = look_once(teacher, course, device, kept_as=kept_as)
+        lessons[head] = look.on(device) if options.keep == "device" else look
     return lessons
 
 

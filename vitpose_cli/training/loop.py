@@ -44,6 +44,7 @@ from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, hidden_sheet, sample_sheet
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
+from vitpose_cli.training.teachers import open_teachers
 from vitpose_cli.training.tensorboard import TensorBoard
 from vitpose_cli.training.validate import Validator, mean_ap
 
@@ -137,11 +138,13 @@ class _Run:
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
             self._metrics = MetricsFile(folder.metrics, keep=kept)
-        material = load_material(
-            data, config.stages, self._placement.device, folder.cache, self._observer.prepare
-        )
+        device, threads = self._placement.device, config.data.threads
+        teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
+        inputs_wh = [stage.input_wh for stage in config.stages]
+        inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
+        material = load_material(data, inputs_wh, device, folder.cache, self._observer.prepare)
         lessons = open_lessons(
-            config.distill, material, data, self._placement, folder.cache, self._observer.note
+            config.distill, teachers, material, device, folder.cache, self._observer.note
         )
         for number in range(len(config.stages)):
             if number > 0:

@@ -152,7 +152,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
 
 def _teachers(config: TrainConfig, data: OpenedData, placement: Placement) -> dict[str, str]:
     """Open the teachers, so that what is wrong with them is told before anything is trained."""
-    options, sets = config.distill, data.keypoint_sets
+    options, sets = config.distill, data.learnt_sets
     if options is None:
         return {}
     found = open_teachers(options, sets, placement, data.options.threads)
