@@ -1,6 +1,7 @@
 """What a part of training is worth: the same run with and without it, over several seeds.
 
-    python benchmarks/training_proofs.py distillation|pretraining [--seeds 0 1 2] [--output runs]
+    python benchmarks/training_proofs.py distillation|pretraining [--seeds 0 1 2] [--arms N]
+        [--output runs]
 
 To be run in the folder of the repository, with `data` a link to the folder of the photos. Each arm
 and seed is what `vitpose train` makes of a file in benchmarks/training, with the options that
@@ -38,7 +39,7 @@ TEACHER = "distill={teacher: {ncnn: data/teachers/tinypose_256x192.param}, looks
 LABELLED = (
     "kind: pack, path: data/packs/people_a.npz, split: [0.05, 1], limit: 500, model_weight: 0"
 )
-UNLABELLED = "kind: pack, path: data/packs/people_b.npz, limit: 1500, model_weight: 1e-6"
+UNLABELLED = "kind: pack, path: data/packs/people_b.npz, limit: 1000, model_weight: 1e-6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Arm:
         name: What the table calls it.
         file: Its configuration.
         changes: Options that differ from the file.
-        first: A file to pre-train with, once for all seeds; `file` starts from its backbone.
+        first: What to train before, once for all seeds; `file` starts from its weights.
     """
 
     name: str
@@ -62,16 +63,17 @@ def arms(proof: str, output: Path) -> tuple[Arm, ...]:
     """Return the arms of a proof; the first is the one without."""
     teacher = TEACHER % (output / "heatmaps")
     # The labels of the second source weigh a millionth: they give no loss that could be felt.
-    both = f"data.train=[{{{LABELLED}, repeat: 3}}, {{{UNLABELLED}}}]"
+    both = f"data.train=[{{{LABELLED}, repeat: 2}}, {{{UNLABELLED}}}]"
+    base = "student-base.yaml"
     return {
         "distillation": (
-            Arm("plain", "student.yaml"),
-            Arm("taught", "student.yaml", (teacher,)),
-            Arm("taught-1500-more", "student.yaml", (teacher, both)),
+            Arm("plain", "student.yaml", (), base),
+            Arm("taught-1000-more", "student.yaml", (teacher, both), base),
+            Arm("taught", "student.yaml", (teacher,), base),
         ),
         "pretraining": (
             Arm("scratch", "scratch.yaml"),
-            Arm("pretrained", "scratch.yaml", first="pretrain.yaml"),
+            Arm("pretrained", "scratch.yaml", (), "pretrain.yaml"),
         ),
     }[proof]
 
@@ -80,8 +82,8 @@ def trained(arm: Arm, seed: int, output: Path) -> Path:
     """Train an arm, unless that is done, and return its last weights."""
     changes = [*arm.changes, f"seed={seed}"]
     if arm.first is not None:
-        backbone = _run(arm.first, [], output / Path(arm.first).stem)
-        changes.append(f"model.weights={backbone}")
+        weights = _run(arm.first, [], output / Path(arm.first).stem)
+        changes.append(f"model.weights={weights}")
     return _run(arm.file, changes, output / f"{arm.name}-{seed}")
 
 
@@ -117,9 +119,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("proof", choices=("distillation", "pretraining"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", type=int, help="take the first so many of them")
     parser.add_argument("--output", type=Path, default=Path("runs"))
     options = parser.parse_args()
-    compared = arms(options.proof, options.output)
+    compared = arms(options.proof, options.output)[: options.arms]
     weights = [[trained(arm, seed, options.output) for arm in compared] for seed in options.seeds]
     people = validators(compared[0])
     results = np.array([[measured(one, people) for one in row] for row in weights])
