@@ -14,9 +14,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from runs import save_photos, save_weights, vitpose
 
+from vitpose_cli.coco_metrics import METRICS
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate import (
-    METRICS,
     evaluate_predictions,
     evaluate_results,
     results_of_records,
@@ -88,15 +88,62 @@ def test_the_truth_itself_scores_one(tmp_path: Path) -> None:
 def test_the_metrics_are_pycocotools(tmp_path: Path) -> None:
     path = truth_file(tmp_path / "gt.json")
     results = predictions_of(path, 6.0)
+    ours = evaluate_results(read_coco(path), results).coco
+    assert [ours[name] for name in METRICS] == pytest.approx(
+        reference_metrics(path, results), abs=1e-12
+    )
+    assert 0.1 < ours["AP"] < 0.99
+
+
+def reference_metrics(path: Path, results: list[dict[str, Any]]) -> list[float]:
+    """Return the metrics that COCOeval finds by itself."""
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO(str(path))
         evaluation = COCOeval(reference, reference.loadRes(results), "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    ours = evaluate_results(read_coco(path), results).coco
-    assert [ours[name] for name in METRICS] == pytest.approx(list(evaluation.stats), abs=1e-12)
-    assert 0.1 < ours["AP"] < 0.99
+    return list(map(float, evaluation.stats))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_metrics_are_pycocotools_in_every_corner(tmp_path: Path, seed: int) -> None:
+    """Crowds, unlabelled people, more than 20 predictions, equal scores, images in any order."""
+    generator = np.random.default_rng(seed)
+    path = truth_file(tmp_path / "gt.json", num_images=40, per_image=2)
+    document = json.loads(path.read_text())
+    people = document["annotations"]
+    for person in people:
+        scale = generator.uniform(0.1, 1.2)  # small, medium and large
+        person["area"] *= scale**2
+        person["iscrowd"] = int(generator.uniform() < 0.15)
+        if generator.uniform() < 0.15:
+            person |= {"keypoints": [0] * 51, "num_keypoints": 0}
+    document["annotations"] = [person for person in people if generator.uniform() < 0.8]
+    generator.shuffle(document["images"])
+    path.write_text(json.dumps(document))
+    results = []
+    for image in document["images"]:
+        own = [person for person in people if person["image_id"] == image["id"]]
+        for number in range(generator.choice([0, 1, 2, 3, 25])):
+            points = np.reshape(own[number % len(own)]["keypoints"], (17, 3)).astype(float)
+            points[:, :2] += generator.normal(0, generator.choice([0, 3, 12]), (17, 2))
+            score = float(generator.choice([0.2, 0.5, 0.5, 0.9]))  # equal ones, too
+            result = {"image_id": image["id"], "category_id": 1, "score": score}
+            results.append(result | {"keypoints": points.ravel().tolist()})
+    if seed % 2:
+        for result in results:
+            result["bbox"] = [0, 0, *generator.uniform(20, 150, 2)]
+    results_path = tmp_path / "results.json"
+    results_path.write_text(json.dumps(results))
+    wanted = reference_metrics(path, results)
+    assert 0.01 < wanted[0] < 0.99
+    for ours in (
+        evaluate_predictions(path, results_path),
+        evaluate_results(read_coco(path), json.loads(results_path.read_text())),
+    ):
+        assert [ours.coco[name] for name in METRICS] == pytest.approx(wanted, abs=1e-12)
+        assert ours.num_predicted == len(results)
 
 
 def test_areas_that_a_file_lacks_are_filled_in(tmp_path: Path) -> None:

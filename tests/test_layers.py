@@ -26,7 +26,8 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"labeler", "identities"},
     {"resume", "workers", "labels", "smoothed_labels"},
     {"assembly"},
-    {"record_set", "body_cuts", "stages"},
+    {"record_set", "body_cuts", "stages", "photo_batches"},
+    {"predictions", "coco_metrics", "keypoint_table"},
     {
         "annotate",
         "bench",

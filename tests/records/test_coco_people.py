@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.records.coco import CocoDocument
-from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
+from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, uids_of
 from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
 
 KEY = FrameKey("a.jpg")
 
 
 def test_crowds_and_things_without_keypoints_are_no_people() -> None:
-    person, box = keypoint_set("coco").to_category(), {"id": 2, "name": "cup"}
-    annotations = tuple(
-        {"id": number, "image_id": 1, "category_id": category, "iscrowd": crowd}
+    bodies = bodies_of([keypoint_set("coco").to_category(), {"id": 2, "name": "cup"}])
+    annotations = [
+        {"id": number, "category_id": category, "iscrowd": crowd}
         for number, (category, crowd) in enumerate([(1, 0), (1, 1), (2, 0)], start=1)
-    )
-    document = CocoDocument(Path("a.json"), {}, ({"id": 1}, {"id": 2}), (person, box), annotations)
-    people = labelled_people(document)
-    assert [one["id"] for one in people[1]] == [1]
-    assert people[2] == []
+    ]
+    assert [one["id"] for one in labelled_people(annotations, bodies)] == [1]
 
 
 def test_names_are_kept_where_they_can_be() -> None:

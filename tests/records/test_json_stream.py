@@ -9,10 +9,14 @@ from hypothesis import strategies as st
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records import json_stream
-from vitpose_cli.records.json_stream import Item, stream_items
+from vitpose_cli.records.json_stream import Item, stream_items, stream_places
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -55,6 +59,31 @@ def test_lists_are_announced_and_come_one_by_one(tmp_path: Path) -> None:
         Item("info", None, {}),
         Item("none", None, []),
     ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    values=st.lists(VALUES, max_size=5),
+    front=st.sampled_from(["", "\ufeff"]),
+    between=st.sampled_from([",", ",\n", "\n , \r\n"]),
+    step=st.integers(1, 40),
+)
+def test_what_lies_at_a_place_is_the_value(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: list[Any],
+    front: str,
+    between: str,
+    step: int,
+) -> None:
+    monkeypatch.setattr(json_stream, "_READ_BYTES", step)
+    path = tmp_path / "x.json"
+    elements = between.join(json.dumps(value, ensure_ascii=step % 2 == 0) for value in values)
+    path.write_text(f'{front}{{"ä": [{elements}\n], "b": 1}}', encoding="utf-8")
+    data = path.read_bytes()
+    for item, (offset, length) in stream_places(path):
+        if item.position is not None:
+            assert json.loads(data[offset : offset + length]) == item.value
 
 
 @pytest.mark.parametrize(

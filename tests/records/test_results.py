@@ -6,20 +6,13 @@ import pytest
 from record_cases import small_document, write_json
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.results import (
     boxes_by_image,
     is_results_file,
-    read_predictions,
     read_results,
 )
 
 POINTS = [float(number) for number in range(51)]
-
-
-@pytest.fixture
-def truth(tmp_path: Path) -> CocoDocument:
-    return read_coco(write_json(tmp_path / "truth.json", small_document()))
 
 
 def test_the_two_kinds_of_files_are_told_apart(tmp_path: Path) -> None:
@@ -47,49 +40,6 @@ def test_a_results_file_is_read(tmp_path: Path) -> None:
 def test_what_is_no_results_file_is_refused(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_results(write_json(tmp_path / "a.json", content))
-
-
-class TestPredictions:
-    def test_a_document_is_matched_by_file_name(self, tmp_path: Path, truth: CocoDocument) -> None:
-        content = small_document()
-        content["images"][0] |= {"file_name": "sub/b.jpg"}
-        content["images"][1] |= {"file_name": "unknown.jpg"}
-        content["annotations"][0]["keypoint_scores"] = [0.25] * 17
-        predictions = read_predictions(write_json(tmp_path / "p.json", content), truth)
-        assert len(predictions) == 1
-        assert predictions[0]["image_id"] == 2
-        assert predictions[0]["keypoints"][:6] == [50.5, 60.5, 0.25, 0, 0, 0.25]
-        assert predictions[0]["score"] == 0.5
-
-    def test_results_are_matched_by_id_or_file_name(
-        self, tmp_path: Path, truth: CocoDocument
-    ) -> None:
-        rest = {"category_id": 1, "keypoints": POINTS, "score": 0.5}
-        results = [
-            {"image_id": 2, **rest},
-            {"image_id": 77, **rest},
-            {"file_name": "a.jpg", **rest},
-        ]
-        predictions = read_predictions(write_json(tmp_path / "p.json", results), truth)
-        assert [each["image_id"] for each in predictions] == [2, 1]
-
-    def test_nothing_predicted_is_fine(self, tmp_path: Path, truth: CocoDocument) -> None:
-        assert read_predictions(write_json(tmp_path / "p.json", []), truth) == []
-
-    def test_predictions_for_other_photos_are_refused(
-        self, tmp_path: Path, truth: CocoDocument
-    ) -> None:
-        results = [{"image_id": 77, "keypoints": POINTS, "score": 0.5}]
-        with pytest.raises(InputError, match=r"None of the images in .* is in"):
-            read_predictions(write_json(tmp_path / "p.json", results), truth)
-
-    @pytest.mark.parametrize("points", [None, [1, 2], ["x"] * 51])
-    def test_boxes_are_no_predictions(
-        self, tmp_path: Path, truth: CocoDocument, points: Any
-    ) -> None:
-        results = [{"image_id": 1, "keypoints": points, "score": 0.5}]
-        with pytest.raises(InputError, match="has no keypoints x, y, score"):
-            read_predictions(write_json(tmp_path / "p.json", results), truth)
 
 
 class TestBoxes:

@@ -6,7 +6,9 @@ were made on. A copy of a file keeps every field, also of sections that nobody h
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
-from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.content import Content, Excerpt, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
     CorrectedPerson,
@@ -32,6 +34,8 @@ from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.record import FrameRecord
 
+_PER_IMAGE = {"images": "id", "annotations": "image_id"}
+
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write the frames as a COCO annotation file.
@@ -40,11 +44,11 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         InputError: It cannot be written.
     """
     check_new(out, options)
-    if content.document is None:
+    if content.excerpt is None:
         size = write_frames(content, content.frames(), out)
-        return Written((out,), size.num_images, size.num_instances)
-    _copy(content.document, out)
-    return Written((out,), len(content.document.images), len(content.document.annotations))
+    else:
+        size = _copy(content.excerpt, out)
+    return Written((out,), size.num_images, size.num_instances)
 
 
 def read(path: Path, names: Sequence[str]) -> Corrections:
@@ -157,21 +161,31 @@ def write_frames(
     return write_document(records(), path, content.category, content.info, style)
 
 
-def _copy(part: CocoDocument, out: Path) -> None:
-    """Copy the file of a document without the images, and their annotations, that it lacks."""
-    image_ids = {image["id"] for image in part.images}
+def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
+    """Copy a document without the images, and their annotations, that were not chosen."""
+    image_ids = excerpt.image_ids()
+    counts: Counter[str] = Counter()
+    first, *others = excerpt.files
     with atomic_file(out) as stream:
         sections = _Sections(stream)
-        for section, position, value in stream_items(part.path):
-            if position is None:
-                sections.begin(section, value)
-            elif section == "images":
-                sections.add(value, value["id"] in image_ids)
-            elif section == "annotations":
-                sections.add(value, value["image_id"] in image_ids)
-            else:
-                sections.add(value)
+
+        def add(section: str, value: Any) -> None:
+            wanted = section not in _PER_IMAGE or value[_PER_IMAGE[section]] in image_ids
+            sections.add(value, wanted)
+            counts[section] += wanted
+
+        for section, items in groupby(stream_items(first), key=lambda item: item.section):
+            for _, position, value in items:
+                if position is None:
+                    sections.begin(section, value)
+                else:
+                    add(section, value)
+            for shard in others if section in _PER_IMAGE else ():
+                for also, position, value in stream_items(shard):
+                    if also == section and position is not None:
+                        add(section, value)
         sections.end()
+    return DocumentSize(counts["images"], counts["annotations"])
 
 
 class _Sections:

@@ -1,8 +1,8 @@
 """What is written into another program's files: the chosen frames of a run or of a COCO file.
 
 Every format is written from frame records, one after the other, wherever they come from; so a
-format knows nothing of runs, and memory does not grow with their length. A copy of a COCO file as
-COCO is the one exception: it is made from the document, whose foreign fields no record could hold.
+format knows nothing of runs, and memory does not grow with their people. A copy of a COCO file as
+COCO is the one exception: it is made from the file, whose foreign fields no record could hold.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco, wrong
+from vitpose_cli.records.coco import instances_of, read_coco
+from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import labelled_folders
@@ -71,6 +73,19 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some images of a COCO document.
+
+    Attributes:
+        files: The document.
+        image_ids: Returns the ids of the images.
+    """
+
+    files: tuple[Path, ...]
+    image_ids: Callable[[], frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What is written.
 
@@ -80,7 +95,7 @@ class Content:
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
-        document: The document with the chosen images alone, where that is what it was read from.
+        excerpt: The document and the chosen images, where that is what it was read from.
     """
 
     name: str
@@ -88,7 +103,7 @@ class Content:
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[Path]]
     frames: Callable[[], Iterator[LabelledFrame]]
-    document: CocoDocument | None = None
+    excerpt: Excerpt | None = None
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -128,14 +143,9 @@ def open_content(path: Path, selection: Selection, finish: Finish) -> Content:
     Raises:
         InputError: It is neither, or cannot be read.
     """
-    if not path.is_dir():
-        return _document_content(read_coco(path), selection)
-    if not (path / MANIFEST).is_file():
-        raise InputError(
-            f"{path} holds no labels to export: it has no {MANIFEST}.",
-            "Give the folder that `vitpose annotate -o` wrote, or a COCO-keypoint file.",
-        )
-    return _run_content(Run.read(path), selection, finish)
+    if (path / MANIFEST).is_file():
+        return _run_content(Run.read(path), selection, finish)
+    return _document_content(CocoFrames(path), selection)
 
 
 def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
@@ -161,47 +171,44 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
     return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames)
 
 
-def _document_content(document: CocoDocument, selection: Selection) -> Content:
-    path = document.path
-    images = tuple(
-        image
-        for image in document.images
-        if selection.takes(image["file_name"], image.get("review"))
-    )
-    chosen = {image["id"] for image in images}
-    annotations = tuple(item for item in document.annotations if item["image_id"] in chosen)
-    part = CocoDocument(
-        path, document.info, images, document.categories, annotations, document.videos
-    )
+def _document_content(document: CocoFrames, selection: Selection) -> Content:
     keypoint_set = document.keypoint_set
-    keys, people = part.keys(), labelled_people(part)
-    ordered = sorted(images, key=lambda image: keys[image["id"]])
+    folder = document.files[0].parent
+
+    def chosen() -> Iterator[tuple[int, dict[str, Any]]]:
+        with document:
+            for number in document.in_order():
+                if selection.names is None or document.names[number] in selection.names:
+                    image = document.image(number)
+                    if selection.takes(image["file_name"], image.get("review")):
+                        yield number, image
 
     def frames() -> Iterator[LabelledFrame]:
-        for image in ordered:
-            record = _record(path, image, keys[image["id"]], people[image["id"]], keypoint_set)
+        for number, image in chosen():
+            people = labelled_people(document.annotations(number), document.bodies)
+            record = _record(document, document.key(number), image, people, keypoint_set)
             yield LabelledFrame(record, "")
 
     return Content(
-        str(path),
+        str(document.path),
         keypoint_set.to_category(),
         document.info,
-        lambda: (path.parent, path.parent / "images"),
+        lambda: (folder, folder / "images"),
         frames,
-        part,
+        Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
     )
 
 
 def _record(
-    path: Path,
-    image: Mapping[str, Any],
+    document: CocoFrames,
     key: FrameKey,
+    image: Mapping[str, Any],
     people: Sequence[Mapping[str, Any]],
     keypoint_set: KeypointSet,
 ) -> FrameRecord:
     size_wh = size_of(image)
     if size_wh is None:
-        raise wrong(path, f"image {image['file_name']!r}", "has no width and height")
+        raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
     review = image.get("review")
     state: ReviewState | None = review if review in get_args(ReviewState) else None
     return FrameRecord(

@@ -7,22 +7,29 @@ outlines, fields of other tools) stays in the document.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
 
 
-def labelled_people(document: CocoDocument) -> dict[int, list[Mapping[str, Any]]]:
-    """Return the annotations of people with keypoints, crowds left out, by image id."""
-    bodies = {item["id"] for item in document.categories if item.get("keypoints")}
-    return {
-        image_id: [item for item in items if item["category_id"] in bodies and not item["iscrowd"]]
-        for image_id, items in document.by_image().items()
-    }
+def bodies_of(categories: Iterable[Mapping[str, Any]]) -> frozenset[int]:
+    """Return the ids of the categories that have keypoints."""
+    return frozenset(category["id"] for category in categories if category.get("keypoints"))
+
+
+def labelled_people(
+    annotations: Iterable[Mapping[str, Any]], bodies: Container[int]
+) -> list[Mapping[str, Any]]:
+    """Return those annotations that are people with keypoints, crowds left out.
+
+    Args:
+        annotations: Of one image.
+        bodies: The categories that have keypoints.
+    """
+    return [item for item in annotations if item["category_id"] in bodies and not item["iscrowd"]]
 
 
 def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -7,15 +7,13 @@ need the names as well, and a sorted order that every new frame would break.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Set
-from pathlib import Path
-from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.journal import Entry
+from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.record import FrameRecord
 
 _HUMAN = 4
@@ -25,7 +23,6 @@ _RANKS = _HUMAN | _WHOLE | _CURRENT
 _RANK_BITS = 3
 _LENGTH_BITS = 32
 _FILE_BITS = 24
-_MAX_OPEN_FILES = 64
 
 
 class JournalIndex:
@@ -145,18 +142,8 @@ class _Keys(Set[FrameKey]):
         return sum(packed & self._needed == self._needed for packed in self._places.values())
 
 
-class JournalReader:
-    """Reads single records from numbered journals, keeping a few of them open.
-
-    Not for several threads at once.
-
-    Args:
-        paths: The journals; their positions are the file numbers.
-    """
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
-        self._open: OrderedDict[int, BinaryIO] = OrderedDict()
+class JournalReader(PlaceReader):
+    """Reads single records from numbered journals."""
 
     def read(self, file_number: int, offset: int, length: int) -> FrameRecord:
         """Return the record at a place.
@@ -167,35 +154,8 @@ class JournalReader:
         try:
             return FrameRecord.from_json(self.read_bytes(file_number, offset, length))
         except InputError as error:
-            path = self._paths[file_number]
+            path = self.paths[file_number]
             raise InputError(f"{path}, byte {offset}: {error.message}", error.hint) from error
-
-    def read_bytes(self, file_number: int, offset: int, length: int) -> bytes:
-        """Return the JSON of the record at a place.
-
-        Raises:
-            InputError: The journal cannot be read.
-        """
-        try:
-            stream = self._stream(file_number)
-            stream.seek(offset)
-            return stream.read(length)
-        except OSError as error:
-            raise read_error(self._paths[file_number], error) from error
-
-    def close(self) -> None:
-        """Close the journals."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _stream(self, file_number: int) -> BinaryIO:
-        stream = self._open.get(file_number)
-        if stream is None:
-            if len(self._open) >= _MAX_OPEN_FILES:
-                self._open.popitem(last=False)[1].close()
-            stream = self._open[file_number] = self._paths[file_number].open("rb")
-        self._open.move_to_end(file_number)
-        return stream
 
 
 def _text(media: str, index: int) -> str:

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.records.coco import CocoDocument, read_coco, wrong
-from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.grouped_places import GroupedPlaces
+from vitpose_cli.records.json_stream import Item, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.place_reader import PlaceReader
 
 _COCO_PERSON = 1
 
@@ -27,66 +31,54 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: The file cannot be read, or is something else.
     """
-    results: list[dict[str, Any]] = []
-    for section, position, value in stream_items(path):
-        if section != "":
-            raise InputError(
-                f"{path} is not a results file: it is no list.",
-                "A results file is a bare list of {image_id, category_id, bbox or keypoints, "
-                "score}.",
-            )
-        if position is None:
-            continue
-        if not isinstance(value, dict) or not _names_an_image(value):
-            raise wrong(path, f"[{position}]", "has neither image_id (int) nor file_name")
-        if not are_numbers([value.get("score")], 1):
-            raise wrong(path, f"[{position}].score", "is not a number")
-        results.append(value)
-    return results
+    checked = (_checked(path, item) for item in stream_items(path))
+    return [result for result in checked if result is not None]
 
 
-def read_predictions(path: Path, truth: CocoDocument) -> list[dict[str, Any]]:
-    """Read predictions for the images of `truth` as COCO results with its image ids.
+class ImageResults(PlaceReader):
+    """The poses of a results file, image by image; what is kept of a result is where it lies."""
 
-    Args:
-        path: A results file with `keypoints`, or an annotation file; images of the latter are
-            found by `file_name`, and their keypoints with v=0 stay at (0, 0).
-        truth: The ground truth; predictions for other images are left out.
+    def __init__(self, path: Path, image_ids: Mapping[str, int]) -> None:
+        """Read through the file.
 
-    Raises:
-        InputError: The file is something else, or none of its images is in the ground truth.
-    """
-    ids = {image["file_name"]: image["id"] for image in truth.images}
-    if is_results_file(path):
-        found = read_results(path)
-        results = [
-            {**result, "image_id": ids.get(result.get("file_name"), result.get("image_id"))}
-            for result in found
-        ]
-    else:
-        document = read_coco(path)
-        names = {image["id"]: image["file_name"] for image in document.images}
-        found = [dict(item) for item in document.annotations]
-        results = [
-            {**_as_result(item), "image_id": ids.get(names[item["image_id"]])} for item in found
-        ]
-    known = {*ids.values()}
-    results = [result for result in results if result["image_id"] in known]
-    for position, result in enumerate(results):
-        points = result.get("keypoints")
-        if not isinstance(points, list) or len(points) % 3 or not are_numbers(points, len(points)):
-            raise wrong(path, f"prediction {position}", "has no keypoints x, y, score, ...")
-    if found and not results:
-        raise no_image_in_common(path, truth)
-    return results
+        Args:
+            path: The file.
+            image_ids: The id of each image by `file_name`, which comes before a result's own id.
 
+        Raises:
+            InputError: The file cannot be read, is something else, or a result has no keypoints.
+        """
+        super().__init__((path,))
+        self._places = GroupedPlaces()
+        for item, place in stream_places(path):
+            result = _checked(path, item)
+            if result is None:
+                continue
+            points = result.get("keypoints")
+            if (
+                not isinstance(points, list)
+                or len(points) % 3
+                or not are_numbers(points, len(points))
+            ):
+                where = f"prediction {item.position}"
+                raise wrong(path, where, "has no keypoints x, y, score, ...")
+            image_id = image_ids.get(str(result.get("file_name")), result.get("image_id"))
+            if isinstance(image_id, int):
+                self._places.add(image_id, 0, place)
+        self._places.sort()
 
-def no_image_in_common(predictions: Path, truth: CocoDocument) -> InputError:
-    """Return the error to raise where predictions are of other images than the ground truth."""
-    return InputError(
-        f"None of the images in {predictions} is in {truth.path}.",
-        "File names (or the image ids of a results file) must be those of the ground truth.",
-    )
+    def image_ids(self) -> NDArray[np.int64]:
+        """Return the image of every result, (N,)."""
+        return self._places.groups()
+
+    def of(self, image_id: int) -> list[dict[str, Any]]:
+        """Return the results of an image.
+
+        Raises:
+            InputError: The file was changed meanwhile, or cannot be read.
+        """
+        rows = self._places.rows(image_id)
+        return [self.read_object(*self._places.place(row)) for row in rows]
 
 
 def is_results_file(path: Path) -> bool:
@@ -138,19 +130,26 @@ def boxes_by_image(
     return _grouped(rows, files.values())
 
 
+def _checked(path: Path, item: Item) -> dict[str, Any] | None:
+    """Return an element of a results file; None for what announces them."""
+    section, position, value = item
+    if section != "":
+        raise InputError(
+            f"{path} is not a results file: it is no list.",
+            "A results file is a bare list of {image_id, category_id, bbox or keypoints, score}.",
+        )
+    if position is None:
+        return None
+    if not isinstance(value, dict) or not _names_an_image(value):
+        raise wrong(path, f"[{position}]", "has neither image_id (int) nor file_name")
+    if not are_numbers([value.get("score")], 1):
+        raise wrong(path, f"[{position}].score", "is not a number")
+    return value
+
+
 def _names_an_image(result: Mapping[str, Any]) -> bool:
     named = [result[key] for key in ("image_id", "file_name") if key in result]
     return bool(named) and all(isinstance(name, (int, str)) for name in named)
-
-
-def _as_result(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    points = list(annotation["keypoints"])
-    points[2::3] = annotation.get("keypoint_scores") or points[2::3]
-    return {
-        "category_id": annotation["category_id"],
-        "keypoints": points,
-        "score": annotation.get("score", 1.0),
-    }
 
 
 def _result_rows(

@@ -20,7 +20,7 @@ from vitpose_cli.files import read_error
 from vitpose_cli.media.finding import RUN_SUFFIX
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
+from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, uids_of
 from vitpose_cli.records.folder import ANNOTATIONS, MANIFEST
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import find_root
@@ -99,7 +99,11 @@ class _Labels:
         self._num_keypoints = document.keypoint_set.num_keypoints
         self._digest = digest
         self._pictures = pictures
-        self._people = labelled_people(document)
+        bodies = bodies_of(document.categories)
+        self._people = {
+            image_id: labelled_people(annotations, bodies)
+            for image_id, annotations in document.by_image().items()
+        }
         self.num_left_out = len(document.annotations) - sum(map(len, self._people.values()))
 
     def record(self, key: FrameKey, image: Mapping[str, Any]) -> FrameRecord:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.coco import read_coco, wrong
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.coco_items import wrong
 
 
 def read_queue(path: Path) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,171 @@
+"""Labels that exist as photos to be measured: of a run, a COCO document or a results file.
+
+All of them are read photo by photo in the order of the ground truth, which lies in memory no more
+than they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.photo_batches import Photo
+from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.results import ImageResults, is_results_file
+from vitpose_cli.records.run import Run
+
+_FRAMES_AT_ONCE = 1000
+
+
+def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
+    """Yield the photos of `truth` with the people predicted there.
+
+    Args:
+        path: A run folder (its journal has the raw coordinates of every keypoint), a COCO document
+            such as a run's annotations.json (keypoints with v=0 count as missed), or COCO results.
+        truth: The ground truth; predictions for other images are left out.
+
+    Raises:
+        InputError: A file cannot be used, the people have other keypoints than those of the truth,
+            or no photo of the predictions is in it.
+    """
+    if (path / MANIFEST).is_file():
+        return _of_run(path, truth)
+    if path.is_file() and is_results_file(path):
+        return _of_results(path, truth)
+    return _of_document(path, truth)
+
+
+def photo_of(
+    image_id: int,
+    annotations: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    num_keypoints: int,
+) -> Photo:
+    """Return a photo of what a COCO file says of it.
+
+    Args:
+        image_id: Its id.
+        annotations: The truth.
+        results: The predictions: `keypoints` (3K: x, y, score), `score`, possibly `bbox`.
+        num_keypoints: K of the truth.
+
+    Raises:
+        InputError: The predictions have another number of keypoints.
+    """
+    for result in results:
+        check_keypoints(len(result["keypoints"]) // 3, num_keypoints)
+    points = np.array([result["keypoints"] for result in results], np.float64)
+    areas = None
+    if all(are_numbers(result.get("bbox"), 4) for result in results):
+        areas = np.array([result["bbox"][2] * result["bbox"][3] for result in results], np.float64)
+    return Photo(
+        image_id,
+        annotations,
+        points.reshape(len(results), num_keypoints, 3)[..., :2],
+        np.array([result.get("score", 1.0) for result in results], np.float64),
+        areas,
+    )
+
+
+def check_keypoints(found: int, wanted: int) -> None:
+    """Refuse predictions with another number of keypoints than the ground truth.
+
+    Raises:
+        InputError: They have.
+    """
+    if found != wanted:
+        raise InputError(
+            f"The predictions have {found} keypoints a person, the ground truth has {wanted}.",
+            "Evaluate with weights of the same keypoint set.",
+        )
+
+
+def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
+    with Run.read(path) as run:
+        num_keypoints = truth.keypoint_set.num_keypoints
+        check_keypoints(run.manifest.num_keypoints, num_keypoints)
+        done = run.done(retry_errors=False)
+        if len(run) and not any(truth.key(number) in done for number in range(len(truth))):
+            raise _no_image_in_common(path, truth)
+        for start in range(0, len(truth), _FRAMES_AT_ONCE):
+            numbers = range(start, min(start + _FRAMES_AT_ONCE, len(truth)))
+            keys = [truth.key(number) for number in numbers]
+            records = {
+                FrameKey(record["media"], record["index"]): record
+                for record in run.json_records(keys)
+            }
+            for number, key in zip(numbers, keys, strict=True):
+                record = records.get(key, {})
+                points, scores = _people(record, num_keypoints)
+                yield Photo(
+                    int(truth.image_ids[number]),
+                    _bodies(truth, number),
+                    points,
+                    scores,
+                    failed=bool(record.get("error")),
+                )
+
+
+def _people(
+    record: Mapping[str, Any], num_keypoints: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return keypoints (D, K, 2) and scores (D,) of a record as it lies in the journal."""
+    count = len(record.get("boxes", ()))
+    if not count:
+        return np.zeros((0, num_keypoints, 2)), np.zeros(0)
+    points = np.array(record["keypoints"], np.float32).reshape(count, num_keypoints, 2)
+    scores = instance_scores(
+        np.array(record["box_scores"], np.float32), np.array(record["keypoint_scores"], np.float32)
+    )
+    return points.astype(np.float64), scores.astype(np.float64)
+
+
+def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
+    with CocoFrames(path) as document:
+        num_keypoints = truth.keypoint_set.num_keypoints
+        numbers = {name: number for number, name in enumerate(document.names)}
+        if len(document) and not any(name in numbers for name in truth.names):
+            raise _no_image_in_common(path, truth)
+        for number, name in enumerate(truth.names):
+            found = _bodies(document, numbers[name]) if name in numbers else ()
+            people = [
+                {"keypoints": person["keypoints"], "score": person.get("score", 1.0)}
+                for person in found
+            ]
+            image_id = int(truth.image_ids[number])
+            yield photo_of(image_id, _bodies(truth, number), people, num_keypoints)
+
+
+def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
+    image_ids = dict(zip(truth.names, truth.image_ids.tolist(), strict=True))
+    with ImageResults(path, image_ids) as results:
+        num_keypoints = truth.keypoint_set.num_keypoints
+        found = results.image_ids()
+        if len(found) and not np.isin(found, truth.image_ids).any():
+            raise _no_image_in_common(path, truth)
+        for number, image_id in enumerate(truth.image_ids.tolist()):
+            people = _bodies(truth, number)
+            yield photo_of(image_id, people, results.of(image_id), num_keypoints)
+
+
+def _bodies(document: CocoFrames, number: int) -> list[dict[str, Any]]:
+    """Return the annotations of a frame whose category has keypoints."""
+    bodies = document.bodies
+    return [item for item in document.annotations(number) if item["category_id"] in bodies]
+
+
+def _no_image_in_common(path: Path, truth: CocoFrames) -> InputError:
+    return InputError(
+        f"None of the images in {path} is in {truth.path}.",
+        "File names (or the image ids of a results file) must be those of the ground truth.",
+    )

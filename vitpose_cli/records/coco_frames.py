@@ -1,0 +1,190 @@
+"""A COCO document of any size, read frame by frame.
+
+A first pass checks the document as `read_coco` does and keeps where everything lies: about 150
+bytes an image and 16 an annotation. What a frame holds is read again when it is asked for, from
+the document itself, so that no copy has to fit on a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco import common_keypoint_set, frame_key, video_names
+from vitpose_cli.records.coco_items import (
+    NO_OWN_ID,
+    CocoHead,
+    CocoItem,
+    check_image,
+    coco_items,
+    complete_annotation,
+    unknown_image,
+    wrong,
+)
+from vitpose_cli.records.coco_people import bodies_of
+from vitpose_cli.records.grouped_places import GroupedPlaces
+from vitpose_cli.records.place_reader import PlaceReader
+from vitpose_cli.records.shards import document_files
+
+
+class CocoFrames:
+    """The frames of a COCO annotation file; the position of each is its number.
+
+    Use it as a context manager, or call `close`; it may be used again. Not for several threads at
+    once.
+
+    Attributes:
+        path: The document.
+        files: The files that it stands in.
+        info: Its `info`.
+        categories: Each with at least `id`.
+        bodies: The ids of those that have keypoints.
+        names: `file_name` by number.
+        image_ids: (N,) int64 by number.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read through the document.
+
+        Args:
+            path: The file, a glob of shards, or the folder of a run.
+
+        Raises:
+            InputError: As `read_coco`.
+        """
+        self._head = head = CocoHead()
+        self.path, self.files = path, document_files(path)
+        self.names: list[str] = []
+        self._reader = PlaceReader(self.files)
+        self._images, self._annotations = GroupedPlaces(), GroupedPlaces()
+        unchecked = False
+        for item in coco_items(self.files, head):
+            if item.section == "images":
+                self._add_image(item)
+                continue
+            self._add_annotation(item)
+            if head.num_keypoints:
+                self._complete(len(self._annotations) - 1, item.value)
+            else:
+                unchecked = True
+        self.info: Mapping[str, Any] = head.info
+        self.categories = tuple(head.categories)
+        self.bodies = bodies_of(self.categories)
+        self._videos = video_names(head.videos)
+        self.image_ids = self._images.groups()
+        self._annotations.sort()
+        self._check_ids()
+        if unchecked:
+            for number in range(len(self)):
+                self.annotations(number)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __enter__(self) -> CocoFrames:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
+
+    @property
+    def num_annotations(self) -> int:
+        """How many annotations there are."""
+        return len(self._annotations)
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """The keypoints that the categories describe.
+
+        Raises:
+            InputError: No category has keypoints, or they have different ones.
+        """
+        return common_keypoint_set(self.categories, self.path)
+
+    def in_order(self) -> list[int]:
+        """Return the numbers of the frames in the order of their keys."""
+        if not self._videos:
+            return sorted(range(len(self)), key=self.names.__getitem__)
+        keys = [self.key(number) for number in range(len(self))]
+        return sorted(range(len(self)), key=keys.__getitem__)
+
+    def key(self, number: int) -> FrameKey:
+        """Return the key of a frame."""
+        if not self._videos:
+            return FrameKey(self.names[number])
+        return frame_key(self.image(number), self._videos)
+
+    def image(self, number: int) -> dict[str, Any]:
+        """Return the entry of `images` for a frame.
+
+        Raises:
+            InputError: The document was changed meanwhile, or cannot be read.
+        """
+        return self._reader.read_object(*self._images.place(number))
+
+    def annotations(self, number: int) -> list[dict[str, Any]]:
+        """Return the annotations of a frame, completed as by `read_coco`.
+
+        Raises:
+            InputError: The document was changed meanwhile, or cannot be read.
+        """
+        found = []
+        for row in self._annotations.rows(int(self.image_ids[number])):
+            annotation = self._reader.read_object(*self._annotations.place(row))
+            self._complete(row, annotation)
+            found.append(annotation)
+        return found
+
+    def _add_image(self, item: CocoItem) -> None:
+        path = self.files[item.file_number]
+        image_id = check_image(path, item)
+        self.names.append(item.value["file_name"])
+        if not self._images.add(image_id, item.file_number, item.place):
+            raise wrong(path, f"images[{item.position}].id", NO_OWN_ID)
+
+    def _add_annotation(self, item: CocoItem) -> None:
+        image_id = item.value.get("image_id")
+        if not isinstance(image_id, int) or not self._annotations.add(
+            image_id, item.file_number, item.place
+        ):
+            path = self.files[item.file_number]
+            raise wrong(path, f"annotations[{item.position}]", unknown_image(image_id))
+
+    def _check_ids(self) -> None:
+        """Refuse images with the same id, and annotations of images that are not there."""
+        known, first = np.unique(self.image_ids, return_index=True)
+        if len(known) < len(self):
+            number = int(np.setdiff1d(np.arange(len(self)), first)[0])
+            file_number, *_ = self._images.place(number)
+            place = f"images[{self._images.position(number)}].id"
+            raise wrong(self.files[file_number], place, NO_OWN_ID)
+        wanted = self._annotations.groups()
+        strangers = np.flatnonzero(~np.isin(wanted, known))
+        if len(strangers):
+            raise self._wrong(int(strangers[0]), unknown_image(int(wanted[strangers[0]])))
+
+    def _complete(self, row: int, annotation: dict[str, Any]) -> None:
+        fault = complete_annotation(annotation, self._head.num_keypoints)
+        if fault:
+            raise self._wrong(row, fault)
+
+    def _wrong(self, row: int, reason: str) -> InputError:
+        file_number, *_ = self._annotations.place(row)
+        place = f"annotations[{self._annotations.position(row)}]"
+        return wrong(self.files[file_number], place, reason)

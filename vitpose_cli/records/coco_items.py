@@ -1,0 +1,184 @@
+"""A pass over the images and annotations of a COCO file or a set of shards.
+
+What every reader relies on is checked here: ids, boxes and keypoints are there and are numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.records.json_stream import Place, stream_places
+from vitpose_cli.records.json_values import are_numbers
+
+_SECTIONS = ("images", "annotations", "categories", "videos")
+NO_OWN_ID = "is not a whole number of its own"
+_HINT = "`vitpose validate FILE` lists everything that is wrong with a file."
+
+
+class CocoItem(NamedTuple):
+    """An image or an annotation.
+
+    Attributes:
+        section: Which of them.
+        value: As it stands in the file.
+        file_number: The file, counted from 0.
+        position: Its place in the section's list, from 0.
+        place: Where it lies in the file.
+    """
+
+    section: str
+    value: dict[str, Any]
+    file_number: int
+    position: int
+    place: Place
+
+
+@dataclass(slots=True)
+class CocoHead:
+    """What is small in a document; complete when its items are used up.
+
+    Where categories come before annotations, they are known when these come.
+
+    Attributes:
+        info: Its `info`.
+        categories: Each with at least `id`.
+        videos: Empty for photos.
+        num_keypoints: K by category id.
+    """
+
+    info: Mapping[str, Any] = field(default_factory=dict)
+    categories: list[dict[str, Any]] = field(default_factory=list)
+    videos: list[dict[str, Any]] = field(default_factory=list)
+    num_keypoints: dict[int, int] = field(default_factory=dict)
+
+
+def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
+    """Yield images and annotations of all files, and fill in `head`.
+
+    Raises:
+        InputError: A file cannot be read, is something else, lacks a section, or has other
+            categories than the first one.
+    """
+    for file_number, path in enumerate(files):
+        here = CocoHead() if file_number else head
+        yield from _items_of(path, file_number, here)
+        if here.categories != head.categories:
+            raise wrong(path, "categories", f"are not those of {files[0]}")
+        if here.videos != head.videos:
+            head.videos += [video for video in here.videos if video not in head.videos]
+
+
+def check_image(path: Path, item: CocoItem) -> int:
+    """Return the id of an image, which has a name.
+
+    Args:
+        path: The file that it stands in.
+        item: The image.
+
+    Raises:
+        InputError: It has no id or no name.
+    """
+    image_id, name = item.value.get("id"), item.value.get("file_name")
+    if not isinstance(image_id, int):
+        raise wrong(path, f"images[{item.position}].id", NO_OWN_ID)
+    if not isinstance(name, str) or not name:
+        raise wrong(path, f"images[{item.position}].file_name", "is missing")
+    return image_id
+
+
+def complete_annotation(annotation: dict[str, Any], num_keypoints: Mapping[int, int]) -> str:
+    """Fill in what may be missing; return what is wrong, empty where nothing is.
+
+    Args:
+        annotation: To be completed.
+        num_keypoints: K by category id.
+    """
+    category_id = annotation.get("category_id")
+    if not isinstance(category_id, int) or category_id not in num_keypoints:
+        return f"has the category {category_id!r}, which is not in the file"
+    annotation.setdefault("iscrowd", 0)
+    length = 3 * num_keypoints[category_id]
+    points = annotation.get("keypoints") or [0] * length
+    if not are_numbers(points, length):
+        return f"needs {length} numbers in keypoints"
+    if not {0, 1, 2}.issuperset(points[2::3]):
+        return "has keypoints whose third number is not 0, 1 or 2; a score belongs elsewhere"
+    annotation["keypoints"] = points
+    if "bbox" not in annotation:
+        labelled = np.reshape(points, (-1, 3))
+        labelled = labelled[labelled[:, 2] > 0, :2]
+        if not len(labelled):
+            return "has neither bbox nor labelled keypoints"
+        low, high = labelled.min(axis=0), labelled.max(axis=0)
+        annotation["bbox"] = [*low.tolist(), *(high - low).tolist()]
+    if not are_numbers(annotation["bbox"], 4):
+        return "needs four numbers in bbox"
+    if "score" in annotation and not are_numbers([annotation["score"]], 1):
+        return "has a score that is not a number"
+    scores = annotation.get("keypoint_scores")
+    if scores is not None and not are_numbers(scores, length // 3):
+        return f"needs {length // 3} numbers in keypoint_scores"
+    return ""
+
+
+def unknown_image(image_id: object) -> str:
+    """Return what is wrong with an annotation of an image that is not there."""
+    return f"belongs to image {image_id!r}, which is not in the file"
+
+
+def wrong(path: Path, place: str, reason: str) -> InputError:
+    """Return the error for something in a COCO file that cannot be used."""
+    return InputError(f"{path}: {place} {reason}.", _HINT)
+
+
+def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem]:
+    """Yield the images and annotations of one file, and fill in `head`."""
+    seen: set[str] = set()
+    small = {"categories": head.categories, "videos": head.videos}
+    for (section, position, value), place in stream_places(path):
+        if section == "":
+            raise InputError(
+                f"{path} is a list (a results file), not a COCO annotation file.",
+                "Give a file with images, annotations and categories.",
+            )
+        if section in _SECTIONS and position is None:
+            if value != [] or section in seen:
+                raise wrong(path, section, "is not one list")
+            seen.add(section)
+        elif section in _SECTIONS and position is not None:
+            if not isinstance(value, dict):
+                raise wrong(path, f"{section}[{position}]", "is not an object")
+            if section in small:
+                small[section].append(value)
+            else:
+                if section == "annotations" and not head.num_keypoints:
+                    head.num_keypoints.update(_checked_categories(path, head.categories))
+                yield CocoItem(section, value, file_number, position, place)
+        elif section == "info" and isinstance(value, dict):
+            head.info = value
+    missing = [name for name in _SECTIONS[:3] if name not in seen]
+    if missing:
+        raise InputError(
+            f"{path} is not a COCO annotation file: it has no {' and no '.join(missing)}.",
+            "Give a file with images, annotations and categories.",
+        )
+    head.num_keypoints.update(_checked_categories(path, head.categories))
+
+
+def _checked_categories(path: Path, categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Return the number of keypoints by category id."""
+    num_keypoints: dict[int, int] = {}
+    for position, category in enumerate(categories):
+        if not isinstance(category.get("id"), int):
+            raise wrong(path, f"categories[{position}].id", "is not a whole number")
+        names = category.get("keypoints") or []
+        if not isinstance(names, list):
+            raise wrong(path, f"categories[{position}].keypoints", "is not a list")
+        num_keypoints[category["id"]] = len(names)
+    return num_keypoints

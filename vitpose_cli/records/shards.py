@@ -1,0 +1,75 @@
+"""A COCO document in several files, and which files are meant by a path.
+
+A shard is a document of its own: `annotations-00000-of-00003.json`. Numbers of images and
+annotations go on from one shard to the next, so that all of them together are one document again,
+and every reader takes such a set where it takes a file.
+"""
+
+from __future__ import annotations
+
+import re
+from glob import has_magic
+from pathlib import Path
+
+from vitpose_cli.errors import InputError
+
+DOCUMENT = "annotations.json"
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
+
+
+def shard_paths(path: Path, count: int) -> tuple[Path, ...]:
+    """Return the files that the document `path` is written to in `count` parts."""
+    if count == 1:
+        return (path,)
+    return tuple(
+        path.with_name(f"{path.stem}-{number:05d}-of-{count:05d}{path.suffix}")
+        for number in range(count)
+    )
+
+
+def document_parts(path: Path) -> tuple[Path, ...]:
+    """Return whatever there is of the document `path`: itself, and shards of any count, sorted."""
+    shards = (
+        other
+        for other in path.parent.glob(f"{path.stem}-*-of-*{path.suffix}")
+        if (found := _SHARD.fullmatch(other.name)) and found[1] == path.stem
+    )
+    return (*((path,) if path.is_file() else ()), *sorted(shards))
+
+
+def document_files(path: Path) -> tuple[Path, ...]:
+    """Return the files of the document that a user means.
+
+    Args:
+        path: A file; or a glob such as `annotations-*.json`; or a folder, for the document in it.
+
+    Raises:
+        InputError: There is none, or one of its shards is missing.
+    """
+    if path.is_dir():
+        document = path / DOCUMENT
+        files = (document,) if document.is_file() else document_parts(document)
+        if not files:
+            raise InputError(
+                f"{path} holds no labels: it has no {DOCUMENT}.",
+                "Give the folder that `vitpose annotate -o` wrote, or a COCO-keypoint file.",
+            )
+    elif has_magic(path.name) and not path.exists():
+        files = tuple(sorted(path.parent.glob(path.name)))
+        if not files:
+            raise InputError(f"No file matches {path}.", "Check the pattern.")
+    else:
+        return (path,)
+    _check_whole(files)
+    return files
+
+
+def _check_whole(files: tuple[Path, ...]) -> None:
+    """Refuse a set of shards that lacks some, or is of two sets."""
+    shards = [found for file in files if (found := _SHARD.fullmatch(file.name))]
+    for count in {found[3] for found in shards}:
+        if len(files) != int(count):
+            raise InputError(
+                f"{files[0].parent} has {len(files)} of {int(count)} shards.",
+                "Write all of them again with the command that made them.",
+            )
