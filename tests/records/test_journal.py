@@ -189,7 +189,7 @@ while True:
 
 def start(code: str, *arguments: str) -> "subprocess.Popen[str]":
     """Run code that may import the cases of this folder."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env=environment,
