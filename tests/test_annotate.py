@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
+
+from vitpose_cli.annotate import default_run
 
 NUM_PHOTOS = 70  # three chunks, the last of them short
 
@@ -294,3 +296,33 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(job: Job, tmp_path: Path) ->
         assert finished == (job.run / "annotations.json").read_bytes()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_photos_are_never_overwritten_by_what_is_extracted(job: Job, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.photos, photos)
+    before = {path: path.read_bytes() for path in photos.rglob("*.jpg")}
+    arguments = replace(job, photos=photos).arguments(tmp_path / "run")
+    for folder in (photos, photos / "a"):
+        done = vitpose(*arguments, "--extract-frames", folder)
+        assert done.returncode == 3
+        assert "what is to be labelled lies there" in done.stderr
+    assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (".", "here.vitpose"),
+        ("..", "above.vitpose"),
+        ("old [2020]", "old [2020].vitpose"),
+        ("old*/x?.jpg", "here.vitpose"),
+        ("day/*.jpg", "day.vitpose"),
+    ],
+)
+def test_a_run_is_named_after_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, name: str
+) -> None:
+    (tmp_path / "above" / "here" / "old [2020]").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "above" / "here")
+    assert default_run([source]) == Path(name)

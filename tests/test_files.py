@@ -55,3 +55,10 @@ def test_the_hint_fits_the_reason(number: int, hint: str) -> None:
 
 def test_a_read_error_names_the_file() -> None:
     assert "Cannot read a: gone" in read_error(Path("a"), OSError(errno.ENOENT, "gone")).message
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".jpg", "é" * 125 + ".jpg", "図" * 83 + ".jpg"])
+def test_the_longest_name_that_a_file_may_have_can_be_written(tmp_path: Path, name: str) -> None:
+    with atomic_file(tmp_path / name) as stream:
+        stream.write(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -123,3 +123,11 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     parts = json.loads(done.stdout)
     assert parts["train"]["frames"] + parts["val"]["frames"] == 82
     assert Path(parts["val"]["path"]).is_file()
+
+
+def test_labels_are_never_replaced_by_a_part_of_themselves(run: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "train.json"
+    labels.write_bytes((run / "annotations.json").read_bytes())
+    with pytest.raises(InputError, match="is what is to be split"):
+        split_labels(SplitOptions(labels, tmp_path, overwrite=True))
+    assert labels.read_bytes() == (run / "annotations.json").read_bytes()

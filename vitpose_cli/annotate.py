@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
-from vitpose_cli.media.finding import RUN_SUFFIX, VIDEO_SUFFIXES
+from vitpose_cli.media.finding import RUN_SUFFIX, VIDEO_SUFFIXES, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink, PictureTooLargeError
 from vitpose_cli.media.remote import is_url
@@ -145,9 +145,10 @@ def default_run(sources: Sequence[str]) -> Path:
     if first.startswith("@"):
         return Path(Path(first[1:]).stem + RUN_SUFFIX)
     path = Path(first)
-    while any(sign in path.name for sign in "*?[{"):
+    while any(sign in path.name for sign in "*?[{") and not is_there(path):
         path = path.parent
-    return Path((path.name or path.resolve().name) + RUN_SUFFIX)
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    return Path(name + RUN_SUFFIX)
 
 
 def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
@@ -176,6 +177,8 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         video=options.video,
         max_pixels=options.max_pixels,
     )
+    if options.extract_to is not None:
+        _check_apart(source, options.extract_to)
     assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
@@ -252,6 +255,22 @@ def conclude(
         seconds=0.0,
         **_kinds(run.fresh(retry_errors=False)),
     )
+
+
+def _check_apart(source: MediaSource, folder: Path) -> None:
+    """Refuse to write frames where photos and videos lie that are to be labelled.
+
+    Raises:
+        InputError: Photos would be overwritten, or frames labelled as photos by the next call.
+    """
+    inside = folder.resolve()
+    for media in source.media:
+        if source.path(media).is_relative_to(inside):
+            raise InputError(
+                f"Frames cannot be extracted to {folder}: what is to be labelled lies there, "
+                f"such as {media}.",
+                "Choose a folder apart from the sources.",
+            )
 
 
 def _part(run: Run, mine: Set[str]) -> Summary:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from vitpose_cli.errors import InputError
 
 TEMPORARY_SUFFIX = ".vitpose-tmp"
+_NAME_BYTES = 200  # of a name; file systems allow 255, and process id and suffix come behind
 
 _HINTS = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
@@ -54,7 +55,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         InputError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))
     try:
         with temporary.open("wb", buffering=1 << 20) as stream:
             yield stream
@@ -70,6 +71,12 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         # Renamed away by now, unless something went wrong.
         with suppress(OSError):
             temporary.unlink()
+
+
+def temporary_name(name: str, suffix: str) -> str:
+    """Return the hidden name under which this process writes a file; cut where `name` is long."""
+    start = os.fsencode(name)[:_NAME_BYTES]
+    return f".{start.decode(errors='ignore')}.{os.getpid()}{suffix}"
 
 
 def sync_folder(folder: Path) -> None:

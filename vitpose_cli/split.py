@@ -18,7 +18,7 @@ from typing import Any, Literal
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Selection, open_content
-from vitpose_cli.formats.written import WriteOptions
+from vitpose_cli.formats.written import WriteOptions, make_folder
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.media.frames import FrameKey
 
@@ -94,14 +94,18 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
 
     Raises:
         InputError: The labels cannot be read, have too few groups for the parts that are wanted,
-            or a part cannot be written.
+            or a part cannot be written, or only in place of the labels.
     """
+    shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
+    paths = {name: options.output / f"{name}.json" for name in (TRAIN, *shares)}
+    for path in paths.values():
+        if path.exists() and options.labels.exists() and path.samefile(options.labels):
+            raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     every = Selection(reviewed=options.reviewed)
     groups: dict[str, list[str]] = {}
     for frame in open_content(options.labels, every, with_track_ids).frames():
         key = frame.record.key
         groups.setdefault(group_of(key, options.by), []).append(str(key))
-    shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
     if len(groups) <= len(shares):
         raise InputError(
             f"{options.labels} has {len(groups)} {options.by} groups, too few for "
@@ -111,14 +115,13 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             else "Label more videos or photos.",
         )
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_folder(options.output)
     parts = {}
-    for name in (TRAIN, *shares):
+    for name, path in paths.items():
         members = [group for group, part in dealt.items() if part == name]
         names = frozenset(frame for group in members for frame in groups[group])
         selection = Selection(names, options.reviewed)
         content = open_content(options.labels, selection, with_track_ids)
-        path = options.output / f"{name}.json"
         written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
         parts[name] = Part(path, len(members), written.num_images, written.num_instances)
     return parts

@@ -215,3 +215,25 @@ def test_photos_alone_load_no_video_library(tmp_path: Path) -> None:
         "assert not {'av', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_globs_pass_over_runs_too(tmp_path: Path) -> None:
+    plant(tmp_path, "a/b.jpg", "a/out/preview/b.jpg", "out/preview/b.jpg", "preview/b.jpg")
+    for run in ("a/out", "out"):
+        plant(tmp_path, f"{run}/manifest.json", f"{run}/journal-1-of-1.jsonl")
+    assert found(tmp_path / "**" / "*.jpg") == ["a/b.jpg", "preview/b.jpg"]
+    assert found(tmp_path / "*") == ["a/b.jpg", "preview/b.jpg"]
+    assert found(tmp_path / "out" / "preview" / "*") == ["b.jpg"], "named on purpose"
+
+
+def test_of_two_links_to_a_folder_the_same_is_followed_everywhere(tmp_path: Path) -> None:
+    plant(tmp_path, *(f"{number}/a.jpg" for number in range(5)), "other/a.jpg")
+    for number in random.Random(0).sample(range(20), 20):
+        (tmp_path / "0" / f"link{number:02d}").symlink_to(tmp_path / "other")
+    assert sorted(found(tmp_path / "0")) == ["a.jpg", "link00/a.jpg"]
+
+
+def test_a_pattern_may_be_longer_than_any_name(tmp_path: Path) -> None:
+    names = [f"photo {number:03d}.jpg" for number in range(60)]
+    plant(tmp_path, *names)
+    assert found(f"{tmp_path}/{{{','.join(names)}}}") == names

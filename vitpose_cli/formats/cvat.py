@@ -26,6 +26,7 @@ from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.written import WriteOptions, Written, make_folder, new_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import DocumentSize
 from vitpose_cli.records.template import mean_pose
 
@@ -58,7 +59,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     files = [labels]
     num_images = num_instances = 0
     for name, frames in _tasks(content):
-        archive = out / f"{name}.zip"
+        archive = safe_media_path(out, f"{name}.zip")
         make_folder(archive.parent)
         size = _write_archive(content, frames, archive, options.split or _SUBSET)
         files.append(archive)

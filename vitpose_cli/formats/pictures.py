@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import Content, LabelledFrame
@@ -53,6 +53,22 @@ class Pictures:
         folders = (options.images,) if options.images else content.folders()
         keys = (frame.record.key for frame in content.frames())
         return cls(find_root(folders, keys), folder, options.pictures)
+
+    def check_apart(self, folder: Path, keys: Iterable[FrameKey]) -> None:
+        """Refuse to delete a folder that the photos and videos themselves lie in.
+
+        Raises:
+            InputError: One of them does.
+        """
+        if self._how == "none":
+            return
+        inside = folder.resolve()
+        for place in {PurePosixPath(key.media).parent for key in keys}:
+            if (self._root / place).resolve().is_relative_to(inside):
+                raise InputError(
+                    f"The pictures themselves lie in {folder}.",
+                    "Choose another output folder with -o, or leave them there by --pictures none.",
+                )
 
     def placed(self, frames: Iterable[LabelledFrame]) -> Iterator[LabelledFrame]:
         """Yield frames, and put the picture of each at its own name.
@@ -126,6 +142,8 @@ class Pictures:
 
     def _put(self, picture: Path, target: Path) -> None:
         try:
+            if target.exists() and not target.is_symlink() and target.samefile(picture):
+                return  # they are to be beside the labels, and are
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             if self._how == "link":

@@ -23,6 +23,7 @@ from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written, make_folder
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import FrameRecord
 
@@ -37,18 +38,19 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
 
     Raises:
         ConfigError: Ultralytics knows no such split.
-        InputError: The split is there already, photos are not found, or it cannot be written.
+        InputError: The split is there already, photos are not found or lie where the split would
+            be written anew, or it cannot be written.
     """
     split = options.split or SPLITS[0]
     if split not in SPLITS:
         raise ConfigError(f"Ultralytics knows no split {split!r}.", f"Use {', '.join(SPLITS)}.")
     pictures = Pictures.of(content, out / _PICTURES / split, options)
-    _make_room(out, split, options.overwrite)
+    _make_room(out, split, content, pictures, options)
     num_images = num_instances = 0
     for record, name in _named(content):
         pictures.place(record.key, name)
         lines = list(_lines(record))
-        _write_text(out / label_path(f"{_PICTURES}/{split}/{name}"), lines)
+        _write_text(safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}")), lines)
         num_images += 1
         num_instances += len(lines)
     pictures.finish()
@@ -76,20 +78,29 @@ def label_path(image_path: str) -> str:
     return "/".join([*folders, name])
 
 
-def _make_room(out: Path, split: str, overwrite: bool) -> None:
-    """Make the folder of a split; refuse to mix its labels with those of an earlier export."""
-    folders = [out / _PICTURES / split, out / _LABELS / split]
+def _make_room(
+    out: Path, split: str, content: Content, pictures: Pictures, options: WriteOptions
+) -> None:
+    """Make the folders of a split; refuse to mix its labels with those of an earlier export.
+
+    Where pictures are left alone, so is the folder that they may lie in already.
+    """
+    folders = [out / kind / split for kind in (_PICTURES, _LABELS)]
+    anew = folders if options.pictures != "none" else folders[1:]
+    present = [folder for folder in anew if folder.exists()]
+    if present and not options.overwrite:
+        raise InputError(
+            f"{present[0]} is there already.",
+            "Choose another output folder with -o, or --overwrite to write it anew.",
+        )
+    for folder in present:
+        pictures.check_apart(folder, (frame.record.key for frame in content.frames()))
+    for folder in present:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise write_error(folder, error) from error
     for folder in folders:
-        if folder.exists():
-            if not overwrite:
-                raise InputError(
-                    f"{folder} is there already.",
-                    "Choose another output folder with -o, or --overwrite to write it anew.",
-                )
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise write_error(folder, error) from error
         make_folder(folder)
 
 

@@ -9,6 +9,7 @@ too, and so was the order of the file system, which differs between machines tha
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
@@ -200,9 +201,9 @@ class _Finder:
                 self._add_url(url)
         elif source.startswith("@"):
             self._add_list(Path(source[1:]))
-        elif source and path.is_dir():
+        elif source and is_there(path) and path.is_dir():
             self._add_folder(path.resolve())
-        elif source and path.exists():
+        elif source and is_there(path):
             parent = path.parent.resolve()
             self._add_named(parent / path.name, parent)
         elif has_braces(source):
@@ -280,7 +281,8 @@ class _Finder:
                 folders.clear()
                 continue
             visited.add(identity)
-            folders[:] = [name for name in folders if _is_visible(name)]
+            # In order, as of two links to one folder only the first is followed.
+            folders[:] = sorted(name for name in folders if _is_visible(name))
             for name in names:
                 if _is_visible(name):
                     self._add_file(here / name, root or folder)
@@ -294,8 +296,10 @@ class _Finder:
             matches = sorted(base.glob(str(Path(*pattern.parts[first:]))))
         except ValueError as error:
             raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
+        runs: dict[Path, bool] = {}
         for match in matches:
-            if not all(_is_visible(part) for part in match.relative_to(base).parts):
+            parts = match.relative_to(base).parts
+            if not all(map(_is_visible, parts)) or _is_in_run(match, len(parts), runs):
                 continue
             if match.is_dir():
                 self._add_folder(match, base)
@@ -331,6 +335,20 @@ class _Finder:
                 self._add_folder(entry, entry_root)
             else:
                 self._add_named(entry, entry_root)
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder has this name; a pattern may be too long for one.
+
+    Raises:
+        OSError: Nobody may look there.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def is_video(file: PhotoFile) -> bool:
@@ -398,6 +416,17 @@ def _is_run(names: Sequence[str]) -> bool:
     return "manifest.json" in names and any(
         name.startswith("journal-") and name.endswith(".jsonl") for name in names
     )
+
+
+def _is_in_run(path: Path, depth: int, known: dict[Path, bool]) -> bool:
+    """Tell whether a path, or one of the `depth` - 1 folders above it, is a run's folder."""
+    for folder in (path, *path.parents)[:depth]:
+        if folder not in known:
+            journals = folder.glob("journal-*.jsonl") if folder.is_dir() else ()
+            known[folder] = any(journals) and (folder / "manifest.json").exists()
+        if known[folder]:
+            return True
+    return False
 
 
 def _raise(error: OSError) -> None:

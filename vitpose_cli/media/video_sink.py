@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import temporary_name
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder
@@ -55,7 +56,7 @@ class VideoSink:
         if source_video is not None and path.exists() and path.samefile(source_video):
             raise InputError(f"{path} is the video to read from.", "Give the output another name.")
         self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._temporary = path.with_name(temporary_name(path.name, ".part"))
         self._options = options or EncodeOptions()
         self._source_video = source_video
         self._taken = taken or VideoOptions()

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.files import temporary_name
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -65,7 +66,7 @@ def write_tensors(
         .clone(memory_format=torch.contiguous_format)
         for key, value in state.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(temporary_name(path.name, ".tmp"))
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
