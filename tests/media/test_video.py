@@ -16,7 +16,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from video_cases import SIZE_WH, Video, number, picture, red_corner, write_video
@@ -282,9 +282,9 @@ def test_skipped_frames_are_never_converted(
     converted = []
     convert = video_reader._to_rgb
 
-    def watched(frame: av.VideoFrame) -> np.ndarray:
+    def watched(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
         converted.append(frame.pts)
-        return convert(frame)
+        return convert(frame, converter)
 
     monkeypatch.setattr(video_reader, "_to_rgb", watched)
     skip = {FrameKey("clip", index) for index in range(30) if index % 7}

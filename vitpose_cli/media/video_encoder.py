@@ -18,7 +18,7 @@ import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -138,6 +138,8 @@ class VideoEncoder:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         self._step = max(1, round(taken.every / rate / _TICK))
+        # One for all frames: setting a conversion up takes as long as converting a frame.
+        self._converter = VideoReformatter()
         self._audio: AudioTrack | None = None
         if source_video is not None:
             self._audio = AudioTrack(source_video, self._container, origin_s=self._origin_s)
@@ -148,9 +150,12 @@ class VideoEncoder:
         Raises:
             InputError: The file cannot be written.
         """
-        picture = VideoFrame.from_ndarray(_fitted(frame.image, self._size_wh), format="rgb24")
-        picture = picture.reformat(
-            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        image = np.ascontiguousarray(_fitted(frame.image, self._size_wh))
+        picture = self._converter.reformat(
+            VideoFrame.from_numpy_buffer(image, format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
         )
         wanted = self._last_pts + self._step
         if frame.time_s is not None:

@@ -21,7 +21,7 @@ from av.buffer import Buffer
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -155,6 +155,7 @@ class AvReader:
                 f"{path} has pictures of {self._stream.width} x {self._stream.height}."
             )
         self._container = container
+        self._converter = VideoReformatter()
         self._stream.thread_type = "AUTO"
         self._start_s = clock_start_s(container)
         self._announced_s = _announced_s(self._stream, self._start_s)
@@ -264,7 +265,7 @@ class AvReader:
             time_s = round(float(ticks * frame.time_base) - self._start_s, 6)
         if before is not None and time_s <= before.time_s:  # none, or the clock was turned back
             time_s = round(before.time_s + self._mean_step_s, 6)
-        to_rgb = _refuse if spoiled else partial(_to_rgb, frame)
+        to_rgb = _refuse if spoiled else partial(_to_rgb, frame, self._converter)
         return Picture(time_s, to_rgb, ticks if self._has_pts else None, frame.interlaced_frame)
 
     def _check_end(self, last_s: float) -> None:
@@ -399,12 +400,16 @@ def _refuse() -> NDArray[np.uint8]:
     raise InputError("The picture is damaged: part of the file is lost before it.")
 
 
-def _to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
-    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range."""
+def _to_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
+    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range.
+
+    The converter is one for all frames, as setting a conversion up costs as much as a frame.
+    """
     untagged_hd = frame.colorspace == _UNSPECIFIED_COLOUR and frame.height >= _HD_HEIGHT
     source = Colorspace.ITU709 if untagged_hd else None
     try:
-        image = cast(NDArray[np.uint8], frame.to_ndarray(format="rgb24", src_colorspace=source))
+        rgb = converter.reformat(frame, format="rgb24", src_colorspace=source, threads=1)
+        image = cast(NDArray[np.uint8], rgb.to_ndarray())
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
     return _upright(image, frame)
