@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
+
+Labelled = tuple[Frame | None, FrameRecord]
+"""A record, and the frame it is of; None where that failed."""
+
+Result = TypeVar("Result")
 
 PREVIEW = "preview"
 FAILURES_SHOWN = 3
@@ -164,6 +169,31 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         InputError: Sources or run folder cannot be used.
         WeightsError: Weights or detector cannot be used.
     """
+    return run_through(annotate_along(options, report, say, with_frames=False))
+
+
+def annotate_along(
+    options: AnnotateOptions,
+    report: Report,
+    say: Callable[[str], None],
+    *,
+    with_frames: bool = True,
+) -> Generator[Labelled, None, Summary]:
+    """Do what `annotate` does while the caller goes along, and yield every frame it works on.
+
+    A frame is in the journal before it is yielded. A caller that stops in between leaves the run
+    as an interruption does.
+
+    Args:
+        options: What to do.
+        report: Told after every frame.
+        say: Takes a sentence for the user.
+        with_frames: Yield the frames themselves, not their records alone. About 80 frames of a
+            video are then in memory.
+
+    Raises:
+        VitposeError: As `annotate`.
+    """
     started = monotonic()
     if options.overwrite and options.worker != ALONE:
         raise ConfigError(
@@ -193,18 +223,39 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     ) as run:
         mine = share(source, options.worker)
         pictures = _Pictures.wanted(options, assembly)
-        labeler = new_labeler(options, assembly, pictures)
+        latest: list[Frame] = []
+
+        def take(frame: Frame, people: Instances) -> None:
+            latest[:] = [frame]
+            if pictures is not None:
+                pictures(frame, people)
+
+        wanted = with_frames or pictures is not None
+        labeler = new_labeler(options, assembly, take if wanted else None)
         if run.fresh():
             labeler.trust()
 
         def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
             return labeler.label(source.frames(skip))
 
-        num_new = label_missing(source, run, mine, label, report)
+        num_new = 0
+        for record in label_missing(source, run, mine, label, report):
+            num_new += 1
+            yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
             pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
         summary = conclude(options, source, run, assembly.estimator.keypoint_set, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
+
+
+def run_through(steps: Generator[object, None, Result]) -> Result:
+    """Take all steps of some work and return what comes of it."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def new_labeler(
@@ -298,8 +349,8 @@ def label_missing(
     mine: Set[str],
     label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
     report: Report,
-) -> int:
-    """Label what the run lacks, then try again what failed before; return how many frames.
+) -> Iterator[FrameRecord]:
+    """Label what the run lacks, then try again what failed before; yield what was written.
 
     What failed before and is not there any more (a photo that was deleted, an archive or video
     that was mended) is forgotten.
@@ -317,7 +368,7 @@ def label_missing(
     if failed_before:
         passes.append(AllBut(failed_before))
     total = source.expected_of(mine)
-    num_new, num_done = 0, sum(1 for _ in _of(mine, recorded))
+    num_done = sum(1 for _ in _of(mine, recorded))
     gone = set(failed_before)
     report(num_done, total)
     for skip in passes:
@@ -325,12 +376,11 @@ def label_missing(
             gone.discard(record.key)
             if record.key not in labelled:
                 run.append(record)
-                num_new += 1
                 num_done += record.key not in failed_before
                 report(num_done, total)
+                yield record
     others = set(source.media).difference(mine)
     run.forget_failures(key for key in gone if key.media not in others)
-    return num_new
 
 
 def _finished(

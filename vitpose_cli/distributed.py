@@ -141,7 +141,8 @@ def annotate_on_cluster(
                 def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
                     return pool.label(_jobs(source, run, skip, pool.num_workers), say)
 
-                num_new = label_missing(source, run, share(source, ALONE), label, report)
+                new = label_missing(source, run, share(source, ALONE), label, report)
+                num_new = sum(1 for _ in new)
                 summary = conclude(options, source, run, ready.keypoint_set, say)
         finally:
             pool.stop()

@@ -2,16 +2,22 @@
 
 The workflow behind `vitpose render`. A photo gives a photo, a video a video with its own times and
 sound. Decoding, drawing and encoding run side by side, and a few frames are in memory at a time.
+
+Videos without labels are labelled and drawn in one pass, so that the network works beside the
+encoder and nothing is decoded twice. Two passes are made where one would not do: smoothing looks
+ahead, a run that was begun earlier has labels of frames that are gone by, and photos and large
+videos would take gigabytes while they wait for their chunk's labels.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from itertools import chain, groupby
+from math import prod
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -19,31 +25,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.drawn_files import Targets
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import NOMINAL_FPS
+from vitpose_cli.identities import NOMINAL_FPS, with_track_ids
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
-from vitpose_cli.media.finding import is_video
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSink, prefetch
-from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
-from vitpose_cli.media.video_sink import VideoSink
+from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import stored_manifest
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.smoothing import SmoothOptions, smooth_stream
 from vitpose_cli.tracking import Tracker
 
 if TYPE_CHECKING:
+    from vitpose_cli.annotate import Labelled
     from vitpose_cli.assembly import LabelerOptions
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
 
-VIDEO_SUFFIX = ".mp4"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+ONE_PASS_PIXELS = 2_500_000
+"""Largest frames of a video that is labelled and drawn in one pass: 80 of them take 600 MB."""
+
 _DRAWING_THREADS = 2
 _AHEAD = 4  # drawn frames held ready
 
@@ -124,40 +134,183 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
         InputError: Sources, annotations or output cannot be used.
         WeightsError: The sources are to be labelled first, and weights cannot be used.
     """
-    started = monotonic()
-    annotations = options.annotations or _annotated(options, report, say)
-    labels = open_labels(annotations)
-    taken = options.video or _labelled_frames(labels)
-    source = open_source(options.sources, video=taken)
-    if labels.media.isdisjoint(source.media):
-        _check_readable(source)
-        raise InputError(
-            f"{annotations} has no labels for {source.media[0]} or anything else in "
-            f"{' '.join(options.sources)}.",
-            f"It names {min(labels.media, default='nothing')}; give the same sources as when it "
-            "was made.",
+    if options.annotations is not None:
+        labels = open_labels(options.annotations)
+        taken = options.video or _labelled_frames(labels)
+        return _Rendering(options, taken, report, say).draw(labels, options.annotations)
+    # Only here, so that drawing labels which exist does not wait for the network's libraries.
+    from vitpose_cli.annotate import AnnotateOptions, annotate, annotate_along, default_run
+    from vitpose_cli.assembly import LabelerOptions
+
+    labeler = options.labeler or LabelerOptions()
+    run = default_run(options.sources)
+    wanted = AnnotateOptions(options.sources, run, labeler, video=options.video)
+    rendering = _Rendering(options, options.video, report, say)
+    if rendering.takes_one_pass(run):
+        with closing(annotate_along(wanted, report, say)) as labelled:
+            summary = rendering.draw_along(labelled, run)
+        if summary.num_frames:
+            return summary
+    else:
+        try:
+            annotate(wanted, report, say)
+        except ConfigError as error:
+            if not run.is_dir():
+                raise
+            hint = f"--annotations {run} draws the labels that are there."
+            raise ConfigError(error.message, hint) from error
+    return rendering.draw(open_labels(run), run)
+
+
+class _Rendering:
+    """Sources that are being drawn."""
+
+    def __init__(
+        self,
+        options: RenderOptions,
+        taken: VideoOptions | None,
+        report: Report,
+        say: Callable[[str], None],
+    ) -> None:
+        """Find the sources and a place for their copies.
+
+        Args:
+            options: What to do.
+            taken: Which frames of videos are drawn.
+            report: Told after every frame.
+            say: Takes a sentence for the user.
+
+        Raises:
+            ConfigError, InputError: See `render`.
+        """
+        self._options = options
+        self._source = open_source(options.sources, video=taken)
+        self._targets = Targets(
+            options.output, self._source, options.encode, taken or VideoOptions()
         )
-    targets = _Targets(options, source, taken or VideoOptions())
-    skip = _Unlabelled(labels)
-    total = source.expected
-    num_frames = num_failed = 0
-    for _, group in groupby(source.frames(skip), key=_clip):
-        readable = _Readable(group)
-        first = next(readable, None)
-        if first is not None:
-            drawn = _drawn(chain([first], readable), labels, options)
-            with closing(drawn), targets.sink(first.key) as sink:
+        self._report = report
+        self._say = say
+        self._started = monotonic()
+        self._num_frames = 0
+        self._num_failed = 0
+        self._num_left_out = 0
+
+    def takes_one_pass(self, run: Path) -> bool:
+        """Return whether to draw while labelling; `run` is where the labels will be.
+
+        A run's document counts identities on from video to video in the order of their names, so
+        that one pass must come by them in that order.
+        """
+        media = self._source.media
+        return (
+            self._options.smooth is None
+            and not run.exists()
+            and self._source.videos == media == tuple(sorted(media))
+            and all(map(self._is_small, media))
+        )
+
+    def _is_small(self, media: str) -> bool:
+        """Return whether a video's frames may wait in memory; one that cannot be read has none."""
+        with suppress(InputError), closing(open_reader(self._source.path(media))) as reader:
+            return prod(reader.size_wh) <= ONE_PASS_PIXELS
+        return True
+
+    def draw(self, labels: Labels, annotations: Path) -> Summary:
+        """Draw labels that are there.
+
+        Args:
+            labels: What to draw.
+            annotations: Where they come from.
+
+        Raises:
+            InputError: See `render`.
+        """
+        options, source = self._options, self._source
+        if labels.media.isdisjoint(source.media):
+            _check_readable(source)
+            raise InputError(
+                f"{annotations} has no labels for {source.media[0]} or anything else in "
+                f"{' '.join(options.sources)}.",
+                f"It names {min(labels.media, default='nothing')}; give the same sources as when "
+                "it was made.",
+            )
+        skip = _Unlabelled(labels)
+        total = source.expected
+        labelled = _with_people(self._readable(source.frames(skip)), labels, options.smooth)
+        self._write(labelled, labels.keypoint_set, lambda: self._report(self._num_frames, total))
+        self._num_left_out = skip.num_met
+        return self._summary()
+
+    def draw_along(self, labelled: Iterator[Labelled], run: Path) -> Summary:
+        """Draw videos while they are labelled.
+
+        Args:
+            labelled: Frames of videos and their records.
+            run: Where the records are journaled, so that its manifest is there with the first.
+
+        Raises:
+            InputError: See `render`.
+        """
+        for first in labelled:
+            keypoint_set = KeypointSet.from_category(stored_manifest(run).keypoint_set)
+            people = self._identified(chain([first], labelled), keypoint_set)
+            self._write(people, keypoint_set, lambda: None)
+        return self._summary()
+
+    def _identified(
+        self, labelled: Iterable[Labelled], keypoint_set: KeypointSet
+    ) -> Iterator[_Scene]:
+        """Yield what could be labelled, the people with the identities of the run's document."""
+        frames: deque[Frame | None] = deque()
+
+        def records() -> Iterator[FrameRecord]:
+            for frame, record in labelled:
+                frames.append(frame)
+                yield record
+
+        for record in with_track_ids(records(), keypoint_set.sigmas):
+            frame = frames.popleft()
+            if frame is None or record.instances is None:
+                self._num_left_out += 1
+            else:
+                yield frame, record.instances
+
+    def _readable(self, frames: Iterable[Frame | FrameFailure]) -> Iterator[Frame]:
+        """Yield the frames that could be read."""
+        for frame in frames:
+            if isinstance(frame, Frame):
+                yield frame
+            else:
+                self._num_failed += 1
+
+    def _write(
+        self,
+        labelled: Iterable[_Scene],
+        keypoint_set: KeypointSet,
+        report: Callable[[], None],
+    ) -> None:
+        """Draw frames and write them, each video into a file of its own."""
+        for video, group in groupby(labelled, key=lambda each: each[0].key.video):
+            drawn = _drawn(group, keypoint_set, self._options)
+            with closing(drawn), self._targets.sink(video) as sink:
                 for frame in drawn:
                     try:
-                        sink.write(replace(frame, key=targets.key(frame.key)))
+                        sink.write(replace(frame, key=self._targets.key(frame.key)))
                     except PictureTooLargeError as error:
-                        say(error.message)
-                        num_failed += 1
+                        self._say(error.message)
+                        self._num_failed += 1
                         continue
-                    num_frames += 1
-                    report(num_frames, total)
-        num_failed += readable.num_failed
-    return Summary(targets.output, num_frames, num_failed, skip.num_met, monotonic() - started)
+                    self._num_frames += 1
+                    report()
+
+    def _summary(self) -> Summary:
+        return Summary(
+            self._targets.output,
+            self._num_frames,
+            self._num_failed,
+            self._num_left_out,
+            monotonic() - self._started,
+        )
 
 
 def _check_readable(source: MediaSource) -> None:
@@ -165,26 +318,6 @@ def _check_readable(source: MediaSource) -> None:
     first = next(source.frames(), None)
     if isinstance(first, FrameFailure):
         raise InputError(f"{first.key.media}: {first.error}")
-
-
-def _annotated(options: RenderOptions, report: Report, say: Callable[[str], None]) -> Path:
-    """Label the sources, or what is missing of them, in the usual run folder; return it."""
-    # Only here, so that drawing labels which exist does not wait for the network's libraries.
-    from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
-    from vitpose_cli.assembly import LabelerOptions
-
-    run = default_run(options.sources)
-    labeler = options.labeler or LabelerOptions()
-    wanted = AnnotateOptions(options.sources, run, labeler, video=options.video)
-    try:
-        annotate(wanted, report, say)
-    except ConfigError as error:
-        if not run.is_dir():
-            raise
-        raise ConfigError(
-            error.message, f"--annotations {run} draws the labels that are there."
-        ) from error
-    return run
 
 
 def _labelled_frames(labels: Labels) -> VideoOptions | None:
@@ -217,90 +350,8 @@ class _Unlabelled(Container[FrameKey]):
         return True
 
 
-class _Readable(Iterator[Frame]):
-    """The frames that could be read.
-
-    Attributes:
-        num_failed: How many could not, so far.
-    """
-
-    def __init__(self, frames: Iterable[Frame | FrameFailure]) -> None:
-        self._frames = iter(frames)
-        self.num_failed = 0
-
-    def __next__(self) -> Frame:
-        for frame in self._frames:
-            if isinstance(frame, Frame):
-                return frame
-            self.num_failed += 1
-        raise StopIteration
-
-
-class _Targets:
-    """Where drawn photos and videos go.
-
-    Attributes:
-        output: The one file, or the folder of all.
-    """
-
-    def __init__(self, options: RenderOptions, source: MediaSource, taken: VideoOptions) -> None:
-        """Decide between a file and a folder.
-
-        Raises:
-            ConfigError: A video is to be written as something else than MP4.
-            InputError: The sources would be overwritten.
-        """
-        self._encode = options.encode
-        self._source = source
-        self._taken = taken
-        only = source.path(source.media[0]) if len(source.media) == 1 else None
-        if options.output is None:
-            stem = only.stem if only else source.root.name
-            self.output = Path(f"{stem}-pose{_suffix(only) if only else ''}")
-        else:
-            self.output = options.output
-        self._one_file = bool(only and self.output.suffix and not self.output.is_dir())
-        if self._one_file and only:
-            if is_video(only) != (self.output.suffix.lower() == VIDEO_SUFFIX):
-                raise ConfigError(
-                    f"{only} cannot be drawn into {self.output}.",
-                    "A video gives an .mp4 file, a photo a .jpg or .png.",
-                )
-            if self.output.exists() and only.exists() and self.output.samefile(only):
-                raise InputError(f"{self.output} is the source.", "Give the output another name.")
-        elif self.output.resolve() == source.root.resolve():
-            raise InputError(
-                f"The drawn copies would overwrite the sources in {source.root}.",
-                "Choose another output folder with -o.",
-            )
-
-    def key(self, key: FrameKey) -> FrameKey:
-        """Return the name that a frame has in its sink."""
-        return FrameKey(self.output.name) if self._one_file else key
-
-    def sink(self, key: FrameKey) -> AbstractContextManager[FrameSink]:
-        """Open the sink of a frame and of those that belong with it."""
-        if key.index < 0:
-            return closing(ImageSink(self.output.parent if self._one_file else self.output))
-        path = self.output
-        if not self._one_file:
-            name = key.media if key.media.endswith(VIDEO_SUFFIX) else key.media + VIDEO_SUFFIX
-            path = self.output / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-        source_video = self._source.path(key.media)
-        return VideoSink(path, self._encode, source_video=source_video, taken=self._taken)
-
-
-def _suffix(path: Path) -> str:
-    """Return the suffix of the drawn copy of a photo or video."""
-    if is_video(path):
-        return VIDEO_SUFFIX
-    return path.suffix if path.suffix.lower() in PHOTO_SUFFIXES else PHOTO_SUFFIXES[0]
-
-
-def _clip(frame: Frame | FrameFailure) -> str | None:
-    """Return what the frames of one video share; all photos share one value."""
-    return frame.key.media if frame.key.index >= 0 else None
+_Scene = tuple[Frame, Instances]
+"""A frame and who is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,30 +364,41 @@ class _Job:
 
 
 def _drawn(
-    frames: Iterable[Frame], labels: Labels, options: RenderOptions
+    labelled: Iterable[_Scene], keypoint_set: KeypointSet, options: RenderOptions
 ) -> Generator[Frame, None, None]:
     """Yield the drawn copies of photos, or of the frames of one video."""
-    draw = partial(_draw, keypoint_set=labels.keypoint_set, options=options)
-    jobs = _jobs(frames, labels, options)
+    draw = partial(_draw, keypoint_set=keypoint_set, options=options)
+    jobs = _jobs(labelled, options.trail_s)
     return prefetch(draw, jobs, num_threads=_DRAWING_THREADS, ahead=_AHEAD)
 
 
-def _jobs(frames: Iterable[Frame], labels: Labels, options: RenderOptions) -> Iterator[_Job]:
+def _jobs(labelled: Iterable[_Scene], trail_s: float) -> Iterator[_Job]:
+    """Yield what to draw on photos, or on the frames of one video."""
+    trails = Trails(trail_s)
+    for frame, people in labelled:
+        follows = trail_s and frame.key.video
+        yield _Job(frame, people, trails.update(_time_s(frame), people) if follows else {})
+
+
+def _with_people(
+    frames: Iterable[Frame], labels: Labels, smooth: SmoothOptions | None
+) -> Iterator[_Scene]:
     """Bring frames and people together; those in videos get identities, if they have none."""
-    tracker = Tracker(labels.keypoint_set.sigmas)
-    trails = Trails(options.trail_s)
-    smooth: Iterator[tuple[FrameKey, Instances]] | None = None
-    for frame in frames:
-        if frame.key.index < 0:
-            yield _Job(frame, labels.people(frame.key), {})
-            continue
-        time_s = frame.key.index / NOMINAL_FPS if frame.time_s is None else frame.time_s
-        if options.smooth is None:
-            people = _identified(tracker, time_s, labels.people(frame.key))
+    for video, group in groupby(frames, key=lambda frame: frame.key.video):
+        if video is None:
+            yield from ((frame, labels.people(frame.key)) for frame in group)
+        elif smooth is None:
+            tracker = Tracker(labels.keypoint_set.sigmas)
+            for frame in group:
+                yield frame, _identified(tracker, _time_s(frame), labels.people(frame.key))
         else:
-            smooth = smooth or _smoothed(frame.key.media, labels, options.smooth)
-            people = next(people for key, people in smooth if key == frame.key)
-        yield _Job(frame, people, trails.update(time_s, people) if options.trail_s else {})
+            smoothed = _smoothed(video, labels, smooth)
+            for frame in group:
+                yield frame, next(people for key, people in smoothed if key == frame.key)
+
+
+def _time_s(frame: Frame) -> float:
+    return frame.key.index / NOMINAL_FPS if frame.time_s is None else frame.time_s
 
 
 def _smoothed(

@@ -68,6 +68,11 @@ class VideoReader(Protocol):
     """One open video or animation."""
 
     @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of a picture as it is stored, px: not turned upright yet."""
+        ...
+
+    @property
     def num_pictures(self) -> int | None:
         """How many pictures the file claims to have; an estimate, None where it says nothing."""
         ...
@@ -162,6 +167,11 @@ class AvReader:
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
         # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
         self._has_pts = container.format.name != "avi"
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of a picture, px. See `VideoReader.size_wh`."""
+        return self._stream.width, self._stream.height
 
     @property
     def num_pictures(self) -> int | None:
@@ -336,6 +346,11 @@ class WebpReader:
             raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
         self._frames = animation.frames
         self._ends_s = np.cumsum(animation.durations, dtype=np.float64) / 1000
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height of a picture, px."""
+        return self._frames[0].shape[1], self._frames[0].shape[0]
 
     @property
     def num_pictures(self) -> int:

@@ -1,0 +1,87 @@
+"""Where drawn copies of photos and videos go: one file, or a folder laid out as the sources are."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.finding import is_video
+from vitpose_cli.media.frames import FrameKey, FrameSink
+from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.source import MediaSource
+from vitpose_cli.media.video import VideoOptions
+from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_sink import VideoSink
+
+VIDEO_SUFFIX = ".mp4"
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Targets:
+    """Where drawn photos and videos go.
+
+    Attributes:
+        output: The one file, or the folder of all.
+    """
+
+    def __init__(
+        self, output: Path | None, source: MediaSource, encode: EncodeOptions, taken: VideoOptions
+    ) -> None:
+        """Decide between a file and a folder.
+
+        Args:
+            output: The file or folder that was asked for; None names it after the source.
+            source: Photos and videos to draw.
+            encode: How videos are encoded.
+            taken: Which frames of videos are drawn.
+
+        Raises:
+            ConfigError: A video is to be written as something else than MP4.
+            InputError: The sources would be overwritten.
+        """
+        self._encode = encode
+        self._source = source
+        self._taken = taken
+        only = source.path(source.media[0]) if len(source.media) == 1 else None
+        if output is None:
+            stem = only.stem if only else source.root.name
+            self.output = Path(f"{stem}-pose{_suffix(only) if only else ''}")
+        else:
+            self.output = output
+        self._one_file = bool(only and self.output.suffix and not self.output.is_dir())
+        if self._one_file and only:
+            if is_video(only) != (self.output.suffix.lower() == VIDEO_SUFFIX):
+                raise ConfigError(
+                    f"{only} cannot be drawn into {self.output}.",
+                    "A video gives an .mp4 file, a photo a .jpg or .png.",
+                )
+            if self.output.exists() and only.exists() and self.output.samefile(only):
+                raise InputError(f"{self.output} is the source.", "Give the output another name.")
+        elif self.output.resolve() == source.root.resolve():
+            raise InputError(
+                f"The drawn copies would overwrite the sources in {source.root}.",
+                "Choose another output folder with -o.",
+            )
+
+    def key(self, key: FrameKey) -> FrameKey:
+        """Return the name that a frame has in its sink."""
+        return FrameKey(self.output.name) if self._one_file else key
+
+    def sink(self, video: str | None) -> AbstractContextManager[FrameSink]:
+        """Open the sink of a video's frames, by its media name, or of photos (None)."""
+        if video is None:
+            return closing(ImageSink(self.output.parent if self._one_file else self.output))
+        path = self.output
+        if not self._one_file:
+            path /= video if video.endswith(VIDEO_SUFFIX) else video + VIDEO_SUFFIX
+            path.parent.mkdir(parents=True, exist_ok=True)
+        source_video = self._source.path(video)
+        return VideoSink(path, self._encode, source_video=source_video, taken=self._taken)
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix of the drawn copy of a photo or video."""
+    if is_video(path):
+        return VIDEO_SUFFIX
+    return path.suffix if path.suffix.lower() in PHOTO_SUFFIXES else PHOTO_SUFFIXES[0]
