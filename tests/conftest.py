@@ -1,10 +1,18 @@
 """Fixtures that all tests share."""
 
+from __future__ import annotations
+
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # The consoles take COLUMNS when they are made, which no test's own environment is to decide.
 os.environ.pop("COLUMNS", None)
@@ -12,6 +20,17 @@ import vitpose_cli.cli.console  # noqa: F401
 
 # Tests are small and run side by side; several threads in each would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--autoplay-policy=no-user-gesture-required",
+]
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -26,3 +45,16 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photos in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a browser that plays H.264 and AAC, or skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
+        yield chromium
+        chromium.close()

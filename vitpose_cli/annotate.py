@@ -21,13 +21,13 @@ import orjson
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
-from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.finding import RUN_SUFFIX, VIDEO_SUFFIXES, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import MAX_PIXELS, ImageSink, PictureTooLargeError
+from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -222,7 +222,7 @@ def annotate_along(
         worker=options.worker,
     ) as run:
         mine = share(source, options.worker)
-        pictures = _Pictures.wanted(options, assembly)
+        pictures = _pictures(options, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
         def take(frame: Frame, people: Instances) -> None:
@@ -271,6 +271,13 @@ def new_labeler(
         on_frame=on_frame,
         detect_every=options.labeler.detect_every,
     )
+
+
+def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictures | None:
+    """Return who writes the pictures that are wanted; None for none."""
+    drawn = ImageSink(options.run / PREVIEW) if options.preview else None
+    plain = ImageSink(options.extract_to) if options.extract_to is not None else None
+    return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
 
 def conclude(
@@ -459,60 +466,3 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
 
 def _written(source: str) -> str:
     return source if is_url(source) else os.path.normpath(source)
-
-
-class _Pictures:
-    """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
-
-    def __init__(
-        self, drawn: ImageSink | None, plain: ImageSink | None, keypoint_set: KeypointSet
-    ) -> None:
-        self._drawn = drawn
-        self._plain = plain
-        self._keypoint_set = keypoint_set
-        self._too_large: set[FrameKey] = set()
-
-    @classmethod
-    def wanted(cls, options: AnnotateOptions, assembly: Assembly) -> _Pictures | None:
-        """Return what `options` ask for, None for nothing."""
-        drawn = ImageSink(options.run / PREVIEW) if options.preview else None
-        plain = ImageSink(options.extract_to) if options.extract_to is not None else None
-        if drawn is None and plain is None:
-            return None
-        return cls(drawn, plain, assembly.estimator.keypoint_set)
-
-    def say_what_lacks(
-        self, done: Iterable[FrameKey], run: Path, say: Callable[[str], None]
-    ) -> None:
-        """Tell how many frames that are done have no picture, and why."""
-        if self._too_large:
-            first = min(self._too_large)
-            say(
-                f"{len(self._too_large)} frames, such as {first}, are labelled but too large to be "
-                "written as JPEG."
-            )
-        sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
-        num_lacking = sum(
-            not all(sink.path(key).exists() for sink in sinks)
-            for key in done
-            if key not in self._too_large
-        )
-        if num_lacking:
-            say(
-                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
-                f"`vitpose render SOURCE -a {run}` draws them."
-            )
-
-    def __call__(self, frame: Frame, people: Instances) -> None:
-        if self._drawn is not None:
-            image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
-            self._write(self._drawn, Frame(frame.key, image, frame.time_s))
-        if self._plain is not None:
-            self._write(self._plain, frame)
-
-    def _write(self, sink: ImageSink, frame: Frame) -> None:
-        """Write a picture; one that does not fit into its format ends no run."""
-        try:
-            sink.write(frame)
-        except PictureTooLargeError:
-            self._too_large.add(frame.key)

@@ -1,0 +1,78 @@
+"""Pictures that labelling leaves beside labels: frames with people drawn on them, or as they are.
+
+They are written while a frame's pixels are at hand; who wants them later, or otherwise, calls
+`render`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+
+
+class FramePictures:
+    """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
+
+    def __init__(
+        self, drawn: ImageSink | None, plain: ImageSink | None, keypoint_set: KeypointSet
+    ) -> None:
+        """Write into folders.
+
+        Args:
+            drawn: Takes frames with people drawn on them; None for not.
+            plain: Takes the frames themselves; None for not.
+            keypoint_set: What the people have.
+        """
+        self._drawn = drawn
+        self._plain = plain
+        self._keypoint_set = keypoint_set
+        self._too_large: set[FrameKey] = set()
+
+    def __call__(self, frame: Frame, people: Instances) -> None:
+        """Write the pictures of one frame."""
+        if self._drawn is not None:
+            image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
+            self._write(self._drawn, Frame(frame.key, image, frame.time_s))
+        if self._plain is not None:
+            self._write(self._plain, frame)
+
+    def say_what_lacks(
+        self, done: Iterable[FrameKey], run: Path, say: Callable[[str], None]
+    ) -> None:
+        """Tell how many frames that are done have no picture, and why.
+
+        Args:
+            done: All frames that are labelled.
+            run: The run folder.
+            say: Takes a sentence for the user.
+        """
+        if self._too_large:
+            first = min(self._too_large)
+            say(
+                f"{len(self._too_large)} frames, such as {first}, are labelled but too large to be "
+                "written as JPEG."
+            )
+        sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
+        num_lacking = sum(
+            not all(sink.path(key).exists() for sink in sinks)
+            for key in done
+            if key not in self._too_large
+        )
+        if num_lacking:
+            say(
+                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
+                f"`vitpose render SOURCE -a {run}` draws them."
+            )
+
+    def _write(self, sink: ImageSink, frame: Frame) -> None:
+        """Write a picture; one that does not fit into its format ends no run."""
+        try:
+            sink.write(frame)
+        except PictureTooLargeError:
+            self._too_large.add(frame.key)
