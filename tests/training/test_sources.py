@@ -139,10 +139,10 @@ def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path)
 
 def test_a_file_without_people_is_refused(tmp_path: Path) -> None:
     write_document(tmp_path, [], [])
-    with pytest.raises(InputError, match="Nobody in"):
+    with pytest.raises(InputError, match=r"Nobody in .* \(no annotation fits\)"):
         coco(tmp_path)
     write_coco(tmp_path / "b", 2, iscrowd=1)
-    with pytest.raises(InputError, match="2 crowds"):
+    with pytest.raises(InputError, match=r"\(2 crowds\)"):
         coco(tmp_path / "b")
 
 

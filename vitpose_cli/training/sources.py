@@ -107,7 +107,7 @@ def _open_coco(options: CocoSource, num_threads: int, labelled: bool) -> OpenedS
     if not people:
         raise InputError(
             f"Nobody in {options.annotations} can be learnt from"
-            f" ({dropped_sentence(dropped) or 'no annotation fits'}).",
+            f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
             "Label some keypoints, or check `include` and `split` of this source.",
         )
     truth = replace(
