@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from vitpose_cli.annotate import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.distributed import ClusterOptions, annotate_on_cluster
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.shards import document_files
 
 pytest.importorskip("ray", reason="needs ray: pip install 'vitpose-cli[ray]'")
 
@@ -111,6 +114,18 @@ def test_the_driver_dies_and_a_single_process_goes_on(
     done = launcher.run(*job.arguments(run))
     assert done.returncode == 0, done.stderr
     job.assert_equal(run)
+
+
+def test_the_driver_writes_shards(job: Job, cluster: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(job.run, run)
+    done = subprocess.run(
+        [*on_ray(job, cluster, run), "--shards", "2"], env=environment(),
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(document_files(run)) == 2
+    assert read_coco(run).annotations == read_coco(job.run).annotations
 
 
 @pytest.mark.parametrize(

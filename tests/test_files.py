@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, read_error, write_error
+from vitpose_cli.files import atomic_file, atomic_set, read_error, write_error
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -32,6 +32,34 @@ def test_after_a_failure_the_old_file_stays(tmp_path: Path) -> None:
     assert "disk is full" in caught.value.hint
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def write_set(folder: Path, names: list[str], error: Exception | None = None) -> None:
+    old = [*folder.glob("a*")]
+    with atomic_set(folder / "a", old) as new_file:
+        for name in names:
+            with new_file(folder / name) as stream:
+                stream.write(b"new")
+            assert sorted(folder.glob("a*")) == sorted(old)
+        if error is not None:
+            raise error
+
+
+def test_a_set_takes_the_place_of_another(tmp_path: Path) -> None:
+    for names in (["a1", "a2"], ["a1", "a2", "a3"], ["a"], ["a"], ["a2"]):
+        for path in tmp_path.iterdir():
+            path.write_bytes(b"old")
+        write_set(tmp_path, names)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+            names, b"new"
+        )
+
+
+def test_a_set_that_fails_leaves_the_other(tmp_path: Path) -> None:
+    write_set(tmp_path, ["a1", "a2"])
+    with pytest.raises(InputError, match=r"Cannot write .*a: No space left"):
+        write_set(tmp_path, ["a2"], OSError(errno.ENOSPC, "No space left on device"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a1", "a2"]
 
 
 def test_a_missing_folder_is_an_input_error(tmp_path: Path) -> None:

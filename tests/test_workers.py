@@ -15,6 +15,8 @@ from launcher import Fork, Launcher
 from runs import vitpose
 
 from vitpose_cli.media.source import open_source
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.shards import document_files
 from vitpose_cli.workers import Outside, share
 
 
@@ -123,6 +125,25 @@ def test_a_process_for_each_device(job: Job, tmp_path: Path) -> None:
         "failures.jsonl", "journal-1-of-2.jsonl", "journal-2-of-2.jsonl",
     }  # fmt: skip
     job.assert_equal(run)
+
+
+def test_shards_by_workers_and_by_devices_are_the_document(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    whole = read_coco(job.run)
+    array, devices = tmp_path / "array", tmp_path / "devices"
+    for number in (1, 2):
+        worker = ("--worker", f"{number}/2", "--shards", "3")
+        assert launcher.run(*job.arguments(array), *worker).returncode == 0
+    cpus = ("--devices", "cpu,cpu", "--shards", "3", "--json")
+    done = vitpose(*job.arguments(devices), *cpus)
+    assert done.returncode == 0, done.stderr
+    glob = Path(json.loads(done.stdout)["annotations"])
+    assert glob == devices / "annotations-*-of-00003.json"
+    assert read_coco(glob).annotations == whole.annotations
+    for path in document_files(glob):
+        assert (array / path.name).read_bytes() == path.read_bytes()
+    assert not (array / "annotations.json").exists()
 
 
 def journal_pid(journal: Path) -> int:

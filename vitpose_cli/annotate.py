@@ -80,6 +80,7 @@ class AnnotateOptions:
         max_pixels: Photos of more pixels are failures.
         track: Give the people of videos identities.
         smooth: Add smoothed keypoints of the people of videos, beside the raw ones.
+        num_shards: Into how many files the document is written; None for as many as before.
     """
 
     sources: tuple[str, ...]
@@ -94,6 +95,7 @@ class AnnotateOptions:
     max_pixels: int = MAX_PIXELS
     track: bool = True
     smooth: bool = False
+    num_shards: int | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -114,7 +116,8 @@ class Summary:
 
     Attributes:
         run: The run folder.
-        annotations: The COCO document; None where other workers are not done yet.
+        annotations: The COCO document, a glob of its files where they are several; None where
+            other workers are not done yet.
         num_frames: Frames of the run, or of this worker's part, labelled or failed.
         num_new: Of these, frames that this call worked on.
         num_people: Instances in the document; None where it was not written.
@@ -299,7 +302,7 @@ def conclude(
         _say_what_was_kept(run, say)
     if not run.complete():
         return _part(run, share(source, options.worker))
-    written = run.export(partial(_finished, options, keypoint_set))
+    written = run.export(partial(_finished, options, keypoint_set), options.num_shards)
     _say_what_failed(written.failures, say)
     if options.worker != ALONE:
         _say_what_nobody_saw(source, run, say)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,22 +55,56 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         InputError: The file cannot be written.
     """
-    temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))
-    try:
+    with atomic_set(path, durable=durable) as new_file, new_file(path) as stream:
+        yield stream
+
+
+@contextmanager
+def atomic_set(
+    path: Path, outdated: Iterable[Path] = (), *, durable: bool = True
+) -> Iterator[Callable[[Path], AbstractContextManager[BinaryIO]]]:
+    """Give what opens new files; all of them appear, complete and on the disk, when the block ends.
+
+    Old and new files are never mixed: where several are written, those that they replace are
+    deleted before the first one appears. When the block raises, all that was there stays.
+
+    Args:
+        path: What to call the set in an error.
+        outdated: Files that the new ones take the place of.
+        durable: As for `atomic_file`.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    temporaries: dict[Path, Path] = {}
+
+    @contextmanager
+    def new_file(path: Path) -> Iterator[BinaryIO]:
+        number = f".{len(temporaries)}" if temporaries else ""  # long names are alike when cut
+        temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
+        temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:
             yield stream
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        temporary.replace(path)
+
+    try:
+        yield new_file
+        for old in outdated:
+            if old not in temporaries or len(temporaries) > 1:
+                old.unlink(missing_ok=True)
+        for new, temporary in temporaries.items():
+            temporary.replace(new)
         if durable:
             sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
-        # Renamed away by now, unless something went wrong.
-        with suppress(OSError):
-            temporary.unlink()
+        for temporary in temporaries.values():
+            # Renamed away by now, unless something went wrong.
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def temporary_name(name: str, suffix: str) -> str:

@@ -16,6 +16,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -52,12 +53,13 @@ class Labels(Protocol):
 
 
 def open_labels(path: Path) -> Labels:
-    """Open a run folder, or read a COCO annotation file.
+    """Open a run folder, or read a COCO annotation file or a set of shards.
 
     Raises:
         InputError: It is neither, or cannot be read.
     """
-    return RunLabels(Run.read(path)) if path.is_dir() else DocumentLabels(read_coco(path))
+    is_run = (path / MANIFEST).is_file()
+    return RunLabels(Run.read(path)) if is_run else DocumentLabels(read_coco(path))
 
 
 class RunLabels:

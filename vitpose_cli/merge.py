@@ -24,6 +24,7 @@ from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.shards import document_name, document_parts
 
 DOCUMENT_SUFFIX = ".json"
 _SAME_PX = 0.05
@@ -37,11 +38,13 @@ class MergeOptions:
         inputs: Run folders and COCO files; of two that count alike, the earlier one wins.
         output: A `.json` for a COCO file, anything else for a new run folder.
         human: Those of the inputs that a person made, though nothing in them says so.
+        num_shards: Into how many files the document is written; None for one.
     """
 
     inputs: tuple[Path, ...]
     output: Path
     human: tuple[Path, ...] = ()
+    num_shards: int | None = None
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -80,7 +83,7 @@ class MergeSummary:
     """What came of it.
 
     Attributes:
-        output: What was written.
+        output: What was written; a glob of the files of a document in several.
         num_frames: Frames in it.
         num_people: People in them.
         num_shared: Frames that several inputs had.
@@ -121,18 +124,24 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
         InputError: An input cannot be read, inputs have different keypoints, or mean different
             pictures by the same name; or the output exists or cannot be written.
     """
-    if options.output.exists():
-        raise InputError(f"{options.output} exists.", "Choose another output with -o.")
+    there = document_parts(options.output)
+    if options.output.exists() or there:
+        name = there[0] if there else options.output
+        raise InputError(f"{name} exists.", "Choose another output with -o.")
     inputs = [open_records(path) for path in options.inputs]
     for other in inputs[1:]:
         if other.keypoint_set.names != inputs[0].keypoint_set.names:
             raise InputError(f"{inputs[0].name} and {other.name} have different keypoints.")
-    summary = MergeSummary(options.output)
+    num_shards = options.num_shards
+    is_document = options.output.suffix == DOCUMENT_SUFFIX
+    count = num_shards or 1 if is_document else 1
+    summary = MergeSummary(document_name(options.output, count))
     merged = _counted(_merged(inputs, options, summary), summary)
-    if options.output.suffix == DOCUMENT_SUFFIX:
-        write_document(merged, options.output, inputs[0].category, _info(options))
+    if is_document:
+        category, info = inputs[0].category, _info(options)
+        write_document(merged, options.output, category, info, num_shards=num_shards)
     else:
-        _write_run(options.output, merged, inputs)
+        _write_run(options.output, merged, inputs, num_shards)
     return summary
 
 
@@ -219,7 +228,12 @@ def _info(options: MergeOptions) -> dict[str, Any]:
     }
 
 
-def _write_run(folder: Path, records: Iterable[FrameRecord], inputs: Sequence[RecordSet]) -> None:
+def _write_run(
+    folder: Path,
+    records: Iterable[FrameRecord],
+    inputs: Sequence[RecordSet],
+    num_shards: int | None,
+) -> None:
     """Write a run whose records are those of its inputs, each with its own origin."""
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
@@ -237,7 +251,7 @@ def _write_run(folder: Path, records: Iterable[FrameRecord], inputs: Sequence[Re
         with Run.open(folder, manifest) as run:
             for record in records:
                 run.append(record)
-            run.export()
+            run.export(num_shards=num_shards)
     except BaseException:
         shutil.rmtree(folder)  # ours alone: it did not exist before
         raise

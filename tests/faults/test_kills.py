@@ -10,6 +10,8 @@ from pathlib import Path
 from annotate_jobs import Job
 from launcher import Launcher
 
+from vitpose_cli.records.coco import read_coco
+
 
 def test_killed_at_random_moments(
     job: Job, launcher: Launcher, tmp_path: Path, num_tries: tuple[int, int]
@@ -58,5 +60,31 @@ def test_killed_while_it_writes_the_document(
         num_kills += process.returncode == -9
         assert (run / "annotations.json").read_bytes() == before
     assert launcher.run(*job.arguments(run)).returncode == 0
+    job.assert_equal(run)
+    assert not any(run.glob(".annotations*"))
+
+
+def test_killed_while_it_writes_shards(
+    job: Job, launcher: Launcher, tmp_path: Path, num_tries: tuple[int, int]
+) -> None:
+    """At no moment shards of two documents are beside each other."""
+    run = tmp_path / "run"
+    shutil.copytree(job.run, run)
+    num_kills, counts = 0, (2, 3)
+    for number in range(num_tries[0]):
+        before = {path.name for path in run.glob("annotations*")}
+        shards = ("--shards", str(counts[number % 2]))
+        process = launcher.start(*job.arguments(run), *shards)
+        while process.poll() is None and not any(run.glob(".annotations-*")):
+            time.sleep(0.0005)
+        process.kill()
+        num_kills += process.returncode == -9
+        after = {path.name for path in run.glob("annotations*")}
+        assert after == before or len({name[-10:] for name in after}) <= 1
+    assert num_kills
+    assert launcher.run(*job.arguments(run), "--shards", "3").returncode == 0
+    whole = read_coco(job.run)
+    assert read_coco(run).annotations == whole.annotations
+    assert launcher.run(*job.arguments(run), "--shards", "1").returncode == 0
     job.assert_equal(run)
     assert not any(run.glob(".annotations*"))

@@ -136,6 +136,7 @@ def annotate(
             "what a person reviewed stays.",
         ),
     ] = None,
+    shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
     """Label every person in photos and videos; write a COCO-keypoint file.
@@ -187,6 +188,7 @@ def annotate(
         worker=_place("1/1" if ray is not None and worker is None else worker),
         overwrite=overwrite,
         refresh=refresh is not None,
+        num_shards=shards,
     )
     with progress("frames") as report:
         if ray is not None:

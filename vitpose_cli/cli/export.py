@@ -108,6 +108,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what an earlier export wrote to OUT.")
     ] = False,
+    shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
     """Write labels for CVAT, Label Studio, FiftyOne, Ultralytics, evaluation; or a network.
@@ -150,7 +151,11 @@ def export(
     from vitpose_cli.identities import with_track_ids
 
     chosen = format_named(format)
-    settings = WriteOptions(split, images, placing(pictures), image_url, image_ids, overwrite)
+    if shards is not None and format != "coco":
+        raise ConfigError("--shards is for --format coco.", "Leave one of them out.")
+    settings = WriteOptions(
+        split, images, placing(pictures), image_url, image_ids, overwrite, shards
+    )
     selection = Selection(None if only is None else selected_names(only), reviewed)
     content = open_content(subject, selection, with_track_ids)
     content.check_not_empty()

@@ -36,6 +36,7 @@ def merge(
             "--human", metavar="FILE", help="An input that a person made, without saying so."
         ),
     ] = None,
+    shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
     """Merge labels: of each frame a person's before a model's, else those of the earlier input.
@@ -50,7 +51,7 @@ def merge(
     """
     from vitpose_cli.merge import MergeOptions, merge_labels
 
-    summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ())))
+    summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ()), shards))
     if json:
         print_json(summary.as_dict())
         return

@@ -50,6 +50,17 @@ Device = Annotated[
     str,
     typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs."),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        "--shards",
+        min=1,
+        max=99_999,
+        metavar="N",
+        help="Write the document as N files, each valid by itself, which every command takes as "
+        "one: as the run folder, or as a glob in quotes. Default: as before, at first 1.",
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(

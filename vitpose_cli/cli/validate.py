@@ -23,7 +23,9 @@ def validate(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A COCO annotation file, results file, or the folder of a run."
+            metavar="FILE",
+            help="A COCO annotation file, results file, the folder of a run, or a "
+            "glob of shards in quotes.",
         ),
     ],
     json: options.Json = False,
@@ -39,10 +41,9 @@ def validate(
 
       vitpose validate --json person_keypoints.json
     """
-    from vitpose_cli.records.folder import ANNOTATIONS
     from vitpose_cli.records.validate import validate as check
 
-    report = check(file / ANNOTATIONS if file.is_dir() else file)
+    report = check(file)
     if json:
         print_json(report.as_dict())
     else:

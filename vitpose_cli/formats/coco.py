@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, Excerpt, LabelledFrame
 from vitpose_cli.formats.corrections import (
@@ -33,6 +33,7 @@ from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_d
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.shards import document_parts, shard_paths
 
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
 
@@ -41,14 +42,23 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write the frames as a COCO annotation file.
 
     Raises:
+        ConfigError: A copy of a file is to be several files.
         InputError: It cannot be written.
     """
-    check_new(out, options)
+    count = options.num_shards
+    for part in (out, *document_parts(out)):
+        check_new(part, options)
+    if content.excerpt is not None and count is not None:
+        raise ConfigError(
+            f"{content.name} is copied with all that is in it, as one file.",
+            "Shards are written of a run: leave --shards out.",
+        )
     if content.excerpt is None:
-        size = write_frames(content, content.frames(), out)
+        size = write_frames(content, content.frames(), out, num_shards=count)
     else:
         size = _copy(content.excerpt, out)
-    return Written((out,), size.num_images, size.num_instances)
+    files = shard_paths(out, count or 1)
+    return Written(files, size.num_images, size.num_instances)
 
 
 def read(path: Path, names: Sequence[str]) -> Corrections:
@@ -137,6 +147,7 @@ def write_frames(
     *,
     file_name: Callable[[FrameKey], str] = str,
     keyframes: bool = False,
+    num_shards: int | None = None,
 ) -> DocumentSize:
     """Write frames as a COCO annotation file in which each carries the version of its record.
 
@@ -146,6 +157,7 @@ def write_frames(
         path: The file.
         file_name: What a frame is called in it.
         keyframes: See `DocumentStyle`.
+        num_shards: See `write_document`.
 
     Raises:
         InputError: It cannot be written.
@@ -158,7 +170,7 @@ def write_frames(
             yield record
 
     style = DocumentStyle(file_name, versions.pop, keyframes)
-    return write_document(records(), path, content.category, content.info, style)
+    return write_document(records(), path, content.category, content.info, style, num_shards)
 
 
 def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:

@@ -27,6 +27,7 @@ class WriteOptions:
         url: What stands before the path of a photo where a program loads it by URL.
         truth: A COCO file whose image ids are used; None numbers the images anew.
         overwrite: Replace what an earlier export left at the same place.
+        num_shards: Into how many files a COCO document is written; None for one.
     """
 
     split: str = ""
@@ -35,6 +36,7 @@ class WriteOptions:
     url: str = "/data/local-files/?d="
     truth: Path | None = None
     overwrite: bool = False
+    num_shards: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

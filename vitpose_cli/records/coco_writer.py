@@ -9,24 +9,29 @@ pycocotools' and datumaro's writers were refused: they hold the whole document i
 
 from __future__ import annotations
 
-import shutil
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_set
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+from vitpose_cli.records.shards import document_parts, shard_paths
 
 _AREA_DECIMALS = 2 * COORDINATE_DECIMALS
 _MIN_SIDE = 1.0  # px; readers drop boxes without an area
 _COPY_BYTES = 1 << 20
+_BATCH = 200
+_BETWEEN = b",\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,12 @@ def write_document(
     category: Mapping[str, Any],
     info: Mapping[str, Any],
     style: DocumentStyle = DocumentStyle(),
+    num_shards: int | None = None,
 ) -> DocumentSize:
     """Write `records` as a COCO-keypoint document, whole or not at all.
 
-    Memory does not grow with the records. Failed frames and those that a person rejected are left
-    out: an image without annotations means that nobody is there.
+    Memory grows by 16 bytes a record. Failed frames and those that a person rejected are left out:
+    an image without annotations means that nobody is there.
 
     Args:
         records: The frames, in the order of their ids.
@@ -78,102 +84,197 @@ def write_document(
         category: The entry of `categories` that all instances belong to.
         info: The entry `info`.
         style: Names and marks.
+        num_shards: Into how many files, each a document of its own, see `shards`; they take the
+            place of whatever parts it had before. None for one file, beside others.
 
     Raises:
         InputError: The document cannot be written.
     """
-    num_images = num_instances = 0
-    videos: dict[str, dict[str, Any]] = {}
-    with atomic_file(path) as stream, TemporaryFile(dir=path.parent) as spool:
-        _write_head(stream, category, info)
-        for record in records:
-            if record.instances is None or record.size_wh is None or record.rejected:
-                continue
-            num_images += 1
-            size = {"width": record.size_wh[0], "height": record.size_wh[1]}
+    with (
+        atomic_set(path, document_parts(path) if num_shards else ()) as new_file,
+        TemporaryFile(dir=path.parent) as images,
+        TemporaryFile(dir=path.parent) as annotations,
+    ):
+        spool = _Spool(images, annotations, category, style)
+        stream = iter(records)
+        while batch := list(islice(stream, _BATCH)):
+            spool.add([record for record in batch if is_in_document(record)])
+        parts = shard_paths(path, num_shards or 1)
+        for number, part in enumerate(parts):
+            with new_file(part) as target:
+                _write_head(target, category, info)
+                spool.copy(target, number, len(parts))
+    return DocumentSize(spool.num_images, spool.num_instances)
+
+
+def is_in_document(record: FrameRecord) -> bool:
+    """Return whether a frame has labels, possibly of nobody, that nobody rejected."""
+    return record.instances is not None and record.size_wh is not None and not record.rejected
+
+
+class _Spool:
+    """Images and annotations on their way into documents, and where each image's part ends."""
+
+    def __init__(
+        self,
+        images: IO[bytes],
+        annotations: IO[bytes],
+        category: Mapping[str, Any],
+        style: DocumentStyle,
+    ) -> None:
+        self.num_images = self.num_instances = 0
+        self._images, self._annotations = images, annotations
+        self._image_ends, self._annotation_ends = array("q", [0]), array("q", [0])
+        self._category_id = category["id"]
+        self._style = style
+        self._videos: dict[str, dict[str, Any]] = {}
+
+    def add(self, records: Sequence[FrameRecord]) -> None:
+        """Take frames in the order of their ids."""
+        style = self._style
+        first_id = self.num_images + 1
+        people = annotations_of(records, first_id, self._category_id)
+        for image_id, (record, own) in enumerate(zip(records, people, strict=True), first_id):
+            width, height = record.size_wh or (0, 0)
+            size = {"width": width, "height": height}
             media, index = record.key.media, record.key.index
             if index >= 0:
-                videos.setdefault(media, {"id": len(videos) + 1, "name": media, **size})
-            image = {"id": num_images, "file_name": style.file_name(record.key), **size}
-            image |= _image_extras(record, videos)
+                video = {"id": len(self._videos) + 1, "name": media, **size}
+                self._videos.setdefault(media, video)
+            image = {"id": image_id, "file_name": style.file_name(record.key), **size}
+            image |= _image_extras(record, self._videos)
             marks = {"version": style.version(record.key)} if style.version else {}
             extras = style.extras(record.key) if style.extras else {}
-            _write_item(stream, num_images == 1, {**image, **marks, **extras})
-            for annotation in frame_annotations(record, num_images, category["id"]):
-                num_instances += 1
+            length = _write_item(self._images, {**image, **marks, **extras})
+            self._image_ends.append(self._image_ends[-1] + length)
+            length = 0
+            for annotation in own:
+                self.num_instances += 1
                 annotation["attributes"] |= marks
                 if style.keyframes and "track_id" in annotation["attributes"]:
                     annotation["attributes"]["keyframe"] = True
-                _write_item(spool, num_instances == 1, {"id": num_instances, **annotation})
-        stream.write(b'\n],\n"annotations": [')
-        spool.seek(0)
-        shutil.copyfileobj(spool, stream, _COPY_BYTES)
-        stream.write(b"\n]")
-        if videos:
-            stream.write(b',\n"videos": [')
-            for video in videos.values():
-                _write_item(stream, video["id"] == 1, video)
-            stream.write(b"\n]")
-        stream.write(b"\n}\n")
-    return DocumentSize(num_images, num_instances)
+                length += _write_item(self._annotations, {"id": self.num_instances, **annotation})
+            self._annotation_ends.append(self._annotation_ends[-1] + length)
+        self.num_images += len(records)
+
+    def copy(self, target: BinaryIO, number: int, count: int) -> None:
+        """Write the rest of the document that is part `number`, from 0, of `count`."""
+        first, last = (self.num_images * edge // count for edge in (number, number + 1))
+        target.write(b'"images": [')
+        _copy_items(self._images, self._image_ends[first], self._image_ends[last], target)
+        target.write(b'\n],\n"annotations": [')
+        ends = self._annotation_ends
+        _copy_items(self._annotations, ends[first], ends[last], target)
+        target.write(b"\n]")
+        if self._videos:
+            target.write(b',\n"videos": [')
+            for video in self._videos.values():
+                target.write((b"\n" if video["id"] == 1 else b",\n") + orjson.dumps(video))
+            target.write(b"\n]")
+        target.write(b"\n}\n")
 
 
 def frame_annotations(
     record: FrameRecord, image_id: int, category_id: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the COCO annotations of a frame with labels, without their ids.
+    """Yield the COCO annotations of a frame with labels, without their ids."""
+    if record.instances is not None and record.size_wh is not None:
+        yield from next(annotations_of([record], image_id, category_id))
+
+
+def annotations_of(
+    records: Sequence[FrameRecord], first_image_id: int, category_id: int
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the COCO annotations of each of some frames with labels, without their ids.
 
     A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it,
     also where a person has accepted the frame; the journal keeps its place. What a person put there
     stays: keypoints placed by hand score 1.
+
+    Args:
+        records: The frames, whose numbers are computed together: several times faster.
+        first_image_id: The id of the first; the others follow.
+        category_id: Of everybody.
     """
-    instances, size_wh = record.instances, record.size_wh
-    if instances is None or size_wh is None:
+    if not records:
         return
-    boxes = _decimals(instances.boxes, COORDINATE_DECIMALS).tolist()
-    scores = _decimals(instances.scores, SCORE_DECIMALS).tolist()
-    points = _decimals(instances.keypoints, COORDINATE_DECIMALS).tolist()
-    point_scores = _decimals(instances.keypoint_scores, SCORE_DECIMALS).tolist()
-    smoothed: list[list[list[float]]] = []
-    if instances.smoothed is not None:
-        smoothed = _decimals(instances.smoothed, COORDINATE_DECIMALS).tolist()
-    inside = ((instances.keypoints >= 0) & (instances.keypoints <= size_wh)).all(axis=-1)
-    placed_by_hand = (instances.keypoint_scores >= 1) & (record.origin == "human")
-    labelled = (instances.visibility > 0) & (inside | placed_by_hand)
-    visibility = np.where(labelled, instances.visibility, 0).tolist()
-    provenance = {"source": record.origin, "model": record.model}
-    if record.review is not None:
-        provenance["review"] = record.review.state
-    for position, uid in enumerate(record.uids):
-        attributes: dict[str, Any] = {"uid": uid, **provenance}
-        if instances.track_ids is not None:
-            attributes["track_id"] = int(instances.track_ids[position])
-        bbox = _bbox(boxes[position], size_wh)
-        yield {
-            "image_id": image_id,
-            "category_id": category_id,
-            "bbox": bbox,
-            "area": round(bbox[2] * bbox[3], _AREA_DECIMALS),
-            "iscrowd": 0,
-            "segmentation": [],
-            "keypoints": _triples(points[position], visibility[position]),
-            "num_keypoints": sum(map(bool, visibility[position])),
-            "score": scores[position],
-            "keypoint_scores": point_scores[position],
-            **(
-                {"keypoints_smoothed": _triples(smoothed[position], visibility[position])}
-                if smoothed
-                else {}
-            ),
-            "attributes": attributes,
-        }
+    table = _numbers(records)
+    row = 0
+    for image_id, record in enumerate(records, first_image_id):
+        provenance = {"source": record.origin, "model": record.model}
+        if record.review is not None:
+            provenance["review"] = record.review.state
+        people = record.instances
+        track_ids = None if people is None else people.track_ids
+        smoothed = None if people is None else people.smoothed
+        annotations = []
+        for position, uid in enumerate(record.uids):
+            attributes: dict[str, Any] = {"uid": uid, **provenance}
+            if track_ids is not None:
+                attributes["track_id"] = int(track_ids[position])
+            visibility = table.visibility[row]
+            annotation = {
+                "image_id": image_id,
+                "category_id": category_id,
+                "bbox": table.boxes[row],
+                "area": table.areas[row],
+                "iscrowd": 0,
+                "segmentation": [],
+                "keypoints": _triples(table.points[row], visibility),
+                "num_keypoints": len(visibility) - visibility.count(0),
+                "score": table.scores[row],
+                "keypoint_scores": table.point_scores[row],
+            }
+            if smoothed is not None:
+                labelled = np.array(visibility)[:, None] > 0
+                places = np.where(labelled, _decimals(smoothed[position], COORDINATE_DECIMALS), 0.0)
+                annotation["keypoints_smoothed"] = _triples(places.ravel().tolist(), visibility)
+            annotations.append({**annotation, "attributes": attributes})
+            row += 1
+        yield annotations
 
 
-def _triples(points: list[list[float]], visibility: list[int]) -> list[float | int]:
-    """Return x, y, v of every keypoint; zeros where it is not labelled."""
-    triples: list[float | int] = []
-    for (x, y), visible in zip(points, visibility, strict=True):
-        triples += (x, y, visible) if visible else (0.0, 0.0, 0)
+class _Numbers(NamedTuple):
+    """The numbers of N people as lists: what is written of them."""
+
+    boxes: list[list[float]]
+    areas: list[float]
+    points: list[list[float]]
+    visibility: list[list[int]]
+    scores: list[float]
+    point_scores: list[list[float]]
+
+
+def _numbers(records: Sequence[FrameRecord]) -> _Numbers:
+    """Return the numbers of all people in some frames, one after the other."""
+    people = [record.instances for record in records if record.instances is not None]
+    counts = [len(each) for each in people]
+    sizes = np.repeat(np.array([record.size_wh for record in records]), counts, axis=0)
+    by_hand = np.repeat([record.origin == "human" for record in records], counts)
+    keypoints = np.concatenate([each.keypoints for each in people])
+    point_scores = np.concatenate([each.keypoint_scores for each in people])
+    scores = instance_scores(np.concatenate([each.box_scores for each in people]), point_scores)
+    inside = ((keypoints >= 0) & (keypoints <= sizes[:, None])).all(axis=-1)
+    placed = (point_scores >= 1) & by_hand[:, None]
+    visibility = np.concatenate([each.visibility for each in people])
+    visibility = np.where(inside | placed, visibility, 0)
+    points = np.where(visibility[..., None] > 0, _decimals(keypoints, COORDINATE_DECIMALS), 0.0)
+    boxes = _bboxes(np.concatenate([each.boxes for each in people]), sizes)
+    areas = (boxes[:, 2] * boxes[:, 3]).round(_AREA_DECIMALS)
+    return _Numbers(
+        boxes.tolist(),
+        areas.tolist(),
+        points.reshape(len(points), 2 * points.shape[1]).tolist(),
+        visibility.tolist(),
+        _decimals(scores, SCORE_DECIMALS).tolist(),
+        _decimals(point_scores, SCORE_DECIMALS).tolist(),
+    )
+
+
+def _triples(places: Sequence[float], visibility: Sequence[int]) -> list[float | int]:
+    """Return x, y, v of every keypoint; `places` are x, y, and zeros where it is not labelled."""
+    triples: list[float | int] = [0] * (3 * len(visibility))
+    triples[0::3], triples[1::3], triples[2::3] = places[0::2], places[1::2], visibility
     return triples
 
 
@@ -189,15 +290,18 @@ def _image_extras(record: FrameRecord, videos: Mapping[str, Mapping[str, Any]]) 
     return extras
 
 
-def _bbox(box: Sequence[float], size_wh: tuple[int, int]) -> list[float]:
-    """Return an xyxy box as xywh inside the picture, at least one pixel wide and high."""
-    low, side = [0.0, 0.0], [0.0, 0.0]
-    for axis, limit in enumerate(size_wh):
-        smallest = min(_MIN_SIDE, limit)
-        low[axis] = min(max(box[axis], 0.0), limit - smallest)
-        high = min(max(box[axis + 2], low[axis] + smallest), limit)
-        side[axis] = round(high - low[axis], COORDINATE_DECIMALS)
-    return low + side
+def _bboxes(boxes: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return xyxy boxes as xywh inside the picture, at least one pixel wide and high.
+
+    Args:
+        boxes: (N, 4) frame px.
+        sizes: (N, 2) width and height of each one's picture, px.
+    """
+    places = _decimals(boxes, COORDINATE_DECIMALS)
+    smallest = np.minimum(_MIN_SIDE, sizes)
+    low = np.minimum(np.maximum(places[:, :2], 0.0), sizes - smallest)
+    high = np.minimum(np.maximum(places[:, 2:], low + smallest), sizes)
+    return np.concatenate([low, (high - low).round(COORDINATE_DECIMALS)], axis=1)
 
 
 def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
@@ -214,8 +318,17 @@ def _write_head(stream: BinaryIO, category: Mapping[str, Any], info: Mapping[str
     stream.write(b"{")
     for name, value in head.items():
         stream.write(b'\n"%s": %s,' % (name.encode(), orjson.dumps(value)))
-    stream.write(b'\n"images": [')
+    stream.write(b"\n")
 
 
-def _write_item(stream: BinaryIO, first: bool, item: Mapping[str, Any]) -> None:
-    stream.write((b"\n" if first else b",\n") + orjson.dumps(item))
+def _write_item(stream: IO[bytes], item: Mapping[str, Any]) -> int:
+    return stream.write(_BETWEEN + orjson.dumps(item))
+
+
+def _copy_items(source: IO[bytes], start: int, end: int, target: BinaryIO) -> None:
+    """Copy the items between two places; what stands before the first one is left out."""
+    source.seek(start)
+    left = end - start
+    while left and (data := source.read(min(left, _COPY_BYTES))):
+        target.write(data[len(_BETWEEN) - 1 :] if left == end - start else data)
+        left -= len(data)

@@ -17,7 +17,6 @@ from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 
 MANIFEST = "manifest.json"
-ANNOTATIONS = "annotations.json"
 FAILURES = "failures.jsonl"
 REVIEW_JOURNAL = "journal-review.jsonl"
 OPENING_LOCK = ".opening.lock"
@@ -28,7 +27,7 @@ COMPLETE_SUFFIX = ".complete"
 _GENERATION = re.compile(r"journal-g(\d+)-")
 _WORKER = re.compile(r"-(\d+)-of-(\d+)\.jsonl$")
 _OURS = re.compile(
-    rf"manifest\.json|annotations\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete)"
+    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete)"
     rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
 

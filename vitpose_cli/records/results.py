@@ -111,7 +111,7 @@ def boxes_by_image(
     Raises:
         InputError: The file is something else, or a box is not four numbers.
     """
-    if is_results_file(path):
+    if path.is_file() and is_results_file(path):
         results = read_results(path)
         if category == "person" and len({item.get("category_id") for item in results}) > 1:
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]

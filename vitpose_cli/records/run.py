@@ -30,7 +30,6 @@ from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, write_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.folder import (
-    ANNOTATIONS,
     EXPORTING_LOCK,
     FAILURES,
     JOURNALS,
@@ -52,6 +51,7 @@ from vitpose_cli.records.journal import JournalWriter, Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
 
 _EXPORT_WAIT_S = 3600.0
 
@@ -91,7 +91,7 @@ class ExportSummary:
     """What an export wrote.
 
     Attributes:
-        annotations: The COCO document.
+        annotations: The COCO document; a glob of its files where they are several.
         failures: The list of failed frames, JSON Lines.
         num_images: Photos and video frames in the document.
         num_instances: Annotations in the document.
@@ -390,7 +390,9 @@ class Run:
                     )
 
     def export(
-        self, finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]] = iter
+        self,
+        finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]] = iter,
+        num_shards: int | None = None,
     ) -> ExportSummary:
         """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
 
@@ -399,26 +401,30 @@ class Run:
         Args:
             finish: What is to be done with the sorted records on their way into the document,
                 such as giving identities.
+            num_shards: Into how many files the document is written; None for as many as before.
 
         Raises:
             InputError: The disk is full, for example; the files of an earlier export stay.
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
-            for name in (ANNOTATIONS, FAILURES):  # of an export that was killed
-                for leftover in self.path.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
+            annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
+            for path in (annotations, failures):  # of an export that was killed
+                for leftover in self.path.glob(f".{path.stem}*{TEMPORARY_SUFFIX}"):
                     leftover.unlink(missing_ok=True)
             self.refresh()
-            annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
+            num_shards = num_shards or num_shards_of(annotations)
             with atomic_file(failures) as stream:
                 size = write_document(
                     finish(self._labelled(stream)),
                     annotations,
                     self.manifest.keypoint_set,
                     self.info,
+                    num_shards=num_shards,
                 )
+        document = document_name(annotations, num_shards)
         return ExportSummary(
-            annotations, failures, size.num_images, size.num_instances, self.num_failed
+            document, failures, size.num_images, size.num_instances, self.num_failed
         )
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vitpose_cli.errors import InputError
 
-DOCUMENT = "annotations.json"
+ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
 
 
@@ -25,6 +25,17 @@ def shard_paths(path: Path, count: int) -> tuple[Path, ...]:
         path.with_name(f"{path.stem}-{number:05d}-of-{count:05d}{path.suffix}")
         for number in range(count)
     )
+
+
+def document_name(path: Path, count: int) -> Path:
+    """Return what to call the document `path` in `count` parts: a glob of them, if several."""
+    return path if count == 1 else path.with_name(f"{path.stem}-*-of-{count:05d}{path.suffix}")
+
+
+def num_shards_of(path: Path) -> int:
+    """Return in how many parts the document `path` was written last; 1 where it was not."""
+    shards = [found for part in document_parts(path) if (found := _SHARD.fullmatch(part.name))]
+    return 1 if path.is_file() or not shards else int(shards[-1][3])
 
 
 def document_parts(path: Path) -> tuple[Path, ...]:
@@ -47,11 +58,11 @@ def document_files(path: Path) -> tuple[Path, ...]:
         InputError: There is none, or one of its shards is missing.
     """
     if path.is_dir():
-        document = path / DOCUMENT
+        document = path / ANNOTATIONS
         files = (document,) if document.is_file() else document_parts(document)
         if not files:
             raise InputError(
-                f"{path} holds no labels: it has no {DOCUMENT}.",
+                f"{path} holds no labels: it has no {ANNOTATIONS}.",
                 "Give the folder that `vitpose annotate -o` wrote, or a COCO-keypoint file.",
             )
     elif has_magic(path.name) and not path.exists():

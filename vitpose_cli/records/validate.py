@@ -16,6 +16,7 @@ from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.json_stream import Item, stream_items
 from vitpose_cli.records.json_values import are_numbers, is_int, is_number, shown
 from vitpose_cli.records.rules import Validation
+from vitpose_cli.records.shards import document_files
 
 _NEEDED = ("images", "annotations", "categories")
 _BORDER = 1.0  # px: labels reach over the border by rounding and by the half-pixel convention
@@ -43,17 +44,24 @@ _FIELDS = frozenset(
 def validate(path: Path) -> Validation:
     """Check a COCO annotation file or results file against every rule.
 
+    Args:
+        path: The file; or a glob of shards or a folder, for all files of the document. Each has to
+            be whole by itself, and ids are unique over all of them.
+
     Raises:
-        InputError: The file cannot be read, or is not JSON.
+        InputError: A file cannot be read, or is not JSON.
     """
+    files = document_files(path)
     checker = _Checker(path)
-    for item in stream_items(path):
-        checker.take(item)
-    checker.finish()
-    if checker.postponed:  # annotations before what they refer to
-        for item in stream_items(path):
-            if item.section == "annotations" and item.position is not None:
-                checker.annotation(item)
+    for file in files:
+        checker.begin(f"{file.name}: " if len(files) > 1 else "")
+        for item in stream_items(file):
+            checker.take(item)
+        checker.end()
+        if checker.postponed:  # annotations before what they refer to
+            for item in stream_items(file):
+                if item.section == "annotations" and item.position is not None:
+                    checker.annotation(item)
     return checker.report
 
 
@@ -70,6 +78,7 @@ class _Checker:
             "categories": self._category,
             "annotations": self._annotation_in_order,
         }
+        self._file = ""  # what stands before each place
         self._sections: dict[str, int] = {}  # elements by section
         self._sizes: dict[int, _Size | None] = {}
         self._stems: dict[str, str] = {}
@@ -81,6 +90,18 @@ class _Checker:
         # Hashes, not the values: millions of them must fit.
         self._boxes: set[int] = set()
         self._uids: set[int] = set()
+
+    def begin(self, file: str) -> None:
+        """Begin with a file, which `file` stands for in the places of the report."""
+        self.postponed, self._file = False, file
+        for of_one_file in (
+            self._sections,
+            self._videos,
+            self._num_keypoints,
+            self._category_names,
+            self._referred_videos,
+        ):
+            of_one_file.clear()
 
     def take(self, item: Item) -> None:
         """Check one value of the file, in the order of the file."""
@@ -97,8 +118,8 @@ class _Checker:
             if item.value != []:
                 self._add("section-type", item.section, f"is {shown(item.value)}, not a list")
 
-    def finish(self) -> None:
-        """Check what only the end of the file shows."""
+    def end(self) -> None:
+        """Check what only the end of a file shows."""
         if "" in self._sections:
             self.report.kind = "results"
             self.report.num_annotations = self._sections[""]
@@ -112,8 +133,8 @@ class _Checker:
         if unknown:
             message = f"video_id {min(unknown)} is used and not there"
             self._add("video-id", "videos", message)
-        self.report.num_images = self._sections.get("images", 0)
-        self.report.num_annotations = self._sections.get("annotations", 0)
+        self.report.num_images += self._sections.get("images", 0)
+        self.report.num_annotations += self._sections.get("annotations", 0)
 
     def annotation(self, item: Item) -> None:
         """Check an annotation; images and categories must be known."""
@@ -137,7 +158,7 @@ class _Checker:
             self.annotation(item)
 
     def _add(self, rule: str, place: str, message: str) -> None:
-        self.report.add(rule, place, message)
+        self.report.add(rule, self._file + place, message)
 
     def _is_object(self, place: str, value: Any) -> bool:
         if isinstance(value, dict):

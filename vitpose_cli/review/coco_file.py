@@ -21,11 +21,12 @@ from vitpose_cli.media.finding import RUN_SUFFIX
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, uids_of
-from vitpose_cli.records.folder import ANNOTATIONS, MANIFEST
+from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import find_root
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.shards import ANNOTATIONS, document_parts
 from vitpose_cli.review.pictures import Pictures
 
 _HASH_DIGITS = 16
@@ -61,7 +62,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
     digest = _digest(path)
     if (folder / MANIFEST).is_file():
         _check_unchanged(folder, digest, path)
-        if (folder / ANNOTATIONS).is_file():  # written when all records were
+        if document_parts(folder / ANNOTATIONS):  # written when all records were
             return Imported(folder, 0)
     document = read_coco(path)
     keys = document.keys()

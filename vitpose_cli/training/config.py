@@ -97,7 +97,7 @@ class CocoSource(SourceOptions):
     kind: Literal["coco"]
     """`coco`."""
     annotations: Path
-    """The annotation file: of any project, or `annotations.json` of a labelling run."""
+    """The annotation file, of any project; a labelling run; or a glob of shards."""
     images: Path
     """The folder that the file names in it are relative to; photos and videos."""
     boxes: Path | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.shards import document_files
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.people import LabelledFrames, People
@@ -127,7 +128,7 @@ def _open_coco(options: CocoSource, num_threads: int, labelled: bool) -> OpenedS
         ),
         tuple(shown.values()),
         MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads),
-        _identity(options.annotations, options),
+        _identity(document_files(options.annotations), options),
     )
     boxes = None
     if options.boxes is not None:
@@ -259,7 +260,7 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     )
     dropped = Counter({"people without keypoints": int(useless.sum())})
     chosen = tuple(keys[row] for row in rows)
-    frames = LabelledFrames(people, chosen, pack, _identity(options.path, options))
+    frames = LabelledFrames(people, chosen, pack, _identity((options.path,), options))
     return OpenedSource(frames, _pack_truth(options.path, people, frame.size_wh), +dropped)
 
 
@@ -292,8 +293,10 @@ def _pack_truth(path: Path, people: People, size_wh: tuple[int, int]) -> CocoDoc
     return CocoDocument(path, {}, tuple(images), (category,), tuple(annotations))
 
 
-def _identity(path: Path, options: SourceOptions) -> str:
-    """Return a text that changes with the file and with what is taken from it."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+def _identity(files: Iterable[Path], options: SourceOptions) -> str:
+    """Return a text that changes with the files and with what is taken from them."""
+    digest = ""
+    for path in files:
+        with path.open("rb") as stream:
+            digest += hashlib.file_digest(stream, "sha256").hexdigest()
     return f"{digest} {options.model_dump_json()}"

@@ -1,0 +1,97 @@
+"""Every reader takes a set of shards where it takes a file: as a glob, or as the folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from label_cases import make_failure, make_fixed, make_record, make_run
+from runs import vitpose
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.evaluate import evaluate_predictions
+from vitpose_cli.labels import open_labels
+from vitpose_cli.merge import MergeOptions, merge_labels
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.run import Run
+from vitpose_cli.stats import measure
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with shards, and the same document in one file beside it."""
+    names = [f"{number}.jpg" for number in range(5)]
+    records = [make_record(name) for name in names]
+    folder = make_run(
+        tmp_path / "run", (*records, make_fixed("fixed.jpg"), make_failure("bad.jpg"))
+    )
+    with Run.read(folder) as opened:
+        opened.export(num_shards=1)
+        shutil.copy(folder / "annotations.json", tmp_path / "whole.json")
+        opened.export(num_shards=3)
+    assert not (folder / "annotations.json").exists()
+    return folder
+
+
+@pytest.fixture
+def shards(run: Path, tmp_path: Path) -> Path:
+    """A folder with the shards alone."""
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for path in run.glob("annotations-*"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["", "annotations-*.json"])
+def test_functions_that_read_files(shards: Path, tmp_path: Path, name: str) -> None:
+    whole, path = tmp_path / "whole.json", shards / name
+    assert measure(path) == measure(whole)
+    assert evaluate_predictions(path, whole).coco["AP"] == 1
+    assert evaluate_predictions(whole, path).coco["AP"] == 1
+    assert boxes_by_image(path).keys() == boxes_by_image(whole).keys()
+    labels = open_labels(path)
+    assert labels.media == open_labels(whole).media
+    merge_labels(MergeOptions((path, whole), tmp_path / "merged.json"))
+    assert read_coco(tmp_path / "merged.json").keys() == read_coco(whole).keys()
+
+
+def test_the_command_line(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    merged = vitpose("merge", run, "whole.json", "-o", out, "--shards", "2", cwd=tmp_path)
+    assert merged.returncode == 0, merged.stderr
+    assert "out-*-of-00002.json" in merged.stderr
+    again = vitpose("merge", run, "whole.json", "-o", out, cwd=tmp_path)
+    assert again.returncode == 3
+    assert "out-00000-of-00002.json exists" in again.stderr
+    exported = vitpose("export", run, "-f", "coco", "-o", "e.json", "--shards", "4", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert len([*tmp_path.glob("e-*-of-00004.json")]) == 4
+    for pattern in ("out-*.json", "e-*.json", run):
+        checked = vitpose("validate", pattern, "--json", cwd=tmp_path)
+        report = json.loads(checked.stdout)
+        assert (checked.returncode, report["num_images"]) == (0, 6), report
+    copied = vitpose("export", "e-*.json", "-f", "coco", "-o", "copy.json", cwd=tmp_path)
+    assert copied.returncode == 0, copied.stderr
+    whole = read_coco(tmp_path / "whole.json")
+    assert read_coco(tmp_path / "copy.json").keys() == whole.keys()
+    refused = vitpose(
+        "export", "e-*.json", "-f", "coco", "-o", "x.json", "--shards", "2", cwd=tmp_path
+    )
+    assert refused.returncode == 2
+
+
+def test_a_merged_run_has_shards(run: Path, tmp_path: Path) -> None:
+    options = MergeOptions((run, tmp_path / "whole.json"), tmp_path / "out", num_shards=2)
+    assert merge_labels(options).output == tmp_path / "out"
+    assert len([*(tmp_path / "out").glob("annotations-*-of-00002.json")]) == 2
+
+
+def test_results_are_no_documents(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"r-{number}.json").write_text("[]")
+    with pytest.raises(InputError, match="is a list"):
+        read_coco(tmp_path / "r-*.json")
