@@ -97,7 +97,7 @@ def test_kinds_of_labels(run: Path, tmp_path: Path) -> None:
     assert isinstance(open_labels(run), RunLabels)
     document = run / "annotations.json"
     assert isinstance(open_labels(document), DocumentLabels)
-    with pytest.raises(InputError, match=r"manifest\.json"):
+    with pytest.raises(InputError, match=r"annotations\.json"):
         open_labels(tmp_path)
     foreign = orjson.loads(document.read_bytes()) | {"info": {"vitpose": "of another kind"}}
     (tmp_path / "foreign.json").write_bytes(orjson.dumps(foreign))
