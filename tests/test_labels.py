@@ -16,13 +16,14 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 
 COCO = keypoint_set("coco")
 PHOTO = FrameKey("a.jpg")
 EMPTY = FrameKey("b.mp4", 4)
 FAILED = FrameKey("c.jpg")
+REJECTED = FrameKey("e.jpg")
 
 
 def people(*places: float) -> Instances:
@@ -46,6 +47,7 @@ def run(tmp_path: Path) -> Path:
         FrameRecord(EMPTY, (200, 100), 0.4, instances=people()),
         FrameRecord(FrameKey("d.mp4", 0), (200, 100), instances=people(10.0, 60.0)),
         FrameRecord(FAILED, error="It is damaged."),
+        FrameRecord(REJECTED, (200, 100), instances=people(20.0), review=Review("rejected")),
     ]
     manifest = RunManifest(COCO.to_category(), options={"every": 1, "fps": None})
     with Run.open(tmp_path / "run", manifest) as opened:
@@ -64,6 +66,7 @@ def test_which_frames_are_labelled(labels: Labels) -> None:
     assert PHOTO in labels
     assert EMPTY in labels
     assert FAILED not in labels
+    assert REJECTED not in labels
     assert FrameKey("b.mp4", 5) not in labels
     assert labels.media == {"a.jpg", "b.mp4", "d.mp4"}
     assert labels.keypoint_set == COCO

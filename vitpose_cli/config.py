@@ -156,7 +156,7 @@ def _replaced(values: Any, path: list[str], value: Any, override: str) -> Any:
         return value
     head, rest = path[0], path[1:]
     if isinstance(values, list):
-        if not head.isdigit() or int(head) >= len(values):
+        if not head.isdecimal() or int(head) >= len(values):
             raise ConfigError(
                 f"{override!r}: {head!r} is no position in a list of {len(values)}.",
                 "Positions count from 0.",

@@ -16,6 +16,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.coco_people import time_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -66,7 +67,7 @@ class RunLabels:
     """The labels of a run folder."""
 
     def __init__(self, run: Run) -> None:
-        """Give everybody in its videos an identity, the same as in its document.
+        """Take the frames that its document has, with the same identities.
 
         Args:
             run: Opened to be read; it may go on meanwhile.
@@ -74,16 +75,15 @@ class RunLabels:
         self._run = run
         self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         self.options = run.manifest.options
-        self._done = frozenset(run.done())
-        self.media = frozenset(key.media for key in self._done)
         self._ids = {
             record.key: record.instances.track_ids
             for record in with_track_ids(run.records(), self.keypoint_set.sigmas)
-            if record.instances is not None and len(record.instances)
+            if record.instances is not None and not record.rejected
         }
+        self.media = frozenset(key.media for key in self._ids)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._done
+        return key in self._ids
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
@@ -91,7 +91,7 @@ class RunLabels:
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
-        for key in sorted(key for key in self._done if key.media == media):
+        for key in sorted(key for key in self._ids if key.media == media):
             record = self._run.record(key)
             time_s = None if record is None else record.time_s
             yield key, _time_s(key, time_s), self._people(record)
@@ -117,7 +117,7 @@ class DocumentLabels:
         self._annotations = {
             keys[image_id]: annotations for image_id, annotations in document.by_image().items()
         }
-        self._times_s = {keys[image["id"]]: image.get("timestamp") for image in document.images}
+        self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
         self.media = frozenset(key.media for key in self._annotations)
 
     def __contains__(self, key: object) -> bool:

@@ -36,7 +36,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     kind, _, index = name.partition(":")
     if kind == "auto" and not index:
         kind = _best_device_kind()
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdecimal())):
         raise ConfigError(f"Unknown device {name!r}.", "Use auto, cpu, cuda, cuda:N or mps.")
     if kind == "cpu":
         return torch.device("cpu")
@@ -189,6 +189,6 @@ def _cpu_features() -> Mapping[str, bool | int | str]:
 
 def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, str(default))
-    if not text.lstrip("-").isdigit():
+    if not text.lstrip("-").isdecimal():
         raise ConfigError(f"The environment variable {name}={text!r} is not an integer.")
     return int(text)

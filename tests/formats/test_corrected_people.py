@@ -179,7 +179,9 @@ def test_identities_stay_and_new_people_get_new_ones() -> None:
     new = CorrectedPerson("", np.full((17, 2), 600.0), np.full(17, 2, np.int8), None)
     found = compared([back[1], new], model)
     assert found.instances.track_ids is not None
-    assert found.instances.track_ids.tolist() == [9, 10]
+    kept, added = found.instances.track_ids.tolist()
+    assert kept == 9
+    assert added > 1 << 32, "the next number may be somebody's in another frame"
 
 
 def test_a_failed_frame_has_nobody_before() -> None:

@@ -207,6 +207,7 @@ def test_other_machines_need_the_password_as_well(run_folder: Path) -> None:
         assert server.raw("GET", "/", headers={"Authorization": basic(secret)}).status == 403
         began = time.monotonic()
         assert server.get(Authorization=basic("wrong")).status == 401
+        assert server.get(Authorization="Basic \u00e9").status == 401
         assert time.monotonic() - began > 0.9 * WRONG_PASSWORD_S
 
 

@@ -110,7 +110,11 @@ def test_two_people_need_two_names() -> None:
 def test_somebody_added_to_a_tracked_frame_gets_an_identity() -> None:
     people = [PERSON | {"uid": "a", "track_id": 7}, PERSON | {"uid": "b", "track_id": None}]
     instances = edit("0" * 8, "fixed", people).instances
-    assert instances.track_ids.tolist() == [7, 8]
+    (kept, new) = instances.track_ids.tolist()
+    assert kept == 7
+    assert new > 1 << 32, "the next number may be somebody's in another frame"
+    other = [PERSON | {"uid": "a", "track_id": 7}, PERSON | {"uid": "c", "track_id": None}]
+    assert edit("0" * 8, "fixed", other).instances.track_ids[1] != new
 
 
 def test_a_decision_alone_leaves_labels_to_the_last_bit(run_folder: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -73,7 +74,11 @@ def _show(found: Difference) -> None:
         if row.num_both:
             numbers = (f"{row.median_px:.1f}", f"{row.far_px:.1f}", f"{row.mean_oks:.3f}")
         table.add_row(
-            row.name, f"{row.num_both:,}", f"{row.num_first:,}", f"{row.num_second:,}", *numbers
+            escape(row.name),
+            f"{row.num_both:,}",
+            f"{row.num_first:,}",
+            f"{row.num_second:,}",
+            *numbers,
         )
     stdout.print(table)
     for person in found.worst:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -140,6 +141,6 @@ def _show(result: Evaluation) -> None:
     ):
         table.add_column(name, justify="left" if justify == "left" else "right")
     for row in result.keypoints:
-        table.add_row(row.name, str(row.count), *(f"{v:.3f}" for v in (row.oks, *row.pck)))
+        table.add_row(escape(row.name), str(row.count), *(f"{v:.3f}" for v in (row.oks, *row.pck)))
     stdout.print(table)
     note(result.counts_sentence())

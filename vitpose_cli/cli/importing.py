@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +95,7 @@ def import_labels(
         )
     settings = ImportOptions(
         tool=tool,
-        reviewer=getuser() if reviewer is None else reviewer,
+        reviewer=options.login() if reviewer is None else reviewer,
         accept_unchanged=accept_unchanged,
         force=force,
         video=video,

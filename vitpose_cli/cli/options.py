@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,6 +137,14 @@ DetectEvery = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
+def login() -> str:
+    """Return the user's login, empty where the system knows none, as in many containers."""
+    try:
+        return getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
 def parse_batch_size(text: str) -> int | None:
     """Return the batch size of `--batch-size`; None for auto.
 
@@ -144,7 +153,7 @@ def parse_batch_size(text: str) -> int | None:
     """
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise ConfigError(f"--batch-size {text!r} is neither auto nor a positive whole number.")
     return int(text)
 

@@ -9,7 +9,7 @@ import typer
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import counted, note, print_json, progress
-from vitpose_cli.errors import PartialRunError
+from vitpose_cli.errors import ConfigError, PartialRunError
 
 
 def render(
@@ -116,6 +116,12 @@ def render(
     from vitpose_cli.smoothing import SmoothOptions
 
     labeler = None
+    if annotations is not None and (weights, detector, detect_every) != ("tiny", None, 1):
+        raise ConfigError(
+            "--annotations draws labels that are there; --weights, --detector and --detect-every "
+            "make new ones.",
+            "Leave one or the other out.",
+        )
     if annotations is None:
         from vitpose_cli.assembly import LabelerOptions
 

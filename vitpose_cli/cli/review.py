@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from getpass import getpass, getuser
+from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, stdout
 
 _PASSWORD = "VITPOSE_REVIEW_PASSWORD"
@@ -82,9 +83,9 @@ def review(
     """
     from vitpose_cli.review.launch import ReviewOptions, is_local, review
 
-    options = ReviewOptions(
+    chosen = ReviewOptions(
         subject=subject,
-        reviewer=_login() if reviewer is None else reviewer,
+        reviewer=options.login() if reviewer is None else reviewer,
         queue=queue,
         images=images,
         follow_links=follow_links,
@@ -100,19 +101,11 @@ def review(
         if browser:
             typer.launch(address)
 
-    outcome = review(options, ready=ready, say=note)
+    outcome = review(chosen, ready=ready, say=note)
     if outcome.written is None:
         note("Nothing was changed.")
     else:
         note(f"{outcome.num_edited} frames reviewed -> {outcome.written.annotations}")
-
-
-def _login() -> str:
-    """Return the user's login, empty where the system knows none."""
-    try:
-        return getuser()
-    except (OSError, KeyError, ImportError):  # in a container without that user
-        return ""
 
 
 def _password() -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -123,7 +124,7 @@ def _show(selection: Selection) -> None:
     table.add_column("frame", overflow="fold")
     table.add_column("why")
     for choice in selection.choices[:_ROWS_SHOWN]:
-        table.add_row(str(choice.key), choice.reasons[0])
+        table.add_row(*map(escape, (str(choice.key), choice.reasons[0])))
     if len(selection.choices) > _ROWS_SHOWN:
         table.add_row("…", f"and {len(selection.choices) - _ROWS_SHOWN} more")
     stdout.print(table)

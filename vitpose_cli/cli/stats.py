@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -66,7 +67,7 @@ def _show(found: LabelStats) -> None:
         keypoints.add_column(name, justify="right")
     for row in found.keypoints:
         keypoints.add_row(
-            row.name, f"{row.labelled:.1%}", f"{row.hidden:.1%}", f"{row.mean_score:.2f}"
+            escape(row.name), f"{row.labelled:.1%}", f"{row.hidden:.1%}", f"{row.mean_score:.2f}"
         )
     stdout.print(keypoints)
     width = 1 / len(found.scores)

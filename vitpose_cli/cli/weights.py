@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -81,7 +82,7 @@ def show(name: Name, json: options.Json = False) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for key, value in facts.items():
         if value not in (None, ""):
-            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", str(value))
+            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(str(value)))
     stdout.print(table)
 
 

@@ -6,6 +6,7 @@ were made on. A copy of a file keeps every field, also of sections that nobody h
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -210,17 +211,17 @@ class _Sections:
 
     def begin(self, name: str, value: Any) -> None:
         self._close_list()
-        self._stream.write(self._before + orjson.dumps(name) + b": ")
+        self._stream.write(self._before + _json(name) + b": ")
         self._before = b",\n"
         self._in_list = value == []
         if self._in_list:
             self._before_element = b"[\n"
         else:
-            self._stream.write(orjson.dumps(value))
+            self._stream.write(_json(value))
 
     def add(self, element: Any, wanted: bool = True) -> None:
         if wanted:
-            self._stream.write(self._before_element + orjson.dumps(element))
+            self._stream.write(self._before_element + _json(element))
             self._before_element = b",\n"
 
     def end(self) -> None:
@@ -230,3 +231,11 @@ class _Sections:
     def _close_list(self) -> None:
         if self._in_list:
             self._stream.write(b"[]" if self._before_element == b"[\n" else b"\n]")
+
+
+def _json(value: Any) -> bytes:
+    """Return a value as JSON, also what orjson refuses: huge numbers and half characters."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()

@@ -21,7 +21,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import labelled_people, size_of, uids_of
+from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
@@ -214,7 +214,7 @@ def _record(
     return FrameRecord(
         key,
         size_wh,
-        image.get("timestamp"),
+        time_of(image),
         instances_of(people, keypoint_set.num_keypoints),
         uids=uids_of(key, people),
         review=None if state is None else Review(state),

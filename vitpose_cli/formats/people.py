@@ -19,7 +19,7 @@ from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.record import FrameRecord, instance_uid
+from vitpose_cli.records.record import FrameRecord, added_track_id, instance_uid
 
 SAME_PERSON = 0.5
 """OKS or IoU from which on two labels without names are of one person."""
@@ -94,9 +94,10 @@ def compare(
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
     ]
     added = [_new(person) for place, person in enumerate(people) if place not in pairs.values()]
+    new_uids = _new_uids(record, len(added))
     return Comparison(
-        instances=_as_instances(before, [*kept, *added], sorted(pairs)),
-        uids=(*(record.uids[row] for row in sorted(pairs)), *_new_uids(record, len(added))),
+        instances=_as_instances(before, [*kept, *added], sorted(pairs), new_uids),
+        uids=(*(record.uids[row] for row in sorted(pairs)), *new_uids),
         num_changed=sum(person.changed for person in kept),
         num_added=len(added),
         num_removed=len(before) - len(kept),
@@ -240,21 +241,23 @@ def _new_uids(record: FrameRecord, count: int) -> list[str]:
     return uids
 
 
-def _as_instances(before: Instances, people: Sequence[_Person], rows: Sequence[int]) -> Instances:
+def _as_instances(
+    before: Instances, people: Sequence[_Person], rows: Sequence[int], new_uids: Sequence[str]
+) -> Instances:
     """Return people as arrays, without signals: those speak of the model's labels.
 
     Args:
         before: Everybody as they were.
         people: Everybody as they are to be, first those who were there before.
         rows: Where the latter are in `before`.
+        new_uids: The names of the others.
     """
     if not people:
         return Instances.empty(before.num_keypoints)
     track_ids = before.track_ids
     if track_ids is not None:
-        first = int(track_ids.max(initial=0)) + 1
-        num_new = len(people) - len(rows)
-        track_ids = np.append(track_ids[list(rows)], np.arange(first, first + num_new))
+        added = np.array([added_track_id(uid) for uid in new_uids], np.int64)
+        track_ids = np.append(track_ids[list(rows)], added)
     return Instances(
         boxes=np.stack([person.box for person in people]),
         box_scores=np.array([person.box_score for person in people]),

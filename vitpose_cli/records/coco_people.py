@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.json_values import is_int, is_number
 from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
 
 
@@ -43,7 +43,12 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
     for place, person in enumerate(people):
         attributes = person.get("attributes")
         uid = attributes.get("uid") if isinstance(attributes, dict) else None
-        usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid not in uids
+        usable = (
+            isinstance(uid, str)
+            and 0 < len(uid) <= MAX_UID_CHARS
+            and uid.isprintable()
+            and uid not in uids
+        )
         uids.append(str(uid) if usable else instance_uid(key, place))
     return tuple(uids)
 
@@ -54,3 +59,12 @@ def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     if is_int(width) and is_int(height) and min(width, height) > 0:
         return width, height
     return None
+
+
+def time_of(image: Mapping[str, Any]) -> float | None:
+    """Return when a frame of a video is shown, seconds; None where that is not said in seconds.
+
+    Other programs have the date and hour of a photo there.
+    """
+    time_s = image.get("timestamp")
+    return float(time_s) if is_number(time_s) else None

@@ -188,6 +188,15 @@ def instance_uid(key: FrameKey, ordinal: int) -> str:
     return blake2b(f"{key}#{ordinal}".encode(), digest_size=8).hexdigest()
 
 
+def added_track_id(uid: str) -> int:
+    """Return the identity of somebody who is added by hand to one frame of a tracked video.
+
+    It follows from the name: the next number after those in the frame may be somebody else's in
+    another frame.
+    """
+    return (1 << 32) + crc32(uid.encode())
+
+
 def rounded(instances: Instances, where: str) -> Instances:
     """Return `instances` with the decimals that a record keeps.
 

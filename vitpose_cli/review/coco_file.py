@@ -20,7 +20,7 @@ from vitpose_cli.files import read_error
 from vitpose_cli.media.finding import RUN_SUFFIX
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, uids_of
+from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import find_root
@@ -118,7 +118,7 @@ class _Labels:
         return FrameRecord(
             key,
             size_wh,
-            image.get("timestamp"),
+            time_of(image),
             instances_of(people, self._num_keypoints),
             model=self._digest,
             uids=uids_of(key, people),

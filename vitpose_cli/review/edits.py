@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.json_values import are_numbers, is_int, is_number
-from vitpose_cli.records.record import MAX_UID_CHARS, FrameRecord, Review, ReviewState
+from vitpose_cli.records.record import (
+    MAX_UID_CHARS,
+    FrameRecord,
+    Review,
+    ReviewState,
+    added_track_id,
+)
 
 MAX_PEOPLE = 1000
 _MAX_COORDINATE_PX = 1e6
@@ -144,21 +150,22 @@ def _instances(people: Sequence[Mapping[str, Any]], num_keypoints: int) -> Insta
         keypoints=points[..., :2],
         keypoint_scores=points[..., 3],
         visibility=points[..., 2].astype(np.int8),
-        track_ids=_track_ids([person.get("track_id") for person in people]),
+        track_ids=_track_ids(people),
     )
 
 
-def _track_ids(ids: Sequence[int | None]) -> NDArray[np.int64] | None:
+def _track_ids(people: Sequence[Mapping[str, Any]]) -> NDArray[np.int64] | None:
     """Return identities, new ones for people that a person added to a tracked frame."""
-    known = [track_id for track_id in ids if track_id is not None]
-    if not known:
+    ids = [person.get("track_id") for person in people]
+    if all(track_id is None for track_id in ids):
         return None
-    unused = max(known)
-    filled = []
-    for track_id in ids:
-        unused += track_id is None
-        filled.append(unused if track_id is None else track_id)
-    return np.array(filled, np.int64)
+    return np.array(
+        [
+            added_track_id(person["uid"]) if track_id is None else track_id
+            for person, track_id in zip(people, ids, strict=True)
+        ],
+        np.int64,
+    )
 
 
 def _are_coordinates(values: Any, count: int) -> bool:

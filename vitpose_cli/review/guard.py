@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import ipaddress
 import secrets
 import socket
@@ -96,7 +95,7 @@ class Access:
         scheme, _, encoded = authorization.partition(" ")
         try:
             _, _, given = base64.b64decode(encoded, validate=True).partition(b":")
-        except binascii.Error:
+        except ValueError:  # no base 64, or not even ASCII
             return False
         return scheme.lower() == "basic" and secrets.compare_digest(given, self.password.encode())
 

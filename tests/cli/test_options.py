@@ -1,0 +1,47 @@
+"""What the command line makes of the user and the words they type."""
+
+import getpass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from runs import vitpose
+
+from vitpose_cli.cli import options, select
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.select.queue_file import Choice
+from vitpose_cli.select.selection import Selection
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "\u00b2", "1.5", ""])
+def test_a_batch_size_is_a_positive_whole_number(text: str) -> None:
+    with pytest.raises(ConfigError, match="neither auto nor"):
+        options.parse_batch_size(text)
+    assert options.parse_batch_size("12") == 12
+
+
+def test_a_user_without_a_name_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    with pytest.raises((KeyError, OSError)):
+        getpass.getuser()
+    assert options.login() == ""
+
+
+def test_brackets_in_names_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(select, "stdout", Console(width=100))
+    names = ["[new] day/a.jpg", "a[/b].jpg"]
+    choices = tuple(Choice(FrameKey(name), "random", 0.5, ("by chance",)) for name in names)
+    select._show(Selection(Path("queue.json"), choices, 2, 0, 0, ()))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
+
+
+def test_labels_are_either_drawn_or_made(tmp_path: Path) -> None:
+    done = vitpose("render", tmp_path, "-a", tmp_path / "run", "--weights", "vitpose-b")
+    assert done.returncode == 2
+    assert "Leave one or the other out" in done.stderr
