@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections import Counter
@@ -48,7 +49,7 @@ class Moody(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        name = self.path.strip("/").removesuffix(".jpg")
+        name = self.path.strip("/").partition(".")[0]
         self._asked[name] += 1
         kind, times = BEHAVIOURS[name]
         if kind == "trickle":
@@ -110,10 +111,7 @@ def test_a_moody_server(
 ) -> None:
     listed, run = tmp_path / "urls.txt", tmp_path / "run"
     listed.write_text("".join(f"{server}/{name}.jpg\n" for name in BEHAVIOURS))
-    arguments = [
-        "annotate", f"@{listed}", "-o", str(run), "-w", str(job.weights),
-        "--detector", "whole-image", "--no-flip-test",
-    ]  # fmt: skip
+    arguments = _annotate(job, listed, run)
     started = time.monotonic()
     done = launcher.run(*arguments, fault="servers_get_little_patience")
     assert time.monotonic() - started < BOUND_S
@@ -132,3 +130,24 @@ def test_a_moody_server(
     assert asked["missing"] == asked["well"] == 1
     assert asked["error-always"] == asked["breaks-always"] == 5
     assert asked["stalls-always"] == 2
+
+
+def test_a_stalling_server_keeps_nobody_from_ending_a_run(
+    job: Job, launcher: Launcher, tmp_path: Path, server: str, asked: Counter[str]
+) -> None:
+    listed = tmp_path / "urls.txt"
+    listed.write_text("".join(f"{server}/stalls-always.jpg?{number}\n" for number in range(30)))
+    arguments = _annotate(job, listed, tmp_path / "run")
+    process = launcher.start(*arguments, fault="servers_get_little_patience")
+    while not asked["stalls-always"]:
+        assert process.poll() is None, process.stderr
+        time.sleep(0.01)
+    process.send(signal.SIGTERM)
+    assert process.wait(timeout_s=BOUND_S) == 130, process.stderr
+
+
+def _annotate(job: Job, listed: Path, run: Path) -> list[str]:
+    return [
+        "annotate", f"@{listed}", "-o", str(run), "-w", str(job.weights),
+        "--detector", "whole-image", "--no-flip-test",
+    ]  # fmt: skip
