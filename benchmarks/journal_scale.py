@@ -1,8 +1,9 @@
 """Time and memory of a run folder with very many photos, two people each.
 
 Every step runs in a process of its own: reading the journal as a resumed run does, writing
-annotations.json, and the commands that read it. CPU time is that of the process; memory is its
-peak. What ten million photos would take is told from the slope between a tenth and all of them.
+annotations.json, opening the review page (until the first rows of its list are there), and the
+commands that read labels. CPU time is that of the process; memory is its peak. What ten million
+photos would take is told from the slope between a tenth and all of them.
 
     python benchmarks/journal_scale.py                                # 1,000,000 photos
     python benchmarks/journal_scale.py --photos 100000 --commands stats,validate,merge,evaluate
@@ -12,12 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import zlib
 from pathlib import Path
 
@@ -33,8 +37,8 @@ from vitpose_cli.records.run import Run
 NUM_PATTERNS = 500
 PEOPLE = 2
 ON_PAPER = 10_000_000
-LIMITS = {"scan": (20.0, 1500), "export": (120.0, 1500)}
-STEPS = ("scan", "export")
+LIMITS = {"scan": (20.0, 1500), "export": (120.0, 1500), "review": (5.0, 1500)}
+STEPS = ("scan", "export", "review")
 COMMANDS = {
     "stats": ["stats", "{run}"],
     "validate": ["validate", "{run}/annotations.json"],
@@ -75,12 +79,13 @@ def measure(arguments: list[str]) -> dict[str, float]:
         ["/usr/bin/env", sys.executable, __file__, "--measure", *arguments],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+    wall_s = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
     cpu_s = sum(after[:2]) - sum(before[:2])
-    peak_mb = json.loads(done.stdout.splitlines()[-1])["peak_mb"]
-    return {"wall_s": time.monotonic() - started, "cpu_s": cpu_s, "peak_mb": peak_mb}
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return {"wall_s": wall_s, "cpu_s": cpu_s} | told
 
 
 def perform(step: str, run: Path) -> None:
@@ -91,6 +96,9 @@ def perform(step: str, run: Path) -> None:
     elif step == "export":
         with Run.open(run, RunManifest(keypoint_set("coco").to_category())) as opened:
             opened.export()
+    elif step == "review":
+        print(json.dumps(open_review(run)), flush=True)
+        return
     else:
         from vitpose_cli.cli.app import run as run_command
 
@@ -99,6 +107,37 @@ def perform(step: str, run: Path) -> None:
             raise SystemExit(code)
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"peak_mb": peak_mb}), flush=True)
+
+
+def open_review(run: Path) -> dict[str, float]:
+    """Return the time until the page's first data are there, and the peak memory at that time."""
+    media = run.with_name(f"{run.name}-media")
+    photo = media / "folder 0000" / "photo 00000000.jpg"  # one that is there is enough
+    photo.parent.mkdir(parents=True, exist_ok=True)
+    photo.touch()
+    started = time.monotonic()
+    command = [sys.executable, "-m", "vitpose_cli", "review", str(run), "-i", str(media)]
+    with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        rows = ",".join(map(str, range(40)))
+        for path in ("", "api/run", "api/frames", f"api/rows?numbers={rows}"):
+            with urllib.request.urlopen(address + path) as answer:
+                answer.read()
+        wall_s = time.monotonic() - started
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        server.send_signal(signal.SIGINT)
+    peak_kb = int(status.partition("VmHWM:")[2].split()[0])
+    cpu_s = ticks / os.sysconf("SC_CLK_TCK")
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_mb": peak_kb / 1024}
+
+
+def show(step: str, size: int, row: dict[str, float], note: str = "") -> None:
+    """Print a line of the table."""
+    numbers = f"{row['wall_s']:9.1f}{row['cpu_s']:9.1f}{row['peak_mb']:9.0f}"
+    print(f"{step:10}{size:12,}{numbers}{note}", flush=True)
 
 
 def main() -> None:
@@ -114,6 +153,7 @@ def main() -> None:
     steps = [*STEPS, *filter(None, options.commands.split(","))]
     sizes = (options.photos // 10, options.photos)
     found: dict[str, list[dict[str, float]]] = {step: [] for step in steps}
+    print(f"{'':10}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for size in sizes:
             run = Path(folder) / f"run-{size}"
@@ -122,15 +162,12 @@ def main() -> None:
                 shutil.copytree(run, f"{run}-other")
             for step in steps:
                 found[step].append(measure([step, str(run)]))
-    print(f"{'':10}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}")
+                show(step, size, found[step][-1])
     missed = []
     for step, (small, large) in found.items():
         slopes = {name: (large[name] - small[name]) / (sizes[1] - sizes[0]) for name in large}
         paper = {name: large[name] + slopes[name] * (ON_PAPER - sizes[1]) for name in large}
-        for size, row in zip((*sizes, ON_PAPER), (small, large, paper), strict=True):
-            note = "  on paper" if row is paper else ""
-            numbers = f"{row['wall_s']:9.1f}{row['cpu_s']:9.1f}{row['peak_mb']:9.0f}"
-            print(f"{step:10}{size:12,}{numbers}{note}")
+        show(step, ON_PAPER, paper, "  on paper")
         limit_s, limit_mb = LIMITS.get(step, (float("inf"), 1500))
         if large["wall_s"] > limit_s or large["peak_mb"] > limit_mb:
             missed.append(step)

@@ -54,23 +54,24 @@ class JournalIndex:
             file_number: The number of its journal.
             current: Whether this journal is one of the weights of now.
         """
-        current = current and not entry.human
-        rank = (_HUMAN if entry.human else 0) | (0 if entry.failed else _WHOLE) | current
-        text = _text(entry.media, entry.frame_index)
+        media, frame_index, offset, length, human, failed = entry
+        current = current and not human
+        rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
+        text = media if frame_index < 0 else _text(media, frame_index)
         if current:
             self._latest[file_number] = text
         before = self._places.get(text)
         if before is not None:
             if _precedence(rank) < _precedence(before):
                 # Where only an error is new, the frame is to be tried again.
-                self._places[text] = before | (current and not entry.failed)
+                self._places[text] = before | (current and not failed)
                 return
             if before & _WHOLE:
                 rank |= before & _CURRENT
             self._num_failed -= not before & _WHOLE
-        place = entry.offset << _FILE_BITS | file_number
-        self._places[text] = (place << _LENGTH_BITS | entry.length) << _RANK_BITS | rank
-        self._num_failed += entry.failed
+        place = offset << _FILE_BITS | file_number
+        self._places[text] = (place << _LENGTH_BITS | length) << _RANK_BITS | rank
+        self._num_failed += failed
 
     def forget_failure(self, key: FrameKey) -> None:
         """Leave out a frame that has an error and nothing better; others stay."""
@@ -88,6 +89,10 @@ class JournalIndex:
         """Yield (file number, offset, length) of every frame in the order of the keys."""
         for text in sorted(self._places):
             yield _unpack(self._places[text])
+
+    def in_order(self) -> list[FrameKey]:
+        """Return all frames in the order of their keys."""
+        return [_key(text) for text in sorted(self._places)]
 
     def videos(self) -> dict[int, set[str]]:
         """Return the videos that each journal has frames of, by its number."""

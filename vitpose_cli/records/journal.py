@@ -38,7 +38,7 @@ _FRAME_END = -1  # the closing brace of the line
 _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
-    rb'\{"media":"((?:[^"\\]|\\.)*+)","index":(-?\d{1,18}),'
+    rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
     rb'"origin":"(model|human)","error":(n)?'
 )
 

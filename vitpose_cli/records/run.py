@@ -317,6 +317,10 @@ class Run:
             for key in keys:
                 self._index.forget_failure(key)
 
+    def keys(self) -> list[FrameKey]:
+        """Return all frames, also those that failed, in order."""
+        return self._index.in_order()
+
     def record(self, key: FrameKey) -> FrameRecord | None:
         """Return the record that counts for one frame, None where there is none.
 

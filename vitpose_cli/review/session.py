@@ -257,8 +257,8 @@ class ReviewSession:
 
     def _add_new_frames(self) -> None:
         every = self._run.done(retry_errors=False)
-        new = sorted(key for key in every if self._table.number(key) is None)
-        self._table.add(new, every - self._run.done() if self._run.num_failed else ())
+        failed = every - self._run.done() if self._run.num_failed else ()
+        self._table.add(self._run.keys(), failed)
 
     def _watch(self) -> None:
         """Fill the table: first what a person looked at, then all else, then what is new."""
