@@ -3,12 +3,14 @@
     python benchmarks/annotate_speed.py GT.json IMAGES [--variant small] [--photos 24] [--json]
 
 The weights are random (speed does not depend on them): a `VitPoseForPoseEstimation` of the chosen
-size, saved by transformers and read by both. Three ways take turns, round after round:
+size, saved by transformers and read by both. The ways take turns, round after round:
 
 - transformers, as its documentation shows: photo after photo, image processor, network,
   post-processing;
 - one by one: our parts in a plain loop, one crop in a batch, nothing ahead or beside, as wrappers
   of ViTPose do it;
+- rtmlib, where it is installed (`pip install rtmlib onnxruntime`): its `ViTPose` over the same
+  weights, exported as `vitpose export -o model.onnx` does, on ONNX Runtime, one crop in a batch;
 - ours, as `vitpose annotate` does it without its disk writes, and the bare network over the same
   crops in the same batches. What ours takes beyond the bare network is overhead.
 
@@ -22,12 +24,15 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -44,6 +49,8 @@ from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import load_model
+from vitpose_cli.models.onnx_file import write_onnx
 from vitpose_cli.models.vitpose import VARIANTS
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.records.coco import read_coco
@@ -119,6 +126,25 @@ def one_by_one_way(assembly: Assembly, source: MediaSource) -> Way:
     return run
 
 
+def rtmlib_way(weights: Path, photos: Photos, folder: Path) -> Way | None:
+    """Return one round of rtmlib's ONNX path over the same weights, if it is installed."""
+    try:
+        from rtmlib.tools.pose_estimation.vitpose import ViTPose
+    except ImportError as error:
+        print(f"rtmlib: {error}", file=sys.stderr)
+        return None
+    write_onnx(load_model(weights), folder / "model.onnx")
+    with redirect_stdout(sys.stderr):
+        network = ViTPose(str(folder / "model.onnx"), backend="onnxruntime", device="cpu")
+
+    def run() -> None:
+        for path, boxes in photos:
+            corners = [[x, y, x + width, y + height] for x, y, width, height in boxes]
+            network(cv2.imread(str(path)), corners)
+
+    return run
+
+
 def our_way(assembly: Assembly, source: MediaSource) -> Way:
     """Return one round of the whole pipeline."""
     labeler = Labeler(assembly.detector, assembly.estimator)
@@ -170,7 +196,7 @@ def compared(rounds: list[dict[str, dict[str, float]]], num_crops: int) -> dict[
         for name in rounds[0]
     }
     for clock in ("wall_s", "cpu_s"):
-        for name in ("transformers", "one_by_one"):
+        for name in rounds[0].keys() - {"ours", "network"}:
             result[f"speedup_over_{name}_{clock}"] = median(
                 [each[name][clock] / each["ours"][clock] for each in rounds]
             )
@@ -186,15 +212,14 @@ def show(result: dict[str, Any]) -> None:
         f"{result['photos']} photos, {result['crops']} crops, {result['rounds']} rounds"
     )
     print(f"{'':14}{'wall s':>9}{'CPU s':>9}{'crops/s':>9}")
-    for name in ("transformers", "one_by_one", "ours", "network"):
+    peers = [name for name in ("transformers", "one_by_one", "rtmlib") if name in result]
+    for name in (*peers, "ours", "network"):
         row = result[name]
         print(f"{name:14}{row['wall_s']:9.2f}{row['cpu_s']:9.2f}{row['crops_per_s']:9.1f}")
     for clock in ("wall_s", "cpu_s"):
-        print(
-            f"by {clock[:-2]:>4} time: {result[f'speedup_over_transformers_{clock}']:.2f}x "
-            f"transformers, {result[f'speedup_over_one_by_one_{clock}']:.2f}x one by one, "
-            f"overhead {100 * result[f'overhead_share_{clock}']:.1f} %"
-        )
+        ratios = [f"{result[f'speedup_over_{name}_{clock}']:.2f}x {name}" for name in peers]
+        overhead = f"overhead {100 * result[f'overhead_share_{clock}']:.1f} %"
+        print(f"by {clock[:-2]:>4} time:", ", ".join([*ratios, overhead]))
 
 
 def main() -> None:
@@ -213,9 +238,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "hub"
         save_hub_model(options.variant, folder)
+        weights = resolve_weights(str(folder))
         assembly = assemble(
             LabelerOptions(
-                weights=str(resolve_weights(str(folder))),
+                weights=str(weights),
                 boxes=options.annotations,
                 device="cpu",
                 precision=options.precision,
@@ -226,11 +252,13 @@ def main() -> None:
         ways = {
             "transformers": transformers_way(folder, photos),
             "one_by_one": one_by_one_way(assembly, source),
+            "rtmlib": rtmlib_way(weights, photos, Path(scratch)),
             "ours": our_way(assembly, source),
             "network": network_way(assembly, source),
         }
         every = [
-            {name: measured(way) for name, way in ways.items()} for _ in range(options.rounds + 1)
+            {name: measured(way) for name, way in ways.items() if way is not None}
+            for _ in range(options.rounds + 1)
         ]
     result = {
         "variant": options.variant,

@@ -1,10 +1,14 @@
-"""Peak memory against the number of photos: `annotate` must not grow with the set.
+"""Peak memory against how much there is to label: it must not grow.
 
     python benchmarks/memory.py [--photos 10000] [--size 128x96]
+    python benchmarks/memory.py --minutes 60
 
-Writes photos, labels them whole with the smallest network in this process, and prints the resident
-memory after every 500 photos. The last line gives the growth after the first 500, and the peak,
-which with `--photos 96 --size 4000x3000` is that of large photos.
+The first writes photos, labels them whole with the smallest network in this process, and prints the
+resident memory after every 500 photos. The last line gives the growth after the first 500, and the
+peak, which with `--photos 96 --size 4000x3000` is that of large photos.
+
+The second writes a small video of that length, 10 frames a second and a person in every frame,
+labels it with `--smooth`, renders the labels, and prints the same after every 3,000 frames of both.
 """
 
 from __future__ import annotations
@@ -12,17 +16,23 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
+from gpu_material import random_model
 
 from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
-from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.models.checkpoint import save_checkpoint
+from vitpose_cli.render import RenderOptions, render
+
+VIDEO_WH = (96, 64)
+MINUTE_FRAMES = 600
+WEIGHTS = "weights.safetensors"
 
 
 def resident_mb() -> float:
@@ -37,23 +47,57 @@ def peak_mb() -> float:
 
 
 def save_weights(path: Path) -> None:
-    """Write random weights of the smallest network."""
-    header = CheckpointHeader(
-        variant="tiny-test",
-        heads={"main": HeadHeader("simple", keypoint_set("coco"), "udp")},
-        input_wh=(96, 128),
-        source="random",
-        licence="Apache-2.0",
-    )
-    torch.manual_seed(0)
-    save_checkpoint(path, ViTPose(header.config()).state_dict(), header)
+    """Write random weights of the smallest network, loud enough that it sees people."""
+    model = random_model("tiny-test", torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in model.heads.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    save_checkpoint(path, model.state_dict(), model.header)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=int, default=10_000)
-    parser.add_argument("--size", default="128x96", metavar="WxH")
-    options = parser.parse_args()
+def write_video(path: Path, num_frames: int) -> None:
+    """Write noise that moves to the right."""
+    image = np.random.default_rng(0).integers(0, 255, (VIDEO_WH[1], VIDEO_WH[0], 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast"})
+        stream.width, stream.height = VIDEO_WH
+        stream.pix_fmt = "yuv420p"
+        for index in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(np.roll(image, index, axis=1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def video(minutes: int) -> None:
+    """Measure a video."""
+    with tempfile.TemporaryDirectory() as scratch:
+        clip, run = Path(scratch) / "clip.mp4", Path(scratch) / "run"
+        write_video(clip, minutes * MINUTE_FRAMES)
+        weights = Path(scratch) / WEIGHTS
+        save_weights(weights)
+        labeler = LabelerOptions(
+            str(weights), detector="whole-image", flip_test=False, keypoint_threshold=0.0
+        )
+        labelling = AnnotateOptions((str(clip),), run, labeler, smooth=True)
+        summary = annotate(labelling, watch("labelled", 3000), print)
+        print(f"{summary.num_people} people; peak {peak_mb():.0f} MB")
+        drawing = RenderOptions((str(clip),), clip.with_suffix(".drawn.mp4"), run, trail_s=2)
+        render(drawing, watch("drawn", 3000), print)
+        print(f"peak {peak_mb():.0f} MB")
+
+
+def watch(what: str, every: int) -> Callable[[int, int | None], None]:
+    """Return what prints the resident memory after every so many frames."""
+
+    def report(num_done: int, _total: int | None) -> None:
+        if num_done and num_done % every == 0:
+            print(f"{num_done:>7} {what}  {resident_mb():8.1f} MB", flush=True)
+
+    return report
+
+
+def photos(options: argparse.Namespace) -> None:
+    """Measure photos."""
     width, height = map(int, options.size.split("x"))
     measured: list[tuple[int, float]] = []
 
@@ -70,7 +114,7 @@ def main() -> None:
         _, data = cv2.imencode(".jpg", cv2.resize(noise, (width, height)))
         for number in range(options.photos):
             (folder / f"{number:06d}.jpg").write_bytes(data.tobytes())
-        weights = Path(scratch) / "weights.safetensors"
+        weights = Path(scratch) / WEIGHTS
         save_weights(weights)
         labeler = LabelerOptions(weights=str(weights), detector="whole-image", flip_test=False)
         chosen = AnnotateOptions((str(folder),), Path(scratch) / "run", labeler)
@@ -80,6 +124,18 @@ def main() -> None:
         f"{summary.num_frames / summary.seconds:.1f} photos/s; "
         f"growth after the first 500: {growth:.1f} MB; peak {peak_mb():.0f} MB"
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=int, default=10_000)
+    parser.add_argument("--size", default="128x96", metavar="WxH")
+    parser.add_argument("--minutes", type=int, help="measure a video instead")
+    options = parser.parse_args()
+    if options.minutes:
+        video(options.minutes)
+    else:
+        photos(options)
 
 
 if __name__ == "__main__":
