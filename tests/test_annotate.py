@@ -20,7 +20,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
 
-from vitpose_cli.annotate import default_run
+from vitpose_cli.annotate import AnnotateOptions, default_run
+from vitpose_cli.assembly import LabelerOptions
+from vitpose_cli.distributed import _Annotator
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.media.source import open_source
 
 NUM_PHOTOS = 70  # three chunks, the last of them short
 
@@ -326,3 +330,18 @@ def test_a_run_is_named_after_its_source(
     (tmp_path / "above" / "here" / "old [2020]").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "above" / "here")
     assert default_run([source]) == Path(name)
+
+
+def test_no_worker_deletes_the_labels_of_others() -> None:
+    with pytest.raises(ConfigError, match="would delete the labels of the others"):
+        AnnotateOptions(("photos",), Path("run"), LabelerOptions(), worker=(2, 4), overwrite=True)
+
+
+def test_workers_of_a_cluster_refuse_large_photos_too(job: Job) -> None:
+    labeler = LabelerOptions(weights=str(job.weights), boxes=job.boxes, device="cpu")
+    options = AnnotateOptions((str(job.photos),), Path("run"), labeler, max_pixels=100)
+    source = open_source(options.sources)
+    worker = _Annotator(options, None)
+    worker.prepare()
+    records = worker.label(source.part(source.media[:2]), frozenset(), trusted=True)
+    assert ["more than the 100 allowed" in str(record.error) for record in records] == [True] * 2

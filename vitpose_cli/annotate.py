@@ -103,6 +103,11 @@ class AnnotateOptions:
         Raises:
             ConfigError: Two exclude each other.
         """
+        if self.overwrite and self.worker != ALONE:
+            raise ConfigError(
+                "--overwrite by one of several workers would delete the labels of the others.",
+                "Delete the run folder before the workers start.",
+            )
         if self.smooth and not self.track:
             raise ConfigError(
                 "--smooth follows people by their identities, which --no-track leaves out.",
@@ -198,11 +203,6 @@ def annotate_along(
         VitposeError: As `annotate`.
     """
     started = monotonic()
-    if options.overwrite and options.worker != ALONE:
-        raise ConfigError(
-            "--overwrite by one of several workers would delete the labels of the others.",
-            "Delete the run folder before the workers start.",
-        )
     num_threads = num_reader_threads(resolve_device(options.labeler.device))
     source = open_source(
         options.sources,

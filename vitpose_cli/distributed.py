@@ -126,7 +126,7 @@ def annotate_on_cluster(
         raise ConfigError(
             "With --ray no pictures are written.", "Draw them afterwards with `vitpose render`."
         )
-    source = open_source(options.sources, video=options.video)
+    source = open_source(options.sources, video=options.video, max_pixels=options.max_pixels)
     with _connected(cluster.address) as ray:
         pool = _Pool(ray, cluster, options, source)
         try:
@@ -233,7 +233,12 @@ class _Annotator:
             self._labeler.trust()
         device = resolve_device(self._options.labeler.device)
         video: VideoOptions | None = self._options.video
-        source = MediaSource(found, num_threads=num_reader_threads(device), video=video)
+        source = MediaSource(
+            found,
+            num_threads=num_reader_threads(device),
+            video=video,
+            max_pixels=self._options.max_pixels,
+        )
         return list(self._labeler.label(source.frames(skip)))
 
 

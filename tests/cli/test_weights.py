@@ -205,7 +205,7 @@ def test_pull_resumes_a_broken_download_and_then_needs_no_network(
     done = terminal.run("pull", "vitpose-plus-b:mpii")
     assert done.returncode == 0, done.stderr
     path = Path(done.stdout.strip())
-    assert path.is_relative_to(tmp_path / "vitpose")
+    assert path.is_relative_to(tmp_path / "huggingface" / "vitpose")
     assert_same_network(path, model)
     header = read_header(path)
     assert header.heads["mpii"].alignment == "udp"

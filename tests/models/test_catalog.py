@@ -148,7 +148,7 @@ def test_our_own_files_are_used_as_they_are(foreign: Path, tmp_path: Path) -> No
 
 def test_foreign_files_are_converted_once(foreign: Path, tmp_path: Path) -> None:
     path = resolve_weights(foreign)
-    assert path.is_relative_to(tmp_path / "cache" / "vitpose")
+    assert path.is_relative_to(tmp_path / "cache" / "hf" / "vitpose")
     model = load_model(path)
     assert list(model.header.heads) == ["mpii"]
     assert model.header.source == "mpii.pth"

@@ -133,3 +133,10 @@ def test_one_file_leaves_those_beside_it_alone(tmp_path: Path) -> None:
     write(tmp_path / "x.json", 2)
     write(tmp_path / "x.json", None)
     assert len(names(tmp_path)) == 3
+
+
+def test_a_name_with_brackets_is_no_pattern(tmp_path: Path) -> None:
+    write(tmp_path / "day [12].json", 3)
+    assert len(CocoFrames(document_name(tmp_path / "day [12].json", 3))) == 11
+    write(tmp_path / "day [12].json", 2)
+    assert names(tmp_path) == ["day [12]-00000-of-00002.json", "day [12]-00001-of-00002.json"]

@@ -1,4 +1,4 @@
-"""Foreign weights converted once and kept, under the hash of their bytes, beside the hub's cache.
+"""Foreign weights converted once and kept, under the hash of their bytes, in the hub's folder.
 
 Knowing a file by its bytes and not by its path means that a moved file is not converted again, and
 that a changed one is. Neither torch nor the foreign file is loaded where the conversion is kept.
@@ -90,7 +90,7 @@ def convert_once(
     except OSError as error:
         raise InputError(
             f"Cannot make the folder {folder} for converted weights: {error.strerror}.",
-            "Set HF_HOME: they are kept beside it. Or convert with `vitpose weights convert`.",
+            "Set HF_HOME: they are kept in it. Or convert with `vitpose weights convert`.",
         ) from error
     save_checkpoint(target, conversion.state, conversion.header)
     return target

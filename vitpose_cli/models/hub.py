@@ -58,10 +58,10 @@ def find_cached(repo: str, file: str, revision: str) -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Return where converted weights are kept: the folder `vitpose` beside Hugging Face's."""
+    """Return where converted weights are kept: the folder `vitpose` in Hugging Face's."""
     from huggingface_hub.constants import HF_HOME
 
-    return Path(HF_HOME).expanduser().parent / "vitpose"
+    return Path(HF_HOME).expanduser() / "vitpose"
 
 
 def sha256_of(path: Path) -> str:

@@ -8,7 +8,7 @@ and every reader takes such a set where it takes a file.
 from __future__ import annotations
 
 import re
-from glob import has_magic
+from glob import escape, has_magic
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
@@ -29,7 +29,9 @@ def shard_paths(path: Path, count: int) -> tuple[Path, ...]:
 
 def document_name(path: Path, count: int) -> Path:
     """Return what to call the document `path` in `count` parts: a glob of them, if several."""
-    return path if count == 1 else path.with_name(f"{path.stem}-*-of-{count:05d}{path.suffix}")
+    return (
+        path if count == 1 else path.with_name(f"{escape(path.stem)}-*-of-{count:05d}{path.suffix}")
+    )
 
 
 def num_shards_of(path: Path) -> int:
@@ -42,7 +44,7 @@ def document_parts(path: Path) -> tuple[Path, ...]:
     """Return whatever there is of the document `path`: itself, and shards of any count, sorted."""
     shards = (
         other
-        for other in path.parent.glob(f"{path.stem}-*-of-*{path.suffix}")
+        for other in path.parent.glob(f"{escape(path.stem)}-*-of-*{path.suffix}")
         if (found := _SHARD.fullmatch(other.name)) and found[1] == path.stem
     )
     return (*((path,) if path.is_file() else ()), *sorted(shards))
