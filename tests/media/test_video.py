@@ -493,3 +493,10 @@ def test_encrypted(tmp_path: Path) -> None:
 def test_names_that_look_like_protocols(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", num=2).rename(tmp_path / "concat:ü 100%.mp4")
     assert len(frames_of(path)) == 2
+
+
+def test_the_log_of_ffmpeg_stays_off_though_another_library_turned_it_on(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", Video(num=3))
+    av.logging.set_level(av.logging.ERROR)
+    assert len(frames_of(tmp_path / "clip.mp4")) == 3
+    assert av.logging.get_level() is None

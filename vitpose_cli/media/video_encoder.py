@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media import ffmpeg_log
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
@@ -118,6 +119,7 @@ class VideoEncoder:
         self._last_pts = -1
         rate, pixel_shape = _look_of(source_video, size_wh)
         encoder = _ENCODERS[options.codec]
+        ffmpeg_log.silence()
         with _writing(path):
             self._container = av.open(
                 f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}

@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media import ffmpeg_log
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.reading import read_start
 
@@ -124,6 +125,7 @@ def open_container(path: Path) -> InputContainer:
     Raises:
         InputError: It holds neither pictures nor sound that FFmpeg knows.
     """
+    ffmpeg_log.silence()
     try:
         # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
         return av.open(f"file:{path}", metadata_errors="replace")
