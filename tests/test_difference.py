@@ -105,6 +105,8 @@ def test_the_worst_are_drawn(tmp_path: Path) -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
     with pytest.raises(InputError, match="not in"):
         compare(DiffOptions(other, other, picture=tmp_path / "none.png"))
+    with pytest.raises(InputError, match=r"cannot be drawn into worst\.webp"):
+        compare(DiffOptions(one, other, picture=tmp_path / "worst.webp"))
 
 
 def test_sets_without_a_common_frame_are_refused(tmp_path: Path) -> None:

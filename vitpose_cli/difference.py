@@ -38,6 +38,7 @@ SAME_BOX = 0.5
 """The least IoU by which those who are left are."""
 
 TILE_WH = (240, 320)
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 _COLUMNS = 6
 _GAP_PX = 4
 _FAR = 95  # percentile that stands for the long distances
@@ -148,6 +149,10 @@ def compare(options: DiffOptions) -> Difference:
         InputError: A set cannot be read, they have different keypoints or no frame in common, or
             pictures cannot be found or written.
     """
+    if options.picture is not None and options.picture.suffix.lower() not in _SUFFIXES:
+        raise InputError(
+            f"The worst cases cannot be drawn into {options.picture.name}.", "Name it .png or .jpg."
+        )
     first, second = open_records(options.first), open_records(options.second)
     if first.keypoint_set.names != second.keypoint_set.names:
         raise InputError(f"{first.name} and {second.name} have different keypoints.")

@@ -234,6 +234,8 @@ def test_a_folder_gives_every_photo_or_the_reason(folder: dict[str, Path]) -> No
     for error, word in zip(errors, ("empty", "cut off", "No such file"), strict=True):
         assert word in error
     assert source.num_rotated == 1
+    list(source.frames(skip=source.keys()))
+    assert source.num_rotated == 1, "a second pass forgets nothing"
 
 
 def test_photos_that_are_done_are_not_read_again(folder: dict[str, Path]) -> None:

@@ -106,7 +106,7 @@ class ImageFolder:
     """Photos as a source of frames, decoded ahead in threads.
 
     Attributes:
-        num_rotated: How many photos of the last pass of `frames` so far had an EXIF orientation
+        num_rotated: How many photos in all passes of `frames` so far had an EXIF orientation
             other than upright: their labels fit only viewers that apply it too.
     """
 
@@ -141,7 +141,6 @@ class ImageFolder:
 
     def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
         """Yield every photo that is not in `skip`, in order, or the reason why it is unreadable."""
-        self.num_rotated = 0
         budget = PixelBudget(PIXELS_AHEAD * self._num_threads)
 
         def load(item: tuple[int, FrameKey]) -> tuple[Frame | FrameFailure, bool]:

@@ -114,7 +114,7 @@ class MediaSource:
 
     @property
     def num_rotated(self) -> int:
-        """How many photos of the last pass had to be turned upright by their EXIF orientation."""
+        """How many photos had to be turned upright by their EXIF orientation so far."""
         return sum(photos.num_rotated for photos in self._photos)
 
     def part(self, media: Iterable[str]) -> FoundMedia:
