@@ -343,7 +343,8 @@ class WebpReader:
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in _WEBP_CANVAS_AT)
         if width * height * data.count(_WEBP_FRAME) > MAX_PICTURE_PIXELS:
             raise InputError(f"{path} has more pixels in all than are held in memory.")
-        done, animation = cv2.imdecodeanimation(np.frombuffer(data, np.uint8))
+        row = np.frombuffer(data, np.uint8)[np.newaxis]  # OpenCV 4 takes no column for WebP
+        done, animation = cv2.imdecodeanimation(row)
         if not done or not len(animation.frames):
             raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
         self._frames = animation.frames
