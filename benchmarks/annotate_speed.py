@@ -10,7 +10,8 @@ size, saved by transformers and read by both. The ways take turns, round after r
 - one by one: our parts in a plain loop, one crop in a batch, nothing ahead or beside, as wrappers
   of ViTPose do it;
 - rtmlib, where it is installed (`pip install rtmlib onnxruntime`): its `ViTPose` over the same
-  weights, exported as `vitpose export -o model.onnx` does, on ONNX Runtime, one crop in a batch;
+  weights, exported as `vitpose export -o model.onnx` does, on ONNX Runtime, one crop in a batch,
+  on as many threads as torch has, where rtmlib itself would take all cores;
 - ours, as `vitpose annotate` does it without its disk writes, and the bare network over the same
   crops in the same batches. What ours takes beyond the bare network is overhead.
 
@@ -129,6 +130,7 @@ def one_by_one_way(assembly: Assembly, source: MediaSource) -> Way:
 def rtmlib_way(weights: Path, photos: Photos, folder: Path) -> Way | None:
     """Return one round of rtmlib's ONNX path over the same weights, if it is installed."""
     try:
+        import onnxruntime
         from rtmlib.tools.pose_estimation.vitpose import ViTPose
     except ImportError as error:
         print(f"rtmlib: {error}", file=sys.stderr)
@@ -136,6 +138,9 @@ def rtmlib_way(weights: Path, photos: Photos, folder: Path) -> Way | None:
     write_onnx(load_model(weights), folder / "model.onnx")
     with redirect_stdout(sys.stderr):
         network = ViTPose(str(folder / "model.onnx"), backend="onnxruntime", device="cpu")
+    threads = onnxruntime.SessionOptions()
+    threads.intra_op_num_threads = torch.get_num_threads()
+    network.session = onnxruntime.InferenceSession(folder / "model.onnx", threads)
 
     def run() -> None:
         for path, boxes in photos:

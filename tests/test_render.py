@@ -285,7 +285,7 @@ def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:
         draw(tmp_path, other)
     with pytest.raises(InputError, match="There is no folder"):
         draw(tmp_path, clip, output=tmp_path / "missing" / "out.mp4")
-    with pytest.raises(InputError, match=r"manifest\.json"):
+    with pytest.raises(InputError, match=r"annotations\.json"):
         draw(tmp_path, clip, annotations=tmp_path)
 
 
