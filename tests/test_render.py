@@ -275,6 +275,22 @@ def test_sources_are_never_overwritten(tmp_path: Path, mixed: Path) -> None:
         )  # fmt: skip
 
 
+def test_sources_in_a_folder_of_the_sources_are_not_overwritten_either(
+    tmp_path: Path, mixed: Path
+) -> None:
+    copied = mixed / "sub" / "a.jpg"
+    copied.write_bytes((mixed / "a.jpg").read_bytes())
+    before = copied.read_bytes()
+    save_run(tmp_path / "photo-run", [FrameKey("a.jpg"), FrameKey("sub/a.jpg")])
+    options = {"annotations": tmp_path / "photo-run", "output": mixed / "sub"}
+    with pytest.raises(InputError, match=r"copy of a\.jpg would overwrite"):
+        draw(tmp_path, mixed, **options)
+    assert copied.read_bytes() == before
+    options["output"] = mixed / "drawn"
+    for _ in range(2):  # what was drawn is among the sources then, but has no labels
+        assert draw(tmp_path, mixed, **options).num_frames == 2
+
+
 def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be drawn into"):
         draw(tmp_path, clip, output=tmp_path / "out.jpg")

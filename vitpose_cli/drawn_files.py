@@ -64,6 +64,28 @@ class Targets:
                 "Choose another output folder with -o.",
             )
 
+    def check_apart(self, labelled: frozenset[str]) -> None:
+        """Refuse to draw over photos and videos that are drawn themselves.
+
+        Args:
+            labelled: Names of those that have something to draw.
+
+        Raises:
+            InputError: A copy would lie where one of them does, in a folder of the sources.
+        """
+        output, root = self.output.resolve(), self._source.root.resolve()
+        if self._one_file or not output.is_relative_to(root):
+            return
+        folder = output.relative_to(root)
+        drawn = labelled.intersection(self._source.media)
+        for media in drawn:
+            copies = ImageSink(folder).path(FrameKey(media)), folder / _video_name(media)
+            if not drawn.isdisjoint(copy.as_posix() for copy in copies):
+                raise InputError(
+                    f"The drawn copy of {media} would overwrite one of the sources in {output}.",
+                    "Choose another output folder with -o.",
+                )
+
     def key(self, key: FrameKey) -> FrameKey:
         """Return the name that a frame has in its sink."""
         return FrameKey(self.output.name) if self._one_file else key
@@ -74,10 +96,14 @@ class Targets:
             return closing(ImageSink(self.output.parent if self._one_file else self.output))
         path = self.output
         if not self._one_file:
-            path /= video if video.endswith(VIDEO_SUFFIX) else video + VIDEO_SUFFIX
+            path /= _video_name(video)
             path.parent.mkdir(parents=True, exist_ok=True)
         source_video = self._source.path(video)
         return VideoSink(path, self._encode, source_video=source_video, taken=self._taken)
+
+
+def _video_name(media: str) -> str:
+    return media if media.endswith(VIDEO_SUFFIX) else media + VIDEO_SUFFIX
 
 
 def _suffix(path: Path) -> str:

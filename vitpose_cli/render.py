@@ -234,6 +234,7 @@ class _Rendering:
                 f"It names {min(labels.media, default='nothing')}; give the same sources as when "
                 "it was made.",
             )
+        self._targets.check_apart(labels.media)
         skip = _Unlabelled(labels)
         total = source.expected
         labelled = _with_people(self._readable(source.frames(skip)), labels, options.smooth)
