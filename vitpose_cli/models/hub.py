@@ -31,7 +31,11 @@ def fetch(repo: str, file: str, revision: str) -> Path:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    try:
+        from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+    except ImportError:  # huggingface_hub 1
+        import httpx  # type: ignore[import-not-found,no-redef]
 
     if present := find_cached(repo, file, revision):
         return present
