@@ -106,3 +106,9 @@ def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
         *(f"| cut to {cut}, boxes of the ground truth" for cut in CUTS),
     ]
     assert len(keypoints.splitlines()) == 2 + 17 + 1
+
+
+def test_what_the_shipped_file_learnt_from_stands_written() -> None:
+    for name in ("learn", "settle", "finish"):
+        config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
+        assert {stage.input_wh for stage in config.stages} == {(96, 128)}
