@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,10 @@ import vitpose_cli.cli.console  # noqa: F401
 
 # Tests are small and run side by side; several threads in each would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Shells start jobs in the background deaf to Ctrl-C, and children would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BROWSER_FLAGS = [
     "--headless",

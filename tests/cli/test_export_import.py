@@ -95,7 +95,7 @@ def test_conflicts_end_with_exit_code_5(
         ),
         (["export", "RUN", "--format", "yolo", "-o", "o", "--split", "x"], 2, "no split 'x'"),
         (["export", "RUN", "--format", "coco", "-o", "o", "--reviewed"], 3, "No frame of"),
-        (["export", "photos", "--format", "coco", "-o", "o"], 3, "holds no labels to export"),
+        (["export", "photos", "--format", "coco", "-o", "o"], 3, "holds no labels"),
         (["export", "RUN", "--format", "coco", "-o", "photos"], 3, "is a folder"),
         (["import", "none.json", "--into", "RUN"], 3, "Cannot read"),
         (["import", "c.json", "--into", "photos"], 3, "not a run folder"),
