@@ -24,7 +24,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"tracking", "smoothing"},
     {"linked_people", "blame"},
     {"labeler", "identities"},
-    {"resume", "workers", "labels", "smoothed_labels", "drawn_files", "frame_pictures"},
+    {"resume", "workers", "labels", "smoothed_labels", "drawn_files", "frame_pictures", "notices"},
     {"assembly"},
     {"record_set", "body_cuts", "stages", "photo_batches"},
     {"predictions", "coco_metrics", "keypoint_table"},

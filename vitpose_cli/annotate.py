@@ -12,25 +12,27 @@ from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import orjson
 
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
-from vitpose_cli.media.finding import RUN_SUFFIX, VIDEO_SUFFIXES, is_there
+from vitpose_cli.media.finding import RUN_SUFFIX, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
+from vitpose_cli.notices import (
+    say_what_failed,
+    say_what_nobody_saw,
+    say_what_was_kept,
+    say_what_was_seen,
+)
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
@@ -53,13 +55,6 @@ Labelled = tuple[Frame | None, FrameRecord]
 Result = TypeVar("Result")
 
 PREVIEW = "preview"
-FAILURES_SHOWN = 3
-UNREAD = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
-    | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
-    | {f"{suffix} at URLs" for suffix in (*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)}
-)
-"""Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,17 +290,17 @@ def conclude(
     Returns:
         The state of the run; what this call did is not in it.
     """
-    _say_what_was_seen(source, say)
+    say_what_was_seen(source, say)
     if options.smooth and not source.videos:
         say("There is no video among the sources, so --smooth changes nothing.")
     if run.manifest.generation > 1:
-        _say_what_was_kept(run, say)
+        say_what_was_kept(run, say)
     if not run.complete():
         return _part(run, share(source, options.worker))
     written = run.export(partial(_finished, options, keypoint_set), options.num_shards)
-    _say_what_failed(written.failures, say)
+    say_what_failed(written.failures, say)
     if options.worker != ALONE:
-        _say_what_nobody_saw(source, run, say)
+        say_what_nobody_saw(source, run, say)
     return Summary(
         run=options.run,
         annotations=written.annotations,
@@ -400,46 +395,6 @@ def _finished(
     if options.track:
         records = with_track_ids(records, keypoint_set.sigmas)
     return with_smoothed(records) if options.smooth else records
-
-
-def _say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
-    """Tell what a user may not expect of the photos."""
-    if source.num_rotated:
-        say(
-            f"{source.num_rotated} photos were turned upright by their EXIF orientation; sizes and "
-            "coordinates are those of the upright picture."
-        )
-    unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
-    if unread:
-        passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
-        say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
-
-
-def _say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None]) -> None:
-    """Tell of photos that came while some workers had already dealt out what there was."""
-    recorded = run.fresh(retry_errors=False)
-    photos = source.keys()
-    if num_lacking := sum(key not in recorded for key in photos):
-        say(f"{num_lacking} photos came while workers ran; the same command again labels them.")
-
-
-def _say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
-    """Tell the first reasons, so that nobody need open the list for the usual one or two."""
-    with failures.open("rb") as lines:
-        for failure in map(orjson.loads, islice(lines, FAILURES_SHOWN)):
-            say(f"{failure['file_name']}: {failure['error']}")
-
-
-def _say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
-    """Tell whose labels a refresh has left."""
-    num_older = len(run) - len(run.fresh())
-    if num_reviewed := len(run.reviewed()):
-        say(f"{num_reviewed} reviewed frames stay as they are.")
-    if num_older:
-        say(
-            f"{num_older} frames keep what they had before: they cannot be read, or are not among "
-            "the sources any more."
-        )
 
 
 def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +153,7 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
     Raises:
         InputError: A file cannot be used, or no photo of the predictions is in the ground truth.
     """
-    with CocoFrames(annotations) as truth:
+    with closing(CocoFrames(annotations)) as truth:
         return _measured(predicted_photos(predictions, truth), truth.keypoint_set)
 
 

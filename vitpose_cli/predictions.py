@@ -7,6 +7,7 @@ than they do.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _people(
 
 
 def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
-    with CocoFrames(path) as document:
+    with closing(CocoFrames(path)) as document:
         num_keypoints = truth.keypoint_set.num_keypoints
         numbers = {name: number for number, name in enumerate(document.names)}
         if len(document) and not any(name in numbers for name in truth.names):
@@ -148,7 +149,7 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     image_ids = dict(zip(truth.names, truth.image_ids.tolist(), strict=True))
-    with ImageResults(path, image_ids) as results:
+    with closing(ImageResults(path, image_ids)) as results:
         num_keypoints = truth.keypoint_set.num_keypoints
         found = results.image_ids()
         if len(found) and not np.isin(found, truth.image_ids).any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def test_it_equals_the_document_in_memory(
     path = tmp_path / "x.json"
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False), encoding="utf-8")
     whole, by_image = read_coco(path), read_coco(path).by_image()
-    with CocoFrames(path) as frames:
+    with closing(CocoFrames(path)) as frames:
         assert frames.num_annotations == len(whole.annotations)
         assert frames.keypoint_set == whole.keypoint_set
         for number, image in enumerate(whole.images):
@@ -45,7 +46,7 @@ def test_frames_of_videos_are_in_the_order_of_their_keys(tmp_path: Path) -> None
          "frame_id": index, "width": 9, "height": 9}
         for number, index in ((1, 7), (2, 5))
     ] + [{"id": 3, "file_name": "c.jpg", "width": 9, "height": 9}]  # fmt: skip
-    with CocoFrames(write_json(tmp_path / "a.json", content)) as frames:
+    with closing(CocoFrames(write_json(tmp_path / "a.json", content))) as frames:
         assert frames.in_order() == [1, 0, 2]
 
 

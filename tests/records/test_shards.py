@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def test_a_set_is_read_as_the_document(tmp_path: Path) -> None:
         assert (read.images, read.annotations) == (whole.images, whole.annotations)
         assert read.videos == whole.videos
         assert read.keys() == whole.keys()
-        with CocoFrames(path) as frames:
+        with closing(CocoFrames(path)) as frames:
             assert frames.image_ids.tolist() == [image["id"] for image in whole.images]
             assert frames.annotations(7) == whole.by_image()[8]
         report = validate(path)

@@ -8,6 +8,7 @@ COCO is the one exception: it is made from the file, whose foreign fields no rec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -176,7 +177,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
     folder = document.files[0].parent
 
     def chosen() -> Iterator[tuple[int, dict[str, Any]]]:
-        with document:
+        with closing(document):
             for number in document.in_order():
                 if selection.names is None or document.names[number] in selection.names:
                     image = document.image(number)

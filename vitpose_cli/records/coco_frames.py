@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -37,8 +36,7 @@ from vitpose_cli.records.shards import document_files
 class CocoFrames:
     """The frames of a COCO annotation file; the position of each is its number.
 
-    Use it as a context manager, or call `close`; it may be used again. Not for several threads at
-    once.
+    `close` it (`contextlib.closing`); it may be used again. Not for several threads at once.
 
     Attributes:
         path: The document.
@@ -87,17 +85,6 @@ class CocoFrames:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def __enter__(self) -> CocoFrames:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files."""

@@ -6,8 +6,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -20,8 +19,7 @@ _MAX_OPEN_FILES = 64
 class PlaceReader:
     """Reads from numbered files, keeping a few of them open.
 
-    Use it as a context manager, or call `close`; it may be used again. Not for several threads at
-    once.
+    `close` it (`contextlib.closing`); it may be used again. Not for several threads at once.
 
     Args:
         paths: The files; their positions are their numbers.
@@ -30,17 +28,6 @@ class PlaceReader:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
         self._open: OrderedDict[int, BinaryIO] = OrderedDict()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def read_bytes(self, file_number: int, offset: int, length: int) -> bytes:
         """Return the bytes at a place.

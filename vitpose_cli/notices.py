@@ -1,0 +1,62 @@
+"""What a user is told of a run, beyond its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import orjson
+
+from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
+from vitpose_cli.media.finding import VIDEO_SUFFIXES
+from vitpose_cli.media.source import MediaSource
+from vitpose_cli.records.run import Run
+
+FAILURES_SHOWN = 3
+UNREAD = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
+    | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
+    | {f"{suffix} at URLs" for suffix in (*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)}
+)
+"""Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
+
+
+def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
+    """Tell what a user may not expect of the photos."""
+    if source.num_rotated:
+        say(
+            f"{source.num_rotated} photos were turned upright by their EXIF orientation; sizes and "
+            "coordinates are those of the upright picture."
+        )
+    unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
+    if unread:
+        passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
+        say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
+
+
+def say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None]) -> None:
+    """Tell of photos that came while some workers had already dealt out what there was."""
+    recorded = run.fresh(retry_errors=False)
+    photos = source.keys()
+    if num_lacking := sum(key not in recorded for key in photos):
+        say(f"{num_lacking} photos came while workers ran; the same command again labels them.")
+
+
+def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
+    """Tell the first reasons, so that nobody need open the list for the usual one or two."""
+    with failures.open("rb") as lines:
+        for failure in map(orjson.loads, islice(lines, FAILURES_SHOWN)):
+            say(f"{failure['file_name']}: {failure['error']}")
+
+
+def say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
+    """Tell whose labels a refresh has left."""
+    num_older = len(run) - len(run.fresh())
+    if num_reviewed := len(run.reviewed()):
+        say(f"{num_reviewed} reviewed frames stay as they are.")
+    if num_older:
+        say(
+            f"{num_older} frames keep what they had before: they cannot be read, or are not among "
+            "the sources any more."
+        )
