@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,34 @@ def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> No
 def test_what_cannot_be_written_or_found_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pdf"):
         make_sheet(SheetOptions(run, tmp_path / "s.pdf"))
-    with pytest.raises(InputError, match="where its photos are"):
+    with pytest.raises(InputError, match=r"such as 'a/photo 1\.jpg', are not in .*run"):
         make_sheet(SheetOptions(run / "annotations.json", tmp_path / "s.png"))
+
+
+def test_photos_are_found_wherever_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "job").mkdir()
+    monkeypatch.chdir(tmp_path / "job")
+    names = save_photos(Path("photos"), 2)
+    weights, boxes = save_weights(Path("w.safetensors")), save_boxes(Path("boxes.json"), names)
+    done = vitpose("annotate", "photos", "--no-flip-test", "-w", weights, "--boxes", boxes)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    options = SheetOptions(Path("job/photos.vitpose"), tmp_path / "of-run.png")
+    assert make_sheet(options)
+    shutil.copy("job/photos.vitpose/annotations.json", "job/photos/labels.json")
+    assert make_sheet(SheetOptions(Path("job/photos/labels.json"), tmp_path / "of-file.png"))
+
+
+def test_a_photo_that_is_gone_leaves_a_black_tile(run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(run.parent / "photos", photos)
+    gone = photos / "b" / "photo 0.jpg"
+    gone.unlink()
+    assert make_sheet(SheetOptions(run, tmp_path / "s.html", photos)) > 5
+    page = (tmp_path / "s.html").read_text()
+    assert re.search(r"<figcaption>[0-9.]+ b/photo 0.jpg: .*</figcaption>", page)
 
 
 def test_captions_are_cut_at_their_front() -> None:

@@ -20,15 +20,13 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
-from vitpose_cli.media.lookup import read_frames
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.record_set import RecordSet, open_records
-from vitpose_cli.records.coco import safe_media_path
-from vitpose_cli.records.media_root import find_root
+from vitpose_cli.records.media_root import read_found
 from vitpose_cli.records.record import FrameRecord
 
 SAME_POSE = 0.3
@@ -323,10 +321,8 @@ def _draw(
     """Write those who differ most as one picture, both labels of each side by side."""
     keys = {person.key for person in worst}
     folders = [images] if images else [*sets[0].folders(), *sets[1].folders()]
-    root = find_root(folders, sorted(keys))
     labels = [_people_of(each, keys) for each in sets]
-    paths = {key.media: safe_media_path(root, key.media) for key in keys}
-    frames = {frame.key: frame for frame in read_frames(paths, keys)}
+    frames = {frame.key: frame for frame in read_found(folders, keys)}
     tiles, captions = [], []
     for person in worst:
         frame = frames[person.key]
@@ -345,7 +341,7 @@ def _draw(
         tiles.append(np.concatenate([halves[0], gap, halves[1]], axis=1))
         captions.append(f"OKS {person.oks:.2f} {person.key}")
     if not tiles:
-        raise InputError(f"None of the pictures of the worst cases can be read below {root}.")
+        raise InputError("None of the pictures of the worst cases can be read.")
     sheet = mosaic(tiles, captions, _COLUMNS // 2)
     ImageSink(picture.parent).write(Frame(FrameKey(picture.name), sheet))
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import heapq
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
-from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.cutouts import cut_out
-from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
-from vitpose_cli.media.source import open_source
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.run import Run
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.record_set import open_records
+from vitpose_cli.records.media_root import read_found
+from vitpose_cli.records.record import FrameRecord
 
 TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
@@ -42,7 +43,7 @@ class SheetOptions:
     Attributes:
         labels: A run folder or a COCO document.
         output: A .png or .jpg picture, or an .html page.
-        sources: Where the photos and videos are; none for those of the run.
+        images: The folder of the photos and videos; None where they were labelled.
         number: How many people, at most.
         order: By score from the worst or from the best, or a random sample.
         columns: People in a row of the picture.
@@ -51,7 +52,7 @@ class SheetOptions:
 
     labels: Path
     output: Path
-    sources: tuple[str, ...] = ()
+    images: Path | None = None
     number: int = 48
     order: Order = "worst"
     columns: int = 8
@@ -66,31 +67,29 @@ class _Person:
     key: FrameKey
     position: int
     score: float
+    frame: Instances = field(compare=False)
 
 
 def make_sheet(options: SheetOptions) -> int:
     """Write the sheet; return how many people are on it.
 
+    Where a picture cannot be read any more, its people's tiles are black and say why.
+
     Raises:
-        InputError: Labels or photos cannot be read, nobody is labelled, or the output cannot be
-            written.
+        InputError: Labels cannot be read, nobody is labelled, none of the pictures is found, or
+            the output cannot be written.
     """
     suffix = options.output.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg", ".html"):
         raise InputError(
             f"A sheet cannot be written as {options.output.name}.", "Name it .png, .jpg or .html."
         )
-    labels = open_labels(options.labels)
-    chosen = _chosen(labels, options)
+    labels = open_records(options.labels)
+    chosen = _chosen(labels.records(), options)
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
-    source = open_source(options.sources or _sources_of(options.labels))
-    tiles, captions = [], []
-    for person in chosen:
-        frame = source.read(person.key)
-        people = labels.people(person.key).select([person.position])
-        tiles.append(cut_out(frame.image, people, people.boxes[0], TILE_WH, labels.keypoint_set))
-        captions.append(f"{person.score:.2f} {person.key}")
+    folders = [options.images] if options.images else labels.folders()
+    tiles, captions = _tiles(chosen, folders, labels.keypoint_set)
     if suffix == ".html":
         page = _page(tiles, captions, options)
         with atomic_file(options.output) as stream:
@@ -102,7 +101,7 @@ def make_sheet(options: SheetOptions) -> int:
     return len(chosen)
 
 
-def _chosen(labels: Labels, options: SheetOptions) -> list[_Person]:
+def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Person]:
     """Return the people for the sheet, in its order."""
     generator = random.Random(options.seed)
 
@@ -112,29 +111,31 @@ def _chosen(labels: Labels, options: SheetOptions) -> list[_Person]:
         return score if options.order == "worst" else -score
 
     people = (
-        _Person(rank(score), key, position, score)
-        for key, instances in _frames(labels)
-        for position, score in enumerate(map(float, instances.scores))
+        _Person(rank(score), record.key, position, score, record.instances)
+        for record in records
+        if record.instances is not None and not record.rejected
+        for position, score in enumerate(map(float, record.instances.scores))
     )
     return heapq.nsmallest(options.number, people)
 
 
-def _frames(labels: Labels) -> Iterator[tuple[FrameKey, Instances]]:
-    """Yield every labelled frame."""
-    for media in sorted(labels.media):
-        photo = FrameKey(media)
-        if photo in labels:
-            yield photo, labels.people(photo)
-        else:
-            yield from ((key, people) for key, _, people in labels.video(media))
-
-
-def _sources_of(labels: Path) -> tuple[str, ...]:
-    """Return the sources in a run's manifest."""
-    if not labels.is_dir():
-        raise InputError(f"{labels} does not say where its photos are.", "Give them with --source.")
-    with Run.read(labels) as run:
-        return run.manifest.sources
+def _tiles(
+    chosen: Sequence[_Person], folders: Iterable[Path], keypoint_set: KeypointSet
+) -> tuple[list[NDArray[np.uint8]], list[str]]:
+    """Return a picture of each person, and what is written below; one frame at a time is read."""
+    tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
+    captions = [f"{person.score:.2f} {person.key}" for person in chosen]
+    places: dict[FrameKey, list[int]] = {}
+    for place, person in enumerate(chosen):
+        places.setdefault(person.key, []).append(place)
+    for frame in read_found(folders, places):
+        for place in places[frame.key]:
+            if isinstance(frame, FrameFailure):
+                captions[place] += f": {frame.error}"
+                continue
+            people = chosen[place].frame.select([chosen[place].position])
+            tiles[place] = cut_out(frame.image, people, people.boxes[0], TILE_WH, keypoint_set)
+    return tiles, captions
 
 
 def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOptions) -> str:

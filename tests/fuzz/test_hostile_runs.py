@@ -49,7 +49,7 @@ def test_a_decompression_bomb_is_refused_and_recorded(tmp_path: Path) -> None:
     "command",
     [
         ["render", "photos", "-a", "labels.json", "-o", "out"],
-        ["sheet", "labels.json", "--source", "photos", "-o", "out.png"],
+        ["sheet", "labels.json", "--images", "photos", "-o", "out.png"],
         ["export", "labels.json", "-o", "out", "--format", "yolo", "--images", "photos"],
         [
             "evaluate",

@@ -17,9 +17,14 @@ def sheet(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .png or .jpg picture, or an .html page.")
     ] = Path("sheet.png"),
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", "-s", help="Where the photos are; of a run, known."),
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            "-i",
+            metavar="DIR",
+            help="Where the photos and videos lie. Default: where they were labelled.",
+        ),
     ] = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many people.")] = 48,
     order: Annotated[
@@ -42,7 +47,7 @@ def sheet(
     options = SheetOptions(
         labels=labels,
         output=output,
-        sources=tuple(source or ()),
+        images=images,
         number=number,
         order=order,
         columns=columns,

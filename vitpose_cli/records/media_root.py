@@ -6,13 +6,13 @@ the user named it, is in the manifest of a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.records.coco import safe_media_path
 
 _NUM_SAMPLES = 20
@@ -40,6 +40,21 @@ def find_root(folders: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
         f"{', '.join(map(str, tried)) or 'any place'}.",
         "Give the folder that they lie in, or a copy of what is at a URL, with --images.",
     )
+
+
+def read_found(
+    folders: Iterable[Path], keys: Collection[FrameKey]
+) -> Iterator[Frame | FrameFailure]:
+    """Yield the frames of `keys`, sorted, from the first of the folders that has them.
+
+    Raises:
+        InputError: No folder has any of them, or a name leads out of it.
+    """
+    # Only here: most formats need no photos, and so no OpenCV.
+    from vitpose_cli.media.lookup import read_frames
+
+    root = find_root(folders, sorted(keys))
+    yield from read_frames({key.media: safe_media_path(root, key.media) for key in keys}, keys)
 
 
 def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
