@@ -66,7 +66,18 @@ class Setting:
     @property
     def usual(self) -> str:
         """The size of network that whole pipelines are measured with."""
-        return "tiny-test" if self.quick else "base"
+        return "tiny-test" if self.quick else "base" if self.on_gpu else "tiny"
+
+    @property
+    def repeats(self) -> int:
+        """How often a chunk of frames in memory is labelled."""
+        return 8 if self.on_gpu and not self.quick else 1
+
+    def photos(self, on_gpu: int) -> int:
+        """Return how many photos or frames to take: fewer where there is no GPU."""
+        if self.quick:
+            return 6
+        return on_gpu if self.on_gpu else max(16, on_gpu // 32)
 
 
 def random_model(variant: str, device: torch.device) -> LoadedViTPose:

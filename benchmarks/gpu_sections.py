@@ -50,6 +50,9 @@ from vitpose_cli.stages import PlantedBoxes
 
 CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LONGEST_BATCH_S = 8.0
+"""Batches that take longer on a CPU are left out."""
+
 CONFIDENT = 0.3
 """Keypoints of a lower reference score may be anywhere, and are left out of the shifts."""
 
@@ -188,6 +191,8 @@ def _network_rates(
     runs["labels"] = BatchGraphs(chosen, record=record)
     with torch.inference_mode(), own_stream(device):
         for batch in batches:
+            if maps and batch / max(maps.values()) > LONGEST_BATCH_S:
+                break
             crops = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8).to(device)
             inputs = normalise(crops, setting.dtype)
             rate = calls_per_s(_replay(runs["maps"], inputs), device, setting.seconds)
@@ -214,7 +219,7 @@ def pipeline(setting: Setting) -> dict[str, Any]:
     sizes = [(160, 120)] if setting.quick else [(640, 480), (1920, 1080)]
     folders = {}
     for size_wh in sizes:
-        count = 6 if setting.quick else 2048 if size_wh[0] < 1000 else 1024
+        count = setting.photos(2048 if size_wh[0] < 1000 else 1024)
         folder = setting.scratch / f"{size_wh[0]}x{size_wh[1]}"
         folders[size_wh] = folder if folder.exists() else write_folder(folder, size_wh, count)
     for flip_test in (False, True):
@@ -238,12 +243,10 @@ def _pipeline_rates(
 ) -> dict[str, float]:
     """Return photos a second of the whole and of its stages alone."""
     frames = list(_first(source, CHUNK_FRAMES))
-    list(labeler.label(frames * (1 if setting.quick else 3)))  # records what is to be replayed
+    list(labeler.label(frames * min(3, setting.repeats)))  # records what is to be replayed
     _, decode_s = _timed(setting, lambda: sum(1 for _ in source.frames()))
     records, whole_s = _timed(setting, lambda: list(labeler.label(source.frames())))
-    held, held_s = _timed(
-        setting, lambda: list(labeler.label(frames * (1 if setting.quick else 8)))
-    )
+    held, held_s = _timed(setting, lambda: list(labeler.label(frames * setting.repeats)))
     found = sum(len(each.instances) for each in records if each.instances is not None)
     if found == 0:
         raise RuntimeError(f"nobody was found in {len(records)} photos with {people} boxes each")
@@ -260,8 +263,8 @@ def _pipeline_rates(
 
 def video(setting: Setting) -> dict[str, Any]:
     """Label a clip with known boxes."""
-    size_wh, count = ((160, 120), 6) if setting.quick else ((1920, 1080), 600)
-    path = write_clip(setting.scratch / "clip.mp4", size_wh, count)
+    size_wh = (160, 120) if setting.quick else (1920, 1080)
+    path = write_clip(setting.scratch / "clip.mp4", size_wh, setting.photos(600))
     labeler = Labeler(PlantedBoxes(None, 3), random_estimator(setting, flip_test=False))
     return _pipeline_rates(setting, labeler, _source(path, setting), 3)
 
@@ -275,11 +278,11 @@ def peers(setting: Setting) -> dict[str, Any]:
     from PIL import Image
     from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
-    size_wh, count = ((160, 120), 2) if setting.quick else ((640, 480), 96)
+    size_wh, count = (160, 120) if setting.quick else (640, 480), setting.photos(96)
     folder = setting.scratch / "peers"
     write_folder(folder, size_wh, count)
     hub = setting.scratch / "hub"
-    save_hub_model("tiny-test" if setting.quick else "base", hub)
+    save_hub_model(setting.usual, hub)
     device, planted = setting.device, PlantedBoxes(None, 3)
     source = _source(folder, setting)
     (detections,) = planted.detect(list(_first(source, 1)))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, print_json, progress
+from vitpose_cli.cli.console import counted, note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 
 
@@ -110,10 +110,14 @@ def render(
 
       vitpose render photos/ -a photos/annotations.json -o drawn/
     """
-    from vitpose_cli.media.drawing import DrawStyle
-    from vitpose_cli.media.video_encoder import EncodeOptions
-    from vitpose_cli.render import RenderOptions, render
-    from vitpose_cli.smoothing import SmoothOptions
+    with starting():
+        from vitpose_cli.media.drawing import DrawStyle
+        from vitpose_cli.media.video_encoder import EncodeOptions
+        from vitpose_cli.render import RenderOptions, render
+        from vitpose_cli.smoothing import SmoothOptions
+
+        if annotations is None:
+            from vitpose_cli.assembly import LabelerOptions
 
     labeler = None
     if annotations is not None and (weights, detector, detect_every) != ("tiny", None, 1):
@@ -123,8 +127,6 @@ def render(
             "Leave one or the other out.",
         )
     if annotations is None:
-        from vitpose_cli.assembly import LabelerOptions
-
         labeler = LabelerOptions(
             weights=weights, detector=detector, device=device, detect_every=detect_every
         )

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stderr, stdout
+from vitpose_cli.cli.console import note, print_json, starting, stderr, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.training.metrics import Observer
@@ -75,11 +75,12 @@ def train(
 
       torchrun --nproc-per-node 8 -m vitpose_cli train -c examples/train/vitpose-b.yaml
     """
-    from vitpose_cli.config import load_config
-    from vitpose_cli.runtime import Process
-    from vitpose_cli.training.config import TrainConfig
-    from vitpose_cli.training.loop import train as train_network
-    from vitpose_cli.training.plan import plan_training
+    with starting():
+        from vitpose_cli.config import load_config
+        from vitpose_cli.runtime import Process
+        from vitpose_cli.training.config import TrainConfig
+        from vitpose_cli.training.loop import train as train_network
+        from vitpose_cli.training.plan import plan_training
 
     changes = list(overrides or ())
     if device is not None:
