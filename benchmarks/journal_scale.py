@@ -5,8 +5,13 @@ annotations.json, opening the review page (until the first rows of its list are 
 commands that read labels. CPU time is that of the process; memory is its peak. What ten million
 photos would take is told from the slope between a tenth and all of them.
 
+`first-row` and `all-rows` open the page in Chromium (needs Playwright): from starting `vitpose
+review` until its first row can be read on the page, or until its list has every frame. The browser
+has been started before; CPU time and memory are those of the server.
+
     python benchmarks/journal_scale.py                                # 1,000,000 photos
     python benchmarks/journal_scale.py --photos 100000 --commands stats,validate,merge,evaluate
+    python benchmarks/journal_scale.py --steps first-row,all-rows
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -23,6 +29,8 @@ import tempfile
 import time
 import urllib.request
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +45,19 @@ from vitpose_cli.records.run import Run
 NUM_PATTERNS = 500
 PEOPLE = 2
 ON_PAPER = 10_000_000
-LIMITS = {"scan": (20.0, 1500), "export": (120.0, 1500), "review": (5.0, 1500)}
+LIMITS = {
+    "scan": (20.0, 1500),
+    "export": (120.0, 1500),
+    "review": (5.0, 1500),
+    "first-row": (5.0, 1500),
+}
 STEPS = ("scan", "export", "review")
+PAGE_STEPS = ("first-row", "all-rows")
 COMMANDS = {
     "stats": ["stats", "{run}"],
     "validate": ["validate", "{run}/annotations.json"],
     "merge": ["merge", "{run}", "{run}-other", "-o", "{run}-merged.json"],
+    "merge-document": ["merge", "{run}", "{run}/annotations.json", "-o", "{run}-merged.json"],
     "evaluate": ["evaluate", "-a", "{run}/annotations.json", "-p", "{run}"],
 }
 
@@ -99,6 +114,9 @@ def perform(step: str, run: Path) -> None:
     elif step == "review":
         print(json.dumps(open_review(run)), flush=True)
         return
+    elif step in PAGE_STEPS:
+        print(json.dumps(open_page(run, every_row=step == "all-rows")), flush=True)
+        return
     else:
         from vitpose_cli.cli.app import run as run_command
 
@@ -109,40 +127,83 @@ def perform(step: str, run: Path) -> None:
     print(json.dumps({"peak_mb": peak_mb}), flush=True)
 
 
-def open_review(run: Path) -> dict[str, float]:
-    """Return the time until the page's first data are there, and the peak memory at that time."""
+@contextmanager
+def review_server(run: Path) -> Iterator[tuple[str, int]]:
+    """Yield address and process of a review page, as soon as it can be opened."""
     media = run.with_name(f"{run.name}-media")
     photo = media / "folder 0000" / "photo 00000000.jpg"  # one that is there is enough
     photo.parent.mkdir(parents=True, exist_ok=True)
     photo.touch()
-    started = time.monotonic()
     command = [sys.executable, "-m", "vitpose_cli", "review", str(run), "-i", str(media)]
     with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        address = server.stdout.readline().strip()
+        yield server.stdout.readline().strip(), server.pid
+        server.send_signal(signal.SIGINT)
+
+
+def open_review(run: Path) -> dict[str, float]:
+    """Return what passes until the page's first data are there, and the peak memory behind it."""
+    started = time.monotonic()
+    with review_server(run) as (address, process):
         rows = ",".join(map(str, range(40)))
         for path in ("", "api/run", "api/frames", f"api/rows?numbers={rows}"):
-            with urllib.request.urlopen(address + path) as answer:
-                answer.read()
-        wall_s = time.monotonic() - started
-        status = Path(f"/proc/{server.pid}/status").read_text()
-        fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
-        server.send_signal(signal.SIGINT)
-    peak_kb = int(status.partition("VmHWM:")[2].split()[0])
-    cpu_s = ticks / os.sysconf("SC_CLK_TCK")
-    return {"wall_s": wall_s, "cpu_s": cpu_s, "peak_mb": peak_kb / 1024}
+            get(address + path)
+        spent = {"wall_s": time.monotonic() - started, "cpu_s": cpu_s_of(process)}
+        return spent | {"peak_mb": peak_mb_when_read(address, process)}
+
+
+def open_page(run: Path, *, every_row: bool) -> dict[str, float]:
+    """Return what passes until the page shows its first row, or knows of the last."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page()
+        started = time.monotonic()
+        with review_server(run) as (address, process):
+            page.goto(address)
+            page.wait_for_selector(".row[aria-label]")
+            if every_row:
+                told = page.get_by_text(re.compile(r"^[\d,]+ frames$"))
+                told.wait_for(timeout=600_000)
+            spent = {"wall_s": time.monotonic() - started, "cpu_s": cpu_s_of(process)}
+            spent["peak_mb"] = peak_mb_when_read(address, process)
+        browser.close()
+    return spent
+
+
+def get(url: str) -> bytes:
+    """Return what a server answers."""
+    with urllib.request.urlopen(url) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+def cpu_s_of(process: int) -> float:
+    """Return the CPU time of a process that is still running."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb_when_read(address: str, process: int) -> float:
+    """Wait until the page's server has read the whole run; return its peak memory."""
+    while json.loads(get(f"{address}api/progress"))["num_read"] is not None:
+        time.sleep(0.2)
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def show(step: str, size: int, row: dict[str, float], note: str = "") -> None:
     """Print a line of the table."""
     numbers = f"{row['wall_s']:9.1f}{row['cpu_s']:9.1f}{row['peak_mb']:9.0f}"
-    print(f"{step:10}{size:12,}{numbers}{note}", flush=True)
+    print(f"{step:14}{size:12,}{numbers}{note}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=1_000_000)
+    parser.add_argument("--steps", default=",".join(STEPS), help=f"of these and {PAGE_STEPS}")
     parser.add_argument("--commands", default="", help=f"also these, of {','.join(COMMANDS)}")
     parser.add_argument("--folder", type=Path, help="where to write; a temporary folder")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
@@ -150,17 +211,17 @@ def main() -> None:
     if options.measure:
         perform(options.measure[0], Path(options.measure[1]))
         return
-    steps = [*STEPS, *filter(None, options.commands.split(","))]
+    steps = [*filter(None, f"{options.steps},{options.commands}".split(","))]
     sizes = (options.photos // 10, options.photos)
     found: dict[str, list[dict[str, float]]] = {step: [] for step in steps}
-    print(f"{'':10}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}", flush=True)
+    print(f"{'':14}{'photos':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         for size in sizes:
             run = Path(folder) / f"run-{size}"
             make_run(run, size)
             if "merge" in steps:
                 shutil.copytree(run, f"{run}-other")
-            for step in steps:
+            for step in steps:  # in order: commands read the document that `export` writes
                 found[step].append(measure([step, str(run)]))
                 show(step, size, found[step][-1])
     missed = []

@@ -15,6 +15,7 @@ from test_journal import start
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.journal import encode_line
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 
@@ -253,6 +254,54 @@ class TestEditing:
         fill(tmp_path)
         with Run.edit(tmp_path), pytest.raises(InputError, match="journal-review"):
             Run.edit(tmp_path)
+
+
+LINES = [*map(encode_line, RECORDS), *map(encode_line, (make_fixed("a.jpg"), make_fixed("b.jpg")))]
+PIECES = [*LINES, LINES[0][:-1], LINES[3][:-40], b"\n", b"garbage\n", b'{"crc":"']
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    journals=st.lists(st.lists(st.sampled_from(PIECES)), min_size=1, max_size=3),
+    later=st.lists(st.sampled_from(LINES), max_size=3),
+    max_bytes=st.integers(1, 2000),
+)
+def test_a_run_read_bit_by_bit_is_the_run_read_at_once(
+    tmp_path: Path, journals: list[list[bytes]], later: list[bytes], max_bytes: int
+) -> None:
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    folder = fill(tmp_path / "run", [])
+    paths = [folder / f"journal-{place}-of-3.jsonl" for place in range(1, len(journals) + 1)]
+    for path, pieces in zip(paths, journals, strict=True):
+        path.write_bytes(b"".join(pieces))
+    with Run.edit(folder, read=False) as bit_by_bit:
+        assert len(bit_by_bit) == 0
+        bit_by_bit.refresh(max_bytes)
+        with paths[-1].open("ab") as stream:  # its worker still goes on
+            stream.write(b"\n" + b"".join(later))
+        while not bit_by_bit.refresh(max_bytes):
+            pass
+        at_once = Run.read(folder)
+        for one, other in zip(bit_by_bit.records(), at_once.records(), strict=True):
+            assert one.to_json() == other.to_json()
+        every = at_once.done(retry_errors=False)
+        assert bit_by_bit.texts() == at_once.texts() == [key.text for key in sorted(every)]
+        assert bit_by_bit.failed_texts() == at_once.failed_texts()
+        assert bit_by_bit.progress() == at_once.progress()
+        assert bit_by_bit.reviewed() == at_once.reviewed()
+
+
+def test_what_is_written_before_all_is_read_passes_nothing_over(tmp_path: Path) -> None:
+    fill(tmp_path)
+    with Run.edit(tmp_path, read=False) as run:
+        run.append(make_fixed("a.jpg"))
+    with Run.edit(tmp_path, read=False) as run:
+        assert not run.refresh(1)
+        assert len(run) == 1
+        run.append(make_fixed("b.jpg"))
+        assert run.refresh()
+        assert run.reviewed() == {FrameKey("a.jpg"), FrameKey("b.jpg")}
+        assert len(run) == len(RECORDS)
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:

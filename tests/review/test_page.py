@@ -287,6 +287,7 @@ def test_a_hundred_thousand_frames_scroll_without_lag(
         fetched = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
         thumbnails = [name for name in fetched if name.endswith("thumbnail")]
         assert len(thumbnails) < 60  # of those that can be seen, and no others
+        page.get_by_text(f"{NUM_FRAMES:,} frames", exact=True).wait_for()
         jump = """async () => {
             const list = document.getElementById('list'), times = [];
             for (let step = 1; step <= 20; step++) {

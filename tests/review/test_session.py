@@ -1,4 +1,5 @@
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,93 @@ def test_a_queue_gives_order_and_reasons(run_folder: Path) -> None:
     session.close()
     with pytest.raises(InputError, match="None of the 1 frames"):
         opened(run_folder, queue={"none.jpg": ()})
+
+
+@pytest.fixture
+def bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a session read a line at a time."""
+    monkeypatch.setattr("vitpose_cli.review.session._READ_BYTES", 1)
+
+
+def half_read(folder: Path) -> ReviewSession:
+    return ReviewSession(Run.edit(folder, read=False), reviewer="anna")
+
+
+def listed(session: ReviewSession, query: Query) -> list[str]:
+    return [str(session.key(number)) for number in session.frames(query)["numbers"]]
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) -> None:
+    with closing(Run.read(run_folder)) as run:
+        every = [str(FrameKey.from_text(text)) for text in run.texts()]
+    session = half_read(run_folder)
+    assert not session.is_whole
+    assert listed(session, Query()) == every[:1]
+    assert session.progress()["num_read"] == 1
+    assert session.describe()["videos"] == []
+    assert session.rows([0])[0]["name"] == every[0]
+    session.start()
+    assert listed(session, Query(order="name")) == every  # waits
+    assert session.is_whole
+    assert listed(session, Query()) == every
+    assert session.progress()["num_read"] is None
+    assert session.describe()["videos"] == ["clip.mp4"]
+    assert session.progress()["counts"]["failed"] == 1
+    session.close()
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_nothing_is_written_over_what_was_not_read_yet(run_folder: Path) -> None:
+    session = opened(run_folder)
+    session.save(0, edit(session.frame(0)["version"], "fixed", []))
+    session.close()
+    session = half_read(run_folder)
+    seen = session.frame(0)
+    assert seen["row"]["state"] == "todo"  # the journal of reviews comes last
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(session.save, 0, edit(seen["version"], "accepted"))
+        assert not wait([saving], timeout=0.1).done
+        session.start()
+        with pytest.raises(VersionConflictError):
+            saving.result(10)
+    session.close()
+    assert num_lines(run_folder) == 1
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_a_queue_is_known_from_the_start(run_folder: Path) -> None:
+    with closing(Run.edit(run_folder, read=False)) as run:
+        session = ReviewSession(run, reviewer="anna", queue={"clip.mp4/frame_000004.jpg": ()})
+        assert session.is_whole
+        assert session.num_queued == 1
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_a_run_that_cannot_be_read_to_its_end_takes_no_edits(run_folder: Path) -> None:
+    session = half_read(run_folder)
+    version = session.frame(0)["version"]
+    (run_folder / "journal-9-of-9.jsonl").mkdir()
+    session.start()
+    with pytest.raises(InputError, match="journal-9-of-9"):
+        session.frames(Query(text="b"))
+    with pytest.raises(InputError, match="journal-9-of-9"):
+        session.save(0, edit(version, "accepted"))
+    assert "journal-9-of-9" in session.progress()["problem"]
+    assert listed(session, Query()) == ["a.jpg"]
+    session.close()
+    assert num_lines(run_folder) == 0
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_a_review_that_ends_while_reading_takes_no_edits(run_folder: Path) -> None:
+    session = half_read(run_folder)
+    version = session.frame(0)["version"]
+    session._ended.set()
+    session.start()
+    with pytest.raises(InputError, match="has ended"):
+        session.save(0, edit(version, "accepted"))
+    session.close()
 
 
 def test_a_run_without_frames_cannot_be_reviewed(tmp_path: Path) -> None:

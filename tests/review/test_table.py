@@ -11,7 +11,7 @@ KEYS = [FrameKey("b.jpg"), FrameKey("a/x.jpg"), FrameKey("c.mp4", 0), FrameKey("
 
 def make_table() -> FrameTable:
     table = FrameTable(2)
-    table.add(KEYS, {KEYS[1]})
+    table.add([key.text for key in KEYS], {KEYS[1].text})
     table.update(0, Summary("todo", 1, 0.9, np.array([0.2, 0.9], np.float32)))
     table.update(2, Summary("fixed", 2, 0.4, np.array([0.8, 0.3], np.float32)))
     return table
@@ -45,7 +45,7 @@ def test_filters_and_orders(query: Query, wanted: list[int]) -> None:
 
 def test_new_frames_get_numbers_at_the_end() -> None:
     table = make_table()
-    table.add([KEYS[0], FrameKey("a/a.jpg"), FrameKey("c.mp4", 3)], ())
+    table.add([KEYS[0].text, "a/a.jpg", FrameKey("c.mp4", 3).text], ())
     assert len(table) == 6
     assert table.number(FrameKey("a/a.jpg")) == 4
     assert table.previous(1) == 4
@@ -55,6 +55,9 @@ def test_new_frames_get_numbers_at_the_end() -> None:
     assert table.num_summarised == 2
     assert table.counts(queued=False)["todo"] == 4
     assert table.states(np.array([0, 1, 2])) == "053"
+    assert table.select(Query()).tolist() == [0, 1, 2, 3, 4, 5]
+    table.list_by_name()
+    assert table.select(Query()).tolist() == [4, 1, 0, 2, 5, 3]
 
 
 def test_a_row_says_what_is_not_known_yet() -> None:

@@ -40,9 +40,25 @@ class FrameKey:
         """The video that the frame is of; None for a photo."""
         return self.media if self.index >= 0 else None
 
+    @property
+    def text(self) -> str:
+        """The key as one text, which sorts like the key: a million of them take little room."""
+        return key_text(self.media, self.index)
+
+    @classmethod
+    def from_text(cls, text: str) -> FrameKey:
+        """Return the key that has this `text`."""
+        media, separator, index = text.partition("\0")
+        return cls(media, int(index) if separator else -1)
+
     def __str__(self) -> str:
         """Return the path the frame has, or would have if it were extracted."""
         return self.media if self.index < 0 else f"{self.media}/frame_{self.index:06d}.jpg"
+
+
+def key_text(media: str, index: int) -> str:
+    """Return the `text` of a key without making the key; see `FrameKey`."""
+    return media if index < 0 else f"{media}\0{index:018d}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Set
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import FrameKey, key_text
 from vitpose_cli.records.journal import Entry
 from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.record import FrameRecord
@@ -57,7 +57,7 @@ class JournalIndex:
         media, frame_index, offset, length, human, failed = entry
         current = current and not human
         rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
-        text = media if frame_index < 0 else _text(media, frame_index)
+        text = media if frame_index < 0 else key_text(media, frame_index)
         if current:
             self._latest[file_number] = text
         before = self._places.get(text)
@@ -75,14 +75,14 @@ class JournalIndex:
 
     def forget_failure(self, key: FrameKey) -> None:
         """Leave out a frame that has an error and nothing better; others stay."""
-        text = _text(key.media, key.index)
+        text = key.text
         if not self._places.get(text, _WHOLE) & _WHOLE:
             del self._places[text]
             self._num_failed -= 1
 
     def place(self, key: FrameKey) -> tuple[int, int, int] | None:
         """Return (file number, offset, length) of the record of `key`, None where there is none."""
-        packed = self._places.get(_text(key.media, key.index))
+        packed = self._places.get(key.text)
         return None if packed is None else _unpack(packed)
 
     def places(self) -> Iterator[tuple[int, int, int]]:
@@ -90,9 +90,15 @@ class JournalIndex:
         for text in sorted(self._places):
             yield _unpack(self._places[text])
 
-    def in_order(self) -> list[FrameKey]:
-        """Return all frames in the order of their keys."""
-        return [_key(text) for text in sorted(self._places)]
+    def texts(self) -> list[str]:
+        """Return the `FrameKey.text` of all frames, in order."""
+        return sorted(self._places)
+
+    def failed_texts(self) -> set[str]:
+        """Return the `FrameKey.text` of the frames that have an error and nothing better."""
+        if not self._num_failed:
+            return set()
+        return {text for text, packed in self._places.items() if not packed & _WHOLE}
 
     def videos(self) -> dict[int, set[str]]:
         """Return the videos that each journal has frames of, by its number."""
@@ -105,7 +111,7 @@ class JournalIndex:
 
     def latest_by_file(self) -> dict[int, FrameKey]:
         """Return the frame that was added last from each current journal of a model."""
-        return {number: _key(text) for number, text in self._latest.items()}
+        return {number: FrameKey.from_text(text) for number, text in self._latest.items()}
 
     def keys(
         self, *, failed: bool = True, human: bool = False, current: bool = False
@@ -135,13 +141,13 @@ class _Keys(Set[FrameKey]):
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, FrameKey):
             return False
-        packed = self._places.get(_text(key.media, key.index))
+        packed = self._places.get(key.text)
         return packed is not None and packed & self._needed == self._needed
 
     def __iter__(self) -> Iterator[FrameKey]:
         for text, packed in self._places.items():
             if packed & self._needed == self._needed:
-                yield _key(text)
+                yield FrameKey.from_text(text)
 
     def __len__(self) -> int:
         return sum(packed & self._needed == self._needed for packed in self._places.values())
@@ -161,16 +167,6 @@ class JournalReader(PlaceReader):
         except InputError as error:
             path = self.paths[file_number]
             raise InputError(f"{path}, byte {offset}: {error.message}", error.hint) from error
-
-
-def _text(media: str, index: int) -> str:
-    """Return a text for a key that sorts like the key."""
-    return media if index < 0 else f"{media}\0{index:018d}"
-
-
-def _key(text: str) -> FrameKey:
-    media, separator, index = text.partition("\0")
-    return FrameKey(media, int(index) if separator else -1)
 
 
 def _precedence(packed: int) -> int:

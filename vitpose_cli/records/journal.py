@@ -72,6 +72,7 @@ class Scan:
     Attributes:
         path: The journal.
         start: Where the pass begins, bytes.
+        stop: Begin no line here or behind, bytes; None to go on to the end of the file.
         end: Just after the last line break that was seen, bytes.
         num_damaged: Stretches of bytes that are no whole record, without the torn tail.
         torn_bytes: Length of an unfinished last line.
@@ -79,6 +80,7 @@ class Scan:
 
     path: Path
     start: int = 0
+    stop: int | None = None
     end: int = 0
     num_damaged: int = 0
     torn_bytes: int = 0
@@ -99,8 +101,9 @@ class Scan:
 
     def _entries(self, stream: BinaryIO) -> Iterator[Entry]:
         offset = self.start
+        stop = float("inf") if self.stop is None else self.stop
         line = b""
-        while line := stream.readline(MAX_LINE_BYTES):
+        while (offset < stop or self.torn_bytes) and (line := stream.readline(MAX_LINE_BYTES)):
             if not line.endswith(b"\n"):
                 self.torn_bytes += len(line)
                 tail, tail_offset = line, offset

@@ -115,7 +115,14 @@ class Run:
         manifest: What the run was made with; when resumed, as it was first written.
     """
 
-    def __init__(self, path: Path, manifest: RunManifest, writer: JournalWriter | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: RunManifest,
+        writer: JournalWriter | None,
+        *,
+        read: bool = True,
+    ) -> None:
         self.path = path
         self.manifest = manifest
         self._writer = writer
@@ -124,10 +131,11 @@ class Run:
         self._ends: list[int] = []
         self._damage: dict[Path, Damage] = {}
         self._complete: set[Path] = set()
+        self._whole = False
         self._mutex = Lock()
         if writer is not None and writer.cut_bytes:
             self._damage[writer.path] = Damage(writer.path, 0, writer.cut_bytes)
-        self.refresh()
+        self.refresh(None if read else 0)
         self._own = -1 if writer is None else self._journals.index(writer.path)
 
     @classmethod
@@ -183,10 +191,15 @@ class Run:
                 return cls(folder, manifest, writer)
 
     @classmethod
-    def edit(cls, path: str | Path) -> Run:
+    def edit(cls, path: str | Path, *, read: bool = True) -> Run:
         """Open a run to add a person's labels; each is on the disk when `append` returns.
 
         It may be going on meanwhile. The edits have their own journal.
+
+        Args:
+            path: The folder.
+            read: Read the journals now; else that is left to `refresh`, which can do it bit by
+                bit, and until it has read them all the run seems to have fewer frames.
 
         Raises:
             InputError: There is no run, another process edits it, or it cannot be written.
@@ -195,7 +208,7 @@ class Run:
         manifest = stored_manifest(folder)
         writer = JournalWriter(folder / REVIEW_JOURNAL, durable=True)
         with _closed_on_error(writer):
-            return cls(folder, manifest, writer)
+            return cls(folder, manifest, writer, read=read)
 
     @classmethod
     def read(cls, path: str | Path) -> Run:
@@ -294,6 +307,8 @@ class Run:
         """
         if self._writer is None:
             raise InputError(f"{self.path} was opened only to be read.")
+        if not self._whole:  # what is behind the end of a journal that we know would be passed over
+            self.refresh()
         wanted = self.manifest.num_keypoints
         if record.instances is not None and record.instances.num_keypoints != wanted:
             raise InputError(
@@ -317,9 +332,15 @@ class Run:
             for key in keys:
                 self._index.forget_failure(key)
 
-    def keys(self) -> list[FrameKey]:
-        """Return all frames, also those that failed, in order."""
-        return self._index.in_order()
+    def texts(self) -> list[str]:
+        """Return the `FrameKey.text` of all frames, also those that failed, in order."""
+        with self._mutex:
+            return self._index.texts()
+
+    def failed_texts(self) -> set[str]:
+        """Return the `FrameKey.text` of the frames that have an error and nothing better."""
+        with self._mutex:
+            return self._index.failed_texts()
 
     def record(self, key: FrameKey) -> FrameRecord | None:
         """Return the record that counts for one frame, None where there is none.
@@ -366,32 +387,51 @@ class Run:
                         "Open the run again.",
                     ) from error
 
-    def refresh(self) -> None:
+    def refresh(self, max_bytes: int | None = None) -> bool:
         """Take note of what other workers have added since.
+
+        Args:
+            max_bytes: Read about so much at most; None for no limit.
+
+        Returns:
+            Whether everything has been read.
 
         Raises:
             InputError: A journal cannot be read.
         """
         with self._mutex:
-            for path in sorted(self.path.glob(JOURNALS)):
+            paths = sorted(self.path.glob(JOURNALS))
+            for path in paths:
                 if path not in self._journals:
                     self._journals.append(path)
                     self._ends.append(0)
                     if complete_mark(path).exists():
                         self._complete.add(path)
-                number = self._journals.index(path)
-                scan = Scan(path, self._ends[number])
-                current = journal_generation(path) >= self.manifest.generation
-                for entry in scan.entries():
-                    self._index.add(entry, number, current=current)
-                self._ends[number] = scan.end
-                if scan.num_damaged or scan.torn_bytes:
-                    before = self._damage.get(path, Damage(path, 0, 0))
-                    self._damage[path] = Damage(
-                        path,
-                        before.num_damaged + scan.num_damaged,
-                        max(before.torn_bytes, scan.torn_bytes),
-                    )
+            for path in paths:
+                read = self._read_on(self._journals.index(path), max_bytes)
+                if max_bytes is not None:
+                    max_bytes -= read
+                    if max_bytes <= 0:
+                        return False
+            self._whole = True
+            return True
+
+    def _read_on(self, number: int, max_bytes: int | None) -> int:
+        """Read what a journal has got since; return how many bytes that were."""
+        path, start = self._journals[number], self._ends[number]
+        scan = Scan(path, start, None if max_bytes is None else start + max_bytes)
+        current = journal_generation(path) >= self.manifest.generation
+        for entry in scan.entries():
+            self._index.add(entry, number, current=current)
+        self._ends[number] = scan.end
+        if scan.num_damaged or scan.torn_bytes:
+            before = self._damage.get(path, Damage(path, 0, 0))
+            self._damage[path] = Damage(
+                path,
+                before.num_damaged + scan.num_damaged,
+                max(before.torn_bytes, scan.torn_bytes),
+            )
+        return scan.end - start
 
     def export(
         self,

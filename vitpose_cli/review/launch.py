@@ -99,7 +99,7 @@ def review(
         )
     folder = _run_folder(options, say)
     queue = None if options.queue is None else read_queue(options.queue)
-    with closing(Run.edit(folder)) as run:
+    with closing(Run.edit(folder, read=False)) as run:
         session = ReviewSession(run, reviewer=options.reviewer, queue=queue)
         places = labelled_folders(run.manifest.sources, folder)
         root = find_root((options.images,) if options.images else places, session.keys())
@@ -131,7 +131,8 @@ def _run_folder(options: ReviewOptions, say: Callable[[str], None]) -> Path:
 def _greeting(session: ReviewSession, num_wanted: int) -> str:
     """Return a sentence about what there is to review."""
     if not num_wanted:
-        return f"{len(session)} frames to review, as {session.reviewer or 'nobody by name'}."
+        number = str(len(session)) if session.is_whole else f"More than {len(session)}"
+        return f"{number} frames to review, as {session.reviewer or 'nobody by name'}."
     missing = num_wanted - session.num_queued
     return f"{session.num_queued} of {len(session)} frames to review" + (
         f"; {missing} of the queue are not in this run." if missing else "."

@@ -4,19 +4,25 @@ Every edit is one more record in the run's journal for reviews, on the disk befo
 out. An edit names the version of the record it was made on; where that is no longer the one that
 counts, because another window was faster, nothing is written and the page lets the person choose.
 A lock for each open frame was refused: a closed browser would leave it locked.
+
+A large run is shown after its first frames are known, and the rest is read behind them. Nothing is
+written before everything is read, so that no edit can be of a version that no longer counts.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from threading import Event, Lock, Thread
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.identities import with_track_ids
@@ -28,6 +34,9 @@ from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
 from vitpose_cli.review.view import frame_view
+
+_READ_BYTES = 16 << 20
+"""So much of the journals is read at a time: thousands of frames, in a tenth of a second."""
 
 _REFRESH_S = 2.0
 _STATES_WAIT_S = 60.0
@@ -62,10 +71,10 @@ class ReviewSession:
     def __init__(
         self, run: Run, *, reviewer: str, queue: Mapping[str, tuple[str, ...]] | None = None
     ) -> None:
-        """Take note of all frames of the run.
+        """Take note of the first frames of the run; of all where there is a queue.
 
         Args:
-            run: Opened with `Run.edit`; closed with the session.
+            run: Opened with `Run.edit`, read or not; closed with the session.
             reviewer: Who corrects.
             queue: Reasons by the names of the frames to look at, in order; None for all frames.
 
@@ -79,10 +88,16 @@ class ReviewSession:
         self._table = FrameTable(run.manifest.num_keypoints)
         self._edited: set[int] = set()
         self._table_lock, self._save_lock = Lock(), Lock()
-        self._states_known, self._ended = Event(), Event()
+        self._read, self._states_known, self._ended = Event(), Event(), Event()
+        self._problem = InputError("The review has ended.")
         self._watcher = Thread(target=self._watch, name="review-table", daemon=True)
+        self._is_whole = run.refresh(None if queue is not None else _READ_BYTES)
+        while not self._is_whole and not len(run):
+            self._is_whole = run.refresh(_READ_BYTES)
+        if self._is_whole:
+            self._read.set()
         self._add_new_frames()
-        if not self._table.keys:
+        if not len(self._table):
             raise InputError(
                 f"The run in {run.path} has no frames yet.",
                 "Label something with `vitpose annotate` first.",
@@ -102,12 +117,17 @@ class ReviewSession:
         """How many frames were changed or decided in this session."""
         return len(self._edited)
 
-    def keys(self) -> Sequence[FrameKey]:
-        """Return the frames; the position of each is its number."""
-        return self._table.keys
+    @property
+    def is_whole(self) -> bool:
+        """Whether all frames of the run are known; others come in behind."""
+        return self._is_whole
+
+    def keys(self) -> Iterator[FrameKey]:
+        """Yield the frames that are known, by their numbers."""
+        return map(self._table.key, range(len(self._table)))
 
     def start(self) -> None:
-        """Begin to read scores, and to watch for frames that are still being added."""
+        """Begin to read the rest, scores, and what is still being added."""
         self._watcher.start()
 
     def close(self) -> ExportSummary | None:
@@ -131,7 +151,8 @@ class ReviewSession:
         """Return what the page must know of the run as a whole."""
         run, keypoints = self._run, self.keypoint_set
         identity = f"{run.path.resolve()} {run.manifest.created}"
-        samples = list(islice(run.records(), _NUM_SAMPLES))
+        samples = filter(None, map(run.record, islice(self.keys(), _NUM_SAMPLES)))
+        template = mean_pose(list(samples), keypoints.num_keypoints)
         with self._table_lock:
             return {
                 "id": blake2b(identity.encode(), digest_size=8).hexdigest(),
@@ -142,7 +163,7 @@ class ReviewSession:
                 "sides": keypoints.sides,
                 "edges": keypoints.edges,
                 "flip_pairs": keypoints.flip_pairs,
-                "template": mean_pose(samples, keypoints.num_keypoints),
+                "template": template,
                 "states": STATES,
                 "videos": self._table.videos,
                 "num_queued": self.num_queued,
@@ -151,12 +172,17 @@ class ReviewSession:
     def frames(self, query: Query) -> dict[str, Any]:
         """Return which frames the list shows, and how far the review is.
 
+        All frames without a filter are those that are known by now; a filter waits for the rest.
+
         Raises:
-            InputError: The filter names a keypoint that the run does not have.
+            InputError: The filter names a keypoint that the run does not have, or the run cannot
+                be read to its end.
         """
         if query.keypoint is not None and not 0 <= query.keypoint < self.keypoint_set.num_keypoints:
             raise InputError(f"There is no keypoint {query.keypoint}.")
-        self._states_known.wait(_STATES_WAIT_S)
+        if self._is_whole or query != Query():
+            self._wait_until_read()
+            self._states_known.wait(_STATES_WAIT_S)
         with self._table_lock:
             numbers = self._table.select(query)
             return {
@@ -180,7 +206,7 @@ class ReviewSession:
             self.key(number)
         with self._table_lock:
             unknown = [number for number in numbers if not self._table.is_summarised(number)]
-            self._summarise([self._table.keys[number] for number in unknown])
+            self._summarise(map(self._table.key, unknown))
             return [self._table.row(number) for number in numbers]
 
     def key(self, number: int) -> FrameKey:
@@ -191,7 +217,7 @@ class ReviewSession:
         """
         if not 0 <= number < len(self._table):
             raise UnknownFrameError(f"There is no frame {number}.")
-        return self._table.keys[number]
+        return self._table.key(number)
 
     def frame(self, number: int) -> dict[str, Any]:
         """Return everything about a frame.
@@ -204,7 +230,8 @@ class ReviewSession:
     def save(self, number: int, edit: Edit) -> dict[str, Any]:
         """Write what a person did to a frame; return the frame as it is now.
 
-        The same edit a second time, as after a lost answer, changes nothing.
+        The same edit a second time, as after a lost answer, changes nothing. Waits until the run
+        is read to its end.
 
         Raises:
             UnknownFrameError: There is none of this number.
@@ -212,6 +239,7 @@ class ReviewSession:
             InputError: The edit cannot be, or the journal cannot be written.
         """
         key = self.key(number)
+        self._wait_until_read()
         with self._save_lock:
             current = self._record(key)
             if edit.version == current.version:
@@ -246,9 +274,20 @@ class ReviewSession:
             "queue_counts": self._table.counts(queued=True),
             "num_frames": len(self._table),
             "num_summarised": self._table.num_summarised,
+            "num_read": None if self._is_whole else len(self._run),
+            "problem": self._problem.message if self._has_stopped else None,
         }
 
-    def _summarise(self, keys: Sequence[FrameKey]) -> None:
+    @property
+    def _has_stopped(self) -> bool:
+        return self._read.is_set() and not self._is_whole
+
+    def _wait_until_read(self) -> None:
+        self._read.wait()
+        if self._has_stopped:
+            raise self._problem
+
+    def _summarise(self, keys: Iterable[FrameKey]) -> None:
         records = self._run.json_records(keys)
         for key, summary in summaries(records, self.keypoint_set.num_keypoints):
             number = self._table.number(key)
@@ -256,35 +295,48 @@ class ReviewSession:
                 self._table.update(number, summary)
 
     def _add_new_frames(self) -> None:
-        every = self._run.done(retry_errors=False)
-        failed = every - self._run.done() if self._run.num_failed else ()
-        self._table.add(self._run.keys(), failed)
+        texts, failed = self._run.texts(), self._run.failed_texts()
+        with self._table_lock:
+            self._table.add(texts, failed)
 
     def _watch(self) -> None:
-        """Fill the table: first what a person looked at, then all else, then what is new."""
+        """Fill the table: the rest, what a person looked at, all else, and then what is new."""
         try:
-            self._read_scores(list(self._run.reviewed()))
+            self._read_rest()
+            reviewed = map(self._table.number, self._run.reviewed())
+            self._read_scores([number for number in reviewed if number is not None])
             self._states_known.set()
             while not self._ended.is_set():
                 with self._table_lock:
-                    unknown = [self._table.keys[number] for number in self._table.unknown()]
+                    unknown = self._table.unknown()
                 self._read_scores(unknown)
                 self._ended.wait(_REFRESH_S)
                 self._run.refresh()
                 if len(self._run) != len(self._table):
-                    with self._table_lock:
-                        self._add_new_frames()
+                    self._add_new_frames()
         except InputError as error:
             _log.warning("Scores and new frames are no longer read: %s", error.message)
+            self._problem = error
         finally:
+            self._read.set()
             self._states_known.set()
 
-    def _read_scores(self, keys: Sequence[FrameKey]) -> None:
-        for start in range(0, len(keys), _BATCH):
+    def _read_rest(self) -> None:
+        """Read the journals to their end; then the list is in order."""
+        while not self._read.is_set() and not self._ended.wait(_BREATH_S):
+            if self._run.refresh(_READ_BYTES):
+                self._add_new_frames()
+                with self._table_lock:
+                    self._table.list_by_name()
+                self._is_whole = True
+                self._read.set()
+
+    def _read_scores(self, numbers: Sequence[int] | NDArray[np.int64]) -> None:
+        for start in range(0, len(numbers), _BATCH):
             if self._ended.wait(_BREATH_S):  # locks are not fair: let requests have theirs
                 return
             with self._table_lock:
-                self._summarise(keys[start : start + _BATCH])
+                self._summarise(map(self._table.key, numbers[start : start + _BATCH]))
 
 
 def _is_done(edit: Edit, current: FrameRecord) -> bool:

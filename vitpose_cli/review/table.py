@@ -2,17 +2,17 @@
 
 A frame has a number here, which never changes while the page is open; new frames of a run that
 still goes on are added at the end. Columns, as a filter over 100,000 frames has to answer before
-a person notices; what is not known without parsing the whole journal (scores, number of people)
-comes in behind, in the background.
+a person notices, and frames by their `FrameKey.text`, as a million keys would take seconds to
+make; what is not known without parsing the whole journal (scores, number of people) comes in
+behind, in the background.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from operator import attrgetter
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,9 +29,7 @@ not be labelled."""
 Order = Literal["queue", "name", "score"]
 
 _TODO, _FAILED = STATES.index("todo"), STATES.index("failed")
-_NAME = attrgetter("media", "index")
-"""What frames are sorted by: tuples compare many times faster than keys."""
-
+_PHOTO = -1
 _UNKNOWN = np.float32(np.nan)
 _NOBODY = np.float32(1)
 _BATCH = 1000
@@ -81,7 +79,6 @@ class FrameTable:
     """The frames of a run by number. Not for several threads at once.
 
     Attributes:
-        keys: The frame of each number.
         num_summarised: How many frames have scores by now.
     """
 
@@ -91,10 +88,11 @@ class FrameTable:
         Args:
             num_keypoints: K, of every person of the run.
         """
-        self.keys: list[FrameKey] = []
         self.num_summarised = 0
-        self._sorted: list[FrameKey] = []
-        self._numbers: dict[FrameKey, int] = {}
+        self._texts: list[str] = []
+        self._sorted: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._listed = np.zeros(0, np.int64)
         self._media: dict[str, int] = {}
         self._media_ids = np.zeros(0, np.int32)
         self._states = np.zeros(0, np.uint8)
@@ -104,7 +102,7 @@ class FrameTable:
         self._queue = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self._texts)
 
     @property
     def videos(self) -> list[str]:
@@ -116,40 +114,52 @@ class FrameTable:
         """How many frames are in the queue."""
         return len(self._queue)
 
-    def add(self, keys: Iterable[FrameKey], failed: Container[FrameKey]) -> None:
+    def add(self, texts: Iterable[str], failed: Collection[str]) -> None:
         """Give numbers to frames that have none yet.
 
         Args:
-            keys: The frames, in the order of their numbers.
-            failed: Those of them that could not be labelled.
+            texts: The `FrameKey.text` of the frames, in the order of their numbers.
+            failed: Of those that could not be labelled.
         """
-        new = [key for key in keys if key not in self._numbers] if self._numbers else list(keys)
-        start = len(self.keys)
-        self.keys += new
+        new = [text for text in texts if text not in self._numbers]
+        start, num_new = len(self._texts), len(new)
+        self._texts += new
         self._numbers.update(zip(new, count(start), strict=False))
-        media_ids = [
-            self._media.setdefault(key.media, len(self._media)) if key.index >= 0 else -1
-            for key in new
-        ]
-        states = [_FAILED if key in failed else _TODO for key in new]
-        num_new, num_keypoints = len(new), self._keypoint_scores.shape[1]
-        unknown = np.full((num_new, num_keypoints), _UNKNOWN)
+        media_ids = np.full(num_new, _PHOTO, np.int32)
+        for place, text in enumerate(new):
+            media, of_video, _ = text.partition("\0")
+            if of_video:
+                media_ids[place] = self._media.setdefault(media, len(self._media))
+        states = np.full(num_new, _TODO, np.uint8)
+        states[[self._numbers[text] - start for text in new if text in failed]] = _FAILED
+        unknown = np.full((num_new, self._keypoint_scores.shape[1]), _UNKNOWN)
         self._sorted = []
-        self._media_ids = np.append(self._media_ids, np.array(media_ids, np.int32))
-        self._states = np.append(self._states, np.array(states, np.uint8))
+        self._listed = np.append(self._listed, np.arange(start, start + num_new))
+        self._media_ids = np.append(self._media_ids, media_ids)
+        self._states = np.append(self._states, states)
         self._num_people = np.append(self._num_people, np.full(num_new, -1, np.int32))
         self._scores = np.append(self._scores, np.full(num_new, _UNKNOWN))
         self._keypoint_scores = np.concatenate([self._keypoint_scores, unknown])
 
+    def list_by_name(self) -> None:
+        """List the frames of now in the order of their names, whatever their numbers are."""
+        self._listed = np.array([self._numbers[text] for text in self._by_name()], np.int64)
+
+    def key(self, number: int) -> FrameKey:
+        """Return the frame of a number."""
+        return FrameKey.from_text(self._texts[number])
+
     def number(self, key: FrameKey) -> int | None:
         """Return the number of a frame, None where it has none."""
-        return self._numbers.get(key)
+        return self._numbers.get(key.text)
 
     def set_queue(self, names: Sequence[str]) -> int:
         """Take the frames of these names as the queue, in this order; return how many are known."""
         wanted = dict.fromkeys(names)
         by_name = {
-            name: number for number, key in enumerate(self.keys) if (name := str(key)) in wanted
+            name: number
+            for number, text in enumerate(self._texts)
+            if (name := _name(text)) in wanted
         }
         self._queue = np.array([by_name[name] for name in wanted if name in by_name], np.int64)
         return len(self._queue)
@@ -172,18 +182,16 @@ class FrameTable:
 
     def previous(self, number: int) -> int | None:
         """Return the frame before: in the same video, or the photo before in the same folder."""
-        key = self.keys[number]
-        if not self._sorted:
-            self._sorted = sorted(self.keys, key=_NAME)
-        place = bisect_left(self._sorted, key)
-        before = self._sorted[place - 1] if place else None
-        if before is None or _neighbourhood(before) != _neighbourhood(key):
+        text, by_name = self._texts[number], self._by_name()
+        place = bisect_left(by_name, text)
+        before = by_name[place - 1] if place else None
+        if before is None or _neighbourhood(before) != _neighbourhood(text):
             return None
         return self._numbers[before]
 
     def select(self, query: Query) -> NDArray[np.int64]:
         """Return the numbers of the frames that `query` wants, in its order."""
-        numbers = self._queue if query.queued else np.arange(len(self.keys))
+        numbers = self._queue if query.queued else self._listed
         if query.states:
             wanted = [STATES.index(state) for state in query.states]
             numbers = numbers[np.isin(self._states[numbers], wanted)]
@@ -196,12 +204,12 @@ class FrameTable:
             numbers = numbers[scores[numbers] < query.max_score]
         if query.text:
             text = query.text.casefold()
-            named = [number for number in numbers if text in str(self.keys[number]).casefold()]
+            named = [number for number in numbers if text in _name(self._texts[number]).casefold()]
             numbers = np.array(named, np.int64)
         if query.order == "score":
             return numbers[np.argsort(scores[numbers], kind="stable")]
         if query.order == "name":
-            return np.array(sorted(numbers, key=lambda number: _NAME(self.keys[number])), np.int64)
+            return np.array(sorted(numbers, key=self._texts.__getitem__), np.int64)
         return numbers
 
     def states(self, numbers: NDArray[np.int64]) -> str:
@@ -219,11 +227,16 @@ class FrameTable:
         counted = self.is_summarised(number)
         return {
             "number": number,
-            "name": str(self.keys[number]),
+            "name": _name(self._texts[number]),
             "state": STATES[self._states[number]],
             "num_people": int(self._num_people[number]) if counted else None,
             "score": round(float(self._scores[number]), 3) if counted else None,
         }
+
+    def _by_name(self) -> list[str]:
+        if not self._sorted:
+            self._sorted = sorted(self._texts)
+        return self._sorted
 
 
 def summaries(
@@ -255,9 +268,14 @@ def summaries(
             yield key, summary
 
 
-def _neighbourhood(key: FrameKey) -> str:
+def _name(text: str) -> str:
+    return str(FrameKey.from_text(text)) if "\0" in text else text
+
+
+def _neighbourhood(text: str) -> str:
     """Return what frames that follow each other have in common: their video, or their folder."""
-    return key.media if key.index >= 0 else key.media.rpartition("/")[0]
+    media, of_video, _ = text.partition("\0")
+    return media if of_video else media.rpartition("/")[0]
 
 
 def _state(record: Mapping[str, Any]) -> State:

@@ -38,6 +38,7 @@ const app = {
   names: false,
   labels: true,
   adding: false,
+  reading: false, // whether the server is still reading the run
   placing: false, // whether the next click places the chosen keypoint, which was unlabelled
   added: new Set(), // uids of people that were added here: their ghosts always show
 };
@@ -1660,7 +1661,7 @@ async function explainPicture(number, picture) {
 }
 
 /** Look whether another window has changed the open frame meanwhile. */
-async function lookAgain() {
+async function lookAgain(why = 'Changed in another window: this is the new version.') {
   const {frame} = app;
   if (!frame || saver.pending || document.hidden) return;
   const view = await ask(`frames/${frame.number}`).catch(() => null);
@@ -1668,7 +1669,28 @@ async function lookAgain() {
   takeFrame(frame.number, view);
   timeline.forget(frame.number);
   choose(null, null);
-  toast('Changed in another window: this is the new version.', 5);
+  toast(why, 5);
+}
+
+/** Tell how far the run has been read, whose first frames are listed; then list all of them. */
+async function readOn() {
+  if (app.reading) return;
+  app.reading = true;
+  for (;;) {
+    const answer = await ask('progress').catch(() => ({}));
+    if (answer.problem) {
+      banner(`The rest of the run cannot be read. ${answer.problem}`);
+      return;
+    }
+    if (answer.num_read === null) break;
+    if (answer.num_read) filter.showReading(answer.num_read);
+    await wait(500);
+  }
+  app.reading = false;
+  app.run = await ask('run');
+  filter.showVideos();
+  await filter.apply();
+  await lookAgain('This frame was labelled again later: these labels count.');
 }
 
 function askForChoice(number, job, current) {
@@ -1754,12 +1776,28 @@ const filter = {
     progress.update(found);
     const total = queued ? app.run.num_queued : found.num_frames;
     const count = list.numbers.length;
-    $('frames-count').textContent =
-      count === total
-        ? `${count.toLocaleString()} frames`
-        : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
+    if (found.num_read !== null) this.showReading(found.num_read);
+    else
+      $('frames-count').textContent =
+        count === total
+          ? `${count.toLocaleString()} frames`
+          : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
     if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
+    if (found.num_read !== null) readOn();
+  },
+
+  showReading(numRead) {
+    $('frames-count').textContent =
+      `The first ${list.numbers.length.toLocaleString()} frames; the rest is being read: ` +
+      `${numRead.toLocaleString()} so far`;
+  },
+
+  showVideos() {
+    const {videos} = app.run;
+    const [every] = $('filter-video').options;
+    $('filter-video').replaceChildren(every, ...videos.map((video) => new Option(video, video)));
+    $('filter-video-field').hidden = !videos.length;
   },
 
   setUp() {
@@ -1778,8 +1816,7 @@ const filter = {
       });
     }
     for (const state of run.states) $('filter-states').append(chip(state));
-    for (const video of run.videos) $('filter-video').append(new Option(video, video));
-    $('filter-video-field').hidden = !run.videos.length;
+    this.showVideos();
     run.keypoints.forEach((name, keypoint) =>
       $('filter-keypoint').append(new Option(readable(name), keypoint)),
     );
@@ -2083,8 +2120,8 @@ async function start() {
   window.addEventListener('beforeunload', (event) => {
     if (saver.pending) event.preventDefault();
   });
-  document.addEventListener('visibilitychange', lookAgain);
-  window.addEventListener('focus', lookAgain);
+  document.addEventListener('visibilitychange', () => lookAgain());
+  window.addEventListener('focus', () => lookAgain());
   keepInTouch();
 }
 
