@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from warping import CROP_LEVELS
 
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.device_crops import CROPS_AT_ONCE, DeviceFrames
@@ -33,8 +34,8 @@ def test_frames_of_any_sizes_are_cut_together() -> None:
     transforms = some_transforms([3, 0, 2, CROPS_AT_ONCE + 1])
     crops = DeviceFrames.upload(images, CPU).warp(transforms).numpy()
     expected = [warp_crops(*each) for each in zip(images, transforms, strict=True)]
-    # 2 grey levels; noise is as sharp as can be
-    assert np.abs(crops.astype(int) - np.concatenate(expected)).max() <= 2
+    # Noise is as sharp as can be.
+    assert np.abs(crops.astype(int) - np.concatenate(expected)).max() <= CROP_LEVELS
 
 
 def test_a_crop_does_not_depend_on_those_cut_with_it() -> None:
@@ -55,7 +56,7 @@ def test_a_turned_crop_turns_nothing_else() -> None:
     turned = CropTransforms.from_boxes(boxes, SIZE_WH, alignment="udp", rotations_deg=[0, 40])
     frames = DeviceFrames.upload(images, CPU)
     crops = frames.warp([turned]).numpy().astype(int)
-    assert np.abs(crops - warp_crops(images[0], turned)).max() <= 2  # grey levels
+    assert np.abs(crops - warp_crops(images[0], turned)).max() <= CROP_LEVELS
     assert np.abs(crops[0] - frames.warp([straight])[0].numpy()).max() == 0
 
 

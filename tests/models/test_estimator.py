@@ -14,6 +14,8 @@ import torch
 from accounted_memory import AccountedMemory
 from numpy.typing import NDArray
 from runs import save_weights
+from torch.nn import functional
+from warping import ALIKE, KEYPOINT_PX
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.batching import BatchLimit
@@ -41,6 +43,13 @@ def network(weights: Path) -> PoseNetwork:
 Work = tuple[list[NDArray[np.uint8]], list[Detections]]
 
 
+def smooth_noise(random: np.random.Generator, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture whose edges are no sharper than those of photos."""
+    coarse = torch.from_numpy(random.uniform(0, 255, (1, 3, shape[0] // 8, shape[1] // 8)))
+    fine = functional.interpolate(coarse, shape[:2], mode="bilinear")
+    return fine[0].permute(1, 2, 0).byte().numpy()
+
+
 @pytest.fixture(scope="module")
 def work() -> Work:
     """Return frames of several sizes, each person of another look, and their boxes."""
@@ -48,7 +57,7 @@ def work() -> Work:
     images, detections = [], []
     for number, count in enumerate(COUNTS):
         shape = (60 + 10 * number, 140 - 15 * number, 3)
-        images.append(random.integers(0, 256, shape, np.uint8))
+        images.append(smooth_noise(random, shape))
         corners = random.uniform(0, 40, (count, 2))
         boxes = np.hstack([corners, corners + random.uniform(10, 40, (count, 2))])
         scores = random.uniform(0.5, 1, count)
@@ -73,10 +82,13 @@ def label(chosen: PoseEstimator, work: Work) -> list[Instances]:
     return [people.of(number) for number in range(len(work[0]))]
 
 
-def assert_alike(found: list[Instances], expected: list[Instances], atol: float) -> None:
+def assert_alike(
+    found: list[Instances], expected: list[Instances], atol: float, share: float = 1.0
+) -> None:
     for ours, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(ours.keypoints, theirs.keypoints, atol=atol)
-        np.testing.assert_allclose(ours.keypoint_scores, theirs.keypoint_scores, atol=atol)
+        for name in ("keypoints", "keypoint_scores"):
+            off = np.abs(getattr(ours, name) - getattr(theirs, name))
+            assert off.size == 0 or np.mean(off <= atol) >= share, off.max()
         assert ours.signals.keys() == theirs.signals.keys()
         assert ours.boxes.tolist() == theirs.boxes.tolist()
 
@@ -110,7 +122,7 @@ def test_frames_cut_apart_are_pooled(weights: Path, work: Work) -> None:
         cuts = [chosen.cut([image], [found]) for image, found in zip(*work, strict=True)]
         people = chosen.start(cuts)
         # px; as for queued batches below
-        assert_alike([people.of(n) for n in range(len(cuts))], expected, atol=0.05)
+        assert_alike([people.of(n) for n in range(len(cuts))], expected, KEYPOINT_PX, ALIKE)
 
 
 def test_no_frame_and_no_person(weights: Path, work: Work) -> None:
@@ -125,7 +137,7 @@ def test_queued_batches_give_what_plain_ones_give(weights: Path, work: Work, lim
     expected = label(estimator(weights), work)
     queued = estimator(weights, lambda network: DeviceEngine(network, BatchLimit(limit, "cpu")))
     # px; the two warps differ by a grey level at most, at which random weights hardly move
-    assert_alike(label(queued, work), expected, atol=0.05)
+    assert_alike(label(queued, work), expected, KEYPOINT_PX, ALIKE)
 
 
 def test_padding_changes_no_row(network: PoseNetwork) -> None:
@@ -147,7 +159,9 @@ def test_out_of_memory_it_goes_on_with_smaller_batches(
     with AccountedMemory(size=14_000_000):  # a crop takes 0.6 MB
         found = label(short, work)
     assert short.batch_size in (8, 16)
-    assert_alike(found, expected, atol=0.05)  # px; queued crops may have been cut by either warp
+    assert_alike(
+        found, expected, KEYPOINT_PX, ALIKE
+    )  # queued crops may have been cut by either warp
     assert "no memory for 32 crops" in caplog.text
 
 
@@ -174,7 +188,7 @@ def test_the_batch_size_follows_from_free_memory(weights: Path, work: Work) -> N
     with memory:
         found = label(found_out, work)
     assert found_out.batch_size == 32
-    assert_alike(found, expected, atol=0.05)  # px, as above
+    assert_alike(found, expected, KEYPOINT_PX, ALIKE)
 
 
 def test_a_call_never_reads_from_the_device(weights: Path) -> None:

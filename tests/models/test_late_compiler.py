@@ -18,6 +18,8 @@ def run(code: str) -> str:
 
 
 def test_labelling_loads_no_compiler() -> None:
+    # What torch 2.6 itself imports for its checkpointing, which torchvision uses.
+    own = run("import sys, torch.utils.checkpoint\nprint({'sympy'} & set(sys.modules) or '')\n")
     photo = EXAMPLES / "astronaut.jpg"
     loaded = run(
         "import sys\n"
@@ -27,7 +29,7 @@ def test_labelling_loads_no_compiler() -> None:
         "assert record.instances is not None\n"
         "print(sorted({'torch._dynamo', 'sympy', 'transformers'} & set(sys.modules)))\n"
     )
-    assert loaded.strip() == "[]"
+    assert loaded.strip() == f"[{own.strip().strip('{}')}]"
 
 
 def test_the_compiler_can_be_had_afterwards() -> None:
