@@ -13,6 +13,9 @@ from video_cases import write_video
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
+from vitpose_cli.review.edits import Edit
+from vitpose_cli.review.session import ReviewSession
 from vitpose_cli.smoothed_labels import with_smoothed
 
 NOISE = np.random.default_rng(0).normal(0, 3, (40, 2, 17, 2))
@@ -99,6 +102,24 @@ def test_the_command(tmp_path: Path) -> None:
     assert smooth == raw
     assert [each[2::3] for each in moved] == [each["keypoints"][2::3] for each in raw]
     assert vitpose("validate", tmp_path / "run" / "annotations.json").returncode == 0
+
+    # A review writes the document as it was written before.
+    accept_first(tmp_path / "run")
+    after = labels(tmp_path / "run")
+    assert [each.pop("keypoints_smoothed") for each in after] == moved
+    assert after[1:] == raw[1:]
+    assert vitpose(*command, "--no-track").returncode == 0
+    assert not any("track_id" in each["attributes"] for each in labels(tmp_path / "run"))
+    accept_first(tmp_path / "run", 1)
+    after = labels(tmp_path / "run")
+    assert not any("track_id" in each["attributes"] for each in after)
+    assert [each["attributes"]["source"] for each in after[:3]] == ["human", "human", "model"]
+
+
+def accept_first(run: Path, number: int = 0) -> None:
+    session = ReviewSession(Run.edit(run), reviewer="anna")
+    session.save(number, Edit(session.frame(number)["version"], "accepted", None, ()))
+    session.close()
 
 
 def test_photos_alone_are_told(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.finding import RUN_SUFFIX, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
@@ -40,7 +39,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut, finished
 from vitpose_cli.runtime import num_reader_threads, resolve_device
-from vitpose_cli.smoothed_labels import with_smoothed
+from vitpose_cli.smoothed_labels import for_document
 from vitpose_cli.workers import ALONE, Outside, share
 
 if TYPE_CHECKING:
@@ -242,7 +241,7 @@ def annotate_along(
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
             pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
-        summary = conclude(options, source, run, assembly.estimator.keypoint_set, say)
+        summary = conclude(options, source, run, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
 
 
@@ -282,7 +281,6 @@ def conclude(
     options: AnnotateOptions,
     source: MediaSource,
     run: Run,
-    keypoint_set: KeypointSet,
     say: Callable[[str], None],
 ) -> Summary:
     """Write the document, if no other worker is still to come; say what a user should know.
@@ -297,7 +295,7 @@ def conclude(
         say_what_was_kept(run, say)
     if not run.complete():
         return _part(run, share(source, options.worker))
-    written = run.export(partial(_finished, options, keypoint_set), options.num_shards)
+    written = run.export(partial(for_document, run.manifest), options.num_shards)
     say_what_failed(written.failures, say)
     if options.worker != ALONE:
         say_what_nobody_saw(source, run, say)
@@ -388,15 +386,6 @@ def label_missing(
     run.forget_failures(key for key in gone if key.media not in others)
 
 
-def _finished(
-    options: AnnotateOptions, keypoint_set: KeypointSet, records: Iterator[FrameRecord]
-) -> Iterator[FrameRecord]:
-    """Give records what the document has beyond the journal."""
-    if options.track:
-        records = with_track_ids(records, keypoint_set.sigmas)
-    return with_smoothed(records) if options.smooth else records
-
-
 def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
     """Return what the labels depend on, and notes."""
     labeler, estimator = options.labeler, assembly.estimator
@@ -414,6 +403,7 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
         },
         weights_name=assembly.weights_name,
         weights_hash=assembly.weights_hash,
+        document={"track": options.track, "smooth": options.smooth},
         notes={
             "device": str(estimator.options.device),
             "batch-size": estimator.batch_size,

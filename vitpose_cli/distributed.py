@@ -143,7 +143,7 @@ def annotate_on_cluster(
 
                 new = label_missing(source, run, share(source, ALONE), label, report)
                 num_new = sum(1 for _ in new)
-                summary = conclude(options, source, run, ready.keypoint_set, say)
+                summary = conclude(options, source, run, say)
         finally:
             pool.stop()
     return replace(summary, num_new=num_new, seconds=monotonic() - started)

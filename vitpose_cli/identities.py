@@ -1,7 +1,9 @@
-"""Identities for a run: a `track_id` for everybody in its videos, given when labels are exported.
+"""Identities for a document: a `track_id` for everybody in its videos.
 
 Tracking itself is in `tracking`. Here records go in, as they lie in the journal, and come out with
-ids that no two videos of the run share.
+ids that no two videos share. Where some frames of a video have ids already, from an imported file
+or several merged ones, these are kept as far as they can be: one person has one id, two people
+have two.
 """
 
 from __future__ import annotations
@@ -13,11 +15,26 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.tracking import Tracker
+from vitpose_cli.tracking import UNKNOWN, Tracker
 
 NOMINAL_FPS = 30.0
 """Frames a second where a video's frames carry no times."""
+
+
+def identified(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
+    """Yield the records of a run with identities, unless its document is to have none.
+
+    Args:
+        manifest: Of the run.
+        records: Sorted by key, as `Run.records` yields them; failed frames may be among them.
+    """
+    if not manifest.document.get("track", True):
+        return records
+    return with_track_ids(records, KeypointSet.from_category(manifest.keypoint_set).sigmas)
 
 
 def with_track_ids(
@@ -25,32 +42,118 @@ def with_track_ids(
 ) -> Iterator[FrameRecord]:
     """Yield records with identities for the people in videos; photos come as they are.
 
-    Identities that a record brings along, from an imported file, stay.
-
     Args:
         records: Sorted by key, as `Run.records` yields them; failed frames may be among them.
         sigmas: (K,) of the keypoint set.
     """
-    next_id = 1
+    identities = Identities(sigmas)
     for video, group in groupby(records, key=lambda record: record.key.video):
         if video is None:
             yield from group
             continue
-        tracker = Tracker(sigmas, first_id=next_id)
+        identities.begin()
         for record in group:
-            if record.instances is None:
-                yield record
-                continue
-            given = record.instances.track_ids
-            if given is not None:
-                tracker.next_id = max(tracker.next_id, int(given.max(initial=0)) + 1)
-                yield record
-                continue
-            ids = tracker.update(_time_s(record), record.instances)
-            identified = replace(record.instances, track_ids=ids)
-            yield replace(record, instances=identified, exact=True)
-        next_id = tracker.next_id
+            yield record if record.instances is None else identities.given_to(record)
 
 
-def _time_s(record: FrameRecord) -> float:
+class Identities:
+    """Numbers for the people of one video after the other.
+
+    Labels come from one source or several. What each of them calls people (its ids, where it has
+    any) tells who is who within it; people of different sources, and those without ids, are
+    followed by how they move. A number from a source is kept unless somebody else has it by then,
+    or the person was met before under another.
+    """
+
+    def __init__(self, sigmas: NDArray[np.float64]) -> None:
+        """Begin the first video.
+
+        Args:
+            sigmas: (K,) of the keypoint set.
+        """
+        self._sigmas = sigmas
+        self._next_id = 1
+        self._kept: set[int] = set()  # numbers from sources, not below the next one of ours
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin the next video: everybody in it is new."""
+        self._tracker = Tracker(self._sigmas)
+        self._ids: dict[int, dict[int, int]] = {}  # by source, and by what it calls people
+
+    def given_to(self, record: FrameRecord, source: int = 0) -> FrameRecord:
+        """Return the record of the video's next frame with identities.
+
+        Args:
+            record: With instances.
+            source: Where it comes from.
+        """
+        people = record.instances
+        if people is None:
+            return record
+        ids = self.identify(time_of(record), people, source)
+        return replace(record, instances=replace(people, track_ids=ids), exact=True)
+
+    def identify(self, time_s: float, people: Instances, source: int = 0) -> NDArray[np.int64]:
+        """Return the identities (N,) of the people in the video's next frame.
+
+        Args:
+            time_s: When it is shown, seconds; never less than the last one's.
+            people: N instances, with or without ids of their source.
+            source: Where they come from.
+        """
+        ids = self._recognised(time_s, people, source)
+        names = _names(people)
+        for row in np.flatnonzero(ids == UNKNOWN).tolist():
+            ids[row] = self._number(names[row])
+        self._take_down(names, ids, source)
+        self._tracker.see(time_s, people, ids)
+        return ids
+
+    def compare(self, time_s: float, people: Instances, source: int) -> None:
+        """Learn from another source what it calls the people of the frame identified last.
+
+        Args:
+            time_s: When that is shown, seconds.
+            people: As the other source has them.
+            source: Which that is.
+        """
+        self._take_down(_names(people), self._recognised(time_s, people, source), source)
+
+    def _recognised(self, time_s: float, people: Instances, source: int) -> NDArray[np.int64]:
+        """Return who is somebody met before, `UNKNOWN` elsewhere."""
+        known = self._ids.get(source, {})
+        ids = np.array([known.get(name, UNKNOWN) for name in _names(people)], np.int64)
+        _, first = np.unique(ids, return_index=True)
+        ids[np.setdiff1d(np.arange(len(ids)), first)] = UNKNOWN  # nobody is in a frame twice
+        barred = {*known.values()} if people.track_ids is not None else set()
+        return self._tracker.match(time_s, people, ids, barred)
+
+    def _take_down(self, names: Iterable[int], ids: NDArray[np.int64], source: int) -> None:
+        known = self._ids.setdefault(source, {})
+        for name, identity in zip(names, ids.tolist(), strict=True):
+            if name != UNKNOWN and identity != UNKNOWN:
+                known.setdefault(name, identity)
+
+    def _number(self, wanted: int) -> int:
+        """Return a number that nobody has: the wanted one if it can be."""
+        while self._next_id in self._kept:
+            self._kept.remove(self._next_id)
+            self._next_id += 1
+        if wanted > self._next_id and wanted not in self._kept:
+            self._kept.add(wanted)
+            return wanted
+        self._next_id += 1
+        return self._next_id - 1
+
+
+def time_of(record: FrameRecord) -> float:
+    """Return when a video's frame is shown, seconds."""
     return record.key.index / NOMINAL_FPS if record.time_s is None else record.time_s
+
+
+def _names(people: Instances) -> list[int]:
+    """Return what their source calls people; `UNKNOWN` for those whom it does not know."""
+    if people.track_ids is None:
+        return [UNKNOWN] * len(people)
+    return [max(name, UNKNOWN) for name in map(int, people.track_ids)]

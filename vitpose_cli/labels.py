@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from vitpose_cli.identities import NOMINAL_FPS, with_track_ids
+from vitpose_cli.identities import NOMINAL_FPS, identified
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -77,7 +77,7 @@ class RunLabels:
         self.options = run.manifest.options
         self._ids = {
             record.key: record.instances.track_ids
-            for record in with_track_ids(run.records(), self.keypoint_set.sigmas)
+            for record in identified(run.manifest, run.records())
             if record.instances is not None and not record.rejected
         }
         self.media = frozenset(key.media for key in self._ids)

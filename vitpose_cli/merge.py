@@ -3,7 +3,8 @@
 A pass over all inputs at once, frame by frame in the order of their keys, so that memory does not
 grow with them. Where two people said different things about a frame, one of them wins, and the
 frame is listed. Mixing people of two inputs in one frame was refused: who is missing in one was
-either overlooked or taken out, and the files do not say which.
+either overlooked or taken out, and the files do not say which. Identities in videos are those of
+the inputs, numbered anew where two inputs mean different people, or the same, by them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.identities import Identities, identified, time_of
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.manifest import RunManifest
@@ -153,7 +155,12 @@ def _merged(
         _entries(each, number, each.path in options.human) for number, each in enumerate(inputs)
     ]
     together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
-    for _, group in groupby(together, key=lambda entry: entry.record.key):
+    identities = Identities(inputs[0].keypoint_set.sigmas)
+    video: str | None = None
+    for key, group in groupby(together, key=lambda entry: entry.record.key):
+        if key.video != video:
+            video = key.video
+            identities.begin()
         entries = sorted(group, key=_precedence)
         best = entries[0]
         _check_same_picture(entries, inputs)
@@ -167,11 +174,30 @@ def _merged(
             dropped = tuple(inputs[number].name for number in differing)
             name = str(best.record.key)
             summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
-        yield best.record
+        yield best.record if video is None else _identified(entries, identities)
+
+
+def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
+    """Return the first of the records of a video's frame, with the identities of all inputs."""
+    best, *others = entries
+    if not _has_ids(best.record):
+        return best.record
+    record = identities.given_to(best.record, best.number)
+    for other in others:
+        if _has_ids(other.record) and other.record.instances is not None:
+            identities.compare(time_of(record), other.record.instances, other.number)
+    return record
+
+
+def _has_ids(record: FrameRecord) -> bool:
+    return record.instances is not None and record.instances.track_ids is not None
 
 
 def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
-    for record in labels.records():
+    records = labels.records()
+    if labels.manifest is not None:
+        records = identified(labels.manifest, records)
+    for record in records:
         if human and record.review is None and record.error is None:
             record = replace(record, review=Review("accepted"), exact=True)
         yield _Entry(record, number)
@@ -245,6 +271,7 @@ def _write_run(
         options=first.options if first is not None and alike else {},
         weights_name=first.weights_name if first is not None and alike else "merged",
         weights_hash=first.weights_hash if first is not None and alike else "",
+        document={"track": False},  # the records have the identities that the inputs have
         notes={"merged": [each.name for each in inputs]},
     )
     try:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.formats.content import Selection, open_content
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.smoothed_labels import for_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def open_records(path: Path) -> RecordSet:
         InputError: It is neither, or cannot be read.
     """
     if not (path / MANIFEST).is_file():
-        content = open_content(path, Selection(), with_track_ids)
+        content = open_content(path, Selection(), for_document)
         return RecordSet(
             path,
             content.category,

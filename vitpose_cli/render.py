@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.drawn_files import Targets
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import NOMINAL_FPS, with_track_ids
+from vitpose_cli.identities import NOMINAL_FPS, Identities, with_track_ids
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
@@ -42,7 +42,6 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.smoothing import SmoothOptions, smooth_stream
-from vitpose_cli.tracking import Tracker
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate import Labelled
@@ -389,9 +388,9 @@ def _with_people(
         if video is None:
             yield from ((frame, labels.people(frame.key)) for frame in group)
         elif smooth is None:
-            tracker = Tracker(labels.keypoint_set.sigmas)
+            identities = Identities(labels.keypoint_set.sigmas)
             for frame in group:
-                yield frame, _identified(tracker, _time_s(frame), labels.people(frame.key))
+                yield frame, _identified(identities, _time_s(frame), labels.people(frame.key))
         else:
             smoothed = _smoothed(video, labels, smooth)
             for frame in group:
@@ -406,22 +405,20 @@ def _smoothed(
     media: str, labels: Labels, options: SmoothOptions
 ) -> Iterator[tuple[FrameKey, Instances]]:
     """Yield the people of all labelled frames of one video, smoothed."""
-    tracker = Tracker(labels.keypoint_set.sigmas)
+    identities = Identities(labels.keypoint_set.sigmas)
     keys: deque[FrameKey] = deque()
 
     def frames() -> Iterator[tuple[float, Instances]]:
         for key, time_s, people in labels.video(media):
             keys.append(key)
-            yield time_s, _identified(tracker, time_s, people)
+            yield time_s, _identified(identities, time_s, people)
 
     for people in smooth_stream(frames(), options):
         yield keys.popleft(), people
 
 
-def _identified(tracker: Tracker, time_s: float, people: Instances) -> Instances:
-    if people.track_ids is not None:
-        return people
-    return replace(people, track_ids=tracker.update(time_s, people))
+def _identified(identities: Identities, time_s: float, people: Instances) -> Instances:
+    return replace(people, track_ids=identities.identify(time_s, people))
 
 
 def _draw(job: _Job, *, keypoint_set: KeypointSet, options: RenderOptions) -> Frame:

@@ -15,13 +15,25 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.identities import NOMINAL_FPS
+from vitpose_cli.identities import identified, time_of
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.smoothing import SmoothOptions, smooth_stream
 
 SMOOTHING = SmoothOptions(max_gap_s=0)
 """How labels are smoothed: as pictures are, but without people put in."""
+
+
+def for_document(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
+    """Give the records of a run what its document has beyond the journal.
+
+    Args:
+        manifest: Of the run.
+        records: Sorted by key.
+    """
+    records = identified(manifest, records)
+    return with_smoothed(records) if manifest.document.get("smooth") else records
 
 
 def with_smoothed(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
@@ -53,7 +65,7 @@ def _smoothed(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
             if record.instances is None or record.rejected:
                 yield time_s, Instances.empty(0)
                 continue
-            time_s = record.key.index / NOMINAL_FPS if record.time_s is None else record.time_s
+            time_s = time_of(record)
             yield time_s, record.instances
 
     for people in smooth_stream(frames(), SMOOTHING):

@@ -19,8 +19,8 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Selection, open_content
 from vitpose_cli.formats.written import WriteOptions, make_folder
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.smoothed_labels import for_document
 
 Group = Literal["folder", "video"]
 
@@ -103,7 +103,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     every = Selection(reviewed=options.reviewed)
     groups: dict[str, list[str]] = {}
-    for frame in open_content(options.labels, every, with_track_ids).frames():
+    for frame in open_content(options.labels, every, for_document).frames():
         key = frame.record.key
         groups.setdefault(group_of(key, options.by), []).append(str(key))
     if len(groups) <= len(shares):
@@ -121,7 +121,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         members = [group for group, part in dealt.items() if part == name]
         names = frozenset(frame for group in members for frame in groups[group])
         selection = Selection(names, options.reviewed)
-        content = open_content(options.labels, selection, with_track_ids)
+        content = open_content(options.labels, selection, for_document)
         written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
         parts[name] = Part(path, len(members), written.num_images, written.num_instances)
     return parts

@@ -9,7 +9,7 @@ in our measurements, and bring matplotlib along; see the decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
+
+UNKNOWN = -1
+"""In place of an id."""
 
 _VELOCITY_MEMORY = 0.5  # the share of the old velocity in the new one: people turn quickly
 _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
@@ -126,43 +129,73 @@ class Tracker:
             time_s: When the frame is shown, seconds; never less than the last one's.
             people: N instances.
         """
-        # Who was in the last frame is looked for, however rarely frames come.
-        earliest_s = min(time_s - self._options.max_gap_s, self._last_s)
-        self._last_s = time_s
-        self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
-        ids = np.zeros(len(people), np.int64)
-        for track, row in self._match(time_s, people):
-            ids[row] = track.track_id
-            _move(track, time_s, people, row)
-        for row in np.flatnonzero(ids == 0).tolist():
+        ids = self.match(time_s, people)
+        for row in np.flatnonzero(ids == UNKNOWN).tolist():
             ids[row] = self.next_id
             self.next_id += 1
-            self._tracks.append(
-                _Track(int(ids[row]), people.keypoints[row], people.boxes[row], time_s, np.zeros(2))
-            )
+        self.see(time_s, people, ids)
         return ids
 
-    def _match(self, time_s: float, people: Instances) -> list[tuple[_Track, int]]:
-        """Pair those seen before with those seen now: by pose, then the rest by box."""
-        if not self._tracks or not len(people):
-            return []
-        steps = np.stack([track.step(time_s) for track in self._tracks])
-        matches = _best_pairs(self._likeness(time_s, steps, people), self._options.min_oks)
-        if len(matches) < min(len(self._tracks), len(people)):
-            boxes = np.stack([track.box for track in self._tracks]) + np.tile(steps, 2)
+    def match(
+        self,
+        time_s: float,
+        people: Instances,
+        known: NDArray[np.int64] | None = None,
+        barred: Set[int] = frozenset(),
+    ) -> NDArray[np.int64]:
+        """Return who the people of a frame are (N,), `UNKNOWN` where nobody seen before fits.
+
+        Args:
+            time_s: When the frame is shown, seconds.
+            people: N instances.
+            known: (N,) who they are, `UNKNOWN` where that is to be found out; all, if None.
+            barred: Ids that none of the latter has.
+        """
+        # Who was in the last frame is looked for, however rarely frames come.
+        earliest_s = min(time_s - self._options.max_gap_s, self._last_s)
+        self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
+        ids = np.full(len(people), UNKNOWN, np.int64) if known is None else known.copy()
+        rows = np.flatnonzero(ids == UNKNOWN)
+        taken = barred | {*ids.tolist()}
+        tracks = [track for track in self._tracks if track.track_id not in taken]
+        if not tracks or not len(rows):
+            return ids
+        people = people.select(rows)
+        steps = np.stack([track.step(time_s) for track in tracks])
+        matches = _best_pairs(self._likeness(time_s, tracks, steps, people), self._options.min_oks)
+        if len(matches) < min(len(tracks), len(people)):
+            boxes = np.stack([track.box for track in tracks]) + np.tile(steps, 2)
             overlap = box_iou(boxes, people.boxes)
             for track, row in matches:
                 overlap[track], overlap[:, row] = 0, 0
             matches += _best_pairs(overlap, self._options.min_iou)
-        return [(self._tracks[track], row) for track, row in matches]
+        for track, row in matches:
+            ids[rows[row]] = tracks[track].track_id
+        return ids
+
+    def see(self, time_s: float, people: Instances, ids: NDArray[np.int64]) -> None:
+        """Take note of where everybody is now, under ids (N,) that all differ."""
+        self._last_s = time_s
+        tracks = {track.track_id: track for track in self._tracks}
+        for row, track_id in enumerate(ids.tolist()):
+            if track_id in tracks:
+                _move(tracks[track_id], time_s, people, row)
+                continue
+            self._tracks.append(
+                _Track(track_id, people.keypoints[row], people.boxes[row], time_s, np.zeros(2))
+            )
 
     def _likeness(
-        self, time_s: float, steps: NDArray[np.float64], people: Instances
+        self,
+        time_s: float,
+        tracks: Sequence[_Track],
+        steps: NDArray[np.float64],
+        people: Instances,
     ) -> NDArray[np.float64]:
         """Return OKS, (tracks, people), with the more room the longer somebody was out of sight."""
-        poses = np.stack([track.keypoints for track in self._tracks]) + steps[:, None]
-        areas = box_areas(np.stack([track.box for track in self._tracks]))
-        gaps_s = np.array([time_s - track.seen_s for track in self._tracks])
+        poses = np.stack([track.keypoints for track in tracks]) + steps[:, None]
+        areas = box_areas(np.stack([track.box for track in tracks]))
+        gaps_s = np.array([time_s - track.seen_s for track in tracks])
         # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
         room = self._options.motion * np.minimum(gaps_s, _LONGEST_WALK_S)
         return oks_matrix(

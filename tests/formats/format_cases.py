@@ -18,13 +18,13 @@ from vitpose_cli.formats.content import Content, Selection, open_content
 from vitpose_cli.formats.importing import ImportOptions, ImportSummary, import_corrections
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.smoothed_labels import for_document
 
 COCO = keypoint_set("coco")
 SIZE_WH = (640, 480)
@@ -86,7 +86,7 @@ def make_run(folder: Path, records: Sequence[FrameRecord] = RECORDS, **manifest:
 
 
 def content(path: Path, **selection: Any) -> Content:
-    return open_content(path, Selection(**selection), with_track_ids)
+    return open_content(path, Selection(**selection), for_document)
 
 
 def export(run: Path, name: str, out: Path, options: WriteOptions = NO_PICTURES) -> Written:
@@ -97,7 +97,7 @@ def bring_back(run: Path, path: Path, tool: str, **options: Any) -> ImportSummar
     read = format_named(tool).read
     assert read is not None
     settings = ImportOptions(tool, "bea", **options)
-    return import_corrections(run, path, read, settings, with_track_ids)
+    return import_corrections(run, path, read, settings, for_document)
 
 
 def labels(run: Path) -> dict[str, FrameRecord]:

@@ -148,7 +148,7 @@ def export(
     from vitpose_cli.formats.content import Selection, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
-    from vitpose_cli.identities import with_track_ids
+    from vitpose_cli.smoothed_labels import for_document
 
     chosen = format_named(format)
     if shards is not None and format != "coco":
@@ -157,7 +157,7 @@ def export(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )
     selection = Selection(None if only is None else selected_names(only), reviewed)
-    content = open_content(subject, selection, with_track_ids)
+    content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)
     if json:

@@ -84,7 +84,7 @@ def import_labels(
     """
     from vitpose_cli.formats.importing import ImportOptions, import_corrections
     from vitpose_cli.formats.table import format_named, format_of
-    from vitpose_cli.identities import with_track_ids
+    from vitpose_cli.smoothed_labels import for_document
 
     tool = format or format_of(file)
     read = format_named(tool).read
@@ -101,7 +101,7 @@ def import_labels(
         video=video,
         dry_run=dry_run,
     )
-    summary = import_corrections(into, file, read, settings, with_track_ids)
+    summary = import_corrections(into, file, read, settings, for_document)
     if json:
         print_json(summary.as_dict())
     else:

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -24,15 +21,13 @@ from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
 from vitpose_cli.records.run import Run
 
-Finish = Callable[[Iterator[FrameRecord], NDArray[np.float64]], Iterator[FrameRecord]]
-"""What is to be done with the sorted records of a run, such as giving identities.
-
-Takes the records and the (K,) sigmas of their keypoints.
-"""
+Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
+"""What is to be done with the sorted records of a run, such as giving identities."""
 
 _GOOD_STATES = frozenset({"accepted", "fixed"})
 
@@ -159,8 +154,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                     versions[record.key] = record.version
                     yield record
 
-        sigmas = KeypointSet.from_category(run.manifest.keypoint_set).sigmas
-        for record in finish(labelled(), sigmas):
+        for record in finish(run.manifest, labelled()):
             version = versions.pop(record.key)
             state = None if record.review is None else record.review.state
             if not record.rejected and selection.takes(str(record.key), state):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,7 +175,7 @@ def import_corrections(
         if records and not options.dry_run:
             for record in records:
                 run.append(record)
-            run.export(lambda records: finish(records, keypoint_set.sigmas))
+            run.export(partial(finish, run.manifest))
         num_matched = sum(each.comparison is not None for each in decisions)
         return ImportSummary(decisions, corrections.num_ignored, len(run) - num_matched)
 

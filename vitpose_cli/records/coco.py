@@ -31,6 +31,7 @@ from vitpose_cli.records.coco_items import (
     unknown_image,
     wrong,
 )
+from vitpose_cli.records.record import MAX_TRACK_ID
 from vitpose_cli.records.shards import document_files
 
 
@@ -220,7 +221,7 @@ def _track_ids(annotations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64] | 
         attributes = annotation.get("attributes")
         inner = attributes.get("track_id") if isinstance(attributes, dict) else None
         ids.append(annotation.get("track_id", inner))
-    if not all(isinstance(track_id, int) for track_id in ids):
+    if not all(isinstance(track_id, int) and abs(track_id) <= MAX_TRACK_ID for track_id in ids):
         return None
     return np.array(ids, np.int64)
 

@@ -32,6 +32,8 @@ class RunManifest:
         options: Every option that changes a result, by its name on the command line; JSON values.
         weights_name: The weights as a person calls them; not compared.
         weights_hash: The weights as they are.
+        document: What the document has beyond the labels (`track`, `smooth`), as it was last
+            written; not compared.
         notes: What does not change a result (device, threads, ...); not compared.
         tool_version: The version that began the run, or refreshed it last; not compared.
         created: When that was, ISO 8601 UTC; not compared.
@@ -43,6 +45,7 @@ class RunManifest:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights_name: str = ""
     weights_hash: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
     tool_version: str = __version__
     created: str = field(default_factory=_now)

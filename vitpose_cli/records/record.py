@@ -32,6 +32,9 @@ COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
 TIME_DECIMALS = 6
 
+MAX_TRACK_ID = 1 << 62
+"""The largest identity that is taken from elsewhere."""
+
 MAX_UID_CHARS = 200
 """Longer names of people, from other programs, are replaced by names of ours."""
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -178,13 +178,15 @@ class Run:
                 clear_folder(folder)
             stored = folder / MANIFEST
             before = RunManifest.read(stored) if stored.exists() else None
+            chosen = manifest
             if before is not None and refresh:
-                manifest = before.refreshed(manifest, folder)
+                chosen = before.refreshed(manifest, folder)
             elif before is not None:
                 before.check_resumable(manifest, folder)
-                manifest = before
-            check_unused(folder, count if manifest is before else None)
-            if manifest is not before:  # first: a journal without it could not be read
+                chosen = before
+            check_unused(folder, count if chosen is before else None)
+            manifest = replace(chosen, document=manifest.document)
+            if manifest != before:  # first: a journal without it could not be read
                 manifest.write(stored)
             writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
             with _closed_on_error(writer):

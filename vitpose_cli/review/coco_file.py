@@ -77,6 +77,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         options={"import": path.name},
         weights_name=f"labels of {path.name}",
         weights_hash=digest,
+        document={"track": False},  # it has the identities that the file has
     )
     labels = _Labels(document, digest, Pictures(root, follow_links=follow_links))
     with Run.open(folder, manifest) as run:

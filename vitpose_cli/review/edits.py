@@ -20,6 +20,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.json_values import are_numbers, is_int, is_number
 from vitpose_cli.records.record import (
+    MAX_TRACK_ID,
     MAX_UID_CHARS,
     FrameRecord,
     Review,
@@ -30,7 +31,6 @@ from vitpose_cli.records.record import (
 MAX_PEOPLE = 1000
 _MAX_COORDINATE_PX = 1e6
 _MAX_SCORE = 10.0  # raw heatmap peaks may be a little over 1
-_MAX_TRACK_ID = 1 << 62
 _VERSION = re.compile(r"[0-9a-f]{8}")
 
 
@@ -123,7 +123,7 @@ def _check_person(person: Any, where: str, num_keypoints: int) -> None:
     if not _is_score(person.get("box_score")):
         raise InputError(f"{where}.box_score is not a score.")
     track_id = person.get("track_id")
-    if track_id is not None and not (is_int(track_id) and 0 <= track_id < _MAX_TRACK_ID):
+    if track_id is not None and not (is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID):
         raise InputError(f"{where}.track_id is not a number from 0.")
     if not isinstance(points, list) or len(points) != num_keypoints:
         raise InputError(f"{where}.keypoints are not {num_keypoints}.")

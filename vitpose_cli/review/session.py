@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.record import FrameRecord
@@ -34,6 +33,7 @@ from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
 from vitpose_cli.review.view import frame_view
+from vitpose_cli.smoothed_labels import for_document
 
 _READ_BYTES = 16 << 20
 """So much of the journals is read at a time: thousands of frames, in a tenth of a second."""
@@ -142,8 +142,7 @@ class ReviewSession:
         try:
             if not self._edited:
                 return None
-            sigmas = KeypointSet.from_category(self._run.manifest.keypoint_set).sigmas
-            return self._run.export(partial(with_track_ids, sigmas=sigmas))
+            return self._run.export(partial(for_document, self._run.manifest))
         finally:
             self._run.close()
 

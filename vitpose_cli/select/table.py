@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.identities import NOMINAL_FPS, with_track_ids
+from vitpose_cli.identities import time_of, with_track_ids
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.signals import SIGNALS, frame_signals
@@ -102,8 +102,7 @@ class _Builder:
             return
         num_rows = len(self._values) // len(NAMES)
         if record.key.video is not None:
-            time_s = record.time_s
-            time_s = record.key.index / NOMINAL_FPS if time_s is None else time_s
+            time_s = time_of(record)
             first = num_rows if record.review is None else -len(people)
             self._take_jumps(self._jumps.update(record.key.video, time_s, people, first))
         if record.review is not None:
