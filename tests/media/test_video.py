@@ -24,8 +24,8 @@ from video_cases import SIZE_WH, Video, number, picture, red_corner, write_video
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import video_reader
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.video import VideoFile, VideoOptions
-from vitpose_cli.media.video_reader import Picture
 
 
 def frames_of(path: Path, **options: float) -> list[Frame]:

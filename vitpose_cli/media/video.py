@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
-from vitpose_cli.media.video_reader import Picture, VideoReader, open_reader
+from vitpose_cli.media.picture import Picture, VideoReader
+from vitpose_cli.media.video_reader import open_reader
 
 AHEAD = 4
 """Converted frames held ready; a frame of 4K takes 25 MB."""

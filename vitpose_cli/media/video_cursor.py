@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.video_reader import Picture, VideoReader, open_reader
+from vitpose_cli.media.picture import Picture, VideoReader
+from vitpose_cli.media.video_reader import open_reader
 
 LEAD_UP = 8
 """Frames before the wanted one that come out with it."""

@@ -8,11 +8,10 @@ counts, hides damage, and treats untagged HD colour as SD.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import av
 import cv2
@@ -28,13 +27,9 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
-
-MAX_PICTURE_PIXELS = 500_000_000
-"""Larger pictures are refused: no camera makes them. Of an animated WebP, all pictures together."""
-
-_WEBP_CANVAS_AT = (24, 27)  # width and height less one, 24 bits each
-_WEBP_FRAME = b"ANMF"
+from vitpose_cli.media.webp_reader import WebpReader
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
@@ -45,62 +40,6 @@ _ASSUMED_RATE = 25
 _BEFORE_ALL = -(2**63)
 _MISSING_S = 0.25
 """A file that ends this much before its announced end counts as cut off (or half, if short)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture of a video, decoded but not yet converted.
-
-    Attributes:
-        time_s: Presentation time in seconds since the file's start, as a player counts; later
-            than that of the picture before.
-        to_rgb: Return (H, W, 3) uint8 RGB, upright; raise `InputError` if the picture is damaged.
-        pts: Presentation time in the file's own ticks, None where the file has none.
-        interlaced: Whether it holds two half pictures of different moments.
-    """
-
-    time_s: float
-    to_rgb: Callable[[], NDArray[np.uint8]]
-    pts: int | None = None
-    interlaced: bool = False
-
-
-class VideoReader(Protocol):
-    """One open video or animation."""
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of a picture as it is stored, px: not turned upright yet."""
-        ...
-
-    @property
-    def num_pictures(self) -> int | None:
-        """How many pictures the file claims to have; an estimate, None where it says nothing."""
-        ...
-
-    @property
-    def duration_s(self) -> float | None:
-        """How long the file claims to be; an estimate, None where it says nothing."""
-        ...
-
-    def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
-        """Yield pictures in the order they are shown.
-
-        Args:
-            from_pts: Begin at a keyframe shown at or before this time, instead of at the start.
-
-        Raises:
-            InputError: The file breaks off here, after the pictures yielded so far.
-        """
-        ...
-
-    def all_pts(self) -> NDArray[np.int64] | None:
-        """Return the time of every picture in the file's own ticks, in order, if it tells."""
-        ...
-
-    def close(self) -> None:
-        """Close the file."""
-        ...
 
 
 def open_reader(path: Path) -> VideoReader:
@@ -330,55 +269,6 @@ class _Loss:
         return self.open and frame.pts not in self._safe
 
 
-class WebpReader:
-    """An animated WebP, which FFmpeg cannot decode, through OpenCV. It is held in memory whole."""
-
-    def __init__(self, path: Path) -> None:
-        """Decode `path`.
-
-        Raises:
-            InputError: The animation is damaged.
-        """
-        data = path.read_bytes()
-        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in _WEBP_CANVAS_AT)
-        if width * height * data.count(_WEBP_FRAME) > MAX_PICTURE_PIXELS:
-            raise InputError(f"{path} has more pixels in all than are held in memory.")
-        row = np.frombuffer(data, np.uint8)[np.newaxis]  # OpenCV 4 takes no column for WebP
-        done, animation = cv2.imdecodeanimation(row)
-        if not done or not len(animation.frames):
-            raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
-        self._frames = animation.frames
-        self._ends_s = np.cumsum(animation.durations, dtype=np.float64) / 1000
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of a picture, px."""
-        return self._frames[0].shape[1], self._frames[0].shape[0]
-
-    @property
-    def num_pictures(self) -> int:
-        """How many pictures there are."""
-        return len(self._frames)
-
-    @property
-    def duration_s(self) -> float:
-        """How long one round takes."""
-        return float(self._ends_s[-1])
-
-    def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
-        """Yield the pictures of one round, from the start."""
-        for frame, start_s in zip(self._frames, [0.0, *self._ends_s[:-1].tolist()], strict=True):
-            yield Picture(start_s, partial(_bgr_to_rgb, frame))
-
-    def all_pts(self) -> None:
-        """Return nothing: a jump would gain nothing."""
-        return
-
-    def close(self) -> None:
-        """Release the pictures."""
-        self._frames = ()
-
-
 def _picture_track(container: InputContainer, path: Path) -> VideoStream:
     tracks = [
         track
@@ -447,9 +337,3 @@ def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
     if flip_x or flip_y:
         image = cv2.flip(image, -1 if flip_x and flip_y else int(flip_x))
     return image
-
-
-def _bgr_to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    rgb: NDArray[np.uint8] = cv2.cvtColor(image, code)
-    return rgb
