@@ -24,7 +24,7 @@ from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.pose.oks import oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.media_root import read_found
 from vitpose_cli.records.record import FrameRecord
@@ -275,8 +275,8 @@ class _Comparison:
         self._alone[1] += seen[1] & ~seen[0]
         both = seen[0] & seen[1]
         distances = np.hypot(*(one.keypoints[row] - other.keypoints[column]).T)
-        area = box_areas(np.stack([one.boxes[row], other.boxes[column]])).mean()
-        terms = np.exp(-np.square(distances) / (2 * area * (2 * self._keypoint_set.sigmas) ** 2))
+        area = box_areas(np.stack([one.boxes[row], other.boxes[column]])).mean(keepdims=True)
+        (terms,) = oks_terms(np.square(distances)[None], area, self._keypoint_set.sigmas)
         self._terms[both] += terms[both]
         for keypoint in np.flatnonzero(both).tolist():
             self._distances[keypoint].append(distances[keypoint])

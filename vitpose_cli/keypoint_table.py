@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.photo_batches import PhotoBatch
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.oks import oks_terms
 
 PCK_THRESHOLDS = (0.05, 0.1, 0.2)
 """Distances that count as right, relative to the longer side of the ground-truth box."""
@@ -91,8 +92,7 @@ def _nearest(
         return terms, distances
     away = batch.truth[:, :, None, :, :2] - batch.found[:, None]
     squares = (away**2).sum(axis=-1)  # (B, G, D, K)
-    variances = (2 * sigmas) ** 2 * 2 * np.maximum(batch.areas, 1e-9)[..., None, None]
-    pair_terms = np.exp(-squares / variances)
+    pair_terms = oks_terms(squares, batch.areas[..., None], sigmas)
     labelled = batch.truth[:, :, None, :, 2] > 0
     num_labelled = labelled.sum(axis=-1)
     oks = (pair_terms * labelled).sum(axis=-1) / np.maximum(num_labelled, 1)

@@ -20,6 +20,23 @@ _COMPARED_AT_ONCE = 64
 """The best so many are compared with all others in one go: fast, and bounded in a crowd."""
 
 
+def oks_terms(
+    squares: NDArray[np.floating[Any]], areas: FloatArray, sigmas: FloatArray
+) -> NDArray[np.float64]:
+    """Return how near keypoints are to where they belong, (..., K) in [0, 1].
+
+    Source: COCO's keypoint evaluation, exp(-d² / 2s²k²) with k = 2 sigma.
+
+    Args:
+        squares: (..., K) squared distances, in any unit squared.
+        areas: (...) of the people, the same unit.
+        sigmas: (..., K) of the keypoint set.
+    """
+    spreads = 2 * (areas[..., None] + np.spacing(1)) * (2 * sigmas) ** 2
+    terms: NDArray[np.float64] = np.exp(-squares / spreads)
+    return terms
+
+
 def oks_matrix(
     keypoints_a: FloatArray,
     areas_a: FloatArray | None,
@@ -30,8 +47,7 @@ def oks_matrix(
 ) -> NDArray[np.float64]:
     """Compare every instance of a with every one of b.
 
-    Source: COCO's keypoint evaluation, exp(-d² / 2s²k²) with k = 2 sigma; the mean of the two
-    areas as in `oks_iou` of mmpose 0.24.
+    Source: COCO's keypoint evaluation; the mean of the two areas as in `oks_iou` of mmpose 0.24.
 
     Args:
         keypoints_a: (N, K, 2) xy, any unit.
@@ -48,8 +64,7 @@ def oks_matrix(
     areas = np.asarray(areas_b, np.float64)[None]
     if areas_a is not None:
         areas = (areas + np.asarray(areas_a, np.float64)[:, None]) / 2
-    spreads = 2 * (areas[..., None] + np.spacing(1)) * (2 * sigmas) ** 2
-    alike = np.exp(-np.square(steps).sum(axis=-1) / spreads)
+    alike = oks_terms(np.square(steps).sum(axis=-1), areas, sigmas)
     counted = np.ones(keypoints_b.shape[:2]) if visibility is None else visibility > 0
     total = np.where(counted, alike, 0).sum(axis=-1)
     mean: NDArray[np.float64] = total / np.maximum(counted.sum(axis=-1), 1)
