@@ -1,9 +1,10 @@
-"""Draw the figures in `rows.json` as `annotate_speed.svg` and `video_stages.svg`.
+"""Draw the figures in `rows.json` as the plots of `README.md`.
 
     python benchmarks/plots.py
 
-`rows.json` holds what `annotate_speed.py --json` and `video_speed.py --json` printed. Bars lie on
-their side, which the charts of the package do not: their names are long.
+`rows.json` holds what `annotate_speed.py --json` and `video_speed.py --json` printed and what
+`gpu.py --device cpu` wrote. Bars lie on their side, which the charts of the package do not: their
+names are long.
 """
 
 from __future__ import annotations
@@ -67,6 +68,23 @@ def stages(rows: dict[str, Any]) -> list[Bar]:
     return bars
 
 
+def folders(rows: dict[str, Any]) -> list[Bar]:
+    """Return the photos a second that a folder is labelled with, by size and people."""
+    found = {**rows["pipeline"], "1920x1080 video, 3 people": rows["video"]}
+    return [Bar(name, [(row["photos_per_s"], OURS)]) for name, row in found.items()]
+
+
+def batches(rows: dict[str, Any]) -> list[Bar]:
+    """Return the crops a second of the network alone, at its best batch size and one by one."""
+    bars = []
+    for name, row in rows["network"].items():
+        if isinstance(row, dict) and "best" in row:
+            best = max(row["maps"], key=row["maps"].__getitem__)
+            bars.append(Bar(f"{name}, batch {best}", [(row["best"], OURS)]))
+            bars.append(Bar(f"{name}, batch 1", [(row["maps"]["1"], OTHERS)]))
+    return bars
+
+
 def chart(title: str, bars: Sequence[Bar], legend: dict[str, str]) -> str:
     """Return bars as SVG, each with its number behind it."""
     height = TOP + STEP * (len(bars) + bool(legend)) + 8
@@ -100,12 +118,15 @@ def text(x: float, y: float, words: str, extra: str = "") -> str:
 
 def main() -> None:
     rows = json.loads((HERE / "rows.json").read_text(encoding="utf-8"))
-    (HERE / "annotate_speed.svg").write_text(
-        chart("People labelled in a CPU second, fp32", peers(rows["annotate_speed"]), {})
-    )
-    (HERE / "video_stages.svg").write_text(
-        chart("CPU milliseconds of a frame of video", stages(rows["video_speed"]), STAGES)
-    )
+    speed, stage_rates, cpu = rows["annotate_speed"], rows["video_speed"], rows["cpu"]
+    plots = {
+        "annotate_speed": chart("People labelled in a CPU second, fp32", peers(speed), {}),
+        "video_stages": chart("CPU milliseconds of a frame of video", stages(stage_rates), STAGES),
+        "folder_speed": chart("Photos a second, tiny, boxes given", folders(cpu), {}),
+        "network_speed": chart("Crops a second of the network alone, fp32", batches(cpu), {}),
+    }
+    for name, plot in plots.items():
+        (HERE / f"{name}.svg").write_text(plot, encoding="utf-8")
 
 
 if __name__ == "__main__":
