@@ -26,7 +26,7 @@ from torch import Tensor
 
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media import device_crops
-from vitpose_cli.media.crops import normalise, warp_crops
+from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.device_crops import DeviceFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
@@ -36,6 +36,7 @@ from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
 from vitpose_cli.models.graphs import BatchGraphs
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.models.speed import (
     calls_per_s,

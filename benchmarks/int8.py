@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from vitpose_cli.media.crops import normalise, warp_crops
+from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import LoadedViTPose, load_model
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.models.onnx_file import write_onnx
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.models.vitpose import VARIANTS

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
+from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS

@@ -21,9 +21,9 @@ import torch
 from vitpose_cli.assembly import Assembly
 from vitpose_cli.errors import InputError
 from vitpose_cli.labeler import CHUNK_FRAMES, DETECTOR_FRAMES, Labeler
-from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.speed import wait_for

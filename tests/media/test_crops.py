@@ -1,4 +1,4 @@
-"""Crops on the CPU and on a device, normalisation, and resizing."""
+"""Crops on the CPU and on a device."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vitpose_cli.media.crops import normalise, warp_crops
+from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.device_crops import DeviceFrames
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.geometry import CropTransforms
@@ -163,7 +163,6 @@ def test_no_crop_at_all(photo: NDArray[np.uint8]) -> None:
     none = CropTransforms(np.zeros((0, 2, 3)), SIZE_WH, "udp")
     assert warp_crops(photo, none).shape == (0, 256, 192, 3)
     assert cut_on_device(photo, none).shape == (0, 256, 192, 3)
-    assert normalise(torch.zeros(0, 256, 192, 3, dtype=torch.uint8)).shape == (0, 3, 256, 192)
 
 
 def test_tiny_and_giant_frames() -> None:
@@ -180,29 +179,3 @@ def test_tiny_and_giant_frames() -> None:
     assert np.abs(crops[1:] - other[1:]).max() <= max(2, TOLERANCE)  # grey levels
     # 2 levels: OpenCV 4 is given every second pixel of the widest crop.
     assert np.abs(crops[0, 128] - other[0, 128]).max() <= 2
-
-
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"),
-    [(torch.float32, 1e-6), (torch.float16, 2e-3), (torch.bfloat16, 1e-2)],
-)
-def test_normalisation_is_that_of_imagenet(dtype: torch.dtype, tolerance: float) -> None:
-    crops = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 16, 16, 3)
-    result = normalise(crops, dtype)
-    mean = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)
-    std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64)
-    expected = ((crops.double() / 255 - mean) / std).permute(0, 3, 1, 2)
-    assert result.dtype == dtype
-    assert result.shape == (1, 3, 16, 16)
-    assert result.is_contiguous(memory_format=torch.channels_last)
-    assert (result.double() - expected).abs().max() <= tolerance
-
-
-def test_normalisation_made_while_labelling_serves_training() -> None:
-    crops = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    with torch.inference_mode():
-        normalise(crops)
-    weight = torch.ones(4, 3, 8, 8, requires_grad=True)
-    total = torch.nn.functional.conv2d(normalise(crops), weight).sum()
-    (gradient,) = torch.autograd.grad(total, weight)
-    assert gradient.abs().sum() > 0

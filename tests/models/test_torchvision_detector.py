@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 
 from vitpose_cli.errors import ConfigError, WeightsError
-from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import open_detector
 from vitpose_cli.models.torchvision_detector import (

@@ -5,7 +5,7 @@ import pytest
 import torch
 from training_cases import HEIGHTS, some_people
 
-from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
+from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.runtime import Process

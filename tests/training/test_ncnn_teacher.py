@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vitpose_cli.errors import ConfigError, WeightsError
-from vitpose_cli.media.crops import normalise
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.cache import fill_crops
 from vitpose_cli.training.config import CocoSource, NcnnTeacher

@@ -26,8 +26,8 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 from transformers.utils import logging as transformers_logging
 
 from vitpose_cli.errors import ConfigError, WeightsError, in_short
-from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,

@@ -22,8 +22,8 @@ import torch
 
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
-from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.models.checkpoint import LoadedViTPose
+from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.pose.geometry import PADDING
 
 INPUT_NAME = "images"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitpose_cli.errors import in_short
-from vitpose_cli.media.crops import normalise
 from vitpose_cli.models.checkpoint import LoadedViTPose
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.heatmap_signals import PEAK_SIGNALS, flip_disagreement, peak_signals
 from vitpose_cli.pose.heatmaps import DecodedMaps, HeatmapCodec
 

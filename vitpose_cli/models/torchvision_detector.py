@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torchvision.models import detection, get_model, get_model_weights, list_models
 
 from vitpose_cli.errors import ConfigError, WeightsError
-from vitpose_cli.media.crops import resize_image
 from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitpose_cli.media.crops import normalise
 from vitpose_cli.media.frames import prefetch
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.augment import CropPlan, plan_crops

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from vitpose_cli.media.crops import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.models.masked import MaskedAutoencoder
+from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.batches import Batch, Targets

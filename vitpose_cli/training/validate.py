@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitpose_cli.evaluate import Evaluation, evaluate_results
-from vitpose_cli.media.crops import normalise
+from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
