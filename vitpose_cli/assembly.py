@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
 WHOLE_IMAGE_POSE_THRESHOLD = 0.5
@@ -56,7 +58,8 @@ class LabelerOptions:
         keypoint_set: The head to use of weights that have several.
         detector: Catalog name, file, folder, Hugging Face id or `whole-image`; None takes the
             detector that ships with the tool, or `whole-image` where none does.
-        boxes: COCO annotations or results whose boxes are used instead of a detector.
+        boxes: COCO annotations, a glob of their shards, a run, or results, whose boxes are used
+            instead of a detector.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, fp32, bf16 or fp16.
         batch_size: Crops in one forward pass; None takes what suits the device.
@@ -178,13 +181,22 @@ def _compiled(options: LabelerOptions, device: torch.device, num_frames: int | N
 def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detector, str]:
     """Open what gives the boxes; return it with its name."""
     if options.boxes is not None:
-        return BoxesFile.open(options.boxes, settings), f"boxes of {_file_name(options.boxes)}"
+        return BoxesFile.open(options.boxes, settings), f"boxes of {_document_name(options.boxes)}"
     shipped = shipped_detector_path()
     if options.detector is None and shipped is not None:
         return open_detector(str(shipped), settings), _file_name(shipped)
     name = options.detector or WHOLE_IMAGE
     detector = open_detector(name, settings)
     return detector, _file_name(Path(name)) if Path(name).is_file() else name
+
+
+def _document_name(path: Path) -> str:
+    """Name a document like a file, whether it is one file or several."""
+    files = document_files(path)
+    if len(files) == 1:
+        return _file_name(files[0])
+    content = sha256("".join(map(weights_hash, files)).encode()).hexdigest()[:16]
+    return f"{path.name} ({content})"
 
 
 def _file_name(path: Path) -> str:

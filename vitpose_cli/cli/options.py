@@ -44,7 +44,8 @@ Boxes = Annotated[
     typer.Option(
         "--boxes",
         metavar="FILE",
-        help="Take the boxes from a COCO annotation or results file instead of a detector.",
+        help="Take the boxes from a COCO annotation or results file, a glob of shards, or a run "
+        "instead of a detector.",
     ),
 ]
 Device = Annotated[
