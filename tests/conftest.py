@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from disks import Disk, mounted
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photos in {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Return a disk that can be made small, or skip where none can be mounted."""
+    with mounted(tmp_path / "disk") as new:
+        if new is None:
+            pytest.skip("no file system can be mounted here (only root may)")
+        yield new
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import make_folder
 from vitpose_cli.media.finding import is_video
 from vitpose_cli.media.frames import FrameKey, FrameSink
 from vitpose_cli.media.images import ImageSink
@@ -97,7 +98,7 @@ class Targets:
         path = self.output
         if not self._one_file:
             path /= _video_name(video)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         source_video = self._source.path(video)
         return VideoSink(path, self._encode, source_video=source_video, taken=self._taken)
 

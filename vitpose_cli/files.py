@@ -36,6 +36,18 @@ def write_error(path: Path, error: OSError) -> InputError:
     return InputError(f"Cannot write {path}: {reason}.", hint)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, where there is none.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 def read_error(path: Path, error: OSError) -> InputError:
     """Return the error to raise when reading `path` failed with `error`."""
     return InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.")

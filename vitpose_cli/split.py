@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import make_folder
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Selection, open_content
-from vitpose_cli.formats.written import WriteOptions, make_folder
+from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.smoothed_labels import for_document
 

@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from disks import Disk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from record_cases import make_failure, make_fixed, make_manifest, make_record
@@ -380,20 +381,9 @@ def append_forever(run: Run) -> None:
         run.append(make_record(f"more-{number:04d}.jpg"))
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a file system of 128 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no small file system can be mounted here (only root may)")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_damages_nothing(small_disk: Path) -> None:
-    folder = fill(small_disk / "run")
+def test_a_full_disk_damages_nothing(disk: Disk) -> None:
+    disk.leave(128 << 10)
+    folder = fill(disk.path / "run")
     before = exported(folder)
     with Run.open(folder, make_manifest()) as run:
         with pytest.raises(InputError, match="No space left") as caught:
@@ -411,13 +401,13 @@ def test_a_full_disk_damages_nothing(small_disk: Path) -> None:
     assert not list(folder.glob(".*tmp"))
 
 
-def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
-    folder = fill(small_disk / "run")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+def test_a_read_only_disk_is_refused(disk: Disk) -> None:
+    folder = fill(disk.path / "run")
+    disk.protect()
     with pytest.raises(InputError, match="Read-only file system") as caught:
         Run.open(folder, make_manifest())
     assert "read-only" in caught.value.hint
     with pytest.raises(InputError, match="Read-only file system"):
-        Run.open(small_disk / "new", make_manifest())
+        Run.open(disk.path / "new", make_manifest())
     with Run.read(folder) as run:
         assert len(run) == len(RECORDS)

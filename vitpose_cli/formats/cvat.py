@@ -19,11 +19,11 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo, is_zipfile
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
-from vitpose_cli.formats.written import WriteOptions, Written, make_folder, new_folder
+from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco import safe_media_path
@@ -87,7 +87,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         documents = []
         for place, member in enumerate(_members(path)):
             document = Path(folder) / f"{place}.json"
-            document.write_bytes(member)
+            with atomic_file(document, durable=False) as stream:
+                stream.write(member)
             documents.append(coco.read(document, names))
         return _joined(path, documents)
 
@@ -179,7 +180,7 @@ def _write_archive(
     content: Content, frames: Iterable[LabelledFrame], archive: Path, subset: str
 ) -> DocumentSize:
     name = f"annotations/person_keypoints_{subset}.json"
-    with TemporaryDirectory(dir=archive.parent) as folder, atomic_file(archive) as stream:
+    with atomic_file(archive) as stream, TemporaryDirectory(dir=archive.parent) as folder:
         document = Path(folder) / "document.json"
         size = coco.write_frames(content, frames, document, file_name=_file_name, keyframes=True)
         with ZipFile(stream, "w", ZIP_DEFLATED) as zipped:

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.corrections import Corrections
@@ -64,7 +65,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             sections[section].append(value)
     with TemporaryDirectory() as folder:
         completed = Path(folder) / labels.name
-        completed.write_bytes(orjson.dumps(_completed(sections, names)))
+        with atomic_file(completed, durable=False) as stream:
+            stream.write(orjson.dumps(_completed(sections, names)))
         found = coco.read(completed, names)
     return replace(found, path=path, tolerance_px=_WHOLE_PX)
 

@@ -6,12 +6,14 @@ are decoded, since no program but ours takes `clip.mp4/frame_000123.jpg` out of 
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import atomic_file, make_folder, write_error
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
@@ -130,29 +132,27 @@ class Pictures:
 
     def _write(self, photo: PhotoFile, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""
-        try:
-            data = photo.read_bytes()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            target.write_bytes(data)
-        except OSError as error:
-            raise InputError(
-                f"Cannot write {target}: {error.strerror}.", "Check free space."
-            ) from error
+        make_folder(target.parent)
+        with atomic_file(target, durable=False) as stream:
+            stream.write(photo.read_bytes())
 
     def _put(self, picture: Path, target: Path) -> None:
         try:
             if target.exists() and not target.is_symlink() and target.samefile(picture):
                 return  # they are to be beside the labels, and are
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
+            make_folder(target.parent)
             if self._how == "link":
+                target.unlink(missing_ok=True)
                 target.symlink_to(picture)
-            else:
-                shutil.copyfile(picture, target)
+                return
         except OSError as error:
-            hint = "Copy the pictures instead." if self._how == "link" else "Check free space."
-            raise InputError(f"Cannot write {target}: {error.strerror}.", hint) from error
+            if error.errno == errno.ENOSPC:
+                raise write_error(target, error) from error
+            raise InputError(
+                f"Cannot write {target}: {error.strerror}.", "Copy the pictures instead."
+            ) from error
+        with picture.open("rb") as source, atomic_file(target, durable=False) as stream:
+            shutil.copyfileobj(source, stream)
 
 
 class _AllBut:

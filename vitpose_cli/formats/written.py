@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import write_error
+from vitpose_cli.files import make_folder
 
 Placing = Literal["link", "copy", "none"]
 """What is done with pictures: links to them, copies of them, or nothing."""
@@ -78,18 +78,6 @@ def placing(text: str) -> Placing:
     raise ConfigError(
         f"Pictures cannot be {text!r}.", f"Choose one of {', '.join(get_args(Placing))}."
     )
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder, with those above it, where there is none.
-
-    Raises:
-        InputError: It cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
 
 
 def new_folder(path: Path, options: WriteOptions) -> None:

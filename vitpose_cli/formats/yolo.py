@@ -18,10 +18,10 @@ import numpy as np
 import yaml
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.files import atomic_file, make_folder, write_error
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.pictures import Pictures
-from vitpose_cli.formats.written import WriteOptions, Written, make_folder
+from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import frame_annotations
@@ -132,10 +132,8 @@ def _lines(record: FrameRecord) -> Iterator[str]:
 
 def _write_text(path: Path, lines: Sequence[str]) -> None:
     make_folder(path.parent)
-    try:
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    except OSError as error:
-        raise write_error(path, error) from error
+    with atomic_file(path, durable=False) as stream:
+        stream.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _data(keypoint_set: KeypointSet, splits: Sequence[str]) -> dict[str, Any]:

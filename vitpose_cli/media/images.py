@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -220,10 +220,7 @@ class ImageSink:
             raise PictureTooLargeError(
                 f"{path}: {width} x {height} px do not fit into this format."
             )
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(path, error) from error
+        make_folder(path.parent)
         with atomic_file(path, durable=False) as stream:
             stream.write(encoded)
 
