@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from record_cases import small_document, write_json
+from record_cases import make_failure, make_record, small_document, write_json
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.predictions import predicted_photos
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.predictions import labelled_photos, predicted_photos
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.record import FrameRecord
 
 POINTS = [float(number) for number in range(51)]
 
@@ -84,3 +86,22 @@ def test_a_file_that_changes_meanwhile_is_noticed(tmp_path: Path, truth: CocoFra
     truth.close()
     with pytest.raises(InputError, match="was changed while it was read"):
         list(photos)
+
+
+def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
+    content = small_document()
+    content["images"].append(content["images"][0] | {"id": 9})  # the same photo a second time
+    truth = CocoFrames(write_json(tmp_path / "truth.json", content))
+    a, b = (make_record(image["file_name"]) for image in content["images"][:2])
+    photos = [*labelled_photos([make_record("other.jpg"), b, a], truth)]
+    assert [(photo.image_id, len(photo.scores)) for photo in photos] == [(2, 2), (9, 2), (1, 0)]
+    assert a.instances is not None
+    np.testing.assert_array_equal(photos[1].found, a.instances.keypoints)
+    np.testing.assert_array_equal(photos[1].scores, a.instances.scores)
+    [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth)
+    assert failed.failed
+    assert len(failed.scores) == 0
+    assert len(rest) == 1
+    people = Instances.empty(4)
+    with pytest.raises(InputError, match="4 keypoints a person"):
+        [*labelled_photos([FrameRecord(b.key, (9, 9), instances=people)], truth)]

@@ -22,7 +22,7 @@ from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.photo_batches import Photo, batches, person_area
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.predictions import photo_of, predicted_photos
+from vitpose_cli.predictions import labelled_photos, photo_of, predicted_photos
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
@@ -186,50 +186,49 @@ def evaluate_weights(
     from vitpose_cli.models.boxes_file import BoxesFile
     from vitpose_cli.runtime import num_reader_threads, resolve_device
 
-    truth = read_coco(annotations)
     num_threads = num_reader_threads(resolve_device(options.device))
-    photos = photos_of(truth, images, num_threads=num_threads)
-    source: ImageFolder | CutPhotos = photos
-    if part is None:
-        assembly = assemble(options, source.expected)
-        detector = assembly.detector
-    else:
-        areas = tuple({**item, "area": person_area(item)} for item in truth.annotations)
-        cuts = cut_bodies(replace(truth, annotations=areas), part)
-        whole = tuple(image for image in truth.images if image["file_name"] in cuts.by_photo)
-        photos = photos_of(replace(truth, images=whole), images, num_threads=num_threads)
-        source, truth = CutPhotos(photos, cuts), cuts.document
-        assembly = assemble(replace(options, boxes=annotations), source.expected)
-        detector = BoxesFile(cuts.boxes(), annotations)
-    labeler = Labeler(detector, assembly.estimator)
 
-    def records() -> Iterator[FrameRecord]:
+    def records(labeler: Labeler, source: ImageFolder | CutPhotos) -> Iterator[FrameRecord]:
         for done, record in enumerate(labeler.label(source.frames()), start=1):
             report(done, source.expected)
             yield record
 
-    return evaluate_results(truth, *results_of_records(records(), _image_ids(truth)))
+    if part is None:
+        with closing(CocoFrames(annotations)) as truth:
+            photos = _photos_of(truth.names, annotations, images, num_threads)
+            assembly = assemble(options, photos.expected)
+            labeler = Labeler(assembly.detector, assembly.estimator)
+            labelled = labelled_photos(records(labeler, photos), truth)
+            return _measured(labelled, truth.keypoint_set)
+    whole = read_coco(annotations)
+    areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
+    cuts = cut_bodies(replace(whole, annotations=areas), part)
+    photos = _photos_of(cuts.by_photo, annotations, images, num_threads)
+    source = CutPhotos(photos, cuts)
+    assembly = assemble(replace(options, boxes=annotations), source.expected)
+    labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
+    found = records(labeler, source)
+    return evaluate_results(cuts.document, *results_of_records(found, _image_ids(cuts.document)))
 
 
-def photos_of(document: CocoDocument, images: Path, *, num_threads: int = 4) -> ImageFolder:
-    """Return the photos that a document names, as a source of frames.
+def _photos_of(names: Iterable[str], document: Path, images: Path, num_threads: int) -> ImageFolder:
+    """Return photos as a source of frames.
 
     Args:
-        document: Names them.
-        images: The folder that its file names are relative to.
+        names: Their names.
+        document: What names them, for errors.
+        images: The folder that their names are relative to.
         num_threads: Photos decoded at once.
 
     Raises:
         InputError: A photo is missing, or a name leads out of the folder.
     """
-    paths = {
-        image["file_name"]: safe_media_path(images, image["file_name"]) for image in document.images
-    }
+    paths = {name: safe_media_path(images, name) for name in names}
     files = {name: file for name, path in paths.items() if (file := photo_at(path)) is not None}
     missing = [name for name in paths if name not in files]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(paths)} photos of {document.path} are not in {images}: "
+            f"{len(missing)} of {len(paths)} photos of {document} are not in {images}: "
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
             "Give the folder that the file names are relative to.",
         )

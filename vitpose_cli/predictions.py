@@ -1,12 +1,11 @@
-"""Labels that exist as photos to be measured: of a run, a COCO document or a results file.
+"""Labels as photos to be measured: of a run, a COCO document, a results file, or made just now.
 
-All of them are read photo by photo in the order of the ground truth, which lies in memory no more
-than they do.
+All of them are taken photo by photo, and the ground truth lies in memory no more than they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file
 from vitpose_cli.records.run import Run
 
@@ -44,6 +44,40 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     if path.is_file() and is_results_file(path):
         return _of_results(path, truth)
     return _of_document(path, truth)
+
+
+def labelled_photos(records: Iterable[FrameRecord], truth: CocoFrames) -> Iterator[Photo]:
+    """Yield the photos of `truth` as they are labelled.
+
+    Raw coordinates are used, also of keypoints under the threshold: AP ranks, it does not cut.
+
+    Args:
+        records: What a labeler says, in any order.
+        truth: The ground truth; what is not in it is left out.
+
+    Raises:
+        InputError: The people have other keypoints than those of the truth.
+    """
+    num_keypoints = truth.keypoint_set.num_keypoints
+    numbers = {name: number for number, name in enumerate(truth.names)}
+    nobody = np.zeros((0, num_keypoints, 2)), np.zeros(0)
+    for record in records:
+        number = numbers.get(str(record.key))
+        if number is None:
+            continue
+        people = record.instances
+        if people is not None:
+            check_keypoints(people.num_keypoints, num_keypoints)
+        points, scores = (
+            nobody
+            if people is None
+            else (people.keypoints.astype(np.float64), people.scores.astype(np.float64))
+        )
+        image_id = int(truth.image_ids[number])
+        yield Photo(image_id, _bodies(truth, number), points, scores, failed=people is None)
+    for number in sorted({*range(len(truth))}.difference(numbers.values())):
+        # Of two images with one name only the last gets people.
+        yield Photo(int(truth.image_ids[number]), _bodies(truth, number), *nobody)
 
 
 def photo_of(

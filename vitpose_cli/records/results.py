@@ -7,6 +7,7 @@ the two kinds is the commonest mistake with COCO files, so each reader says whic
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
@@ -116,18 +117,20 @@ def boxes_by_image(
         if category == "person" and len({item.get("category_id") for item in results}) > 1:
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]
         return _grouped(_result_rows(path, results, names or {}), ())
-    document = read_coco(path)
-    files = {image["id"]: image["file_name"] for image in document.images}
     folded = category.casefold() if category else None
-    wanted = {
-        item["id"] for item in document.categories if str(item.get("name", "")).casefold() == folded
-    }
-    rows = (
-        (files[item["image_id"]], item["bbox"], item.get("score", 1.0))
-        for item in document.annotations
-        if not item["iscrowd"] and (not wanted or item["category_id"] in wanted)
-    )
-    return _grouped(rows, files.values())
+    with closing(CocoFrames(path)) as document:
+        wanted = {
+            item["id"]
+            for item in document.categories
+            if str(item.get("name", "")).casefold() == folded
+        }
+        rows = (
+            (name, item["bbox"], item.get("score", 1.0))
+            for number, name in enumerate(document.names)
+            for item in document.annotations(number)
+            if not item["iscrowd"] and (not wanted or item["category_id"] in wanted)
+        )
+        return _grouped(rows, document.names)
 
 
 def _checked(path: Path, item: Item) -> dict[str, Any] | None:
