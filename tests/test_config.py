@@ -64,18 +64,21 @@ def test_dump_config_is_read_back_equal(tmp_path: Path) -> None:
 def test_every_problem_is_told_at_once_with_suggestions(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "sed: 1\noptimizer: {lrr: 1, lr: -1}\nstages: [{}]\ndata: [{kind: pack, repat: 2}]\n",
+        "sed: 1\noptimizer: {lrr: 1, lr: -1}\nstages: [{}]\n"
+        "data: [{kind: pack, repat: 2}, {repeat: 2}, {kind: pick}]\n",
     )
     with pytest.raises(ConfigError) as caught:
         load_config(Training, path)
     assert caught.value.exit_code == ExitCode.CONFIG
-    assert caught.value.message.splitlines()[0] == f"5 problems in {path}:"
+    assert caught.value.message.splitlines()[0] == f"7 problems in {path}:"
     for line in (
         "sed: unknown key; did you mean seed?",
         "optimizer.lrr: unknown key; did you mean lr?",
         "optimizer.lr: should be greater than 0 (given: -1)",
         "stages.0.steps: Field required",
         "data.0.repat: unknown key; did you mean repeat?",
+        "data.1.kind: Field required",
+        "data.2.kind: must be one of 'photos', 'pack' (given: 'pick')",
     ):
         assert f"\n  {line}" in caught.value.message
 

@@ -40,7 +40,7 @@ def test_a_page_holds_its_pictures_and_is_ordered(run: Path, tmp_path: Path) -> 
     done = vitpose("sheet", run, "-o", tmp_path / "s.html", "--order", "best")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "s.html").read_text()
-    scores = [float(score) for score in re.findall(r"<figcaption>([0-9.]+) ", page)]
+    scores = [float(score) for score in re.findall(r" ([0-9.]+)</figcaption>", page)]
     assert scores == sorted(scores, reverse=True)
     assert len(scores) == page.count("data:image/jpeg;base64,") > 5
     assert "http" not in page
@@ -85,7 +85,7 @@ def test_a_photo_that_is_gone_leaves_a_black_tile(run: Path, tmp_path: Path) -> 
     gone.unlink()
     assert make_sheet(SheetOptions(run, tmp_path / "s.html", photos)) > 5
     page = (tmp_path / "s.html").read_text()
-    assert re.search(r"<figcaption>[0-9.]+ b/photo 0.jpg: .*</figcaption>", page)
+    assert re.search(r"<figcaption>b/photo 0.jpg: .* [0-9.]+</figcaption>", page)
 
 
 def test_captions_are_cut_at_their_front() -> None:

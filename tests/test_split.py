@@ -131,3 +131,9 @@ def test_labels_are_never_replaced_by_a_part_of_themselves(run: Path, tmp_path: 
     with pytest.raises(InputError, match="is what is to be split"):
         split_labels(SplitOptions(labels, tmp_path, overwrite=True))
     assert labels.read_bytes() == (run / "annotations.json").read_bytes()
+
+
+def test_nobody_reviewed_anything(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg")])
+    with pytest.raises(InputError, match="Nobody has reviewed a frame"):
+        split_labels(SplitOptions(run, tmp_path / "parts", reviewed=True))

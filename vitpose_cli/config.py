@@ -190,6 +190,12 @@ def _problem(model: type[BaseModel], details: Any) -> str:
         suggestion = f"; did you mean {close[0]}?" if close else ""
         return f"{'.'.join([*path, wrong])}: unknown key{suggestion}"
     path, _ = _locate(model, location)
+    if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        context = details["ctx"]
+        place = ".".join([*path, context["discriminator"].strip("'")])
+        if "tag" not in context:
+            return f"{place}: Field required"
+        return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
     message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     given = details.get("input")
     shown = details["type"] != "missing" and isinstance(given, (str, int, float))

@@ -339,7 +339,7 @@ def _draw(
         ]
         gap = np.full((TILE_WH[1], _GAP_PX, 3), 255, np.uint8)
         tiles.append(np.concatenate([halves[0], gap, halves[1]], axis=1))
-        captions.append(f"OKS {person.oks:.2f} {person.key}")
+        captions.append(f"{person.key} OKS {person.oks:.2f}")  # long ones are cut at their front
     if not tiles:
         raise InputError("None of the pictures of the worst cases can be read.")
     sheet = mosaic(tiles, captions, _COLUMNS // 2)

@@ -124,7 +124,7 @@ def _tiles(
 ) -> tuple[list[NDArray[np.uint8]], list[str]]:
     """Return a picture of each person, and what is written below; one frame at a time is read."""
     tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
-    captions = [f"{person.score:.2f} {person.key}" for person in chosen]
+    captions = [str(person.key) for person in chosen]
     places: dict[FrameKey, list[int]] = {}
     for place, person in enumerate(chosen):
         places.setdefault(person.key, []).append(place)
@@ -135,7 +135,9 @@ def _tiles(
                 continue
             people = chosen[place].frame.select([chosen[place].position])
             tiles[place] = cut_out(frame.image, people, people.boxes[0], TILE_WH, keypoint_set)
-    return tiles, captions
+    # Last, as long captions are cut at their front.
+    scores = (f"{person.score:.2f}" for person in chosen)
+    return tiles, [" ".join(parts) for parts in zip(captions, scores, strict=True)]
 
 
 def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOptions) -> str:

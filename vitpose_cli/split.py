@@ -107,6 +107,11 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     for frame in open_content(options.labels, every, for_document).frames():
         key = frame.record.key
         groups.setdefault(group_of(key, options.by), []).append(str(key))
+    if options.reviewed and not groups:
+        raise InputError(
+            f"Nobody has reviewed a frame of {options.labels} yet.",
+            "Review some with `vitpose review`, or leave --reviewed out.",
+        )
     if len(groups) <= len(shares):
         raise InputError(
             f"{options.labels} has {len(groups)} {options.by} groups, too few for "

@@ -52,6 +52,10 @@ def test_everything_that_differs_is_listed() -> None:
         "  threshold: was 0.3, now not given",
     ]
     assert "--overwrite" in caught.value.hint
+    assert "--refresh" not in caught.value.hint  # these are other photos
+    with pytest.raises(ConfigError, match="threshold") as caught:
+        before.check_resumable(replace(before, options={"threshold": 0.5}), Path("run"))
+    assert "--refresh" in caught.value.hint
 
 
 @pytest.mark.parametrize(

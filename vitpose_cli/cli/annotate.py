@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, print_json, progress, starting
+from vitpose_cli.cli.console import counted, note, people, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _show(summary: Summary) -> None:
         )
         return
     note(
-        f"{summary.num_people} people in {_frames(summary)} "
+        f"{people(summary.num_people or 0)} in {_frames(summary)} "
         f"({summary.num_new} now, {summary.seconds:.1f} s) -> {summary.annotations}"
     )
 

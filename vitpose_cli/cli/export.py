@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, starting
+from vitpose_cli.cli.console import counted, note, people, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
@@ -164,7 +164,8 @@ def export(
         print_json(written.as_dict())
         return
     files = ", ".join(map(str, written.files[:3])) + (", …" if written.files[3:] else "")
-    note(f"{written.num_instances} people in {written.num_images} frames -> {files}")
+    frames = counted(written.num_images, "frame")
+    note(f"{people(written.num_instances)} in {frames} -> {files}")
     for sentence in written.notes:
         note(sentence)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.cli.console import counted, note, people, print_json, warn
 from vitpose_cli.errors import ConfigError, PartialRunError
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
     if problems[_SHOWN:]:
         warn(f"... and {len(problems) - _SHOWN} more.")
     note(
-        f"{'Would change' if dry_run else 'Changed'} {summary.count('changed')} frames: "
-        f"{summary.total('num_changed')} people corrected "
+        f"{'Would change' if dry_run else 'Changed'} {counted(summary.count('changed'), 'frame')}: "
+        f"{people(summary.total('num_changed'))} corrected "
         f"({summary.total('num_keypoints')} keypoints), {summary.total('num_added')} added, "
         f"{summary.total('num_removed')} removed."
     )
     note(
-        f"{summary.count('accepted')} frames accepted, {summary.count('unchanged')} as they were, "
-        f"{summary.num_missing} not in the file."
+        f"{counted(summary.count('accepted'), 'frame')} accepted, "
+        f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.cli.console import counted, note, people, print_json, warn
 
 _CONFLICTS_SHOWN = 20
 
@@ -63,7 +63,8 @@ def merge(
     if len(summary.conflicts) > _CONFLICTS_SHOWN:
         warn(f"... and {len(summary.conflicts) - _CONFLICTS_SHOWN} more; --json lists all.")
     note(
-        f"{summary.num_people} people in {summary.num_frames} frames ({summary.num_shared} in "
+        f"{people(summary.num_people)} in {counted(summary.num_frames, 'frame')} "
+        f"({summary.num_shared} in "
         f"several inputs, {summary.num_human} by people, {len(summary.conflicts)} conflicts) "
         f"-> {summary.output}"
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli.console import note
+from vitpose_cli.cli.console import note, people
 
 
 def sheet(
@@ -53,4 +53,4 @@ def sheet(
         columns=columns,
         seed=seed,
     )
-    note(f"{make_sheet(options)} people -> {output}")
+    note(f"{people(make_sheet(options))} -> {output}")

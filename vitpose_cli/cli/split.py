@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json
+from vitpose_cli.cli.console import counted, note, people, print_json
 
 
 def split(
@@ -62,6 +62,6 @@ def split(
         return
     for name, part in parts.items():
         note(
-            f"{name:>5}: {part.num_frames} frames of {part.num_groups} groups, "
-            f"{part.num_people} people -> {part.path}"
+            f"{name:>5}: {counted(part.num_frames, 'frame')} of "
+            f"{counted(part.num_groups, 'group')}, {people(part.num_people)} -> {part.path}"
         )

@@ -103,11 +103,13 @@ class RunManifest:
         """
         differing = list(self._differences(wanted, folder))
         if differing:
+            refresh = "--refresh model to label anew what nobody has reviewed, "
+            if any(self._foreign(wanted, folder)):
+                refresh = ""  # would be refused
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
                 "Use the same options to go on with it, another output folder (-o), "
-                "--refresh model to label anew what nobody has reviewed, "
-                "or --overwrite to start anew.",
+                f"{refresh}or --overwrite to start anew.",
             )
 
     def refreshed(self, wanted: RunManifest, folder: Path) -> RunManifest:
