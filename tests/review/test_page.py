@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from disks import Disk
 from review_cases import HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
@@ -49,7 +50,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         return page
 
     def note(kind: str, text: str) -> None:
-        expected = "ERR_CONNECTION" in text or re.search("status of (403|409|422)", text)
+        expected = "ERR_CONNECTION" in text or re.search("status of (403|409|422|507)", text)
         if kind == "error" and not expected:
             complaints.append(text)
 
@@ -277,6 +278,37 @@ def test_a_person_chooses_between_two_windows(
             assert len(server.frame("b.jpg")["people"]) == wanted
 
 
+def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) -> None:
+    run = make_run(disk.path)
+    with running(run, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        disk.leave(0)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        assert "No space left on device. Your last edit is kept here" in page.inner_text("#banner")
+        for room in (0, 1 << 20):  # the browser keeps it until there is some
+            page.close()
+            assert server.frame("a.jpg")["row"]["state"] == "todo"
+            disk.leave(room)
+            page = page.context.new_page()
+            page.goto(server.url)
+            page.wait_for_selector("#frame-name:not(:empty)")
+        page.get_by_text("An edit of a.jpg that had not been saved is saved now.").wait_for()
+        assert server.frame("a.jpg")["row"]["state"] == "accepted"
+        disk.leave(0)
+        while (status := server.save("a.jpg", "fixed").status) == 200:
+            pass  # what is left of the journal's last page
+        assert status == 507
+        opened(page, "b.jpg")
+        page.keyboard.press("r")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        disk.leave()
+        saved(page)
+        assert page.is_hidden("#banner")
+        assert server.frame("b.jpg")["row"]["state"] == "rejected"
+
+
 def test_a_hundred_thousand_frames_scroll_without_lag(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -287,7 +319,10 @@ def test_a_hundred_thousand_frames_scroll_without_lag(
         fetched = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
         thumbnails = [name for name in fetched if name.endswith("thumbnail")]
         assert len(thumbnails) < 60  # of those that can be seen, and no others
+        page.keyboard.press("a")  # while the rest is still being read
         page.get_by_text(f"{NUM_FRAMES:,} frames", exact=True).wait_for()
+        saved(page)
+        assert server.get("api/progress").json["counts"]["accepted"] == 1
         jump = """async () => {
             const list = document.getElementById('list'), times = [];
             for (let step = 1; step <= 20; step++) {

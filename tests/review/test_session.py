@@ -17,7 +17,12 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import parse_edit
-from vitpose_cli.review.session import ReviewSession, UnknownFrameError, VersionConflictError
+from vitpose_cli.review.session import (
+    NotSavedError,
+    ReviewSession,
+    UnknownFrameError,
+    VersionConflictError,
+)
 from vitpose_cli.review.table import Query
 from vitpose_cli.review.view import frame_view
 
@@ -253,7 +258,7 @@ def test_a_run_that_cannot_be_read_to_its_end_takes_no_edits(run_folder: Path) -
     session.start()
     with pytest.raises(InputError, match="journal-9-of-9"):
         session.frames(Query(text="b"))
-    with pytest.raises(InputError, match="journal-9-of-9"):
+    with pytest.raises(NotSavedError, match="journal-9-of-9"):
         session.save(0, edit(version, "accepted"))
     assert "journal-9-of-9" in session.progress()["problem"]
     assert listed(session, Query()) == ["a.jpg"]
@@ -267,7 +272,7 @@ def test_a_review_that_ends_while_reading_takes_no_edits(run_folder: Path) -> No
     version = session.frame(0)["version"]
     session._ended.set()
     session.start()
-    with pytest.raises(InputError, match="has ended"):
+    with pytest.raises(NotSavedError, match="has ended"):
         session.save(0, edit(version, "accepted"))
     session.close()
 

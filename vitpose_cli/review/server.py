@@ -40,7 +40,12 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.review.edits import parse_edit
 from vitpose_cli.review.guard import Access, Guard
 from vitpose_cli.review.pictures import Pictures
-from vitpose_cli.review.session import ReviewSession, UnknownFrameError, VersionConflictError
+from vitpose_cli.review.session import (
+    NotSavedError,
+    ReviewSession,
+    UnknownFrameError,
+    VersionConflictError,
+)
 from vitpose_cli.review.table import STATES, Order, Query
 from vitpose_cli.review.view import frame_view
 
@@ -144,6 +149,7 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
     errors = {
         UnknownFrameError: _failed(404),
         VersionConflictError: _conflict,
+        NotSavedError: _failed(507),
         InputError: _failed(422),
     }
     app = Starlette(routes=routes, exception_handlers=errors)

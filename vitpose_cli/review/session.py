@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -59,6 +60,10 @@ class VersionConflictError(InputError):
             f"{record.key} has been changed in another window.", "Take that version, or keep yours."
         )
         self.record = record
+
+
+class NotSavedError(InputError):
+    """Nothing is wrong with an edit, but it cannot be written, as the disk is full for example."""
 
 
 class UnknownFrameError(InputError):
@@ -235,15 +240,17 @@ class ReviewSession:
         Raises:
             UnknownFrameError: There is none of this number.
             VersionConflictError: The frame is not as it was when the person looked at it.
-            InputError: The edit cannot be, or the journal cannot be written.
+            NotSavedError: The journals cannot be read to their end, or not be written.
         """
         key = self.key(number)
-        self._wait_until_read()
         with self._save_lock:
+            with _for_later():
+                self._wait_until_read()
             current = self._record(key)
             if edit.version == current.version:
                 current = edit.applied(current, self.reviewer, time.time())
-                self._run.append(current)
+                with _for_later():
+                    self._run.append(current)
                 self._edited.add(number)
             elif not _is_done(edit, current):
                 raise VersionConflictError(current)
@@ -336,6 +343,15 @@ class ReviewSession:
                 return
             with self._table_lock:
                 self._summarise(map(self._table.key, numbers[start : start + _BATCH]))
+
+
+@contextmanager
+def _for_later() -> Iterator[None]:
+    """Tell of an error in the run, which a person can mend, apart from one in the edit."""
+    try:
+        yield
+    except InputError as error:
+        raise NotSavedError(error.message, error.hint) from error
 
 
 def _is_done(edit: Edit, current: FrameRecord) -> bool:

@@ -26,6 +26,7 @@ const STATE_WORDS = {
 };
 const COLOURS = {left: '#56b4e9', right: '#e69f00', centre: '#ffffff'};
 const LOW_SCORE = 0.3;
+const NOT_WRITTEN = 507; // the status where the server's disk is full, or the like
 const RIM = 'rgb(18 18 20 / 80%)';
 
 const app = {
@@ -190,7 +191,7 @@ class Saver {
       try {
         if (number !== null) await this.#recover(number, {name, state, people}, version);
       } catch (error) {
-        if (!(error instanceof ServerError)) continue; // the next page tries again
+        if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
       }
       localStorage.removeItem(key);
@@ -239,12 +240,7 @@ class Saver {
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
           this.#show('failed', 'Not saved');
-          banner(
-            error instanceof ServerError
-              ? 'This page is of an earlier review. Open the link that the terminal shows now: ' +
-                  'what could not be saved will be saved then.'
-              : 'The server does not answer. Your last edit is kept here until it does.',
-          );
+          banner(notSaved(error), 'unsaved');
           await wait(Math.min(5000, 250 * 2 ** attempts++));
         }
       }
@@ -289,6 +285,21 @@ class Saver {
     $('save-state').dataset.kind = kind;
     $('save-state').textContent = text;
   }
+}
+
+/** Whether an edit may yet be saved: there is nothing wrong with it. */
+const mayPass = (error) => !(error instanceof ServerError) || error.status === NOT_WRITTEN;
+
+/** Tell why an edit is not saved, and what becomes of it. */
+function notSaved(error) {
+  if (!(error instanceof ServerError))
+    return 'The server does not answer. Your last edit is kept here until it does.';
+  if (error.status === NOT_WRITTEN)
+    return `${error.body.error} Your last edit is kept here and tried again.`;
+  return (
+    'This page is of an earlier review. Open the link that the terminal shows now: ' +
+    'what could not be saved will be saved then.'
+  );
 }
 
 /** Return the number of the frame of this name, null where there is none. */
@@ -1645,11 +1656,9 @@ async function explainPicture(number, picture) {
     const [width, height] = frame.size_wh ?? [picture.naturalWidth, picture.naturalHeight];
     const unlike =
       Math.abs(Math.log((picture.naturalWidth * height) / (picture.naturalHeight * width))) > 0.02;
-    banner(
-      unlike
-        ? `The labels are of a picture of ${width} × ${height}: they do not fit this one.`
-        : '',
-    );
+    if (unlike)
+      banner(`The labels are of a picture of ${width} × ${height}: they do not fit this one.`);
+    else if ($('banner').dataset.kind !== 'unsaved') banner('');
     return;
   }
   pictures.delete(number);
