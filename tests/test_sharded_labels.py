@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from label_cases import make_failure, make_fixed, make_record, make_run
+from launcher import Launcher
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
@@ -93,26 +94,29 @@ def test_a_merged_run_has_shards(run: Path, tmp_path: Path) -> None:
 def test_boxes_of_shards_are_those_of_the_file(tmp_path: Path) -> None:
     photos, weights = tmp_path / "photos", save_weights(tmp_path / "w.safetensors")
     boxes = save_boxes(tmp_path / "boxes.json", save_photos(photos, 6))
+    options = ("--no-flip-test", "-w", weights)
 
     def labelled(name: str, boxes: Path) -> str:
         run = tmp_path / name
-        options = ("--no-flip-test", "--keypoint-threshold", "0", "-w", weights, "--boxes", boxes)
-        done = vitpose("annotate", photos, "-o", run, *options)
+        more = ("-o", run, "--boxes", boxes, "--keypoint-threshold", "0")
+        done = launcher.run("annotate", photos, *options, *more)
         assert done.returncode == 0, done.stderr
         document = read_coco(run)
         assert len(document.annotations) == 10
         return json.dumps([document.images, document.annotations])
 
-    labelled("run", boxes)
-    run, whole, glob = (tmp_path / name for name in ("run", "whole.json", "run/annotations-*.json"))
-    shutil.copy(run / "annotations.json", whole)
-    with Run.read(run) as opened:
-        opened.export(num_shards=3)
-    wanted = labelled("of file", whole)
-    assert labelled("of shards", glob) == wanted
-    assert labelled("of shards", glob) == wanted  # goes on with the same run
-    truth = ("-a", run, "-i", photos, "-w", weights, "--gt-boxes", "--no-flip-test")
-    assert vitpose("evaluate", *truth).returncode == 0
+    with Launcher() as launcher:
+        labelled("run", boxes)
+        run, whole = tmp_path / "run", tmp_path / "whole.json"
+        glob = run / "annotations-*.json"
+        shutil.copy(run / "annotations.json", whole)
+        with Run.read(run) as opened:
+            opened.export(num_shards=3)
+        wanted = labelled("of file", whole)
+        assert labelled("of shards", glob) == wanted
+        assert labelled("of shards", glob) == wanted  # goes on with the same run
+        measured = launcher.run("evaluate", "-a", run, "-i", photos, "--gt-boxes", *options)
+        assert measured.returncode == 0, measured.stderr
     next(iter(run.glob("annotations-00001*"))).unlink()
     with pytest.raises(InputError, match="2 of 3 shards"):
         boxes_by_image(glob)

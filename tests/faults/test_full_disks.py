@@ -12,10 +12,8 @@ from launcher import Launcher
 
 LITTLE: list[dict[str, int]] = [
     {"num_files": 2},
-    {"num_bytes": 8 << 10},
     {"num_bytes": 200 << 10},
     {"num_files": 20},
-    {"num_bytes": 400 << 10},
 ]
 
 
