@@ -78,6 +78,37 @@ def test_photos_are_found_wherever_the_command_is_given(
     assert make_sheet(SheetOptions(Path("job/photos/labels.json"), tmp_path / "of-file.png"))
 
 
+def test_labels_of_two_folders_show_their_pictures_when_merged(tmp_path: Path) -> None:
+    """So do all other commands: pictures are found in one place."""
+    weights = save_weights(tmp_path / "w.safetensors")
+    for day in ("monday", "tuesday"):
+        names = [f"{day} {name.replace('/', ' ')}" for name in save_photos(tmp_path / day, 2)]
+        for path, name in zip(sorted((tmp_path / day).rglob("*.jpg")), names, strict=True):
+            path.rename(tmp_path / day / name)
+        boxes = save_boxes(tmp_path / f"{day}.json", names)
+        done = vitpose(
+            "annotate", day, "-o", f"{day}.vitpose", "--no-flip-test", "-w", weights,
+            "--boxes", boxes, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    week = tmp_path / "elsewhere" / "week.vitpose"
+    week.parent.mkdir()
+    shutil.copy(tmp_path / "monday.vitpose" / "annotations.json", tmp_path / "monday" / "of.json")
+    file = tmp_path / "monday" / "of.json"
+    done = vitpose("merge", file, "tuesday.vitpose", "-o", week, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    make_sheet(SheetOptions(week, tmp_path / "s.html"))
+    page = (tmp_path / "s.html").read_text()
+    assert not re.search(r"\.jpg: ", page), "none is missing"
+    assert {"monday a photo 1.jpg", "tuesday b photo 0.jpg"} <= {
+        *re.findall(r"<figcaption>(.*) [0-9.]+<", page)
+    }
+    done = vitpose("export", week, "--format", "yolo", "-o", tmp_path / "yolo")
+    assert done.returncode == 0, done.stderr
+    assert "not found" not in done.stderr
+    assert len(list((tmp_path / "yolo").rglob("*.jpg"))) == 4
+
+
 def test_a_photo_that_is_gone_leaves_a_black_tile(run: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(run.parent / "photos", photos)

@@ -26,7 +26,7 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.oks import oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_records
-from vitpose_cli.records.media_root import read_found
+from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
 
 SAME_POSE = 0.3
@@ -320,9 +320,10 @@ def _draw(
 ) -> None:
     """Write those who differ most as one picture, both labels of each side by side."""
     keys = {person.key for person in worst}
-    folders = [images] if images else [*sets[0].folders(), *sets[1].folders()]
+    known = [*sets[0].folders(), *sets[1].folders()]
+    places = [MediaFolders.at(images)] if images else known
     labels = [_people_of(each, keys) for each in sets]
-    frames = {frame.key: frame for frame in read_found(folders, keys)}
+    frames = {frame.key: frame for frame in read_found(places, keys)}
     tiles, captions = [], []
     for person in worst:
         frame = frames[person.key]

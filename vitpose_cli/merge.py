@@ -24,6 +24,7 @@ from vitpose_cli.identities import Identities, identified, time_of
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import document_name, document_parts
@@ -254,6 +255,17 @@ def _info(options: MergeOptions) -> dict[str, Any]:
     }
 
 
+def _sources_of(labels: RecordSet, folder: Path) -> tuple[str, ...]:
+    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
+    known = () if labels.manifest is None else labels.manifest.sources
+    try:
+        found = find_folders(labels.folders(), (record.key for record in labels.records()))
+    except InputError:  # on another machine, perhaps
+        return known
+    beside = MediaFolders.at(folder.resolve().parent / known[0]) if len(known) == 1 else None
+    return known if found == beside else tuple(map(str, found.folders))
+
+
 def _write_run(
     folder: Path,
     records: Iterable[FrameRecord],
@@ -263,7 +275,7 @@ def _write_run(
     """Write a run whose records are those of its inputs, each with its own origin."""
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
-    sources = dict.fromkeys(source for manifest in runs for source in manifest.sources)
+    sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
     alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
     manifest = RunManifest(
         keypoint_set=inputs[0].category,

@@ -15,7 +15,7 @@ from vitpose_cli.formats.content import Selection, open_content
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.smoothed_labels import for_document
@@ -38,7 +38,7 @@ class RecordSet:
     category: Mapping[str, Any]
     info: Mapping[str, Any]
     records: Callable[[], Iterator[FrameRecord]]
-    folders: Callable[[], Sequence[Path]]
+    folders: Callable[[], Sequence[MediaFolders]]
     manifest: RunManifest | None
 
     @property

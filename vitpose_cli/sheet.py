@@ -27,7 +27,7 @@ from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.record_set import open_records
-from vitpose_cli.records.media_root import read_found
+from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
 
 TILE_WH = (180, 240)
@@ -88,8 +88,8 @@ def make_sheet(options: SheetOptions) -> int:
     chosen = _chosen(labels.records(), options)
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
-    folders = [options.images] if options.images else labels.folders()
-    tiles, captions = _tiles(chosen, folders, labels.keypoint_set)
+    places = [MediaFolders.at(options.images)] if options.images else labels.folders()
+    tiles, captions = _tiles(chosen, places, labels.keypoint_set)
     if suffix == ".html":
         page = _page(tiles, captions, options)
         with atomic_file(options.output) as stream:
@@ -120,16 +120,16 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
 
 
 def _tiles(
-    chosen: Sequence[_Person], folders: Iterable[Path], keypoint_set: KeypointSet
+    chosen: Sequence[_Person], places: Iterable[MediaFolders], keypoint_set: KeypointSet
 ) -> tuple[list[NDArray[np.uint8]], list[str]]:
     """Return a picture of each person, and what is written below; one frame at a time is read."""
     tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
     captions = [str(person.key) for person in chosen]
-    places: dict[FrameKey, list[int]] = {}
+    rows: dict[FrameKey, list[int]] = {}
     for place, person in enumerate(chosen):
-        places.setdefault(person.key, []).append(place)
-    for frame in read_found(folders, places):
-        for place in places[frame.key]:
+        rows.setdefault(person.key, []).append(place)
+    for frame in read_found(places, rows):
+        for place in rows[frame.key]:
             if isinstance(frame, FrameFailure):
                 captions[place] += f": {frame.error}"
                 continue

@@ -8,7 +8,7 @@ from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.media_root import find_root, labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.review import pictures as module
 from vitpose_cli.review.pictures import Pictures
 
@@ -39,7 +39,7 @@ def test_a_key_never_leads_out_of_the_folder(tmp_path: Path, media: str, index: 
     root = tmp_path / "media"
     (root / "sub").mkdir(parents=True)
     make_photo(tmp_path / "secret.jpg")
-    pictures = Pictures(root, follow_links=True)
+    pictures = Pictures(MediaFolders.at(root), follow_links=True)
     for read in (pictures.picture, pictures.thumbnail):
         with pytest.raises(InputError):
             read(FrameKey(media, index))
@@ -53,7 +53,8 @@ def test_links_are_followed_only_when_asked_for(tmp_path: Path) -> None:
     (root / "file.jpg").symlink_to(elsewhere / "a.jpg")
     (root / "folder").symlink_to(elsewhere)
     (root / "within.jpg").symlink_to(root / "own.jpg")
-    careful, trusting = Pictures(root), Pictures(root, follow_links=True)
+    folders = MediaFolders.at(root)
+    careful, trusting = Pictures(folders), Pictures(folders, follow_links=True)
     for media in ("file.jpg", "folder/a.jpg"):
         with pytest.raises(InputError, match="leads out of"):
             careful.picture(FrameKey(media))
@@ -66,14 +67,14 @@ def test_only_pictures_leave(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_bytes(b"<html><script>alert(1)</script></html>")
     for media in ("text.jpg", "page.jpg", "none.jpg"):
         with pytest.raises(InputError):
-            Pictures(tmp_path).picture(FrameKey(media))
+            Pictures(MediaFolders.at(tmp_path)).picture(FrameKey(media))
 
 
 def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned
     Image.new("RGB", (400, 300), "red").save(tmp_path / "turned.jpg", exif=exif)
-    pictures = Pictures(tmp_path)
+    pictures = Pictures(MediaFolders.at(tmp_path))
     key = FrameKey("turned.jpg")
     assert size_wh(pictures.picture(key)) == pictures.size_wh(key) == (300, 400)
     assert size_wh(pictures.thumbnail(key)) == (120, 160)
@@ -85,7 +86,7 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     keys = [FrameKey(f"{number}.jpg") for number in range(8)]
     for key in keys:
         make_photo(tmp_path / key.media)
-    pictures = Pictures(tmp_path)
+    pictures = Pictures(MediaFolders.at(tmp_path))
     first = pictures.thumbnail(keys[0])
     for key in keys:
         pictures.thumbnail(key)
@@ -98,20 +99,23 @@ def test_sources_are_found_from_the_working_folder_and_beside_the_run(
 ) -> None:
     run = make_run(tmp_path)
     keys = [FrameKey("gone.jpg"), FrameKey(PHOTOS[2])]
-    media = (tmp_path / "media").resolve()
+    media = MediaFolders.at(tmp_path / "media")
     monkeypatch.chdir(tmp_path)
-    assert find_root(labelled_folders(["media"], run), keys) == media
-    assert find_root(labelled_folders(["media/**/*.png", f"media/{VIDEO}"], run), keys) == media
+    assert find_folders(labelled_folders(["media"], run), keys) == media
+    assert find_folders(labelled_folders(["media/**/*.png"], run), keys) == media
+    several = labelled_folders(["media/**/*.png", f"media/{VIDEO}"], run)
+    assert find_folders(several, keys) == media
     (tmp_path / "list.txt").write_text(f"media/a.jpg\nmedia/{PHOTOS[2]}\n", encoding="utf-8")
-    assert labelled_folders(["@list.txt"], run)[0] == tmp_path.resolve()
+    assert labelled_folders(["@list.txt"], run)[0] == MediaFolders.at(tmp_path)
     monkeypatch.chdir("/")
-    assert find_root(labelled_folders(["media"], run), keys) == media
+    assert find_folders(labelled_folders(["media"], run), keys) == media
 
 
 def test_a_folder_without_the_frames_is_an_error_with_a_hint(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (tmp_path / "other").mkdir()
-    for candidates in ([], [tmp_path / "other"], labelled_folders(["moved"], run)):
+    other = MediaFolders.at(tmp_path / "other")
+    for candidates in ([], [other], labelled_folders(["moved"], run)):
         with pytest.raises(InputError, match=r"'a\.jpg'") as caught:
-            find_root(candidates, [FrameKey("a.jpg")])
+            find_folders(candidates, [FrameKey("a.jpg")])
         assert "--images" in caught.value.hint

@@ -22,7 +22,7 @@ from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
 from vitpose_cli.records.run import Run
 
@@ -97,7 +97,7 @@ class Content:
     name: str
     category: Mapping[str, Any]
     info: Mapping[str, Any]
-    folders: Callable[[], Sequence[Path]]
+    folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
     excerpt: Excerpt | None = None
 
@@ -160,7 +160,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
             if not record.rejected and selection.takes(str(record.key), state):
                 yield LabelledFrame(record, version)
 
-    def folders() -> Sequence[Path]:
+    def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest.sources, run.path)
 
     return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames)
@@ -188,7 +188,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         str(document.path),
         keypoint_set.to_category(),
         document.info,
-        lambda: (folder, folder / "images"),
+        lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,
         Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
     )

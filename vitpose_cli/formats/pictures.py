@@ -19,7 +19,7 @@ from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
 from vitpose_cli.records.coco import safe_media_path
-from vitpose_cli.records.media_root import find_root
+from vitpose_cli.records.media_root import MediaFolders, find_folders
 
 
 class Pictures:
@@ -29,16 +29,16 @@ class Pictures:
         missing: Frames whose picture was not found.
     """
 
-    def __init__(self, root: Path, folder: Path, how: Placing) -> None:
+    def __init__(self, sources: MediaFolders, folder: Path, how: Placing) -> None:
         """Take the folders; nothing is read yet.
 
         Args:
-            root: The folder that media names are relative to.
+            sources: The folders that media names are relative to.
             folder: Where the pictures go.
             how: As links, as copies, or not at all.
         """
         self.missing: list[FrameKey] = []
-        self._root = root
+        self._sources = sources
         self._folder = folder
         self._how = how
         self._in_videos: dict[str, set[FrameKey]] = defaultdict(set)
@@ -51,10 +51,10 @@ class Pictures:
             InputError: They are wanted, and no folder has them.
         """
         if options.pictures == "none":
-            return cls(Path(), folder, "none")
-        folders = (options.images,) if options.images else content.folders()
+            return cls(MediaFolders(()), folder, "none")
+        places = [MediaFolders.at(options.images)] if options.images else content.folders()
         keys = (frame.record.key for frame in content.frames())
-        return cls(find_root(folders, keys), folder, options.pictures)
+        return cls(find_folders(places, keys), folder, options.pictures)
 
     def check_apart(self, folder: Path, keys: Iterable[FrameKey]) -> None:
         """Refuse to delete a folder that the photos and videos themselves lie in.
@@ -66,7 +66,8 @@ class Pictures:
             return
         inside = folder.resolve()
         for place in {PurePosixPath(key.media).parent for key in keys}:
-            if (self._root / place).resolve().is_relative_to(inside):
+            roots = self._sources.folders
+            if any((root / place).resolve().is_relative_to(inside) for root in roots):
                 raise InputError(
                     f"The pictures themselves lie in {folder}.",
                     "Choose another output folder with -o, or leave them there by --pictures none.",
@@ -91,12 +92,12 @@ class Pictures:
         """
         if self._how == "none":
             return
-        picture = safe_media_path(self._root, str(key))
+        picture = self._sources.path(str(key))
         if picture.is_file():
             self._put(picture.resolve(), safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
             self._write(photo, safe_media_path(self._folder, name))
-        elif key.index >= 0 and safe_media_path(self._root, key.media).is_file():
+        elif key.index >= 0 and self._sources.path(key.media).is_file():
             self._in_videos[key.media].add(key)
         else:
             self.missing.append(key)
@@ -115,7 +116,7 @@ class Pictures:
 
         sink = ImageSink(self._folder)
         for media, wanted in self._in_videos.items():
-            for frame in VideoFile(self._root / media, media).frames(_AllBut(wanted)):
+            for frame in VideoFile(self._sources.path(media), media).frames(_AllBut(wanted)):
                 if isinstance(frame, Frame):
                     sink.write(frame)
                     wanted.remove(frame.key)
@@ -128,7 +129,7 @@ class Pictures:
         if not self.missing:
             return ()
         examples = ", ".join(map(str, self.missing[:3])) + (", …" if self.missing[3:] else "")
-        return (f"{len(self.missing)} pictures were not found in {self._root}: {examples}.",)
+        return (f"{len(self.missing)} pictures were not found in {self._sources}: {examples}.",)
 
     def _write(self, photo: PhotoFile, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""

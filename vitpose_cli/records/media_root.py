@@ -1,12 +1,13 @@
 """Where the photos and videos of labels lie: records name them relative to a folder, and no more.
 
-The folder is not stored in records, since sets are moved between machines; what was labelled, as
-the user named it, is in the manifest of a run.
+Labels that were merged may have several such folders. None is stored in records, since sets are
+moved between machines; what was labelled, as the user named it, is in the manifest of a run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -18,22 +19,64 @@ from vitpose_cli.records.coco import safe_media_path
 _NUM_SAMPLES = 20
 
 
-def find_root(folders: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
-    """Return the folder that the media names of frames are relative to.
+@dataclass(frozen=True, slots=True)
+class MediaFolders:
+    """Folders that media names are relative to: one, or those of several runs that were merged.
+
+    Attributes:
+        folders: At least one. Where two have the same name, the first counts.
+    """
+
+    folders: tuple[Path, ...]
+
+    @classmethod
+    def at(cls, *folders: Path) -> MediaFolders:
+        """Return folders, each once, whatever they are called."""
+        return cls(tuple(dict.fromkeys(folder.resolve() for folder in folders)))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.folders))
+
+    def path(self, name: str, *, follow_links: bool = True) -> Path:
+        """Return where a file lies, or would lie if there were one; never outside of a folder.
+
+        Args:
+            name: A media name, or the name of a frame.
+            follow_links: Whether links inside a folder may lead out of it.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        first, *others = (
+            safe_media_path(folder, name, follow_links=follow_links) for folder in self.folders
+        )
+        if not others:
+            return first
+        return next((path for path in (first, *others) if photo_at(path) is not None), first)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a photo or video of this name."""
+        try:
+            return photo_at(self.path(name)) is not None
+        except InputError:
+            return False
+
+
+def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> MediaFolders:
+    """Return the folders that the media names of frames are relative to.
 
     Args:
-        folders: The folders to try, in this order.
+        places: What to try, in this order.
         keys: The frames; some must be found, so that a wrong folder is noticed at once.
 
     Raises:
-        InputError: No folder has any of them.
+        InputError: Nowhere is any of them.
     """
     samples = list(islice(keys, _NUM_SAMPLES))
-    tried = list(dict.fromkeys(folder.resolve() for folder in folders))
-    for folder in tried:
-        for key in samples:
-            if any(_lies_below(folder, name) for name in (key.media, str(key))):
-                return folder
+    tried = list(dict.fromkeys(places))
+    for place in tried:
+        if any(place.has(key.media) or place.has(str(key)) for key in samples):
+            return place
     example = repr(samples[0].media) if samples else "one"
     raise InputError(
         f"The photos and videos, such as {example}, are not in "
@@ -43,52 +86,53 @@ def find_root(folders: Iterable[Path], keys: Iterable[FrameKey]) -> Path:
 
 
 def read_found(
-    folders: Iterable[Path], keys: Collection[FrameKey]
+    places: Iterable[MediaFolders], keys: Collection[FrameKey]
 ) -> Iterator[Frame | FrameFailure]:
-    """Yield the frames of `keys`, sorted, from the first of the folders that has them.
+    """Yield the frames of `keys`, sorted, from the first of the places that has them.
 
     Raises:
-        InputError: No folder has any of them, or a name leads out of it.
+        InputError: None has any of them, or a name leads out of it.
     """
     # Only here: most formats need no photos, and so no OpenCV.
     from vitpose_cli.media.lookup import read_frames
 
-    root = find_root(folders, sorted(keys))
-    yield from read_frames({key.media: safe_media_path(root, key.media) for key in keys}, keys)
+    folders = find_folders(places, sorted(keys))
+    yield from read_frames({key.media: folders.path(key.media) for key in keys}, keys)
 
 
-def labelled_folders(sources: Sequence[str], run: Path) -> list[Path]:
+def labelled_folders(sources: Sequence[str], run: Path) -> list[MediaFolders]:
     """Return where the sources in a run's manifest may be.
 
     Relative paths are looked for in the working folder, then beside the run, where `annotate`
-    puts a run by default.
+    puts a run by default. Names are relative to what all sources have in common, or, where runs
+    were merged, to each source.
     """
     # Only here: most formats need no photos, and so no OpenCV.
-    from vitpose_cli.media.finding import find_media_root
     from vitpose_cli.media.remote import is_url
 
     if any(map(is_url, sources)):
         return []
-    folders = []
+    places = []
     for base in (Path(), run.resolve().parent):
         named = [_based(source, base) for source in sources]
-        if len(named) == 1 and Path(named[0]).is_dir():
-            folders.append(Path(named[0]))
-            continue
-        try:
-            folders.append(find_media_root(named))
-        except InputError:
-            continue
-    return folders
+        alone = [_root_of([source]) for source in named] if len(named) > 1 else []
+        if folders := [root for root in (_root_of(named), *alone) if root is not None]:
+            places.append(MediaFolders.at(*folders))
+    return places
+
+
+def _root_of(sources: Sequence[str]) -> Path | None:
+    """Return the folder that media names of some sources are relative to, if they are there."""
+    from vitpose_cli.media.finding import find_media_root
+
+    if len(sources) == 1 and Path(sources[0]).is_dir():
+        return Path(sources[0])
+    try:
+        return find_media_root(sources)
+    except InputError:
+        return None
 
 
 def _based(source: str, base: Path) -> str:
     sign = "@" if source.startswith("@") else ""
     return sign + str(base / source[len(sign) :])
-
-
-def _lies_below(root: Path, name: str) -> bool:
-    try:
-        return photo_at(safe_media_path(root, name)) is not None
-    except InputError:
-        return False

@@ -23,7 +23,7 @@ from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import find_root
+from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import ANNOTATIONS, document_parts
@@ -69,17 +69,17 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
     twice = [str(key) for key, count in Counter(keys.values()).items() if count > 1]
     if twice:
         raise InputError(f"{path} lists {twice[0]!r} twice.", "Make one image of them.")
-    beside = (path.parent, path.parent / "images")
-    root = find_root((images,) if images else beside, keys.values())
+    candidates = (images,) if images else (path.parent, path.parent / "images")
+    folders = find_folders(map(MediaFolders.at, candidates), keys.values())
     manifest = RunManifest(
         keypoint_set=document.keypoint_set.to_category(),
-        sources=(str(root),),
+        sources=(str(folders),),
         options={"import": path.name},
         weights_name=f"labels of {path.name}",
         weights_hash=digest,
         document={"track": False},  # it has the identities that the file has
     )
-    labels = _Labels(document, digest, Pictures(root, follow_links=follow_links))
+    labels = _Labels(document, digest, Pictures(folders, follow_links=follow_links))
     with Run.open(folder, manifest) as run:
         done = run.done(retry_errors=False)
         for image in document.images:

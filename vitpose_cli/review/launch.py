@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.records.media_root import find_root, labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import ExportSummary, Run
 from vitpose_cli.review.coco_file import import_file
 from vitpose_cli.review.pictures import Pictures
@@ -102,14 +102,16 @@ def review(
     with closing(Run.edit(folder, read=False)) as run:
         session = ReviewSession(run, reviewer=options.reviewer, queue=queue)
         places = labelled_folders(run.manifest.sources, folder)
-        root = find_root((options.images,) if options.images else places, session.keys())
+        if options.images:
+            places = [MediaFolders.at(options.images)]
+        folders = find_folders(places, session.keys())
         with closing(listen(options.host, options.port)) as listener:
             say(_greeting(session, len(queue or ())))
             if not local:
                 say("The password and all pictures travel unencrypted: use a network you trust.")
             serve(
                 session,
-                Pictures(root, follow_links=options.follow_links),
+                Pictures(folders, follow_links=options.follow_links),
                 listener,
                 password=None if local else options.password,
                 ready=ready,

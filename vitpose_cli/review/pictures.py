@@ -21,7 +21,7 @@ from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.previews import encode_preview
-from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.media_root import MediaFolders
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video_cursor import VideoCursor
@@ -39,16 +39,16 @@ _MAX_OPEN_VIDEOS = 8
 
 
 class Pictures:
-    """The pictures below one folder, each by its frame's key. For several threads at once."""
+    """The pictures below some folders, each by its frame's key. For several threads at once."""
 
-    def __init__(self, root: Path, *, follow_links: bool = False) -> None:
-        """Take the folder; nothing is opened yet.
+    def __init__(self, folders: MediaFolders, *, follow_links: bool = False) -> None:
+        """Take the folders; nothing is opened yet.
 
         Args:
-            root: The folder that media names are relative to.
-            follow_links: Show pictures that a link inside of the folder leads out of it for.
+            folders: The folders that media names are relative to.
+            follow_links: Show pictures that a link inside of a folder leads out of it for.
         """
-        self.root = root
+        self._folders = folders
         self._follow_links = follow_links
         self._whole = _Pictures(MAX_SIDE, _QUALITY, _CACHE_BYTES)
         self._small = _Pictures(THUMBNAIL_SIDE, _THUMBNAIL_QUALITY, _CACHE_BYTES)
@@ -100,7 +100,7 @@ class Pictures:
         return encoded[size]
 
     def _path(self, key: FrameKey) -> Path:
-        path = safe_media_path(self.root, key.media, follow_links=self._follow_links)
+        path = self._folders.path(key.media, follow_links=self._follow_links)
         if photo_at(path) is None:
             raise InputError(f"{path} does not exist.")
         return path
