@@ -128,9 +128,10 @@ def test_sources_are_compared_where_both_have_a_frame() -> None:
     identities = Identities(SIGMAS)
     first = named(record("a.mp4", 0, 100, 300), 1, 2)
     second = named(record("a.mp4", 0, 300, 100), 1, 2)
-    identities.given_to(first, 0)
+    here = identities.given_to(first, 0).instances
+    assert here is not None
     assert second.instances is not None
-    identities.compare(0, second.instances, 1)
+    identities.compare(here, second.instances, 1)
     much_later = named(record("a.mp4", 900, 20, 150), 1, 2)
     done = identities.given_to(much_later, 1).instances
     assert done is not None

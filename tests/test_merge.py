@@ -197,6 +197,35 @@ def test_identities_of_two_inputs_are_made_one(
         assert {*np.asarray(people.track_ids).tolist()} == first | second
 
 
+@pytest.mark.parametrize("first", ["whole", "broken"])
+def test_where_inputs_disagree_the_first_is_believed(tmp_path: Path, first: str) -> None:
+    """One lost the first person after ten frames, and found them again under another id."""
+    broken = [walking(index, (0, 1), (1 if index < 10 else 3, 2)) for index in range(0, 20, 2)]
+    whole = [walking(index, (0, 1), (1, 2)) for index in range(20)]
+    if first == "whole":
+        broken, whole = (
+            [walking(index, (0, 1), (5 if index < 10 else 3, 2)) for index in range(20)],
+            whole[::2],
+        )
+    paths = {
+        "broken": make_run(tmp_path / "b", *broken) / "annotations.json",
+        "whole": make_run(tmp_path / "w", *whole) / "annotations.json",
+    }
+    second = "broken" if first == "whole" else "whole"
+    merge_labels(MergeOptions((paths[first], paths[second]), tmp_path / "out.json"))
+    document = read_coco(tmp_path / "out.json")
+    keys = document.keys()
+    ids = {
+        keys[person["image_id"]].index: person["attributes"]["track_id"]
+        for person in document.annotations
+        if person["bbox"][0] <= 350
+    }
+    assert len(ids) == 20
+    early, late = ({ids[index] for index in part} for part in (range(10), range(10, 20)))
+    assert len(early) == len(late) == 1, "never to and fro"
+    assert (early == late) == (first == "whole")
+
+
 def test_a_run_without_identities_brings_none(tmp_path: Path) -> None:
     untracked = [walking(index, (0, 1), None) for index in range(4)]
     first = make_run(tmp_path / "a", *untracked[:2], document={"track": False})

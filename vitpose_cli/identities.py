@@ -106,19 +106,31 @@ class Identities:
         names = _names(people)
         for row in np.flatnonzero(ids == UNKNOWN).tolist():
             ids[row] = self._number(names[row])
-        self._take_down(names, ids, source)
+        known = self._ids.setdefault(source, {})
+        for name, identity in zip(names, ids.tolist(), strict=True):
+            if name != UNKNOWN:
+                known.setdefault(name, identity)
         self._tracker.see(time_s, people, ids)
         return ids
 
-    def compare(self, time_s: float, people: Instances, source: int) -> None:
-        """Learn from another source what it calls the people of the frame identified last.
+    def compare(self, people: Instances, others: Instances, source: int) -> None:
+        """Learn what another source calls the people of a frame; from here on, it means them.
+
+        Where sources disagree whether two are one, whose labels are taken is believed.
 
         Args:
-            time_s: When that is shown, seconds.
-            people: As the other source has them.
+            people: The frame's people with their identities.
+            others: The same frame's people as the other source has them.
             source: Which that is.
         """
-        self._take_down(_names(people), self._recognised(time_s, people, source), source)
+        if people.track_ids is None:
+            return
+        here = Tracker(self._sigmas)
+        here.see(0, people, people.track_ids)
+        known = self._ids.setdefault(source, {})
+        for name, identity in zip(_names(others), here.match(0, others).tolist(), strict=True):
+            if name != UNKNOWN and identity != UNKNOWN:
+                known[name] = identity
 
     def _recognised(self, time_s: float, people: Instances, source: int) -> NDArray[np.int64]:
         """Return who is somebody met before, `UNKNOWN` elsewhere."""
@@ -128,12 +140,6 @@ class Identities:
         ids[np.setdiff1d(np.arange(len(ids)), first)] = UNKNOWN  # nobody is in a frame twice
         barred = {*known.values()} if people.track_ids is not None else set()
         return self._tracker.match(time_s, people, ids, barred)
-
-    def _take_down(self, names: Iterable[int], ids: NDArray[np.int64], source: int) -> None:
-        known = self._ids.setdefault(source, {})
-        for name, identity in zip(names, ids.tolist(), strict=True):
-            if name != UNKNOWN and identity != UNKNOWN:
-                known.setdefault(name, identity)
 
     def _number(self, wanted: int) -> int:
         """Return a number that nobody has: the wanted one if it can be."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import Identities, identified, time_of
+from vitpose_cli.identities import Identities, identified
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.manifest import RunManifest
@@ -184,9 +184,9 @@ def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecor
     if not _has_ids(best.record):
         return best.record
     record = identities.given_to(best.record, best.number)
-    for other in others:
-        if _has_ids(other.record) and other.record.instances is not None:
-            identities.compare(time_of(record), other.record.instances, other.number)
+    for number, other in ((each.number, each.record.instances) for each in others):
+        if record.instances is not None and other is not None:
+            identities.compare(record.instances, other, number)
     return record
 
 
