@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from runs import command, environment, save_weights, vitpose
 from video_cases import audio_packets, number, picture, write_video
 
+from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.drawing import DrawStyle
@@ -387,6 +388,12 @@ def test_without_annotations_it_labels_first(
     assert before.count(b"\n") == 4
     draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
     assert journal.read_bytes() == before  # nothing is labelled twice
+    run = journal.parent
+    untracked = AnnotateOptions(("clip.mp4",), run, labeler, track=False)
+    annotate(untracked, lambda *_: None, lambda _: None)
+    document = (run / "annotations.json").read_bytes()
+    draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
+    assert (run / "annotations.json").read_bytes() == document
     other = replace(labeler, detect_every=2)
     with pytest.raises(ConfigError, match="detect-every: was not given, now 2") as caught:
         draw(tmp_path, Path("clip.mp4"), **options | {"labeler": other})

@@ -39,7 +39,7 @@ from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import stored_manifest
+from vitpose_cli.records.folder import MANIFEST, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.smoothing import SmoothOptions, smooth_stream
 
@@ -143,7 +143,15 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
 
     labeler = options.labeler or LabelerOptions()
     run = default_run(options.sources)
-    wanted = AnnotateOptions(options.sources, run, labeler, video=options.video)
+    besides = stored_manifest(run).document if (run / MANIFEST).is_file() else {}
+    wanted = AnnotateOptions(
+        options.sources,
+        run,
+        labeler,
+        video=options.video,
+        track=besides.get("track", True),
+        smooth=besides.get("smooth", False),
+    )
     rendering = _Rendering(options, options.video, report, say)
     if rendering.takes_one_pass(run):
         with closing(annotate_along(wanted, report, say)) as labelled:
