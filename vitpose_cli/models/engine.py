@@ -55,7 +55,7 @@ class Engine(Protocol):
 
     @property
     def chunks_ahead(self) -> int:
-        """How many chunks of frames to start before the first is asked for, to be kept busy."""
+        """How many chunks of frames to start before the first is asked for, in another thread."""
         ...
 
     def cut(
@@ -72,10 +72,9 @@ class Engine(Protocol):
 class HostEngine:
     """Cuts crops with OpenCV, and runs the network when its numbers are wanted."""
 
-    chunks_ahead = 1
-
     def __init__(self, network: PoseNetwork, limit: BatchLimit) -> None:
         """Run `network` over at most `limit` crops at once."""
+        self.chunks_ahead = 0 if network.device.type == "cpu" else 1
         self._network = network
         self._limit = limit
 

@@ -140,7 +140,7 @@ class PoseEstimator:
 
     @property
     def chunks_ahead(self) -> int:
-        """How many chunks of frames to start before the first is asked for, to be kept busy."""
+        """How many chunks of frames to start before the first is asked for, in another thread."""
         return self._engine.chunks_ahead
 
     def cut(
