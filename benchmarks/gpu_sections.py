@@ -46,7 +46,7 @@ from vitpose_cli.models.speed import (
     wait_for,
 )
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.runtime import num_reader_threads
+from vitpose_cli.runtime import has_fast, num_reader_threads
 from vitpose_cli.stages import PlantedBoxes
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def correctness(setting: Setting) -> dict[str, Any]:
         exact = PoseNetwork(real_model(setting), device=CPU, flip_test=flip_test)
         expected = torch.cat([exact(part) for part in crops.split(16)]).numpy()
         maps = torch.cat([exact.heatmaps(normalise(part)) for part in crops[:64].split(16)])
-        names = DTYPES if setting.on_gpu else ["fp32"]
+        names = [name for name, dtype in DTYPES.items() if has_fast(dtype, setting.device)]
         for name, compiled in product(names, (False, True) if setting.on_gpu else (False,)):
             if setting.late:
                 continue

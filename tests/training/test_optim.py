@@ -78,6 +78,34 @@ def test_the_optimiser_gets_rates_and_decays() -> None:
     assert optimizer.defaults["betas"] == (0.9, 0.999)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon needs torch 2.9")
+def test_muon_takes_the_matrices_of_the_blocks_alone() -> None:
+    model = ViTPose(ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}))
+    options = OptimizerOptions(kind="muon", layer_decay=0.5)
+    groups = parameter_groups(model, options)
+    turned = {name for group in groups if group.orthogonal for name in group.names}
+    kinds = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    assert turned == {f"encoder.blocks.{i}.{kind}.weight" for i in range(4) for kind in kinds}
+    optimizer = build_optimizer(groups, options, torch.device("cpu"))
+    set_rate(optimizer, 1e-3)
+    rates = sorted({group["lr"] for group in optimizer.param_groups})
+    assert rates == pytest.approx([1e-3 * 0.5**power for power in (5, 4, 3, 2, 1, 0)])
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0))
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    optimizer.step()
+    for name, value in model.named_parameters():
+        if name not in turned:
+            continue
+        # Orthogonal, and as long as AdamW's steps, whose entries are 0.2 of the rate (the paper).
+        rate = 1e-3 * 0.5 ** (4 - int(name.split(".")[2]))
+        step = value.detach() - before[name] * (1 - rate * options.weight_decay)
+        assert step.square().mean().sqrt() == pytest.approx(0.2 * rate, rel=0.3), name
+        lengths = torch.linalg.svdvals(step)
+        # Of the gradient itself this is 0.05.
+        assert torch.quantile(lengths, 0.05) > 0.5 * lengths.max(), name
+
+
 def test_warm_up_and_steps_are_those_of_the_original() -> None:
     # 149,813 people in batches of 512: 293 steps an epoch; lr at iterations of its log.
     schedule = Schedule(5e-4, 210 * 293, 293, OptimizerOptions())

@@ -26,6 +26,8 @@ PLAIN: dict[str, Any] = {
     "optimizer": {"lr": 1e-3, "warmup_steps": 0, "schedule": "constant"},
     "ema": None,
 }
+MUON = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon needs torch 2.9")
+OPTIMIZERS = pytest.mark.parametrize("kind", ["adamw", pytest.param("muon", marks=MUON)])
 
 
 def config(**changes: Any) -> TrainConfig:
@@ -69,8 +71,10 @@ def test_passes_of_a_step_add_up() -> None:
     torch.testing.assert_close(weights(whole[0]), weights(parts[0]), atol=2e-4, rtol=0)
 
 
-def test_a_taken_up_state_gives_the_same_bits() -> None:
+@OPTIMIZERS
+def test_a_taken_up_state_gives_the_same_bits(kind: str) -> None:
     changes: dict[str, Any] = {"ema": {"decay": 0.9}, "model": PLAIN["model"] | {"drop_path": 0.5}}
+    changes["optimizer"] = PLAIN["optimizer"] | {"kind": kind}
     stage, batches = opened(config(**changes))
     expected = steps(stage, batches)
     first, batches = opened(config(**changes))
@@ -86,8 +90,9 @@ def test_a_taken_up_state_gives_the_same_bits() -> None:
         assert torch.equal(second.network.model.state_dict()[key], value)
 
 
-def test_a_step_without_finite_gradient_changes_nothing() -> None:
-    stage, batches = opened(config())
+@OPTIMIZERS
+def test_a_step_without_finite_gradient_changes_nothing(kind: str) -> None:
+    stage, batches = opened(config(optimizer=PLAIN["optimizer"] | {"kind": kind}))
     steps(stage, batches, 0, 2)
     before = weights(stage).clone()
     (batch,) = next(iter(batches.ahead(2, 3)))

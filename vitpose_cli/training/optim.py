@@ -1,21 +1,22 @@
 """How weights change: what is frozen, parameter groups, the learning rate over time.
 
-AdamW is torch's. Groups are built here and not by timm's `param_groups_layer_decay`, whose layer
-ids count from timm's own names and put the last norm elsewhere; the published weights were made
-with the ids below (`mmcv_custom/layer_decay_optimizer_constructor.py` of the original).
+AdamW and Muon are torch's. Groups are built here and not by timm's `param_groups_layer_decay`,
+whose layer ids count from timm's own names and put the last norm elsewhere; the published weights
+were made with the ids below (`mmcv_custom/layer_decay_optimizer_constructor.py` of the original).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions, TrainConfig
 from vitpose_cli.training.knowledge import learn_token_alone
@@ -31,6 +32,7 @@ class ParameterGroup:
         layer: Layer id: 0 for the embeddings, i + 1 for block i, depth + 1 for the rest.
         rate_scale: Factor of the learning rate.
         weight_decay: AdamW's weight decay.
+        orthogonal: Whether Muon changes them.
         names: The parameters' names.
         parameters: The parameters.
     """
@@ -38,27 +40,29 @@ class ParameterGroup:
     layer: int
     rate_scale: float
     weight_decay: float
+    orthogonal: bool
     names: list[str]
     parameters: list[nn.Parameter]
 
 
 def parameter_groups(model: ViTPose, options: OptimizerOptions) -> list[ParameterGroup]:
-    """Split the trainable parameters of `model` by layer and weight decay.
+    """Split the trainable parameters of `model` by layer, weight decay and optimiser.
 
     The rate of layer i is `layer_decay ** (depth + 1 - i)` times the rate of the heads.
     """
     depth = model.config.variant.depth
     decay = options.layer_decay or model.config.variant.layer_decay
-    groups: dict[tuple[int, float], ParameterGroup] = {}
+    groups: dict[tuple[int, float, bool], ParameterGroup] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         layer = layer_id(name, depth)
         plain = parameter.ndim == 1 or name.endswith((".bias", "pos_embed", "knowledge_token"))
         weight_decay = 0.0 if plain else options.weight_decay
+        orthogonal = options.kind == "muon" and 1 <= layer <= depth and parameter.ndim == 2
         group = groups.setdefault(
-            (layer, weight_decay),
-            ParameterGroup(layer, decay ** (depth + 1 - layer), weight_decay, [], []),
+            (layer, weight_decay, orthogonal),
+            ParameterGroup(layer, decay ** (depth + 1 - layer), weight_decay, orthogonal, [], []),
         )
         group.names.append(name)
         group.parameters.append(parameter)
@@ -74,25 +78,77 @@ def layer_id(name: str, depth: int) -> int:
 
 
 def build_optimizer(
-    groups: list[ParameterGroup], options: OptimizerOptions, device: torch.device
-) -> torch.optim.AdamW:
-    """Return AdamW over `groups`, fused into one kernel on a GPU; rates are set at each step."""
-    return torch.optim.AdamW(
-        [
-            {
-                "params": group.parameters,
-                "weight_decay": group.weight_decay,
-                "rate_scale": group.rate_scale,
-            }
-            for group in groups
-        ],
+    groups: Sequence[ParameterGroup], options: OptimizerOptions, device: torch.device
+) -> Optimizer:
+    """Return what changes the parameters of `groups`; rates are set at each step.
+
+    AdamW is fused into one kernel on a GPU. Muon's steps are scaled to the length of AdamW's, so
+    that both go by one rate (arXiv 2502.16982, section 2.2).
+
+    Raises:
+        ConfigError: This torch is too old for Muon.
+    """
+    turned = [group for group in groups if group.orthogonal]
+    adamw = torch.optim.AdamW(
+        [_options(group) for group in groups if not group.orthogonal],
         lr=options.lr,
         betas=options.betas,
-        fused=device.type == "cuda",
+        fused=device.type == "cuda" and not turned,
     )
+    if not turned:
+        return adamw
+    if not hasattr(torch.optim, "Muon"):
+        raise ConfigError(
+            f"optimizer.kind is muon, but torch {torch.__version__} does not have it.",
+            "Install torch 2.9 or newer, or use optimizer.kind=adamw.",
+        )
+    muon = torch.optim.Muon(
+        [_options(group) for group in turned], lr=options.lr, adjust_lr_fn="match_rms_adamw"
+    )
+    return Several([adamw, muon])
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+def _options(group: ParameterGroup) -> dict[str, Any]:
+    return {
+        "params": group.parameters,
+        "weight_decay": group.weight_decay,
+        "rate_scale": group.rate_scale,
+    }
+
+
+class Several:
+    """Optimisers of parts of a network that are stepped, skipped and saved as one."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self._parts = parts
+        self.param_groups = [group for part in parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients."""
+        for part in self._parts:
+            part.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        """Change all parameters."""
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what all of them remember."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
+        for part, own in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(own)
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+
+Optimizer = torch.optim.Optimizer | Several
+"""What changes a network's weights."""
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
     """Give every group its share of the learning rate."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_scale"]

@@ -4,7 +4,7 @@
 
 The same command goes on where an earlier one stopped. The rate follows the share of the time (or
 steps) that is over, so a run uses exactly what it is given on any machine. Needs torch,
-torchvision, numpy and OpenCV, and of the project one file, so it runs where that is not installed.
+torchvision, numpy, OpenCV and safetensors, and of the project a checkout, not an installation.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from augment import Augmenter
 from loss import Places, detection_loss
 from measure import Matches, PhotoResult, match
 from pack import LabelledPhoto, decode_webp, read_pack
+from safetensors.torch import load_file
 from store import PhotoStore
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,6 +35,7 @@ from torchvision.models.detection.image_list import ImageList
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos
+from vitpose_cli.runtime import has_fast
 
 _WARM_UP, _CALM = 0.02, 0.85
 """Shares of the run: until the rate is full, and from which on pictures are nearly plain photos."""
@@ -49,6 +51,7 @@ class Plan:
     pack: Path
     out: Path
     network: str
+    start: Path | None
     side: int
     canvas: int
     batch: int
@@ -64,6 +67,7 @@ class Plan:
     seed: int
     threads: int
     check_minutes: float
+    compile: bool
     device: str
 
 
@@ -82,6 +86,8 @@ class Trainer:
         )
         self.augmenter = Augmenter(self.store, plan.seed)
         network: Any = start_network(plan.network)
+        if plan.start is not None:
+            network.load_state_dict(load_file(plan.start))
         # On the CPU torch's backward pass of this layout crashed (2.15), and it is no faster there.
         cuda = self.device.type == "cuda"
         self._layout = torch.channels_last if cuda else torch.contiguous_format
@@ -89,6 +95,7 @@ class Trainer:
         self.average: Any = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, plan.decay), lr=plan.rate)
         self.step, self.elapsed_s = 0, 0.0
+        self._answer = torch.compile(self._eager_answer) if plan.compile else self._eager_answer
         self._places: dict[int, Places] = {}
         if self.checkpoint_path.is_file():
             self._resume()
@@ -153,8 +160,7 @@ class Trainer:
             )
         images = self._normalise(batch.images)
         with self._precision():
-            features = list(self.network.backbone(images).values())
-            answers = self.network.head(features)
+            features, answers = self._answer(images)
         places = self._places_of(images, features)
         parts = detection_loss(answers, places, batch.boxes, batch.weights)
         loss: Any = torch.stack(list(parts.values())).sum()
@@ -205,10 +211,15 @@ class Trainer:
         self.augmenter.generator.set_state(state["random"].cpu())
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
 
+    def _eager_answer(self, images: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Return the features of the levels, and what the heads make of them."""
+        features = list(self.network.backbone(images).values())
+        return features, self.network.head(features)
+
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.device.type != "cuda":
+        if not has_fast(torch.bfloat16, self.device):
             return contextlib.nullcontext()
-        return torch.autocast("cuda", torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _normalise(self, images: Tensor) -> Tensor:
         transform = self.network.transform
@@ -328,6 +339,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     add("pack", type=Path)
     add("--out", type=Path, required=True, help="folder of the run")
     add("--network", choices=sorted(PERSON_FCOS), default="person_fcos_small")
+    add("--start", type=Path, help="weights file of this network to start from")
     add("--side", type=int, default=448, help="of the pictures, px; a multiple of 64")
     add("--canvas", type=int, default=448, help="px up to which photos are kept")
     add("--batch", type=int, default=128)
@@ -343,6 +355,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     add("--seed", type=int, default=0)
     add("--threads", type=int, default=16, help="that decode photos")
     add("--check-minutes", type=float, default=2.0, help="between measurements")
+    add("--compile", action="store_true", help="let torch.compile fuse the network")
     add("--device", default="cuda" if cuda else "cpu")
     return Plan(**vars(parser.parse_args(arguments)))
 
