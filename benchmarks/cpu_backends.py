@@ -1,10 +1,12 @@
 """The same network on a CPU by torch, torch's compiler, ONNX Runtime and OpenVINO.
 
-    python benchmarks/cpu_backends.py [--variant small] [--threads 2] [--batch 8] [--compile]
+    python benchmarks/cpu_backends.py [--variant small] [--precision bf16] [--batch 8] [--compile]
 
-Weights are random, arithmetic is float32 everywhere, heatmaps are compared first. Backends take
-turns; what is printed is the median over rounds of torch's time by the backend's, wall and CPU,
-within a round. A backend that is not installed is passed over.
+Weights are random; arithmetic is float32 everywhere, or bf16 in torch and OpenVINO where the
+processor has it (ONNX Runtime has none on a CPU). Heatmaps are compared with torch's first.
+Backends take turns; what is printed is the median over rounds of torch's time by the backend's,
+wall and CPU, within a round. A backend that is not installed is passed over. Several pools of
+threads disturb each other: with --threads 1 and OMP_NUM_THREADS=1 they cannot.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,30 +28,31 @@ from numpy.typing import NDArray
 from vitpose_cli.models.onnx_file import write_onnx
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.models.vitpose import VARIANTS
+from vitpose_cli.runtime import resolve_precision
 
 CPU = torch.device("cpu")
 Backend = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def by_torch(variant: str) -> Backend:
-    network = PoseNetwork(random_model(variant, CPU), device=CPU)
+def by_torch(variant: str, dtype: torch.dtype) -> Backend:
+    network = PoseNetwork(random_model(variant, CPU), device=CPU, dtype=dtype)
 
     def run(crops: NDArray[np.float32]) -> NDArray[np.float32]:
-        inputs = torch.from_numpy(crops).contiguous(memory_format=torch.channels_last)
-        return network.heatmaps(inputs).numpy()
+        inputs = torch.from_numpy(crops).to(dtype, memory_format=torch.channels_last)
+        return network.heatmaps(inputs).float().numpy()
 
     return run
 
 
-def by_compiler(variant: str) -> Backend:
+def by_compiler(variant: str, dtype: torch.dtype) -> Backend:
     import torch._inductor.config as inductor
 
     inductor.freezing = True
-    network = torch.compile(random_model(variant, CPU), dynamic=False)
+    network = torch.compile(random_model(variant, CPU).to(dtype), dynamic=False)
 
     def run(crops: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
-            found: NDArray[np.float32] = network(torch.from_numpy(crops)).numpy()
+            found: NDArray[np.float32] = network(torch.from_numpy(crops).to(dtype)).float().numpy()
         return found
 
     return run
@@ -64,12 +68,12 @@ def by_onnxruntime(path: Path, threads: int) -> Backend:
     return lambda crops: session.run(None, {name: crops})[0]
 
 
-def by_openvino(path: Path, threads: int) -> Backend:
+def by_openvino(path: Path, threads: int, dtype: torch.dtype) -> Backend:
     import openvino
 
     options = {
         "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "f32" if dtype == torch.float32 else "bf16",
         "PERFORMANCE_HINT": "LATENCY",
     }
     compiled = openvino.Core().compile_model(str(path), "CPU", options)
@@ -79,21 +83,27 @@ def by_openvino(path: Path, threads: int) -> Backend:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--variant", default="small", choices=VARIANTS)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--compile", action="store_true", help="also torch's compiler: slow start")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    backends: dict[str, Backend] = {"torch": by_torch(options.variant)}
+    dtype = resolve_precision(options.precision, CPU)
+    backends: dict[str, Backend] = {"torch": by_torch(options.variant, dtype)}
     if options.compile:
-        backends["torch compiled"] = by_compiler(options.variant)
+        backends["torch compiled"] = by_compiler(options.variant, dtype)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "model.onnx"
         write_onnx(random_model(options.variant, CPU), path)
-        for name, make in (("onnxruntime", by_onnxruntime), ("openvino", by_openvino)):
+        makers = {
+            "onnxruntime": partial(by_onnxruntime, path, options.threads),
+            "openvino": partial(by_openvino, path, options.threads, dtype),
+        }
+        for name, make in makers.items():
             try:
-                backends[name] = make(path, options.threads)
+                backends[name] = make()
             except ImportError as error:
                 print(f"{name}: {error}")
         width, height = random_model(options.variant, CPU).header.input_wh
@@ -114,6 +124,7 @@ def main() -> None:
         row = {
             "variant": options.variant,
             "backend": name,
+            "precision": options.precision,
             "torch_over_it_wall": round(ratios["wall"], 2),
             "torch_over_it_cpu": round(ratios["cpu"], 2),
             "crops_per_cpu_s": round(options.batch / cpu_s, 1),

@@ -78,7 +78,6 @@ def test_the_optimiser_gets_rates_and_decays() -> None:
     assert optimizer.defaults["betas"] == (0.9, 0.999)
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon needs torch 2.9")
 def test_muon_takes_the_matrices_of_the_blocks_alone() -> None:
     model = ViTPose(ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}))
     options = OptimizerOptions(kind="muon", layer_decay=0.5)

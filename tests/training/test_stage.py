@@ -26,8 +26,7 @@ PLAIN: dict[str, Any] = {
     "optimizer": {"lr": 1e-3, "warmup_steps": 0, "schedule": "constant"},
     "ema": None,
 }
-MUON = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon needs torch 2.9")
-OPTIMIZERS = pytest.mark.parametrize("kind", ["adamw", pytest.param("muon", marks=MUON)])
+OPTIMIZERS = pytest.mark.parametrize("kind", ["adamw", "muon"])
 
 
 def config(**changes: Any) -> TrainConfig:

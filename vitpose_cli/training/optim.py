@@ -1,6 +1,6 @@
 """How weights change: what is frozen, parameter groups, the learning rate over time.
 
-AdamW and Muon are torch's. Groups are built here and not by timm's `param_groups_layer_decay`,
+AdamW is torch's. Groups are built here and not by timm's `param_groups_layer_decay`,
 whose layer ids count from timm's own names and put the last norm elsewhere; the published weights
 were made with the ids below (`mmcv_custom/layer_decay_optimizer_constructor.py` of the original).
 """
@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions, TrainConfig
 from vitpose_cli.training.knowledge import learn_token_alone
+from vitpose_cli.training.muon import Muon
 
 _BLOCK = re.compile(r"encoder\.blocks\.(\d+)\.")
 
@@ -82,30 +82,16 @@ def build_optimizer(
 ) -> Optimizer:
     """Return what changes the parameters of `groups`; rates are set at each step.
 
-    AdamW is fused into one kernel on a GPU. Muon's steps are scaled to the length of AdamW's, so
-    that both go by one rate (arXiv 2502.16982, section 2.2).
-
-    Raises:
-        ConfigError: This torch is too old for Muon.
+    AdamW is fused into one kernel on a GPU.
     """
     turned = [group for group in groups if group.orthogonal]
     adamw = torch.optim.AdamW(
         [_options(group) for group in groups if not group.orthogonal],
         lr=options.lr,
         betas=options.betas,
-        fused=device.type == "cuda" and not turned,
+        fused=device.type == "cuda",
     )
-    if not turned:
-        return adamw
-    if not hasattr(torch.optim, "Muon"):
-        raise ConfigError(
-            f"optimizer.kind is muon, but torch {torch.__version__} does not have it.",
-            "Install torch 2.9 or newer, or use optimizer.kind=adamw.",
-        )
-    muon = torch.optim.Muon(
-        [_options(group) for group in turned], lr=options.lr, adjust_lr_fn="match_rms_adamw"
-    )
-    return Several([adamw, muon])
+    return Several([adamw, Muon([_options(group) for group in turned])]) if turned else adamw
 
 
 def _options(group: ParameterGroup) -> dict[str, Any]:
@@ -119,9 +105,17 @@ def _options(group: ParameterGroup) -> dict[str, Any]:
 class Several:
     """Optimisers of parts of a network that are stepped, skipped and saved as one."""
 
-    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+    def __init__(self, parts: Sequence[torch.optim.Optimizer | Muon]) -> None:
         self._parts = parts
-        self.param_groups = [group for part in parts for group in part.param_groups]
+        # As of each: torch's scaler then says what it found, instead of waiting for it.
+        self._step_supports_amp_scaling = all(
+            getattr(part, "_step_supports_amp_scaling", False) for part in parts
+        )
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all of them."""
+        return [group for part in self._parts for group in part.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients."""
@@ -130,8 +124,13 @@ class Several:
 
     def step(self) -> None:
         """Change all parameters."""
+        names = [name for name in ("grad_scale", "found_inf") if hasattr(self, name)]
         for part in self._parts:
+            for name in names:
+                setattr(part, name, getattr(self, name))
             part.step()
+            for name in names:
+                delattr(part, name)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what all of them remember."""
@@ -141,7 +140,6 @@ class Several:
         """Take up what `state_dict` returned."""
         for part, own in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(own)
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
 
 
 Optimizer = torch.optim.Optimizer | Several
