@@ -34,6 +34,7 @@ from vitpose_cli.notices import (
 )
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import PREVIEW
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -52,8 +53,6 @@ Labelled = tuple[Frame | None, FrameRecord]
 """A record, and the frame it is of; None where that failed."""
 
 Result = TypeVar("Result")
-
-PREVIEW = "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +271,7 @@ def new_labeler(
 
 def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictures | None:
     """Return who writes the pictures that are wanted; None for none."""
-    drawn = ImageSink(options.run / PREVIEW) if options.preview else None
+    drawn = ImageSink(options.run / PREVIEW, mark=True) if options.preview else None
     plain = ImageSink(options.extract_to) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
