@@ -322,7 +322,30 @@ def test_photos_are_never_overwritten_by_what_is_extracted(job: Job, tmp_path: P
         done = vitpose(*arguments, "--extract-frames", folder)
         assert done.returncode == 3
         assert "what is to be labelled lies there" in done.stderr
+    done = vitpose(*arguments, "--extract-frames", photos / "frames")
+    assert done.returncode == 3
+    assert "would take them for photos" in done.stderr
     assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
+
+
+def test_pictures_in_a_run_among_its_photos_are_never_photos(job: Job, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.photos / "a", photos / "a")
+    run = photos / "run"
+    arguments = replace(job, photos=photos).arguments(run)
+    pictures = ["--preview", "--extract-frames", str(run / "frames")]
+    assert vitpose(*arguments, *pictures).returncode == 0
+    before = document(run)
+    again = vitpose(*arguments, *pictures, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["num_new"] == 0
+    assert document(run) == before
+    for source in (run, run / "preview", run / "preview" / "a" / "photo 1.jpg"):
+        done = vitpose("annotate", source, "-o", tmp_path / "other")
+        assert done.returncode == 3
+        assert "run folder" in done.stderr
+        assert "vitpose review RUN" in done.stderr
+        assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

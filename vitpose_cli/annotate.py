@@ -23,6 +23,7 @@ from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.finding import RUN_SUFFIX, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
+from vitpose_cli.media.marks import PREVIEW
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -34,7 +35,6 @@ from vitpose_cli.notices import (
 )
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import PREVIEW
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -204,7 +204,7 @@ def annotate_along(
         max_pixels=options.max_pixels,
     )
     if options.extract_to is not None:
-        _check_apart(source, options.extract_to)
+        _check_apart(source, options, options.extract_to)
     assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
@@ -310,7 +310,7 @@ def conclude(
     )
 
 
-def _check_apart(source: MediaSource, folder: Path) -> None:
+def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) -> None:
     """Refuse to write frames where photos and videos lie that are to be labelled.
 
     Raises:
@@ -323,6 +323,15 @@ def _check_apart(source: MediaSource, folder: Path) -> None:
                 f"Frames cannot be extracted to {folder}: what is to be labelled lies there, "
                 f"such as {media}.",
                 "Choose a folder apart from the sources.",
+            )
+    if inside.is_relative_to(options.run.resolve()):  # runs are passed over
+        return
+    for path in map(Path, options.sources):
+        if is_there(path) and path.is_dir() and inside.is_relative_to(path.resolve()):
+            raise InputError(
+                f"Frames cannot be extracted to {folder}: it lies in {path}, where the next call "
+                "would take them for photos.",
+                "Choose a folder apart from the sources, or in the run folder.",
             )
 
 

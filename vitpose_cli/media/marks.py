@@ -1,4 +1,4 @@
-"""The mark of a drawn copy, by which it can be told from a picture that is somebody's own.
+"""Drawn copies in a run folder: where they lie, and the mark that tells them from others.
 
 A comment in the file itself: names say nothing about who made a picture, and a list of what was
 made would be one more file to keep whole. Only the first bytes are ever looked at.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+
+PREVIEW = "preview"
+"""The folder of a run's drawn copies, inside of it."""
 
 _MARK = b"drawn by vitpose"
 _JPEG_START = b"\xff\xd8\xff"

@@ -15,14 +15,13 @@ import orjson
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
-from vitpose_cli.media.marks import is_marked
+from vitpose_cli.media.marks import PREVIEW, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
-PREVIEW = "preview"
 QUEUE = "queue.json"
 REVIEW_JOURNAL = "journal-review.jsonl"
 OPENING_LOCK = ".opening.lock"
