@@ -6,6 +6,7 @@ or `stdout`, and everything else through `stderr`.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -13,7 +14,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,6 +25,7 @@ from rich.markup import escape
 from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError
+from vitpose_cli.files import write_error
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -36,7 +39,7 @@ def print_json(value: Any) -> None:
 
 def counted(number: int, what: str, many: str | None = None) -> str:
     """Return a number and what it counts, in the plural (`what` with an s, or `many`) but for 1."""
-    return f"{number} {what}" if number == 1 else f"{number} {many or what + 's'}"
+    return f"{number} {what}" if number == 1 else f"{number:,} {many or what + 's'}"
 
 
 def people(number: int) -> str:
@@ -83,9 +86,11 @@ def guarded(run: Callable[[], object]) -> int:
     that is not ours is a bug: one line says so, or the whole trace when `VITPOSE_DEBUG` is set.
     """
     try:
-        with _terminated_like_interrupted():
+        with _terminated_like_interrupted(), _flushed():
             run()
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Typer's way to end then
+            return ExitCode.UNHEARD
         code = end.code if isinstance(end.code, int) else ExitCode.OK
         if code == ExitCode.INTERRUPTED:
             note("interrupted; the same command goes on where this one stopped.")
@@ -93,7 +98,13 @@ def guarded(run: Callable[[], object]) -> int:
     except VitposeError as error:
         show_error(error)
         return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.UNHEARD
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Whoever writes files says which; what is left is what is printed.
+            show_error(write_error(Path("the output"), error))
+            return ExitCode.INPUT
         if os.environ.get("VITPOSE_DEBUG"):
             raise
         stderr.print(
@@ -102,6 +113,20 @@ def guarded(run: Callable[[], object]) -> int:
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG
     return ExitCode.OK
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Write out what was printed while errors can still be told; what fails is dropped."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @contextmanager
