@@ -35,7 +35,7 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES
-from vitpose_cli.media.marks import PREVIEW
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.remote import RemoteFile, is_url, list_urls, path_of
 
@@ -47,9 +47,6 @@ VIDEO_SUFFIXES = frozenset(
     | {".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf", ".dv", ".gif"}
 )
 """Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
-
-RUN_SUFFIX = ".vitpose"
-"""Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
 
 _GLOB_SIGNS = re.compile(r"[*?\[]")
 _WHAT_IS_READ = (

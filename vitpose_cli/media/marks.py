@@ -1,4 +1,4 @@
-"""Drawn copies in a run folder: where they lie, and the mark that tells them from others.
+"""Names of run folders, and of the drawn copies in them; the mark that copies carry.
 
 A comment in the file itself: names say nothing about who made a picture, and a list of what was
 made would be one more file to keep whole. Only the first bytes are ever looked at.
@@ -9,6 +9,9 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+
+RUN_SUFFIX = ".vitpose"
+"""Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
 
 PREVIEW = "preview"
 """The folder of a run's drawn copies, inside of it."""

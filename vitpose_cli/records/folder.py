@@ -15,7 +15,7 @@ import orjson
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
-from vitpose_cli.media.marks import PREVIEW, is_marked
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
@@ -89,12 +89,26 @@ def stored_manifest(folder: Path) -> RunManifest:
         InputError: There is no run.
     """
     path = folder / MANIFEST
+    if folder.is_dir() and not path.is_file():
+        raise InputError(f"{folder} is not a run folder: it has no {MANIFEST}.", run_meant(folder))
     if not path.is_file():
-        raise InputError(
-            f"{folder} is not a run folder: it has no {MANIFEST}.",
-            "Give the folder that `vitpose annotate -o` wrote.",
-        )
+        wrong = "is a file, not a run folder" if folder.exists() else "is not there"
+        raise InputError(f"{folder} {wrong}.", run_meant(folder))
     return RunManifest.read(path)
+
+
+def run_meant(path: Path, more: str = "") -> str:
+    """Return the hint for whoever gave something else as a run, its photos perhaps.
+
+    Args:
+        path: What was given.
+        more: What could be given as well.
+    """
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    for run in (Path(name + RUN_SUFFIX), path.parent / (name + RUN_SUFFIX)):
+        if (run / MANIFEST).is_file():
+            return f"Did you mean {run}?"
+    return f"Give the folder that `vitpose annotate -o` wrote{more}."
 
 
 def check_folder(folder: Path) -> None:
