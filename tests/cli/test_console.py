@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -47,3 +48,18 @@ def test_one_is_not_many(run: Path) -> None:
         command("stats", run), capture_output=True, text=True, check=True, env=environment()
     )
     assert "4 people in 2 frames (1 photo, 1 of 1 video; 0 without people)" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.json")
+    process = subprocess.Popen(
+        command("validate", tmp_path / "labels.json"), stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    with (tmp_path / "labels.json").open("wb", buffering=0) as pipe:  # once it is read
+        pipe.write(b"{")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert said == "interrupted.\n"
+    assert process.returncode == 130

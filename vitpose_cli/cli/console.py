@@ -79,11 +79,15 @@ class WarningsAsTalk(logging.Handler):
             warn(text)
 
 
-def guarded(run: Callable[[], object]) -> int:
+def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
     """Run the command line; turn errors and interruptions into text and an exit code.
 
     Typer itself ends with SystemExit: 0 for help, 2 for wrong usage, 130 for Ctrl-C. An exception
     that is not ours is a bug: one line says so, or the whole trace when `VITPOSE_DEBUG` is set.
+
+    Args:
+        run: The command line.
+        goes_on: Whether the command, given again, takes up what was interrupted.
     """
     try:
         with _terminated_like_interrupted(), _flushed():
@@ -93,7 +97,8 @@ def guarded(run: Callable[[], object]) -> int:
             return ExitCode.UNHEARD
         code = end.code if isinstance(end.code, int) else ExitCode.OK
         if code == ExitCode.INTERRUPTED:
-            note("interrupted; the same command goes on where this one stopped.")
+            more = "; the same command goes on where this one stopped" if goes_on else ""
+            note(f"interrupted{more}.")
         return code
     except VitposeError as error:
         show_error(error)
