@@ -124,6 +124,9 @@ def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> 
         with pytest.raises(InputError, match="different pictures"):
             merge_labels(MergeOptions((first, second), output))
         assert not output.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Cannot write"):
+        merge_labels(MergeOptions((first, first), tmp_path / "file" / "out"))
     with pytest.raises(InputError, match="exists"):
         merge_labels(MergeOptions((first, second), first))
     with pytest.raises(ConfigError, match="two inputs"):
