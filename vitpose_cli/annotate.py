@@ -20,7 +20,7 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.finding import is_there
+from vitpose_cli.media.finding import is_there, where_found
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
@@ -326,13 +326,12 @@ def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) ->
             )
     if inside.is_relative_to(options.run.resolve()):  # runs are passed over
         return
-    for path in map(Path, options.sources):
-        if is_there(path) and path.is_dir() and inside.is_relative_to(path.resolve()):
-            raise InputError(
-                f"Frames cannot be extracted to {folder}: it lies in {path}, where the next call "
-                "would take them for photos.",
-                "Choose a folder apart from the sources, or in the run folder.",
-            )
+    if (around := where_found(folder, options.sources)) is not None:
+        raise InputError(
+            f"Frames cannot be extracted to {folder}: it lies in {around}, where the next call "
+            "would take them for photos.",
+            "Choose a folder apart from the sources, or in the run folder.",
+        )
 
 
 def _part(run: Run, mine: Set[str]) -> Summary:

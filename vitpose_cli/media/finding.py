@@ -345,6 +345,18 @@ class _Finder:
                 self._add_named(entry, entry_root)
 
 
+def where_found(path: Path, sources: Sequence[str]) -> str | None:
+    """Return which of some sources is a folder in which what is at `path` would be found."""
+    place = path.resolve()
+    for source in sources:
+        folder = Path(source).resolve()
+        if not (is_there(folder) and folder.is_dir() and place.is_relative_to(folder)):
+            continue
+        if all(map(_is_visible, place.relative_to(folder).parts)):
+            return source
+    return None
+
+
 def is_there(path: Path) -> bool:
     """Return whether a file or folder has this name; a pattern may be too long for one.
 
