@@ -235,7 +235,7 @@ class TestFolder:
             assert "vitpose annotate -o" in raised.value.hint
         with pytest.raises(InputError, match="is not finished"):
             document_files(tmp_path / "photos.vitpose")
-        with pytest.raises(InputError, match="is not there"):
+        with pytest.raises(InputError, match="no run folder"):
             Run.read(tmp_path / "nowhere")
         with pytest.raises(InputError, match="is a file, not a run folder"):
             Run.read(tmp_path / "photos.vitpose" / "manifest.json")

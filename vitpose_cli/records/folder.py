@@ -89,11 +89,13 @@ def stored_manifest(folder: Path) -> RunManifest:
         InputError: There is no run.
     """
     path = folder / MANIFEST
-    if folder.is_dir() and not path.is_file():
-        raise InputError(f"{folder} is not a run folder: it has no {MANIFEST}.", run_meant(folder))
     if not path.is_file():
-        wrong = "is a file, not a run folder" if folder.exists() else "is not there"
-        raise InputError(f"{folder} {wrong}.", run_meant(folder))
+        said = f"There is no run folder {folder}."
+        if folder.is_dir():
+            said = f"{folder} is not a run folder: it has no {MANIFEST}."
+        elif folder.exists():
+            said = f"{folder} is a file, not a run folder."
+        raise InputError(said, run_meant(folder))
     return RunManifest.read(path)
 
 
