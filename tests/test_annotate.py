@@ -24,6 +24,7 @@ from vitpose_cli.annotate import AnnotateOptions, default_run
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.distributed import _Annotator
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.source import open_source
 
 NUM_PHOTOS = 70  # three chunks, the last of them short
@@ -177,6 +178,33 @@ def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     assert "labelled earlier" not in done.stderr
 
 
+def test_a_run_that_is_begun_anew_keeps_only_what_it_did_not_make(job: Job, tmp_path: Path) -> None:
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    for name in ("a/photo 1.jpg", "a/photo 3.jpg", "b/photo 2.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(job.photos / name, photos / name)
+    shutil.copy(photos / "a" / "photo 1.jpg", photos / "a" / "copy.png")  # whatever it is called
+    arguments = replace(job, photos=photos).arguments(run)
+    assert vitpose(*arguments, "--preview").returncode == 0
+    assert vitpose("select", run).returncode == 0
+    own = ("preview/a/mine.jpg", "preview/a/photo 9.jpg", "preview/notes.txt", "other.json")
+    for name in own:
+        shutil.copy(job.photos / "a" / "photo 1.jpg", run / name)
+    (run / "preview" / "a" / f".x.jpg.1{TEMPORARY_SUFFIX}").touch()  # of a process that was killed
+    (photos / "a" / "photo 3.jpg").unlink()
+    (photos / "a" / "copy.png").unlink()
+    (photos / "b" / "photo 2.jpg").unlink()
+    assert vitpose(*arguments, "--overwrite", "--preview").returncode == 0
+    assert {path.relative_to(run).as_posix() for path in (run / "preview").rglob("*")} == {
+        "preview/a", "preview/a/photo 1.jpg", *own[:3],
+    }  # fmt: skip
+    assert not (run / "queue.json").exists()
+    shutil.copy(run / "other.json", run / "queue.json")
+    assert vitpose(*arguments, "--overwrite").returncode == 0
+    assert not (run / "preview" / "a" / "photo 1.jpg").exists()
+    assert all((run / name).exists() for name in (*own, "queue.json"))
+
+
 def test_it_says_that_photos_labelled_earlier_are_not_drawn(job: Job, tmp_path: Path) -> None:
     shutil.copytree(job.run, tmp_path / "run")
     late = vitpose(*job.arguments(tmp_path / "run"), "--preview")
@@ -294,7 +322,30 @@ def test_photos_are_never_overwritten_by_what_is_extracted(job: Job, tmp_path: P
         done = vitpose(*arguments, "--extract-frames", folder)
         assert done.returncode == 3
         assert "what is to be labelled lies there" in done.stderr
+    done = vitpose(*arguments, "--extract-frames", photos / "frames")
+    assert done.returncode == 3
+    assert "would take them for photos" in done.stderr
     assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
+
+
+def test_pictures_in_a_run_among_its_photos_are_never_photos(job: Job, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.photos / "a", photos / "a")
+    run = photos / "run"
+    arguments = replace(job, photos=photos).arguments(run)
+    pictures = ["--preview", "--extract-frames", str(run / "frames")]
+    assert vitpose(*arguments, *pictures).returncode == 0
+    before = document(run)
+    again = vitpose(*arguments, *pictures, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["num_new"] == 0
+    assert document(run) == before
+    for source in (run, run / "preview", run / "preview" / "a" / "photo 1.jpg"):
+        done = vitpose("annotate", source, "-o", tmp_path / "other")
+        assert done.returncode == 3
+        assert "run folder" in done.stderr
+        assert "vitpose review RUN" in done.stderr
+        assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.lookup import read_frames
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
+from vitpose_cli.records.run import Run
 from vitpose_cli.review.pictures import Pictures
 
 NUM_PHOTOS = 50
@@ -177,6 +178,16 @@ def test_of_a_cut_shard_what_is_whole_is_labelled_and_the_rest_recorded(
     assert done.returncode == 0, done.stderr
     assert (run / "failures.jsonl").read_bytes() == b""
     assert {image["file_name"] for image in document(run)["images"]} == set(job.names)
+    with Run.edit(run) as edited:  # as `review` and `import` write the document
+        assert edited.export().num_failures == 0
+    again = launcher.run(*job.arguments(tmp_path / "shard-{000..002}.tar", run), "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["num_new"] == 0
+    assert json.loads(again.stdout)["num_photos"] == NUM_PHOTOS
+    (tmp_path / SHARDS[1]).write_bytes(b"")  # and spoiled again
+    done = launcher.run(*job.arguments(tmp_path / "shard-{000..002}.tar", run))
+    assert done.returncode == 5
+    assert b"may be cut off" in (run / "failures.jsonl").read_bytes()
 
 
 def test_a_hostile_archive_writes_nothing_outside(

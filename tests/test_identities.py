@@ -136,3 +136,31 @@ def test_sources_are_compared_where_both_have_a_frame() -> None:
     done = identities.given_to(much_later, 1).instances
     assert done is not None
     assert np.asarray(done.track_ids).tolist() == [2, 1]
+
+
+def test_of_sources_that_share_no_frame_the_first_is_believed() -> None:
+    """One confuses two people after some frames; both have every other frame."""
+    for right in (0, 1):
+        identities = Identities(SIGMAS)
+        found = []
+        for index in range(12):
+            names = (1, 2) if index < 5 or index % 2 == right else (2, 1)
+            frame = named(record("a.mp4", index, 100 + index, 400 + index), *names)
+            done = identities.given_to(frame, index % 2).instances
+            assert done is not None
+            found.append(np.asarray(done.track_ids).tolist())
+        # Whoever is first: from its frame on, nobody goes to and fro.
+        confused = [[1, 2]] * 6 + [[2, 1]] * 6
+        assert found == ([[1, 2]] * 12 if right == 0 else confused)
+
+
+def test_a_later_source_keeps_people_apart_who_cross() -> None:
+    """Both name people rightly; in the middle, who is who cannot be seen."""
+    identities = Identities(SIGMAS)
+    found = []
+    for index in range(40):
+        frame = named(record("a.mp4", index, 100 + 10 * index, 500 - 10 * index), 1, 2)
+        done = identities.given_to(frame, index % 2).instances
+        assert done is not None
+        found.append(np.asarray(done.track_ids).tolist())
+    assert found == [[1, 2]] * 40

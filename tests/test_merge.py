@@ -124,6 +124,9 @@ def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> 
         with pytest.raises(InputError, match="different pictures"):
             merge_labels(MergeOptions((first, second), output))
         assert not output.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Cannot write"):
+        merge_labels(MergeOptions((first, first), tmp_path / "file" / "out"))
     with pytest.raises(InputError, match="exists"):
         merge_labels(MergeOptions((first, second), first))
     with pytest.raises(ConfigError, match="two inputs"):
@@ -197,12 +200,17 @@ def test_identities_of_two_inputs_are_made_one(
         assert {*np.asarray(people.track_ids).tolist()} == first | second
 
 
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("first", ["whole", "broken"])
-def test_where_inputs_disagree_the_first_is_believed(tmp_path: Path, first: str) -> None:
+def test_where_inputs_disagree_the_first_is_believed(
+    tmp_path: Path, first: str, shared: bool
+) -> None:
     """One lost the first person after ten frames, and found them again under another id."""
     broken = [walking(index, (0, 1), (1 if index < 10 else 3, 2)) for index in range(0, 20, 2)]
     whole = [walking(index, (0, 1), (1, 2)) for index in range(20)]
-    if first == "whole":
+    if not shared:
+        whole = whole[1::2]
+    elif first == "whole":
         broken, whole = (
             [walking(index, (0, 1), (5 if index < 10 else 3, 2)) for index in range(20)],
             whole[::2],

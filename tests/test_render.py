@@ -373,6 +373,14 @@ def test_the_command(tmp_path: Path, clip: Path) -> None:
     assert vitpose("render", tmp_path / "none.mp4", "-a", tmp_path / "run").returncode == 3
 
 
+def test_it_says_where_drawn_copies_would_be_labelled(tmp_path: Path, clip: Path) -> None:
+    folder = clip.parent
+    for name, is_said in (("drawn", True), ("drawn.vitpose", False), (".drawn", False)):
+        done = vitpose("render", folder, "-a", tmp_path / "run", "-o", folder / name)
+        assert done.returncode == 0, done.stderr
+        assert ("move it away" in done.stderr) == is_said, name
+
+
 def test_without_annotations_it_labels_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

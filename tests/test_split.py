@@ -107,7 +107,7 @@ def test_more_photos_move_few_old_ones() -> None:
 
 def test_what_cannot_be_split_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path / "run", [make_record("only/a.jpg"), make_record("only/b.jpg")])
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match="labels in too few folders for 2 parts"):
         split_labels(SplitOptions(tmp_path / "run", tmp_path / "out", by="folder"))
     with pytest.raises(ConfigError, match="--val and --test"):
         SplitOptions(tmp_path / "run", tmp_path / "out", val=0.7, test=0.3)

@@ -20,9 +20,10 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.finding import RUN_SUFFIX, is_there
+from vitpose_cli.media.finding import is_there, where_found
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -52,8 +53,6 @@ Labelled = tuple[Frame | None, FrameRecord]
 """A record, and the frame it is of; None where that failed."""
 
 Result = TypeVar("Result")
-
-PREVIEW = "preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ def annotate_along(
         max_pixels=options.max_pixels,
     )
     if options.extract_to is not None:
-        _check_apart(source, options.extract_to)
+        _check_apart(source, options, options.extract_to)
     assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
@@ -272,7 +271,7 @@ def new_labeler(
 
 def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictures | None:
     """Return who writes the pictures that are wanted; None for none."""
-    drawn = ImageSink(options.run / PREVIEW) if options.preview else None
+    drawn = ImageSink(options.run / PREVIEW, mark=True) if options.preview else None
     plain = ImageSink(options.extract_to) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
@@ -311,7 +310,7 @@ def conclude(
     )
 
 
-def _check_apart(source: MediaSource, folder: Path) -> None:
+def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) -> None:
     """Refuse to write frames where photos and videos lie that are to be labelled.
 
     Raises:
@@ -325,6 +324,14 @@ def _check_apart(source: MediaSource, folder: Path) -> None:
                 f"such as {media}.",
                 "Choose a folder apart from the sources.",
             )
+    if inside.is_relative_to(options.run.resolve()):  # runs are passed over
+        return
+    if (around := where_found(folder, options.sources)) is not None:
+        raise InputError(
+            f"Frames cannot be extracted to {folder}: it lies in {around}, where the next call "
+            "would take them for photos.",
+            "Choose a folder apart from the sources, or in the run folder.",
+        )
 
 
 def _part(run: Run, mine: Set[str]) -> Summary:

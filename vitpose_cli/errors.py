@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     WEIGHTS = 4  # weights that cannot be found, read or matched
     PARTIAL = 5  # the run finished, some frames failed; they are listed
     INTERRUPTED = 130  # Ctrl-C or SIGTERM; the journal is whole
+    UNHEARD = 141  # whoever read the output has left, as `head` does; shells say so of others
 
 
 class VitposeError(Exception):

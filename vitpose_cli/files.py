@@ -93,6 +93,10 @@ def atomic_set(
     @contextmanager
     def new_file(path: Path) -> Iterator[BinaryIO]:
         number = f".{len(temporaries)}" if temporaries else ""  # long names are alike when cut
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(
+                f"Cannot write {path}: it is a device or a pipe.", "Give the name of a file."
+            )
         temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
         temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +20,12 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.tracking import UNKNOWN, Tracker
+from vitpose_cli.tracking import UNKNOWN, Tracker, TrackOptions
 
 NOMINAL_FPS = 30.0
 """Frames a second where a video's frames carry no times."""
+
+_SOON_S = TrackOptions().max_gap_s  # whom one source saw by then, another can see still
 
 
 def identified(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
@@ -56,13 +59,22 @@ def with_track_ids(
             yield record if record.instances is None else identities.given_to(record)
 
 
+class _Seen(NamedTuple):
+    """Who was in a frame, when, and which source said so."""
+
+    time_s: float
+    source: int
+    people: Instances
+    ids: NDArray[np.int64]
+
+
 class Identities:
     """Numbers for the people of one video after the other.
 
     Labels come from one source or several. What each of them calls people (its ids, where it has
     any) tells who is who within it; people of different sources, and those without ids, are
     followed by how they move. A number from a source is kept unless somebody else has it by then,
-    or the person was met before under another.
+    or the person was met before under another. Where sources disagree, the earlier one is believed.
     """
 
     def __init__(self, sigmas: NDArray[np.float64]) -> None:
@@ -80,6 +92,7 @@ class Identities:
         """Begin the next video: everybody in it is new."""
         self._tracker = Tracker(self._sigmas)
         self._ids: dict[int, dict[int, int]] = {}  # by source, and by what it calls people
+        self._last: _Seen | None = None
 
     def given_to(self, record: FrameRecord, source: int = 0) -> FrameRecord:
         """Return the record of the video's next frame with identities.
@@ -100,8 +113,10 @@ class Identities:
         Args:
             time_s: When it is shown, seconds; never less than the last one's.
             people: N instances, with or without ids of their source.
-            source: Where they come from.
+            source: Where they come from, counted so that earlier ones are believed before later.
         """
+        if self._last is not None and source > self._last.source:
+            self._follow(self._last, time_s, people, source)
         ids = self._recognised(time_s, people, source)
         names = _names(people)
         for row in np.flatnonzero(ids == UNKNOWN).tolist():
@@ -111,6 +126,7 @@ class Identities:
             if name != UNKNOWN:
                 known.setdefault(name, identity)
         self._tracker.see(time_s, people, ids)
+        self._last = _Seen(time_s, source, people, ids)
         return ids
 
     def compare(self, people: Instances, others: Instances, source: int) -> None:
@@ -130,6 +146,25 @@ class Identities:
         known = self._ids.setdefault(source, {})
         for name, identity in zip(_names(others), here.match(0, others).tolist(), strict=True):
             if name != UNKNOWN and identity != UNKNOWN:
+                known[name] = identity
+
+    def _follow(self, last: _Seen, time_s: float, people: Instances, source: int) -> None:
+        """Learn what a source calls the people whom one that is believed more has just seen.
+
+        What it called them before stays where it may be right: people who cross look alike.
+        """
+        if people.track_ids is None or time_s - last.time_s > _SOON_S:
+            return
+        here = Tracker(self._sigmas)  # how they moved, where sources disagree, is anybody's guess
+        here.see(last.time_s, last.people, last.ids)
+        known, everybody = self._ids.setdefault(source, {}), {*last.ids.tolist()}
+        for row, (name, identity) in enumerate(
+            zip(_names(people), here.match(time_s, people).tolist(), strict=True)
+        ):
+            if UNKNOWN in (name, identity):
+                continue
+            alone, others = people.select(np.array([row])), everybody - {known.get(name, UNKNOWN)}
+            if here.match(time_s, alone, barred=others)[0] == UNKNOWN:
                 known[name] = identity
 
     def _recognised(self, time_s: float, people: Instances, source: int) -> NDArray[np.int64]:

@@ -292,5 +292,5 @@ def _write_run(
                 run.append(record)
             run.export(num_shards=num_shards)
     except BaseException:
-        shutil.rmtree(folder)  # ours alone: it did not exist before
+        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
         raise

@@ -113,9 +113,10 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             "Review some with `vitpose review`, or leave --reviewed out.",
         )
     if len(groups) <= len(shares):
+        whole = "folders" if options.by == "folder" else "videos and photos"
         raise InputError(
-            f"{options.labels} has {len(groups)} {options.by} groups, too few for "
-            f"{len(shares) + 1} parts.",
+            f"{options.labels} has labels in too few {whole} for {len(shares) + 1} parts: "
+            f"{len(groups)}.",
             "Split --by video to deal photos out one by one."
             if options.by == "folder"
             else "Label more videos or photos.",

@@ -53,7 +53,7 @@ def test_history_shows_who_did_what(run_folder: Path) -> None:
     ("arguments", "message"),
     [
         (["history", "RUN", "b.jpg"], "no frame 'b.jpg'"),
-        (["history", "nowhere", "b.jpg"], "not a run folder"),
+        (["history", "nowhere", "b.jpg"], "no run folder nowhere"),
         (["review", "nowhere"], "nowhere"),
         (["review", "RUN"], "--images"),
         (["review", "RUN", "--images", "RUN"], "are not in"),

@@ -59,8 +59,6 @@ def test_hidden_files_runs_and_other_files_are_passed_over(tmp_path: Path) -> No
     media = find_media([str(tmp_path)])
     assert list(media.files) == ["a.jpg"]
     assert media.ignored == {".txt": 1, ".heic": 2, "without suffix": 1}
-    # A run that is named is searched: whoever names it means it.
-    assert found(tmp_path / "run") == ["preview/a.jpg"]
     assert found(tmp_path / "a.vitpose") == ["preview/a.jpg"]
 
 
@@ -223,7 +221,33 @@ def test_globs_pass_over_runs_too(tmp_path: Path) -> None:
         plant(tmp_path, f"{run}/manifest.json", f"{run}/journal-1-of-1.jsonl")
     assert found(tmp_path / "**" / "*.jpg") == ["a/b.jpg", "preview/b.jpg"]
     assert found(tmp_path / "*") == ["a/b.jpg", "preview/b.jpg"]
-    assert found(tmp_path / "out" / "preview" / "*") == ["b.jpg"], "named on purpose"
+
+
+def test_a_run_is_no_source(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "run/preview/a.jpg", "run/frames/a.jpg", "preview/a.jpg")
+    plant(tmp_path, "run/manifest.json", "run/journal-1-of-1.jsonl")
+    run = tmp_path / "run"
+    (tmp_path / "link").symlink_to(run)
+    lists = {}
+    for name in ("run", "run/preview", "run/preview/a.jpg"):
+        lists[name] = tmp_path / f"{name.replace('/', '-')}.txt"
+        lists[name].write_text(f"a.jpg\n{name}\n")
+    for source in (
+        run,
+        tmp_path / "link",
+        run / "*",
+        f"{run}/{{preview,frames}}/../",
+        f"@{lists['run']}",
+    ):
+        with pytest.raises(InputError, match="run folder: it holds labels") as raised:
+            found(source)
+        assert "vitpose render SOURCE -a RUN" in raised.value.hint
+    drawn = run / "preview"
+    listed = (f"@{lists['run/preview']}", f"@{lists['run/preview/a.jpg']}")
+    for source in (drawn, drawn / "a.jpg", drawn / "*.jpg", tmp_path / "link" / "preview", *listed):
+        with pytest.raises(InputError, match="drawn copies in the run folder"):
+            found(source)
+    assert found(run / "frames", tmp_path / "preview") == ["preview/a.jpg", "run/frames/a.jpg"]
 
 
 def test_of_two_links_to_a_folder_the_same_is_followed_everywhere(tmp_path: Path) -> None:

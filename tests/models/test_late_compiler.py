@@ -1,11 +1,13 @@
 """Labelling starts without PyTorch's compiler, and whoever wants it still gets it."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from runs import EXAMPLES
+from training_cases import small_run, write_coco
 
 
 def run(code: str) -> str:
@@ -30,6 +32,18 @@ def test_labelling_loads_no_compiler() -> None:
         "print(sorted({'torch._dynamo', 'sympy', 'transformers'} & set(sys.modules)))\n"
     )
     assert loaded.strip() == f"[{own.strip().strip('{}')}]"
+
+
+def test_a_training_plan_loads_no_compiler(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    (tmp_path / "c.yaml").write_text(json.dumps(small_run(tmp_path)))
+    loaded = run(
+        "import sys\n"
+        "from vitpose_cli.cli.app import run\n"
+        f"assert run(['train', '-c', {str(tmp_path / 'c.yaml')!r}, '--dry-run']) == 0\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    assert loaded.splitlines()[-1] == "False"
 
 
 def test_the_compiler_can_be_had_afterwards() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,8 @@ def test_categories_may_share_keypoints_but_not_differ(tmp_path: Path) -> None:
 def test_names_inside_of_the_folder_are_fine(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/a b.jpg", "ü/..a.jpg", "a..jpg"):
         assert safe_media_path(tmp_path, name) == tmp_path / name
+    if os.name != "nt":
+        assert safe_media_path(tmp_path, "1:30.jpg") == tmp_path / "1:30.jpg"
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,20 @@ def test_which_record_counts(first: dict[str, bool], second: dict[str, bool], wi
     assert index.num_failed == (first == second == {"failed": True})
 
 
+def test_a_failure_that_is_taken_back_counts_no_more() -> None:
+    index = JournalIndex()
+    index.add(entry("a", failed=True), 0)
+    index.add(entry("b"), 0)
+    latest = index.latest_by_file()
+    for media in ("a", "b", "c"):
+        index.add(entry(media, failed=True)._replace(taken_back=True), 0)
+    assert set(index.keys()) == {FrameKey("b")}
+    assert index.num_failed == 0
+    assert index.latest_by_file() == latest
+    index.add(entry("a", failed=True), 0)
+    assert index.num_failed == 1
+
+
 def test_large_places_fit() -> None:
     index = JournalIndex()
     index.add(Entry("a", 2**40, 2**50, 2**31, True, False), 9999)

@@ -19,6 +19,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.journal import encode_line
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.shards import document_files
 
 RECORDS = [
     make_record("b.jpg"),
@@ -221,6 +222,23 @@ class TestFolder:
             with pytest.raises(InputError, match="is not a run folder"):
                 opened(tmp_path)
         assert names(tmp_path) == set()
+
+    def test_photos_given_as_their_run_give_a_hint(self, tmp_path: Path) -> None:
+        (tmp_path / "photos").mkdir()
+        Run.open(tmp_path / "photos.vitpose", make_manifest()).close()
+        for read in (Run.read, document_files):
+            with pytest.raises(InputError) as raised:
+                read(tmp_path / "photos")
+            assert raised.value.hint == f"Did you mean {tmp_path / 'photos.vitpose'}?"
+            with pytest.raises(InputError) as raised:
+                read(tmp_path)
+            assert "vitpose annotate -o" in raised.value.hint
+        with pytest.raises(InputError, match="is not finished"):
+            document_files(tmp_path / "photos.vitpose")
+        with pytest.raises(InputError, match="no run folder"):
+            Run.read(tmp_path / "nowhere")
+        with pytest.raises(InputError, match="is a file, not a run folder"):
+            Run.read(tmp_path / "photos.vitpose" / "manifest.json")
 
 
 class TestEditing:

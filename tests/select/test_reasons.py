@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitpose_cli.select.reasons import MISSED, reasons
+from vitpose_cli.select.reasons import ALIKE, MISSED, reasons
 
 SIGNALS = {
     "mean_keypoint_score": np.array([0.31, 0.9], np.float32),
@@ -31,6 +31,14 @@ def test_what_is_remarkable_is_told_most_remarkable_first() -> None:
 def test_there_is_always_a_reason() -> None:
     assert reasons(0, 1, SIGNALS, RANKS, 1) == [
         "A keypoint jumps between frames (0.50 body sizes); more doubtful than 60 % of all people."
+    ]
+
+
+def test_nothing_may_be_known_of_anybody() -> None:
+    unknown = {name: np.full(2, np.nan, np.float32) for name in SIGNALS}
+    assert reasons(0, 1, SIGNALS, {}, 0) == [ALIKE]
+    assert reasons(1, 2, unknown, unknown, 1) == [
+        "Person 2 of 2: no measure tells this person from the others."
     ]
 
 

@@ -140,3 +140,10 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     done = vitpose("select", run, "--by", "nothing")
     assert done.returncode == 2
     assert all(name in done.stderr for name in SIGNALS)
+
+
+@pytest.mark.parametrize("scores", [(0.5,), (0.5, 0.5), ()])
+def test_a_run_may_be_as_small_as_it_likes(tmp_path: Path, scores: tuple[float, ...]) -> None:
+    small = make_run(tmp_path / "run", [make_record("a.jpg", *scores)])
+    (choice,) = select(small, tmp_path).choices
+    assert choice.reasons

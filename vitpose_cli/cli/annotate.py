@@ -126,7 +126,11 @@ def annotate(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Delete what the run folder holds; start anew.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Start anew: delete the run's labels and drawn copies; other files stay.",
+        ),
     ] = False,
     refresh: Annotated[
         Literal["model"] | None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -62,6 +63,10 @@ app.command("validate")(validate.validate)
 app.add_typer(weights.app, name="weights")
 
 
+_GOES_ON = ("annotate", "render", "train", "weights")
+"""Commands that take up what was interrupted; the others begin anew."""
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         stdout.print(f"vitpose {__version__}")
@@ -83,4 +88,6 @@ def run(arguments: list[str] | None = None) -> int:
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     logging.getLogger("vitpose_cli").addHandler(WarningsAsTalk())
-    return guarded(lambda: app(args=arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    goes_on = bool(words) and words[0] in _GOES_ON
+    return guarded(lambda: app(args=arguments), goes_on=goes_on)

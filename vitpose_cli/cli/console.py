@@ -6,6 +6,7 @@ or `stdout`, and everything else through `stderr`.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -13,7 +14,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -23,6 +25,7 @@ from rich.markup import escape
 from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError
+from vitpose_cli.files import write_error
 
 stdout = Console(highlight=False)
 stderr = Console(stderr=True, highlight=False)
@@ -36,7 +39,7 @@ def print_json(value: Any) -> None:
 
 def counted(number: int, what: str, many: str | None = None) -> str:
     """Return a number and what it counts, in the plural (`what` with an s, or `many`) but for 1."""
-    return f"{number} {what}" if number == 1 else f"{number} {many or what + 's'}"
+    return f"{number} {what}" if number == 1 else f"{number:,} {many or what + 's'}"
 
 
 def people(number: int) -> str:
@@ -76,24 +79,37 @@ class WarningsAsTalk(logging.Handler):
             warn(text)
 
 
-def guarded(run: Callable[[], object]) -> int:
+def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
     """Run the command line; turn errors and interruptions into text and an exit code.
 
     Typer itself ends with SystemExit: 0 for help, 2 for wrong usage, 130 for Ctrl-C. An exception
     that is not ours is a bug: one line says so, or the whole trace when `VITPOSE_DEBUG` is set.
+
+    Args:
+        run: The command line.
+        goes_on: Whether the command, given again, takes up what was interrupted.
     """
     try:
-        with _terminated_like_interrupted():
+        with _terminated_like_interrupted(), _flushed():
             run()
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Typer's way to end then
+            return ExitCode.UNHEARD
         code = end.code if isinstance(end.code, int) else ExitCode.OK
         if code == ExitCode.INTERRUPTED:
-            note("interrupted; the same command goes on where this one stopped.")
+            more = "; the same command goes on where this one stopped" if goes_on else ""
+            note(f"interrupted{more}.")
         return code
     except VitposeError as error:
         show_error(error)
         return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.UNHEARD
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Whoever writes files says which; what is left is what is printed.
+            show_error(write_error(Path("the output"), error))
+            return ExitCode.INPUT
         if os.environ.get("VITPOSE_DEBUG"):
             raise
         stderr.print(
@@ -102,6 +118,20 @@ def guarded(run: Callable[[], object]) -> int:
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG
     return ExitCode.OK
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Write out what was printed while errors can still be told; what fails is dropped."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @contextmanager

@@ -112,6 +112,7 @@ def render(
     """
     with starting():
         from vitpose_cli.media.drawing import DrawStyle
+        from vitpose_cli.media.finding import where_found
         from vitpose_cli.media.video_encoder import EncodeOptions
         from vitpose_cli.render import RenderOptions, render
         from vitpose_cli.smoothing import SmoothOptions
@@ -163,6 +164,11 @@ def render(
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
+        if (around := where_found(summary.output, sources)) is not None:
+            note(
+                f"{summary.output} lies in {around}: before `vitpose annotate {around}` is called "
+                "again, move it away, or it is labelled, too."
+            )
     if summary.num_failed:
         raise PartialRunError(
             f"Could not be drawn: {counted(summary.num_failed, 'frame')}.", "The others are drawn."

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.cli.console import counted, note, people, print_json, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.stats import LabelStats
@@ -52,11 +52,13 @@ def stats(
 
 def _show(found: LabelStats) -> None:
     """Print the tables."""
-    videos = f", of {found.num_videos} videos" if found.num_videos else ""
+    num_of_videos = found.num_frames - found.num_photos
+    videos = f", {num_of_videos:,} of {counted(found.num_videos, 'video')}" * bool(num_of_videos)
     failed = f", {found.num_failed} failed" if found.num_failed else ""
     stdout.print(
-        f"{found.num_people:,} people in {found.num_frames:,} frames "
-        f"({found.num_photos:,} photos{videos}; {found.num_empty:,} without people{failed})"
+        f"{people(found.num_people)} in {counted(found.num_frames, 'frame')} "
+        f"({counted(found.num_photos, 'photo')}{videos}; "
+        f"{found.num_empty:,} without people{failed})"
     )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
     stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")
@@ -76,13 +78,11 @@ def _show(found: LabelStats) -> None:
     )
 
 
-def _histogram(
-    title: str, counted: str, counts: Sequence[int], name: Callable[[int], str]
-) -> Table:
+def _histogram(title: str, unit: str, counts: Sequence[int], name: Callable[[int], str]) -> Table:
     """Return counts with bars; empty bins at both ends left out."""
     table = Table(title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column(title, justify="right")
-    table.add_column(counted, justify="right")
+    table.add_column(unit, justify="right")
     table.add_column("")
     filled = [number for number, count in enumerate(counts) if count]
     for number in range(filled[0], filled[-1] + 1) if filled else ():

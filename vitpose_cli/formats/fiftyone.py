@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
@@ -57,6 +58,11 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         InputError: The file cannot be read, or has other keypoints.
     """
     labels = path / _LABELS if path.is_dir() else path
+    if path.is_dir() and not labels.is_file():
+        raise InputError(
+            f"{path} is a folder, but no dataset of FiftyOne: it has no {_LABELS}.",
+            "Give the file that the other program exported. Runs are joined by `vitpose merge`.",
+        )
     sections: dict[str, Any] = {}
     for section, position, value in stream_items(labels):
         if position is None:

@@ -35,6 +35,7 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.remote import RemoteFile, is_url, list_urls, path_of
 
@@ -47,13 +48,14 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
 
-RUN_SUFFIX = ".vitpose"
-"""Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
-
 _GLOB_SIGNS = re.compile(r"[*?\[]")
 _WHAT_IS_READ = (
     f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}, archives of photos in {ARCHIVE_SUFFIX}; "
     f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}."
+)
+_WHAT_RUNS_DO = (
+    "Give the photos or videos themselves. What takes runs: `vitpose review RUN`, "
+    "`vitpose select RUN`, `vitpose render SOURCE -a RUN`."
 )
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
 _DIGITS = re.compile(r"([0-9]+)")
@@ -86,7 +88,8 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     In folders, archives and globs, hidden files and the folders of runs are passed over.
 
     Raises:
-        InputError: A source is missing or unreadable, or there is no photo or video at all.
+        InputError: A source is missing or unreadable, is a run folder or one of its drawn copies,
+            or there is no photo or video at all.
     """
     finder = _find(sources)
     if finder.urls:
@@ -202,7 +205,9 @@ class _Finder:
         elif source.startswith("@"):
             self._add_list(Path(source[1:]))
         elif source and is_there(path) and path.is_dir():
-            self._add_folder(path.resolve())
+            folder = path.resolve()
+            _check_no_run(folder)
+            self._add_folder(folder)
         elif source and is_there(path):
             parent = path.parent.resolve()
             self._add_named(parent / path.name, parent)
@@ -217,6 +222,7 @@ class _Finder:
 
     def _add_named(self, path: Path, root: Path) -> None:
         """Take a file that the user named; it must be one we read."""
+        _check_not_drawn(path)
         if not self._add_file(path, root):
             if _packed_suffix(path.name):
                 raise InputError(f"{path} is a compressed archive.", UNPACK)
@@ -292,6 +298,7 @@ class _Finder:
         signs = [bool(_GLOB_SIGNS.search(part)) for part in pattern.parts]
         first = signs.index(True)
         base = Path(*pattern.parts[:first]).resolve()
+        _check_no_run(base)
         try:
             matches = sorted(base.glob(str(Path(*pattern.parts[first:]))))
         except ValueError as error:
@@ -332,9 +339,22 @@ class _Finder:
             own_root = entry if is_folder else entry.parent
             entry_root = root if entry.is_relative_to(root) else own_root
             if is_folder:
+                _check_no_run(entry)
                 self._add_folder(entry, entry_root)
             else:
                 self._add_named(entry, entry_root)
+
+
+def where_found(path: Path, sources: Sequence[str]) -> str | None:
+    """Return which of some sources is a folder in which what is at `path` would be found."""
+    place = path.resolve()
+    for source in sources:
+        folder = Path(source).resolve()
+        if not (is_there(folder) and folder.is_dir() and place.is_relative_to(folder)):
+            continue
+        if all(map(_is_visible, place.relative_to(folder).parts)):
+            return source
+    return None
 
 
 def is_there(path: Path) -> bool:
@@ -418,12 +438,41 @@ def _is_run(names: Sequence[str]) -> bool:
     )
 
 
+def _check_no_run(folder: Path) -> None:
+    """Refuse a run's folder where its sources are meant, and the folder of its drawn copies.
+
+    Raises:
+        InputError: It is one.
+    """
+    if _is_run_folder(folder):
+        raise InputError(
+            f"{folder} is a run folder: it holds labels, not what is to be labelled.", _WHAT_RUNS_DO
+        )
+    _check_not_drawn(folder)
+
+
+def _check_not_drawn(path: Path) -> None:
+    """Refuse what lies among the drawn copies of a run.
+
+    Raises:
+        InputError: It does.
+    """
+    for folder in (path, *path.parents) if PREVIEW in path.parts else ():
+        if folder.name == PREVIEW and _is_run_folder(folder.parent):
+            raise InputError(
+                f"{path} is of the drawn copies in the run folder {folder.parent}.", _WHAT_RUNS_DO
+            )
+
+
+def _is_run_folder(path: Path) -> bool:
+    return (path / "manifest.json").is_file() and any(path.glob("journal-*.jsonl"))
+
+
 def _is_in_run(path: Path, depth: int, known: dict[Path, bool]) -> bool:
     """Tell whether a path, or one of the `depth` - 1 folders above it, is a run's folder."""
     for folder in (path, *path.parents)[:depth]:
         if folder not in known:
-            journals = folder.glob("journal-*.jsonl") if folder.is_dir() else ()
-            known[folder] = any(journals) and (folder / "manifest.json").exists()
+            known[folder] = _is_run_folder(folder)
         if known[folder]:
             return True
     return False

@@ -28,6 +28,7 @@ from vitpose_cli.media.frames import (
     prefetch,
 )
 from vitpose_cli.media.headers import ImageHeader, read_header
+from vitpose_cli.media.marks import marked
 from vitpose_cli.media.reading import read_whole
 
 IMAGE_SUFFIXES = frozenset(
@@ -199,9 +200,15 @@ class PictureTooLargeError(InputError):
 class ImageSink:
     """A folder that takes drawn frames as photos, each at its media path."""
 
-    def __init__(self, folder: Path) -> None:
-        """Write below `folder`, which is made when the first frame comes."""
+    def __init__(self, folder: Path, *, mark: bool = False) -> None:
+        """Write below `folder`, which is made when the first frame comes.
+
+        Args:
+            folder: Where to.
+            mark: Mark pictures as drawn by us, for whoever clears them away later.
+        """
         self._folder = folder
+        self._mark = mark
 
     def write(self, frame: Frame) -> None:
         """Write one frame; a file of that name is replaced as a whole or not at all.
@@ -222,7 +229,7 @@ class ImageSink:
             )
         make_folder(path.parent)
         with atomic_file(path, durable=False) as stream:
-            stream.write(encoded)
+            stream.write(marked(encoded) if self._mark else encoded)
 
     def close(self) -> None:
         """Do nothing: every frame is in place already."""

@@ -1,10 +1,10 @@
-"""Importing timm and torchvision without PyTorch's compiler.
+"""Importing timm and torchvision, and tracing shapes, without PyTorch's compiler.
 
 Both import `torch._dynamo`, which takes as long as torch itself, for two things that nobody here
 uses: torchvision's `roi_align` asks whether a device has a compiler, where deterministic
-algorithms are wanted; timm marks methods of a network of its own as not to be compiled. While they
-are imported, a module of the compiler's name answers "no" and marks nothing. `torch.compile` still
-imports the real one. A release that wants more of the compiler gets it.
+algorithms are wanted; timm marks methods of a network of its own as not to be compiled. So does the
+meta device with some operations. Meanwhile a module of the compiler's name answers "no" and marks
+nothing. `torch.compile` still imports the real one. A release that wants more of it gets it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,30 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _COMPILER = "torch._dynamo"
 
 
 def import_without_compiler(*names: str) -> None:
     """Import modules; with the compiler only where they cannot do without."""
-    try:
-        with _stood_in():
-            for name in names:
-                importlib.import_module(name)
-    except (ImportError, AttributeError):
+
+    def import_all() -> None:
         for name in names:
             importlib.import_module(name)
+
+    call_without_compiler(import_all)
+
+
+def call_without_compiler(function: Callable[[], Result]) -> Result:
+    """Return what a function returns that can be called twice; with the compiler if it must be."""
+    try:
+        with _stood_in():
+            return function()
+    except (ImportError, AttributeError):
+        return function()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ of any size. `validate` checks far more, and reports instead of refusing. Writin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -205,7 +206,9 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
     """
     windows = PureWindowsPath(file_name)
     parts = PurePosixPath(file_name.replace("\\", "/")).parts
-    outside = windows.drive or windows.root or not parts or {"..", "/"} & {*parts}
+    # 1:30.jpg is a name like others, but Windows' own functions see a drive in it.
+    drive = windows.drive and (os.name == "nt" or windows.drive[0].isalpha())
+    outside = drive or windows.root or not parts or {"..", "/"} & {*parts}
     path = root / file_name
     if outside or "\0" in file_name or not (follow_links or _is_inside(path, root)):
         raise InputError(

@@ -5,19 +5,24 @@ A folder that is not ours is never written to, and of ours only our own files ar
 
 from __future__ import annotations
 
+import os
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
+import orjson
+
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
+QUEUE = "queue.json"
 REVIEW_JOURNAL = "journal-review.jsonl"
 OPENING_LOCK = ".opening.lock"
 EXPORTING_LOCK = ".exporting.lock"
@@ -85,11 +90,27 @@ def stored_manifest(folder: Path) -> RunManifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise InputError(
-            f"{folder} is not a run folder: it has no {MANIFEST}.",
-            "Give the folder that `vitpose annotate -o` wrote.",
-        )
+        said = f"There is no run folder {folder}."
+        if folder.is_dir():
+            said = f"{folder} is not a run folder: it has no {MANIFEST}."
+        elif folder.exists():
+            said = f"{folder} is a file, not a run folder."
+        raise InputError(said, run_meant(folder))
     return RunManifest.read(path)
+
+
+def run_meant(path: Path, more: str = "") -> str:
+    """Return the hint for whoever gave something else as a run, its photos perhaps.
+
+    Args:
+        path: What was given.
+        more: What could be given as well.
+    """
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    for run in (Path(name + RUN_SUFFIX), path.parent / (name + RUN_SUFFIX)):
+        if (run / MANIFEST).is_file():
+            return f"Did you mean {run}?"
+    return f"Give the folder that `vitpose annotate -o` wrote{more}."
 
 
 def check_folder(folder: Path) -> None:
@@ -148,9 +169,44 @@ def clear_folder(folder: Path) -> None:
                     "they are not overwritten.",
                     f"Choose another output folder with -o, or move {path} away.",
                 )
-        for path in folder.iterdir():
+        _clear_preview(folder / PREVIEW)
+        if _is_queue(folder / QUEUE):
+            _delete(folder / QUEUE)
+        # The manifest last: without it, what is left would be nobody's.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
             if _OURS.fullmatch(path.name) and not path.suffix.startswith(".lock"):
-                try:
-                    path.unlink()
-                except OSError as error:
-                    raise write_error(path, error) from error
+                _delete(path)
+
+
+def _clear_preview(folder: Path) -> None:
+    """Delete the drawn copies of a run, and folders that held nothing else."""
+    emptied = set()
+    for base, _, names in os.walk(folder, topdown=False):
+        here = Path(base)
+        for path in (here / name for name in names):
+            try:
+                ours = path.suffix == TEMPORARY_SUFFIX or (path.is_file() and is_marked(path))
+            except OSError as error:
+                raise read_error(path, error) from error
+            if ours:
+                _delete(path)
+                emptied.add(here)
+        if here in emptied:
+            with suppress(OSError):  # something else is in it
+                here.rmdir()
+                emptied.add(here.parent)
+
+
+def _is_queue(path: Path) -> bool:
+    """Return whether a file was written by `select`."""
+    try:
+        return "selection" in orjson.loads(path.read_bytes())["info"]["vitpose"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -108,7 +108,7 @@ def _records(folder: Path, keys: Set[FrameKey]) -> list[FrameRecord]:
             reader.read(number, entry.offset, entry.length)
             for number, path in enumerate(paths)
             for entry in Scan(path).entries()
-            if (entry.media, entry.frame_index) in wanted
+            if not entry.taken_back and (entry.media, entry.frame_index) in wanted
         ]
 
 

@@ -54,10 +54,13 @@ class JournalIndex:
             file_number: The number of its journal.
             current: Whether this journal is one of the weights of now.
         """
-        media, frame_index, offset, length, human, failed = entry
+        media, frame_index, offset, length, human, failed, taken_back = entry
         current = current and not human
         rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)
+        if taken_back:
+            self._forget_failure(text)
+            return
         if current:
             self._latest[file_number] = text
         before = self._places.get(text)
@@ -73,9 +76,8 @@ class JournalIndex:
         self._places[text] = (place << _LENGTH_BITS | length) << _RANK_BITS | rank
         self._num_failed += failed
 
-    def forget_failure(self, key: FrameKey) -> None:
+    def _forget_failure(self, text: str) -> None:
         """Leave out a frame that has an error and nothing better; others stay."""
-        text = key.text
         if not self._places.get(text, _WHOLE) & _WHOLE:
             del self._places[text]
             self._num_failed -= 1

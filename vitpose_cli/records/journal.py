@@ -39,7 +39,7 @@ _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
-    rb'"origin":"(model|human)","error":(n)?'
+    rb'"origin":"(model|human)","error":(n|"")?'
 )
 
 
@@ -55,6 +55,7 @@ class Entry(NamedTuple):
         length: Length of the frame object, bytes.
         human: Whether a person had the last word on it.
         failed: Whether it records an error.
+        taken_back: Whether it says that an earlier failure counts no more.
     """
 
     media: str
@@ -63,6 +64,7 @@ class Entry(NamedTuple):
     length: int
     human: bool
     failed: bool
+    taken_back: bool = False
 
 
 @dataclass(slots=True)
@@ -212,6 +214,7 @@ class JournalWriter:
             length=len(line) - _FRAME_START - 2,
             human=record.origin == "human",
             failed=record.error is not None,
+            taken_back=record.error == "",
         )
 
     def close(self) -> None:
@@ -253,7 +256,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-    media, index, origin, no_error = front.groups()
+    media, index, origin, error = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -266,7 +269,8 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         offset + _FRAME_START,
         len(frame),
         origin == b"human",
-        no_error is None,
+        error != b"n",
+        error == b'""',
     )
 
 

@@ -83,7 +83,8 @@ class FrameRecord:
         size_wh: Width and height of the upright picture, px; None only for a failed frame.
         time_s: Presentation time in seconds, None for a photo.
         instances: The labels, possibly none at all; None for a failed frame.
-        error: Why the frame failed, one sentence; None where it did not.
+        error: Why the frame failed, one sentence; None where it did not. Empty where an earlier
+            failure is taken back, because its file is gone or was mended.
         model: Hash of the weights that made the labels, empty where no model did.
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.

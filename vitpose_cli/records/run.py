@@ -326,13 +326,13 @@ class Run:
             self._ends[self._own] = self._writer.size
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:
-        """Leave failures out, here and in what `export` writes, because their files are gone.
+        """Take failures back, because their files are gone or were mended.
 
-        The journals keep them, as the files may come back.
+        Raises:
+            InputError: The journal cannot be written.
         """
-        with self._mutex:
-            for key in keys:
-                self._index.forget_failure(key)
+        for key in keys:
+            self.append(FrameRecord(key, error=""))
 
     def texts(self) -> list[str]:
         """Return the `FrameKey.text` of all frames, also those that failed, in order."""

@@ -12,6 +12,7 @@ from glob import escape, has_magic
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.records.folder import MANIFEST, run_meant
 
 ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
@@ -63,9 +64,14 @@ def document_files(path: Path) -> tuple[Path, ...]:
         document = path / ANNOTATIONS
         files = (document,) if document.is_file() else document_parts(document)
         if not files:
+            if (path / MANIFEST).is_file():
+                raise InputError(
+                    f"The run in {path} is not finished: it has no {ANNOTATIONS} yet.",
+                    "The same `vitpose annotate` command goes on with it and writes that.",
+                )
             raise InputError(
                 f"{path} holds no labels: it has no {ANNOTATIONS}.",
-                "Give the folder that `vitpose annotate -o` wrote, or a COCO-keypoint file.",
+                run_meant(path, ", or a COCO-keypoint file"),
             )
     elif has_magic(path.name) and not path.exists():
         files = tuple(sorted(path.parent.glob(path.name)))

@@ -12,6 +12,7 @@ from vitpose_cli.pose.signals import SIGNALS
 AT_RANDOM = "Drawn at random, to tell how good labels are where nothing seems doubtful."
 NOBODY = "Nobody was found here; drawn at random, to see whether that is true."
 MISSED = "The other run sees somebody here whom this run lacks."
+ALIKE = "No measure tells this person from the others."
 
 _MOST_REASONS = 3
 _REMARKABLE = 0.8  # rank from which on a measure is worth a word
@@ -38,13 +39,15 @@ def reasons(
     """
     if person >= num_people:
         return [MISSED]
+    who = "" if num_people == 1 else f"Person {person + 1} of {num_people}: "
     known = {name: float(column[row]) for name, column in signal_ranks.items()}
     by_rank = sorted(
         (name for name, rank in known.items() if not np.isnan(rank)),
         key=lambda name: (known[name] < _REMARKABLE, -known[name] * SIGNALS[name].weight),
     )
     told = [name for name in by_rank if known[name] >= _REMARKABLE][:_MOST_REASONS] or by_rank[:1]
-    who = "" if num_people == 1 else f"Person {person + 1} of {num_people}: "
+    if not told:
+        return [_begun(who, ALIKE)]
     values = {name: float(signals[name][row]) for name in told}
     first, *others = told
     return [
@@ -55,5 +58,9 @@ def reasons(
 
 def _sentence(who: str, name: str, value: float, rank: float, whom: str) -> str:
     words = SIGNALS[name].words.format(value=value, agreement=1 - value)
-    text = f"{who}{words}; more doubtful than {min(99, round(100 * rank))} %{whom}."
+    return _begun(who, f"{words}; more doubtful than {min(99, round(100 * rank))} %{whom}.")
+
+
+def _begun(who: str, text: str) -> str:
+    text = f"{who}{text[0].lower()}{text[1:]}"
     return text[0].upper() + text[1:]

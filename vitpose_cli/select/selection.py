@@ -14,6 +14,7 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import QUEUE
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.choosing import Chooser
@@ -23,8 +24,6 @@ from vitpose_cli.select.table import DoubtTable, read_doubts
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are read and how many there are."""
-
-QUEUE = "queue.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from vitpose_cli.config import dump_config
+from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import StageOptions, TrainConfig
@@ -243,7 +244,8 @@ def _stage_row(
     schedule = Schedule.of_stage(stage, config.optimizer, steps_per_epoch)
     learning, total = trainable_size(network.model)
     weights = 4 * (total + 3 * learning + (total if config.ema is not None else 0))
-    activations = activation_bytes(network.model, stage.batch_size // stage.accumulate, dtype)
+    batch_size = stage.batch_size // stage.accumulate
+    activations = call_without_compiler(lambda: activation_bytes(network.model, batch_size, dtype))
     return StageRow(
         input_wh=stage.input_wh,
         steps=schedule.num_steps,

@@ -1,0 +1,65 @@
+"""What the terminal gets where the output goes nowhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from label_cases import make_record, make_run
+from runs import command, environment
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run", [make_record("a.jpg"), make_record("clip.mp4", 3)])
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_leaves_is_no_bug(run: Path, options: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as output:
+        done = subprocess.run(
+            command("stats", run, *options), stdout=output, stderr=subprocess.PIPE, text=True,
+            check=False, env=environment(),
+        )  # fmt: skip
+    assert done.returncode == 141
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to print to")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_output_that_finds_no_room_is_no_bug(run: Path, options: list[str]) -> None:
+    with Path("/dev/full").open("wb") as output:
+        done = subprocess.run(
+            command("stats", run, *options), stdout=output, stderr=subprocess.PIPE, text=True,
+            check=False, env=environment(),
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert "error: Cannot write the output: No space left on device." in done.stderr
+    assert "disk is full" in done.stderr
+
+
+def test_one_is_not_many(run: Path) -> None:
+    done = subprocess.run(
+        command("stats", run), capture_output=True, text=True, check=True, env=environment()
+    )
+    assert "4 people in 2 frames (1 photo, 1 of 1 video; 0 without people)" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.json")
+    process = subprocess.Popen(
+        command("validate", tmp_path / "labels.json"), stderr=subprocess.PIPE, text=True,
+        env=environment(),
+    )  # fmt: skip
+    with (tmp_path / "labels.json").open("wb", buffering=0) as pipe:  # once it is read
+        pipe.write(b"{")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert said == "interrupted.\n"
+    assert process.returncode == 130

@@ -1,0 +1,48 @@
+"""Names of run folders, and of the drawn copies in them; the mark that copies carry.
+
+A comment in the file itself: names say nothing about who made a picture, and a list of what was
+made would be one more file to keep whole. Only the first bytes are ever looked at.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+RUN_SUFFIX = ".vitpose"
+"""Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
+
+PREVIEW = "preview"
+"""The folder of a run's drawn copies, inside of it."""
+
+_MARK = b"drawn by vitpose"
+_JPEG_START = b"\xff\xd8\xff"
+_JPEG_COMMENT = b"\xff\xfe" + struct.pack(">H", 2 + len(_MARK)) + _MARK
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_BYTES = len(_PNG_START) + 25  # the chunk IHDR comes first and has a fixed length
+_PNG_TEXT = b"tEXtComment\0" + _MARK
+_PNG_COMMENT = struct.pack(">I", len(_PNG_TEXT) - 4) + _PNG_TEXT + struct.pack(
+    ">I", zlib.crc32(_PNG_TEXT)
+)  # fmt: skip
+_MARK_WITHIN = 256
+
+
+def marked(data: bytes) -> bytes:
+    """Return an encoded picture, JPEG or PNG as OpenCV writes them, with the mark in it."""
+    if data.startswith(_PNG_START):
+        return data[:_PNG_HEADER_BYTES] + _PNG_COMMENT + data[_PNG_HEADER_BYTES:]
+    # Behind the JFIF header, whose length follows its marker: nothing may come before it.
+    start = 4 + struct.unpack_from(">H", data, 4)[0]
+    return data[:start] + _JPEG_COMMENT + data[start:]
+
+
+def is_marked(path: Path) -> bool:
+    """Return whether a file is a picture with the mark.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(_MARK_WITHIN)
+    return start.startswith((_JPEG_START, _PNG_START)) and _MARK in start
