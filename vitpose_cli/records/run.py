@@ -17,20 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, write_error
+from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
-    FAILURES,
     MANIFEST,
     OPEN_WAIT_S,
     OPENING_LOCK,
@@ -46,28 +44,9 @@ from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
+from vitpose_cli.records.run_document import ExportSummary, document_info, write_run_document
 
 _EXPORT_WAIT_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSummary:
-    """What an export wrote.
-
-    Attributes:
-        annotations: The COCO document; a glob of its files where they are several.
-        failures: The list of failed frames, JSON Lines.
-        num_images: Photos and video frames in the document.
-        num_instances: Annotations in the document.
-        num_failures: Frames in the list of failures.
-    """
-
-    annotations: Path
-    failures: Path
-    num_images: int
-    num_instances: int
-    num_failures: int
 
 
 class Run:
@@ -343,59 +322,17 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
-            annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
-            for path in (annotations, failures):  # of an export that was killed
-                for leftover in self.path.glob(f".{path.stem}*{TEMPORARY_SUFFIX}"):
-                    leftover.unlink(missing_ok=True)
             self.refresh()
-            num_shards = num_shards or num_shards_of(annotations)
-            with atomic_file(failures) as stream:
-                size = write_document(
-                    finish(self._labelled(stream)),
-                    annotations,
-                    self.manifest.keypoint_set,
-                    self.info,
-                    num_shards=num_shards,
-                )
-        document = document_name(annotations, num_shards)
-        return ExportSummary(
-            document, failures, size.num_images, size.num_instances, self.num_failed
-        )
+            return write_run_document(self.path, self.manifest, self.records(), finish, num_shards)
 
     def close(self) -> None:
         """Wait until the disk has everything, and let other processes write."""
         self._journals.close()
 
-    def _labelled(self, failures: BinaryIO) -> Iterator[FrameRecord]:
-        """Yield the records with labels; the others go to `failures`."""
-        for record in self.records():
-            if record.error is None:
-                yield record
-                continue
-            failure = {
-                "file_name": str(record.key),
-                "media": record.key.media,
-                "index": record.key.index,
-                "error": record.error,
-            }
-            failures.write(orjson.dumps(failure) + b"\n")
-
     @property
     def info(self) -> dict[str, Any]:
         """The entry `info` of its document, without a date: the same labels give the same bytes."""
-        manifest = self.manifest
-        return {
-            "description": "Keypoints labelled with vitpose. area is width x height of the box.",
-            "version": "1.0",
-            "contributor": "",
-            "url": "",
-            "vitpose": {
-                "version": manifest.tool_version,
-                "weights": manifest.weights_name,
-                "weights_hash": manifest.weights_hash,
-                "options": dict(manifest.options),
-            },
-        }
+        return document_info(self.manifest)
 
 
 @contextmanager
