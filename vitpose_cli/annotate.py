@@ -20,9 +20,10 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.finding import RUN_SUFFIX, is_there
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
+from vitpose_cli.media.kinds import RUN_SUFFIX
+from vitpose_cli.media.named_files import is_there
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile

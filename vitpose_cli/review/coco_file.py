@@ -17,8 +17,8 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
-from vitpose_cli.media.finding import RUN_SUFFIX
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.kinds import RUN_SUFFIX
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
