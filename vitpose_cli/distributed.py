@@ -29,7 +29,6 @@ from vitpose_cli.annotate import (
     Report,
     Summary,
     conclude,
-    label_missing,
     new_labeler,
     new_manifest,
 )
@@ -40,12 +39,13 @@ from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
+from vitpose_cli.part import Part
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.runtime import num_reader_threads, resolve_device
-from vitpose_cli.workers import ALONE, blocks, share
+from vitpose_cli.workers import ALONE, blocks
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -141,9 +141,9 @@ def annotate_on_cluster(
                 def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
                     return pool.label(_jobs(source, run, skip, pool.num_workers), say)
 
-                new = label_missing(source, run, share(source, ALONE), label, report)
-                num_new = sum(1 for _ in new)
-                summary = conclude(options, source, run, say)
+                part = Part(source, run)
+                num_new = sum(1 for _ in part.label_missing(label, report))
+                summary = conclude(options, part, say)
         finally:
             pool.stop()
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
