@@ -40,7 +40,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
         "difference",
         "stats",
     },
-    {"render", "sheet"},
+    {"render", "sheet", "actor_pool"},
     {"training"},
     {"devices", "distributed"},
     {"cli"},
