@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
 
+from vitpose_cli.actor_pool import _Annotator
 from vitpose_cli.annotate import AnnotateOptions, default_run
 from vitpose_cli.assembly import LabelerOptions
-from vitpose_cli.distributed import _Annotator
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.source import open_source

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
-from vitpose_cli.media.finding import is_there, where_found
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
+from vitpose_cli.media.named_files import is_there, where_found
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -33,15 +33,15 @@ from vitpose_cli.notices import (
     say_what_was_kept,
     say_what_was_seen,
 )
+from vitpose_cli.part import Part
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.resume import AllBut, finished
 from vitpose_cli.runtime import num_reader_threads, resolve_device
 from vitpose_cli.smoothed_labels import for_document
-from vitpose_cli.workers import ALONE, Outside, share
+from vitpose_cli.workers import ALONE
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -217,7 +217,7 @@ def annotate_along(
         refresh=options.refresh,
         worker=options.worker,
     ) as run:
-        mine = share(source, options.worker)
+        part = Part(source, run, options.worker)
         pictures = _pictures(options, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
@@ -235,12 +235,12 @@ def annotate_along(
             return labeler.label(source.frames(skip))
 
         num_new = 0
-        for record in label_missing(source, run, mine, label, report):
+        for record in part.label_missing(label, report):
             num_new += 1
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
-            pictures.say_what_lacks(_of(mine, run.done()), options.run, say)
-        summary = conclude(options, source, run, say)
+            pictures.say_what_lacks(part.own(run.done()), options.run, say)
+        summary = conclude(options, part, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
 
 
@@ -276,24 +276,20 @@ def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictu
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
 
-def conclude(
-    options: AnnotateOptions,
-    source: MediaSource,
-    run: Run,
-    say: Callable[[str], None],
-) -> Summary:
+def conclude(options: AnnotateOptions, part: Part, say: Callable[[str], None]) -> Summary:
     """Write the document, if no other worker is still to come; say what a user should know.
 
     Returns:
         The state of the run; what this call did is not in it.
     """
+    source, run = part.source, part.run
     say_what_was_seen(source, say)
     if options.smooth and not source.videos:
         say("There is no video among the sources, so --smooth changes nothing.")
     if run.manifest.generation > 1:
         say_what_was_kept(run, say)
     if not run.complete():
-        return _part(run, share(source, options.worker))
+        return _unfinished(part)
     written = run.export(partial(for_document, run.manifest), options.num_shards)
     say_what_failed(written.failures, say)
     if options.worker != ALONE:
@@ -334,10 +330,11 @@ def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) ->
         )
 
 
-def _part(run: Run, mine: Set[str]) -> Summary:
+def _unfinished(part: Part) -> Summary:
     """Return what a worker's part has come to while others are not done yet."""
-    done = list(_of(mine, run.fresh(retry_errors=False)))
-    num_failed = len(done) - sum(1 for _ in _of(mine, run.fresh()))
+    run = part.run
+    done = list(part.own(run.fresh(retry_errors=False)))
+    num_failed = len(done) - sum(1 for _ in part.own(run.fresh()))
     return Summary(run.path, None, len(done), 0, None, num_failed, 0.0, **_kinds(done))
 
 
@@ -346,51 +343,6 @@ def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:
     frames_of = Counter(key.video for key in keys)
     num_photos = frames_of.pop(None, 0)
     return {"num_photos": num_photos, "num_videos": len(frames_of)}
-
-
-def _of(mine: Set[str], keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
-    """Yield those frames that lie in a worker's part."""
-    return (key for key in keys if key.media in mine)
-
-
-def label_missing(
-    source: MediaSource,
-    run: Run,
-    mine: Set[str],
-    label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
-    report: Report,
-) -> Iterator[FrameRecord]:
-    """Label what the run lacks, then try again what failed before; yield what was written.
-
-    What failed before and is not there any more (a photo that was deleted, an archive or video
-    that was mended) is forgotten.
-
-    Args:
-        source: All photos and videos.
-        run: Takes the records.
-        mine: Names of those to label.
-        label: Labels the frames of `source` whose keys are not in what it is given.
-        report: Told after every frame.
-    """
-    recorded, labelled = run.fresh(retry_errors=False), run.fresh()
-    failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
-    passes: list[Container[FrameKey]] = [finished(source, run)]
-    if failed_before:
-        passes.append(AllBut(failed_before))
-    total = source.expected_of(mine)
-    num_done = sum(1 for _ in _of(mine, recorded))
-    gone = set(failed_before)
-    report(num_done, total)
-    for skip in passes:
-        for record in label(Outside(mine, skip)):
-            gone.discard(record.key)
-            if record.key not in labelled:
-                run.append(record)
-                num_done += record.key not in failed_before
-                report(num_done, total)
-                yield record
-    others = set(source.media).difference(mine)
-    run.forget_failures(key for key in gone if key.media not in others)
 
 
 def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import make_folder
-from vitpose_cli.media.finding import is_video
 from vitpose_cli.media.frames import FrameKey, FrameSink
 from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.kinds import is_video
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions

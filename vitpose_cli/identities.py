@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import Frame
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
@@ -188,9 +189,9 @@ class Identities:
         return self._next_id - 1
 
 
-def time_of(record: FrameRecord) -> float:
+def time_of(frame: FrameRecord | Frame) -> float:
     """Return when a video's frame is shown, seconds."""
-    return record.key.index / NOMINAL_FPS if record.time_s is None else record.time_s
+    return frame.key.index / NOMINAL_FPS if frame.time_s is None else frame.time_s
 
 
 def _names(people: Instances) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
-from vitpose_cli.media.finding import VIDEO_SUFFIXES
+from vitpose_cli.media.kinds import VIDEO_SUFFIXES
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.records.run import Run
 

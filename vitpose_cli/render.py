@@ -12,7 +12,7 @@ videos would take gigabytes while they wait for their chunk's labels.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 
 from vitpose_cli.drawn_files import Targets
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import NOMINAL_FPS, Identities, with_track_ids
+from vitpose_cli.identities import time_of, with_track_ids
+from vitpose_cli.labelled_frames import LabelledFrame, Unlabelled, with_people
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
+from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.trails import Trails, draw_trails
@@ -41,7 +42,7 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST, stored_manifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.smoothing import SmoothOptions, smooth_stream
+from vitpose_cli.smoothing import SmoothOptions
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate import Labelled
@@ -135,7 +136,7 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
     """
     if options.annotations is not None:
         labels = open_labels(options.annotations)
-        taken = options.video or _labelled_frames(labels)
+        taken = options.video or _video_options(labels)
         return _Rendering(options, taken, report, say).draw(labels, options.annotations)
     # Only here, so that drawing labels which exist does not wait for the network's libraries.
     from vitpose_cli.annotate import AnnotateOptions, annotate, annotate_along, default_run
@@ -242,9 +243,9 @@ class _Rendering:
                 "it was made.",
             )
         self._targets.check_apart(labels.media)
-        skip = _Unlabelled(labels)
+        skip = Unlabelled(labels)
         total = source.expected
-        labelled = _with_people(self._readable(source.frames(skip)), labels, options.smooth)
+        labelled = with_people(self._readable(source.frames(skip)), labels, options.smooth)
         self._write(labelled, labels.keypoint_set, lambda: self._report(self._num_frames, total))
         self._num_left_out = skip.num_met
         return self._summary()
@@ -267,7 +268,7 @@ class _Rendering:
 
     def _identified(
         self, labelled: Iterable[Labelled], keypoint_set: KeypointSet
-    ) -> Iterator[_Scene]:
+    ) -> Iterator[LabelledFrame]:
         """Yield what could be labelled, the people with the identities of the run's document."""
         frames: deque[Frame | None] = deque()
 
@@ -293,7 +294,7 @@ class _Rendering:
 
     def _write(
         self,
-        labelled: Iterable[_Scene],
+        labelled: Iterable[LabelledFrame],
         keypoint_set: KeypointSet,
         report: Callable[[], None],
     ) -> None:
@@ -328,7 +329,7 @@ def _check_readable(source: MediaSource) -> None:
         raise InputError(f"{first.key.media}: {first.error}")
 
 
-def _labelled_frames(labels: Labels) -> VideoOptions | None:
+def _video_options(labels: Labels) -> VideoOptions | None:
     """Return which frames of videos were labelled, if the labels tell."""
     chosen: dict[str, Any] = {}
     for one in fields(VideoOptions):
@@ -336,30 +337,6 @@ def _labelled_frames(labels: Labels) -> VideoOptions | None:
         if isinstance(value, int | float):
             chosen[one.name] = value
     return VideoOptions(**chosen) if chosen else None
-
-
-class _Unlabelled(Container[FrameKey]):
-    """The frames to pass over, as a source wants to be told.
-
-    Attributes:
-        num_met: How many there were so far.
-    """
-
-    def __init__(self, labels: Labels) -> None:
-        self._labels = labels
-        self.num_met = 0
-
-    def __contains__(self, key: object) -> bool:
-        if key in self._labels:
-            return False
-        if isinstance(key, FrameKey) and key.index < 0 and key.media in self._labels.media:
-            return False  # a video that has labelled frames
-        self.num_met += 1
-        return True
-
-
-_Scene = tuple[Frame, Instances]
-"""A frame and who is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +349,7 @@ class _Job:
 
 
 def _drawn(
-    labelled: Iterable[_Scene], keypoint_set: KeypointSet, options: RenderOptions
+    labelled: Iterable[LabelledFrame], keypoint_set: KeypointSet, options: RenderOptions
 ) -> Generator[Frame, None, None]:
     """Yield the drawn copies of photos, or of the frames of one video."""
     draw = partial(_draw, keypoint_set=keypoint_set, options=options)
@@ -380,53 +357,12 @@ def _drawn(
     return prefetch(draw, jobs, num_threads=_DRAWING_THREADS, ahead=_AHEAD)
 
 
-def _jobs(labelled: Iterable[_Scene], trail_s: float) -> Iterator[_Job]:
+def _jobs(labelled: Iterable[LabelledFrame], trail_s: float) -> Iterator[_Job]:
     """Yield what to draw on photos, or on the frames of one video."""
     trails = Trails(trail_s)
     for frame, people in labelled:
         follows = trail_s and frame.key.video
-        yield _Job(frame, people, trails.update(_time_s(frame), people) if follows else {})
-
-
-def _with_people(
-    frames: Iterable[Frame], labels: Labels, smooth: SmoothOptions | None
-) -> Iterator[_Scene]:
-    """Bring frames and people together; those in videos get identities, if they have none."""
-    for video, group in groupby(frames, key=lambda frame: frame.key.video):
-        if video is None:
-            yield from ((frame, labels.people(frame.key)) for frame in group)
-        elif smooth is None:
-            identities = Identities(labels.keypoint_set.sigmas)
-            for frame in group:
-                yield frame, _identified(identities, _time_s(frame), labels.people(frame.key))
-        else:
-            smoothed = _smoothed(video, labels, smooth)
-            for frame in group:
-                yield frame, next(people for key, people in smoothed if key == frame.key)
-
-
-def _time_s(frame: Frame) -> float:
-    return frame.key.index / NOMINAL_FPS if frame.time_s is None else frame.time_s
-
-
-def _smoothed(
-    media: str, labels: Labels, options: SmoothOptions
-) -> Iterator[tuple[FrameKey, Instances]]:
-    """Yield the people of all labelled frames of one video, smoothed."""
-    identities = Identities(labels.keypoint_set.sigmas)
-    keys: deque[FrameKey] = deque()
-
-    def frames() -> Iterator[tuple[float, Instances]]:
-        for key, time_s, people in labels.video(media):
-            keys.append(key)
-            yield time_s, _identified(identities, time_s, people)
-
-    for people in smooth_stream(frames(), options):
-        yield keys.popleft(), people
-
-
-def _identified(identities: Identities, time_s: float, people: Instances) -> Instances:
-    return replace(people, track_ids=identities.identify(time_s, people))
+        yield _Job(frame, people, trails.update(time_of(frame), people) if follows else {})
 
 
 def _draw(job: _Job, *, keypoint_set: KeypointSet, options: RenderOptions) -> Frame:

@@ -16,7 +16,8 @@ from itertools import pairwise
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
-from vitpose_cli.records.run import JournalProgress, Run
+from vitpose_cli.records.journals import JournalProgress
+from vitpose_cli.records.run import Run
 
 
 class Finished(Container[FrameKey]):

@@ -112,7 +112,7 @@ def render(
     """
     with starting():
         from vitpose_cli.media.drawing import DrawStyle
-        from vitpose_cli.media.finding import where_found
+        from vitpose_cli.media.named_files import where_found
         from vitpose_cli.media.video_encoder import EncodeOptions
         from vitpose_cli.render import RenderOptions, render
         from vitpose_cli.smoothing import SmoothOptions

@@ -6,7 +6,7 @@ Python's `tarfile` was refused for this: it takes three times as long, keeps an 
 that it read for each member, and goes on past damage or not at all. What is no plain file (links,
 devices) is never followed, and a name that leads out of the archive is never taken.
 
-Which archives are read is decided in `source`.
+Which archives are read is decided in `finding`.
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.finding import FoundMedia, find_media, is_video
+from vitpose_cli.media.finding import FoundMedia, find_media
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource
 from vitpose_cli.media.images import MAX_PIXELS, ImageFolder
+from vitpose_cli.media.kinds import is_video
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions

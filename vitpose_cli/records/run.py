@@ -17,22 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, write_error
+from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
-    FAILURES,
-    JOURNALS,
     MANIFEST,
     OPEN_WAIT_S,
     OPENING_LOCK,
@@ -40,69 +36,17 @@ from vitpose_cli.records.folder import (
     check_folder,
     check_unused,
     clear_folder,
-    complete_mark,
-    journal_generation,
     journal_name,
-    journal_worker,
     stored_manifest,
 )
-from vitpose_cli.records.index import JournalIndex, JournalReader
-from vitpose_cli.records.journal import JournalWriter, Scan
+from vitpose_cli.records.journal import JournalWriter
+from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
+from vitpose_cli.records.run_document import ExportSummary, document_info, write_run_document
 
 _EXPORT_WAIT_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """What could not be read of a journal; everything else was.
-
-    Attributes:
-        path: The journal.
-        num_damaged: Stretches of bytes that are no whole record.
-        torn_bytes: Length of the last line that a killed process left unfinished.
-    """
-
-    path: Path
-    num_damaged: int
-    torn_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class JournalProgress:
-    """How far one worker came.
-
-    Attributes:
-        last: The frame that it finished last. Work may have stopped just after it.
-        videos: The videos of which its journal holds frames.
-        complete: Whether it had nothing left to do then.
-    """
-
-    last: FrameKey
-    videos: frozenset[str]
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSummary:
-    """What an export wrote.
-
-    Attributes:
-        annotations: The COCO document; a glob of its files where they are several.
-        failures: The list of failed frames, JSON Lines.
-        num_images: Photos and video frames in the document.
-        num_instances: Annotations in the document.
-        num_failures: Frames in the list of failures.
-    """
-
-    annotations: Path
-    failures: Path
-    num_images: int
-    num_instances: int
-    num_failures: int
 
 
 class Run:
@@ -125,18 +69,9 @@ class Run:
     ) -> None:
         self.path = path
         self.manifest = manifest
-        self._writer = writer
-        self._index = JournalIndex()
-        self._journals: list[Path] = []
-        self._ends: list[int] = []
-        self._damage: dict[Path, Damage] = {}
-        self._complete: set[Path] = set()
-        self._whole = False
-        self._mutex = Lock()
-        if writer is not None and writer.cut_bytes:
-            self._damage[writer.path] = Damage(writer.path, 0, writer.cut_bytes)
+        self._journals = Journals(path, manifest, writer)
+        self._index = self._journals.index
         self.refresh(None if read else 0)
-        self._own = -1 if writer is None else self._journals.index(writer.path)
 
     @classmethod
     def open(
@@ -244,7 +179,7 @@ class Run:
     @property
     def damage(self) -> Sequence[Damage]:
         """The journals that were found damaged; their whole lines are all in use."""
-        return [self._damage[path] for path in sorted(self._damage)]
+        return self._journals.damage
 
     def done(self, *, retry_errors: bool = True) -> Set[FrameKey]:
         """Return a live view of the frames that need no more work.
@@ -271,13 +206,7 @@ class Run:
 
     def progress(self) -> list[JournalProgress]:
         """Return how far each worker came, since the last refresh."""
-        videos = self._index.videos()
-        return [
-            JournalProgress(
-                last, frozenset(videos.get(number, ())), self._journals[number] in self._complete
-            )
-            for number, last in self._index.latest_by_file().items()
-        ]
+        return self._journals.progress()
 
     def complete(self) -> bool:
         """Take down that this worker has nothing left to do; return whether none of them has.
@@ -285,20 +214,7 @@ class Run:
         Raises:
             InputError: This cannot be taken down.
         """
-        if self._writer is None:
-            raise InputError(f"{self.path} was opened only to be read.")
-        mark = complete_mark(self._writer.path)
-        try:
-            mark.touch()
-        except OSError as error:
-            raise write_error(mark, error) from error
-        self._complete.add(self._writer.path)
-        # A listing, as network shares remember for a while that a file was not there.
-        present = {path.name for path in self.path.iterdir()}
-        _, count = journal_worker(self._writer.path) or (1, 1)
-        generation = self.manifest.generation
-        names = (journal_name(generation, (number, count)) for number in range(1, count + 1))
-        return present.issuperset(complete_mark(Path(name)).name for name in names)
+        return self._journals.complete()
 
     def append(self, record: FrameRecord) -> None:
         """Write the record of one finished frame; a killed process loses nothing that returned.
@@ -307,23 +223,7 @@ class Run:
             InputError: The journal cannot be written, because the disk is full for example (it
                 stays whole), or the record has other keypoints than the run.
         """
-        if self._writer is None:
-            raise InputError(f"{self.path} was opened only to be read.")
-        if not self._whole:  # what is behind the end of a journal that we know would be passed over
-            self.refresh()
-        wanted = self.manifest.num_keypoints
-        if record.instances is not None and record.instances.num_keypoints != wanted:
-            raise InputError(
-                f"{record.key} has {record.instances.num_keypoints} keypoints, "
-                f"the run in {self.path} has {wanted}."
-            )
-        with self._mutex:
-            if self._writer.path in self._complete:
-                complete_mark(self._writer.path).unlink(missing_ok=True)
-                self._complete.discard(self._writer.path)
-            entry = self._writer.append(record)
-            self._index.add(entry, self._own)
-            self._ends[self._own] = self._writer.size
+        self._journals.append(record)
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:
         """Take failures back, because their files are gone or were mended.
@@ -336,12 +236,12 @@ class Run:
 
     def texts(self) -> list[str]:
         """Return the `FrameKey.text` of all frames, also those that failed, in order."""
-        with self._mutex:
+        with self._journals.mutex:
             return self._index.texts()
 
     def failed_texts(self) -> set[str]:
         """Return the `FrameKey.text` of the frames that have an error and nothing better."""
-        with self._mutex:
+        with self._journals.mutex:
             return self._index.failed_texts()
 
     def record(self, key: FrameKey) -> FrameRecord | None:
@@ -353,7 +253,7 @@ class Run:
         place = self._index.place(key)
         if place is None:
             return None
-        with closing(JournalReader(self._journals)) as reader:
+        with closing(self._journals.reader()) as reader:
             return reader.read(*place)
 
     def records(self) -> Iterator[FrameRecord]:
@@ -362,7 +262,7 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        with closing(JournalReader(self._journals)) as reader:
+        with closing(self._journals.reader()) as reader:
             for place in self._index.places():
                 yield reader.read(*place)
 
@@ -375,7 +275,7 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        with closing(JournalReader(self._journals)) as reader:
+        with closing(self._journals.reader()) as reader:
             for key in keys:
                 place = self._index.place(key)
                 if place is None:
@@ -383,7 +283,7 @@ class Run:
                 try:
                     yield orjson.loads(reader.read_bytes(*place))
                 except orjson.JSONDecodeError as error:
-                    path = self._journals[place[0]]
+                    path = reader.paths[place[0]]
                     raise InputError(
                         f"{path}, byte {place[1]}: the journal was changed meanwhile.",
                         "Open the run again.",
@@ -401,39 +301,7 @@ class Run:
         Raises:
             InputError: A journal cannot be read.
         """
-        with self._mutex:
-            paths = sorted(self.path.glob(JOURNALS))
-            for path in paths:
-                if path not in self._journals:
-                    self._journals.append(path)
-                    self._ends.append(0)
-                    if complete_mark(path).exists():
-                        self._complete.add(path)
-            for path in paths:
-                read = self._read_on(self._journals.index(path), max_bytes)
-                if max_bytes is not None:
-                    max_bytes -= read
-                    if max_bytes <= 0:
-                        return False
-            self._whole = True
-            return True
-
-    def _read_on(self, number: int, max_bytes: int | None) -> int:
-        """Read what a journal has got since; return how many bytes that were."""
-        path, start = self._journals[number], self._ends[number]
-        scan = Scan(path, start, None if max_bytes is None else start + max_bytes)
-        current = journal_generation(path) >= self.manifest.generation
-        for entry in scan.entries():
-            self._index.add(entry, number, current=current)
-        self._ends[number] = scan.end
-        if scan.num_damaged or scan.torn_bytes:
-            before = self._damage.get(path, Damage(path, 0, 0))
-            self._damage[path] = Damage(
-                path,
-                before.num_damaged + scan.num_damaged,
-                max(before.torn_bytes, scan.torn_bytes),
-            )
-        return scan.end - start
+        return self._journals.refresh(max_bytes)
 
     def export(
         self,
@@ -454,61 +322,17 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
-            annotations, failures = self.path / ANNOTATIONS, self.path / FAILURES
-            for path in (annotations, failures):  # of an export that was killed
-                for leftover in self.path.glob(f".{path.stem}*{TEMPORARY_SUFFIX}"):
-                    leftover.unlink(missing_ok=True)
             self.refresh()
-            num_shards = num_shards or num_shards_of(annotations)
-            with atomic_file(failures) as stream:
-                size = write_document(
-                    finish(self._labelled(stream)),
-                    annotations,
-                    self.manifest.keypoint_set,
-                    self.info,
-                    num_shards=num_shards,
-                )
-        document = document_name(annotations, num_shards)
-        return ExportSummary(
-            document, failures, size.num_images, size.num_instances, self.num_failed
-        )
+            return write_run_document(self.path, self.manifest, self.records(), finish, num_shards)
 
     def close(self) -> None:
         """Wait until the disk has everything, and let other processes write."""
-        if self._writer is not None:
-            writer, self._writer = self._writer, None
-            writer.close()
-
-    def _labelled(self, failures: BinaryIO) -> Iterator[FrameRecord]:
-        """Yield the records with labels; the others go to `failures`."""
-        for record in self.records():
-            if record.error is None:
-                yield record
-                continue
-            failure = {
-                "file_name": str(record.key),
-                "media": record.key.media,
-                "index": record.key.index,
-                "error": record.error,
-            }
-            failures.write(orjson.dumps(failure) + b"\n")
+        self._journals.close()
 
     @property
     def info(self) -> dict[str, Any]:
         """The entry `info` of its document, without a date: the same labels give the same bytes."""
-        manifest = self.manifest
-        return {
-            "description": "Keypoints labelled with vitpose. area is width x height of the box.",
-            "version": "1.0",
-            "contributor": "",
-            "url": "",
-            "vitpose": {
-                "version": manifest.tool_version,
-                "weights": manifest.weights_name,
-                "weights_hash": manifest.weights_hash,
-                "options": dict(manifest.options),
-            },
-        }
+        return document_info(self.manifest)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
-from vitpose_cli.records.run import ExportSummary, Run
+from vitpose_cli.records.run import Run
+from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.review.coco_file import import_file
 from vitpose_cli.review.pictures import Pictures
 from vitpose_cli.review.queue import read_queue

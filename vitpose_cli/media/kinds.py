@@ -1,0 +1,95 @@
+"""What a file or folder is, told by its name: photos, a video, an archive, a run, or neither.
+
+By the suffix, as opening each of a million files to look would take longer than labelling some of
+them; only a WebP can be either a photo or a video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
+from vitpose_cli.media.frames import PhotoFile
+from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.marks import RUN_SUFFIX
+from vitpose_cli.media.reading import read_start
+
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
+    | {".wmv", ".flv", ".3gp", ".ogv", ".vob", ".mxf", ".dv", ".gif"}
+)
+"""Suffixes, in lower case, by which videos are found in a folder. Of WebP, only animations are."""
+
+WHAT_IS_READ = (
+    f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}, archives of photos in {ARCHIVE_SUFFIX}; "
+    f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}."
+)
+"""For whoever names something else."""
+
+
+def is_video(file: PhotoFile) -> bool:
+    """Return whether a file is taken for a video, an animation included; none in an archive is."""
+    if not isinstance(file, Path):
+        return False
+    suffix = file.suffix.lower()
+    if suffix != ".webp":
+        return suffix in VIDEO_SUFFIXES
+    try:
+        return is_animated_webp(read_start(file, ANIMATION_BYTES))
+    except OSError:
+        return False  # said when its turn comes
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is taken for an archive of photos that is read in its place."""
+    return path.suffix.lower() == ARCHIVE_SUFFIX
+
+
+def is_read(path: Path) -> bool:
+    """Return whether a file is taken for a photo, a video or an archive of photos."""
+    suffix = path.suffix.lower()
+    return suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX
+
+
+def packed_suffix(name: str) -> str:
+    """Return the ending by which a file is known for a compressed archive; empty for others."""
+    return next((ending for ending in PACKED_ARCHIVES if name.lower().endswith(ending)), "")
+
+
+def is_visible(name: str) -> bool:
+    """Return whether a file or folder of this name is neither hidden nor a run."""
+    return not name.startswith(".") and not name.endswith(RUN_SUFFIX)
+
+
+def is_run(names: Sequence[str]) -> bool:
+    """Tell a run's folder, whatever it is called, by its manifest and journals.
+
+    Args:
+        names: Of the files in it.
+    """
+    return "manifest.json" in names and any(
+        name.startswith("journal-") and name.endswith(".jsonl") for name in names
+    )
+
+
+def is_run_folder(path: Path) -> bool:
+    """Tell the same of a folder on the disk."""
+    return (path / "manifest.json").is_file() and any(path.glob("journal-*.jsonl"))
+
+
+def is_in_run(path: Path, depth: int, known: dict[Path, bool]) -> bool:
+    """Tell whether a path, or one of the `depth` - 1 folders above it, is a run's folder.
+
+    Args:
+        path: The file or folder.
+        depth: How many are looked at.
+        known: Remembers what was found, for the next paths.
+    """
+    for folder in (path, *path.parents)[:depth]:
+        if folder not in known:
+            known[folder] = is_run_folder(folder)
+        if known[folder]:
+            return True
+    return False

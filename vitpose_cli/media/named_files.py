@@ -1,0 +1,307 @@
+"""The files that the words of a command line name: folders, files, globs, lists, braces and URLs.
+
+A folder is searched, but no file is opened: what is in archives, and the names and order that
+photos and videos get, are in `finding`. `glob.glob` was refused, as it finds hidden files and runs,
+too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
+from vitpose_cli.media.braces import expand_braces, has_braces
+from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.kinds import (
+    VIDEO_SUFFIXES,
+    WHAT_IS_READ,
+    is_in_run,
+    is_read,
+    is_run,
+    is_run_folder,
+    is_visible,
+    packed_suffix,
+)
+from vitpose_cli.media.marks import PREVIEW
+from vitpose_cli.media.remote import is_url, list_urls, path_of
+
+_GLOB_SIGNS = re.compile(r"[*?\[]")
+_WHAT_RUNS_DO = (
+    "Give the photos or videos themselves. What takes runs: `vitpose review RUN`, "
+    "`vitpose select RUN`, `vitpose render SOURCE -a RUN`."
+)
+
+
+def find_named(sources: Sequence[str]) -> NamedFiles:
+    """Return the files that `sources` name, as `finding.find_media` describes them.
+
+    Raises:
+        InputError: A source is missing or unreadable, or there is nothing at all.
+    """
+    named = NamedFiles()
+    for source in sources:
+        try:
+            named.add(source)
+        except OSError as error:
+            where = error.filename or source
+            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+    if not named.roots and not named.urls:
+        raise named.nothing(sources)
+    if named.roots and named.urls:
+        raise InputError(
+            "Some sources are files and some are URLs.", "Label them in two runs; `merge` joins."
+        )
+    return named
+
+
+class NamedFiles:
+    """The files that some sources name, added source by source.
+
+    Attributes:
+        roots: By the absolute path of each file, the folder its name is to be relative to.
+        urls: The same of photos at URLs.
+        ignored: How many files of each suffix were passed over.
+    """
+
+    def __init__(self) -> None:
+        self.roots: dict[str, str] = {}
+        self.urls: dict[str, str] = {}
+        self.ignored: Counter[str] = Counter()
+
+    def common_root(self) -> str:
+        """Return the folder that all files lie below.
+
+        Raises:
+            InputError: They have none.
+        """
+        try:
+            return os.path.commonpath(set(self.roots.values()))
+        except ValueError as error:
+            raise InputError(
+                "The sources lie on different drives.", "Label each drive in a run of its own."
+            ) from error
+
+    def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
+        """Return the error that says that there is nothing to label."""
+        seen = ", ".join(f"{count} {suffix}" for suffix, count in self.ignored.most_common(5))
+        where = ", ".join(sources) or "an empty list of sources"
+        only = f" (only: {seen})" if seen else ""
+        return InputError(
+            " ".join([f"There is no photo or video in {where}{only}.", *problems[:3]]),
+            WHAT_IS_READ,
+        )
+
+    def add(self, source: str) -> None:
+        """Take what one word of the command line names."""
+        path = Path(source)
+        if is_url(source):
+            for url in expand_braces(source):
+                self._add_url(url)
+        elif source.startswith("@"):
+            self._add_list(Path(source[1:]))
+        elif source and is_there(path) and path.is_dir():
+            folder = path.resolve()
+            _check_no_run(folder)
+            self._add_folder(folder)
+        elif source and is_there(path):
+            parent = path.parent.resolve()
+            self._add_named(parent / path.name, parent)
+        elif has_braces(source):
+            self._add_numbered(source)
+        elif _GLOB_SIGNS.search(source):
+            self._add_glob(path)
+        else:
+            raise InputError(
+                f"There is no file or folder {source!r}.", "Check its spelling; quote spaces."
+            )
+
+    def _add_named(self, path: Path, root: Path) -> None:
+        """Take a file that the user named; it must be one we read."""
+        _check_not_drawn(path)
+        if not self._add_file(path, root):
+            if packed_suffix(path.name):
+                raise InputError(f"{path} is a compressed archive.", UNPACK)
+            raise InputError(f"{path} is neither a photo nor a video, by its suffix.", WHAT_IS_READ)
+
+    def _add_file(self, path: Path, root: Path) -> bool:
+        """Take a file if it holds photos or a video; whoever names it first gives the root."""
+        if is_read(path):
+            self.roots.setdefault(str(path), str(root))
+            return True
+        self.ignored[packed_suffix(path.name) or path.suffix.lower() or "without suffix"] += 1
+        return False
+
+    def _add_url(self, url: str) -> None:
+        """Take a photo at a URL without a look at it, or what lies below a folder there."""
+        suffix = PurePosixPath(path_of(url)).suffix.lower()
+        if "*" not in url and suffix in IMAGE_SUFFIXES:
+            self.urls.setdefault(url, posixpath.dirname(url))
+            return
+        if suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
+            raise InputError(
+                f"{url}: videos and archives are not read from URLs.", "Copy it first."
+            )
+        folder = url.partition("*")[0].rpartition("/")[0] if "*" in url else url.rstrip("/")
+        for found in list_urls(url):
+            path = PurePosixPath(path_of(found))
+            parts = path.relative_to(path_of(folder)).parts if _is_below(found, folder) else ("..",)
+            if ".." in parts or not all(map(is_visible, parts)):
+                continue
+            if path.suffix.lower() in IMAGE_SUFFIXES:
+                self.urls.setdefault(found, folder)
+            else:
+                self.ignored[f"{path.suffix.lower() or 'without suffix'} at URLs"] += 1
+
+    def _add_numbered(self, source: str) -> None:
+        """Take all that a name with braces stands for; globs among them may match nothing."""
+        names = list(expand_braces(source))
+        missing = [
+            name for name in names if not _GLOB_SIGNS.search(name) and not Path(name).exists()
+        ]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of the {len(names)} files that {source!r} stands for do not "
+                f"exist: {_examples(missing)}.",
+                "Check the numbers.",
+            )
+        for name in names:
+            self.add(name)
+
+    def _add_folder(self, folder: Path, root: Path | None = None) -> None:
+        """Take all below `folder`; links to folders are followed, but never in a circle."""
+        visited = set()
+        for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            here = Path(base)
+            status = here.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in visited or (here != folder and is_run(names)):
+                folders.clear()
+                continue
+            visited.add(identity)
+            # In order, as of two links to one folder only the first is followed.
+            folders[:] = sorted(name for name in folders if is_visible(name))
+            for name in names:
+                if is_visible(name):
+                    self._add_file(here / name, root or folder)
+
+    def _add_glob(self, pattern: Path) -> None:
+        """Take all files and folders that match; names relative to the part without signs."""
+        signs = [bool(_GLOB_SIGNS.search(part)) for part in pattern.parts]
+        first = signs.index(True)
+        base = Path(*pattern.parts[:first]).resolve()
+        _check_no_run(base)
+        try:
+            matches = sorted(base.glob(str(Path(*pattern.parts[first:]))))
+        except ValueError as error:
+            raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
+        runs: dict[Path, bool] = {}
+        for match in matches:
+            parts = match.relative_to(base).parts
+            if not all(map(is_visible, parts)) or is_in_run(match, len(parts), runs):
+                continue
+            if match.is_dir():
+                self._add_folder(match, base)
+            else:
+                self._add_file(match, base)
+        if not matches:
+            raise InputError(f"Nothing matches {str(pattern)!r}.", "Check the pattern.")
+
+    def _add_list(self, path: Path) -> None:
+        """Take the paths in a list file, relative to the list's folder where they lie below it."""
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"The list {path} is not UTF-8 text.") from error
+        root = path.parent.resolve()
+        named = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        for url in filter(is_url, named):
+            self.add(url)
+        named = [name for name in named if not is_url(name)]
+        entries = [Path(os.path.normpath(root / name)) for name in named]
+        missing = [name for name, entry in zip(named, entries, strict=True) if not entry.exists()]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(named)} paths in {path} do not exist: "
+                f"{_examples(missing)}.",
+                "Paths in a list are relative to the folder of the list.",
+            )
+        for entry in entries:
+            is_folder = entry.is_dir()
+            own_root = entry if is_folder else entry.parent
+            entry_root = root if entry.is_relative_to(root) else own_root
+            if is_folder:
+                _check_no_run(entry)
+                self._add_folder(entry, entry_root)
+            else:
+                self._add_named(entry, entry_root)
+
+
+def where_found(path: Path, sources: Sequence[str]) -> str | None:
+    """Return which of some sources is a folder in which what is at `path` would be found."""
+    place = path.resolve()
+    for source in sources:
+        folder = Path(source).resolve()
+        if not (is_there(folder) and folder.is_dir() and place.is_relative_to(folder)):
+            continue
+        if all(map(is_visible, place.relative_to(folder).parts)):
+            return source
+    return None
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder has this name; a pattern may be too long for one.
+
+    Raises:
+        OSError: Nobody may look there.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def _check_no_run(folder: Path) -> None:
+    """Refuse a run's folder where its sources are meant, and the folder of its drawn copies.
+
+    Raises:
+        InputError: It is one.
+    """
+    if is_run_folder(folder):
+        raise InputError(
+            f"{folder} is a run folder: it holds labels, not what is to be labelled.", _WHAT_RUNS_DO
+        )
+    _check_not_drawn(folder)
+
+
+def _check_not_drawn(path: Path) -> None:
+    """Refuse what lies among the drawn copies of a run.
+
+    Raises:
+        InputError: It does.
+    """
+    for folder in (path, *path.parents) if PREVIEW in path.parts else ():
+        if folder.name == PREVIEW and is_run_folder(folder.parent):
+            raise InputError(
+                f"{path} is of the drawn copies in the run folder {folder.parent}.", _WHAT_RUNS_DO
+            )
+
+
+def _is_below(url: str, folder: str) -> bool:
+    return PurePosixPath(path_of(url)).is_relative_to(path_of(folder))
+
+
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if names[3:] else "")
+
+
+def _raise(error: OSError) -> None:
+    raise error

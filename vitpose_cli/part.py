@@ -1,0 +1,79 @@
+"""One worker's part of a run: which frames it has, and labelling those that have no labels yet.
+
+How parts are dealt is in `workers`, what of them need not be read again in `resume`. Who labels
+the frames, this process or a cluster, is up to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.source import MediaSource
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+from vitpose_cli.resume import AllBut, finished
+from vitpose_cli.workers import ALONE, Outside, share
+
+
+class Part:
+    """The photos and videos that one worker labels.
+
+    Attributes:
+        source: All photos and videos, also those of other workers.
+        run: Takes the records.
+    """
+
+    def __init__(self, source: MediaSource, run: Run, worker: tuple[int, int] = ALONE) -> None:
+        """Take the part of worker k of n.
+
+        Args:
+            source: All photos and videos.
+            run: Opened by this worker.
+            worker: (k, n), k from 1.
+        """
+        self.source = source
+        self.run = run
+        self._media = share(source, worker)
+
+    def own(self, keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
+        """Yield those frames that lie in this part."""
+        return (key for key in keys if key.media in self._media)
+
+    def label_missing(
+        self,
+        label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
+        report: Callable[[int, int | None], None],
+    ) -> Iterator[FrameRecord]:
+        """Label what the run lacks, then try again what failed before; yield what was written.
+
+        What failed before and is not there any more (a photo that was deleted, an archive or video
+        that was mended) is forgotten.
+
+        Args:
+            label: Labels the frames of the source whose keys are not in what it is given.
+            report: Told after every frame, how many are done and how many there are.
+
+        Raises:
+            InputError: A record cannot be written.
+        """
+        source, run = self.source, self.run
+        recorded, labelled = run.fresh(retry_errors=False), run.fresh()
+        failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
+        passes: list[Container[FrameKey]] = [finished(source, run)]
+        if failed_before:
+            passes.append(AllBut(failed_before))
+        total = source.expected_of(self._media)
+        num_done = sum(1 for _ in self.own(recorded))
+        gone = set(failed_before)
+        report(num_done, total)
+        for skip in passes:
+            for record in label(Outside(self._media, skip)):
+                gone.discard(record.key)
+                if record.key not in labelled:
+                    run.append(record)
+                    num_done += record.key not in failed_before
+                    report(num_done, total)
+                    yield record
+        others = set(source.media).difference(self._media)
+        run.forget_failures(key for key in gone if key.media not in others)
