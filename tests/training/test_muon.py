@@ -32,7 +32,7 @@ def give_gradients(parameters: list[Tensor], seed: int) -> None:
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch's Muon came with 2.9")
 def test_steps_are_those_of_torch() -> None:
     start, ours, theirs = matrices(), matrices(), matrices()
-    optimizers = [
+    optimizers: list[Any] = [
         Muon(groups(ours)),
         torch.optim.Muon(groups(theirs), adjust_lr_fn="match_rms_adamw"),
     ]

@@ -75,6 +75,7 @@ def test_the_optimiser_gets_rates_and_decays() -> None:
     rates = sorted({group["lr"] for group in optimizer.param_groups})
     assert rates == pytest.approx([1e-3 * 0.5**power for power in (5, 4, 3, 2, 1, 0)])
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
+    assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.defaults["betas"] == (0.9, 0.999)
 
 

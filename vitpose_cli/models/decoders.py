@@ -65,20 +65,22 @@ class SimpleHead(nn.Module):
         taps = kernel.permute(2, 0, 3, 1).flatten(0, 2) @ F.relu(features).flatten(2)
         taps = taps.reshape(batch, 3, -1, 3, height, width).permute(0, 2, 1, 4, 3, 5)
         taps = taps.reshape(batch, -1, 3 * height, 3 * width)
-        rows = _shifted_upsampling(height, self.scale).to(taps)
-        columns = _shifted_upsampling(width, self.scale).to(taps)
+        rows = _shifted_upsampling(height, self.scale, taps.device).to(taps.dtype)
+        columns = _shifted_upsampling(width, self.scale, taps.device).to(taps.dtype)
         maps = rows @ (taps @ columns.T)
-        return maps + self.final.bias[:, None, None]  # type: ignore[index,no-any-return]
+        return maps + self.final.bias[:, None, None]  # type: ignore[index]
 
 
-def _shifted_upsampling(size: int, scale: int) -> Tensor:
+def _shifted_upsampling(size: int, scale: int, device: torch.device) -> Tensor:
     """Return what upsamples an axis by `scale` and adds three taps of a convolution.
+
+    Made on the device, as nothing may be copied to it while a CUDA graph is recorded.
 
     Returns:
         (size * scale, 3 * size) float32: side by side the matrices of bilinear upsampling as the
         first, second and third tap see it, with zeros outside.
     """
-    places = torch.eye(size)[None]
+    places = torch.eye(size, device=device)[None]
     upsampling = F.interpolate(places, scale_factor=scale, mode="linear", align_corners=False)
     padded = F.pad(upsampling[0].T, (0, 0, 1, 1))
     return torch.cat([padded[tap : tap + size * scale] for tap in range(3)], dim=1)

@@ -88,7 +88,7 @@ class _Stack:
         if found_inf is not None:
             kept = (found_inf == 0).to(gradients.dtype)
             gradients = torch.where(kept > 0, gradients, 0)
-        self.momentum.lerp_(gradients, (1 - MOMENTUM) * kept)  # type: ignore[arg-type]
+        self.momentum.lerp_(gradients, (1 - MOMENTUM) * kept)
         turned = orthogonal(gradients.lerp(self.momentum, MOMENTUM))
         length = ADAMW_LENGTH * math.sqrt(max(turned.shape[1:]))
         steps = list(turned.float().unbind())

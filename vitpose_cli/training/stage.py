@@ -98,7 +98,7 @@ class Stage:
         self._frozen = hold_still(model, config)
         groups = parameter_groups(model, config.optimizer)
         self._parameters = [one for group in groups for one in group.parameters]
-        self._optimizer = build_optimizer(groups, config.optimizer, self._device)
+        self._optimizer: Any = build_optimizer(groups, config.optimizer, self._device)
         self._scaler = _scaler(self._device, self._dtype)
         self._average = None if config.ema is None else MovingAverage(model, config.ema)
         router: nn.Module = model if isinstance(model, MaskedAutoencoder) else HeadRouter(model)
