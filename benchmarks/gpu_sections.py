@@ -148,7 +148,7 @@ def matrix(setting: Setting) -> dict[str, Any]:
     found: dict[str, Any] = {
         f"{name}_tflops": matrix_tflops(setting.device, dtype, setting.seconds)
         for name, dtype in DTYPES.items()
-        if setting.on_gpu or dtype == torch.float32
+        if has_fast(dtype, setting.device)
     }
     source = torch.randn(2**20 if setting.quick else 2**30, device=setting.device)
     target = torch.empty_like(source)
