@@ -25,9 +25,13 @@ def test_every_section_comes_through(tmp_path: Path) -> None:
     done = run("--out", tmp_path / "gpu.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "gpu.json").read_text())
-    for mode in found["correctness"]["modes"].values():
+    modes = found["correctness"]["modes"]
+    assert {"fp32", "fp32 flip"} <= modes.keys()
+    for name, mode in modes.items():
         assert mode["every_slot_its_own_crop"]
-        assert mode["shift_px_max"] < 1e-3  # px, one device and one number type
+        assert mode["finite"]
+        if name.startswith("fp32"):  # in bf16 the flat heatmaps of random weights have other peaks
+            assert mode["shift_px_max"] < 1e-3  # px, one device and one number type
     assert found["correctness"]["device_crops"]["levels_max"] <= 2
     assert found["network"]["tiny-test"]["best"] > 0
     assert found["peers"]["ours over transformers fp32"] > 0
