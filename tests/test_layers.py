@@ -26,7 +26,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"labeler", "identities"},
     {"resume", "workers", "labels", "smoothed_labels", "drawn_files", "frame_pictures", "notices"},
     {"assembly"},
-    {"record_set", "body_cuts", "stages", "photo_batches", "labelled_frames", "part"},
+    {"record_set", "body_cuts", "stages", "photo_batches", "labelled_frames", "worker_part"},
     {"predictions", "coco_metrics", "keypoint_table"},
     {
         "annotate",

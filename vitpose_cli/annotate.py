@@ -33,7 +33,6 @@ from vitpose_cli.notices import (
     say_what_was_kept,
     say_what_was_seen,
 )
-from vitpose_cli.part import Part
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
@@ -41,6 +40,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.runtime import num_reader_threads, resolve_device
 from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.worker_part import WorkerPart
 from vitpose_cli.workers import ALONE
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def annotate_along(
         refresh=options.refresh,
         worker=options.worker,
     ) as run:
-        part = Part(source, run, options.worker)
+        part = WorkerPart(source, run, options.worker)
         pictures = _pictures(options, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
@@ -276,7 +276,7 @@ def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictu
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
 
-def conclude(options: AnnotateOptions, part: Part, say: Callable[[str], None]) -> Summary:
+def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], None]) -> Summary:
     """Write the document, if no other worker is still to come; say what a user should know.
 
     Returns:
@@ -330,7 +330,7 @@ def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) ->
         )
 
 
-def _unfinished(part: Part) -> Summary:
+def _unfinished(part: WorkerPart) -> Summary:
     """Return what a worker's part has come to while others are not done yet."""
     run = part.run
     done = list(part.own(run.fresh(retry_errors=False)))

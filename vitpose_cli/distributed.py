@@ -27,9 +27,9 @@ from vitpose_cli.annotate import AnnotateOptions, Report, Summary, conclude
 from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
-from vitpose_cli.part import Part
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.worker_part import WorkerPart
 from vitpose_cli.workers import ALONE, blocks
 
 CHUNKS_IN_BLOCK = 8
@@ -89,7 +89,7 @@ def annotate_on_cluster(
                 def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
                     return pool.label(_jobs(source, run, skip, pool.num_workers), say)
 
-                part = Part(source, run)
+                part = WorkerPart(source, run)
                 num_new = sum(1 for _ in part.label_missing(label, report))
                 summary = conclude(options, part, say)
         finally:

@@ -204,7 +204,9 @@ def test_experts_pass_into_the_next_stage() -> None:
 def test_the_memory_of_several_heads_is_that_of_one_batch() -> None:
     model = build_network(OPTIONS, SETS, (48, 64)).model
     one = build_network(OPTIONS, {"coco": SETS["coco"]}, (48, 64)).model
-    both, alone = (activation_bytes(each, 8, torch.float32) for each in (model, one))
+    both, alone = (
+        activation_bytes(each, 8, torch.device("cpu"), torch.float32) for each in (model, one)
+    )
     assert both == pytest.approx(alone, rel=0.1)
 
 

@@ -109,6 +109,9 @@ def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
 
 
 def test_what_the_shipped_file_learnt_from_stands_written() -> None:
-    for name in ("learn", "settle", "finish"):
+    names = {path.stem for path in (RECIPE / "processor").glob("*.yaml")}
+    told = (RECIPE.parent / "README.md").read_text()
+    assert names == set(re.findall(r"pose/processor/(\w+)\.yaml", told)) == {"learn", "settle"}
+    for name in names:
         config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
         assert {stage.input_wh for stage in config.stages} == {(96, 128)}

@@ -220,7 +220,9 @@ class _Run:
         if self._placement.device.type != "cpu" or total_bytes is None:
             return
         size = stage.options.batch_size // stage.options.accumulate
-        kept_bytes = activation_bytes(stage.model, size, self._placement.dtype)
+        kept_bytes = activation_bytes(
+            stage.model, size, self._placement.device, self._placement.dtype
+        )
         check_memory(number, stage.options, kept_bytes, total_bytes)
 
     def _validators(self, network: Network, data: OpenedData) -> list[Validator]:

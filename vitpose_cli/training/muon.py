@@ -53,7 +53,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Change all matrices."""
+        """Change all matrices; their gradients are as they are, no longer scaled."""
         found_inf = getattr(self, "found_inf", None)
         for stack in self._stacks:
             stack.step(found_inf)

@@ -16,7 +16,7 @@ from vitpose_cli.resume import AllBut, finished
 from vitpose_cli.workers import ALONE, Outside, share
 
 
-class Part:
+class WorkerPart:
     """The photos and videos that one worker labels.
 
     Attributes:
