@@ -206,6 +206,18 @@ def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
     assert len(opened.truth.annotations) == 2
 
 
+def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
+    tmp_path: Path,
+) -> None:
+    write_pack(tmp_path / "pack.npz")
+    options = PackSource.model_validate(
+        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
+    )
+    opened = open_source(options)
+    assert len(opened.frames.people) == len(opened.truth.annotations) == 1
+    np.testing.assert_allclose(opened.frames.people.weights, 1)
+
+
 def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     def opening(name: str, **options: Any) -> None:
         open_source(PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options}))

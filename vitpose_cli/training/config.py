@@ -71,7 +71,8 @@ class SourceOptions(StrictModel):
     """What every source of labelled people has."""
 
     repeat: NotNegative = 1.0
-    """How often an epoch shows each person; a fraction shows a random part."""
+    """How often an epoch shows each person; a fraction shows a random part. Validation looks at
+    everybody once."""
     human_weight: NotNegative = 1.0
     """The loss weight of keypoints that a person placed or confirmed."""
     model_weight: NotNegative = 0.3
@@ -119,7 +120,8 @@ class PackSource(SourceOptions):
     context: Positive = 1.5
     """How much larger the crops are than the region the network sees."""
     repeat_of: dict[int, NotNegative] = Field(default_factory=dict)
-    """`repeat` for the people of one `source` number of the pack."""
+    """`repeat` for the people of one `source` number of the pack; 0 leaves them out, in validation
+    too."""
 
 
 Source = Annotated[CocoSource | PackSource, Field(discriminator="kind")]

@@ -243,19 +243,21 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     labels = np.where(inside, pack.keypoints[..., 2], 0).astype(np.int64)
     weights = _weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
     useless = (weights <= 0).all(axis=1) if labelled else np.zeros(len(weights), bool)
-    usable = ~useless
+    repeats = np.array([options.repeat_of.get(int(one), options.repeat) for one in pack.sources])
+    usable = ~useless & ~np.isin(pack.sources, [n for n, x in options.repeat_of.items() if x == 0])
     usable &= np.array([_in_split(key, options) for key in keys])
     rows = np.array(_spread(np.flatnonzero(usable).tolist(), options), np.int64)
     if not len(rows):
-        raise InputError(f"Nobody in {options.path} can be learnt from.", "Check `split`.")
-    repeats = [options.repeat_of.get(int(one), options.repeat) for one in pack.sources[rows]]
+        raise InputError(
+            f"Nobody in {options.path} can be learnt from.", "Check `split` and `repeat_of`."
+        )
     boxes = pack.boxes(frame.size_wh, options.context)[rows]
     people = People(
         known_as,
         boxes,
         points[rows],
         weights[rows].astype(np.float32),
-        np.array(repeats, np.float32),
+        repeats[rows].astype(np.float32),
         np.arange(len(rows)),
     )
     dropped = Counter({"people without keypoints": int(useless.sum())})

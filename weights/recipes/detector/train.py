@@ -95,7 +95,9 @@ class Trainer:
         self.average: Any = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, plan.decay), lr=plan.rate)
         self.step, self.elapsed_s = 0, 0.0
-        self._answer = torch.compile(self._eager_answer) if plan.compile else self._eager_answer
+        # One graph for each of the three sides: a graph for all of them is several times slower.
+        compiled = torch.compile(self._eager_answer, dynamic=False) if plan.compile else None
+        self._answer = compiled or self._eager_answer
         self._places: dict[int, Places] = {}
         if self.checkpoint_path.is_file():
             self._resume()
