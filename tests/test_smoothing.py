@@ -98,6 +98,29 @@ def test_doubtful_points_follow_the_sure_ones() -> None:
     assert x_of(smooth_instances(frames))[15] == pytest.approx(100.0, abs=0.1)
 
 
+def test_keypoints_that_nobody_has_placed_have_no_say() -> None:
+    times_s = np.arange(30) / 30
+    truth = 300 + 60 * times_s
+    frames = path(truth, times_s)
+    for _, one in frames[15:]:  # as COCO files have it, with the scores of the network beside
+        one.visibility[:, 1] = one.keypoints[:, 1] = 0
+        one.keypoint_scores[:, 1] = 0.28
+    smooth = smooth_instances(frames)
+    x = np.array([one.keypoints[0, 1, 0] for one in smooth])
+    np.testing.assert_allclose(x[:15], truth[:15], atol=0.2)  # where none is, weighs a thousandth
+    assert not x[15:].any()
+    np.testing.assert_allclose(x_of(smooth), truth, atol=1e-3)
+
+
+def test_a_gap_beside_somebody_unplaced_stays_unplaced() -> None:
+    near, far = person(100.0), person(110.0)
+    far.visibility[:, 0] = far.keypoints[:, 0] = 0
+    frames = [(0.0, near), (0.1, Instances.empty(NUM_KEYPOINTS)), (0.2, far)]
+    put_in = smooth_instances(frames, SmoothOptions(window_s=0))[1]
+    assert put_in.placed[0].tolist() == [False, True, True, True]
+    assert put_in.keypoints[0, :2, 0].tolist() == [0, 105]
+
+
 def test_short_gaps_are_filled_and_long_ones_are_not() -> None:
     empty = Instances.empty(NUM_KEYPOINTS)
     present = [0, 1, 2, 5, 6, 30, 31]

@@ -62,6 +62,14 @@ def test_who_crosses_keeps_the_id(fps: float) -> None:
     assert ids[-1] == [2, 1]
 
 
+def test_keypoints_that_nobody_has_placed_do_not_lead_away() -> None:
+    frames = crossing(10)
+    for number, (_, both) in enumerate(frames):
+        hidden = slice(5, 17) if number % 2 else slice(0, 5)
+        both.visibility[:, hidden] = both.keypoints[:, hidden] = 0
+    assert ids_of(frames)[-1] == [2, 1]
+
+
 def test_who_hides_for_a_moment_keeps_the_id() -> None:
     frames = []
     for index in range(60):

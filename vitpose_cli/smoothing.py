@@ -19,7 +19,7 @@ from vitpose_cli.pose.geometry import FloatArray
 from vitpose_cli.pose.instances import Instances
 
 _FEWEST_FRAMES = 4  # a parabola goes through any three, so nothing would be smoothed
-_LEAST_WEIGHT = 1e-3  # of a keypoint whose score is 0
+_LEAST_WEIGHT = 1e-3  # of a keypoint whose score is 0, or that nobody has placed
 _STRETCH_FRAMES = 1000  # of a long video, smoothed at once
 _FEWEST_AROUND = 8  # frames, so that the median of five is the same at the ends of a stretch
 _JUMP = 6.0  # times the usual; Cleveland's choice in Robust Locally Weighted Regression, 1979
@@ -159,10 +159,11 @@ def _filled(
         mixed: NDArray[np.float32] = (1 - share) * values[before] + share * values[after]
         return mixed
 
+    placed = (path.placed[before] & path.placed[after])[..., None]
     return Instances(
         between(path.boxes),
         np.minimum(path.box_scores[before], path.box_scores[after]),
-        between(path.keypoints),
+        np.where(placed, between(path.keypoints), 0),
         np.minimum(path.keypoint_scores[before], path.keypoint_scores[after]),
         np.minimum(path.visibility[before], path.visibility[after]),
         np.asarray(path.track_ids)[before],
@@ -175,11 +176,29 @@ def _smoothed(path: Instances, times_s: NDArray[np.float64], window_s: float) ->
         return path
     corners = path.boxes.reshape(-1, 2, 2)
     certain = np.ones((len(path), 2))
+    placed = path.placed
+    points, scores = _bridged(path.keypoints, placed), path.keypoint_scores * placed
+    keypoints = _fit(points, scores, times_s, window_s)
     return replace(
         path,
-        keypoints=_fit(path.keypoints, path.keypoint_scores, times_s, window_s),
+        keypoints=np.where(placed[..., None], keypoints, path.keypoints),
         boxes=_fit(corners, certain, times_s, window_s).reshape(-1, 4),
     )
+
+
+def _bridged(points: NDArray[np.float32], placed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Put points (T, K, 2) that nobody has placed between those of their keypoint that are."""
+    if placed.all():
+        return points
+    frames = np.arange(len(points))
+    bridged = points.copy()
+    for keypoint in np.flatnonzero(placed.any(axis=0) & ~placed.all(axis=0)):
+        known = placed[:, keypoint]
+        for axis in range(2):
+            bridged[~known, keypoint, axis] = np.interp(
+                frames[~known], frames[known], points[known, keypoint, axis]
+            )
+    return bridged
 
 
 def _steadiness(points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -181,9 +181,10 @@ class Tracker:
             if track_id in tracks:
                 _move(tracks[track_id], time_s, people, row)
                 continue
-            self._tracks.append(
-                _Track(track_id, people.keypoints[row], people.boxes[row], time_s, np.zeros(2))
-            )
+            box = people.boxes[row]
+            centre = box.reshape(2, 2).mean(axis=0)
+            keypoints = np.where(people.placed[row, :, None], people.keypoints[row], centre)
+            self._tracks.append(_Track(track_id, keypoints, box, time_s, np.zeros(2)))
 
     def _likeness(
         self,
@@ -229,10 +230,12 @@ def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
         step = _median((people.keypoints[row] - track.keypoints)[seen])
     else:
         step = (people.boxes[row] - track.box).reshape(2, 2).mean(axis=0)
+    placed = people.placed[row, :, None]
+    track.keypoints = np.where(placed, people.keypoints[row], track.keypoints + step)
     if time_s > track.seen_s:
         now = step / (time_s - track.seen_s)
         track.velocity = _VELOCITY_MEMORY * track.velocity + (1 - _VELOCITY_MEMORY) * now
-    track.keypoints, track.box, track.seen_s = people.keypoints[row], people.boxes[row], time_s
+    track.box, track.seen_s = people.boxes[row], time_s
 
 
 def _median(points: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -51,6 +51,13 @@ def test_a_keypoint_torn_away_is_seen(keypoint: int) -> None:
     assert oddness(torn * 300) > oddness(UPRIGHT * 300) + 0.2
 
 
+def test_keypoints_that_nobody_has_placed_do_not_count() -> None:
+    unplaced = UPRIGHT.copy()
+    unplaced[15:] = np.nan  # the ankles
+    assert oddness(unplaced * 300) < 1
+    assert oddness(np.full((17, 2), np.nan)) == 0
+
+
 def test_all_keypoints_in_one_place_are_no_more_than_wrong() -> None:
     assert 0 <= oddness(np.zeros((17, 2))) <= MAX_DEVIATION
     assert oddness(np.random.default_rng(0).uniform(0, 300, (17, 2))) > 1.5

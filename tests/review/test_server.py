@@ -101,6 +101,8 @@ def test_the_list_is_in_the_order_of_the_run(server: Server) -> None:
         ("video=none.mp4", []),
         ("max_score=0.01", []),
         ("keypoint=0&max_score=1.1&text=b.jpg", ["b.jpg"]),
+        ("name=b.jpg", ["b.jpg"]),
+        ("name=b.jp", []),
         ("queued=1", []),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from select_cases import COCO, make_people, make_record
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.bones import implausibility
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.select.table import read_doubts
 
@@ -33,6 +34,17 @@ def test_measures_of_the_record_are_taken_as_they_are() -> None:
     )
     table = read_doubts([make_record("a.jpg", people=people)], COCO)
     assert table.signals["overlap"].tolist() == pytest.approx([0.7])
+
+
+def test_bones_to_keypoints_that_nobody_has_placed_do_not_count() -> None:
+    whole, cut = (replace(make_people(0.9, seed=1), signals={}) for _ in range(2))
+    cut.visibility[:, 15:] = cut.keypoints[:, 15:] = 0
+    records = [make_record("a.jpg", people=whole), make_record("b.jpg", people=cut)]
+    table = read_doubts(records, COCO)
+    odd = table.signals["implausibility"]
+    far = implausibility(cut.keypoints, COCO)
+    assert far is not None
+    assert abs(odd[1] - odd[0]) < abs(far[0] - odd[0])
 
 
 def test_margins_count_from_the_lowest_score_kept() -> None:

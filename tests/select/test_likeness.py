@@ -20,6 +20,13 @@ def test_a_pose_is_the_same_wherever_and_however_large() -> None:
     assert pose_vector(near, 1).tolist() == [0.0] * 34  # somebody whom the frame lacks
 
 
+def test_keypoints_that_nobody_has_placed_say_nothing() -> None:
+    one = make_people(0.9, seed=3)
+    whole = pose_vector(one, 0)
+    one.visibility[0, 15:] = one.keypoints[0, 15:] = 0
+    assert pose_vector(one, 0).tolist() == [*whole[:30].tolist(), 0, 0, 0, 0]
+
+
 def test_parts_count_alike_in_any_unit() -> None:
     generator = np.random.default_rng(0)
     metres, pixels = (generator.normal(0, scale, (40, 3)) for scale in (1, 1e4))

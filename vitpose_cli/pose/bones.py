@@ -101,22 +101,26 @@ def implausibility(keypoints: FloatArray, keypoint_set: KeypointSet) -> NDArray[
     under Gaussians that a network predicts; here the Gaussians are one-sided and fixed.
 
     Args:
-        keypoints: (N, K, 2) xy, any unit.
+        keypoints: (N, K, 2) xy, any unit; NaN where nobody knows, and bones that end there do not
+            count.
         keypoint_set: What they are.
 
     Returns:
-        (N,) float32 in [0, 4], about 0.8 for a real body; None for a set that is no human body.
+        (N,) float32 in [0, 4], about 0.8 for a real body, 0 for one without bones; None for a set
+        that is no human body.
     """
     proportions = _proportions(keypoint_set)
     if proportions is None:
         return None
     ends, usual, below, above = proportions
     excess = log_lengths(keypoints, ends) - usual
-    # The lower median; np.median takes longer than all the rest.
-    excess -= np.sort(excess, axis=1)[:, None, (len(usual) - 1) // 2]
+    counts = np.isfinite(excess).sum(axis=1, keepdims=True)
+    # The lower median; np.median takes longer than all the rest. NaN is sorted to the end.
+    excess -= np.take_along_axis(np.sort(excess, axis=1), np.maximum(counts - 1, 0) // 2, axis=1)
     deviations = np.maximum(excess / above, excess / -below)
-    mean: NDArray[np.float32] = np.minimum(deviations, MAX_DEVIATION).mean(axis=1)
-    return mean.astype(np.float32)
+    total = np.nansum(np.minimum(deviations, MAX_DEVIATION), axis=1)
+    mean: NDArray[np.float32] = (total / np.maximum(counts[:, 0], 1)).astype(np.float32)
+    return mean
 
 
 def log_lengths(keypoints: FloatArray, ends: NDArray[np.int64]) -> NDArray[np.float64]:

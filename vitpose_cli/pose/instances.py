@@ -58,7 +58,7 @@ class Instances:
     Attributes:
         boxes: (N, 4) float32 xyxy, frame px.
         box_scores: (N,) float32 in [0, 1].
-        keypoints: (N, K, 2) float32 xy, frame px; also where the visibility is 0.
+        keypoints: (N, K, 2) float32 xy, frame px; of a network's, also where the visibility is 0.
         keypoint_scores: (N, K) float32, raw heatmap peaks, about [0, 1].
         visibility: (N, K) int8, COCO's 0 not labelled, 1 labelled but hidden, 2 visible.
         track_ids: (N,) int64 identities over the frames of one video, or None.
@@ -109,6 +109,12 @@ class Instances:
     def num_keypoints(self) -> int:
         """K, the number of keypoints of every instance."""
         return int(self.keypoints.shape[1])
+
+    @property
+    def placed(self) -> NDArray[np.bool_]:
+        """(N, K) whether anybody knows where a keypoint is; if not, COCO files say 0, 0."""
+        placed: NDArray[np.bool_] = (self.visibility > 0) | self.keypoints.any(axis=2)
+        return placed
 
     @property
     def scores(self) -> NDArray[np.float32]:

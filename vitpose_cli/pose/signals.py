@@ -129,7 +129,7 @@ def frame_signals(
 
     Args:
         boxes: (N, 4) xyxy, frame px.
-        keypoints: (N, K, 2) xy, frame px.
+        keypoints: (N, K, 2) xy, frame px; NaN where nobody knows.
         keypoint_set: What they are.
     """
     others = box_iou(boxes, boxes)

@@ -222,6 +222,7 @@ def _query(request: Request) -> Query:
             queued=given.get("queued") == "1",
             states=states,
             media=given.get("video") or None,
+            name=given.get("name"),
             text=given.get("text", ""),
             keypoint=int(given["keypoint"]) if given.get("keypoint") else None,
             max_score=float(given["max_score"]) if given.get("max_score") else None,

@@ -43,6 +43,7 @@ class Query:
         queued: Only those of the queue.
         states: Only these; empty for all.
         media: Only frames of this video.
+        name: Only the frame of this name.
         text: Only frames with this in their name, in any case.
         keypoint: What `max_score` is about: a keypoint's position; None for whole people.
         max_score: Only frames with somebody who scores below; frames not yet counted are left out.
@@ -52,6 +53,7 @@ class Query:
     queued: bool = False
     states: frozenset[State] = frozenset()
     media: str | None = None
+    name: str | None = None
     text: str = ""
     keypoint: int | None = None
     max_score: float | None = None
@@ -202,6 +204,9 @@ class FrameTable:
         )
         if query.max_score is not None:
             numbers = numbers[scores[numbers] < query.max_score]
+        if query.name is not None:
+            named = [number for number in numbers if _name(self._texts[number]) == query.name]
+            numbers = np.array(named, np.int64)
         if query.text:
             text = query.text.casefold()
             named = [number for number in numbers if text in _name(self._texts[number]).casefold()]

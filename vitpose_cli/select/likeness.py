@@ -32,13 +32,15 @@ def pose_vector(people: Instances, person: int) -> NDArray[np.float32]:
         person: Which one; beyond them, somebody whom the frame lacks, and who is a point of zeros.
 
     Returns:
-        Distances from the box's centre in body sizes (root of the box's area), at most 1.5.
+        Distances from the box's centre in body sizes (root of the box's area), at most 1.5; 0 for
+        keypoints of which nobody knows the place.
     """
     if person >= len(people):
         return np.zeros(2 * people.num_keypoints, np.float32)
     low, high = people.boxes[person].reshape(2, 2)
     size = max(1.0, float((high - low).prod())) ** 0.5
     steps = (people.keypoints[person] - (low + high) / 2) / size
+    steps[~people.placed[person]] = 0
     return np.asarray(np.clip(steps, -_FARTHEST, _FARTHEST).ravel(), np.float32)
 
 

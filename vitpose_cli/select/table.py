@@ -111,7 +111,8 @@ class _Builder:
         rows = np.full((len(people), len(NAMES)), np.nan, np.float32)
         known = dict(people.signals)
         if "overlap" not in known:  # a run of an older version, or people from elsewhere
-            known |= frame_signals(people.boxes, people.keypoints, self._keypoint_set)
+            places = np.where(people.placed[..., None], people.keypoints, np.float32(np.nan))
+            known |= frame_signals(people.boxes, places, self._keypoint_set)
         known["box_margin"] = people.box_scores
         num_missed = 0
         if other is not None and other.instances is not None:

@@ -187,9 +187,10 @@ class Saver {
     for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
       const number = await findFrame(name);
+      if (number === null) continue; // its frame may yet be labelled again
       const {version, state, people} = JSON.parse(localStorage.getItem(key));
       try {
-        if (number !== null) await this.#recover(number, {name, state, people}, version);
+        await this.#recover(number, {name, state, people}, version);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
@@ -304,9 +305,8 @@ function notSaved(error) {
 
 /** Return the number of the frame of this name, null where there is none. */
 async function findFrame(name) {
-  const {numbers} = await ask(`frames?${new URLSearchParams({text: name})}`);
-  const rows = numbers.length ? await ask(`rows?numbers=${numbers.slice(0, 200)}`) : [];
-  return rows.find((row) => row.name === name)?.number ?? null;
+  const {numbers} = await ask(`frames?${new URLSearchParams({name})}`);
+  return numbers[0] ?? null;
 }
 
 // ---------------------------------------------------------------------------------- people
