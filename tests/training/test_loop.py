@@ -128,6 +128,65 @@ def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
     assert {"worst-1.jpg", "worst-2.jpg"} <= pictures
 
 
+def test_boxes_of_other_photos_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    box = {"image_id": 77, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([box]))
+    data = small_run(tmp_path)["data"]
+    data["validation"] = [data["validation"][0] | {"boxes": str(tmp_path / "boxes.json")}]
+    said = (
+        r"boxes.json names none of the photos to measure on: not '001.png', but '000000000077.jpg'"
+    )
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, data=data)
+    assert not list((tmp_path / "run").glob("*.pt"))
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(small_run(tmp_path, data=data)))
+    process = started(config, tmp_path / "dry", "--dry-run")
+    assert b"names none of the photos to measure on" in process.communicate()[1]
+    assert process.returncode == 3
+
+
+class Obstacle(Listener):
+    """An observer in whose run the place of a picture is taken after so many steps."""
+
+    def __init__(self, place: Path, after: int) -> None:
+        super().__init__()
+        self._place, self._after = place, after
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        super().line(line)
+        if line["kind"] == "train" and line["step"] == self._after:
+            self._place.mkdir()
+
+
+@pytest.mark.parametrize("after", [3, 4])  # within a stage, and at its end
+def test_a_measurement_that_fails_takes_no_step_away(tmp_path: Path, after: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    values = small_run(tmp_path, stages=[stage], validation={"every_steps": after})
+    config = parse_config(TrainConfig, values | {"checkpoint_every": 100})
+    train(config, tmp_path / "whole", Listener())
+    place = tmp_path / "run" / "pictures" / "worst-1.jpg"
+    with pytest.raises(InputError, match="Cannot write"):
+        train(config, tmp_path / "run", Obstacle(place, after))
+    place.rmdir()
+    listener = Listener()
+    outcome = train(config, tmp_path / "run", listener)
+    assert f"Going on with stage 1, after step {after}." in listener.notes
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    measured = [
+        [one for one in read_metrics(tmp_path / name / "metrics.jsonl") if "AP" in one]
+        for name in ("run", "whole")
+    ]
+    assert measured[0] == measured[1]
+    assert [one["step"] for one in measured[0]] == sorted({after, 4})
+    assert outcome.best is not None
+    again = Listener()
+    train(config, tmp_path / "run", again)  # nothing is left to do, nor to measure
+    assert not again.lines
+
+
 def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}
@@ -151,9 +210,9 @@ def test_every_cache_trains_alike(tmp_path: Path, cache: str) -> None:
     assert found == pytest.approx([one["loss"] for one in reference.lines], rel=0.02)
 
 
-def started(config: Path, output: Path) -> subprocess.Popen[bytes]:
+def started(config: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for_lines(folder: Path, count: int) -> None:

@@ -38,11 +38,13 @@ class Position:
         stage: The stage, from 0; the number of stages when all is done.
         step: Steps of it that are done.
         best: The best mean AP so far; None before the first measurement.
+        measured: Whether the measurement that is due after this step, if one is, has been made.
     """
 
     stage: int = 0
     step: int = 0
     best: float | None = None
+    measured: bool = True
 
 
 class RunFolder:

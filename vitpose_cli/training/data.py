@@ -17,7 +17,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import Progress, cut_people
-from vitpose_cli.training.config import DataOptions
+from vitpose_cli.training.config import DataOptions, Source
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.people import People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
@@ -95,11 +95,13 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
         labelled: Whether people without keypoints are of no use.
 
     Raises:
-        InputError: A file is missing or damaged, too many photos are missing, or two files mean
-            different keypoints by one name.
+        InputError: A file is missing or damaged, too many photos are missing, boxes to measure
+            with are of other photos, or two files mean different keypoints by one name.
     """
     train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [open_source(one, options.threads) for one in options.validation]
+    for source, asked in zip(validation, options.validation, strict=True):
+        _check_boxes(source, asked)
     known: dict[str, tuple[KeypointSet, Path]] = {}
     for source in (*train, *validation):
         _check_missing(source, (), options)
@@ -175,6 +177,22 @@ def _joined(parts: Sequence[Material]) -> Material:
 
 def _people(sources: Sequence[OpenedSource]) -> list[People]:
     return [source.frames.people for source in sources]
+
+
+def _check_boxes(source: OpenedSource, options: Source) -> None:
+    """Refuse boxes to measure with that are of other photos."""
+    names = [image["file_name"] for image in source.truth.images]
+    if (
+        source.boxes is None
+        or options.kind == "pack"
+        or any(name in source.boxes for name in names)
+    ):
+        return
+    theirs = next((f"but {name!r}" for name in source.boxes), "nor any other")
+    raise InputError(
+        f"{options.boxes} names none of the photos to measure on: not {names[0]!r}, {theirs}.",
+        f"`boxes` of this source must be of the photos of {options.annotations}.",
+    )
 
 
 def _check_missing(

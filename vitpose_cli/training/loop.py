@@ -138,7 +138,7 @@ class _Run:
             )
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
-            self._metrics = MetricsFile(folder.metrics, keep=kept)
+            self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
         device, threads = self._placement.device, config.data.threads
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
         inputs_wh = [stage.input_wh for stage in config.stages]
@@ -246,6 +246,8 @@ class _Run:
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         with stop_asked() as asked:
+            if validators and not self._position.measured:
+                self._measure_saved(stage, validators)
             for step in range(start, total):
                 with explained_memory(self._position.stage, stage.options):
                     began_s = time.perf_counter()
@@ -261,10 +263,10 @@ class _Run:
                     self._log(stage, done / batches.steps_per_epoch, meter)
                     meter = Meter()
                 with meter.paused():
-                    measured = last or done % every == 0
-                    if measured and validators:
-                        self._measure(stage, validators)
-                    if measured or done % config.checkpoint_every == 0 or asked():
+                    due = last or done % every == 0
+                    if due and validators:
+                        self._measure_saved(stage, validators)
+                    elif due or done % config.checkpoint_every == 0 or asked():
                         self._save(stage)
                 if asked():
                     raise KeyboardInterrupt
@@ -296,6 +298,14 @@ class _Run:
                 "diverged.",
                 "Lower the learning rate, or warm up longer; the last saved state is from before.",
             )
+
+    def _measure_saved(self, stage: Stage, validators: list[Validator]) -> None:
+        """Measure what is saved, so that whatever ends a measurement takes no step away."""
+        self._position = replace(self._position, measured=False)
+        self._save(stage)
+        self._measure(stage, validators)
+        self._position = replace(self._position, measured=True)
+        self._save(stage)
 
     def _measure(self, stage: Stage, validators: list[Validator]) -> None:
         """Measure on all sources, and keep the weights if they are the best."""
