@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_cases import small_run, small_teacher, write_coco
+from training_cases import Stopping, small_run, small_teacher, write_coco
 
 from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ConfigError, InputError
@@ -97,6 +97,32 @@ def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path
             data=small_run(tmp_path)["data"] | {"validation": []},
             optimizer=small_run(tmp_path)["optimizer"] | {"lr": 0.5},
         )
+
+
+@pytest.mark.parametrize("milestones", [[170, 200], [1]])
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(
+    tmp_path: Path, milestones: list[int]
+) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 6, "batch_size": 2}
+    optimizer = {"lr": 1e-3, "warmup_steps": 0}
+    data = small_run(tmp_path)["data"] | {"validation": []}
+    values = small_run(tmp_path, stages=[stage], optimizer=optimizer, data=data)
+    earlier = values | {"optimizer": optimizer | {"milestones": milestones}}
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_config(TrainConfig, earlier), tmp_path / "run", Stopping(2))
+    config = parse_config(TrainConfig, values)
+    if milestones == [1]:
+        with pytest.raises(ConfigError, match="holds a run with other options"):
+            train(config, tmp_path / "run", Listener())
+        return
+    train(config, tmp_path / "run", Listener())
+    rates = [one["lr"] for one in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert rates == [1e-3] * 6  # the new default would have lowered the last
+    assert load_config(TrainConfig, tmp_path / "run" / "config.yaml").optimizer.milestones == (
+        170,
+        200,
+    )
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_the_defaults_are_the_paper() -> None:
     config = parse_config(TrainConfig, values)
     assert config.optimizer.lr == 5e-4
     assert config.optimizer.weight_decay == 0.1
-    assert config.optimizer.milestones == (170, 200)
+    assert config.optimizer.milestones is None  # 170 and 200 of 210, see test_optim
     assert config.optimizer.clip_norm == 1.0
     assert config.stages[0].epochs == 210
     assert config.stages[0].batch_size == 512

@@ -235,8 +235,9 @@ class OptimizerOptions(StrictModel):
     """The rate of the first of them, relative to the peak."""
     schedule: Literal["step", "cosine", "constant"] = "step"
     """How the rate falls within a stage: step, cosine or constant."""
-    milestones: tuple[NotNegative, ...] = (170, 200)
-    """With step: when the rate falls, in the stage's unit (epochs or steps)."""
+    milestones: tuple[NotNegative, ...] | None = None
+    """With step: when the rate falls, in the stage's unit (epochs or steps); default: after 170/210
+    and 200/210 of the stage, as in the paper."""
     gamma: Positive = 0.1
     """With step: by which factor it falls."""
     final_ratio: NotNegative = 0.01

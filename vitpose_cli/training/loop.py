@@ -86,11 +86,12 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
         WeightsError: The weights to start from cannot be used.
         KeyboardInterrupt: The run was interrupted; its state is saved.
     """
-    config = with_input_sizes(config)
+    folder = RunFolder(output)
     placement = Placement.of(config)
+    config = folder.as_begun(with_input_sizes(config))
     torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     with process_group(placement):
-        return _Run(config, RunFolder(output), observer, placement).go()
+        return _Run(config, folder, observer, placement).go()
 
 
 def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
