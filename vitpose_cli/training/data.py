@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import Progress, cut_people
 from vitpose_cli.training.config import DataOptions, Source
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
-from vitpose_cli.training.people import People
+from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
 MISSING_SHARE = 0.01
@@ -70,6 +70,12 @@ class OpenedData:
         return {one.keypoint_set.name: one.keypoint_set for one in _people(self.train)}
 
     @property
+    def epoch_length(self) -> int:
+        """How many people an epoch shows, by their repeats."""
+        repeats = np.concatenate([people.repeats for people in _people(self.train)])
+        return EndlessOrder(repeats, ()).epoch_length
+
+    @property
     def notes(self) -> list[str]:
         """Sentences about what was left out."""
         several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
@@ -95,6 +101,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
         labelled: Whether people without keypoints are of no use.
 
     Raises:
+        ConfigError: An epoch would show nobody.
         InputError: A file is missing or damaged, too many photos are missing, boxes to measure
             with are of other photos, or two files mean different keypoints by one name.
     """
@@ -113,7 +120,14 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
                 f"{own.name!r}.",
                 "Rename the category in one of them, or give both the same keypoints.",
             )
-    return OpenedData(train, validation, options)
+    data = OpenedData(train, validation, options)
+    if not data.epoch_length:
+        count = sum(map(len, _people(train)))
+        raise ConfigError(
+            f"An epoch would show nobody: `repeat` leaves none of {count} people.",
+            "Give a source of data.train a greater `repeat`.",
+        )
+    return data
 
 
 def load_material(
