@@ -173,6 +173,20 @@ def test_boxes_of_other_photos_are_refused_before_anything_is_trained(tmp_path: 
     assert process.returncode == 3
 
 
+def test_photos_to_measure_on_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        write_coco(tmp_path / name, 4)
+    (tmp_path / "val" / "images" / "003.png").write_bytes(b"no picture")
+    train_, val = (small_run(tmp_path / name)["data"]["train"] for name in ("train", "val"))
+    data = {"train": train_, "validation": val, "threads": 1}
+    stage = {"input_wh": [32, 48], "steps": 1, "batch_size": 2}
+    with pytest.raises(InputError, match=r"1 of 4 photos are missing or unreadable \(003.png: "):
+        run(tmp_path, data=data, stages=[stage])
+    listener = run(tmp_path, data=data | {"allow_missing": True}, stages=[stage])
+    said = f"{tmp_path / 'val' / 'people.json'}: 1 photos cannot be read and are measured as black"
+    assert any(note.startswith(said) for note in listener.notes)
+
+
 class Obstacle(Listener):
     """An observer in whose run the place of a picture is taken after so many steps."""
 

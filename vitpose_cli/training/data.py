@@ -111,7 +111,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
         _check_boxes(source, asked)
     known: dict[str, tuple[KeypointSet, Path]] = {}
     for source in (*train, *validation):
-        _check_missing(source, (), options)
+        check_missing(source, (), options)
         own = source.frames.people.keypoint_set
         first, path = known.setdefault(own.name, (own, source.truth.path))
         if first.names != own.names:
@@ -168,11 +168,36 @@ def load_material(
             folder=folder if options.cache == "disk" else None,
             progress=progress,
         )
-        _check_missing(source, cut.failures, options)
+        check_missing(source, cut.failures, options)
         on_device = options.cache == "device"
         store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
         group.append(Material(cut.people, store, identity))
     return {name: _joined(group) for name, group in parts.items()}
+
+
+def check_missing(
+    source: OpenedSource, failures: Sequence[FrameFailure], options: DataOptions
+) -> None:
+    """Refuse a source of which too much is not there.
+
+    Args:
+        source: The source.
+        failures: Its frames that could not be read.
+        options: Whether that is allowed.
+
+    Raises:
+        InputError: More than `MISSING_SHARE` of its photos are missing or unreadable.
+    """
+    absent = source.dropped.get("photos missing", 0)
+    total = len(source.frames.keys) + absent
+    lost = absent + len(failures)
+    if lost <= MISSING_SHARE * total or options.allow_missing:
+        return
+    example = f" ({failures[0].key}: {failures[0].error})" if failures else ""
+    raise InputError(
+        f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
+        "Check `images` of this source; --allow-missing trains on the rest.",
+    )
 
 
 def _joined(parts: Sequence[Material]) -> Material:
@@ -206,20 +231,4 @@ def _check_boxes(source: OpenedSource, options: Source) -> None:
     raise InputError(
         f"{options.boxes} names none of the photos to measure on: not {names[0]!r}, {theirs}.",
         f"`boxes` of this source must be of the photos of {options.annotations}.",
-    )
-
-
-def _check_missing(
-    source: OpenedSource, failures: Sequence[FrameFailure], options: DataOptions
-) -> None:
-    """Refuse a source of which too much is not there."""
-    absent = source.dropped.get("photos missing", 0)
-    total = len(source.frames.keys) + absent
-    lost = absent + len(failures)
-    if lost <= MISSING_SHARE * total or options.allow_missing:
-        return
-    example = f" ({failures[0].key}: {failures[0].error})" if failures else ""
-    raise InputError(
-        f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
-        "Check `images` of this source; --allow-missing trains on the rest.",
     )

@@ -27,7 +27,7 @@ from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
+from vitpose_cli.training.data import Material, OpenedData, check_missing, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
@@ -229,7 +229,7 @@ class _Run:
     def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
         if not self._leads:
             return []
-        return [
+        validators = [
             Validator(
                 source,
                 head := source.frames.people.keypoint_set.name,
@@ -238,6 +238,14 @@ class _Run:
             )
             for source in data.validation
         ]
+        for one in validators:
+            check_missing(one.source, one.failures, data.options)
+            if one.failures:
+                self._observer.note(
+                    f"{one.source.truth.path}: {len(one.failures):,} photos cannot be read and are "
+                    f"measured as black ones, as {one.failures[0].key}."
+                )
+        return validators
 
     def _learn(self, stage: Stage, batches: Batches, validators: list[Validator]) -> None:
         """Take all steps of a stage that are not done."""

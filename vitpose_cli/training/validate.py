@@ -43,7 +43,13 @@ class Validation:
 
 
 class Validator:
-    """One source of people, cropped for one input size."""
+    """One source of people, cropped for one input size.
+
+    Attributes:
+        source: The source.
+        head: The head that is measured.
+        failures: Frames that could not be read; their crops are black.
+    """
 
     def __init__(
         self, source: OpenedSource, head: str, codec: HeatmapCodec, options: ValidationOptions
@@ -60,7 +66,8 @@ class Validator:
         width, height = codec.input_wh
         self._crops = np.zeros((len(self._images), height, width, 3), np.uint8)
         boxed = _as_people(source.frames, self._detections, self._images)
-        fill_crops(replace(source.frames, people=boxed), self._transforms, self._crops)
+        frames = replace(source.frames, people=boxed)
+        self.failures = fill_crops(frames, self._transforms, self._crops)
 
     @torch.no_grad()
     def measure(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Validation:
