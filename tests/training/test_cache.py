@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from training_cases import write_coco
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.cache import CutPeople, cut_people
 from vitpose_cli.training.config import CocoSource
@@ -67,6 +69,39 @@ def test_a_file_keeps_crops_for_later_runs(tmp_path: Path) -> None:
     assert len(list(kept.glob("*.npy"))) == 1
     cut_people(frames, SIZE_WH, 1.2, folder=kept)
     assert len(list(kept.iterdir())) == 4  # another context is another file
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_photo_that_is_listed_twice_is_cut_for_both(tmp_path: Path, kept: bool) -> None:
+    path = write_coco(tmp_path, 3)
+    document = json.loads(path.read_text())
+    for image in document["images"][1:]:
+        image["file_name"] = "001.png"  # other people of the same photo
+    path.write_text(json.dumps(document))
+    frames = frames_in(tmp_path)
+    folder = tmp_path / "cache" if kept else None
+    seen: list[tuple[int, int]] = []
+    cut = cut_people(
+        frames, SIZE_WH, 1.5, folder=folder, progress=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(3, 3)]
+    transforms = CropTransforms.from_boxes(
+        frames.people.boxes, SIZE_WH, alignment="classic", padding=1.875
+    )
+    image = frames.source.read(frames.keys[0]).image
+    np.testing.assert_array_equal(cut.pixels, warp_crops(image, transforms))
+    assert cut.pixels.max(axis=(1, 2, 3)).min() > 120
+
+
+def test_a_photo_that_is_listed_twice_and_cannot_be_read_is_lost_twice(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 3)
+    document = json.loads(path.read_text())
+    document["images"][1]["file_name"] = "001.png"
+    path.write_text(json.dumps(document))
+    (tmp_path / "images" / "001.png").write_bytes(b"no picture")
+    cut = cut_people(frames_in(tmp_path), SIZE_WH, 1.5)
+    assert [failure.key.media for failure in cut.failures] == ["001.png", "001.png"]
+    assert cut.people.images.tolist() == [2]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

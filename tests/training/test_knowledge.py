@@ -129,6 +129,10 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs model\.weights"):
         configured(tmp_path, task="token")
+    other = {"weights": str(small_teacher(tmp_path)), "variant": "tiny"}
+    write_coco(tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"variant is tiny, but .* is tiny-test"):
+        plan_training(configured(tmp_path, task="token", model=other))
     with pytest.raises(WeightsError, match="no knowledge token"):
         fitted_token(small_teacher(tmp_path), load_model(small_teacher(tmp_path)))
     shape = ViTPoseConfig(VARIANTS["tiny-test"], {}, (48, 64))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_cases import small_run, small_teacher, write_coco
+from training_cases import Stopping, small_run, small_teacher, write_coco
 
 from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ConfigError, InputError
@@ -99,6 +99,32 @@ def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path
         )
 
 
+@pytest.mark.parametrize("milestones", [[170, 200], [1]])
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(
+    tmp_path: Path, milestones: list[int]
+) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 6, "batch_size": 2}
+    optimizer = {"lr": 1e-3, "warmup_steps": 0}
+    data = small_run(tmp_path)["data"] | {"validation": []}
+    values = small_run(tmp_path, stages=[stage], optimizer=optimizer, data=data)
+    earlier = values | {"optimizer": optimizer | {"milestones": milestones}}
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_config(TrainConfig, earlier), tmp_path / "run", Stopping(2))
+    config = parse_config(TrainConfig, values)
+    if milestones == [1]:
+        with pytest.raises(ConfigError, match="holds a run with other options"):
+            train(config, tmp_path / "run", Listener())
+        return
+    train(config, tmp_path / "run", Listener())
+    rates = [one["lr"] for one in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert rates == [1e-3] * 6  # the new default would have lowered the last
+    assert load_config(TrainConfig, tmp_path / "run" / "config.yaml").optimizer.milestones == (
+        170,
+        200,
+    )
+
+
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     (tmp_path / "run").mkdir()
@@ -128,6 +154,79 @@ def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
     assert {"worst-1.jpg", "worst-2.jpg"} <= pictures
 
 
+def test_boxes_of_other_photos_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    box = {"image_id": 77, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([box]))
+    data = small_run(tmp_path)["data"]
+    data["validation"] = [data["validation"][0] | {"boxes": str(tmp_path / "boxes.json")}]
+    said = (
+        r"boxes.json names none of the photos to measure on: not '001.png', but '000000000077.jpg'"
+    )
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, data=data)
+    assert not list((tmp_path / "run").glob("*.pt"))
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(small_run(tmp_path, data=data)))
+    process = started(config, tmp_path / "dry", "--dry-run")
+    assert b"names none of the photos to measure on" in process.communicate()[1]
+    assert process.returncode == 3
+
+
+def test_photos_to_measure_on_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        write_coco(tmp_path / name, 4)
+    (tmp_path / "val" / "images" / "003.png").write_bytes(b"no picture")
+    train_, val = (small_run(tmp_path / name)["data"]["train"] for name in ("train", "val"))
+    data = {"train": train_, "validation": val, "threads": 1}
+    stage = {"input_wh": [32, 48], "steps": 1, "batch_size": 2}
+    with pytest.raises(InputError, match=r"1 of 4 photos are missing or unreadable \(003.png: "):
+        run(tmp_path, data=data, stages=[stage])
+    listener = run(tmp_path, data=data | {"allow_missing": True}, stages=[stage])
+    said = f"{tmp_path / 'val' / 'people.json'}: 1 photos cannot be read and are measured as black"
+    assert any(note.startswith(said) for note in listener.notes)
+
+
+class Obstacle(Listener):
+    """An observer in whose run the place of a picture is taken after so many steps."""
+
+    def __init__(self, place: Path, after: int) -> None:
+        super().__init__()
+        self._place, self._after = place, after
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        super().line(line)
+        if line["kind"] == "train" and line["step"] == self._after:
+            self._place.mkdir()
+
+
+@pytest.mark.parametrize("after", [3, 4])  # within a stage, and at its end
+def test_a_measurement_that_fails_takes_no_step_away(tmp_path: Path, after: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    values = small_run(tmp_path, stages=[stage], validation={"every_steps": after})
+    config = parse_config(TrainConfig, values | {"checkpoint_every": 100})
+    train(config, tmp_path / "whole", Listener())
+    place = tmp_path / "run" / "pictures" / "worst-1.jpg"
+    with pytest.raises(InputError, match="Cannot write"):
+        train(config, tmp_path / "run", Obstacle(place, after))
+    place.rmdir()
+    listener = Listener()
+    outcome = train(config, tmp_path / "run", listener)
+    assert f"Going on with stage 1, after step {after}." in listener.notes
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    measured = [
+        [one for one in read_metrics(tmp_path / name / "metrics.jsonl") if "AP" in one]
+        for name in ("run", "whole")
+    ]
+    assert measured[0] == measured[1]
+    assert [one["step"] for one in measured[0]] == sorted({after, 4})
+    assert outcome.best is not None
+    again = Listener()
+    train(config, tmp_path / "run", again)  # nothing is left to do, nor to measure
+    assert not again.lines
+
+
 def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}
@@ -151,9 +250,9 @@ def test_every_cache_trains_alike(tmp_path: Path, cache: str) -> None:
     assert found == pytest.approx([one["loss"] for one in reference.lines], rel=0.02)
 
 
-def started(config: Path, output: Path) -> subprocess.Popen[bytes]:
+def started(config: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for_lines(folder: Path, count: int) -> None:

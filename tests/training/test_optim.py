@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
-from vitpose_cli.training.config import FreezeOptions, OptimizerOptions
+from vitpose_cli.training.config import FreezeOptions, OptimizerOptions, StageOptions
 from vitpose_cli.training.optim import (
     Schedule,
     build_optimizer,
@@ -106,14 +106,33 @@ def test_muon_takes_the_matrices_of_the_blocks_alone() -> None:
         assert torch.quantile(lengths, 0.05) > 0.5 * lengths.max(), name
 
 
-def test_warm_up_and_steps_are_those_of_the_original() -> None:
+@pytest.mark.parametrize("milestones", [None, (170, 200)])
+def test_warm_up_and_steps_are_those_of_the_original(milestones: tuple[int, ...] | None) -> None:
     # 149,813 people in batches of 512: 293 steps an epoch; lr at iterations of its log.
-    schedule = Schedule(5e-4, 210 * 293, 293, OptimizerOptions())
+    options = OptimizerOptions(milestones=milestones)
+    schedule = Schedule.of_stage(StageOptions(epochs=210), options, 293)
     assert schedule.rate(0) == pytest.approx(5e-4 * 0.001)
     assert schedule.rate(49) == pytest.approx(5e-4 * (1 - (1 - 49 / 500) * 0.999))
     assert schedule.rate(500) == schedule.rate(170 * 293 - 1) == 5e-4
     assert schedule.rate(170 * 293) == pytest.approx(5e-5)
     assert schedule.rate(200 * 293) == pytest.approx(5e-6)
+
+
+def test_a_stage_of_any_length_falls_where_the_papers_does() -> None:
+    for stage in (StageOptions(steps=21000), StageOptions(epochs=70)):
+        schedule = Schedule.of_stage(stage, OptimizerOptions(), 300)
+        assert schedule.num_steps == 21000
+        assert schedule.rate(600) == schedule.rate(16999) == 5e-4
+        assert schedule.rate(17000) == schedule.rate(19999) == pytest.approx(5e-5)
+        assert schedule.rate(20000) == schedule.rate(20999) == pytest.approx(5e-6)
+
+
+def test_given_milestones_count_in_the_stages_unit() -> None:
+    options = OptimizerOptions(milestones=(20,), warmup_steps=0)
+    for stage, fall in ((StageOptions(steps=900), 20), (StageOptions(epochs=30), 600)):
+        schedule = Schedule.of_stage(stage, options, 30)
+        assert schedule.rate(fall - 1) == 5e-4
+        assert schedule.rate(fall) == schedule.rate(899) == pytest.approx(5e-5)
 
 
 def test_a_cosine_ends_at_its_final_ratio() -> None:

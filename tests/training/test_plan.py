@@ -6,9 +6,12 @@ import torch
 from training_cases import small_run, write_coco
 
 from vitpose_cli.config import parse_config
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.network import choose_attention
 from vitpose_cli.training.plan import (
     TrainingPlan,
@@ -39,6 +42,26 @@ def test_a_plan_says_what_would_happen_and_writes_nothing(tmp_path: Path) -> Non
     learning, total = plan.trainable
     assert learning == total == sum(group.num_parameters for group in plan.groups)
     assert plan.as_dict()["stages"][0]["peak_lr"] == 1e-3
+
+
+def test_what_shows_nobody_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = small_run(tmp_path)["data"]["train"][0]
+    data = {"train": [source | {"repeat": 0.06}]}  # half a person of 8
+    with pytest.raises(ConfigError, match="`repeat` leaves none of 8 people"):
+        planned(tmp_path, data=data)
+    stages = [{"steps": 1, "batch_size": 4}, {"steps": 1, "batch_size": 2, "accumulate": 4}]
+    config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
+    with pytest.raises(ConfigError, match=r"stages\.1: batch_size 2 .* accumulate 4: a pass"):
+        plan_training(config)
+    with pytest.raises(ConfigError, match=r"stages\.1"):
+        train(config, tmp_path / "run", Silence())
+    assert not (tmp_path / "run").exists()
+    for name, value in {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"batch_size 2 .* accumulate 1 on each of 3 processes"):
+        planned(tmp_path, stages=[{"steps": 1, "batch_size": 2}])
 
 
 def test_frozen_parameters_need_less(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from training_cases import small_run
 
-from vitpose_cli.config import config_reference, parse_config
+from vitpose_cli.config import config_reference, dump_config, parse_config
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.training.config import TrainConfig
 
@@ -24,7 +24,7 @@ def test_the_defaults_are_the_paper() -> None:
     config = parse_config(TrainConfig, values)
     assert config.optimizer.lr == 5e-4
     assert config.optimizer.weight_decay == 0.1
-    assert config.optimizer.milestones == (170, 200)
+    assert config.optimizer.milestones is None  # 170 and 200 of 210, see test_optim
     assert config.optimizer.clip_norm == 1.0
     assert config.stages[0].epochs == 210
     assert config.stages[0].batch_size == 512
@@ -62,6 +62,29 @@ def test_maps_without_scores_do_not_end_a_run() -> None:
 def test_packs_are_a_cache_already() -> None:
     data = {"train": [{"kind": "pack", "path": "a.npz"}], "cache": "none"}
     assert "cannot be had with packs" in problems(data=data)
+
+
+def test_what_would_do_nothing_is_refused() -> None:
+    assert "validation: give either every_epochs or every_steps" in problems(
+        validation={"every_epochs": 1, "every_steps": 50}
+    )
+    for nobody in ({}, {"truth": 0, "weight": 5, "looks": "once"}):
+        assert "give it a teacher or a token" in problems(distill=nobody)
+    data = small_run(Path("data"))["data"] | {"validation": []}
+    model = {"variant": "tiny-test", "experts": True}
+    assert "leave out model.experts" in problems(task="pretrain", data=data, model=model)
+
+
+def test_a_token_takes_its_network_as_it_is() -> None:
+    weights = {"weights": "vitpose-l", "variant": "large"}
+    model = weights | {"drop_path": 0.9, "attention": {"pattern": "window"}, "licence": "MIT"}
+    said = "leave out model.attention, model.drop_path, model.licence, freeze.encoder"
+    assert said in problems(task="token", model=model, freeze={"encoder": True})
+    defaults = {"drop_path": None, "attention": {"pattern": "full"}, "stride": 16}
+    values = small_run(Path("data"), task="token", model=weights | defaults, freeze={"blocks": 0})
+    config = parse_config(TrainConfig, values)
+    again = yaml.safe_load(dump_config(config))  # as a run's folder keeps it, defaults and all
+    assert parse_config(TrainConfig, again) == config
 
 
 def test_every_key_is_explained() -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ from torch import Tensor, nn
 from training_cases import write_coco
 
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.training.config import CocoSource, ValidationOptions
+from vitpose_cli.training.config import CocoSource, DataOptions, ValidationOptions
+from vitpose_cli.training.data import open_data
+from vitpose_cli.training.sheets import sheet
 from vitpose_cli.training.sources import open_source
 from vitpose_cli.training.validate import Validator, mean_ap
 
@@ -46,3 +49,25 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
     assert np.abs(validation.found.keypoints - people.keypoints).max() < 1.0
     picture = validator.worst(validation, count=2)
     assert picture.shape[1] == 4 * (96 * 2 + 4)
+
+
+@pytest.mark.parametrize("num_boxes", [0, 1])
+def test_photos_without_boxes_are_measured_and_not_drawn(tmp_path: Path, num_boxes: int) -> None:
+    document = json.loads(write_coco(tmp_path, 3).read_text())
+    del document["annotations"][num_boxes:]
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    source = CocoSource(
+        kind="coco",
+        annotations=tmp_path / "people.json",
+        images=tmp_path / "images",
+        boxes=tmp_path / "boxes.json",
+    )
+    (opened,) = open_data(DataOptions(train=(source,), validation=(source,))).validation
+    validator = Validator(opened, "coco", CODEC, ValidationOptions())
+    model = Knowing(torch.rand(1, 17, 32, 24), torch.arange(17))
+    validation = validator.measure(model, torch.device("cpu"), torch.float32)
+    assert len(validation.found) == validation.evaluation.num_predicted == num_boxes
+    assert validation.evaluation.num_people == 3
+    assert 0 <= mean_ap([validation]) < 0.5
+    expected = sheet([np.zeros((256, 192, 3), np.uint8)] * 2 * num_boxes)  # nobody else's photo
+    assert validator.worst(validation).shape == expected.shape

@@ -28,7 +28,7 @@ from vitpose_cli.training.people import LabelledFrames, People
 Progress = Callable[[int, int], None]
 """Told how many people are ready, and of how many."""
 
-_FORMAT = 1
+_FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +91,33 @@ def fill_crops(
     out: NDArray[np.uint8],
     progress: Progress = lambda done, total: None,
 ) -> list[FrameFailure]:
-    """Write the crop of every person to `out` (N, h, w, 3); return the frames that failed."""
-    people = frames.people
-    first = np.searchsorted(people.images, np.arange(len(frames.keys) + 1))
-    waiting = {key: number for number, key in enumerate(frames.keys)}
-    failures = []
+    """Write the crop of every person to `out` (N, h, w, 3).
+
+    A file may list one photo several times; it is read once.
+
+    Returns:
+        The frames that failed, each as often as it is listed.
+    """
+    people, total = frames.people, len(frames.keys)
+    first = np.searchsorted(people.images, np.arange(total + 1))
+    waiting: dict[FrameKey, list[int]] = {}
+    for number, key in enumerate(frames.keys):
+        waiting.setdefault(key, []).append(number)
+    failures: list[FrameFailure] = []
+    done = 0
     for frame in frames.source.frames(skip=_AllBut(frames.keys)):
-        number = waiting.pop(frame.key)
+        numbers = waiting.pop(frame.key)
         if isinstance(frame, FrameFailure):
-            failures.append(frame)
+            failures += [frame] * len(numbers)
         else:
-            start, end = first[number], first[number + 1]
-            warp_crops(frame.image, transforms.select(np.arange(start, end)), out=out[start:end])
-        progress(len(frames.keys) - len(waiting), len(frames.keys))
-    return failures + [FrameFailure(key, "There is no such frame.") for key in waiting]
+            for start, end in ((first[number], first[number + 1]) for number in numbers):
+                rows = np.arange(start, end)
+                warp_crops(frame.image, transforms.select(rows), out=out[start:end])
+        done += len(numbers)
+        progress(done, total)
+    for key, numbers in waiting.items():
+        failures += [FrameFailure(key, "There is no such frame.")] * len(numbers)
+    return failures
 
 
 @contextmanager

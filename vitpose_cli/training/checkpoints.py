@@ -26,6 +26,9 @@ from vitpose_cli.training.config import TrainConfig
 _MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")
 """Options that a resumed run may have otherwise: they do not change what is learnt."""
 
+_EARLIER_MILESTONES = (170, 200)
+"""What earlier versions wrote for `optimizer.milestones` where nobody gave any."""
+
 _MAY_CHANGE_ANYWHERE = ("accumulate", "activation_checkpointing")
 """The same, for whoever runs out of memory in a later stage; rounding differs."""
 
@@ -38,11 +41,13 @@ class Position:
         stage: The stage, from 0; the number of stages when all is done.
         step: Steps of it that are done.
         best: The best mean AP so far; None before the first measurement.
+        measured: Whether the measurement that is due after this step, if one is, has been made.
     """
 
     stage: int = 0
     step: int = 0
     best: float | None = None
+    measured: bool = True
 
 
 class RunFolder:
@@ -64,6 +69,22 @@ class RunFolder:
     def weights(self) -> Path:
         """The file to label with: the best, or the last where nothing was measured."""
         return self.best if self.best.exists() else self.last
+
+    def as_begun(self, config: TrainConfig) -> TrainConfig:
+        """Return `config` with what a run that is here was begun with and nobody gave.
+
+        Where it has the milestones of earlier versions, it goes on with them.
+
+        Raises:
+            ConfigError: The folder's configuration cannot be read.
+        """
+        if config.optimizer.milestones is not None or not self.state.exists():
+            return config
+        begun = load_config(TrainConfig, self.config).optimizer.milestones
+        if begun != _EARLIER_MILESTONES:
+            return config
+        optimizer = config.optimizer.model_copy(update={"milestones": begun})
+        return config.model_copy(update={"optimizer": optimizer})
 
     def open(self, config: TrainConfig) -> None:
         """Make the folder for `config`, or check that it was made for the same.

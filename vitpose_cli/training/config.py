@@ -235,8 +235,9 @@ class OptimizerOptions(StrictModel):
     """The rate of the first of them, relative to the peak."""
     schedule: Literal["step", "cosine", "constant"] = "step"
     """How the rate falls within a stage: step, cosine or constant."""
-    milestones: tuple[NotNegative, ...] = (170, 200)
-    """With step: when the rate falls, in the stage's unit (epochs or steps)."""
+    milestones: tuple[NotNegative, ...] | None = None
+    """With step: when the rate falls, in the stage's unit (epochs or steps); default: after 170/210
+    and 200/210 of the stage, as in the paper."""
     gamma: Positive = 0.1
     """With step: by which factor it falls."""
     final_ratio: NotNegative = 0.01
@@ -347,6 +348,12 @@ class ValidationOptions(StrictModel):
     batch_size: Count = 64
     """People in one pass."""
 
+    @model_validator(mode="after")
+    def _check(self) -> ValidationOptions:
+        if self.every_epochs is not None and self.every_steps is not None:
+            raise ValueError("give either every_epochs or every_steps; the other one is null")
+        return self
+
 
 class TrainConfig(StrictModel):
     """A training run."""
@@ -393,8 +400,29 @@ class TrainConfig(StrictModel):
             raise ValueError("the last stage's loss must be mse: other maps carry no score")
         if self.task == "pretrain" and (self.data.validation or self.distill):
             raise ValueError("task: pretrain measures no poses; leave out data.validation, distill")
+        if self.task == "pretrain" and self.model.experts:
+            raise ValueError(
+                "task: pretrain makes no experts; leave out model.experts, and give it in the run "
+                "that starts from these weights"
+            )
         if self.task == "token" and (self.model.weights is None or self.distill):
             raise ValueError("task: token needs model.weights, the teacher, and no distill")
+        ignored = self._kept_by_token() if self.task == "token" else []
+        if ignored:
+            raise ValueError(
+                "task: token leaves all but the token as it is in model.weights; leave out "
+                + ", ".join(ignored)
+            )
+        if self.distill and self.distill.teacher is None and self.distill.token is None:
+            raise ValueError("distill names nobody to learn from; give it a teacher or a token")
         if self.data.cache == "none" and any(one.kind == "pack" for one in self.data.train):
             raise ValueError("data.cache: none cannot be had with packs, which are crops already")
         return self
+
+    def _kept_by_token(self) -> list[str]:
+        """Return the options of the network that were given and are not for `task: token`."""
+        given = {
+            "model": self.model.model_dump(exclude_defaults=True).keys() - {"weights", "variant"},
+            "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
+        }
+        return [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]

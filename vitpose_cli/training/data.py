@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import Progress, cut_people
-from vitpose_cli.training.config import DataOptions
+from vitpose_cli.training.config import DataOptions, Source
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
-from vitpose_cli.training.people import People
+from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
 MISSING_SHARE = 0.01
@@ -70,6 +70,12 @@ class OpenedData:
         return {one.keypoint_set.name: one.keypoint_set for one in _people(self.train)}
 
     @property
+    def epoch_length(self) -> int:
+        """How many people an epoch shows, by their repeats."""
+        repeats = np.concatenate([people.repeats for people in _people(self.train)])
+        return EndlessOrder(repeats, ()).epoch_length
+
+    @property
     def notes(self) -> list[str]:
         """Sentences about what was left out."""
         several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
@@ -95,14 +101,17 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
         labelled: Whether people without keypoints are of no use.
 
     Raises:
-        InputError: A file is missing or damaged, too many photos are missing, or two files mean
-            different keypoints by one name.
+        ConfigError: An epoch would show nobody.
+        InputError: A file is missing or damaged, too many photos are missing, boxes to measure
+            with are of other photos, or two files mean different keypoints by one name.
     """
     train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [open_source(one, options.threads) for one in options.validation]
+    for source, asked in zip(validation, options.validation, strict=True):
+        _check_boxes(source, asked)
     known: dict[str, tuple[KeypointSet, Path]] = {}
     for source in (*train, *validation):
-        _check_missing(source, (), options)
+        check_missing(source, (), options)
         own = source.frames.people.keypoint_set
         first, path = known.setdefault(own.name, (own, source.truth.path))
         if first.names != own.names:
@@ -111,7 +120,14 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
                 f"{own.name!r}.",
                 "Rename the category in one of them, or give both the same keypoints.",
             )
-    return OpenedData(train, validation, options)
+    data = OpenedData(train, validation, options)
+    if not data.epoch_length:
+        count = sum(map(len, _people(train)))
+        raise ConfigError(
+            f"An epoch would show nobody: `repeat` leaves none of {count} people.",
+            "Give a source of data.train a greater `repeat`.",
+        )
+    return data
 
 
 def load_material(
@@ -152,11 +168,36 @@ def load_material(
             folder=folder if options.cache == "disk" else None,
             progress=progress,
         )
-        _check_missing(source, cut.failures, options)
+        check_missing(source, cut.failures, options)
         on_device = options.cache == "device"
         store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
         group.append(Material(cut.people, store, identity))
     return {name: _joined(group) for name, group in parts.items()}
+
+
+def check_missing(
+    source: OpenedSource, failures: Sequence[FrameFailure], options: DataOptions
+) -> None:
+    """Refuse a source of which too much is not there.
+
+    Args:
+        source: The source.
+        failures: Its frames that could not be read.
+        options: Whether that is allowed.
+
+    Raises:
+        InputError: More than `MISSING_SHARE` of its photos are missing or unreadable.
+    """
+    absent = source.dropped.get("photos missing", 0)
+    total = len(source.frames.keys) + absent
+    lost = absent + len(failures)
+    if lost <= MISSING_SHARE * total or options.allow_missing:
+        return
+    example = f" ({failures[0].key}: {failures[0].error})" if failures else ""
+    raise InputError(
+        f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
+        "Check `images` of this source; --allow-missing trains on the rest.",
+    )
 
 
 def _joined(parts: Sequence[Material]) -> Material:
@@ -177,17 +218,17 @@ def _people(sources: Sequence[OpenedSource]) -> list[People]:
     return [source.frames.people for source in sources]
 
 
-def _check_missing(
-    source: OpenedSource, failures: Sequence[FrameFailure], options: DataOptions
-) -> None:
-    """Refuse a source of which too much is not there."""
-    absent = source.dropped.get("photos missing", 0)
-    total = len(source.frames.keys) + absent
-    lost = absent + len(failures)
-    if lost <= MISSING_SHARE * total or options.allow_missing:
+def _check_boxes(source: OpenedSource, options: Source) -> None:
+    """Refuse boxes to measure with that are of other photos."""
+    names = [image["file_name"] for image in source.truth.images]
+    if (
+        source.boxes is None
+        or options.kind == "pack"
+        or any(name in source.boxes for name in names)
+    ):
         return
-    example = f" ({failures[0].key}: {failures[0].error})" if failures else ""
+    theirs = next((f"but {name!r}" for name in source.boxes), "nor any other")
     raise InputError(
-        f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
-        "Check `images` of this source; --allow-missing trains on the rest.",
+        f"{options.boxes} names none of the photos to measure on: not {names[0]!r}, {theirs}.",
+        f"`boxes` of this source must be of the photos of {options.annotations}.",
     )

@@ -27,7 +27,7 @@ from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.data import Material, OpenedData, load_material, open_data
+from vitpose_cli.training.data import Material, OpenedData, check_missing, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
@@ -86,11 +86,12 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
         WeightsError: The weights to start from cannot be used.
         KeyboardInterrupt: The run was interrupted; its state is saved.
     """
-    config = with_input_sizes(config)
+    folder = RunFolder(output)
     placement = Placement.of(config)
+    config = folder.as_begun(with_input_sizes(config))
     torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     with process_group(placement):
-        return _Run(config, RunFolder(output), observer, placement).go()
+        return _Run(config, folder, observer, placement).go()
 
 
 def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
@@ -138,7 +139,7 @@ class _Run:
             )
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
-            self._metrics = MetricsFile(folder.metrics, keep=kept)
+            self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
         device, threads = self._placement.device, config.data.threads
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
         inputs_wh = [stage.input_wh for stage in config.stages]
@@ -228,7 +229,7 @@ class _Run:
     def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
         if not self._leads:
             return []
-        return [
+        validators = [
             Validator(
                 source,
                 head := source.frames.people.keypoint_set.name,
@@ -237,6 +238,14 @@ class _Run:
             )
             for source in data.validation
         ]
+        for one in validators:
+            check_missing(one.source, one.failures, data.options)
+            if one.failures:
+                self._observer.note(
+                    f"{one.source.truth.path}: {len(one.failures):,} photos cannot be read and are "
+                    f"measured as black ones, as {one.failures[0].key}."
+                )
+        return validators
 
     def _learn(self, stage: Stage, batches: Batches, validators: list[Validator]) -> None:
         """Take all steps of a stage that are not done."""
@@ -246,6 +255,8 @@ class _Run:
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         with stop_asked() as asked:
+            if validators and not self._position.measured:
+                self._measure_saved(stage, validators)
             for step in range(start, total):
                 with explained_memory(self._position.stage, stage.options):
                     began_s = time.perf_counter()
@@ -261,10 +272,10 @@ class _Run:
                     self._log(stage, done / batches.steps_per_epoch, meter)
                     meter = Meter()
                 with meter.paused():
-                    measured = last or done % every == 0
-                    if measured and validators:
-                        self._measure(stage, validators)
-                    if measured or done % config.checkpoint_every == 0 or asked():
+                    due = last or done % every == 0
+                    if due and validators:
+                        self._measure_saved(stage, validators)
+                    elif due or done % config.checkpoint_every == 0 or asked():
                         self._save(stage)
                 if asked():
                     raise KeyboardInterrupt
@@ -296,6 +307,14 @@ class _Run:
                 "diverged.",
                 "Lower the learning rate, or warm up longer; the last saved state is from before.",
             )
+
+    def _measure_saved(self, stage: Stage, validators: list[Validator]) -> None:
+        """Measure what is saved, so that whatever ends a measurement takes no step away."""
+        self._position = replace(self._position, measured=False)
+        self._save(stage)
+        self._measure(stage, validators)
+        self._position = replace(self._position, measured=True)
+        self._save(stage)
 
     def _measure(self, stage: Stage, validators: list[Validator]) -> None:
         """Measure on all sources, and keep the weights if they are the best."""

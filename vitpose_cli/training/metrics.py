@@ -84,12 +84,13 @@ class Silence:
 class MetricsFile:
     """`metrics.jsonl`: appended, and cut where a resumed run takes up."""
 
-    def __init__(self, path: Path, *, keep: tuple[int, int] | None) -> None:
+    def __init__(self, path: Path, *, keep: tuple[int, int] | None, measured: bool = True) -> None:
         """Open the file.
 
         Args:
             path: The file.
             keep: Keep lines up to this stage and step; None starts anew.
+            measured: Whether the measurement of that step is kept, too; else it is made again.
 
         Raises:
             InputError: The file cannot be read or written.
@@ -98,7 +99,9 @@ class MetricsFile:
         lines = read_metrics(path) if keep is not None and path.exists() else []
         with atomic_file(path) as stream:
             for line in lines:
-                if keep is not None and (line["stage"], line["step"]) <= keep:
+                place = (line["stage"], line["step"])
+                again = place == keep and line["kind"] == "validation" and not measured
+                if keep is not None and place <= keep and not again:
                     stream.write(_encoded(line))
 
     def append(self, line: Line) -> None:

@@ -152,6 +152,9 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
         group["lr"] = rate * group["rate_scale"]
 
 
+_PAPERS_MILESTONES, _PAPERS_EPOCHS = (170, 200), 210
+
+
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """The learning rate of each step of one stage.
@@ -189,12 +192,18 @@ class Schedule:
         if step < options.warmup_steps:
             factor = 1 - (1 - step / options.warmup_steps) * (1 - options.warmup_ratio)
         if options.schedule == "step":
-            passed = sum(step >= mark * self.steps_per_unit for mark in options.milestones)
-            factor *= options.gamma**passed
+            factor *= options.gamma ** sum(step >= mark for mark in self._falls())
         elif options.schedule == "cosine":
             share = 0.5 * (1 + math.cos(math.pi * step / self.num_steps))
             factor *= options.final_ratio + (1 - options.final_ratio) * share
         return self.peak * factor
+
+    def _falls(self) -> list[float]:
+        """Return the steps at which the rate falls."""
+        marks = self.options.milestones
+        if marks is None:
+            return [mark * self.num_steps / _PAPERS_EPOCHS for mark in _PAPERS_MILESTONES]
+        return [mark * self.steps_per_unit for mark in marks]
 
 
 def hold_still(model: ViTPose, config: TrainConfig) -> list[nn.Module]:

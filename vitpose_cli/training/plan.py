@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,7 +21,6 @@ from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.network import Network, choose_attention, same_network
 from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
-from vitpose_cli.training.people import EndlessOrder
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
@@ -112,8 +110,8 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
         InputError: Files cannot be used.
         WeightsError: The weights to start from cannot be used.
     """
-    config = with_input_sizes(config)
     placement = Placement.of(config)
+    config = with_input_sizes(config)
     data = open_data(config.data, labelled=config.task != "pretrain")
     network = first_network(config, data.keypoint_sets)
     hold_still(network.model, config)
@@ -249,8 +247,7 @@ def _stage_row(
     data: OpenedData,
     placement: Placement,
 ) -> StageRow:
-    repeats = np.concatenate([source.frames.people.repeats for source in data.train])
-    steps_per_epoch = EndlessOrder(repeats, (config.seed,)).epoch_length / stage.batch_size
+    steps_per_epoch = data.epoch_length / stage.batch_size
     schedule = Schedule.of_stage(stage, config.optimizer, steps_per_epoch)
     learning, total = trainable_size(network.model)
     weights = 4 * (total + 3 * learning + (total if config.ema is not None else 0))

@@ -14,7 +14,7 @@ from types import FrameType
 import torch
 from torch import distributed
 
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 
@@ -40,11 +40,14 @@ class Placement:
         """Find what a configuration asks for.
 
         Raises:
-            ConfigError: It is not here.
+            ConfigError: It is not here, or there are too few people in a step for all processes.
         """
+        process = Process.from_environment()
+        for number, stage in enumerate(config.stages):
+            _check_passes(number, stage, process.world_size)
         device = resolve_device(config.device)
         dtype = resolve_precision(config.precision, device)
-        return cls(device, dtype, Process.from_environment())
+        return cls(device, dtype, process)
 
     @property
     def leads(self) -> bool:
@@ -127,6 +130,19 @@ def machine_memory_bytes() -> int | None:
     if not hasattr(os, "sysconf"):  # Windows
         return None
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _check_passes(number: int, options: StageOptions, world_size: int) -> None:
+    """Refuse a stage in whose steps a pass would have nobody."""
+    size, parts = options.batch_size, options.accumulate
+    if size >= parts * world_size:
+        return
+    processes = f" on each of {world_size} processes" if world_size > 1 else ""
+    raise ConfigError(
+        f"stages.{number}: batch_size {size} is too small for accumulate {parts}{processes}: "
+        "a pass would have nobody.",
+        f"Give batch_size {parts * world_size} or more, or a smaller accumulate.",
+    )
 
 
 def _too_large(number: int, options: StageOptions, parts: int) -> InputError:

@@ -55,6 +55,7 @@ def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet])
     input_wh, asked, options = config.stages[0].input_wh, config.pretrain, config.model
     if config.task == "token":
         network = teacher_with_token(options.weights or "", input_wh)
+        _check_variant(options, network.header.variant)
         unknown = keypoint_sets.keys() - network.header.heads.keys()
         if unknown:
             raise ConfigError(
@@ -133,11 +134,7 @@ def _loaded(
 ) -> Network:
     """Build a network and put the weights of `origin` into it."""
     variant = origin.variant
-    if options.variant not in (None, variant):
-        raise ConfigError(
-            f"model.variant is {options.variant}, but {options.weights} is {variant}.",
-            "Leave model.variant out.",
-        )
+    _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
     network = _blank(named, keypoint_sets, input_wh, origin.header, pixels)
     model = network.model
@@ -157,6 +154,15 @@ def _loaded(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
     return network
+
+
+def _check_variant(options: ModelOptions, variant: str) -> None:
+    """Refuse weights of another size than the options name."""
+    if options.variant not in (None, variant):
+        raise ConfigError(
+            f"model.variant is {options.variant}, but {options.weights} is {variant}.",
+            "Leave model.variant out.",
+        )
 
 
 def _with_experts(

@@ -43,7 +43,13 @@ class Validation:
 
 
 class Validator:
-    """One source of people, cropped for one input size."""
+    """One source of people, cropped for one input size.
+
+    Attributes:
+        source: The source.
+        head: The head that is measured.
+        failures: Frames that could not be read; their crops are black.
+    """
 
     def __init__(
         self, source: OpenedSource, head: str, codec: HeatmapCodec, options: ValidationOptions
@@ -60,7 +66,8 @@ class Validator:
         width, height = codec.input_wh
         self._crops = np.zeros((len(self._images), height, width, 3), np.uint8)
         boxed = _as_people(source.frames, self._detections, self._images)
-        fill_crops(replace(source.frames, people=boxed), self._transforms, self._crops)
+        frames = replace(source.frames, people=boxed)
+        self.failures = fill_crops(frames, self._transforms, self._crops)
 
     @torch.no_grad()
     def measure(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Validation:
@@ -72,21 +79,21 @@ class Validator:
                 maps: Tensor = model(inputs, head=self.head)
             return maps.float()
 
-        points, scores = [], []
+        confidences = np.empty((len(self._crops), len(flip_order)), np.float32)
+        points = np.empty((*confidences.shape, 2), np.float32)
         for start in range(0, len(self._crops), self._options.batch_size):
-            pixels = torch.from_numpy(self._crops[start : start + self._options.batch_size])
-            inputs = normalise(pixels.to(device))
+            rows = slice(start, start + self._options.batch_size)
+            inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
             maps = maps_of(inputs)
             if self._options.flip_test:
                 maps = self._codec.merge_flipped(maps, maps_of(inputs.flip(-1)), flip_order)
             decoded = self._codec.decode(maps)
-            points.append(decoded.crop_keypoints.cpu().numpy())
-            scores.append(decoded.scores.cpu().numpy())
-        confidences = np.concatenate(scores)
+            points[rows] = decoded.crop_keypoints.cpu().numpy()
+            confidences[rows] = decoded.scores.cpu().numpy()
         found = Instances(
             self._detections.boxes,
             self._detections.scores,
-            self._transforms.to_frame(np.concatenate(points)).astype(np.float32),
+            self._transforms.to_frame(points).astype(np.float32),
             confidences,
             np.full(confidences.shape, 2, np.int8),
         )
@@ -104,7 +111,7 @@ class Validator:
         """
         people, found = self.source.frames.people, validation.found
         nearest = np.zeros(len(people), np.int64)
-        oks = np.full(len(people), np.inf)  # a photo without boxes has no crop to draw
+        oks = np.full(len(people), np.inf)  # stays so where a photo has no box, and so no crop
         for number in range(len(self.source.frames.keys)):
             rows = np.flatnonzero(self._images == number)
             own = np.flatnonzero(people.images == number)
@@ -122,7 +129,8 @@ class Validator:
             nearest[own] = rows[alike.argmax(axis=0)]
             oks[own] = alike.max(axis=0)
         tiles = []
-        for person in np.argsort(oks, kind="stable")[:count]:
+        drawable = np.flatnonzero(np.isfinite(oks))
+        for person in drawable[np.argsort(oks[drawable], kind="stable")][:count]:
             row = nearest[person]
             transform = self._transforms.select([row])
             visibility = np.where(people.weights[person] > 0, 2, 0)
