@@ -116,6 +116,26 @@ def test_the_manifest_of_a_merged_run_says_where_it_came_from(tmp_path: Path) ->
         assert (run.manifest.weights_name, run.manifest.weights_hash) == ("merged", "")
 
 
+def test_options_are_claimed_where_all_inputs_have_them(tmp_path: Path) -> None:
+    options = {"every": 10, "detector": "person"}
+    first, second, third = (
+        make_run(tmp_path / name, of_model(f"{name}.jpg", "aa"), options=options | changed)
+        for name, changed in (("a", {}), ("b", {}), ("c", {"every": 1}))
+    )
+    file = first / "annotations.json"
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text(json.dumps(json.loads(file.read_bytes()) | {"info": {}}))
+    for place, (other, expected) in enumerate(
+        ((second, options), (file, options), (third, {}), (foreign, {}))
+    ):
+        for inputs in ((first, other), (other, first)):
+            output = tmp_path / f"{place} {inputs.index(other)}"
+            merge_labels(MergeOptions(inputs, output))
+            with Run.read(output) as run:
+                assert run.manifest.options == expected
+                assert run.manifest.weights_name == "tiny"
+
+
 def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", of_model("x.jpg", "aa"))
     other_size = replace(of_model("x.jpg", "bb"), size_wh=(320, 240), exact=True)

@@ -30,6 +30,7 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.video import VideoFile, VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.merge import MergeOptions, merge_labels
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
@@ -148,6 +149,17 @@ def test_frames_that_were_not_labelled_are_counted(tmp_path: Path) -> None:
     save_run(tmp_path / "run", frame_keys(20))
     source = write_video(tmp_path / "clip.mp4", size_wh=SIZE_WH)
     assert draw(tmp_path, source).num_left_out == 10
+
+
+def test_merged_runs_show_the_frames_of_each(tmp_path: Path) -> None:
+    runs = [
+        save_run(tmp_path / f"{name}.run", frame_keys(30, every, f"{name}.mp4"), every=every)
+        for name, every in (("a", 10), ("b", 1))
+    ]
+    merge_labels(MergeOptions(tuple(runs), tmp_path / "run"))
+    for name, num_frames in (("a", 3), ("b", 30)):
+        source = write_video(tmp_path / f"{name}.mp4", size_wh=SIZE_WH)
+        assert draw(tmp_path, source).num_frames == num_frames
 
 
 def test_a_part_of_the_video(tmp_path: Path, clip: Path) -> None:

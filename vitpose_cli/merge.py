@@ -21,6 +21,7 @@ import numpy as np
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.identities import Identities, identified
+from vitpose_cli.labels import options_of
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.manifest import RunManifest
@@ -277,10 +278,12 @@ def _write_run(
     first = runs[0] if runs else None
     sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
     alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
+    options = [options_of(each.info) for each in inputs]
+    same_options = all(each == options[0] for each in options)
     manifest = RunManifest(
         keypoint_set=inputs[0].category,
         sources=tuple(sources),
-        options=first.options if first is not None and alike else {},
+        options=options[0] if alike and same_options else {},
         weights_name=first.weights_name if first is not None and alike else "merged",
         weights_hash=first.weights_hash if first is not None and alike else "",
         document={"track": False},  # the records have the identities that the inputs have
