@@ -11,9 +11,8 @@ to a file, annotations keep what no record could hold; what a run has no place f
 from __future__ import annotations
 
 import heapq
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -24,15 +23,10 @@ import numpy as np
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
-from vitpose_cli.labels import options_of
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.record_set import RecordSet, open_records
-from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
-from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord, Review
-from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import document_name, document_parts
 
 DOCUMENT_SUFFIX = ".json"
@@ -159,10 +153,10 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     summary = MergeSummary(document_name(options.output, count))
     merged = _counted(_merged(inputs, options, summary), summary)
     if is_document:
-        _write_document(options, merged, inputs[0].category)
+        write_merged_document(options.output, merged, inputs, num_shards)
     else:
         records = _without_originals(merged, summary)
-        _write_run(options.output, records, inputs, num_shards)
+        write_merged_run(options.output, records, inputs, num_shards)
     return summary
 
 
@@ -278,75 +272,3 @@ def _without_originals(
             people = (original for original in originals if not original["iscrowd"])
             summary.num_unmarked += sum(not says_who(person) for person in people)
         yield record
-
-
-def _write_document(
-    options: MergeOptions, frames: Iterable[LabelledFrame], category: Mapping[str, Any]
-) -> None:
-    """Write a document in which annotations of documents keep all they hold."""
-    originals: dict[FrameKey, Sequence[Mapping[str, Any]]] = {}
-
-    def records() -> Iterator[FrameRecord]:
-        for frame in frames:
-            if frame.originals and is_in_document(frame.record):
-                originals[frame.record.key] = frame.originals
-            yield frame.record
-
-    style = DocumentStyle(originals=lambda key: originals.pop(key, ()))
-    write_document(
-        records(), options.output, category, _info(options), style, num_shards=options.num_shards
-    )
-
-
-def _info(options: MergeOptions) -> dict[str, Any]:
-    return {
-        "description": "Merged with vitpose. area is width x height of the box where no input "
-        "file has another.",
-        "version": "1.0",
-        "contributor": "",
-        "url": "",
-        "vitpose": {"merged": [str(path) for path in options.inputs]},
-    }
-
-
-def _sources_of(labels: RecordSet, folder: Path) -> tuple[str, ...]:
-    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
-    known = () if labels.manifest is None else labels.manifest.sources
-    try:
-        found = find_folders(labels.folders(), (record.key for record in labels.records()))
-    except InputError:  # on another machine, perhaps
-        return known
-    beside = MediaFolders.at(folder.resolve().parent / known[0]) if len(known) == 1 else None
-    return known if found == beside else tuple(map(str, found.folders))
-
-
-def _write_run(
-    folder: Path,
-    records: Iterable[FrameRecord],
-    inputs: Sequence[RecordSet],
-    num_shards: int | None,
-) -> None:
-    """Write a run whose records are those of its inputs, each with its own origin."""
-    runs = [each.manifest for each in inputs if each.manifest is not None]
-    first = runs[0] if runs else None
-    sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
-    alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
-    options = [options_of(each.info) for each in inputs]
-    same_options = all(each == options[0] for each in options)
-    manifest = RunManifest(
-        keypoint_set=inputs[0].category,
-        sources=tuple(sources),
-        options=options[0] if alike and same_options else {},
-        weights_name=first.weights_name if first is not None and alike else "merged",
-        weights_hash=first.weights_hash if first is not None and alike else "",
-        document={"track": False},  # the records have the identities that the inputs have
-        notes={"merged": [each.name for each in inputs]},
-    )
-    try:
-        with Run.open(folder, manifest) as run:
-            for record in records:
-                run.append(record)
-            run.export(num_shards=num_shards)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
-        raise
