@@ -92,6 +92,15 @@ def test_a_file_that_cannot_be_opened_is_a_failure_where_frames_lack(
     assert label(tmp_path, options) == (0, [], 0)
 
 
+def test_a_failure_is_told_once_though_others_are_tried_again(tmp_path: Path, clip: Path) -> None:
+    clip.write_bytes(b"")
+    assert label(tmp_path)[1] == [str(FrameKey("clip.mp4", 0))]
+    (tmp_path / "media" / "too.mp4").touch()
+    label(tmp_path)
+    (journal,) = (tmp_path / "run").glob("*.jsonl")
+    assert journal.read_bytes().count(b'"media":"too.mp4"') == 1
+
+
 def test_a_video_that_was_away_is_labelled_to_its_end_when_it_is_back(
     tmp_path: Path, clip: Path
 ) -> None:

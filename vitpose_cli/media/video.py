@@ -81,7 +81,8 @@ class VideoFile:
 
     Attributes:
         end: Where the last pass of `frames` found that it ends, or the failure at which that pass
-            came no further, also where `skip` held its key; None until then.
+            came no further, also where `skip` held its key; None until then, and where it was not
+            opened.
     """
 
     def __init__(self, path: Path, media: str, options: VideoOptions | None = None) -> None:
@@ -123,6 +124,7 @@ class VideoFile:
         middle is a failure, and so are those that build on it, up to the next whole one. Where
         `skip` holds the key of the video itself, without an index, the file is not opened.
         """
+        self.end = None
         if FrameKey(self.media) in skip:
             return
         yield from drawn_ahead(self._taken(skip), AHEAD)
@@ -171,7 +173,6 @@ class VideoFile:
 
     def _taken(self, skip: Container[FrameKey]) -> Generator[Frame | FrameFailure, None, None]:
         """Decode on and on. Runs in the thread that decodes ahead."""
-        self.end = None
         picker = _Picker(self.options)
         key = FrameKey(self.media, 0)
         warned = False
