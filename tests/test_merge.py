@@ -298,7 +298,7 @@ def test_files_give_a_file_with_all_that_their_annotations_hold(tmp_path: Path) 
     merge_labels(MergeOptions(inputs, tmp_path / "out.json"))
     document = json.loads((tmp_path / "out.json").read_bytes())
     assert [each["id"] for each in document["annotations"]] == [1, 2, 3, 4, 5, 6]
-    changed = ("id", "image_id", "attributes")
+    changed = ("id", "image_id", "category_id", "attributes")
     for place, (made, given) in enumerate(
         zip(document["annotations"], [*first, *second], strict=False)
     ):
