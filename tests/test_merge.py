@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import label_cases
 import numpy as np
 import pytest
 from label_cases import make_failure, make_fixed, make_people, make_record
-from runs import vitpose
+from runs import save_photos, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.identities import with_track_ids
 from vitpose_cli.merge import MergeOptions, merge_labels, same_labels
+from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.validate import validate
+from vitpose_cli.training.config import CocoSource
+from vitpose_cli.training.sources import open_source
 
 
 def make_run(folder: Path, *records: FrameRecord, **fields: object) -> Path:
@@ -114,6 +119,26 @@ def test_the_manifest_of_a_merged_run_says_where_it_came_from(tmp_path: Path) ->
     merge_labels(MergeOptions((first, third), tmp_path / "mixed"))
     with Run.read(tmp_path / "mixed") as run:
         assert (run.manifest.weights_name, run.manifest.weights_hash) == ("merged", "")
+
+
+def test_options_are_claimed_where_all_inputs_have_them(tmp_path: Path) -> None:
+    options = {"every": 10, "detector": "person"}
+    first, second, third = (
+        make_run(tmp_path / name, of_model(f"{name}.jpg", "aa"), options=options | changed)
+        for name, changed in (("a", {}), ("b", {}), ("c", {"every": 1}))
+    )
+    file = first / "annotations.json"
+    foreign = tmp_path / "foreign.json"
+    foreign.write_text(json.dumps(json.loads(file.read_bytes()) | {"info": {}}))
+    for place, (other, expected) in enumerate(
+        ((second, options), (file, options), (third, {}), (foreign, {}))
+    ):
+        for inputs in ((first, other), (other, first)):
+            output = tmp_path / f"{place} {inputs.index(other)}"
+            merge_labels(MergeOptions(inputs, output))
+            with Run.read(output) as run:
+                assert run.manifest.options == expected
+                assert run.manifest.weights_name == "tiny"
 
 
 def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
@@ -240,6 +265,88 @@ def test_a_run_without_identities_brings_none(tmp_path: Path) -> None:
     second = make_run(tmp_path / "b", *untracked[2:], document={"track": False})
     merge_labels(MergeOptions((first, second), tmp_path / "out"))
     assert tracks_in(tmp_path / "out" / "annotations.json") == {0: {None}, 1: {None}}
+
+
+def write_truth(path: Path, name: str, **fields: Any) -> list[dict[str, Any]]:
+    """Write a file as other programs do: a person and a crowd, of which nobody is said to be."""
+    place = {"image_id": 7, "category_id": 5}
+    outline = [[20, 20, 100, 20, 100, 100]]
+    person = {
+        **place, "id": 3, "bbox": [20, 20, 80, 80], "area": 2222.5, "iscrowd": 0,
+        "segmentation": outline, "keypoints": [30, 30, 2] * 17, "num_keypoints": 17, "note": "tall",
+    }  # fmt: skip
+    crowd = {
+        **place, "id": 9, "bbox": [100, 100, 80, 80], "area": 5000, "iscrowd": 1,
+        "segmentation": {"size": [200, 200], "counts": [0, 40000]}, "keypoints": [0] * 51,
+        "num_keypoints": 0,
+    }  # fmt: skip
+    annotations = [crowd, person | fields]
+    image = {"id": 7, "file_name": name, "width": 200, "height": 200}
+    category = {**keypoint_set("coco").to_category(), "id": 5}
+    path.write_text(
+        json.dumps({"images": [image], "annotations": annotations, "categories": [category]})
+    )
+    return annotations
+
+
+def test_files_give_a_file_with_all_that_their_annotations_hold(tmp_path: Path) -> None:
+    first = write_truth(tmp_path / "a.json", "a.jpg")
+    marked = {"source": "model", "model": "aa", "uid": "somebody", "shade": 3}
+    second = write_truth(tmp_path / "b.json", "b.jpg", attributes=marked)
+    run = make_run(tmp_path / "run", of_model("c.jpg", "cc"))
+    inputs = (tmp_path / "a.json", tmp_path / "b.json", run)
+    merge_labels(MergeOptions(inputs, tmp_path / "out.json"))
+    document = json.loads((tmp_path / "out.json").read_bytes())
+    assert [each["id"] for each in document["annotations"]] == [1, 2, 3, 4, 5, 6]
+    changed = ("id", "image_id", "category_id", "attributes")
+    for place, (made, given) in enumerate(
+        zip(document["annotations"], [*first, *second], strict=False)
+    ):
+        assert {name: made[name] for name in given if name not in changed} == {
+            name: given[name] for name in given if name not in changed
+        }
+        assert made["image_id"] == 1 + place // 2
+        assert "score" not in made
+    attributes = [each["attributes"] for each in document["annotations"]]
+    assert attributes[0] == attributes[2] == {}
+    assert attributes[1].keys() == {"uid"}
+    assert attributes[3] == marked
+    assert attributes[4]["source"] == "model"
+    assert not validate(tmp_path / "out.json").num_errors
+
+    options = MergeOptions(inputs, tmp_path / "human.json", human=inputs[:1])
+    merge_labels(options)
+    document = json.loads((tmp_path / "human.json").read_bytes())
+    assert document["annotations"][1]["attributes"]["source"] == "human"
+    assert document["annotations"][1]["area"] == 2222.5
+
+
+def test_training_believes_a_merged_file_as_its_inputs(tmp_path: Path) -> None:
+    names = save_photos(tmp_path / "photos", 2, (200, 200))
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file, name in zip(files, names, strict=True):
+        write_truth(file, name)
+    merge_labels(MergeOptions(tuple(files), tmp_path / "out.json"))
+    for file, count in ((files[0], 1), (tmp_path / "out.json", 2)):
+        options = CocoSource(
+            kind="coco", annotations=file, images=tmp_path / "photos", include="human"
+        )
+        people = open_source(options).frames.people
+        assert people.weights.shape[0] == count
+        assert {*people.weights.ravel().tolist()} == {1.0}
+
+
+def test_what_a_run_has_no_place_for_is_said(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    done = vitpose("merge", *files, "-o", tmp_path / "run", "--human", files[0])
+    assert done.returncode == 0, done.stderr
+    assert "crowds (2), outlines (2)" in done.stderr
+    assert "1 person of files that do not say who labelled them" in done.stderr
+    done = vitpose("merge", *files, "-o", tmp_path / "out.json", "--json")
+    found = json.loads(done.stdout)
+    assert (found["num_unmarked"], found["left_out"]) == (0, {})
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.video import VideoFile, VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.merge import MergeOptions, merge_labels
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
@@ -148,6 +149,17 @@ def test_frames_that_were_not_labelled_are_counted(tmp_path: Path) -> None:
     save_run(tmp_path / "run", frame_keys(20))
     source = write_video(tmp_path / "clip.mp4", size_wh=SIZE_WH)
     assert draw(tmp_path, source).num_left_out == 10
+
+
+def test_merged_runs_show_the_frames_of_each(tmp_path: Path) -> None:
+    runs = [
+        save_run(tmp_path / f"{name}.run", frame_keys(30, every, f"{name}.mp4"), every=every)
+        for name, every in (("a", 10), ("b", 1))
+    ]
+    merge_labels(MergeOptions(tuple(runs), tmp_path / "run"))
+    for name, num_frames in (("a", 3), ("b", 30)):
+        source = write_video(tmp_path / f"{name}.mp4", size_wh=SIZE_WH)
+        assert draw(tmp_path, source).num_frames == num_frames
 
 
 def test_a_part_of_the_video(tmp_path: Path, clip: Path) -> None:
@@ -393,7 +405,7 @@ def test_without_annotations_it_labels_first(
     assert len(frames_of(tmp_path / "clip-pose.mp4")) == 4
     journal = tmp_path / "clip.mp4.vitpose" / "journal-1-of-1.jsonl"
     before = journal.read_bytes()
-    assert before.count(b"\n") == 4
+    assert before.count(b"\n") == 4 + 1  # the end of the clip
     draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
     assert journal.read_bytes() == before  # nothing is labelled twice
     run = journal.parent
@@ -475,7 +487,7 @@ def test_one_pass_that_was_interrupted_goes_on_in_two(
     again = subprocess.run(code, capture_output=True, env=environment(), check=True)
     assert json.loads(again.stdout)["num_frames"] == 400
     assert journal.read_bytes().startswith(before)
-    assert journal.read_bytes().count(b"\n") == 400
+    assert journal.read_bytes().count(b"\n") == 400 + 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

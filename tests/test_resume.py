@@ -49,6 +49,10 @@ def record(run: Run, keys: Iterable[FrameKey], error: str | None = None) -> None
         run.append(FrameRecord(key, (32, 24), instances=people, error=error))
 
 
+def record_end(run: Run, name: str, num_frames: int = NUM_FRAMES) -> None:
+    run.append_end(FrameRecord(FrameKey(name, num_frames), error="", ended_after=num_frames))
+
+
 def clip(name: str, start: int = 0, stop: int = NUM_FRAMES) -> list[FrameKey]:
     return [FrameKey(name, index) for index in range(start, stop)]
 
@@ -76,9 +80,26 @@ def test_the_chunk_under_way_is_read_again_as_a_whole(folder: Path, run: Run) ->
 def test_of_a_video_the_chunk_under_way_and_the_rest_are_read(folder: Path, run: Run) -> None:
     save_clip(folder / "a.avi")
     save_clip(folder / "b.avi")
-    record(run, [*clip("a.avi"), *clip("b.avi", stop=CHUNK_FRAMES + 2)])
+    record(run, clip("a.avi"))
+    record_end(run, "a.avi")
+    record(run, clip("b.avi", stop=CHUNK_FRAMES + 2))
     source = open_source([str(folder)])
     assert read_again(source, run) == clip("b.avi", CHUNK_FRAMES)
+
+
+def test_a_video_is_whole_once_its_end_is_written_down_and_not_before(
+    folder: Path, run: Run
+) -> None:
+    save_clip(folder / "a.avi")
+    save_photos(folder, 2)
+    source = open_source([str(folder)])
+    record(run, [*clip("a.avi", stop=CHUNK_FRAMES), *source.keys()])
+    assert run.complete()  # as earlier versions said though files were gone for a while
+    assert read_again(source, run) == clip("a.avi")
+    record_end(run, "a.avi")  # but a journal with the last frames was lost
+    assert read_again(source, run) == clip("a.avi")
+    record(run, clip("a.avi", CHUNK_FRAMES))
+    assert read_again(source, run) == []
 
 
 def test_a_video_left_in_the_middle_is_finished_though_files_came_before_it(
@@ -92,7 +113,7 @@ def test_a_video_left_in_the_middle_is_finished_though_files_came_before_it(
     record(run, source.keys())
     record(run, clip("a.avi", stop=3))  # and stopped again, before its turn came
     again = read_again(source, run)
-    assert [key for key in again if key.video == "b.avi"] == clip("b.avi", 5)
+    assert [key for key in again if key.video == "b.avi"] == clip("b.avi")
 
 
 def test_a_video_of_which_only_a_person_labelled_frames_is_still_labelled(

@@ -26,6 +26,7 @@ from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.runtime import num_reader_threads, resolve_device
+from vitpose_cli.video_ends import with_ends
 
 BLOCKS_AHEAD = 2
 """Blocks that an actor holds: one that it labels, one that waits."""
@@ -96,7 +97,7 @@ class _Annotator:
             video=self._options.video,
             max_pixels=self._options.max_pixels,
         )
-        return list(self._labeler.label(source.frames(skip)))
+        return list(with_ends(self._labeler.label(source.frames(skip)), source))
 
 
 @dataclass(slots=True, eq=False)

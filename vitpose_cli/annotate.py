@@ -40,6 +40,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.runtime import num_reader_threads, resolve_device
 from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.video_ends import with_ends
 from vitpose_cli.worker_part import WorkerPart
 from vitpose_cli.workers import ALONE
 
@@ -232,7 +233,7 @@ def annotate_along(
             labeler.trust()
 
         def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
-            return labeler.label(source.frames(skip))
+            return with_ends(labeler.label(source.frames(skip)), source)
 
         num_new = 0
         for record in part.label_missing(label, report):

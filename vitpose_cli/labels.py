@@ -112,7 +112,7 @@ class DocumentLabels:
             InputError: They have not.
         """
         self.keypoint_set = document.keypoint_set
-        self.options: Mapping[str, Any] = _options(document)
+        self.options: Mapping[str, Any] = options_of(document.info)
         keys = document.keys()
         self._annotations = {
             keys[image_id]: annotations for image_id, annotations in document.by_image().items()
@@ -133,8 +133,9 @@ class DocumentLabels:
             yield key, _time_s(key, self._times_s[key]), self.people(key)
 
 
-def _options(document: CocoDocument) -> Mapping[str, Any]:
-    ours = document.info.get("vitpose")
+def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the labels of a document with this `info` were made with, where it says so."""
+    ours = info.get("vitpose")
     options = ours.get("options") if isinstance(ours, dict) else None
     return options if isinstance(options, dict) else {}
 

@@ -4,13 +4,14 @@ A pass over all inputs at once, frame by frame in the order of their keys, so th
 grow with them. Where two people said different things about a frame, one of them wins, and the
 frame is listed. Mixing people of two inputs in one frame was refused: who is missing in one was
 either overlooked or taken out, and the files do not say which. Identities in videos are those of
-the inputs, numbered anew where two inputs mean different people, or the same, by them.
+the inputs, numbered anew where two inputs mean different people, or the same, by them. From files
+to a file, annotations keep what no record could hold; what a run has no place for is counted.
 """
 
 from __future__ import annotations
 
 import heapq
-import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -20,13 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
+from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.record_set import RecordSet, open_records
-from vitpose_cli.records.coco_writer import write_document
-from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import MediaFolders, find_folders
+from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.record import FrameRecord, Review
-from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import document_name, document_parts
 
 DOCUMENT_SUFFIX = ".json"
@@ -91,6 +91,9 @@ class MergeSummary:
         num_people: People in them.
         num_shared: Frames that several inputs had.
         num_human: Frames on which a person had the last word.
+        num_unmarked: People of files that do not say who labelled them, and who are a model's in a
+            run; in a document they stay as they are.
+        left_out: How much of what the inputs hold the output has no place for, by what it is.
         conflicts: Where people differ.
     """
 
@@ -99,6 +102,8 @@ class MergeSummary:
     num_people: int = 0
     num_shared: int = 0
     num_human: int = 0
+    num_unmarked: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,15 +114,22 @@ class MergeSummary:
             "num_people": self.num_people,
             "num_shared": self.num_shared,
             "num_human": self.num_human,
+            "num_unmarked": self.num_unmarked,
+            "left_out": dict(self.left_out),
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
         }
 
 
 class _Entry(NamedTuple):
-    """A record and the place of its input among the inputs."""
+    """A frame and the place of its input among the inputs."""
 
-    record: FrameRecord
+    frame: LabelledFrame
     number: int
+
+    @property
+    def record(self) -> FrameRecord:
+        """The labels of the frame."""
+        return self.frame.record
 
 
 def merge_labels(options: MergeOptions) -> MergeSummary:
@@ -141,17 +153,17 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     summary = MergeSummary(document_name(options.output, count))
     merged = _counted(_merged(inputs, options, summary), summary)
     if is_document:
-        category, info = inputs[0].category, _info(options)
-        write_document(merged, options.output, category, info, num_shards=num_shards)
+        write_merged_document(options.output, merged, inputs, num_shards)
     else:
-        _write_run(options.output, merged, inputs, num_shards)
+        records = _without_originals(merged, summary)
+        write_merged_run(options.output, records, inputs, num_shards)
     return summary
 
 
 def _merged(
     inputs: Sequence[RecordSet], options: MergeOptions, summary: MergeSummary
-) -> Iterator[FrameRecord]:
-    """Yield the record that counts for every frame, sorted by key."""
+) -> Iterator[LabelledFrame]:
+    """Yield what counts of every frame, sorted by key."""
     passes = [
         _entries(each, number, each.path in options.human) for number, each in enumerate(inputs)
     ]
@@ -175,7 +187,8 @@ def _merged(
             dropped = tuple(inputs[number].name for number in differing)
             name = str(best.record.key)
             summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
-        yield best.record if video is None else _identified(entries, identities)
+        record = best.record if video is None else _identified(entries, identities)
+        yield best.frame._replace(record=record)
 
 
 def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
@@ -195,13 +208,14 @@ def _has_ids(record: FrameRecord) -> bool:
 
 
 def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
-    records = labels.records()
+    frames = labels.frames()
     if labels.manifest is not None:
-        records = identified(labels.manifest, records)
-    for record in records:
+        frames = map(LabelledFrame, identified(labels.manifest, labels.records()))
+    for frame in frames:
+        record = frame.record
         if human and record.review is None and record.error is None:
             record = replace(record, review=Review("accepted"), exact=True)
-        yield _Entry(record, number)
+        yield _Entry(frame._replace(record=record), number)
 
 
 def _precedence(entry: _Entry) -> tuple[bool, bool, bool, int]:
@@ -237,60 +251,24 @@ def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) 
             )
 
 
-def _counted(records: Iterable[FrameRecord], summary: MergeSummary) -> Iterator[FrameRecord]:
-    for record in records:
+def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator[LabelledFrame]:
+    for frame in frames:
+        people = frame.record.instances
         summary.num_frames += 1
-        summary.num_people += 0 if record.instances is None else len(record.instances)
-        summary.num_human += record.review is not None
+        summary.num_people += 0 if people is None else len(people)
+        summary.num_human += frame.record.review is not None
+        if frame.num_others:
+            summary.left_out["annotations without keypoints"] += frame.num_others
+        yield frame
+
+
+def _without_originals(
+    frames: Iterable[LabelledFrame], summary: MergeSummary
+) -> Iterator[FrameRecord]:
+    """Yield the records, for a run, and count what is lost with the annotations behind them."""
+    for record, _, originals, _ in frames:
+        summary.left_out += lost_in_records(originals)
+        if record.review is None:
+            people = (original for original in originals if not original["iscrowd"])
+            summary.num_unmarked += sum(not says_who(person) for person in people)
         yield record
-
-
-def _info(options: MergeOptions) -> dict[str, Any]:
-    return {
-        "description": "Merged with vitpose. area is width x height of the box.",
-        "version": "1.0",
-        "contributor": "",
-        "url": "",
-        "vitpose": {"merged": [str(path) for path in options.inputs]},
-    }
-
-
-def _sources_of(labels: RecordSet, folder: Path) -> tuple[str, ...]:
-    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
-    known = () if labels.manifest is None else labels.manifest.sources
-    try:
-        found = find_folders(labels.folders(), (record.key for record in labels.records()))
-    except InputError:  # on another machine, perhaps
-        return known
-    beside = MediaFolders.at(folder.resolve().parent / known[0]) if len(known) == 1 else None
-    return known if found == beside else tuple(map(str, found.folders))
-
-
-def _write_run(
-    folder: Path,
-    records: Iterable[FrameRecord],
-    inputs: Sequence[RecordSet],
-    num_shards: int | None,
-) -> None:
-    """Write a run whose records are those of its inputs, each with its own origin."""
-    runs = [each.manifest for each in inputs if each.manifest is not None]
-    first = runs[0] if runs else None
-    sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
-    alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
-    manifest = RunManifest(
-        keypoint_set=inputs[0].category,
-        sources=tuple(sources),
-        options=first.options if first is not None and alike else {},
-        weights_name=first.weights_name if first is not None and alike else "merged",
-        weights_hash=first.weights_hash if first is not None and alike else "",
-        document={"track": False},  # the records have the identities that the inputs have
-        notes={"merged": [each.name for each in inputs]},
-    )
-    try:
-        with Run.open(folder, manifest) as run:
-            for record in records:
-                run.append(record)
-            run.export(num_shards=num_shards)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
-        raise

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
@@ -29,7 +29,7 @@ class RecordSet:
         path: The run folder or the file.
         category: The entry of COCO's `categories` that all instances belong to.
         info: COCO's `info`.
-        records: Begins a pass over the records, sorted by key.
+        frames: Begins a pass over the frames, sorted by key.
         folders: Returns where the photos and videos may lie.
         manifest: Of a run; None for a file.
     """
@@ -37,7 +37,7 @@ class RecordSet:
     path: Path
     category: Mapping[str, Any]
     info: Mapping[str, Any]
-    records: Callable[[], Iterator[FrameRecord]]
+    frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
     manifest: RunManifest | None
 
@@ -45,6 +45,10 @@ class RecordSet:
     def keypoint_set(self) -> KeypointSet:
         """What the keypoints are."""
         return KeypointSet.from_category(self.category)
+
+    def records(self) -> Iterator[FrameRecord]:
+        """Begin a pass over the records alone."""
+        return (frame.record for frame in self.frames())
 
     @property
     def name(self) -> str:
@@ -64,7 +68,7 @@ def open_records(path: Path) -> RecordSet:
             path,
             content.category,
             content.info,
-            lambda: (frame.record for frame in content.frames()),
+            content.frames,
             content.folders,
             None,
         )
@@ -74,7 +78,7 @@ def open_records(path: Path) -> RecordSet:
         path,
         manifest.keypoint_set,
         run.info,
-        run.records,
+        lambda: map(LabelledFrame, run.records()),
         lambda: labelled_folders(manifest.sources, path),
         manifest,
     )

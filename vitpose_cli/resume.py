@@ -5,6 +5,10 @@ of frames (see `labeler`). A journal grows chunk by chunk, so only the chunk of 
 have been under way when the run was stopped. That chunk is read again as a whole; records it
 already has are not written twice. Of a damaged journal nothing is known but its whole lines, so
 that every chunk that lacks something is read again.
+
+A video is done when its end was reached and written down (`video_ends`). That other files came
+after it, or that a worker had nothing left to do, was refused as a sign of it: photos are added,
+and a file that cannot be opened today may be whole tomorrow.
 """
 
 from __future__ import annotations
@@ -16,7 +20,6 @@ from itertools import pairwise
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
-from vitpose_cli.records.journals import JournalProgress
 from vitpose_cli.records.run import Run
 
 
@@ -63,17 +66,16 @@ class AllBut(Container[FrameKey]):
 def finished(source: MediaSource, run: Run) -> Finished:
     """Return what of `source` the run has finished."""
     done = run.fresh(retry_errors=False)
-    progress = run.progress()
-    open_ends = {journal.last for journal in progress if not journal.complete}
+    open_ends = {journal.last for journal in run.progress() if not journal.complete}
     reopened = set(_open_photos(source.keys(), done, open_ends, bool(run.damage)))
     failed = _videos_with_failures(run)
-    open_videos = failed | {key.video for key in open_ends}
-    reopened.update(_open_pictures(done, open_videos, bool(run.damage)))
-    videos = set() if run.damage else _whole_videos(source, progress) - failed
-    return Finished(done, reopened, videos)
+    videos = run.videos()
+    whole = {media for media, is_whole in videos.items() if is_whole} - failed
+    reopened.update(_open_pictures(done, videos.keys() - whole, bool(run.damage)))
+    return Finished(done, reopened, set() if run.damage else whole)
 
 
-def _videos_with_failures(run: Run) -> set[str | None]:
+def _videos_with_failures(run: Run) -> set[str]:
     """Return the videos in which something failed: behind it may be frames that nobody has seen."""
     if not run.num_failed:
         return set()
@@ -97,12 +99,10 @@ def _open_photos(
                 yield from chunk
 
 
-def _open_pictures(
-    done: Set[FrameKey], open_videos: Set[str | None], damaged: bool
-) -> Iterator[FrameKey]:
+def _open_pictures(done: Set[FrameKey], open_videos: Set[str], damaged: bool) -> Iterator[FrameKey]:
     """Yield the last chunks of videos under way; of a video with a gap, everything."""
     indices: dict[str, list[int]] = defaultdict(list)
-    if damaged or any(open_videos):
+    if damaged or open_videos:
         for key in done:
             if key.video is not None and (damaged or key.video in open_videos):
                 indices[key.video].append(key.index)
@@ -116,17 +116,3 @@ def _open_pictures(
 def _has_gap(taken: Sequence[int]) -> bool:
     """Return whether a video's frames, in order, may lack some; with --fps, it may seem so."""
     return taken[0] > 0 or len({after - before for before, after in pairwise(taken)}) > 1
-
-
-def _whole_videos(source: MediaSource, progress: Sequence[JournalProgress]) -> set[str]:
-    """Return the videos that a worker has gone past, so that all of their frames are done.
-
-    Those behind the place where it stopped may be done in part: files that come before them may
-    have been added meanwhile.
-    """
-    order = {media: place for place, media in enumerate(source.media)}
-    whole: set[str] = set()
-    for journal in progress:
-        stopped_at = len(order) if journal.complete else order.get(journal.last.media, -1)
-        whole.update(video for video in journal.videos if order.get(video, -1) < stopped_at)
-    return whole

@@ -6,7 +6,9 @@ the frames, this process or a cluster, is up to the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Set
+from dataclasses import replace
+from itertools import count
 
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
@@ -48,10 +50,12 @@ class WorkerPart:
         """Label what the run lacks, then try again what failed before; yield what was written.
 
         What failed before and is not there any more (a photo that was deleted, an archive or video
-        that was mended) is forgotten.
+        that was mended) is forgotten. A video that cannot be read on, though all that came of it is
+        labelled, is a failure at the first frame that is missing.
 
         Args:
-            label: Labels the frames of the source whose keys are not in what it is given.
+            label: Labels the frames of the source whose keys are not in what it is given, and tells
+                where videos end (`video_ends`).
             report: Told after every frame, how many are done and how many there are.
 
         Raises:
@@ -68,7 +72,10 @@ class WorkerPart:
         gone = set(failed_before)
         report(num_done, total)
         for skip in passes:
-            for record in label(Outside(self._media, skip)):
+            for record in _placed(label(Outside(self._media, skip)), labelled):
+                if record.ended_after is not None:
+                    run.append_end(record)
+                    continue
                 gone.discard(record.key)
                 if record.key not in labelled:
                     run.append(record)
@@ -77,3 +84,23 @@ class WorkerPart:
                     yield record
         others = set(source.media).difference(self._media)
         run.forget_failures(key for key in gone if key.media not in others)
+
+
+def _placed(records: Iterable[FrameRecord], labelled: Set[FrameKey]) -> Iterator[FrameRecord]:
+    """Yield the records, and failures of videos that came to no end once more where frames lack.
+
+    A frame that was labelled before may fail when it is read again, which does not matter as long
+    as the others come. Where nothing comes behind it, it is the only word of what is missing.
+    """
+    broken: dict[str, FrameRecord] = {}
+    for record in records:
+        if record.error is None or record.key.video is None:
+            yield record
+            continue
+        broken.pop(record.key.media, None)
+        if record.ended_after is None and record.key in labelled:
+            broken[record.key.media] = record
+        yield record
+    for record in broken.values():
+        keys = (FrameKey(record.key.media, index) for index in count(record.key.index))
+        yield replace(record, key=next(key for key in keys if key not in labelled))

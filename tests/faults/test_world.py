@@ -103,6 +103,27 @@ def test_short_memory_makes_batches_smaller(job: Job, launcher: Launcher, tmp_pa
     assert len(labels["images"]) == NUM_FRAMES
 
 
+def test_a_clip_that_cannot_be_opened_for_a_while_loses_no_frame(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    media, run = tmp_path / "media", tmp_path / "run"
+    shutil.copytree(job.media, media)
+    arguments = job.arguments(run)
+    arguments[1] = str(media)
+    assert launcher.run(*arguments, "--worker", "2/2").returncode == 0
+    journal = run / "journal-2-of-2.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    started = next(number for number, line in enumerate(lines) if b"two.avi" in line)
+    journal.write_bytes(b"".join(lines[: started + 8]))  # as a process that was killed leaves it
+    (media / "two.avi").write_bytes(b"")
+    failed = launcher.run(*arguments, "--worker", "2/2")
+    assert failed.returncode == 5, failed.stderr
+    shutil.copy(job.media / "two.avi", media)
+    for number in (2, 1):
+        assert launcher.run(*arguments, "--worker", f"{number}/2").returncode == 0
+    job.assert_equal(run)
+
+
 def test_photos_that_vanish_or_change_meanwhile(
     job: Job, launcher: Launcher, tmp_path: Path
 ) -> None:

@@ -90,6 +90,16 @@ def test_a_list_of_urls_and_braces(server: str, tmp_path: Path) -> None:
         find_media([f"{server}/a/1.jpg", str(listed.parent / "a")])
 
 
+def test_urls_that_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    url = "http://127.0.0.1:9/photo.jpg"
+    listed.write_text(f"{url}?id=1\n{url}?id=1\n")
+    assert list(find_media([f"@{listed}", f"{url}?id=1"]).files) == ["photo.jpg"]
+    for other in (f"{url}?id=2", url, url.replace("http", "https") + "?id=1"):
+        with pytest.raises(InputError, match=r"2 URLs would all be called photo\.jpg"):
+            find_media([f"@{listed}", other])
+
+
 def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     for name in ("photos/x/1.jpg", "photos/x/2.jpg", "photos/y.png", "photos/clip.mp4"):

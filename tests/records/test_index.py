@@ -69,6 +69,22 @@ def test_a_failure_that_is_taken_back_counts_no_more() -> None:
     assert index.num_failed == 1
 
 
+def test_videos_are_whole_when_all_frames_before_their_end_are_there() -> None:
+    index = JournalIndex()
+    end = entry("v.mp4", 9, failed=True)._replace(taken_back=True, ended_after=2)
+    for place, each in enumerate((entry("a.jpg"), entry("v.mp4", 0), end)):
+        index.add(each._replace(offset=place), 0)
+    assert index.videos() == {"v.mp4": False}
+    index.add(entry("v.mp4", 5, human=True), 1)
+    assert index.videos() == {"v.mp4": False}  # a person's frame is not one of the model's
+    index.add(entry("v.mp4", 5), 0)
+    assert index.videos() == {"v.mp4": True}
+    assert len(index) == 3
+    older = JournalIndex()
+    older.add(end, 0, current=False)
+    assert older.videos() == {}
+
+
 def test_large_places_fit() -> None:
     index = JournalIndex()
     index.add(Entry("a", 2**40, 2**50, 2**31, True, False), 9999)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from record_cases import make_failure, make_fixed, make_record
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.journal import Entry, JournalWriter, Scan, encode_line
 from vitpose_cli.records.record import FrameRecord, instance_uid
 
@@ -52,6 +53,18 @@ def append_after(path: Path) -> list[bytes]:
     writer.close()
     assert path.read_bytes().endswith(b"\n")
     return frames_of(path)
+
+
+def test_the_end_of_a_video_is_no_frame(tmp_path: Path) -> None:
+    end = FrameRecord(FrameKey("v.mp4", 41), error="", ended_after=21)
+    assert FrameRecord.from_json(end.to_json()).to_json() == end.to_json()
+    path = tmp_path / "journal-1-of-1.jsonl"
+    writer = JournalWriter(path)
+    written = [writer.append(record) for record in (*RECORDS, end)]
+    writer.close()
+    assert entries_of(path) == written
+    assert [entry.ended_after for entry in written] == [None, None, None, 21]
+    assert written[-1].taken_back  # what readers that do not know of ends see in it
 
 
 def test_lines_are_json_that_names_frame_and_checksum() -> None:

@@ -27,6 +27,23 @@ def test_a_faultless_file(tmp_path: Path) -> None:
     assert report.as_dict()["valid"]
 
 
+def test_a_photo_that_is_listed_twice_beside_others_of_its_stem(tmp_path: Path) -> None:
+    content = small_document()
+    names = ["a.jpg", "a.png", "a.png", "a.jpg", "a.webp"]
+    content["images"] = [
+        dict(content["images"][0], id=number, file_name=name)
+        for number, name in enumerate(names, start=1)
+    ]
+    report = validate(write_json(tmp_path / "a.json", content))
+    found = {(each.rule, each.place) for each in report.violations}
+    assert found == {
+        ("file-stem-unique", "images[1].file_name"),
+        ("file-name-unique", "images[2].file_name"),
+        ("file-name-unique", "images[3].file_name"),
+        ("file-stem-unique", "images[4].file_name"),
+    }
+
+
 def put(section: str, name: str, value: Any) -> Change:
     """Return a change of one field of the first element of a section."""
     return lambda content: content[section][0].__setitem__(name, value)

@@ -62,6 +62,14 @@ def merge(
         )
     if len(summary.conflicts) > _CONFLICTS_SHOWN:
         warn(f"... and {len(summary.conflicts) - _CONFLICTS_SHOWN} more; --json lists all.")
+    if summary.left_out:
+        lost = ", ".join(f"{what} ({count:,})" for what, count in sorted(summary.left_out.items()))
+        warn(f"Left out, as {summary.output} has no place for it: {lost}.")
+    if summary.num_unmarked:
+        warn(
+            f"{people(summary.num_unmarked)} of files that do not say who labelled them count as a "
+            "model's in the run; give --human FILE for files that a person made."
+        )
     note(
         f"{people(summary.num_people)} in {counted(summary.num_frames, 'frame')} "
         f"({summary.num_shared} in "

@@ -6,7 +6,6 @@ were made on. A copy of a file keeps every field, also of sections that nobody h
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
@@ -32,7 +30,7 @@ from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
-from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.json_values import is_int, to_json
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import document_parts, shard_paths
 
@@ -166,9 +164,9 @@ def write_frames(
     versions: dict[FrameKey, str] = {}
 
     def records() -> Iterator[FrameRecord]:
-        for record, version in frames:
-            versions[record.key] = version
-            yield record
+        for frame in frames:
+            versions[frame.record.key] = frame.version
+            yield frame.record
 
     style = DocumentStyle(file_name, versions.pop, keyframes)
     return write_document(records(), path, content.category, content.info, style, num_shards)
@@ -211,17 +209,17 @@ class _Sections:
 
     def begin(self, name: str, value: Any) -> None:
         self._close_list()
-        self._stream.write(self._before + _json(name) + b": ")
+        self._stream.write(self._before + to_json(name) + b": ")
         self._before = b",\n"
         self._in_list = value == []
         if self._in_list:
             self._before_element = b"[\n"
         else:
-            self._stream.write(_json(value))
+            self._stream.write(to_json(value))
 
     def add(self, element: Any, wanted: bool = True) -> None:
         if wanted:
-            self._stream.write(self._before_element + _json(element))
+            self._stream.write(self._before_element + to_json(element))
             self._before_element = b",\n"
 
     def end(self) -> None:
@@ -231,11 +229,3 @@ class _Sections:
     def _close_list(self) -> None:
         if self._in_list:
             self._stream.write(b"[]" if self._before_element == b"[\n" else b"\n]")
-
-
-def _json(value: Any) -> bytes:
-    """Return a value as JSON, also what orjson refuses: huge numbers and half characters."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return json.dumps(value).encode()

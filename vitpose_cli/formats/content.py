@@ -38,10 +38,14 @@ class LabelledFrame(NamedTuple):
     Attributes:
         record: The labels.
         version: The version of the record as it lies in the journal; empty for a COCO file.
+        originals: The annotations of a COCO file that the record is made of, crowds among them.
+        num_others: How many more the file has of the frame, of what has no keypoints.
     """
 
     record: FrameRecord
-    version: str
+    version: str = ""
+    originals: Sequence[Mapping[str, Any]] = ()
+    num_others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +184,12 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
 
     def frames() -> Iterator[LabelledFrame]:
         for number, image in chosen():
-            people = labelled_people(document.annotations(number), document.bodies)
+            every = document.annotations(number)
+            originals = [item for item in every if item["category_id"] in document.bodies]
+            people = labelled_people(originals, document.bodies)
             record = _record(document, document.key(number), image, people, keypoint_set)
-            yield LabelledFrame(record, "")
+            num_others = len(every) - len(originals)
+            yield LabelledFrame(record, originals=originals, num_others=num_others)
 
     return Content(
         str(document.path),

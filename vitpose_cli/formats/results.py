@@ -38,7 +38,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     num_images = num_instances = 0
     with atomic_file(out) as stream:
         separator = b"[\n"
-        for record, _ in content.frames():
+        for record in (frame.record for frame in content.frames()):
             name = str(record.key)
             image_id = next(counter) if ids is None else ids.get(name)
             if image_id is None:

@@ -107,7 +107,7 @@ def _make_room(
 def _named(content: Content) -> Iterator[tuple[FrameRecord, str]]:
     """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text."""
     taken: set[str] = set()
-    for record, _ in content.frames():
+    for record in (frame.record for frame in content.frames()):
         name = PurePosixPath(str(record.key))
         stem = str(name.with_suffix(""))
         while stem in taken:

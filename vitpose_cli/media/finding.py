@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import ArchiveIndex, Unreadable, read_index
 from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.images import IMAGE_SUFFIXES
@@ -54,7 +55,7 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
 
     Raises:
         InputError: A source is missing or unreadable, is a run folder or one of its drawn copies,
-            or there is no photo or video at all.
+            photos at URLs would have the same name, or there is no photo or video at all.
     """
     named = find_named(sources)
     if named.urls:
@@ -97,7 +98,18 @@ def _at_urls(urls: Mapping[str, str], ignored: Mapping[str, int]) -> FoundMedia:
         root = posixpath.commonpath({path_of(folder) for folder in urls.values()})
     except ValueError:
         root = ""
-    files = {_media_name(posixpath.relpath(path_of(url), root or ".")): url for url in urls}
+
+    def name(url: str) -> str:
+        return _media_name(posixpath.relpath(path_of(url), root or "."))
+
+    files = {name(url): url for url in urls}
+    if len(files) < len(urls):
+        media, count = Counter(map(name, urls)).most_common(1)[0]
+        raise InputError(
+            f"{count} URLs would all be called {media}: names have neither protocol nor query "
+            "(what follows the '?'), as a query that signs a URL changes.",
+            "Name each photo by one URL; copy photos that differ in the query alone to files.",
+        )
     ordered = sorted(files, key=_natural_order)
     return FoundMedia(Path(root), {media: RemoteFile(files[media]) for media in ordered}, ignored)
 

@@ -94,6 +94,19 @@ class FrameFailure:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class VideoEnd:
+    """Where a video was found to end, by decoding as far as its options reach.
+
+    Attributes:
+        key: The frame that would have come next.
+        num_frames: How many frames the options take before it.
+    """
+
+    key: FrameKey
+    num_frames: int
+
+
 class PhotoFile(Protocol):
     """Something that holds the bytes of a photo: a file, or what is like one in an archive."""
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.finding import FoundMedia, find_media
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource, VideoEnd
 from vitpose_cli.media.images import MAX_PIXELS, ImageFolder
 from vitpose_cli.media.kinds import is_video
 
 if TYPE_CHECKING:
-    from vitpose_cli.media.video import VideoOptions
+    from vitpose_cli.media.video import VideoFile, VideoOptions
 
 
 def open_source(
@@ -71,12 +71,14 @@ class MediaSource:
         self.ignored = found.ignored
         self._files = found.files
         self._photos: list[ImageFolder] = []
+        self._videos: dict[str, VideoFile] = {}
         self._members: list[FrameSource] = []
         self._owners: dict[str, FrameSource] = {}
         for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
             if moving:
                 for media, _ in group:
-                    self._adopt(_open_video(self.path(media), media, video), [media])
+                    self._videos[media] = _open_video(self.path(media), media, video)
+                    self._adopt(self._videos[media], [media])
             else:
                 files = dict(group)
                 self._photos.append(
@@ -103,8 +105,11 @@ class MediaSource:
     @property
     def videos(self) -> tuple[str, ...]:
         """Names of all videos, in order."""
-        photos = {id(folder) for folder in self._photos}
-        return tuple(media for media, owner in self._owners.items() if id(owner) not in photos)
+        return tuple(self._videos)
+
+    def end(self, media: str) -> VideoEnd | FrameFailure | None:
+        """Return where a video ends or breaks off; None for a photo, and until `frames` knows."""
+        return self._videos[media].end if media in self._videos else None
 
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""
@@ -158,7 +163,7 @@ class MediaSource:
         return self._owners[key.media].read(key)
 
 
-def _open_video(path: Path, media: str, options: VideoOptions | None) -> FrameSource:
+def _open_video(path: Path, media: str, options: VideoOptions | None) -> VideoFile:
     # Only here, so that labelling photos does not wait for FFmpeg's libraries to load.
     from vitpose_cli.media.video import VideoFile
 

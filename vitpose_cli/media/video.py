@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, VideoEnd, drawn_ahead
 from vitpose_cli.media.picture import Picture, VideoReader
 from vitpose_cli.media.video_reader import open_reader
 
@@ -77,7 +77,13 @@ class VideoOptions:
 
 
 class VideoFile:
-    """One video or animation as a source of frames."""
+    """One video or animation as a source of frames.
+
+    Attributes:
+        end: Where the last pass of `frames` found that it ends, or the failure at which that pass
+            came no further, also where `skip` held its key; None until then, and where it was not
+            opened.
+    """
 
     def __init__(self, path: Path, media: str, options: VideoOptions | None = None) -> None:
         """Name a video; the file is not touched yet.
@@ -90,6 +96,7 @@ class VideoFile:
         self.path = path
         self.media = media
         self.options = options or VideoOptions()
+        self.end: VideoEnd | FrameFailure | None = None
 
     @cached_property
     def expected(self) -> int | None:
@@ -117,6 +124,7 @@ class VideoFile:
         middle is a failure, and so are those that build on it, up to the next whole one. Where
         `skip` holds the key of the video itself, without an index, the file is not opened.
         """
+        self.end = None
         if FrameKey(self.media) in skip:
             return
         yield from drawn_ahead(self._taken(skip), AHEAD)
@@ -176,12 +184,15 @@ class VideoFile:
                         warned = True
                     if picker.takes(key.index, picture.time_s) and key not in skip:
                         yield _frame(key, picture)
-                    if picker.done:
-                        return
                     key = FrameKey(self.media, key.index + 1)
+                    if picker.done:
+                        break
         except InputError as error:
+            self.end = FrameFailure(key, error.message)
             if key not in skip:
-                yield FrameFailure(key, error.message)
+                yield self.end
+            return
+        self.end = VideoEnd(key, picker.num_taken)
 
 
 class _Picker:
@@ -189,7 +200,7 @@ class _Picker:
 
     def __init__(self, options: VideoOptions) -> None:
         self._options = options
-        self._num_taken = 0
+        self.num_taken = 0
         self._last_slot = -1
         self.done = False
 
@@ -206,8 +217,8 @@ class _Picker:
             if slot == self._last_slot:
                 return False
             self._last_slot = slot
-        self._num_taken += 1
-        self.done = self._num_taken == options.max_frames
+        self.num_taken += 1
+        self.done = self.num_taken == options.max_frames
         return True
 
 

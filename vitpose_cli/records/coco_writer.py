@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from vitpose_cli.files import atomic_set
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.records.json_values import to_json
+from vitpose_cli.records.kept_annotations import kept_annotations
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 from vitpose_cli.records.shards import document_parts, shard_paths
 
@@ -57,12 +59,15 @@ class DocumentStyle:
             that corrections of this very state can be told from others when they come back.
         keyframes: Mark whoever has a `track_id` as a keyframe, without which CVAT makes no track.
         extras: Further fields of a frame's image.
+        originals: The annotations that a frame has in the document that it comes from, crowds among
+            them, to be written with all they hold; none for a frame that comes from elsewhere.
     """
 
     file_name: Callable[[FrameKey], str] = str
     version: Callable[[FrameKey], str] | None = None
     keyframes: bool = False
     extras: Callable[[FrameKey], Mapping[str, Any]] | None = None
+    originals: Callable[[FrameKey], Sequence[Mapping[str, Any]]] | None = None
 
 
 def write_document(
@@ -148,6 +153,8 @@ class _Spool:
             length = _write_item(self._images, {**image, **marks, **extras})
             self._image_ends.append(self._image_ends[-1] + length)
             length = 0
+            if style.originals is not None and (kept := style.originals(record.key)):
+                own = kept_annotations(kept, own, image_id, self._category_id)
             for annotation in own:
                 self.num_instances += 1
                 annotation["attributes"] |= marks
@@ -322,7 +329,7 @@ def _write_head(stream: BinaryIO, category: Mapping[str, Any], info: Mapping[str
 
 
 def _write_item(stream: IO[bytes], item: Mapping[str, Any]) -> int:
-    return stream.write(_BETWEEN + orjson.dumps(item))
+    return stream.write(_BETWEEN + to_json(item))
 
 
 def _copy_items(source: IO[bytes], start: int, end: int, target: BinaryIO) -> None:

@@ -7,7 +7,7 @@ need the names as well, and a sorted order that every new frame would break.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Set
 
 from vitpose_cli.errors import InputError
@@ -37,6 +37,7 @@ class JournalIndex:
         self._places: dict[str, int] = {}
         self._num_failed = 0
         self._latest: dict[int, str] = {}
+        self._ends: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -54,12 +55,14 @@ class JournalIndex:
             file_number: The number of its journal.
             current: Whether this journal is one of the weights of now.
         """
-        media, frame_index, offset, length, human, failed, taken_back = entry
+        media, frame_index, offset, length, human, failed, taken_back, ended_after = entry
         current = current and not human
         rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)
         if taken_back:
             self._forget_failure(text)
+            if current and ended_after is not None:
+                self._ends[media] = ended_after
             return
         if current:
             self._latest[file_number] = text
@@ -102,14 +105,26 @@ class JournalIndex:
             return set()
         return {text for text, packed in self._places.items() if not packed & _WHOLE}
 
-    def videos(self) -> dict[int, set[str]]:
-        """Return the videos that each journal has frames of, by its number."""
-        found: dict[int, set[str]] = defaultdict(set)
-        for text, packed in self._places.items():
-            media, separator, _ = text.partition("\0")
-            if separator:
-                found[_unpack(packed)[0]].add(media)
-        return found
+    def end(self, media: str) -> int | None:
+        """Return after how many frames a video ended; None where nobody has come so far."""
+        return self._ends.get(media)
+
+    def videos(self) -> dict[str, bool]:
+        """Return the videos of the weights of now, and whether all of their frames are there.
+
+        That is known only of a video that was read to its end.
+        """
+        counts = Counter(
+            media
+            for text, packed in self._places.items()
+            if packed & _CURRENT
+            for media, separator, _ in (text.partition("\0"),)
+            if separator
+        )
+        return {
+            media: media in self._ends and counts[media] >= self._ends[media]
+            for media in {*counts, *self._ends}
+        }
 
     def latest_by_file(self) -> dict[int, FrameKey]:
         """Return the frame that was added last from each current journal of a model."""

@@ -39,7 +39,7 @@ _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
-    rb'"origin":"(model|human)","error":(n|"")?'
+    rb'"origin":"(model|human)","error":(n|""(?:,"ended_after":(\d{1,18}))?)?'
 )
 
 
@@ -56,6 +56,7 @@ class Entry(NamedTuple):
         human: Whether a person had the last word on it.
         failed: Whether it records an error.
         taken_back: Whether it says that an earlier failure counts no more.
+        ended_after: Of a video that was read to its end, how many frames it has.
     """
 
     media: str
@@ -65,6 +66,7 @@ class Entry(NamedTuple):
     human: bool
     failed: bool
     taken_back: bool = False
+    ended_after: int | None = None
 
 
 @dataclass(slots=True)
@@ -215,6 +217,7 @@ class JournalWriter:
             human=record.origin == "human",
             failed=record.error is not None,
             taken_back=record.error == "",
+            ended_after=record.ended_after,
         )
 
     def close(self) -> None:
@@ -256,7 +259,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-    media, index, origin, error = front.groups()
+    media, index, origin, error, ended_after = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -270,7 +273,8 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         len(frame),
         origin == b"human",
         error != b"n",
-        error == b'""',
+        error is not None and error.startswith(b'"'),
+        None if ended_after is None else int(ended_after),
     )
 
 

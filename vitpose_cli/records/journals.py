@@ -51,12 +51,10 @@ class JournalProgress:
 
     Attributes:
         last: The frame that it finished last. Work may have stopped just after it.
-        videos: The videos of which its journal holds frames.
         complete: Whether it had nothing left to do then.
     """
 
     last: FrameKey
-    videos: frozenset[str]
     complete: bool
 
 
@@ -98,11 +96,8 @@ class Journals:
 
     def progress(self) -> list[JournalProgress]:
         """Return how far each worker came, since the last refresh."""
-        videos = self.index.videos()
         return [
-            JournalProgress(
-                last, frozenset(videos.get(number, ())), self._paths[number] in self._complete
-            )
+            JournalProgress(last, self._paths[number] in self._complete)
             for number, last in self.index.latest_by_file().items()
         ]
 

@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any, TypeGuard
 
+import orjson
+
 _SHOWN_CHARS = 60
 
 
@@ -27,6 +29,14 @@ def are_numbers(values: Any, count: int) -> TypeGuard[list[float]]:
         return all(map(math.isfinite, values))
     except (TypeError, OverflowError):
         return False
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value as JSON, also what orjson refuses: huge numbers and half characters."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
 
 
 def shown(value: Any) -> str:

@@ -86,6 +86,8 @@ class FrameRecord:
         error: Why the frame failed, one sentence; None where it did not. Empty where an earlier
             failure is taken back, because its file is gone or was mended.
         model: Hash of the weights that made the labels, empty where no model did.
+        ended_after: (with an empty error) The video was read to its end, or as far as the run's
+            options reach: it has so many frames, and `key` is the one that would have come next.
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
         review: The decision of a person; its presence makes the record a human one.
@@ -98,6 +100,7 @@ class FrameRecord:
     instances: Instances | None = None
     error: str | None = None
     model: str = ""
+    ended_after: int | None = None
     uids: tuple[str, ...] = ()
     review: Review | None = None
     exact: InitVar[bool] = False
@@ -142,6 +145,7 @@ class FrameRecord:
             "index": self.key.index,
             "origin": self.origin,
             "error": self.error,
+            **({} if self.ended_after is None else {"ended_after": self.ended_after}),
             "size_wh": self.size_wh,
             "time_s": self.time_s,
             "model": self.model,
@@ -171,6 +175,7 @@ class FrameRecord:
                 instances=_instances_from_json(frame) if frame["error"] is None else None,
                 error=frame["error"],
                 model=frame["model"],
+                ended_after=frame.get("ended_after"),
                 uids=tuple(frame.get("uids", ())),
                 review=None if review is None else Review(**review),
                 exact=True,

@@ -208,6 +208,14 @@ class Run:
         """Return how far each worker came, since the last refresh."""
         return self._journals.progress()
 
+    def videos(self) -> dict[str, bool]:
+        """Return the videos, and whether the weights of now have labelled each to its end.
+
+        That is known only of those whose end was recorded (`FrameRecord.ended_after`).
+        """
+        with self._journals.mutex:
+            return self._index.videos()
+
     def complete(self) -> bool:
         """Take down that this worker has nothing left to do; return whether none of them has.
 
@@ -224,6 +232,15 @@ class Run:
                 stays whole), or the record has other keypoints than the run.
         """
         self._journals.append(record)
+
+    def append_end(self, record: FrameRecord) -> None:
+        """Write down where a video ended, unless that is known.
+
+        Raises:
+            InputError: As `append`.
+        """
+        if self._index.end(record.key.media) != record.ended_after:
+            self.append(record)
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:
         """Take failures back, because their files are gone or were mended.

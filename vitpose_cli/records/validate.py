@@ -81,7 +81,8 @@ class _Checker:
         self._file = ""  # what stands before each place
         self._sections: dict[str, int] = {}  # elements by section
         self._sizes: dict[int, _Size | None] = {}
-        self._stems: dict[str, str] = {}
+        self._stems: dict[str, str] = {}  # the first suffix of each
+        self._beside: set[str] = set()  # names of another suffix
         self._videos: set[int] = set()
         self._num_keypoints: dict[int, int] = {}
         self._category_names: set[str] = set()
@@ -205,7 +206,7 @@ class _Checker:
         stem = name.removesuffix(suffix)
         if stem not in self._stems:
             self._stems[stem] = suffix
-        elif self._stems[stem] == suffix:
+        elif self._stems[stem] == suffix or _in_or_add(self._beside, name):
             self._add("file-name-unique", place, f"{shown(name)} comes again")
         else:
             other = stem + self._stems[stem]

@@ -1,0 +1,116 @@
+"""Where merged labels go: into a COCO file that keeps what annotations hold, or a new run folder.
+
+Which labels of a frame are taken is in `merge`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.formats.content import LabelledFrame
+from vitpose_cli.labels import options_of
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.record_set import RecordSet
+from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.media_root import MediaFolders, find_folders
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+
+def write_merged_document(
+    path: Path,
+    frames: Iterable[LabelledFrame],
+    inputs: Sequence[RecordSet],
+    num_shards: int | None,
+) -> None:
+    """Write a COCO file.
+
+    Args:
+        path: The file.
+        frames: Sorted by key.
+        inputs: What they come from.
+        num_shards: Into how many files it is written; None for one.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    originals: dict[FrameKey, Sequence[Mapping[str, Any]]] = {}
+
+    def records() -> Iterator[FrameRecord]:
+        for frame in frames:
+            if frame.originals and is_in_document(frame.record):
+                originals[frame.record.key] = frame.originals
+            yield frame.record
+
+    style = DocumentStyle(originals=lambda key: originals.pop(key, ()))
+    category, info = inputs[0].category, _info(inputs)
+    write_document(records(), path, category, info, style, num_shards)
+
+
+def write_merged_run(
+    folder: Path,
+    records: Iterable[FrameRecord],
+    inputs: Sequence[RecordSet],
+    num_shards: int | None,
+) -> None:
+    """Write a run whose records are those of its inputs, each with its own origin.
+
+    Args:
+        folder: The run; it does not exist.
+        records: Sorted by key.
+        inputs: What they come from.
+        num_shards: Into how many files its document is written; None for one.
+
+    Raises:
+        InputError: It cannot be written; nothing is left of it.
+    """
+    runs = [each.manifest for each in inputs if each.manifest is not None]
+    first = runs[0] if runs else None
+    sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
+    alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
+    options = [options_of(each.info) for each in inputs]
+    same_options = all(each == options[0] for each in options)
+    manifest = RunManifest(
+        keypoint_set=inputs[0].category,
+        sources=tuple(sources),
+        options=options[0] if alike and same_options else {},
+        weights_name=first.weights_name if first is not None and alike else "merged",
+        weights_hash=first.weights_hash if first is not None and alike else "",
+        document={"track": False},  # the records have the identities that the inputs have
+        notes={"merged": [each.name for each in inputs]},
+    )
+    try:
+        with Run.open(folder, manifest) as run:
+            for record in records:
+                run.append(record)
+            run.export(num_shards=num_shards)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
+        raise
+
+
+def _info(inputs: Sequence[RecordSet]) -> dict[str, Any]:
+    return {
+        "description": "Merged with vitpose. area is width x height of the box where no input "
+        "file has another.",
+        "version": "1.0",
+        "contributor": "",
+        "url": "",
+        "vitpose": {"merged": [each.name for each in inputs]},
+    }
+
+
+def _sources_of(labels: RecordSet, folder: Path) -> tuple[str, ...]:
+    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
+    known = () if labels.manifest is None else labels.manifest.sources
+    try:
+        found = find_folders(labels.folders(), (record.key for record in labels.records()))
+    except InputError:  # on another machine, perhaps
+        return known
+    beside = MediaFolders.at(folder.resolve().parent / known[0]) if len(known) == 1 else None
+    return known if found == beside else tuple(map(str, found.folders))
