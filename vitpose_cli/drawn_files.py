@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import make_folder
+from vitpose_cli.files import check_replaceable, make_folder
 from vitpose_cli.media.frames import FrameKey, FrameSink
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.kinds import is_video
+from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_encoder import EncodeOptions, is_drawn
 from vitpose_cli.media.video_sink import VideoSink
 
 VIDEO_SUFFIX = ".mp4"
@@ -39,7 +40,7 @@ class Targets:
 
         Raises:
             ConfigError: A video is to be written as something else than MP4.
-            InputError: The sources would be overwritten.
+            InputError: The sources would be overwritten, or another file that nobody drew.
         """
         self._encode = encode
         self._source = source
@@ -59,6 +60,7 @@ class Targets:
                 )
             if self.output.exists() and only.exists() and self.output.samefile(only):
                 raise InputError(f"{self.output} is the source.", "Give the output another name.")
+            check_replaceable(self.output, is_drawn if is_video(only) else is_marked)
         elif self.output.resolve() == source.root.resolve():
             raise InputError(
                 f"The drawn copies would overwrite the sources in {source.root}.",
@@ -94,7 +96,8 @@ class Targets:
     def sink(self, video: str | None) -> AbstractContextManager[FrameSink]:
         """Open the sink of a video's frames, by its media name, or of photos (None)."""
         if video is None:
-            return closing(ImageSink(self.output.parent if self._one_file else self.output))
+            folder = self.output.parent if self._one_file else self.output
+            return closing(ImageSink(folder, mark=True))
         path = self.output
         if not self._one_file:
             path /= _video_name(video)

@@ -16,7 +16,10 @@ RUN_SUFFIX = ".vitpose"
 PREVIEW = "preview"
 """The folder of a run's drawn copies, inside of it."""
 
-_MARK = b"drawn by vitpose"
+MARK = "drawn by vitpose"
+"""The comment in every picture and video that is drawn."""
+
+_MARK = MARK.encode()
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_COMMENT = b"\xff\xfe" + struct.pack(">H", 2 + len(_MARK)) + _MARK
 _PNG_START = b"\x89PNG\r\n\x1a\n"
