@@ -28,7 +28,13 @@ class Targets:
     """
 
     def __init__(
-        self, output: Path | None, source: MediaSource, encode: EncodeOptions, taken: VideoOptions
+        self,
+        output: Path | None,
+        source: MediaSource,
+        encode: EncodeOptions,
+        taken: VideoOptions,
+        *,
+        of_folder: bool = False,
     ) -> None:
         """Decide between a file and a folder.
 
@@ -37,9 +43,10 @@ class Targets:
             source: Photos and videos to draw.
             encode: How videos are encoded.
             taken: Which frames of videos are drawn.
+            of_folder: Whether the source was named as a folder, of one file perhaps.
 
         Raises:
-            ConfigError: A video is to be written as something else than MP4.
+            ConfigError: A photo or video is to be written as something else than it gives.
             InputError: The sources would be overwritten, or another file that nobody drew.
         """
         self._encode = encode
@@ -51,9 +58,11 @@ class Targets:
             self.output = Path(f"{stem}-pose{_suffix(only) if only else ''}")
         else:
             self.output = output
-        self._one_file = bool(only and self.output.suffix and not self.output.is_dir())
+        suffix = self.output.suffix.lower()
+        is_file = suffix in (VIDEO_SUFFIX, *PHOTO_SUFFIXES) or bool(suffix and not of_folder)
+        self._one_file = bool(only and is_file and not self.output.is_dir())
         if self._one_file and only:
-            if is_video(only) != (self.output.suffix.lower() == VIDEO_SUFFIX):
+            if suffix not in ((VIDEO_SUFFIX,) if is_video(only) else PHOTO_SUFFIXES):
                 raise ConfigError(
                     f"{only} cannot be drawn into {self.output}.",
                     "A video gives an .mp4 file, a photo a .jpg or .png.",
