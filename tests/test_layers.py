@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 LAYERS = (  # lowest first; the members of one layer do not import each other
     {"errors", "charts"},
     {"config", "files"},
+    {"own_files"},
     {"pose"},
     {"media"},
     {"records"},

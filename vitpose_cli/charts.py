@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#999999")
 
@@ -21,6 +22,11 @@ _AXIS_TITLE = 18
 _LEGEND_LINE = 14
 _MOST_MARKS = 40
 _FONT = 'font-family="system-ui, sans-serif" font-size="11" fill="#555"'
+
+PAGE_START = (
+    "<!doctype html><html lang=en><meta charset=utf-8><meta name=generator content=vitpose>"
+)
+"""What every page of this program begins with, and is known by."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1360px; padding: 0 1rem;
@@ -117,9 +123,20 @@ def figure(title: str, svg: str) -> str:
 def html_page(title: str, body: str) -> str:
     """Return a whole HTML file; `body` is HTML already."""
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>"
+        f"{PAGE_START}<title>{escape(title)}</title>"
         f"<style>{_STYLE}</style><body>{body}</body></html>"
     )
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page of this program.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    start = PAGE_START.encode()
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def ticks(low: float, high: float) -> list[float]:

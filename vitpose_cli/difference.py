@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
@@ -145,12 +147,14 @@ def compare(options: DiffOptions) -> Difference:
 
     Raises:
         InputError: A set cannot be read, they have different keypoints or no frame in common, or
-            pictures cannot be found or written.
+            pictures cannot be found, or written but in place of something else.
     """
     if options.picture is not None and options.picture.suffix.lower() not in _SUFFIXES:
         raise InputError(
             f"The worst cases cannot be drawn into {options.picture.name}.", "Name it .png or .jpg."
         )
+    if options.picture is not None:
+        check_replaceable(options.picture, is_marked)
     first, second = open_records(options.first), open_records(options.second)
     if first.keypoint_set.names != second.keypoint_set.names:
         raise InputError(f"{first.name} and {second.name} have different keypoints.")
@@ -344,7 +348,7 @@ def _draw(
     if not tiles:
         raise InputError("None of the pictures of the worst cases can be read.")
     sheet = mosaic(tiles, captions, _COLUMNS // 2)
-    ImageSink(picture.parent).write(Frame(FrameKey(picture.name), sheet))
+    ImageSink(picture.parent, mark=True).write(Frame(FrameKey(picture.name), sheet))
 
 
 def _people_of(labels: RecordSet, keys: set[FrameKey]) -> Mapping[FrameKey, Instances]:

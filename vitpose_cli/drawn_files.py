@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import make_folder
+from vitpose_cli.files import check_replaceable, make_folder
 from vitpose_cli.media.frames import FrameKey, FrameSink
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.kinds import is_video
+from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_encoder import EncodeOptions, is_drawn
 from vitpose_cli.media.video_sink import VideoSink
 
 VIDEO_SUFFIX = ".mp4"
@@ -27,7 +28,13 @@ class Targets:
     """
 
     def __init__(
-        self, output: Path | None, source: MediaSource, encode: EncodeOptions, taken: VideoOptions
+        self,
+        output: Path | None,
+        source: MediaSource,
+        encode: EncodeOptions,
+        taken: VideoOptions,
+        *,
+        of_folder: bool = False,
     ) -> None:
         """Decide between a file and a folder.
 
@@ -36,10 +43,11 @@ class Targets:
             source: Photos and videos to draw.
             encode: How videos are encoded.
             taken: Which frames of videos are drawn.
+            of_folder: Whether the source was named as a folder, of one file perhaps.
 
         Raises:
-            ConfigError: A video is to be written as something else than MP4.
-            InputError: The sources would be overwritten.
+            ConfigError: A photo or video is to be written as something else than it gives.
+            InputError: The sources would be overwritten, or another file that nobody drew.
         """
         self._encode = encode
         self._source = source
@@ -50,15 +58,18 @@ class Targets:
             self.output = Path(f"{stem}-pose{_suffix(only) if only else ''}")
         else:
             self.output = output
-        self._one_file = bool(only and self.output.suffix and not self.output.is_dir())
+        suffix = self.output.suffix.lower()
+        is_file = suffix in (VIDEO_SUFFIX, *PHOTO_SUFFIXES) or bool(suffix and not of_folder)
+        self._one_file = bool(only and is_file and not self.output.is_dir())
         if self._one_file and only:
-            if is_video(only) != (self.output.suffix.lower() == VIDEO_SUFFIX):
+            if suffix not in ((VIDEO_SUFFIX,) if is_video(only) else PHOTO_SUFFIXES):
                 raise ConfigError(
                     f"{only} cannot be drawn into {self.output}.",
                     "A video gives an .mp4 file, a photo a .jpg or .png.",
                 )
             if self.output.exists() and only.exists() and self.output.samefile(only):
                 raise InputError(f"{self.output} is the source.", "Give the output another name.")
+            check_replaceable(self.output, is_drawn if is_video(only) else is_marked)
         elif self.output.resolve() == source.root.resolve():
             raise InputError(
                 f"The drawn copies would overwrite the sources in {source.root}.",
@@ -94,7 +105,8 @@ class Targets:
     def sink(self, video: str | None) -> AbstractContextManager[FrameSink]:
         """Open the sink of a video's frames, by its media name, or of photos (None)."""
         if video is None:
-            return closing(ImageSink(self.output.parent if self._one_file else self.output))
+            folder = self.output.parent if self._one_file else self.output
+            return closing(ImageSink(folder, mark=True))
         path = self.output
         if not self._one_file:
             path /= _video_name(video)

@@ -53,6 +53,26 @@ def read_error(path: Path, error: OSError) -> InputError:
     return InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.")
 
 
+def check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to replace a file that this program did not write; an empty one holds nothing.
+
+    Args:
+        path: Where something is to be written.
+        is_ours: Returns whether a file was written by the command that is to write it again.
+
+    Raises:
+        InputError: There is a file of something else, or nobody may read it.
+    """
+    try:
+        if path.is_file() and path.stat().st_size and not is_ours(path):
+            raise InputError(
+                f"{path} is there already, and is something else than what is to be written.",
+                "Give the output another name, or move that file away.",
+            )
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file that appears as `path`, complete and on the disk, when the block ends.

@@ -11,6 +11,7 @@ videos would take gigabytes while they wait for their chunk's labels.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -194,7 +195,11 @@ class _Rendering:
         self._options = options
         self._source = open_source(options.sources, video=taken)
         self._targets = Targets(
-            options.output, self._source, options.encode, taken or VideoOptions()
+            options.output,
+            self._source,
+            options.encode,
+            taken or VideoOptions(),
+            of_folder=any(map(os.path.isdir, options.sources)),
         )
         self._report = report
         self._say = say

@@ -17,11 +17,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.charts import PAGE_START, is_page
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_file, check_replaceable
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.pose.instances import Instances
@@ -77,13 +79,14 @@ def make_sheet(options: SheetOptions) -> int:
 
     Raises:
         InputError: Labels cannot be read, nobody is labelled, none of the pictures is found, or
-            the output cannot be written.
+            the output cannot be written, or only in place of something else.
     """
     suffix = options.output.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg", ".html"):
         raise InputError(
             f"A sheet cannot be written as {options.output.name}.", "Name it .png, .jpg or .html."
         )
+    check_replaceable(options.output, is_page if suffix == ".html" else is_marked)
     labels = open_records(options.labels)
     chosen = _chosen(labels.records(), options)
     if not chosen:
@@ -97,7 +100,7 @@ def make_sheet(options: SheetOptions) -> int:
     else:
         key = FrameKey(options.output.name)
         picture = mosaic(tiles, captions, options.columns)
-        ImageSink(options.output.parent).write(Frame(key, picture))
+        ImageSink(options.output.parent, mark=True).write(Frame(key, picture))
     return len(chosen)
 
 
@@ -149,8 +152,7 @@ def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOpt
         for tile, caption in zip(tiles, captions, strict=True)
     )
     title = escape(f"{options.labels.name}: {len(tiles)} people, {options.order}")
-    return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>{title}</title>
+    return f"""{PAGE_START}<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 14px/1.4 system-ui, sans-serif; margin: 24px; }}

@@ -16,11 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import make_folder
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Selection, open_content
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.own_files import OwnFiles
+from vitpose_cli.records.shards import document_parts
 from vitpose_cli.smoothed_labels import for_document
 
 Group = Literal["folder", "video"]
@@ -95,7 +96,8 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
 
     Raises:
         InputError: The labels cannot be read, have too few groups for the parts that are wanted,
-            or a part cannot be written, or only in place of the labels.
+            or a part cannot be written, or only in place of the labels or of a file that no
+            split wrote.
     """
     shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
     paths = {name: options.output / f"{name}.json" for name in (TRAIN, *shares)}
@@ -122,7 +124,10 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             else "Label more videos or photos.",
         )
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
-    make_folder(options.output)
+    with OwnFiles(options.output) as own:
+        for path in paths.values():
+            for place in (path, *document_parts(path)):
+                own.claim(place)
     parts = {}
     for name, path in paths.items():
         members = [group for group, part in dealt.items() if part == name]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.charts import Axes, bar_chart, figure, html_page
-from vitpose_cli.files import atomic_file
+from vitpose_cli.charts import Axes, bar_chart, figure, html_page, is_page
+from vitpose_cli.files import atomic_file, check_replaceable
 from vitpose_cli.pose.geometry import box_areas
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.record_set import open_records
@@ -110,8 +110,9 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
     """Write the numbers as a page with charts that opens without a network.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: It cannot be written, or only in place of something else.
     """
+    check_replaceable(path, is_page)
     edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
     sizes = [f"{number * _SIZE_STEP}" for number in range(len(stats.sizes_px))]
     people = [str(number) for number in range(len(stats.people_per_frame))]

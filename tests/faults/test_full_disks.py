@@ -10,6 +10,8 @@ from annotate_jobs import NUM_FRAMES, Job
 from disks import Disk
 from launcher import Launcher
 
+from vitpose_cli.own_files import LIST_NAME
+
 LITTLE: list[dict[str, int]] = [
     {"num_files": 2},
     {"num_bytes": 200 << 10},
@@ -18,8 +20,8 @@ LITTLE: list[dict[str, int]] = [
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder, by name."""
-    files = (path for path in folder.rglob("*") if path.is_file())
+    """Return all files below a folder, by name, but the list of what was begun there."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LIST_NAME)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 

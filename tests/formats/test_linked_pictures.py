@@ -12,6 +12,7 @@ from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.images import decode_image
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.media_root import MediaFolders
 
 
@@ -64,6 +65,7 @@ def test_frames_that_lie_there_already_are_linked(tmp_path: Path, photos: Path) 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "a/../../b.jpg"])
 def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
-    pictures = Pictures(MediaFolders.at(tmp_path / "in"), tmp_path / "out", "link")
+    out = tmp_path / "out"
+    pictures = Pictures(MediaFolders.at(tmp_path / "in"), out, OwnFiles(out), "link")
     with pytest.raises(InputError, match="leads out"):
         pictures.place(FrameKey(name), name)

@@ -25,6 +25,7 @@ from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import DocumentSize
@@ -47,24 +48,27 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `labels.json`, `photos.zip` for all photos, and an archive a video.
 
     Raises:
-        InputError: Something cannot be written.
+        InputError: A file of somebody else is in the way, or something cannot be written.
     """
     new_folder(out, options)
     labels = out / LABELS
     samples = [frame.record for frame in islice(content.frames(), _NUM_SAMPLES)]
     keypoint_set = content.keypoint_set
     pose = mean_pose(samples, keypoint_set.num_keypoints)
-    with atomic_file(labels) as stream:
-        stream.write(orjson.dumps(task_labels(keypoint_set, pose), option=orjson.OPT_INDENT_2))
     files = [labels]
     num_images = num_instances = 0
-    for name, frames in _tasks(content):
-        archive = safe_media_path(out, f"{name}.zip")
-        make_folder(archive.parent)
-        size = _write_archive(content, frames, archive, options.split or _SUBSET)
-        files.append(archive)
-        num_images += size.num_images
-        num_instances += size.num_instances
+    with OwnFiles(out) as own:
+        own.claim(labels)
+        with atomic_file(labels) as stream:
+            stream.write(orjson.dumps(task_labels(keypoint_set, pose), option=orjson.OPT_INDENT_2))
+        for name, frames in _tasks(content):
+            archive = safe_media_path(out, f"{name}.zip")
+            own.claim(archive)
+            make_folder(archive.parent)
+            size = _write_archive(content, frames, archive, options.split or _SUBSET)
+            files.append(archive)
+            num_images += size.num_images
+            num_instances += size.num_instances
     return Written(tuple(files), num_images, num_instances, (_NEXT,))
 
 

@@ -24,6 +24,7 @@ from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.json_stream import stream_items
 
 _LABELS = "labels.json"
@@ -35,15 +36,18 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder that FiftyOne imports as `COCODetectionDataset`.
 
     Raises:
-        InputError: Photos are not found, or something cannot be written.
+        InputError: Photos are not found, a file of somebody else is in the way, or something
+            cannot be written.
     """
     keypoint_set = content.keypoint_set
     skeleton = {"labels": list(keypoint_set.names), "edges": list(map(list, keypoint_set.edges))}
     described = replace(content, info={**content.info, "default_skeleton": skeleton})
-    pictures = Pictures.of(content, out / "data", options)
-    new_folder(out, options)
     labels = out / _LABELS
-    size = coco.write_frames(described, pictures.placed(content.frames()), labels)
+    with OwnFiles(out) as own:
+        pictures = Pictures.of(content, out / "data", own, options)
+        new_folder(out, options)
+        own.claim(labels)
+        size = coco.write_frames(described, pictures.placed(content.frames()), labels)
     return Written((labels,), size.num_images, size.num_instances, pictures.notes())
 
 

@@ -20,6 +20,7 @@ import orjson
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import FrameRecord
@@ -43,10 +44,13 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `config.xml` for the project and `tasks.json` to import into it.
 
     Raises:
-        InputError: Something cannot be written.
+        InputError: A file of somebody else is in the way, or something cannot be written.
     """
     new_folder(out, options)
     config, tasks = out / CONFIG, out / TASKS
+    with OwnFiles(out) as own:
+        own.claim(config)
+        own.claim(tasks)
     with atomic_file(config) as stream:
         stream.write(labelling_config(content.keypoint_set).encode())
     num_images = num_instances = num_video_frames = 0

@@ -18,6 +18,7 @@ from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 
@@ -29,32 +30,34 @@ class Pictures:
         missing: Frames whose picture was not found.
     """
 
-    def __init__(self, sources: MediaFolders, folder: Path, how: Placing) -> None:
+    def __init__(self, sources: MediaFolders, folder: Path, own: OwnFiles, how: Placing) -> None:
         """Take the folders; nothing is read yet.
 
         Args:
             sources: The folders that media names are relative to.
             folder: Where the pictures go.
+            own: The files of this folder, or of one above it, that may be replaced.
             how: As links, as copies, or not at all.
         """
         self.missing: list[FrameKey] = []
         self._sources = sources
         self._folder = folder
+        self._own = own
         self._how = how
         self._in_videos: dict[str, set[FrameKey]] = defaultdict(set)
 
     @classmethod
-    def of(cls, content: Content, folder: Path, options: WriteOptions) -> Pictures:
+    def of(cls, content: Content, folder: Path, own: OwnFiles, options: WriteOptions) -> Pictures:
         """Find the pictures of what is written.
 
         Raises:
             InputError: They are wanted, and no folder has them.
         """
         if options.pictures == "none":
-            return cls(MediaFolders(()), folder, "none")
+            return cls(MediaFolders(()), folder, own, "none")
         places = [MediaFolders.at(options.images)] if options.images else content.folders()
         keys = (frame.record.key for frame in content.frames())
-        return cls(find_folders(places, keys), folder, options.pictures)
+        return cls(find_folders(places, keys), folder, own, options.pictures)
 
     def check_apart(self, folder: Path, keys: Iterable[FrameKey]) -> None:
         """Refuse to delete a folder that the photos and videos themselves lie in.
@@ -118,6 +121,7 @@ class Pictures:
         for media, wanted in self._in_videos.items():
             for frame in VideoFile(self._sources.path(media), media).frames(_AllBut(wanted)):
                 if isinstance(frame, Frame):
+                    self._own.claim(sink.path(frame.key))
                     sink.write(frame)
                     wanted.remove(frame.key)
                 if not wanted:
@@ -133,6 +137,7 @@ class Pictures:
 
     def _write(self, photo: PhotoFile, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""
+        self._own.claim(target)
         make_folder(target.parent)
         with atomic_file(target, durable=False) as stream:
             stream.write(photo.read_bytes())
@@ -141,6 +146,7 @@ class Pictures:
         try:
             if target.exists() and not target.is_symlink() and target.samefile(picture):
                 return  # they are to be beside the labels, and are
+            self._own.claim(target)
             make_folder(target.parent)
             if self._how == "link":
                 target.unlink(missing_ok=True)

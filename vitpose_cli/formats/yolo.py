@@ -9,7 +9,6 @@ train` and `--split val`, make one dataset. There is no way back: nothing in it 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -18,10 +17,11 @@ import numpy as np
 import yaml
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, make_folder, write_error
+from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written
+from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import frame_annotations
@@ -39,23 +39,27 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     Raises:
         ConfigError: Ultralytics knows no such split.
         InputError: The split is there already, photos are not found or lie where the split would
-            be written anew, or it cannot be written.
+            be written anew, a file of somebody else is in the way, or it cannot be written.
     """
     split = options.split or SPLITS[0]
     if split not in SPLITS:
         raise ConfigError(f"Ultralytics knows no split {split!r}.", f"Use {', '.join(SPLITS)}.")
-    pictures = Pictures.of(content, out / _PICTURES / split, options)
-    _make_room(out, split, content, pictures, options)
-    num_images = num_instances = 0
-    for record, name in _named(content):
-        pictures.place(record.key, name)
-        lines = list(_lines(record))
-        _write_text(safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}")), lines)
-        num_images += 1
-        num_instances += len(lines)
-    pictures.finish()
-    present = [each for each in SPLITS if (out / _PICTURES / each).is_dir()]
     described = out / "data.yaml"
+    num_images = num_instances = 0
+    with OwnFiles(out) as own:
+        pictures = Pictures.of(content, out / _PICTURES / split, own, options)
+        own.claim(described)
+        others = _make_room(out, split, content, pictures, own, options)
+        for record, name in _named(content):
+            pictures.place(record.key, name)
+            lines = list(_lines(record))
+            text = safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}"))
+            own.claim(text)
+            _write_text(text, lines)
+            num_images += 1
+            num_instances += len(lines)
+        pictures.finish()
+    present = [each for each in SPLITS if (out / _PICTURES / each).is_dir()]
     with atomic_file(described) as stream:
         stream.write(
             yaml.safe_dump(
@@ -63,6 +67,8 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             ).encode()
         )
     notes = pictures.notes()
+    if others:
+        notes += (f"Files that no export wrote stay: {len(others)}, such as {others[0]}.",)
     if not {"train", "val"} <= {*present}:
         notes += ("Training needs train and val: export the other with --split.",)
     return Written((described,), num_images, num_instances, notes)
@@ -79,11 +85,19 @@ def label_path(image_path: str) -> str:
 
 
 def _make_room(
-    out: Path, split: str, content: Content, pictures: Pictures, options: WriteOptions
-) -> None:
+    out: Path,
+    split: str,
+    content: Content,
+    pictures: Pictures,
+    own: OwnFiles,
+    options: WriteOptions,
+) -> list[Path]:
     """Make the folders of a split; refuse to mix its labels with those of an earlier export.
 
     Where pictures are left alone, so is the folder that they may lie in already.
+
+    Returns:
+        What else lies in them, and stays.
     """
     folders = [out / kind / split for kind in (_PICTURES, _LABELS)]
     anew = folders if options.pictures != "none" else folders[1:]
@@ -95,13 +109,10 @@ def _make_room(
         )
     for folder in present:
         pictures.check_apart(folder, (frame.record.key for frame in content.frames()))
-    for folder in present:
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise write_error(folder, error) from error
+    others = own.delete(present)
     for folder in folders:
         make_folder(folder)
+    return others
 
 
 def _named(content: Content) -> Iterator[tuple[FrameRecord, str]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder
+from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -28,7 +28,7 @@ from vitpose_cli.media.frames import (
     prefetch,
 )
 from vitpose_cli.media.headers import ImageHeader, read_header
-from vitpose_cli.media.marks import marked
+from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.reading import read_whole
 
 IMAGE_SUFFIXES = frozenset(
@@ -205,7 +205,8 @@ class ImageSink:
 
         Args:
             folder: Where to.
-            mark: Mark pictures as drawn by us, for whoever clears them away later.
+            mark: Mark pictures as drawn by us, for whoever clears them away later, and replace
+                none that is not marked.
         """
         self._folder = folder
         self._mark = mark
@@ -218,9 +219,12 @@ class ImageSink:
 
         Raises:
             PictureTooLargeError: The picture is too large for its format.
-            InputError: The frame's name leads out of the folder, or the file cannot be written.
+            InputError: The frame's name leads out of the folder, or the file cannot be written, or
+                only in place of something that nobody drew.
         """
         path = self.path(frame.key)
+        if self._mark:
+            check_replaceable(path, is_marked)
         encoded = _encode(frame.image, path.suffix.lower())
         if encoded is None:
             width, height = frame.size_wh

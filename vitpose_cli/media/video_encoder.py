@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import ffmpeg_log
 from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
 from vitpose_cli.media.video_reader import open_container
@@ -124,6 +125,7 @@ class VideoEncoder:
             self._container = av.open(
                 f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}
             )
+        self._container.metadata["comment"] = MARK
         stream = self._container.add_stream(
             encoder.name,
             rate=rate / taken.every,
@@ -188,6 +190,13 @@ class VideoEncoder:
         """Close the file as it is."""
         with suppress(av.FFmpegError):
             self._container.close()
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether a file is a video that was written here."""
+    with suppress(InputError), open_container(path) as container:
+        return container.metadata.get("comment") == MARK
+    return False
 
 
 def _look_of(source: Path | None, size_wh: tuple[int, int]) -> tuple[Fraction, Fraction]:

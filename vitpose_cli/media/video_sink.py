@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Self
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import temporary_name
+from vitpose_cli.files import check_replaceable, temporary_name
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder
+from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder, is_drawn
 
 AHEAD = 4
 """Frames that wait for the encoder at most."""
@@ -41,13 +41,14 @@ class VideoSink:
         """Check where the video goes; the first frame decides its size.
 
         Args:
-            path: The file; one of that name is replaced at the end.
+            path: The file; one of that name that was written here is replaced at the end.
             options: How it is encoded.
             source_video: The video the frames come from, for its sound and frame rate.
             taken: Which frames of it are taken, so that the sound is cut as they are.
 
         Raises:
-            InputError: The folder is missing, or `path` is the source itself or a folder.
+            InputError: The folder is missing, or `path` is the source itself, a folder, or
+                something else that is there already.
         """
         if not path.parent.is_dir():
             raise InputError(f"There is no folder {path.parent} to write to.", "Make it first.")
@@ -55,6 +56,7 @@ class VideoSink:
             raise InputError(f"{path} is a folder.", "Name a file in it.")
         if source_video is not None and path.exists() and path.samefile(source_video):
             raise InputError(f"{path} is the video to read from.", "Give the output another name.")
+        check_replaceable(path, is_drawn)
         self._path = path
         self._temporary = path.with_name(temporary_name(path.name, ".part"))
         self._options = options or EncodeOptions()

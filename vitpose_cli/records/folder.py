@@ -170,7 +170,7 @@ def clear_folder(folder: Path) -> None:
                     f"Choose another output folder with -o, or move {path} away.",
                 )
         _clear_preview(folder / PREVIEW)
-        if _is_queue(folder / QUEUE):
+        if is_queue(folder / QUEUE):
             _delete(folder / QUEUE)
         # The manifest last: without it, what is left would be nobody's.
         for path in sorted(folder.iterdir(), key=lambda path: path.name == MANIFEST):
@@ -197,7 +197,7 @@ def _clear_preview(folder: Path) -> None:
                 emptied.add(here.parent)
 
 
-def _is_queue(path: Path) -> bool:
+def is_queue(path: Path) -> bool:
     """Return whether a file was written by `select`."""
     try:
         return "selection" in orjson.loads(path.read_bytes())["info"]["vitpose"]

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import check_replaceable
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import QUEUE
+from vitpose_cli.records.folder import QUEUE, is_queue
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.choosing import Chooser
@@ -75,8 +76,11 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
 
     Raises:
         InputError: A run cannot be read, has nothing left to look at, or does not know the measure
-            that was asked for; or the queue cannot be written.
+            that was asked for; or the queue cannot be written, or only in place of something
+            else.
     """
+    queue = options.output or options.run / QUEUE
+    check_replaceable(queue, is_queue)
     with Run.read(options.run) as run:
         table = _doubts(run, options.compare, report)
         if not len(table):
@@ -95,7 +99,6 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
             )
         elif len(choices) < options.count:
             say(f"All {len(choices)} frames that are not reviewed yet were chosen.")
-        queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
             "seed": options.seed,

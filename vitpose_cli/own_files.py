@@ -1,0 +1,149 @@
+"""Which files of a folder this program wrote, by a list beside them.
+
+For folders in which files of others may lie, and files that cannot carry a mark: links to photos
+and copies of them, and what has the form of another program. A name is in the list before its file
+is there, so that a process may be killed at any moment. Refused: whole folders as ours, since
+people put files of their own into what was exported.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import orjson
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    make_folder,
+    read_error,
+    write_error,
+)
+
+LIST_NAME = ".vitpose-files"
+"""The list: paths relative to its folder with forward slashes, a JSON text a line."""
+
+
+def listed_in(folder: Path) -> frozenset[str]:
+    """Return the names in the list of a folder; none where there is no list.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    path = folder / LIST_NAME
+    try:
+        *lines, _torn = path.read_bytes().split(b"\n")
+        return frozenset(orjson.loads(line) for line in lines)
+    except FileNotFoundError:
+        return frozenset()
+    except OSError as error:
+        raise read_error(path, error) from error
+    except (orjson.JSONDecodeError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: it says which files here this program wrote.",
+            "Delete it; no file there then counts as written by this program.",
+        ) from error
+
+
+class OwnFiles:
+    """The files of a folder that this program wrote. Use it as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the list; the folder need not be there.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        self._folder = folder
+        self._names = {*listed_in(folder)}
+        self._list: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._list is not None:
+            self._list.close()
+
+    def claim(self, path: Path) -> None:
+        """Say that a file of the folder is about to be written.
+
+        Raises:
+            InputError: Somebody else's file has this name, or the list cannot be written.
+        """
+        name = self._name(path)
+        if name in self._names:
+            return
+        if os.path.lexists(path):
+            raise InputError(
+                f"{path} is there already, and no earlier call wrote it.",
+                "Choose another place with -o, or move that file away.",
+            )
+        try:
+            if self._list is None:
+                self._list = self._open()
+            line = orjson.dumps(name) + b"\n"
+            if self._list.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise write_error(self._folder / LIST_NAME, error) from error
+        self._names.add(name)
+
+    def delete(self, folders: Collection[Path]) -> list[Path]:
+        """Delete the own files below some folders, and folders that held nothing else.
+
+        Returns:
+            What lies there besides, sorted.
+
+        Raises:
+            InputError: Something cannot be deleted.
+        """
+        others, deleted = [], set()
+        for folder in folders:
+            for base, below, names in os.walk(folder, topdown=False):
+                here = Path(base)
+                links = [name for name in below if (here / name).is_symlink()]
+                for path in (here / name for name in (*names, *links)):
+                    name = self._name(path)
+                    if name not in self._names and path.suffix != TEMPORARY_SUFFIX:
+                        others.append(path)
+                        continue
+                    try:
+                        path.unlink()
+                    except OSError as error:
+                        raise write_error(path, error) from error
+                    deleted.add(name)
+                with suppress(OSError):  # something else is in it
+                    here.rmdir()
+        self._forget(deleted)
+        return sorted(others)
+
+    def _forget(self, names: Collection[str]) -> None:
+        """Take names out of the list, as others may use them from now on."""
+        if not self._names.isdisjoint(names):
+            self._names.difference_update(names)
+            with atomic_file(self._folder / LIST_NAME) as stream:
+                stream.writelines(orjson.dumps(name) + b"\n" for name in sorted(self._names))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    def _open(self) -> BinaryIO:
+        """Open the list at the end of its last whole line."""
+        make_folder(self._folder)
+        stream = (self._folder / LIST_NAME).open("ab+", buffering=0)
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+        return stream
