@@ -38,7 +38,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.runtime import num_reader_threads, resolve_device
+from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
 from vitpose_cli.smoothed_labels import for_document
 from vitpose_cli.worker_part import WorkerPart
 from vitpose_cli.workers import ALONE
@@ -358,13 +358,15 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "keypoint-threshold": labeler.keypoint_threshold,
             **({} if options.video is None else asdict(options.video)),
             **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
-            "precision": str(estimator.options.dtype).removeprefix("torch."),
+            "precision": precision_name(estimator.options.dtype),
         },
         weights_name=assembly.weights_name,
         weights_hash=assembly.weights_hash,
         document={"track": options.track, "smooth": options.smooth},
         notes={
             "device": str(estimator.options.device),
+            "precision": labeler.precision,
+            "computes-in": precisions(estimator.options.device),
             "batch-size": estimator.batch_size,
             "compiled": estimator.options.compiled,
         },
