@@ -25,6 +25,8 @@ from vitpose_cli.models.conversions import Origin, convert_once, is_ours
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
 
+_DETECTOR_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
 
 class Repository(StrictModel):
     """A repository on Hugging Face."""
@@ -212,9 +214,13 @@ def download(row: PoseWeights) -> Path:
     """
     if row.repository is None:
         return _shipped(row.file.file)
-    if row.file.file.endswith(".safetensors"):
-        hub.fetch(row.repository.repo, "config.json", row.revision)
-    return hub.fetch(row.repository.repo, row.file.file, row.revision)
+    of_transformers = row.file.file.endswith(".safetensors")
+    files = ("config.json", row.file.file) if of_transformers else (row.file.file,)
+    is_main = row.keypoint_set == next(iter(row.model.keypoint_sets))
+    option = "--weights" if is_main else f"--weights, with --keypoint-set {row.keypoint_set}"
+    use = hub.Use(files, option)
+    *_, path = (hub.fetch(row.repository.repo, file, row.revision, use) for file in files)
+    return path
 
 
 def resolve_detector(name: str) -> DetectorModel:
@@ -235,9 +241,11 @@ def download_detector(repository: Repository) -> Path:
     Raises:
         WeightsError: They cannot be downloaded.
     """
-    for file in ("preprocessor_config.json", "model.safetensors"):
-        hub.fetch(repository.repo, file, repository.revision)
-    return hub.fetch(repository.repo, "config.json", repository.revision).parent
+    use = hub.Use(_DETECTOR_FILES, "--detector")
+    *_, path = (
+        hub.fetch(repository.repo, file, repository.revision, use) for file in _DETECTOR_FILES
+    )
+    return path.parent
 
 
 def shipped_weights_dir() -> Path:
