@@ -146,6 +146,20 @@ def test_our_own_files_are_used_as_they_are(foreign: Path, tmp_path: Path) -> No
     assert resolve_weights(str(path)) == path
 
 
+def test_of_a_training_run_the_best_weights_are_taken(foreign: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(WeightsError, match="is a folder without weights"):
+        resolve_weights(folder)
+    (folder / "config.yaml").touch()
+    with pytest.raises(WeightsError, match=r"has no last\.safetensors yet"):
+        resolve_weights(str(folder))
+    conversion = convert_file(foreign)
+    for name in ("last.safetensors", "best.safetensors"):
+        save_checkpoint(folder / name, conversion.state, conversion.header)
+        assert resolve_weights(str(folder)) == folder / name
+
+
 def test_foreign_files_are_converted_once(foreign: Path, tmp_path: Path) -> None:
     path = resolve_weights(foreign)
     assert path.is_relative_to(tmp_path / "cache" / "hf" / "vitpose")

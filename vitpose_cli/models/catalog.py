@@ -21,6 +21,7 @@ from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of
 from vitpose_cli.models.conversions import Origin, convert_once, is_ours
+from vitpose_cli.models.trained import is_training_run, trained_weights
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
@@ -180,7 +181,8 @@ def resolve_weights(
 
     Args:
         name_or_path: NAME or NAME:KEYPOINT_SET of the catalog, downloaded at need; one of our
-            files, returned as it is; or a file or folder of another project.
+            files, returned as it is; the folder of a training run, whose best weights are
+            returned; or a file or folder of another project.
         keypoint_set: The head to take, where several are to be had.
         whole: Of another project's file, keep all heads and experts, as training can use them.
 
@@ -191,6 +193,8 @@ def resolve_weights(
     path = Path(name_or_path)
     is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
     if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
+        if path.is_dir():
+            path = _in_folder(path)
         if path.exists():
             return path if is_ours(path) else convert_once(path, keypoint_set, whole=whole)
         if not is_word:
@@ -204,6 +208,28 @@ def resolve_weights(
         return source
     origin = Origin(row.full_name, row.address, row.model.licence, row.file.sha256)
     return convert_once(source, row.keypoint_set, origin, whole=whole)
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the weights file of a training run, or the folder itself where transformers saved.
+
+    Raises:
+        WeightsError: It is neither, or nothing was learnt yet.
+    """
+    if is_training_run(folder):
+        trained = trained_weights(folder)
+        if not trained.exists():
+            raise WeightsError(
+                f"The training run {folder} has no {trained.name} yet.",
+                "It comes with the first checkpoint of the run.",
+            )
+        return trained
+    if not (folder / "model.safetensors").exists():
+        raise WeightsError(
+            f"{folder} is a folder without weights.",
+            "Give a weights file, the folder of a training run, or one that transformers saved.",
+        )
+    return folder
 
 
 def download(row: PoseWeights) -> Path:
