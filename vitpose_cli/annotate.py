@@ -20,6 +20,7 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
@@ -65,7 +66,7 @@ class AnnotateOptions:
         labeler: Weights, detector, thresholds.
         preview: Also write drawn copies into the run folder.
         extract_to: Also write the labelled frames themselves into this folder, named as in the
-            document; None for not.
+            document: photos as they are, frames of videos as JPEG; None for not.
         worker: (k, n), k from 1: label the k-th of n parts; the last to finish writes the document.
         overwrite: Delete the labels that the run folder holds.
         refresh: Label anew, with other weights or options, what nobody has reviewed.
@@ -218,7 +219,7 @@ def annotate_along(
         worker=options.worker,
     ) as run:
         part = WorkerPart(source, run, options.worker)
-        pictures = _pictures(options, assembly.estimator.keypoint_set)
+        pictures = _pictures(options, source, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
         def take(frame: Frame, people: Instances) -> None:
@@ -269,10 +270,12 @@ def new_labeler(
     )
 
 
-def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictures | None:
+def _pictures(
+    options: AnnotateOptions, source: MediaSource, keypoint_set: KeypointSet
+) -> FramePictures | None:
     """Return who writes the pictures that are wanted; None for none."""
     drawn = ImageSink(options.run / PREVIEW, mark=True) if options.preview else None
-    plain = ImageSink(options.extract_to) if options.extract_to is not None else None
+    plain = ExtractedFrames(options.extract_to, source) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
 

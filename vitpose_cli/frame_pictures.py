@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
 from vitpose_cli.pose.instances import Instances
@@ -20,7 +21,7 @@ class FramePictures:
     """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
 
     def __init__(
-        self, drawn: ImageSink | None, plain: ImageSink | None, keypoint_set: KeypointSet
+        self, drawn: ImageSink | None, plain: ExtractedFrames | None, keypoint_set: KeypointSet
     ) -> None:
         """Write into folders.
 
@@ -70,7 +71,7 @@ class FramePictures:
                 f"`vitpose render SOURCE -a {run}` draws them."
             )
 
-    def _write(self, sink: ImageSink, frame: Frame) -> None:
+    def _write(self, sink: ImageSink | ExtractedFrames, frame: Frame) -> None:
         """Write a picture; one that does not fit into its format ends no run."""
         try:
             sink.write(frame)

@@ -78,7 +78,7 @@ def annotate(
             "--extract-frames",
             metavar="DIR",
             help="Also write the labelled frames into DIR, named as in annotations.json, so that "
-            "CVAT and others can open the set.",
+            "CVAT and others can open the set: photos as they are, frames of videos as JPEG.",
         ),
     ] = None,
     worker: Annotated[
