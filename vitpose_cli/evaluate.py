@@ -42,7 +42,7 @@ class Evaluation:
     """The numbers of one evaluation.
 
     Attributes:
-        coco: `METRICS` by name.
+        coco: `METRICS` by name; -1 where there was nothing to measure.
         keypoints: One row for each keypoint, then one for all.
         num_images: Photos measured.
         num_people: People with labelled keypoints in the ground truth.
@@ -66,9 +66,9 @@ class Evaluation:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON; None where there was nothing to measure."""
         return {
-            "coco": dict(self.coco),
+            "coco": {name: value if value >= 0 else None for name, value in self.coco.items()},
             "keypoints": [row.as_dict() for row in self.keypoints],
             "num_images": self.num_images,
             "num_people": self.num_people,
@@ -151,10 +151,13 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
             COCO results.
 
     Raises:
-        InputError: A file cannot be used, or no photo of the predictions is in the ground truth.
+        InputError: A file cannot be used, no photo of the predictions is in the ground truth, or
+            it has nobody.
     """
     with closing(CocoFrames(annotations)) as truth:
-        return _measured(predicted_photos(predictions, truth), truth.keypoint_set)
+        result = _measured(predicted_photos(predictions, truth), truth.keypoint_set)
+    _check_truth(result, annotations)
+    return result
 
 
 def evaluate_weights(
@@ -176,7 +179,7 @@ def evaluate_weights(
             what is left of the truth's, whatever `options` say.
 
     Raises:
-        InputError: A file cannot be used, or photos are missing.
+        InputError: A file cannot be used, photos are missing, or the ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
     # Only here, so that measuring labels which exist does not wait for the network's libraries.
@@ -199,7 +202,9 @@ def evaluate_weights(
             assembly = assemble(options, photos.expected)
             labeler = Labeler(assembly.detector, assembly.estimator)
             labelled = labelled_photos(records(labeler, photos), truth)
-            return _measured(labelled, truth.keypoint_set)
+            result = _measured(labelled, truth.keypoint_set)
+        _check_truth(result, annotations)
+        return result
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
     cuts = cut_bodies(replace(whole, annotations=areas), part)
@@ -208,7 +213,24 @@ def evaluate_weights(
     assembly = assemble(replace(options, boxes=annotations), source.expected)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     found = records(labeler, source)
-    return evaluate_results(cuts.document, *results_of_records(found, _image_ids(cuts.document)))
+    results, num_failed = results_of_records(found, _image_ids(cuts.document))
+    result = evaluate_results(cuts.document, results, num_failed)
+    _check_truth(result, annotations)
+    return result
+
+
+def _check_truth(result: Evaluation, annotations: Path) -> None:
+    """Refuse to call something a measurement that had nobody to measure by.
+
+    Raises:
+        InputError: The ground truth has no people with keypoints.
+    """
+    if not result.num_people:
+        raise InputError(
+            f"{annotations} has no people with labelled keypoints on the photos that were "
+            "measured, so there is nothing to measure by.",
+            "Give ground truth that has, with --annotations.",
+        )
 
 
 def _photos_of(names: Iterable[str], document: Path, images: Path, num_threads: int) -> ImageFolder:
