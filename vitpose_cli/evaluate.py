@@ -21,6 +21,7 @@ from vitpose_cli.keypoint_table import KeypointRow, KeypointTable
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.photo_batches import Photo, batches, person_area
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.predictions import labelled_photos, photo_of, predicted_photos
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
@@ -59,11 +60,11 @@ class Evaluation:
 
     def counts_sentence(self) -> str:
         """Say what was measured."""
-        failed = f", {self.num_failed} photos failed" if self.num_failed else ""
-        return (
-            f"{self.num_predicted} predicted people, {self.num_people} people with keypoints "
-            f"in {self.num_images} photos{failed}."
-        )
+        failed = f", {counted(self.num_failed, 'photo')} failed" if self.num_failed else ""
+        predicted = counted(self.num_predicted, "predicted person", "predicted people")
+        people = counted(self.num_people, "person", "people")
+        photos = counted(self.num_images, "photo")
+        return f"{predicted}, {people} with keypoints in {photos}{failed}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; None where there was nothing to measure."""
@@ -266,14 +267,14 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
     metrics, table = CocoMetrics(keypoint_set.sigmas), KeypointTable(keypoint_set)
     counts: Counter[str] = Counter()
 
-    def counted() -> Iterator[Photo]:
+    def taken() -> Iterator[Photo]:
         for photo in photos:
             counts["images"] += 1
             counts["failed"] += photo.failed
             counts["predicted"] += len(photo.scores)
             yield photo
 
-    for batch in batches(counted(), keypoint_set.num_keypoints):
+    for batch in batches(taken(), keypoint_set.num_keypoints):
         metrics.add(batch)
         table.add(batch)
         counts["people"] += int((batch.truth[..., 2] > 0).any(axis=-1).sum())

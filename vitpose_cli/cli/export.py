@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json, starting
+from vitpose_cli.cli.console import note, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.plurals import counted, people
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
 
