@@ -304,6 +304,8 @@ def test_list_and_show(tmp_path: Path) -> None:
     assert found["detectors"] == []
     shown = terminal.run("show", "dfine-s")
     assert "ustc-community/dfine-small-coco" in shown.stdout
+    assert "main (not pinned)" in shown.stdout
+    assert "not pinned" not in terminal.run("show", "vitpose-s").stdout
     assert terminal.run("list", "nonsense").returncode == 2
 
 

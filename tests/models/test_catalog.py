@@ -69,6 +69,7 @@ def test_every_row_is_complete() -> None:
         assert re.fullmatch(r"[\w-]+/[\w.-]+", detector.repo)
         assert re.fullmatch(r"main|[0-9a-f]{40}", detector.revision)
         assert 40 < detector.box_ap < 60
+        assert detector.is_pinned == (detector.revision != "main")
     used = {row.file.source for row in rows}
     assert catalog.repositories.keys() == used - {None}
 

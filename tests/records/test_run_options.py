@@ -32,3 +32,14 @@ def test_runs_of_before_call_precisions_as_pytorch_does() -> None:
     given = replace(now, options={"precision": "fp32"}, notes={"precision": "fp32"})
     with pytest.raises(ConfigError, match="precision: was fp16, now fp32"):
         before.check_resumable(given, Path("run"))
+
+
+def test_runs_of_before_do_not_know_the_hash_of_their_detector() -> None:
+    known, other = "dfine-n (0123456789abcdef)", "dfine-n (fedcba9876543210)"
+    before, now, later = (
+        make_manifest(options={"detector": name}) for name in ("dfine-n", known, other)
+    )
+    before.check_resumable(now, Path("run"))
+    for first in (now, make_manifest(options={"detector": "dfine-s"})):
+        with pytest.raises(ConfigError, match="detector: was dfine-"):
+            first.check_resumable(later, Path("run"))

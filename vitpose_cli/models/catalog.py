@@ -7,6 +7,7 @@ Nothing here loads torch before a file has to be converted, so that listing is q
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +27,9 @@ from vitpose_cli.models.trained import is_training_run, trained_weights
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
 
-_DETECTOR_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+DETECTOR_WEIGHTS = "model.safetensors"
+_DETECTOR_FILES = ("config.json", "preprocessor_config.json", DETECTOR_WEIGHTS)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Repository(StrictModel):
@@ -36,6 +39,11 @@ class Repository(StrictModel):
     """Its id, `owner/name`."""
     revision: str = "main"
     """Commit, or branch."""
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether whoever downloads it gets the same files ever after."""
+        return _COMMIT.fullmatch(self.revision) is not None
 
 
 class PoseFile(StrictModel):
@@ -126,6 +134,12 @@ class PoseWeights:
     def revision(self) -> str:
         """Commit or branch of the file; empty where it ships with the tool."""
         return self.file.revision or (self.repository.revision if self.repository else "")
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether whoever downloads the file gets the same one ever after, or none."""
+        is_known = self.repository is None or self.file.sha256 is not None
+        return is_known or _COMMIT.fullmatch(self.revision) is not None
 
     @property
     def address(self) -> str:
