@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 ROOT = Path(__file__).parent.parent
 _OTHER_FOLDERS = (
@@ -22,6 +22,7 @@ _OTHER_FOLDERS = (
     "docs/            Commands, formats, decisions, changes",
     "tests/           The package's own folders again",
 )
+_KINDS = {int: "INTEGER", float: "FLOAT", str: "TEXT", Path: "PATH"}
 _MARKUP = re.compile(r"\[/?bold\]")
 
 
@@ -42,20 +43,21 @@ def _sections(command: Any, name: str) -> Iterator[str]:
     yield _MARKUP.sub("**", inspect.cleandoc(command.help or ""))
     options = [each for each in command.params if not each.hidden and each.name != "help"]
     if options and not hasattr(command, "commands"):
+        hints = get_type_hints(command.callback)
         rows = ["| option | meaning | default |", "|---|---|---|"]
-        yield "\n".join(rows + [_row(each) for each in options])
+        yield "\n".join(rows + [_row(each, hints[each.name]) for each in options])
     for below, each in sorted(getattr(command, "commands", {}).items()):
         yield from _sections(each, f"{name} {below}")
 
 
-def _row(option: Any) -> str:
-    """Return the table row of an option or argument."""
+def _row(option: Any, hint: Any) -> str:
+    """Return the table row of an option or argument, of a parameter of the type `hint`."""
     is_argument = option.param_type_name == "argument"
     spelled = [option.metavar or option.name] if is_argument else [*option.opts]
     if not is_argument and option.secondary_opts:
         spelled += option.secondary_opts
-    elif not is_argument and option.metavar:
-        spelled[0] += f" {option.metavar}"
+    elif not is_argument and (takes := option.metavar or _kind(hint)):
+        spelled[0] += f" {takes}"
     default = option.default
     shown = "" if default in (None, "", False) or option.required else f"`{_plain(default)}`"
     if isinstance(default, bool) and option.secondary_opts:
@@ -63,6 +65,16 @@ def _row(option: Any) -> str:
     names = ", ".join(f"`{each}`" for each in spelled).replace("|", "\\|")
     meaning = _MARKUP.sub("**", option.help or "").replace("|", "\\|")
     return f"| {names} | {meaning} | {shown} |"
+
+
+def _kind(hint: Any) -> str:
+    """Return what an option takes, as `--help` has it: its choices, or a kind; empty for a flag."""
+    for part in (hint, *get_args(hint)):
+        if get_origin(part) is Literal:
+            return "|".join(get_args(part))
+        if part in _KINDS:
+            return _KINDS[part]
+    return ""
 
 
 def _plain(value: Any) -> str:

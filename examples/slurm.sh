@@ -5,13 +5,14 @@
 #
 # Each task takes every eighth block of 32 photos; the last to finish writes annotations.json. When
 # tasks were killed or ran out of time, submit again, with any number of tasks: what is done stays.
+# Where only some of the GPUs compute in bf16 (compute capability 8.0), add --precision fp32 or fp16.
 #SBATCH --job-name=vitpose
 #SBATCH --gres=gpu:1
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=16G
 #SBATCH --time=12:00:00
 #SBATCH --requeue
-#SBATCH --signal=TERM@60
+#SBATCH --signal=B:TERM@60
 set -euo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}

@@ -158,3 +158,17 @@ def memory_is_short() -> None:
         return multiply(layer, crops)
 
     setattr(torch.nn.Linear, "forward", failing)  # noqa: B010
+
+
+def processor_computes_in_bf16() -> None:
+    """Have a processor with instructions for bf16."""
+    import vitpose_cli.runtime as runtime
+
+    setattr(runtime, "_cpu_features", lambda: {"avx512_bf16": True})  # noqa: B010
+
+
+def processor_lacks_bf16() -> None:
+    """Have a processor without instructions for bf16."""
+    import vitpose_cli.runtime as runtime
+
+    setattr(runtime, "_cpu_features", dict)  # noqa: B010

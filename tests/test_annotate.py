@@ -244,8 +244,8 @@ def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path:
 
     done = vitpose("annotate", photos, "-o", tmp_path / "run", "-w", job.weights, "--preview")
     assert done.returncode == 0, done.stderr
-    assert "1 photos were turned upright" in done.stderr
-    assert "1 frames, such as panorama.bmp, are labelled but too large" in done.stderr
+    assert "1 photo was turned upright" in done.stderr
+    assert "1 frame, such as panorama.bmp, is labelled but too large" in done.stderr
     assert "not written as pictures then" not in done.stderr
     sizes = {
         image["file_name"]: (image["height"], image["width"])

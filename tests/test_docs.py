@@ -58,3 +58,10 @@ def test_generated_pages_are_up_to_date() -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_commands_page_says_what_options_take() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for option in ("order worst\\|best\\|sampled", "refresh model", "columns INTEGER", "val FLOAT"):
+        assert f"`--{option}`" in text
+    assert "`--preview`" in text, "a flag takes nothing"

@@ -165,6 +165,32 @@ def test_nobody_predicted_scores_zero_and_missed_people_count(tmp_path: Path) ->
     assert 0.3 < half.keypoints[-1].pck[0] < 0.7
 
 
+def test_what_nobody_has_is_not_measured(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json", num_images=2, per_image=1)
+    document = json.loads(path.read_text())
+    for person in document["annotations"]:
+        person["keypoints"][3:6] = [0, 0, 0]  # the left eye
+        person["area"] = 100.0 * 100.0  # large
+    path.write_text(json.dumps(document))
+    for results in ([], predictions_of(path, 0.0)):
+        measured = evaluate_results(read_coco(path), results)
+        assert measured.coco["AP_M"] == -1
+        assert measured.coco["AP"] >= 0
+        eye = measured.as_dict()["keypoints"][1]
+        assert (eye["count"], eye["oks"]) == (0, None)
+        assert set(eye["pck"].values()) == {None}
+        assert measured.as_dict()["coco"]["AP_M"] is None
+    (tmp_path / "results.json").write_text(json.dumps(predictions_of(path, 0.0)))
+    table = vitpose("evaluate", "-a", path, "-p", tmp_path / "results.json")
+    (line,) = (line for line in table.stdout.splitlines() if "left_eye" in line)
+    assert line.count(" - ") == 4, line
+    for person in document["annotations"]:
+        person |= {"keypoints": [0] * 51, "num_keypoints": 0}
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match="no people with labelled keypoints"):
+        evaluate_predictions(path, tmp_path / "results.json")
+
+
 def test_a_known_distance_gives_the_known_oks(tmp_path: Path) -> None:
     path = truth_file(tmp_path / "gt.json", num_images=1, per_image=1)
     results = predictions_of(path, 0.0)

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
-    {"errors", "charts"},
+    {"errors", "charts", "plurals"},
     {"config", "files"},
     {"own_files"},
     {"pose"},

@@ -20,6 +20,7 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import MAX_PIXELS, ImageSink
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
@@ -38,7 +39,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.runtime import num_reader_threads, resolve_device
+from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
 from vitpose_cli.smoothed_labels import for_document
 from vitpose_cli.video_ends import with_ends
 from vitpose_cli.worker_part import WorkerPart
@@ -66,7 +67,7 @@ class AnnotateOptions:
         labeler: Weights, detector, thresholds.
         preview: Also write drawn copies into the run folder.
         extract_to: Also write the labelled frames themselves into this folder, named as in the
-            document; None for not.
+            document: photos as they are, frames of videos as JPEG; None for not.
         worker: (k, n), k from 1: label the k-th of n parts; the last to finish writes the document.
         overwrite: Delete the labels that the run folder holds.
         refresh: Label anew, with other weights or options, what nobody has reviewed.
@@ -219,7 +220,7 @@ def annotate_along(
         worker=options.worker,
     ) as run:
         part = WorkerPart(source, run, options.worker)
-        pictures = _pictures(options, assembly.estimator.keypoint_set)
+        pictures = _pictures(options, source, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
         def take(frame: Frame, people: Instances) -> None:
@@ -270,10 +271,12 @@ def new_labeler(
     )
 
 
-def _pictures(options: AnnotateOptions, keypoint_set: KeypointSet) -> FramePictures | None:
+def _pictures(
+    options: AnnotateOptions, source: MediaSource, keypoint_set: KeypointSet
+) -> FramePictures | None:
     """Return who writes the pictures that are wanted; None for none."""
     drawn = ImageSink(options.run / PREVIEW, mark=True) if options.preview else None
-    plain = ImageSink(options.extract_to) if options.extract_to is not None else None
+    plain = ExtractedFrames(options.extract_to, source) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 
 
@@ -359,13 +362,15 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "keypoint-threshold": labeler.keypoint_threshold,
             **({} if options.video is None else asdict(options.video)),
             **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
-            "precision": str(estimator.options.dtype).removeprefix("torch."),
+            "precision": precision_name(estimator.options.dtype),
         },
         weights_name=assembly.weights_name,
         weights_hash=assembly.weights_hash,
         document={"track": options.track, "smooth": options.smooth},
         notes={
             "device": str(estimator.options.device),
+            "precision": labeler.precision,
+            "computes-in": precisions(estimator.options.device),
             "batch-size": estimator.batch_size,
             "compiled": estimator.options.compiled,
         },

@@ -22,6 +22,7 @@ from vitpose_cli.models.detection import Detector, DetectorOptions, classes_of
 from vitpose_cli.models.detectors import (
     WHOLE_IMAGE,
     WholeImage,
+    detector_weights,
     open_detector,
     shipped_detector_path,
 )
@@ -186,8 +187,15 @@ def _detector(options: LabelerOptions, settings: DetectorOptions) -> tuple[Detec
     if options.detector is None and shipped is not None:
         return open_detector(str(shipped), settings), _file_name(shipped)
     name = options.detector or WHOLE_IMAGE
-    detector = open_detector(name, settings)
-    return detector, _file_name(Path(name)) if Path(name).is_file() else name
+    return open_detector(name, settings), _detector_name(name)
+
+
+def _detector_name(name: str) -> str:
+    """Name a detector so that other weights under its name have another name."""
+    weights = detector_weights(name)
+    if weights is None:
+        return name
+    return f"{Path(name).name if Path(name).is_file() else name} ({weights_hash(weights)})"
 
 
 def _document_name(path: Path) -> str:

@@ -21,6 +21,9 @@ from vitpose_cli.photo_batches import PhotoBatch
 METRICS = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 """COCO's keypoint metrics in COCOeval's order; -1 where no ground truth falls into a class."""
 
+_SIZES = {"_M": 1, "_L": 2}
+"""COCOeval's place of the people that a metric is of; all are 0."""
+
 _WRONG, _RIGHT, _IGNORED = 0, 1, 2
 _ALMOST_ONE = 1 - 1e-10
 
@@ -66,10 +69,13 @@ class CocoMetrics:
         self._fates.append(fates.transpose(1, 3, 0, 2).reshape(-1, len(fates), fates.shape[2]))
 
     def result(self) -> dict[str, float]:
-        """Return `METRICS` by name; all 0 where nothing was predicted."""
+        """Return `METRICS` by name; 0 where nothing was predicted."""
         scores = np.concatenate([np.zeros(0), *self._scores])
         if not len(scores):
-            return dict.fromkeys(METRICS, 0.0)
+            # COCOeval cannot work without predictions.
+            counts = (self._num_true[_SIZES.get(name[-2:], 0)] for name in METRICS)
+            values = (0.0 if count else -1.0 for count in counts)
+            return dict(zip(METRICS, values, strict=True))
         order = np.argsort(np.concatenate(self._image_ids), kind="stable")
         fates = np.concatenate(self._fates)[order]
         self._image_ids, self._scores, self._fates = [], [], []

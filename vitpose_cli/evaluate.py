@@ -21,6 +21,7 @@ from vitpose_cli.keypoint_table import KeypointRow, KeypointTable
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.photo_batches import Photo, batches, person_area
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.predictions import labelled_photos, photo_of, predicted_photos
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
@@ -42,7 +43,7 @@ class Evaluation:
     """The numbers of one evaluation.
 
     Attributes:
-        coco: `METRICS` by name.
+        coco: `METRICS` by name; -1 where there was nothing to measure.
         keypoints: One row for each keypoint, then one for all.
         num_images: Photos measured.
         num_people: People with labelled keypoints in the ground truth.
@@ -59,16 +60,16 @@ class Evaluation:
 
     def counts_sentence(self) -> str:
         """Say what was measured."""
-        failed = f", {self.num_failed} photos failed" if self.num_failed else ""
-        return (
-            f"{self.num_predicted} predicted people, {self.num_people} people with keypoints "
-            f"in {self.num_images} photos{failed}."
-        )
+        failed = f", {counted(self.num_failed, 'photo')} failed" if self.num_failed else ""
+        predicted = counted(self.num_predicted, "predicted person", "predicted people")
+        people = counted(self.num_people, "person", "people")
+        photos = counted(self.num_images, "photo")
+        return f"{predicted}, {people} with keypoints in {photos}{failed}."
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
+        """Return plain values for JSON; None where there was nothing to measure."""
         return {
-            "coco": dict(self.coco),
+            "coco": {name: value if value >= 0 else None for name, value in self.coco.items()},
             "keypoints": [row.as_dict() for row in self.keypoints],
             "num_images": self.num_images,
             "num_people": self.num_people,
@@ -151,10 +152,13 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
             COCO results.
 
     Raises:
-        InputError: A file cannot be used, or no photo of the predictions is in the ground truth.
+        InputError: A file cannot be used, no photo of the predictions is in the ground truth, or
+            it has nobody.
     """
     with closing(CocoFrames(annotations)) as truth:
-        return _measured(predicted_photos(predictions, truth), truth.keypoint_set)
+        result = _measured(predicted_photos(predictions, truth), truth.keypoint_set)
+    _check_truth(result, annotations)
+    return result
 
 
 def evaluate_weights(
@@ -176,7 +180,7 @@ def evaluate_weights(
             what is left of the truth's, whatever `options` say.
 
     Raises:
-        InputError: A file cannot be used, or photos are missing.
+        InputError: A file cannot be used, photos are missing, or the ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
     # Only here, so that measuring labels which exist does not wait for the network's libraries.
@@ -199,7 +203,9 @@ def evaluate_weights(
             assembly = assemble(options, photos.expected)
             labeler = Labeler(assembly.detector, assembly.estimator)
             labelled = labelled_photos(records(labeler, photos), truth)
-            return _measured(labelled, truth.keypoint_set)
+            result = _measured(labelled, truth.keypoint_set)
+        _check_truth(result, annotations)
+        return result
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
     cuts = cut_bodies(replace(whole, annotations=areas), part)
@@ -208,7 +214,24 @@ def evaluate_weights(
     assembly = assemble(replace(options, boxes=annotations), source.expected)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     found = records(labeler, source)
-    return evaluate_results(cuts.document, *results_of_records(found, _image_ids(cuts.document)))
+    results, num_failed = results_of_records(found, _image_ids(cuts.document))
+    result = evaluate_results(cuts.document, results, num_failed)
+    _check_truth(result, annotations)
+    return result
+
+
+def _check_truth(result: Evaluation, annotations: Path) -> None:
+    """Refuse to call something a measurement that had nobody to measure by.
+
+    Raises:
+        InputError: The ground truth has no people with keypoints.
+    """
+    if not result.num_people:
+        raise InputError(
+            f"{annotations} has no people with labelled keypoints on the photos that were "
+            "measured, so there is nothing to measure by.",
+            "Give ground truth that has, with --annotations.",
+        )
 
 
 def _photos_of(names: Iterable[str], document: Path, images: Path, num_threads: int) -> ImageFolder:
@@ -244,14 +267,14 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
     metrics, table = CocoMetrics(keypoint_set.sigmas), KeypointTable(keypoint_set)
     counts: Counter[str] = Counter()
 
-    def counted() -> Iterator[Photo]:
+    def taken() -> Iterator[Photo]:
         for photo in photos:
             counts["images"] += 1
             counts["failed"] += photo.failed
             counts["predicted"] += len(photo.scores)
             yield photo
 
-    for batch in batches(counted(), keypoint_set.num_keypoints):
+    for batch in batches(taken(), keypoint_set.num_keypoints):
         metrics.add(batch)
         table.add(batch)
         counts["people"] += int((batch.truth[..., 2] > 0).any(axis=-1).sum())

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 
@@ -20,7 +22,7 @@ class FramePictures:
     """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
 
     def __init__(
-        self, drawn: ImageSink | None, plain: ImageSink | None, keypoint_set: KeypointSet
+        self, drawn: ImageSink | None, plain: ExtractedFrames | None, keypoint_set: KeypointSet
     ) -> None:
         """Write into folders.
 
@@ -55,7 +57,8 @@ class FramePictures:
         if self._too_large:
             first = min(self._too_large)
             say(
-                f"{len(self._too_large)} frames, such as {first}, are labelled but too large to be "
+                f"{counted(len(self._too_large), 'frame')}, such as {first}, "
+                f"{'is' if len(self._too_large) == 1 else 'are'} labelled but too large to be "
                 "written as JPEG."
             )
         sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
@@ -66,11 +69,11 @@ class FramePictures:
         )
         if num_lacking:
             say(
-                f"{num_lacking} frames were labelled earlier and not written as pictures then; "
-                f"`vitpose render SOURCE -a {run}` draws them."
+                f"{counted(num_lacking, 'frame was', 'frames were')} labelled earlier and not "
+                f"written as pictures then; `vitpose render SOURCE -a {run}` draws all."
             )
 
-    def _write(self, sink: ImageSink, frame: Frame) -> None:
+    def _write(self, sink: ImageSink | ExtractedFrames, frame: Frame) -> None:
         """Write a picture; one that does not fit into its format ends no run."""
         try:
             sink.write(frame)

@@ -23,14 +23,14 @@ class KeypointRow:
     Attributes:
         name: The keypoint.
         count: How many labelled ones the ground truth has.
-        oks: Mean OKS term in [0, 1]; people who were missed count as 0.
-        pck: Share within each of `PCK_THRESHOLDS` of the longer box side, in [0, 1].
+        oks: Mean OKS term in [0, 1]; people who were missed count as 0. None if none is labelled.
+        pck: Share within each of `PCK_THRESHOLDS` of the longer box side, in [0, 1], or None.
     """
 
     name: str
     count: int
-    oks: float
-    pck: tuple[float, ...]
+    oks: float | None
+    pck: tuple[float | None, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -65,14 +65,10 @@ class KeypointTable:
         columns = [*zip(self._keypoint_set.names, self._sums.T, strict=True)]
         columns.append(("all", self._sums.sum(axis=1)))
         return tuple(
-            KeypointRow(name, int(count), *_shares(found / max(count, 1)))
-            for name, (count, *_), found in ((name, sums, sums[1:]) for name, sums in columns)
+            KeypointRow(name, int(count), oks, tuple(pck))
+            for name, (count, *sums) in columns
+            for oks, *pck in [[float(one / count) if count else None for one in sums]]
         )
-
-
-def _shares(means: NDArray[np.float64]) -> tuple[float, tuple[float, ...]]:
-    oks, *pck = map(float, means)
-    return oks, tuple(pck)
 
 
 def _nearest(

@@ -11,6 +11,7 @@ import orjson
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.kinds import DRAWN, EXPORTED, VIDEO_SUFFIXES
 from vitpose_cli.media.source import MediaSource
+from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
 
 FAILURES_SHOWN = 3
@@ -26,8 +27,8 @@ def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     """Tell what a user may not expect of the photos."""
     if source.num_rotated:
         say(
-            f"{source.num_rotated} photos were turned upright by their EXIF orientation; sizes and "
-            "coordinates are those of the upright picture."
+            f"{counted(source.num_rotated, 'photo was', 'photos were')} turned upright by EXIF "
+            "orientation; sizes and coordinates are those of the upright picture."
         )
     made = [
         f"{source.ignored[kind]} {kind}" for kind in (DRAWN, EXPORTED) if kind in source.ignored
@@ -45,7 +46,8 @@ def say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None
     recorded = run.fresh(retry_errors=False)
     photos = source.keys()
     if num_lacking := sum(key not in recorded for key in photos):
-        say(f"{num_lacking} photos came while workers ran; the same command again labels them.")
+        came = counted(num_lacking, "photo")
+        say(f"{came} came while workers ran; the same command again labels what is missing.")
 
 
 def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
@@ -59,9 +61,9 @@ def say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
     """Tell whose labels a refresh has left."""
     num_older = len(run) - len(run.fresh())
     if num_reviewed := len(run.reviewed()):
-        say(f"{num_reviewed} reviewed frames stay as they are.")
+        say(f"{counted(num_reviewed, 'reviewed frame stays', 'reviewed frames stay')} unchanged.")
     if num_older:
         say(
-            f"{num_older} frames keep what they had before: they cannot be read, or are not among "
-            "the sources any more."
+            f"{counted(num_older, 'frame keeps', 'frames keep')} the labels of before: what cannot "
+            "be read, or is not among the sources any more."
         )

@@ -77,6 +77,16 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def precision_name(dtype: torch.dtype) -> str:
+    """Return what a number format is called on the command line."""
+    return next(name for name, each in _DTYPES.items() if each == dtype)
+
+
+def precisions(device: torch.device) -> list[str]:
+    """Return the number formats in which `device` computes, by their names."""
+    return [name for name, dtype in _DTYPES.items() if has_fast(dtype, device)]
+
+
 def has_fast(dtype: torch.dtype, device: torch.device) -> bool:
     """Say whether the hardware of `device` multiplies matrices in `dtype` without emulation."""
     if dtype == torch.float32:

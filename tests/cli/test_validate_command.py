@@ -23,7 +23,7 @@ def test_an_invalid_file_ends_with_3_and_says_where(faulty: Path) -> None:
     assert done.returncode == 3
     assert "images[0].file_name" in done.stdout
     assert "error file-name" in done.stdout
-    assert "not valid; 1 images, 0 annotations, 2 errors" in done.stderr.replace("\n", " ")
+    assert "not valid; 1 image, 0 annotations, 2 errors" in done.stderr.replace("\n", " ")
 
 
 def test_json_is_one_object(faulty: Path) -> None:

@@ -270,6 +270,19 @@ def test_without_a_network(offline: bool, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_without_a_network_all_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    done = terminal.run("pull", "vitpose-b", offline=True)
+    assert "fetch config.json and model.safetensors from" in done.stderr
+    assert "/usyd-community/vitpose-base/tree/95be2991424e" in done.stderr
+    assert "put them in one folder, and give the folder to --weights." in done.stderr
+    done = terminal.run("pull", "dfine-n", offline=True)
+    assert "fetch config.json, preprocessor_config.json and model.safetensors from" in done.stderr
+    assert "put them in one folder, and give the folder to --detector." in done.stderr
+    done = terminal.run("pull", "vitpose-b-easy:coco25", offline=True)
+    assert "give the file to --weights, with --keypoint-set coco25." in done.stderr
+
+
 def test_pull_a_detector(hub: Hub, terminal: Terminal) -> None:
     for file in ("config.json", "preprocessor_config.json", "model.safetensors"):
         hub.files[f"ustc-community/dfine-nano-coco/{file}"] = file.encode()
@@ -291,6 +304,8 @@ def test_list_and_show(tmp_path: Path) -> None:
     assert found["detectors"] == []
     shown = terminal.run("show", "dfine-s")
     assert "ustc-community/dfine-small-coco" in shown.stdout
+    assert "main (not pinned)" in shown.stdout
+    assert "not pinned" not in terminal.run("show", "vitpose-s").stdout
     assert terminal.run("list", "nonsense").returncode == 2
 
 

@@ -189,6 +189,12 @@ def test_what_is_no_export_of_cvat(tmp_path: Path) -> None:
         zipped.writestr("annotations.xml", "<annotations/>")
     with pytest.raises(InputError, match=re.escape("holds no annotations/person_keypoints_*.json")):
         bring_back(run, tmp_path / "other.zip", "cvat")
+    member = "annotations/person_keypoints_train.json"
+    with ZipFile(tmp_path / "cut.zip", "w") as zipped:
+        zipped.writestr(member, '{"images": [')
+    with pytest.raises(InputError) as caught:
+        bring_back(run, tmp_path / "cut.zip", "cvat")
+    assert caught.value.message.startswith(f"{tmp_path / 'cut.zip'}: {member} is not a whole JSON")
     damaged = (tmp_path / "other.zip").read_bytes()
     (tmp_path / "damaged.zip").write_bytes(damaged[:30] + damaged[-60:])
     with pytest.raises(InputError):

@@ -106,9 +106,15 @@ def test_what_fiftyone_changes_by_itself_is_no_correction(
 def test_what_is_no_export_of_fiftyone(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a folder, but no dataset of FiftyOne"):
         bring_back(run, tmp_path, "fiftyone")
-    (tmp_path / "labels.json").write_text("[1]")
-    with pytest.raises(InputError, match="not a COCO annotation file"):
+    labels = tmp_path / "labels.json"
+    labels.write_text("[1]")
+    with pytest.raises(InputError, match="not a COCO annotation file") as caught:
         bring_back(run, tmp_path, "fiftyone")
+    assert str(labels) in caught.value.message
+    labels.write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(InputError) as caught:
+        bring_back(run, tmp_path, "fiftyone")
+    assert caught.value.message.startswith(str(labels))
 
 
 FIFTYONE = """

@@ -22,6 +22,9 @@ def test_files_tell_their_format(tmp_path: Path) -> None:
     assert format_of(export(run, "coco", tmp_path / "c.json").files[0]) == "coco"
     archive = export(run, "cvat", tmp_path / "cvat").files[1]
     assert format_of(archive) == "cvat"
+    with pytest.raises(InputError, match="is what `vitpose export --format cvat` wrote") as caught:
+        format_of(tmp_path / "cvat")
+    assert "what CVAT exported" in caught.value.hint
     with ZipFile(archive) as zipped:
         zipped.extractall(tmp_path / "task")
     assert format_of(tmp_path / "task") == "cvat"

@@ -69,6 +69,7 @@ def test_every_row_is_complete() -> None:
         assert re.fullmatch(r"[\w-]+/[\w.-]+", detector.repo)
         assert re.fullmatch(r"main|[0-9a-f]{40}", detector.revision)
         assert 40 < detector.box_ap < 60
+        assert detector.is_pinned == (detector.revision != "main")
     used = {row.file.source for row in rows}
     assert catalog.repositories.keys() == used - {None}
 
@@ -144,6 +145,20 @@ def test_our_own_files_are_used_as_they_are(foreign: Path, tmp_path: Path) -> No
     save_checkpoint(path, conversion.state, conversion.header)
     assert resolve_weights(path) == path
     assert resolve_weights(str(path)) == path
+
+
+def test_of_a_training_run_the_best_weights_are_taken(foreign: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(WeightsError, match="is a folder without weights"):
+        resolve_weights(folder)
+    (folder / "config.yaml").touch()
+    with pytest.raises(WeightsError, match=r"has no last\.safetensors yet"):
+        resolve_weights(str(folder))
+    conversion = convert_file(foreign)
+    for name in ("last.safetensors", "best.safetensors"):
+        save_checkpoint(folder / name, conversion.state, conversion.header)
+        assert resolve_weights(str(folder)) == folder / name
 
 
 def test_foreign_files_are_converted_once(foreign: Path, tmp_path: Path) -> None:

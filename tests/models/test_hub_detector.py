@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from transformers.models.rf_detr.configuration_rf_detr import RfDetrDinov2Config
 
+from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.models.checkpoint import weights_hash
 from vitpose_cli.models.detection import DetectorOptions
-from vitpose_cli.models.detectors import open_detector
+from vitpose_cli.models.detectors import detector_weights, open_detector
 from vitpose_cli.models.hub_detector import Preparation, TransformersDetector
 from vitpose_cli.pose.geometry import clip_boxes
 from vitpose_cli.runtime import has_fast
@@ -360,7 +362,22 @@ def test_what_is_in_the_cache_needs_no_network(
     (repository / "refs" / "main").write_text("0" * 40)
     detector = open_detector("someone/tiny", DetectorOptions(threshold=0.0))
     assert len(detector.detect(FRAMES)) == len(FRAMES)
+    weights = detector_weights("someone/tiny")
+    assert weights == repository / "snapshots" / ("0" * 40) / "model.safetensors"
     for name, meant in (("someone/else", "someone/else"), ("dfine-n", "dfine-nano")):
         with pytest.raises(WeightsError, match="not in the cache") as raised:
             open_detector(name, DetectorOptions())
         assert meant in raised.value.message
+
+
+def test_a_run_knows_a_detector_by_its_weights(
+    tmp_path: Path, folders: Callable[[str], Path]
+) -> None:
+    folder = Path(shutil.copytree(folders("d_fine"), tmp_path / "detector"))
+    options = LabelerOptions(detector=str(folder), device="cpu", precision="fp32")
+    name = assemble(options).detector_name
+    assert name == f"{folder} ({weights_hash(folder / 'model.safetensors')})"
+    state = load_file(folder / "model.safetensors")
+    changed = {key: tensor + 1 if "bias" in key else tensor for key, tensor in state.items()}
+    save_file(changed, folder / "model.safetensors", {"format": "pt"})
+    assert assemble(options).detector_name != name

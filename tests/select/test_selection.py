@@ -93,7 +93,8 @@ def test_too_few_frames_are_said(run: Path, tmp_path: Path) -> None:
     options = SelectOptions(run, 500, tmp_path / "q.json", min_gap=1)
     selection = select_frames(options, report=lambda *_: None, say=said.append)
     assert len(selection.choices) == selection.num_frames
-    assert said[1] == f"All {selection.num_frames} frames that are not reviewed yet were chosen."
+    chosen = f"Only {selection.num_frames} frames were chosen"
+    assert said[1] == f"{chosen}: no other is left that is not reviewed yet."
 
 
 def test_another_run_shows_what_differs(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json, progress, starting
+from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
+from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate import Summary
@@ -78,7 +79,7 @@ def annotate(
             "--extract-frames",
             metavar="DIR",
             help="Also write the labelled frames into DIR, named as in annotations.json, so that "
-            "CVAT and others can open the set.",
+            "CVAT and others can open the set: photos as they are, frames of videos as JPEG.",
         ),
     ] = None,
     worker: Annotated[

@@ -37,16 +37,6 @@ def print_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=options).decode() + "\n")
 
 
-def counted(number: int, what: str, many: str | None = None) -> str:
-    """Return a number and what it counts, in the plural (`what` with an s, or `many`) but for 1."""
-    return f"{number} {what}" if number == 1 else f"{number:,} {many or what + 's'}"
-
-
-def people(number: int) -> str:
-    """Return how many people there are, in words."""
-    return counted(number, "person", "people")
-
-
 def note(text: str) -> None:
     """Say something on stderr."""
     stderr.print(escape(text), soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
     from vitpose_cli.difference import Difference
@@ -52,17 +53,17 @@ def diff(
     else:
         _show(found)
     if picture is not None and found.worst:
-        note(f"{len(found.worst)} worst cases -> {picture}")
+        note(f"{counted(len(found.worst), 'worst case')} -> {picture}")
 
 
 def _show(found: Difference) -> None:
     """Print the tables."""
     stdout.print(
-        f"{found.num_frames:,} frames in both, {found.num_frames_first:,} in A alone, "
+        f"{counted(found.num_frames, 'frame')} in both, {found.num_frames_first:,} in A alone, "
         f"{found.num_frames_second:,} in B alone"
     )
     stdout.print(
-        f"{found.num_people:,} people in both, {found.num_people_first:,} in A alone, "
+        f"{people(found.num_people)} in both, {found.num_people_first:,} in A alone, "
         f"{found.num_people_second:,} in B alone; mean OKS {found.mean_oks:.3f}"
     )
     table = Table(box=None, padding=(0, 2, 0, 0))

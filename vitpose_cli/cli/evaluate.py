@@ -128,7 +128,7 @@ def _show(result: Evaluation) -> None:
     summary = Table(title="COCO keypoints", title_justify="left", box=SIMPLE, pad_edge=False)
     for name in result.coco:
         summary.add_column(name, justify="right")
-    summary.add_row(*(f"{value:.3f}" if value >= 0 else "-" for value in result.coco.values()))
+    summary.add_row(*(_shown(value if value >= 0 else None) for value in result.coco.values()))
     stdout.print(summary)
     table = Table(title="By keypoint", title_justify="left")
     for name, justify in (
@@ -141,6 +141,11 @@ def _show(result: Evaluation) -> None:
     ):
         table.add_column(name, justify="left" if justify == "left" else "right")
     for row in result.keypoints:
-        table.add_row(escape(row.name), str(row.count), *(f"{v:.3f}" for v in (row.oks, *row.pck)))
+        table.add_row(escape(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
     stdout.print(table)
     note(result.counts_sentence())
+
+
+def _shown(value: float | None) -> str:
+    """Write a number, or that nothing was measured."""
+    return "-" if value is None else f"{value:.3f}"

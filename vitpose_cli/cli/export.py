@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json, starting
+from vitpose_cli.cli.console import note, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.plurals import counted, people
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
 
@@ -185,15 +186,15 @@ def _export_network(
             save_checkpoint,
         )
         from vitpose_cli.models.onnx_file import write_onnx
-        from vitpose_cli.training.checkpoints import RunFolder
+        from vitpose_cli.models.trained import is_training_run
 
-    run = RunFolder(subject)
-    if subject.is_dir() and not run.config.exists() and not (subject / "config.json").exists():
+    is_known = is_training_run(subject) or (subject / "config.json").exists()
+    if subject.is_dir() and not is_known:
         raise InputError(
             f"{subject} is no folder of a training run.",
             "Give one, a weights file or a catalog name; labels are exported with --format.",
         )
-    weights = run.weights if run.config.exists() else resolve_weights(str(subject))
+    weights = resolve_weights(subject if is_training_run(subject) else str(subject))
     head = head_named(read_header(weights), fold, of=subject, option="--fold NAME")
     model = load_model(weights, head=head)
     facts = {"path": str(output), "weights": str(weights), "keypoint_set": head}

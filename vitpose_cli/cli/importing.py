@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json, warn
+from vitpose_cli.cli.console import note, print_json, warn
 from vitpose_cli.errors import ConfigError, PartialRunError
+from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
     from vitpose_cli.formats.importing import ImportSummary

@@ -19,7 +19,8 @@ Weights = Annotated[
         "--weights",
         "-w",
         metavar="NAME|FILE",
-        help="Weights by catalog name (see `vitpose weights list`) or file.",
+        help="Weights by catalog name (see `vitpose weights list`), file, or folder of a training "
+        "run.",
     ),
 ]
 KeypointSetName = Annotated[

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, print_json, progress, starting
+from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
+from vitpose_cli.plurals import counted
 
 
 def render(

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli.console import note, people
+from vitpose_cli.cli.console import note
+from vitpose_cli.plurals import people
 
 
 def sheet(

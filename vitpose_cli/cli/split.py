@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json
+from vitpose_cli.cli.console import note, print_json
+from vitpose_cli.plurals import counted, people
 
 
 def split(

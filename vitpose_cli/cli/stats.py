@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import counted, note, people, print_json, stdout
+from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
     from vitpose_cli.stats import LabelStats

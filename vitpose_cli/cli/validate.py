@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, stdout
 from vitpose_cli.errors import ExitCode
+from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
     from vitpose_cli.records.rules import Validation
@@ -71,9 +72,11 @@ def _show(report: Validation) -> None:
         stdout.print(table)
     for rule, last in hints.items():
         stdout.print(f"[{_COLOURS[last.severity]}]{last.severity} {rule}[/]: {escape(last.hint)}")
-    what = "annotations" if report.kind == "annotations" else "results (no annotation file)"
+    what = "annotation" if report.kind == "annotations" else "result"
+    no_images = "" if report.kind == "annotations" else " (no annotation file)"
     verdict = "not valid" if report.num_errors else "valid"
     note(
-        f"{report.path}: {verdict}; {report.num_images} images, {report.num_annotations} {what}, "
-        f"{report.num_errors} errors, {report.num_warnings} warnings."
+        f"{report.path}: {verdict}; {counted(report.num_images, 'image')}, "
+        f"{counted(report.num_annotations, what)}{no_images}, "
+        f"{counted(report.num_errors, 'error')}, {counted(report.num_warnings, 'warning')}."
     )

@@ -80,6 +80,8 @@ def show(name: Name, json: options.Json = False) -> None:
         print_json(facts)
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    if not facts.pop("pinned"):
+        facts["revision"] += " (not pinned)"
     for key, value in facts.items():
         if value not in (None, ""):
             table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(str(value)))
@@ -187,6 +189,7 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
         "repository": repository.repo if repository else None,
         "file": row.file.file,
         "revision": row.revision,
+        "pinned": row.is_pinned,
         "sha256": row.file.sha256,
         "here": bool(here),
         "note": row.model.note,
@@ -204,6 +207,7 @@ def _detector_facts(name: str, detector: DetectorModel) -> dict[str, Any]:
         "licence": detector.licence,
         "repository": detector.repo,
         "revision": detector.revision,
+        "pinned": detector.is_pinned,
         "here": bool(find_cached(detector.repo, "model.safetensors", detector.revision)),
         "note": detector.note,
     }

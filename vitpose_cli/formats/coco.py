@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -71,6 +72,27 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         InputError: The file cannot be read, or has other keypoints.
     """
     return corrections_of(read_coco(path), names)
+
+
+def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections:
+    """Read a COCO annotation file that does not lie on the disk as it is; see `read`.
+
+    Args:
+        content: What would be in the file.
+        name: What to call it in errors.
+        names: The K keypoints of the run.
+
+    Raises:
+        InputError: As `read`.
+    """
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "document.json"
+        with atomic_file(copy, durable=False) as stream:
+            stream.write(content)
+        try:
+            return read(copy, names)
+        except InputError as error:
+            raise InputError(error.message.replace(str(copy), name), error.hint) from error
 
 
 def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:

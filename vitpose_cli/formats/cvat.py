@@ -29,6 +29,7 @@ from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import DocumentSize
+from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.template import mean_pose
 
 PHOTOS = "photos"
@@ -87,14 +88,15 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         return _joined(path, [coco.read(document, names) for document in found])
     if not is_archive(path):
         return coco.read(path, names)
-    with TemporaryDirectory() as folder:
-        documents = []
-        for place, member in enumerate(_members(path)):
-            document = Path(folder) / f"{place}.json"
-            with atomic_file(document, durable=False) as stream:
-                stream.write(member)
-            documents.append(coco.read(document, names))
-        return _joined(path, documents)
+    members = _members(path)
+    return _joined(path, [coco.read_content(*member, names) for member in members])
+
+
+def is_for_upload(folder: Path) -> bool:
+    """Return whether a folder is one that `write` made, not one that CVAT exported."""
+    labels = folder / LABELS
+    first = next(stream_items(labels), None) if labels.is_file() else None
+    return first is not None and first.section == ""  # a list; FiftyOne's is an object
 
 
 def is_archive(path: Path) -> bool:
@@ -102,13 +104,13 @@ def is_archive(path: Path) -> bool:
     return is_zipfile(path)
 
 
-def _members(path: Path) -> Iterator[bytes]:
-    """Yield the documents in an archive."""
+def _members(path: Path) -> Iterator[tuple[bytes, str]]:
+    """Yield the documents in an archive, each with its name in errors."""
     try:
         with ZipFile(path) as archive:
             for name in sorted(archive.namelist()):
                 if PurePosixPath(name).match(_DOCUMENTS):
-                    yield archive.read(name)
+                    yield archive.read(name), f"{path}: {name}"
     except (OSError, BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as an archive: {error}.") from error
 

@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.corrections import Corrections
@@ -73,11 +71,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             sections[section] = value
         else:
             sections[section].append(value)
-    with TemporaryDirectory() as folder:
-        completed = Path(folder) / labels.name
-        with atomic_file(completed, durable=False) as stream:
-            stream.write(orjson.dumps(_completed(sections, names)))
-        found = coco.read(completed, names)
+    found = coco.read_content(orjson.dumps(_completed(sections, names)), str(labels), names)
     return replace(found, path=path, tolerance_px=_WHOLE_PX)
 
 

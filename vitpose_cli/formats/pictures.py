@@ -19,6 +19,7 @@ from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
 from vitpose_cli.own_files import OwnFiles
+from vitpose_cli.plurals import counted
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 
@@ -133,7 +134,8 @@ class Pictures:
         if not self.missing:
             return ()
         examples = ", ".join(map(str, self.missing[:3])) + (", …" if self.missing[3:] else "")
-        return (f"{len(self.missing)} pictures were not found in {self._sources}: {examples}.",)
+        missing = counted(len(self.missing), "picture was", "pictures were")
+        return (f"{missing} not found in {self._sources}: {examples}.",)
 
     def _write(self, photo: PhotoFile, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""

@@ -68,6 +68,11 @@ def format_of(path: Path) -> str:
         InputError: It cannot be read, or has none that can be read back.
     """
     if path.is_dir():
+        if cvat.is_for_upload(path):
+            raise InputError(
+                f"{path} is what `vitpose export --format cvat` wrote, for CVAT to take.",
+                "Import what CVAT exported afterwards, as COCO Keypoints 1.0.",
+            )
         return "cvat" if (path / "annotations").is_dir() else "fiftyone"
     if cvat.is_archive(path):
         return "cvat"

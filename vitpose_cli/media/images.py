@@ -244,14 +244,22 @@ class ImageSink:
         Raises:
             InputError: The name leads out of the folder.
         """
-        name = PurePosixPath(str(key))
-        if name.is_absolute() or ".." in name.parts:
-            raise InputError(
-                f"{key} leads out of the output folder.", "Name it by a relative path."
-            )
-        if name.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            name = name.with_name(name.name + ".jpg")
-        return self._folder / name
+        path = place_of(key, self._folder)
+        if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            path = path.with_name(path.name + ".jpg")
+        return path
+
+
+def place_of(key: FrameKey, folder: Path) -> Path:
+    """Return the path in a folder by which a frame is called.
+
+    Raises:
+        InputError: The name leads out of the folder.
+    """
+    name = PurePosixPath(str(key))
+    if name.is_absolute() or ".." in name.parts:
+        raise InputError(f"{key} leads out of the output folder.", "Name it by a relative path.")
+    return folder / name
 
 
 def _encode(image: NDArray[np.uint8], suffix: str) -> bytes | None:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.finding import FoundMedia, find_media
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, FrameSource, VideoEnd
+from vitpose_cli.media.frames import (
+    Frame,
+    FrameFailure,
+    FrameKey,
+    FrameSource,
+    PhotoFile,
+    VideoEnd,
+)
 from vitpose_cli.media.images import MAX_PIXELS, ImageFolder
 from vitpose_cli.media.kinds import is_video
 
@@ -130,6 +137,14 @@ class MediaSource:
             KeyError: The source has no such file.
         """
         return FoundMedia(self.root, {name: self._files[name] for name in media}, {})
+
+    def file(self, media: str) -> PhotoFile:
+        """Return a photo's or video's file, also where it is a part of an archive or at a URL.
+
+        Raises:
+            KeyError: The source has no such file.
+        """
+        return self._files[media]
 
     def path(self, media: str) -> Path:
         """Return where a photo or video lies; an archive counts as a folder.

@@ -7,6 +7,7 @@ Nothing here loads torch before a file has to be converted, so that listing is q
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +22,14 @@ from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of
 from vitpose_cli.models.conversions import Origin, convert_once, is_ours
+from vitpose_cli.models.trained import is_training_run, trained_weights
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment
+
+DETECTOR_WEIGHTS = "model.safetensors"
+_DETECTOR_FILES = ("config.json", "preprocessor_config.json", DETECTOR_WEIGHTS)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Repository(StrictModel):
@@ -33,6 +39,11 @@ class Repository(StrictModel):
     """Its id, `owner/name`."""
     revision: str = "main"
     """Commit, or branch."""
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether whoever downloads it gets the same files ever after."""
+        return _COMMIT.fullmatch(self.revision) is not None
 
 
 class PoseFile(StrictModel):
@@ -125,6 +136,12 @@ class PoseWeights:
         return self.file.revision or (self.repository.revision if self.repository else "")
 
     @property
+    def is_pinned(self) -> bool:
+        """Whether whoever downloads the file gets the same one ever after, or none."""
+        is_known = self.repository is None or self.file.sha256 is not None
+        return is_known or _COMMIT.fullmatch(self.revision) is not None
+
+    @property
     def address(self) -> str:
         """Where the file is from, in words."""
         if self.repository is None:
@@ -178,7 +195,8 @@ def resolve_weights(
 
     Args:
         name_or_path: NAME or NAME:KEYPOINT_SET of the catalog, downloaded at need; one of our
-            files, returned as it is; or a file or folder of another project.
+            files, returned as it is; the folder of a training run, whose best weights are
+            returned; or a file or folder of another project.
         keypoint_set: The head to take, where several are to be had.
         whole: Of another project's file, keep all heads and experts, as training can use them.
 
@@ -189,6 +207,8 @@ def resolve_weights(
     path = Path(name_or_path)
     is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
     if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
+        if path.is_dir():
+            path = _in_folder(path)
         if path.exists():
             return path if is_ours(path) else convert_once(path, keypoint_set, whole=whole)
         if not is_word:
@@ -204,6 +224,28 @@ def resolve_weights(
     return convert_once(source, row.keypoint_set, origin, whole=whole)
 
 
+def _in_folder(folder: Path) -> Path:
+    """Return the weights file of a training run, or the folder itself where transformers saved.
+
+    Raises:
+        WeightsError: It is neither, or nothing was learnt yet.
+    """
+    if is_training_run(folder):
+        trained = trained_weights(folder)
+        if not trained.exists():
+            raise WeightsError(
+                f"The training run {folder} has no {trained.name} yet.",
+                "It comes with the first checkpoint of the run.",
+            )
+        return trained
+    if not (folder / "model.safetensors").exists():
+        raise WeightsError(
+            f"{folder} is a folder without weights.",
+            "Give a weights file, the folder of a training run, or one that transformers saved.",
+        )
+    return folder
+
+
 def download(row: PoseWeights) -> Path:
     """Return a published file as it was published, downloaded if it is not in the cache.
 
@@ -212,9 +254,13 @@ def download(row: PoseWeights) -> Path:
     """
     if row.repository is None:
         return _shipped(row.file.file)
-    if row.file.file.endswith(".safetensors"):
-        hub.fetch(row.repository.repo, "config.json", row.revision)
-    return hub.fetch(row.repository.repo, row.file.file, row.revision)
+    of_transformers = row.file.file.endswith(".safetensors")
+    files = ("config.json", row.file.file) if of_transformers else (row.file.file,)
+    is_main = row.keypoint_set == next(iter(row.model.keypoint_sets))
+    option = "--weights" if is_main else f"--weights, with --keypoint-set {row.keypoint_set}"
+    use = hub.Use(files, option)
+    *_, path = (hub.fetch(row.repository.repo, file, row.revision, use) for file in files)
+    return path
 
 
 def resolve_detector(name: str) -> DetectorModel:
@@ -235,9 +281,11 @@ def download_detector(repository: Repository) -> Path:
     Raises:
         WeightsError: They cannot be downloaded.
     """
-    for file in ("preprocessor_config.json", "model.safetensors"):
-        hub.fetch(repository.repo, file, repository.revision)
-    return hub.fetch(repository.repo, "config.json", repository.revision).parent
+    use = hub.Use(_DETECTOR_FILES, "--detector")
+    *_, path = (
+        hub.fetch(repository.repo, file, repository.revision, use) for file in _DETECTOR_FILES
+    )
+    return path.parent
 
 
 def shipped_weights_dir() -> Path:

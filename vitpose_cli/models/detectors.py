@@ -16,6 +16,7 @@ import numpy as np
 
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.catalog import (
+    DETECTOR_WEIGHTS,
     Repository,
     download_detector,
     resolve_detector,
@@ -68,11 +69,30 @@ def open_detector(name: str, options: DetectorOptions) -> Detector:
         return TorchvisionDetector.open(path, options)
     from vitpose_cli.models.hub_detector import TransformersDetector
 
+    return TransformersDetector.open(_folder(name), options, name=name)
+
+
+def detector_weights(name: str) -> Path | None:
+    """Return the file that the detector called `name` keeps its weights or boxes in, if any.
+
+    Raises:
+        WeightsError: There is no such name, or it cannot be downloaded.
+    """
+    path = Path(name)
+    if name == WHOLE_IMAGE:
+        return None
+    if not path.is_file():
+        path = _folder(name) / DETECTOR_WEIGHTS
+    return path if path.is_file() else None
+
+
+def _folder(name: str) -> Path:
+    """Return the folder of a transformers model: on the disk, of the catalog, or of an id."""
+    path = Path(name)
     if path.is_dir():
-        return TransformersDetector.open(path, options)
+        return path
     is_id = _HUB_ID.fullmatch(name)
-    folder = download_detector(Repository(repo=name) if is_id else resolve_detector(name))
-    return TransformersDetector.open(folder, options, name=name)
+    return download_detector(Repository(repo=name) if is_id else resolve_detector(name))
 
 
 def shipped_detector_path() -> Path | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import WeightsError, in_short
@@ -18,13 +19,27 @@ _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def fetch(repo: str, file: str, revision: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What files of a repository are wanted for, so that a user without a network can bring them.
+
+    Attributes:
+        files: All that belong together.
+        option: Where one file alone, or the folder of several, is given.
+    """
+
+    files: tuple[str, ...]
+    option: str
+
+
+def fetch(repo: str, file: str, revision: str, use: Use) -> Path:
     """Return a file of a repository, downloaded if it is not in the cache.
 
     Args:
         repo: Repository on Hugging Face, `owner/name`.
         file: Path inside it.
         revision: Commit, tag or branch.
+        use: What it is wanted for.
 
     Raises:
         WeightsError: There is no such file, no way to the server, or no room.
@@ -44,13 +59,13 @@ def fetch(repo: str, file: str, revision: str) -> Path:
         get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=_TIMEOUT_S)
     except HfHubHTTPError as error:
         if error.response.status_code not in _BUSY:
-            raise _error(error, repo, file, revision) from error
+            raise _error(error, repo, file, revision, use) from error
     except (httpx.HTTPError, OSError) as error:
-        raise _error(error, repo, file, revision) from error
+        raise _error(error, repo, file, revision, use) from error
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
     except (httpx.HTTPError, OSError) as error:
-        raise _error(error, repo, file, revision) from error
+        raise _error(error, repo, file, revision, use) from error
 
 
 def find_cached(repo: str, file: str, revision: str) -> Path | None:
@@ -87,7 +102,22 @@ def known_sha256(path: Path) -> str | None:
     return name if _SHA256.fullmatch(name) else None
 
 
-def _error(error: Exception, repo: str, file: str, revision: str) -> WeightsError:
+def _by_hand(repo: str, revision: str, use: Use) -> str:
+    """Say how files are brought from a machine that has a network."""
+    from huggingface_hub import constants
+
+    first, *others = use.files
+    if not others:
+        address = f"{constants.ENDPOINT}/{repo}/resolve/{revision}/{first}"
+        return f"Or fetch {address} on another machine and give the file to {use.option}."
+    names = f"{', '.join(use.files[:-1])} and {use.files[-1]}"
+    return (
+        f"Or fetch {names} from {constants.ENDPOINT}/{repo}/tree/{revision} on another machine, "
+        f"put them in one folder, and give the folder to {use.option}."
+    )
+
+
+def _error(error: Exception, repo: str, file: str, revision: str, use: Use) -> WeightsError:
     """Say what went wrong with a download, and how to do without the network."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -101,10 +131,7 @@ def _error(error: Exception, repo: str, file: str, revision: str) -> WeightsErro
     )
 
     where = f"{file} of {repo} (revision {revision})"
-    by_hand = (
-        f"Or fetch {constants.ENDPOINT}/{repo}/resolve/{revision}/{file} on another machine "
-        "and give the file itself, with its config.json beside it where it has one, to --weights."
-    )
+    by_hand = _by_hand(repo, revision, use)
     if isinstance(error, OfflineModeIsEnabled):
         return WeightsError(
             f"{where} is not in the cache, and HF_HUB_OFFLINE forbids to download it.",

@@ -14,6 +14,7 @@ import orjson
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, read_error
+from vitpose_cli.records.run_options import differing_options
 
 _FORMAT = "vitpose-run"
 
@@ -34,7 +35,8 @@ class RunManifest:
         weights_hash: The weights as they are.
         document: What the document has beyond the labels (`track`, `smooth`), as it was last
             written; not compared.
-        notes: What does not change a result (device, threads, ...); not compared.
+        notes: What does not change a result (device, threads, ...); not compared. `precision` is
+            as it was asked for, `computes-in` what the device has.
         tool_version: The version that began the run, or refreshed it last; not compared.
         created: When that was, ISO 8601 UTC; not compared.
         history: What labels were made with before each refresh, oldest first; not compared.
@@ -103,6 +105,7 @@ class RunManifest:
         """
         differing = list(self._differences(wanted, folder))
         if differing:
+            self._check_machine(wanted, folder, differing)
             refresh = "--refresh model to label anew what nobody has reviewed, "
             if any(self._foreign(wanted, folder)):
                 refresh = ""  # would be refused
@@ -135,10 +138,30 @@ class RunManifest:
             before = f"{self.weights_name} ({self.weights_hash})"
             yield f"weights: was {before}, now {wanted.weights_name} ({wanted.weights_hash})"
         yield from self._foreign(wanted, folder)
-        old, new = _plain(self.options), _plain(wanted.options)
-        for name in sorted({*old, *new}):
-            if old.get(name) != new.get(name):
-                yield f"{name}: was {_shown(old.get(name))}, now {_shown(new.get(name))}"
+        for name, old, new in differing_options(self.options, wanted.options):
+            yield f"{name}: was {_shown(old)}, now {_shown(new)}"
+
+    def _check_machine(self, wanted: RunManifest, folder: Path, differing: Sequence[str]) -> None:
+        """Refuse to go on where nothing that was given makes the difference, but the machine.
+
+        Raises:
+            ConfigError: The precision alone differs, and was left to the machine.
+        """
+        changed = list(differing_options(self.options, wanted.options))
+        if len(differing) > 1 or not changed or wanted.notes.get("precision") != "auto":
+            return
+        name, old, new = changed[0]
+        if name != "precision" or old is None:
+            return
+        here = "take another output folder (-o), --refresh model or --overwrite here"
+        advice = f"Go on with it on a machine that computes in {old}, or {here}."
+        if old in wanted.notes.get("computes-in", ()):
+            advice = f"Go on with --precision {old}, or {here}."
+        raise ConfigError(
+            f"The run in {folder} was made in {old}, and this machine takes {new} by itself "
+            "(--precision auto).",
+            f"{advice} Where machines differ, start runs with --precision fp32, which all have.",
+        )
 
     def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         """Yield the differences that make another run of it."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import QUEUE, is_queue
 from vitpose_cli.records.record import FrameRecord
@@ -91,14 +92,18 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
         chooser = Chooser(run, table, options)
         choices = chooser.choices()
         if chooser.num_unread:
-            say(f"{chooser.num_unread} pictures could not be read; their colours are unknown.")
+            pictures = counted(chooser.num_unread, "picture")
+            say(f"{pictures} could not be read, so that colours are unknown.")
         if len(choices) < min(options.count, len(table)):
             say(
-                f"Only {len(choices)} frames were chosen: {len(table)} are not reviewed yet, and "
-                "--max-per-video and --min-gap leave some of these out."
+                f"Only {counted(len(choices), 'frame was', 'frames were')} chosen of "
+                f"{len(table)} not reviewed yet: --max-per-video and --min-gap leave out the rest."
             )
         elif len(choices) < options.count:
             say(f"All {len(choices)} frames that are not reviewed yet were chosen.")
+            frames = counted(len(choices), "frame was", "frames were")
+            say(f"Only {frames} chosen: no other is left that is not reviewed yet.")
+        queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
             "seed": options.seed,

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from vitpose_cli.config import dump_config, load_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
 from vitpose_cli.training.config import TrainConfig
 
 _MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")
@@ -55,11 +56,11 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path / "config.yaml"
+        self.config = path / CONFIG
         self.metrics = path / "metrics.jsonl"
         self.state = path / "state.pt"
-        self.last = path / "last.safetensors"
-        self.best = path / "best.safetensors"
+        self.last = path / LAST
+        self.best = path / BEST
         self.report = path / "report.html"
         self.pictures = path / "pictures"
         self.events = path / "tensorboard"
@@ -68,7 +69,7 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         """The file to label with: the best, or the last where nothing was measured."""
-        return self.best if self.best.exists() else self.last
+        return trained_weights(self.path)
 
     def as_begun(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with what a run that is here was begun with and nobody gave.

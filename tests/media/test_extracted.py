@@ -1,0 +1,60 @@
+"""Labelled frames as files of their own."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from video_cases import write_video
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.extracted import ExtractedFrames
+from vitpose_cli.media.frames import Frame, FrameFailure
+from vitpose_cli.media.images import decode_image
+from vitpose_cli.media.source import MediaSource, open_source
+
+PHOTOS = ("a.webp", "b/b.bmp", "c.jpe", "d.TIFF", "e.jpg")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> MediaSource:
+    media = tmp_path / "media"
+    (media / "b").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn by 90 degrees
+    for shade, name in enumerate(PHOTOS):
+        kind = "JPEG" if name == "c.jpe" else None
+        Image.new("RGB", (30, 20), (shade, 0, 0)).save(media / name, kind, exif=exif)
+    write_video(media / "clip.mp4", num=3)
+    return open_source([str(media)])
+
+
+def extract(source: MediaSource, folder: Path) -> list[str]:
+    """Write all frames; return their names."""
+    sink = ExtractedFrames(folder, source)
+    names = []
+    for frame in source.frames():
+        assert isinstance(frame, Frame)
+        sink.write(frame)
+        assert sink.path(frame.key).is_file()
+        names.append(str(frame.key))
+    return sorted(names)
+
+
+def test_every_frame_has_the_name_that_labels_give_it(source: MediaSource, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    names = extract(source, out)
+    written = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    assert sorted(written) == names
+    assert len(names) == len(PHOTOS) + 3
+    for name in PHOTOS:
+        assert (out / name).read_bytes() == (tmp_path / "media" / name).read_bytes()
+    assert decode_image((out / "clip.mp4" / "frame_000002.jpg").read_bytes()).ndim == 3
+    again = open_source([str(out)])
+    assert not any(isinstance(frame, FrameFailure) for frame in again.frames())
+
+
+def test_a_photo_that_went_away_is_named(source: MediaSource, tmp_path: Path) -> None:
+    frame = source.read(source.keys()[0])
+    (tmp_path / "media" / frame.key.media).unlink()
+    with pytest.raises(InputError, match=r"a\.webp cannot be read again: No such file"):
+        ExtractedFrames(tmp_path / "out", source).write(frame)

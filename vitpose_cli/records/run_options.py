@@ -1,0 +1,46 @@
+"""How the options that the labels of two runs depend on differ, in the words of the command line.
+
+What was left out is what is taken then. Runs made earlier have other words for some of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+_NAMES = {"start_s": "start", "end_s": "end", "max_frames": "max-frames"}
+_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+_HASHED = re.compile(r"(.+) \([0-9a-f]{16}\)")
+_LEFT_OUT = {"every": 1, "start": 0.0}
+
+
+def differing_options(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name of every option that differs and its two values, None where left out."""
+    old, new = _given(before), _given(now)
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name) and not _is_older_name(old.get(name), new.get(name)):
+            yield name, old.get(name), new.get(name)
+
+
+def _is_older_name(old: Any, new: Any) -> bool:
+    """Return whether an option of before names what has a hash today, such as a detector."""
+    named = _HASHED.fullmatch(new) if isinstance(new, str) else None
+    return named is not None and named[1] == old
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were not left out, as they look after a trip through JSON."""
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(options)))
+    named = {_NAMES.get(name, name): value for name, value in plain.items()}
+    if "precision" in named:
+        named["precision"] = _PRECISIONS.get(named["precision"], named["precision"])
+    return {
+        name: value
+        for name, value in named.items()
+        if value is not None and value != _LEFT_OUT.get(name)
+    }
