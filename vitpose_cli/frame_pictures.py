@@ -61,7 +61,8 @@ class FramePictures:
                 f"{'is' if len(self._too_large) == 1 else 'are'} labelled but too large to be "
                 "written as JPEG."
             )
-        sinks = [sink for sink in (self._drawn, self._plain) if sink is not None]
+        both: tuple[ImageSink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
+        sinks = [sink for sink in both if sink is not None]
         num_lacking = sum(
             not all(sink.path(key).exists() for sink in sinks)
             for key in done
