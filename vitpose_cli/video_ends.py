@@ -40,6 +40,8 @@ def with_ends(records: Iterable[FrameRecord], source: MediaSource) -> Iterator[F
 
 def _end(source: MediaSource, media: str) -> FrameRecord | None:
     end = source.end(media)
-    if end is None or isinstance(end, FrameFailure):
-        return end and FrameRecord(end.key, error=end.error)
+    if end is None:
+        return None
+    if isinstance(end, FrameFailure):
+        return FrameRecord(end.key, error=end.error)
     return FrameRecord(end.key, error="", ended_after=end.num_frames)
