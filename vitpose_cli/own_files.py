@@ -8,6 +8,7 @@ people put files of their own into what was exported.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection
 from contextlib import suppress
@@ -47,7 +48,7 @@ def listed_in(folder: Path) -> frozenset[str]:
     except (orjson.JSONDecodeError, TypeError) as error:
         raise InputError(
             f"{path} is damaged: it says which files here this program wrote.",
-            "Choose another folder to write to.",
+            "Delete it; no file there then counts as written by this program.",
         ) from error
 
 
@@ -93,7 +94,9 @@ class OwnFiles:
         try:
             if self._list is None:
                 self._list = self._open()
-            self._list.write(orjson.dumps(name) + b"\n")
+            line = orjson.dumps(name) + b"\n"
+            if self._list.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise write_error(self._folder / LIST_NAME, error) from error
         self._names.add(name)

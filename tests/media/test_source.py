@@ -15,7 +15,10 @@ from PIL import Image
 from vitpose_cli.errors import ExitCode, InputError
 from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import open_source
+from vitpose_cli.media.video_sink import VideoSink
+from vitpose_cli.own_files import OwnFiles
 
 PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
 
@@ -60,6 +63,37 @@ def test_hidden_files_runs_and_other_files_are_passed_over(tmp_path: Path) -> No
     assert list(media.files) == ["a.jpg"]
     assert media.ignored == {".txt": 1, ".heic": 2, "without suffix": 1}
     assert found(tmp_path / "a.vitpose") == ["preview/a.jpg"]
+
+
+def test_what_vitpose_made_itself_is_passed_over(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "tree-pose/b.jpg", "yoga-pose.jpg", "set/mine.jpg")
+    drawn = ["sheet.png", "sub/worst.jpg", "a-pose.jpg", "x-pose/c.jpg"]
+    for name in drawn:
+        ImageSink(tmp_path, mark=True).write(Frame(FrameKey(name), np.zeros((6, 8, 3), np.uint8)))
+    with VideoSink(tmp_path / "clip-pose.mp4") as sink:
+        sink.write(Frame(FrameKey("clip.mp4", 0), np.zeros((48, 64, 3), np.uint8)))
+    with OwnFiles(tmp_path / "set") as own:
+        own.claim(tmp_path / "set/images/train/a.jpg")
+        own.claim(tmp_path / "set/data.yaml")
+    plant(tmp_path, "set/images/train/a.jpg")
+    photos = ["a.jpg", "set/mine.jpg", "tree-pose/b.jpg", "yoga-pose.jpg"]
+    for source in (tmp_path, tmp_path / "**/*.*", tmp_path / "*"):
+        media = find_media([str(source)])
+        assert list(media.files) == photos, source
+        assert media.ignored["drawn"] == len(drawn) + 1
+        assert media.ignored["of an export"] == 1
+    assert found(tmp_path / "set") == ["images/train/a.jpg", "mine.jpg"]
+    assert found(tmp_path / "a-pose.jpg", tmp_path / "clip-pose.mp4") == [
+        "a-pose.jpg",
+        "clip-pose.mp4",
+    ]
+
+
+def test_a_pipe_that_is_called_like_a_drawn_file_hangs_nobody(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg")
+    for name in ("sheet.png", "a-pose.mp4"):
+        os.mkfifo(tmp_path / name)
+    assert found(tmp_path) == ["a.jpg", "sheet.png", "a-pose.mp4"]
 
 
 def test_media_names_are_relative_to_the_common_root(tmp_path: Path) -> None:

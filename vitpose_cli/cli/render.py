@@ -112,6 +112,7 @@ def render(
     """
     with starting():
         from vitpose_cli.media.drawing import DrawStyle
+        from vitpose_cli.media.marks import is_named_as_drawn
         from vitpose_cli.media.named_files import where_found
         from vitpose_cli.media.video_encoder import EncodeOptions
         from vitpose_cli.render import RenderOptions, render
@@ -164,7 +165,8 @@ def render(
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
-        if (around := where_found(summary.output, sources)) is not None:
+        around = where_found(summary.output, sources)
+        if around is not None and not is_named_as_drawn(summary.output.name):
             note(
                 f"{summary.output} lies in {around}: before `vitpose annotate {around}` is called "
                 "again, move it away, or it is labelled, too."

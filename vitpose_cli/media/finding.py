@@ -50,7 +50,9 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
     list, and comments after `#` at the start of a line. A file that is named twice is taken once.
     Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list.
-    In folders, archives and globs, hidden files and the folders of runs are passed over.
+    In folders, archives and globs, hidden files and the folders of runs are passed over; in folders
+    and globs also what an export wrote in a folder below, and pictures and videos that were drawn,
+    as far as their names say that they may have been: opening all files would take too long.
 
     Raises:
         InputError: A source is missing or unreadable, is a run folder or one of its drawn copies,

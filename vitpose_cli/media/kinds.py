@@ -13,7 +13,7 @@ from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.frames import PhotoFile
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.images import IMAGE_SUFFIXES
-from vitpose_cli.media.marks import RUN_SUFFIX
+from vitpose_cli.media.marks import RUN_SUFFIX, is_marked
 from vitpose_cli.media.reading import read_start
 
 VIDEO_SUFFIXES = frozenset(
@@ -28,6 +28,12 @@ WHAT_IS_READ = (
 )
 """For whoever names something else."""
 
+DRAWN = "drawn"
+"""How files are counted that are passed over as `is_drawn` is true."""
+
+EXPORTED = "of an export"
+"""How those are that an export wrote."""
+
 
 def is_video(file: PhotoFile) -> bool:
     """Return whether a file is taken for a video, an animation included; none in an archive is."""
@@ -38,6 +44,19 @@ def is_video(file: PhotoFile) -> bool:
         return suffix in VIDEO_SUFFIXES
     try:
         return is_animated_webp(read_start(file, ANIMATION_BYTES))
+    except OSError:
+        return False  # said when its turn comes
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether a photo or video was drawn by this program; the file is opened to see."""
+    if path.suffix.lower() == ".mp4":
+        # Only here, so that listing photos does not wait for FFmpeg's libraries to load.
+        from vitpose_cli.media import video_encoder
+
+        return path.is_file() and video_encoder.is_drawn(path)
+    try:
+        return is_marked(path)
     except OSError:
         return False  # said when its turn comes
 

@@ -1,4 +1,4 @@
-"""Names of run folders, and of the drawn copies in them; the mark that copies carry.
+"""Names of run folders and of drawn files; the mark that drawn files carry.
 
 A comment in the file itself: names say nothing about who made a picture, and a list of what was
 made would be one more file to keep whole. Only the first bytes are ever looked at.
@@ -6,15 +6,20 @@ made would be one more file to keep whole. Only the first bytes are ever looked 
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
+
+from vitpose_cli.media.reading import read_start
 
 RUN_SUFFIX = ".vitpose"
 """Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
 
 PREVIEW = "preview"
 """The folder of a run's drawn copies, inside of it."""
+
+_DRAWN_NAME = re.compile(r"(sheet|worst|.+-pose)(\.[^.]*)?")  # by default and in our documentation
 
 MARK = "drawn by vitpose"
 """The comment in every picture and video that is drawn."""
@@ -40,12 +45,16 @@ def marked(data: bytes) -> bytes:
     return data[:start] + _JPEG_COMMENT + data[start:]
 
 
+def is_named_as_drawn(name: str) -> bool:
+    """Return whether a file or folder has a name that commands give to what they draw."""
+    return _DRAWN_NAME.fullmatch(name) is not None
+
+
 def is_marked(path: Path) -> bool:
     """Return whether a file is a picture with the mark.
 
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as file:
-        start = file.read(_MARK_WITHIN)
+    start = read_start(path, _MARK_WITHIN)
     return start.startswith((_JPEG_START, _PNG_START)) and _MARK in start

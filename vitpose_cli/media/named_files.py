@@ -20,8 +20,11 @@ from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
 from vitpose_cli.media.braces import expand_braces, has_braces
 from vitpose_cli.media.images import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import (
+    DRAWN,
+    EXPORTED,
     VIDEO_SUFFIXES,
     WHAT_IS_READ,
+    is_drawn,
     is_in_run,
     is_read,
     is_run,
@@ -29,8 +32,9 @@ from vitpose_cli.media.kinds import (
     is_visible,
     packed_suffix,
 )
-from vitpose_cli.media.marks import PREVIEW
+from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
 from vitpose_cli.media.remote import is_url, list_urls, path_of
+from vitpose_cli.own_files import LIST_NAME, listed_in
 
 _GLOB_SIGNS = re.compile(r"[*?\[]")
 _WHAT_RUNS_DO = (
@@ -67,13 +71,14 @@ class NamedFiles:
     Attributes:
         roots: By the absolute path of each file, the folder its name is to be relative to.
         urls: The same of photos at URLs.
-        ignored: How many files of each suffix were passed over.
+        ignored: How many files of each suffix, or made by this program, were passed over.
     """
 
     def __init__(self) -> None:
         self.roots: dict[str, str] = {}
         self.urls: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
+        self._exported: set[str] = set()
 
     def common_root(self) -> str:
         """Return the folder that all files lie below.
@@ -138,6 +143,26 @@ class NamedFiles:
         self.ignored[packed_suffix(path.name) or path.suffix.lower() or "without suffix"] += 1
         return False
 
+    def _add_found(self, path: Path, root: Path, drawn: bool) -> None:
+        """Take a file that nobody named, unless this program made it.
+
+        Args:
+            path: The file.
+            root: What its name is to be relative to.
+            drawn: Whether a folder on the way is named as what is drawn is.
+        """
+        if str(path) in self._exported:
+            if is_read(path):
+                self.ignored[EXPORTED] += 1
+        elif (drawn or is_named_as_drawn(path.name)) and is_read(path) and is_drawn(path):
+            self.ignored[DRAWN] += 1
+        else:
+            self._add_file(path, root)
+
+    def _learn_exported(self, folder: Path) -> None:
+        """Remember what an export wrote into a folder that nobody named."""
+        self._exported.update(str(folder / name) for name in listed_in(folder))
+
     def _add_url(self, url: str) -> None:
         """Take a photo at a URL without a look at it, or what lies below a folder there."""
         suffix = PurePosixPath(path_of(url)).suffix.lower()
@@ -174,8 +199,14 @@ class NamedFiles:
         for name in names:
             self.add(name)
 
-    def _add_folder(self, folder: Path, root: Path | None = None) -> None:
-        """Take all below `folder`; links to folders are followed, but never in a circle."""
+    def _add_folder(self, folder: Path, root: Path | None = None, drawn: bool = False) -> None:
+        """Take all below `folder`; links to folders are followed, but never in a circle.
+
+        Args:
+            folder: The folder.
+            root: What names are to be relative to; None for the folder itself.
+            drawn: Whether nobody named the folder, and its name is that of what is drawn.
+        """
         visited = set()
         for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             here = Path(base)
@@ -187,9 +218,12 @@ class NamedFiles:
             visited.add(identity)
             # In order, as of two links to one folder only the first is followed.
             folders[:] = sorted(name for name in folders if is_visible(name))
+            if LIST_NAME in names and here != folder:
+                self._learn_exported(here)
+            drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(folder).parts))
             for name in names:
                 if is_visible(name):
-                    self._add_file(here / name, root or folder)
+                    self._add_found(here / name, root or folder, drawn_here)
 
     def _add_glob(self, pattern: Path) -> None:
         """Take all files and folders that match; names relative to the part without signs."""
@@ -202,14 +236,20 @@ class NamedFiles:
         except ValueError as error:
             raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
         runs: dict[Path, bool] = {}
+        places = {match.parent for match in matches}
+        for folder in {above for place in places for above in (place, *place.parents)}:
+            if folder != base and folder.is_relative_to(base):
+                self._learn_exported(folder)
         for match in matches:
             parts = match.relative_to(base).parts
             if not all(map(is_visible, parts)) or is_in_run(match, len(parts), runs):
                 continue
             if match.is_dir():
-                self._add_folder(match, base)
+                if match != base:
+                    self._learn_exported(match)
+                self._add_folder(match, base, any(map(is_named_as_drawn, parts)))
             else:
-                self._add_file(match, base)
+                self._add_found(match, base, any(map(is_named_as_drawn, parts[:-1])))
         if not matches:
             raise InputError(f"Nothing matches {str(pattern)!r}.", "Check the pattern.")
 
