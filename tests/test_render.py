@@ -266,26 +266,6 @@ def test_a_photo_gives_the_file_that_was_asked_for(tmp_path: Path, mixed: Path, 
     assert changed(load(tmp_path / name), 3)[20:90].any()
 
 
-@pytest.mark.parametrize("name", ["out.webp", "out.gif", "out.v2", "out.mp4"])
-def test_a_photo_gives_no_other_file(tmp_path: Path, mixed: Path, name: str) -> None:
-    save_run(tmp_path / "photo-run", [FrameKey("b.png")])
-    with pytest.raises(ConfigError, match="cannot be drawn into") as caught:
-        draw(
-            tmp_path, mixed / "sub" / "b.png", annotations=tmp_path / "photo-run",
-            output=tmp_path / name,
-        )  # fmt: skip
-    assert "a photo a .jpg or .png" in caught.value.hint
-
-
-def test_a_folder_with_one_photo_gives_the_folder_that_was_said(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    cv2.imwrite(str(tmp_path / "in" / "a.jpg"), picture(3, SIZE_WH))
-    save_run(tmp_path / "run", [FrameKey("a.jpg")])
-    summary = draw(tmp_path, tmp_path / "in", output=tmp_path / "drawn.v2")
-    assert summary.output == tmp_path / "drawn.v2"
-    assert [path.name for path in summary.output.iterdir()] == ["a.jpg"]
-
-
 def test_outputs_are_named_after_the_sources(
     tmp_path: Path, mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

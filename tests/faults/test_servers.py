@@ -49,7 +49,7 @@ class Moody(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        name = self.path.strip("/").partition(".")[0]
+        name = self.path.rpartition("/")[2].partition(".")[0]
         self._asked[name] += 1
         kind, times = BEHAVIOURS[name]
         if kind == "trickle":
@@ -136,7 +136,7 @@ def test_a_stalling_server_keeps_nobody_from_ending_a_run(
     job: Job, launcher: Launcher, tmp_path: Path, server: str, asked: Counter[str]
 ) -> None:
     listed = tmp_path / "urls.txt"
-    listed.write_text("".join(f"{server}/stalls-always.jpg?{number}\n" for number in range(30)))
+    listed.write_text("".join(f"{server}/{number}/stalls-always.jpg\n" for number in range(30)))
     arguments = _annotate(job, listed, tmp_path / "run")
     process = launcher.start(*arguments, fault="servers_get_little_patience")
     while not asked["stalls-always"]:

@@ -50,7 +50,7 @@ def test_frames_of_videos_are_taken_out(tmp_path: Path, photos: Path) -> None:
     np.testing.assert_allclose(levels, [40, 160], atol=4)
     assert (tmp_path / "out/data/a.jpg").is_symlink()
     (note,) = written.notes
-    assert "1 pictures" in note
+    assert "1 picture was not found" in note
     assert "frame_000050.jpg" in note
 
 

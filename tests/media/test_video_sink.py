@@ -258,12 +258,14 @@ def test_no_frame_is_an_error(tmp_path: Path) -> None:
 def test_an_error_leaves_nothing_behind_and_no_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     target = tmp_path / "out.mp4"
-    target.write_bytes(b"the one from yesterday")
+    with VideoSink(target) as sink:
+        sink.write(frame(0))
+    yesterday = target.read_bytes()
     with pytest.raises(ZeroDivisionError), VideoSink(target) as sink:  # noqa: PT012
         for index in range(20):
             sink.write(frame(index))
         _ = 1 / 0
-    assert target.read_bytes() == b"the one from yesterday"
+    assert target.read_bytes() == yesterday
     assert leftovers(tmp_path) == []
     assert threading.active_count() == before
 

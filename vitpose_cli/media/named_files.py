@@ -199,8 +199,14 @@ class NamedFiles:
         for name in names:
             self.add(name)
 
-    def _add_folder(self, folder: Path, root: Path | None = None) -> None:
-        """Take all below `folder`; links to folders are followed, but never in a circle."""
+    def _add_folder(self, folder: Path, root: Path | None = None, drawn: bool = False) -> None:
+        """Take all below `folder`; links to folders are followed, but never in a circle.
+
+        Args:
+            folder: The folder.
+            root: What names are to be relative to; None for the folder itself.
+            drawn: Whether nobody named the folder, and its name is that of what is drawn.
+        """
         visited = set()
         for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
             here = Path(base)
@@ -214,10 +220,10 @@ class NamedFiles:
             folders[:] = sorted(name for name in folders if is_visible(name))
             if LIST_NAME in names and here != folder:
                 self._learn_exported(here)
-            drawn = any(map(is_named_as_drawn, here.relative_to(folder).parts))
+            drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(folder).parts))
             for name in names:
                 if is_visible(name):
-                    self._add_found(here / name, root or folder, drawn)
+                    self._add_found(here / name, root or folder, drawn_here)
 
     def _add_glob(self, pattern: Path) -> None:
         """Take all files and folders that match; names relative to the part without signs."""
@@ -241,7 +247,7 @@ class NamedFiles:
             if match.is_dir():
                 if match != base:
                     self._learn_exported(match)
-                self._add_folder(match, base)
+                self._add_folder(match, base, any(map(is_named_as_drawn, parts)))
             else:
                 self._add_found(match, base, any(map(is_named_as_drawn, parts[:-1])))
         if not matches:

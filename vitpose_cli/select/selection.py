@@ -100,7 +100,6 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
                 f"{len(table)} not reviewed yet: --max-per-video and --min-gap leave out the rest."
             )
         elif len(choices) < options.count:
-            say(f"All {len(choices)} frames that are not reviewed yet were chosen.")
             frames = counted(len(choices), "frame was", "frames were")
             say(f"Only {frames} chosen: no other is left that is not reviewed yet.")
         queue = options.output or options.run / QUEUE
