@@ -33,6 +33,11 @@ def measure(folder: Path, weights: Path, *options: str) -> dict[str, Any]:
     return measured
 
 
+def number(value: float | None) -> str:
+    """Return a number for a table; a dash where nothing was measured."""
+    return "-" if value is None else f"{value:.3f}"
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = f"cut to {cut}, boxes of the ground truth"
         cases[name] = measure(options.folder, options.weights, "--truncate", cut)
     rows = [
-        [name, *(f"{case['coco'][figure]:.3f}" for figure in FIGURES)]
+        [name, *(number(case["coco"][figure]) for figure in FIGURES)]
         for name, case in cases.items()
     ]
     print(table(["people", *FIGURES], rows), end="\n\n")
@@ -68,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 [
                     row["name"].replace("_", " "),
                     str(row["count"]),
-                    *(f"{value:.3f}" for value in (row["oks"], *row["pck"].values())),
+                    *map(number, (row["oks"], *row["pck"].values())),
                 ]
                 for row in true["keypoints"]
             ],
