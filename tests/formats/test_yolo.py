@@ -88,7 +88,7 @@ def test_every_file_keeps_the_rules(tmp_path: Path) -> None:
         "names": {0: "person"},
         "kpt_names": {0: list(COCO.names)},
     }
-    for record_, _ in content(run).frames():
+    for record_ in (frame.record for frame in content(run).frames()):
         image = tmp_path / "out" / "images" / "train" / str(record_.key)
         rows = checked_rows(labels_where_ultralytics_looks(image), 17, 1)
         found = record_.instances
