@@ -100,7 +100,7 @@ class MetricsFile:
         with atomic_file(path) as stream:
             for line in lines:
                 place = (line["stage"], line["step"])
-                again = place == keep and line["kind"] == "validation" and not measured
+                again = not measured and place == keep and line["kind"] == "validation"
                 if keep is not None and place <= keep and not again:
                     stream.write(_encoded(line))
 
