@@ -321,6 +321,38 @@ def test_files_give_a_file_with_all_that_their_annotations_hold(tmp_path: Path) 
     assert document["annotations"][1]["area"] == 2222.5
 
 
+def test_files_give_a_file_with_the_fields_and_licences_of_their_photos(tmp_path: Path) -> None:
+    by, share = {"name": "CC BY", "url": "http://by"}, {"name": "CC BY-SA", "url": "http://sa"}
+    tables = [
+        [{"id": 4, **by}, {"id": 5, **share}],
+        [{"id": 4, **share}, {"id": 9, "name": "own"}],
+        None,
+    ]
+    licences = [4, 4, 4]
+    paths = [tmp_path / f"{name}.json" for name in "abc"]
+    for path, table, licence in zip(paths, tables, licences, strict=True):
+        write_truth(path, f"{path.stem}.jpg")
+        document = json.loads(path.read_bytes())
+        size = {"width": 640, "height": 480}
+        document["images"][0] |= {**size, "license": licence, "coco_url": f"http://{path.stem}"}
+        document["licenses"] = table
+        path.write_text(json.dumps(document))
+    run = make_run(tmp_path / "run", make_fixed("a.jpg"))
+    merge_labels(MergeOptions((*paths, run), tmp_path / "out.json"))
+    document = json.loads((tmp_path / "out.json").read_bytes())
+    assert document["licenses"] == [
+        {"id": 4, **by},
+        {"id": 5, **share},
+        {"id": 9, "name": "own"},
+    ]
+    images = document["images"]
+    assert [image["license"] for image in images] == [4, 5, 4]  # the last is of no list
+    assert [image["coco_url"] for image in images] == ["http://a", "http://b", "http://c"]
+    assert document["annotations"][0]["attributes"]["source"] == "human"  # of the run
+    assert images[0]["review"] == "fixed"
+    assert not validate(tmp_path / "out.json").num_errors
+
+
 def test_training_believes_a_merged_file_as_its_inputs(tmp_path: Path) -> None:
     names = save_photos(tmp_path / "photos", 2, (200, 200))
     files = [tmp_path / "a.json", tmp_path / "b.json"]

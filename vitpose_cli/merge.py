@@ -26,6 +26,7 @@ from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
+from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
 
@@ -151,9 +152,10 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     is_document = options.output.suffix == DOCUMENT_SUFFIX
     count = num_shards or 1 if is_document else 1
     summary = MergeSummary(document_name(options.output, count))
-    merged = _counted(_merged(inputs, options, summary), summary)
+    licences = Licences([each.licences for each in inputs])
+    merged = _counted(_merged(inputs, options, summary, licences), summary)
     if is_document:
-        write_merged_document(options.output, merged, inputs, num_shards)
+        write_merged_document(options.output, merged, inputs, num_shards, licences.entries)
     else:
         records = _without_originals(merged, summary)
         write_merged_run(options.output, records, inputs, num_shards)
@@ -161,7 +163,10 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
 
 
 def _merged(
-    inputs: Sequence[RecordSet], options: MergeOptions, summary: MergeSummary
+    inputs: Sequence[RecordSet],
+    options: MergeOptions,
+    summary: MergeSummary,
+    licences: Licences,
 ) -> Iterator[LabelledFrame]:
     """Yield what counts of every frame, sorted by key."""
     passes = [
@@ -188,7 +193,10 @@ def _merged(
             name = str(best.record.key)
             summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
         record = best.record if video is None else _identified(entries, identities)
-        yield best.frame._replace(record=record)
+        image: dict[str, Any] = {}
+        for entry in reversed(entries):
+            image |= licences.fields(entry.frame.image, entry.number)
+        yield best.frame._replace(record=record, image=image)
 
 
 def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
@@ -266,7 +274,8 @@ def _without_originals(
     frames: Iterable[LabelledFrame], summary: MergeSummary
 ) -> Iterator[FrameRecord]:
     """Yield the records, for a run, and count what is lost with the annotations behind them."""
-    for record, _, originals, _ in frames:
+    for frame in frames:
+        record, originals = frame.record, frame.originals
         summary.left_out += lost_in_records(originals)
         if record.review is None:
             people = (original for original in originals if not original["iscrowd"])

@@ -27,29 +27,33 @@ def write_merged_document(
     frames: Iterable[LabelledFrame],
     inputs: Sequence[RecordSet],
     num_shards: int | None,
+    licences: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write a COCO file.
 
     Args:
         path: The file.
-        frames: Sorted by key.
+        frames: Sorted by key; of their images, the fields that records do not have.
         inputs: What they come from.
         num_shards: Into how many files it is written; None for one.
+        licences: Those of the photos.
 
     Raises:
         InputError: It cannot be written.
     """
-    originals: dict[FrameKey, Sequence[Mapping[str, Any]]] = {}
+    written: dict[FrameKey, LabelledFrame] = {}
 
     def records() -> Iterator[FrameRecord]:
         for frame in frames:
-            if frame.originals and is_in_document(frame.record):
-                originals[frame.record.key] = frame.originals
+            if is_in_document(frame.record):
+                written[frame.record.key] = frame
             yield frame.record
 
-    style = DocumentStyle(originals=lambda key: originals.pop(key, ()))
+    style = DocumentStyle(
+        extras=lambda key: written[key].image, originals=lambda key: written.pop(key).originals
+    )
     category, info = inputs[0].category, _info(inputs)
-    write_document(records(), path, category, info, style, num_shards)
+    write_document(records(), path, category, info, style, num_shards, licences)
 
 
 def write_merged_run(

@@ -32,6 +32,7 @@ class RecordSet:
         frames: Begins a pass over the frames, sorted by key.
         folders: Returns where the photos and videos may lie.
         manifest: Of a run; None for a file.
+        licences: Those of the photos of a file.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class RecordSet:
     frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
     manifest: RunManifest | None
+    licences: Sequence[Mapping[str, Any]] = ()
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -71,6 +73,7 @@ def open_records(path: Path) -> RecordSet:
             content.frames,
             content.folders,
             None,
+            content.licences,
         )
     run = Run.read(path)
     manifest = run.manifest

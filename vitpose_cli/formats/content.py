@@ -39,12 +39,14 @@ class LabelledFrame(NamedTuple):
         record: The labels.
         version: The version of the record as it lies in the journal; empty for a COCO file.
         originals: The annotations of a COCO file that the record is made of, crowds among them.
+        image: The entry of `images` of a COCO file.
         num_others: How many more the file has of the frame, of what has no keypoints.
     """
 
     record: FrameRecord
     version: str = ""
     originals: Sequence[Mapping[str, Any]] = ()
+    image: Mapping[str, Any] = {}
     num_others: int = 0
 
 
@@ -95,6 +97,7 @@ class Content:
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
+        licences: Those of the photos of a document.
         excerpt: The document and the chosen images, where that is what it was read from.
     """
 
@@ -103,6 +106,7 @@ class Content:
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
+    licences: Sequence[Mapping[str, Any]] = ()
     excerpt: Excerpt | None = None
 
     @property
@@ -189,7 +193,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
             people = labelled_people(originals, document.bodies)
             record = _record(document, document.key(number), image, people, keypoint_set)
             num_others = len(every) - len(originals)
-            yield LabelledFrame(record, originals=originals, num_others=num_others)
+            yield LabelledFrame(record, "", originals, image, num_others)
 
     return Content(
         str(document.path),
@@ -197,6 +201,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,
+        document.licences,
         Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
     )
 

@@ -7,7 +7,7 @@ the document itself, so that no copy has to fit on a disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class CocoFrames:
         path: The document.
         files: The files that it stands in.
         info: Its `info`.
+        licences: Those of its photos.
         categories: Each with at least `id`.
         bodies: The ids of those that have keypoints.
         names: `file_name` by number.
@@ -73,6 +74,7 @@ class CocoFrames:
             else:
                 unchecked = True
         self.info: Mapping[str, Any] = head.info
+        self.licences: Sequence[Mapping[str, Any]] = head.licences
         self.categories = tuple(head.categories)
         self.bodies = bodies_of(self.categories)
         self._videos = video_names(head.videos)

@@ -49,12 +49,14 @@ class CocoHead:
         info: Its `info`.
         categories: Each with at least `id`.
         videos: Empty for photos.
+        licences: Those of its photos; the section `licenses`.
         num_keypoints: K by category id.
     """
 
     info: Mapping[str, Any] = field(default_factory=dict)
     categories: list[dict[str, Any]] = field(default_factory=list)
     videos: list[dict[str, Any]] = field(default_factory=list)
+    licences: list[dict[str, Any]] = field(default_factory=list)
     num_keypoints: dict[int, int] = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
             raise wrong(path, "categories", f"are not those of {files[0]}")
         if here.videos != head.videos:
             head.videos += [video for video in here.videos if video not in head.videos]
+        head.licences += [licence for licence in here.licences if licence not in head.licences]
 
 
 def check_image(path: Path, item: CocoItem) -> int:
@@ -162,6 +165,8 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
                 yield CocoItem(section, value, file_number, position, place)
         elif section == "info" and isinstance(value, dict):
             head.info = value
+        elif section == "licenses" and position is not None and isinstance(value, dict):
+            head.licences.append(value)
     missing = [name for name in _SECTIONS[:3] if name not in seen]
     if missing:
         raise InputError(

@@ -77,6 +77,7 @@ def write_document(
     info: Mapping[str, Any],
     style: DocumentStyle = DocumentStyle(),
     num_shards: int | None = None,
+    licences: Sequence[Mapping[str, Any]] = (),
 ) -> DocumentSize:
     """Write `records` as a COCO-keypoint document, whole or not at all.
 
@@ -91,6 +92,7 @@ def write_document(
         style: Names and marks.
         num_shards: Into how many files, each a document of its own, see `shards`; they take the
             place of whatever parts it had before. None for one file, beside others.
+        licences: The entries of `licenses`, where an image names one.
 
     Raises:
         InputError: The document cannot be written.
@@ -107,7 +109,7 @@ def write_document(
         parts = shard_paths(path, num_shards or 1)
         for number, part in enumerate(parts):
             with new_file(part) as target:
-                _write_head(target, category, info)
+                _write_head(target, category, info, licences)
                 spool.copy(target, number, len(parts))
     return DocumentSize(spool.num_images, spool.num_instances)
 
@@ -316,10 +318,15 @@ def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
     return np.asarray(values, np.float64).round(count)
 
 
-def _write_head(stream: BinaryIO, category: Mapping[str, Any], info: Mapping[str, Any]) -> None:
+def _write_head(
+    stream: BinaryIO,
+    category: Mapping[str, Any],
+    info: Mapping[str, Any],
+    licences: Sequence[Mapping[str, Any]],
+) -> None:
     head = {
         "info": dict(info),
-        "licenses": [{"id": 0, "name": "", "url": ""}],
+        "licenses": list(licences) or [{"id": 0, "name": "", "url": ""}],
         "categories": [dict(category)],
     }
     stream.write(b"{")
