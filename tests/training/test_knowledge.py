@@ -54,6 +54,17 @@ def test_a_teacher_learns_its_token_and_nothing_else(tmp_path: Path) -> None:
     assert [(one.weight_decay, one.num_tensors) for one in plan.groups] == [(0.0, 1)]
 
 
+def test_a_token_is_learnt_in_less_memory(tmp_path: Path) -> None:
+    plain = read_state(learnt_token(tmp_path))[TOKEN]
+    model = {
+        "weights": str(tmp_path / "teacher.safetensors"),
+        "activation_checkpointing": True,
+    }
+    config = configured(tmp_path, task="token", model=model)
+    path = train(config, tmp_path / "again", Silence()).weights
+    assert torch.equal(read_state(path)[TOKEN], plain)
+
+
 def test_the_students_token_never_changes_and_stays_for_labelling(tmp_path: Path) -> None:
     token = learnt_token(tmp_path)
     distill = {"token": str(token), "teacher": str(tmp_path / "teacher.safetensors")}

@@ -374,6 +374,22 @@ def write_people_and_robots(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
 
 
+def test_a_run_says_what_it_cannot_read_and_what_does_nothing(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    source = small_run(tmp_path)["data"]["train"][0]
+    photo = sorted(Path(source["images"]).iterdir())[0]
+    photo.write_bytes(b"no photo")
+    listener = run(
+        tmp_path,
+        data={"train": [source], "allow_missing": True},
+        optimizer={"schedule": "constant", "gamma": 0.5},
+        stages=[{"input_wh": [48, 64], "steps": 1, "batch_size": 2}],
+    )
+    said = f"{source['annotations']}: left out 1 photo that cannot be read ({photo.name}: "
+    assert [note for note in listener.notes if note.startswith(said)]
+    assert "optimizer.gamma does nothing with schedule: constant." in listener.notes
+
+
 def test_a_run_says_how_much_learns(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     stage = {"input_wh": [48, 64], "steps": 1, "batch_size": 2}

@@ -240,7 +240,7 @@ class ViTPose(nn.Module):
         if self.config.knowledge_token:
             token = self.encoder.knowledge_token.expand(tokens.shape[0], -1, -1)
             tokens = torch.cat([token.to(tokens.dtype), tokens], dim=1)
-        if self.encoder.grad_checkpointing and self.training:
+        if self.encoder.grad_checkpointing and torch.is_grad_enabled():
             tokens = checkpoint_seq(blocks, tokens)
         else:
             tokens = blocks(tokens)

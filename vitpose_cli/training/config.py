@@ -20,6 +20,9 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
+_OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
+"""The options of a network that `task: token` has a use for."""
+
 
 class AttentionOptions(StrictModel):
     """Which tokens attend to which; see `models.attention`."""
@@ -422,7 +425,7 @@ class TrainConfig(StrictModel):
     def _kept_by_token(self) -> list[str]:
         """Return the options of the network that were given and are not for `task: token`."""
         given = {
-            "model": self.model.model_dump(exclude_defaults=True).keys() - {"weights", "variant"},
+            "model": self.model.model_dump(exclude_defaults=True).keys() - _OF_A_TOKEN,
             "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
         }
         return [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]

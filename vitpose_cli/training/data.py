@@ -6,7 +6,7 @@ its own head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import torch
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import Progress, cut_people
 from vitpose_cli.training.config import DataOptions, Source
@@ -136,6 +137,7 @@ def load_material(
     device: torch.device,
     folder: Path,
     progress: Progress = lambda done, total: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Mapping[str, Material]:
     """Cut everybody's crop, or find it, and return what each head learns from.
 
@@ -146,6 +148,7 @@ def load_material(
         device: Where the network runs.
         folder: Where `disk` keeps its files.
         progress: Told of the progress, source after source.
+        note: Told of photos that could not be read.
 
     Raises:
         InputError: Too many photos cannot be read, or the crops do not fit.
@@ -169,6 +172,8 @@ def load_material(
             progress=progress,
         )
         check_missing(source, cut.failures, options)
+        if cut.failures:
+            note(_unreadable(source, cut.failures))
         on_device = options.cache == "device"
         store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
         group.append(Material(cut.people, store, identity))
@@ -197,6 +202,14 @@ def check_missing(
     raise InputError(
         f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
         "Check `images` of this source; --allow-missing trains on the rest.",
+    )
+
+
+def _unreadable(source: OpenedSource, failures: Sequence[FrameFailure]) -> str:
+    """Return a sentence about photos that could not be read."""
+    count, first = counted(len(failures), "photo"), failures[0]
+    return (
+        f"{source.truth.path}: left out {count} that cannot be read ({first.key}: {first.error})."
     )
 
 

@@ -47,6 +47,7 @@ from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
 from vitpose_cli.training.tensorboard import TensorBoard
+from vitpose_cli.training.unused import unused_options
 from vitpose_cli.training.validate import Validator, mean_ap
 
 MEASUREMENTS = 10
@@ -126,7 +127,7 @@ class _Run:
             folder.open(config)
             self._observer = Several(self._observer, TensorBoard.open(folder.events))
         data = open_data(config.data, labelled=config.task != "pretrain")
-        for note in data.notes:
+        for note in (*data.notes, *unused_options(config)):
             self._observer.note(note)
         seed_everything(config.seed)
         network = first_network(config, data.keypoint_sets)
@@ -144,7 +145,10 @@ class _Run:
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
         inputs_wh = [stage.input_wh for stage in config.stages]
         inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
-        material = load_material(data, inputs_wh, device, folder.cache, self._observer.prepare)
+        observer = self._observer
+        material = load_material(
+            data, inputs_wh, device, folder.cache, observer.prepare, observer.note
+        )
         lessons = open_lessons(
             config.distill, teachers, material, device, folder.cache, self._observer.note
         )

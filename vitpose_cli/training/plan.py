@@ -25,6 +25,7 @@ from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
+from vitpose_cli.training.unused import unused_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class TrainingPlan:
         trainable: How many parameters learn, and how many there are, in the first stage.
         groups: The parameter groups of the first stage.
         stages: The stages.
-        notes: What was left out of the data.
+        notes: What is left out of the data, and which options do nothing.
     """
 
     config: str
@@ -145,7 +146,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
             for group in groups
         ),
         stages=tuple(stages),
-        notes=tuple(data.notes),
+        notes=(*data.notes, *unused_options(config)),
     )
 
 

@@ -62,6 +62,7 @@ def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet])
                 f"{options.weights} has no head for {', '.join(sorted(unknown))}.",
                 "A token is learnt on labels of keypoints that the teacher knows.",
             )
+        network.model.set_grad_checkpointing(options.activation_checkpointing)
         return network
     if config.task == "pose":
         network = build_network(options, keypoint_sets, input_wh)

@@ -1,0 +1,93 @@
+"""Options that do nothing beside the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from training_cases import small_run
+
+from vitpose_cli.config import dump_config, parse_config
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.unused import unused_options
+
+STAGE = {"input_wh": [48, 64], "steps": 2}
+
+
+def said(**changes: Any) -> list[str]:
+    """Return what is said of a run, and check that its resolved file says the same."""
+    config = parse_config(TrainConfig, small_run(Path("data")) | changes)
+    sentences = unused_options(config)
+    again = parse_config(TrainConfig, yaml.safe_load(dump_config(config)))
+    assert unused_options(again) == sentences
+    return sentences
+
+
+def test_a_run_without_such_options_says_nothing() -> None:
+    assert said() == []
+    assert said(optimizer={"schedule": "step", "milestones": [3], "gamma": 0.5}) == []
+    assert said(distill={"teacher": "vitpose-b", "looks": "once", "folder": "maps"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"pretrain": {"masked": 0.6}}, "pretrain.masked does nothing with task: pose."),
+        (
+            {"optimizer": {"schedule": "cosine", "milestones": [3]}},
+            "optimizer.milestones does nothing with schedule: cosine.",
+        ),
+        (
+            {"optimizer": {"final_ratio": 0.5}},
+            "optimizer.final_ratio does nothing with schedule: step.",
+        ),
+        (
+            {"distill": {"token": "token.safetensors", "weight": 2}},
+            "distill.weight does nothing without distill.teacher.",
+        ),
+        (
+            {"distill": {"teacher": "vitpose-b", "keep": "disk"}},
+            "distill.keep does nothing with looks: each.",
+        ),
+        (
+            {"model": {"variant": "tiny-test", "attention": {"window_wh": [4, 4]}}},
+            "model.attention.window_wh does nothing with pattern: full.",
+        ),
+        (
+            {"model": {"weights": "vitpose-b", "initialisation": "mimetic"}},
+            "model.initialisation does nothing with model.weights.",
+        ),
+        (
+            {
+                "stages": [
+                    STAGE | {"loss": {"kind": "cross_entropy", "foreground": 4}},
+                    STAGE | {"loss": {"foreground": 4}},
+                ]
+            },
+            "stages.0.loss.foreground does nothing with kind: cross_entropy.",
+        ),
+    ],
+)
+def test_what_does_nothing_is_said(changes: dict[str, Any], sentence: str) -> None:
+    assert said(**changes) == [sentence]
+
+
+def test_pretraining_says_what_it_has_no_heads_for() -> None:
+    data = small_run(Path("data"))["data"] | {"validation": [], "cache": "none"}
+    data["train"][0]["boxes"] = "boxes.json"
+    data["context"] = 2.0
+    sentences = said(
+        task="pretrain",
+        data=data,
+        model={"variant": "tiny-test", "head": "simple"},
+        pretrain={"masked": 0.6},
+        stages=[STAGE | {"loss": {"weight": 3000}}],
+    )
+    assert sentences == [
+        "model.head does nothing with task: pretrain, which makes no heads.",
+        "stages.0.loss.weight does nothing with task: pretrain.",
+        "data.train.0.boxes does nothing here: training takes the boxes of the annotations.",
+        "data.context does nothing with data.cache: none.",
+    ]
