@@ -1,4 +1,4 @@
-"""Rendering: labels on photos and videos, at the right frames, with times and sound."""
+"""Rendering: labels on videos, at the right frames, with times and sound."""
 
 from __future__ import annotations
 
@@ -9,99 +9,31 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 from disks import Disk
-from numpy.typing import NDArray
-from runs import command, environment, save_weights, vitpose
-from video_cases import audio_packets, number, picture, write_video
+from render_cases import (
+    SIZE_WH,
+    changed,
+    draw,
+    frame_keys,
+    frames_of,
+    place,
+    save_run,
+)
+from runs import vitpose
+from video_cases import audio_packets, number, write_video
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
-from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.drawing import DrawStyle
-from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import decode_image
-from vitpose_cli.media.video import VideoFile, VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.merge import MergeOptions, merge_labels
-from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.run import Run
-from vitpose_cli.render import RenderOptions, Summary, render
+from vitpose_cli.render import RenderOptions
 from vitpose_cli.smoothing import SmoothOptions
-
-COCO = keypoint_set("coco")
-SIZE_WH = (192, 128)
-# A person 60 px tall, feet at y = 0, in the order of COCO.
-PERSON = 30 * np.array(
-    [
-        *([0, -1.85], [0.04, -1.9], [-0.04, -1.9], [0.1, -1.85], [-0.1, -1.85]),
-        *([0.22, -1.6], [-0.22, -1.6], [0.3, -1.25], [-0.3, -1.25], [0.32, -0.95], [-0.32, -0.95]),
-        *([0.15, -0.95], [-0.15, -0.95], [0.16, -0.5], [-0.16, -0.5], [0.17, 0], [-0.17, 0]),
-    ]
-)
-
-
-def person(x: float, y: float = 110.0) -> Instances:
-    points = (PERSON + np.array([x, y]))[None].astype(np.float32)
-    box = np.concatenate([points.min(axis=1) - 3, points.max(axis=1) + 3], axis=1)
-    scores = np.full((1, 17), 0.9, np.float32)
-    return Instances(box, scores[:, 0], points, scores, np.full((1, 17), 2, np.int8))
-
-
-def place(index: int) -> float:
-    return 40.0 + 2 * index
-
-
-def save_run(
-    folder: Path, keys: list[FrameKey], missing: tuple[int, ...] = (), **options: float
-) -> Path:
-    """Write a run with a person who walks to the right, and its document."""
-    manifest = RunManifest(COCO.to_category(), options=options)
-    with Run.open(folder, manifest) as run:
-        for key in keys:
-            people = Instances.empty(17) if key.index in missing else person(place(key.index))
-            time_s = None if key.index < 0 else key.index / 25
-            run.append(FrameRecord(key, SIZE_WH, time_s, instances=people))
-        run.export()
-    return folder
-
-
-def frame_keys(count: int, every: int = 1, media: str = "clip.mp4") -> list[FrameKey]:
-    return [FrameKey(media, index) for index in range(0, count, every)]
-
-
-def draw(folder: Path, source: Path, **options: object) -> Summary:
-    """Render with the run beside the source into `out`."""
-    given = {"annotations": folder / "run", "output": folder / "out.mp4", **options}
-    return render(
-        RenderOptions(sources=(str(source),), **given),  # type: ignore[arg-type]
-        report=lambda done, total: None,
-        say=lambda text: None,
-    )
-
-
-def frames_of(path: Path) -> list[Frame]:
-    return [item for item in VideoFile(path, "out").frames() if isinstance(item, Frame)]
-
-
-def load(path: Path) -> NDArray[np.uint8]:
-    return decode_image(path.read_bytes())
-
-
-def changed(drawn: NDArray[np.uint8], index: int) -> NDArray[np.bool_]:
-    """Return which pixels are not those of the source."""
-    off = np.abs(drawn.astype(int) - picture(index, SIZE_WH)).max(axis=2)
-    return np.asarray(off > 60)
 
 
 @pytest.fixture
@@ -217,94 +149,6 @@ def test_smoothing_fills_gaps_in_the_picture_alone(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "annotations.json").read_bytes() == before
 
 
-@pytest.fixture
-def mixed(tmp_path: Path) -> Path:
-    """Write a folder of photos and videos, and its run."""
-    folder = tmp_path / "in"
-    (folder / "sub").mkdir(parents=True)
-    for name in ("a.jpg", "sub/b.png", "sub/c.webp"):
-        cv2.imwrite(str(folder / name), cv2.cvtColor(picture(3, SIZE_WH), cv2.COLOR_RGB2BGR))
-    write_video(folder / "x.mp4", num=5, size_wh=SIZE_WH)
-    write_video(folder / "sub" / "y.avi", num=5, size_wh=SIZE_WH, codec="mpeg4")
-    photos = [FrameKey(name) for name in ("a.jpg", "sub/b.png", "sub/c.webp")]
-    videos = frame_keys(5, media="x.mp4") + frame_keys(5, media="sub/y.avi")
-    save_run(tmp_path / "run", photos + videos)
-    return folder
-
-
-def test_a_folder_gives_a_folder(tmp_path: Path, mixed: Path) -> None:
-    summary = draw(tmp_path, mixed, output=tmp_path / "out")
-    assert summary.num_frames == 13
-    written = sorted(
-        path.relative_to(tmp_path / "out").as_posix()
-        for path in (tmp_path / "out").rglob("*")
-        if path.is_file()
-    )
-    assert written == ["a.jpg", "sub/b.png", "sub/c.webp.jpg", "sub/y.avi.mp4", "x.mp4"]
-    assert changed(load(tmp_path / "out" / "a.jpg"), 3)[20:90].any()
-    assert len(frames_of(tmp_path / "out" / "sub" / "y.avi.mp4")) == 5
-
-
-def test_identities_are_those_of_the_document(tmp_path: Path, mixed: Path) -> None:
-    # Two videos do not share identities, so their colours differ.
-    style = DrawStyle(boxes=False, scores=False, palette="instance")
-    draw(tmp_path, mixed, output=tmp_path / "out", style=style, skeleton_only=True)
-    colours = [
-        frames_of(tmp_path / "out" / name)[0].image[60:100].reshape(-1, 3).max(axis=0)
-        for name in ("x.mp4", "sub/y.avi.mp4")
-    ]
-    assert np.abs(colours[0].astype(int) - colours[1]).max() > 60
-
-
-@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
-def test_a_photo_gives_the_file_that_was_asked_for(tmp_path: Path, mixed: Path, name: str) -> None:
-    save_run(tmp_path / "photo-run", [FrameKey("b.png")])
-    draw(
-        tmp_path, mixed / "sub" / "b.png", annotations=tmp_path / "photo-run",
-        output=tmp_path / name,
-    )  # fmt: skip
-    assert changed(load(tmp_path / name), 3)[20:90].any()
-
-
-def test_outputs_are_named_after_the_sources(
-    tmp_path: Path, mixed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert draw(tmp_path, mixed, output=None).output == Path("in-pose")
-    save_run(tmp_path / "video-run", frame_keys(5, media="y.avi"))
-    source = mixed / "sub" / "y.avi"
-    summary = draw(tmp_path, source, annotations=tmp_path / "video-run", output=None)
-    assert summary.output == Path("y-pose.mp4")
-    assert (tmp_path / "y-pose.mp4").is_file()
-
-
-def test_sources_are_never_overwritten(tmp_path: Path, mixed: Path) -> None:
-    with pytest.raises(InputError, match="would overwrite"):
-        draw(tmp_path, mixed, output=mixed)
-    save_run(tmp_path / "photo-run", [FrameKey("a.jpg")])
-    with pytest.raises(InputError, match="is the source"):
-        draw(
-            tmp_path, mixed / "a.jpg", annotations=tmp_path / "photo-run",
-            output=mixed / "a.jpg",
-        )  # fmt: skip
-
-
-def test_sources_in_a_folder_of_the_sources_are_not_overwritten_either(
-    tmp_path: Path, mixed: Path
-) -> None:
-    copied = mixed / "sub" / "a.jpg"
-    copied.write_bytes((mixed / "a.jpg").read_bytes())
-    before = copied.read_bytes()
-    save_run(tmp_path / "photo-run", [FrameKey("a.jpg"), FrameKey("sub/a.jpg")])
-    options = {"annotations": tmp_path / "photo-run", "output": mixed / "sub"}
-    with pytest.raises(InputError, match=r"copy of a\.jpg would overwrite"):
-        draw(tmp_path, mixed, **options)
-    assert copied.read_bytes() == before
-    options["output"] = mixed / "drawn"
-    for _ in range(2):  # what was drawn is among the sources then, but has no labels
-        assert draw(tmp_path, mixed, **options).num_frames == 2
-
-
 def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be drawn into"):
         draw(tmp_path, clip, output=tmp_path / "out.jpg")
@@ -317,19 +161,6 @@ def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:
         draw(tmp_path, clip, output=tmp_path / "missing" / "out.mp4")
     with pytest.raises(InputError, match=r"annotations\.json"):
         draw(tmp_path, clip, annotations=tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "is empty"), (b"no video at all" * 99, "is not a video")]
-)
-def test_a_file_that_nobody_could_label_says_why(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
-    source = tmp_path / "bad.mp4"
-    source.write_bytes(content)
-    save_run(tmp_path / "run", frame_keys(1))
-    with pytest.raises(InputError, match=rf"^bad\.mp4: .*{reason}"):
-        draw(tmp_path, source)
 
 
 def test_a_full_disk_leaves_no_half_file(tmp_path: Path, clip: Path, disk: Disk) -> None:
@@ -360,17 +191,6 @@ def test_a_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     assert "Could not be drawn: 2 frames." in done.stderr
 
 
-def test_a_photo_too_large_for_its_format_is_left_out(tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    cv2.imwrite(str(folder / "a.bmp"), np.zeros((8, 66_000, 3), np.uint8))  # no JPEG is so wide
-    cv2.imwrite(str(folder / "b.bmp"), np.zeros((128, 192, 3), np.uint8))
-    save_run(tmp_path / "run", [FrameKey("a.bmp"), FrameKey("b.bmp")])
-    summary = draw(tmp_path, folder, output=tmp_path / "out")
-    assert (summary.num_frames, summary.num_failed) == (1, 1)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp.jpg"]
-
-
 def test_the_command(tmp_path: Path, clip: Path) -> None:
     done = vitpose(
         "render", clip, "-a", tmp_path / "run", "-o", tmp_path / "out.mp4", "--json",
@@ -391,103 +211,6 @@ def test_it_says_where_drawn_copies_would_be_labelled(tmp_path: Path, clip: Path
         done = vitpose("render", folder, "-a", tmp_path / "run", "-o", folder / name)
         assert done.returncode == 0, done.stderr
         assert ("move it away" in done.stderr) == is_said, name
-
-
-def test_without_annotations_it_labels_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_video(tmp_path / "clip.mp4", num=4, size_wh=SIZE_WH)
-    weights = save_weights(tmp_path / "weights.safetensors")
-    labeler = LabelerOptions(weights=str(weights), detector="whole-image", device="cpu")
-    options = {"annotations": None, "output": None, "labeler": labeler}
-    assert draw(tmp_path, Path("clip.mp4"), **options).num_frames == 4
-    assert len(frames_of(tmp_path / "clip-pose.mp4")) == 4
-    journal = tmp_path / "clip.mp4.vitpose" / "journal-1-of-1.jsonl"
-    before = journal.read_bytes()
-    assert before.count(b"\n") == 4 + 1  # the end of the clip
-    draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
-    assert journal.read_bytes() == before  # nothing is labelled twice
-    run = journal.parent
-    untracked = AnnotateOptions(("clip.mp4",), run, labeler, track=False)
-    annotate(untracked, lambda *_: None, lambda _: None)
-    document = (run / "annotations.json").read_bytes()
-    draw(tmp_path, Path("clip.mp4"), **options, skeleton_only=True)
-    assert (run / "annotations.json").read_bytes() == document
-    other = replace(labeler, detect_every=2)
-    with pytest.raises(ConfigError, match="detect-every: was not given, now 2") as caught:
-        draw(tmp_path, Path("clip.mp4"), **options | {"labeler": other})
-    assert caught.value.hint == "--annotations clip.mp4.vitpose draws the labels that are there."
-
-
-def labelled_and_drawn(folder: Path, source: str, **options: object) -> tuple[Summary, list[int]]:
-    """Render without labels; return also the counts that were reported."""
-    weights = save_weights(folder / "weights.safetensors")
-    labeler = LabelerOptions(
-        str(weights), detector="whole-image", device="cpu", keypoint_threshold=0.0
-    )
-    counts: list[int] = []
-    chosen = RenderOptions((source,), folder / "one-pass", labeler=labeler, **options)  # type: ignore[arg-type]
-    return render(chosen, lambda done, _: counts.append(done), lambda _: None), counts
-
-
-def drawn_again(folder: Path, source: str, **options: object) -> Summary:
-    """Render the labels that are there."""
-    run = folder / f"{source}.vitpose"
-    chosen = RenderOptions((source,), folder / "two-passes", run, **options)  # type: ignore[arg-type]
-    return render(chosen, lambda *_: None, lambda _: None)
-
-
-@pytest.mark.parametrize("trail_s", [0.0, 0.5])
-def test_one_pass_gives_what_two_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trail_s: float
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    lossless = EncodeOptions(crf=0)  # x264 does not make the same bytes of the same frames always
-    Path("clips").mkdir()
-    write_video(Path("clips/a.mp4"), num=40, size_wh=SIZE_WH, audio="aac", rate=Fraction(10))
-    write_video(Path("clips/b.mp4"), num=9, size_wh=(96, 80), rate=Fraction(10))
-    cut_off = write_video(Path("clips/c.mkv"), num=40, size_wh=SIZE_WH, gop=5)
-    data = cut_off.read_bytes()
-    cut_off.write_bytes(data[: len(data) * 3 // 4])
-    one, counts = labelled_and_drawn(tmp_path, "clips", trail_s=trail_s, encode=lossless)
-    two = drawn_again(tmp_path, "clips", trail_s=trail_s, encode=lossless)
-    assert counts == [*range(len(counts))]  # every frame came by once
-    assert replace(one, output=two.output, seconds=two.seconds) == two
-    assert one.num_left_out == 1
-    assert 49 < one.num_frames == len(counts) - 2
-    for name in ("a.mp4", "b.mp4", "c.mkv.mp4"):
-        mine, theirs = (frames_of(tmp_path / ways / name) for ways in ("one-pass", "two-passes"))
-        assert [frame.time_s for frame in mine] == [frame.time_s for frame in theirs]
-        for frame, other in zip(mine, theirs, strict=True):
-            np.testing.assert_array_equal(frame.image, other.image)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_one_pass_that_was_interrupted_goes_on_in_two(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    weights = save_weights(tmp_path / "weights.safetensors")
-    write_video(tmp_path / "clip.mp4", num=400, size_wh=SIZE_WH)
-    code = command("render", "clip.mp4", "--weights", weights, "--detector", "whole-image",
-                   "--device", "cpu", "--json")  # fmt: skip
-    with subprocess.Popen(code, stderr=subprocess.PIPE, env=environment()) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate()
-    assert process.returncode == 130, told
-    assert not list(tmp_path.glob(".*.part"))
-    assert not Path("clip-pose.mp4").exists()
-    journal = Path("clip.mp4.vitpose") / "journal-1-of-1.jsonl"
-    before = journal.read_bytes()
-    assert 0 < before.count(b"\n") < 400
-    again = subprocess.run(code, capture_output=True, env=environment(), check=True)
-    assert json.loads(again.stdout)["num_frames"] == 400
-    assert journal.read_bytes().startswith(before)
-    assert journal.read_bytes().count(b"\n") == 400 + 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -1,0 +1,135 @@
+"""Rendering of photos and folders: what is written where, and what is never overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from render_cases import (
+    SIZE_WH,
+    changed,
+    draw,
+    frame_keys,
+    frames_of,
+    load,
+    save_run,
+)
+from video_cases import picture, write_video
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.drawing import DrawStyle
+from vitpose_cli.media.frames import FrameKey
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Write a folder of photos and videos, and its run."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "sub/b.png", "sub/c.webp"):
+        cv2.imwrite(str(folder / name), cv2.cvtColor(picture(3, SIZE_WH), cv2.COLOR_RGB2BGR))
+    write_video(folder / "x.mp4", num=5, size_wh=SIZE_WH)
+    write_video(folder / "sub" / "y.avi", num=5, size_wh=SIZE_WH, codec="mpeg4")
+    photos = [FrameKey(name) for name in ("a.jpg", "sub/b.png", "sub/c.webp")]
+    videos = frame_keys(5, media="x.mp4") + frame_keys(5, media="sub/y.avi")
+    save_run(tmp_path / "run", photos + videos)
+    return folder
+
+
+def test_a_folder_gives_a_folder(tmp_path: Path, mixed: Path) -> None:
+    summary = draw(tmp_path, mixed, output=tmp_path / "out")
+    assert summary.num_frames == 13
+    written = sorted(
+        path.relative_to(tmp_path / "out").as_posix()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    )
+    assert written == ["a.jpg", "sub/b.png", "sub/c.webp.jpg", "sub/y.avi.mp4", "x.mp4"]
+    assert changed(load(tmp_path / "out" / "a.jpg"), 3)[20:90].any()
+    assert len(frames_of(tmp_path / "out" / "sub" / "y.avi.mp4")) == 5
+
+
+def test_identities_are_those_of_the_document(tmp_path: Path, mixed: Path) -> None:
+    # Two videos do not share identities, so their colours differ.
+    style = DrawStyle(boxes=False, scores=False, palette="instance")
+    draw(tmp_path, mixed, output=tmp_path / "out", style=style, skeleton_only=True)
+    colours = [
+        frames_of(tmp_path / "out" / name)[0].image[60:100].reshape(-1, 3).max(axis=0)
+        for name in ("x.mp4", "sub/y.avi.mp4")
+    ]
+    assert np.abs(colours[0].astype(int) - colours[1]).max() > 60
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
+def test_a_photo_gives_the_file_that_was_asked_for(tmp_path: Path, mixed: Path, name: str) -> None:
+    save_run(tmp_path / "photo-run", [FrameKey("b.png")])
+    draw(
+        tmp_path, mixed / "sub" / "b.png", annotations=tmp_path / "photo-run",
+        output=tmp_path / name,
+    )  # fmt: skip
+    assert changed(load(tmp_path / name), 3)[20:90].any()
+
+
+def test_outputs_are_named_after_the_sources(
+    tmp_path: Path, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert draw(tmp_path, mixed, output=None).output == Path("in-pose")
+    save_run(tmp_path / "video-run", frame_keys(5, media="y.avi"))
+    source = mixed / "sub" / "y.avi"
+    summary = draw(tmp_path, source, annotations=tmp_path / "video-run", output=None)
+    assert summary.output == Path("y-pose.mp4")
+    assert (tmp_path / "y-pose.mp4").is_file()
+
+
+def test_sources_are_never_overwritten(tmp_path: Path, mixed: Path) -> None:
+    with pytest.raises(InputError, match="would overwrite"):
+        draw(tmp_path, mixed, output=mixed)
+    save_run(tmp_path / "photo-run", [FrameKey("a.jpg")])
+    with pytest.raises(InputError, match="is the source"):
+        draw(
+            tmp_path, mixed / "a.jpg", annotations=tmp_path / "photo-run",
+            output=mixed / "a.jpg",
+        )  # fmt: skip
+
+
+def test_sources_in_a_folder_of_the_sources_are_not_overwritten_either(
+    tmp_path: Path, mixed: Path
+) -> None:
+    copied = mixed / "sub" / "a.jpg"
+    copied.write_bytes((mixed / "a.jpg").read_bytes())
+    before = copied.read_bytes()
+    save_run(tmp_path / "photo-run", [FrameKey("a.jpg"), FrameKey("sub/a.jpg")])
+    options = {"annotations": tmp_path / "photo-run", "output": mixed / "sub"}
+    with pytest.raises(InputError, match=r"copy of a\.jpg would overwrite"):
+        draw(tmp_path, mixed, **options)
+    assert copied.read_bytes() == before
+    options["output"] = mixed / "drawn"
+    for _ in range(2):  # what was drawn is among the sources then, but has no labels
+        assert draw(tmp_path, mixed, **options).num_frames == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "is empty"), (b"no video at all" * 99, "is not a video")]
+)
+def test_a_file_that_nobody_could_label_says_why(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    source = tmp_path / "bad.mp4"
+    source.write_bytes(content)
+    save_run(tmp_path / "run", frame_keys(1))
+    with pytest.raises(InputError, match=rf"^bad\.mp4: .*{reason}"):
+        draw(tmp_path, source)
+
+
+def test_a_photo_too_large_for_its_format_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.bmp"), np.zeros((8, 66_000, 3), np.uint8))  # no JPEG is so wide
+    cv2.imwrite(str(folder / "b.bmp"), np.zeros((128, 192, 3), np.uint8))
+    save_run(tmp_path / "run", [FrameKey("a.bmp"), FrameKey("b.bmp")])
+    summary = draw(tmp_path, folder, output=tmp_path / "out")
+    assert (summary.num_frames, summary.num_failed) == (1, 1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp.jpg"]
