@@ -92,7 +92,31 @@ def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert "--overwrite" in caught.value.hint
     with pytest.raises(InputError, match="is a folder"):
         export(run, "coco", tmp_path)
-    export(run, "coco", run / "annotations.json", replace(NO_PICTURES, overwrite=True))
+
+
+@pytest.mark.parametrize("format", ["coco", "results"])
+def test_overwriting_replaces_an_earlier_export_alone(tmp_path: Path, format: str) -> None:
+    run = make_run(tmp_path / "run")
+    again = replace(NO_PICTURES, overwrite=True)
+    out = tmp_path / "out.json"
+    for _ in range(2):
+        export(run, format, out, again)
+    source = tmp_path / "source.json"
+    source.write_bytes((run / "annotations.json").read_bytes())
+    photo = tmp_path / "holiday.jpg"
+    photo.write_bytes(b"\xff\xd8\xff\xe0 a photo")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("{ not JSON")
+    for kept in (photo, notes):
+        before = kept.read_bytes()
+        with pytest.raises(InputError, match="is something else than what is to be written"):
+            export(run, format, kept, again)
+        assert kept.read_bytes() == before
+    for subject, document in ((run, run / "annotations.json"), (source, source)):
+        before = document.read_bytes()
+        with pytest.raises(InputError, match="is where the labels come from"):
+            export(subject, format, document, again)
+        assert document.read_bytes() == before
 
 
 def test_what_is_not_a_run_nor_a_file(tmp_path: Path) -> None:
@@ -227,3 +251,15 @@ def test_other_orders_and_spellings_of_keypoints(tmp_path: Path) -> None:
     out.write_text(json.dumps(document))
     with pytest.raises(InputError, match="has no keypoints"):
         bring_back(run, out, "coco")
+
+
+def test_a_box_without_an_area_says_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    written = export(run, "coco", tmp_path / "out.json")
+    document = read_json(written.files[0])
+    for annotation in document["annotations"]:
+        annotation["bbox"] = [0, 0, 0, 0]
+    (tmp_path / "back.json").write_text(json.dumps(document))
+    before = (run / "annotations.json").read_bytes()
+    assert bring_back(run, tmp_path / "back.json", "coco").count("changed") == 0
+    assert (run / "annotations.json").read_bytes() == before

@@ -196,6 +196,18 @@ def test_shapes_without_anything_are_nobody() -> None:
     assert compared([*returned(), nothing]).same
 
 
+def test_somebody_known_without_keypoints_and_box_stays_where_they_are() -> None:
+    unseen = replace(first(), visibility=np.zeros((3, 17), np.int8))
+    nobody_seen = replace(MODEL, instances=unseen)
+    nothing = [
+        CorrectedPerson(uid, np.zeros((17, 2)), np.zeros(17, np.int8), None) for uid in MODEL.uids
+    ]
+    assert compared(nothing, nobody_seen).same
+    found = compared(nothing)  # who had keypoints has lost them
+    assert (found.num_changed, found.num_removed) == (3, 0)
+    np.testing.assert_array_equal(found.instances.boxes, first().boxes)
+
+
 @given(st.permutations(range(3)), st.sets(st.integers(0, 2)), st.booleans())
 def test_everybody_is_found_in_any_order(order: list[int], gone: set[int], uids: bool) -> None:
     back = returned(uids=uids)

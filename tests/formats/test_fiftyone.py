@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,19 @@ def test_what_fiftyone_changes_by_itself_is_no_correction(
     assert after.keypoints[1, 0, 0] == person["keypoints"][0]
     np.testing.assert_array_equal(after.keypoints[:, 1:], before.keypoints[:, 1:])
     np.testing.assert_array_equal(after.boxes, before.boxes)
+
+
+def test_people_without_a_visible_keypoint_are_not_removed(run: Path, tmp_path: Path) -> None:
+    people = PHOTOS[0].instances
+    assert people is not None
+    unseen = replace(people, visibility=np.zeros((2, 17), np.int8))
+    run = make_run(tmp_path / "unseen", (replace(PHOTOS[0], instances=unseen), *PHOTOS[1:]))
+    options = WriteOptions(images=tmp_path / "photos")
+    export(run, "fiftyone", tmp_path / "out", options)
+    source = json.loads((tmp_path / "out" / "labels.json").read_bytes())
+    back = as_fiftyone_exports(source, categories=False)
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    assert bring_back(run, tmp_path, "fiftyone").count("unchanged") == len(PHOTOS)
 
 
 def test_what_is_no_export_of_fiftyone(run: Path, tmp_path: Path) -> None:

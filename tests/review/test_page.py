@@ -278,6 +278,37 @@ def test_a_person_chooses_between_two_windows(
             assert len(server.frame("b.jpg")["people"]) == wanted
 
 
+def test_undo_leaves_what_another_window_did_since(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        people = server.frame("b.jpg")["people"]
+        page.keyboard.press("p")
+        page.keyboard.press("Shift+Delete")
+        page.locator("#people-title", has_text="Nobody").wait_for()
+        saved(page)
+        page.keyboard.press("j")
+        page.wait_for_selector("#frame-name:not([title='b.jpg'])")
+        page.keyboard.press("u")  # nobody else was there: it is undone
+        opened(page, "b.jpg")
+        page.locator("#people-title", has_text=str(len(people))).wait_for()
+        saved(page)
+        assert len(server.frame("b.jpg")["people"]) == len(people)
+        page.keyboard.press("j")
+        page.wait_for_selector("#frame-name:not([title='b.jpg'])")
+        server.save("b.jpg", "fixed", people)  # another window
+        page.keyboard.press("Shift+u")
+        opened(page, "b.jpg")
+        page.get_by_text("another window changed this frame meanwhile").wait_for()
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+        assert len(server.frame("b.jpg")["people"]) == len(people)
+        page.keyboard.press("u")  # what was forgotten is not undone, either
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+
+
 def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) -> None:
     run = make_run(disk.path)
     with running(run, "--reviewer", "anna") as server:

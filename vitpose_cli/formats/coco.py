@@ -36,6 +36,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import document_parts, shard_paths
 
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
+_SECTIONS = {*_PER_IMAGE, "info", "licenses", "categories", "videos"}
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
@@ -47,7 +48,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """
     count = options.num_shards
     for part in (out, *document_parts(out)):
-        check_new(part, options)
+        check_new(part, options, _is_document, content.files)
     if content.excerpt is not None and count is not None:
         raise ConfigError(
             f"{content.name} is copied with all that is in it, as one file.",
@@ -59,6 +60,13 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         size = _copy(content.excerpt, out)
     files = shard_paths(out, count or 1)
     return Written(files, size.num_images, size.num_instances)
+
+
+def _is_document(path: Path) -> bool:
+    try:
+        return next(stream_items(path)).section in _SECTIONS
+    except (InputError, StopIteration):
+        return False
 
 
 def read(path: Path, names: Sequence[str]) -> Corrections:
@@ -141,12 +149,14 @@ def _orders(document: CocoDocument, names: Sequence[str]) -> dict[int, NDArray[n
 
 
 def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> CorrectedPerson:
+    """Return a person; a box without an area is what programs write that keep none."""
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))[order]
+    bbox = np.array(annotation["bbox"], np.float64)
     return CorrectedPerson(
         uid=_first_text("uid", annotation),
         points=points[:, :2],
         visibility=points[:, 2].astype(np.int8),
-        box=xywh_to_xyxy(np.array([annotation["bbox"]], np.float64))[0],
+        box=xywh_to_xyxy(bbox[None])[0] if (bbox[2:] > 0).all() else None,
     )
 
 

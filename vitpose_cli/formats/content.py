@@ -25,6 +25,7 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.shards import ANNOTATIONS, document_parts
 
 Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
 """What is to be done with the sorted records of a run, such as giving identities."""
@@ -97,6 +98,7 @@ class Content:
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
+        files: What it was read from, of a run its document.
         licences: Those of the photos of a document.
         excerpt: The document and the chosen images, where that is what it was read from.
     """
@@ -106,6 +108,7 @@ class Content:
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
+    files: Sequence[Path]
     licences: Sequence[Mapping[str, Any]] = ()
     excerpt: Excerpt | None = None
 
@@ -171,7 +174,8 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest.sources, run.path)
 
-    return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames)
+    document = document_parts(run.path / ANNOTATIONS)
+    return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames, document)
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
@@ -201,6 +205,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,
+        document.files,
         document.licences,
         Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
     )

@@ -44,6 +44,11 @@ class CorrectedPerson:
             return None
         return np.concatenate([labelled.min(axis=0), labelled.max(axis=0)])
 
+    @property
+    def is_somewhere(self) -> bool:
+        """Whether anything tells where the person is."""
+        return self.box is not None or self.extent is not None
+
 
 @dataclass(frozen=True, slots=True)
 class CorrectedFrame:

@@ -28,6 +28,7 @@ from vitpose_cli.records.json_stream import stream_items
 _LABELS = "labels.json"
 _WHOLE_PX = 1.0  # FiftyOne cuts coordinates down to whole pixels
 _FIELDS = frozenset({"id", "image_id", "category_id", "bbox", "keypoints", "iscrowd"})
+_NO_BOX = (0, 0, 0, 0)
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
@@ -82,8 +83,10 @@ def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, A
         for category in sections.get("categories", ())
     ]
     annotations = [
-        {name: item[name] for name in item.keys() & _FIELDS} | {"attributes": dict(item)}
+        {"bbox": _NO_BOX}
+        | {name: item[name] for name in item.keys() & _FIELDS}
+        | {"attributes": dict(item)}
         for item in sections.get("annotations", ())
-        if item.get("keypoints") and any(item["keypoints"][2::3])
+        if item.get("keypoints") and (any(item["keypoints"][2::3]) or "uid" in item)
     ]
     return {**sections, "categories": categories, "annotations": annotations}

@@ -88,7 +88,7 @@ def compare(
     """
     before = record.instances or Instances.empty(len(sigmas))
     shown = _as_exported(record, len(sigmas))
-    people = [each for each in frame.people if each.box is not None or each.extent is not None]
+    people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
     pairs = _pairs(record.uids, shown, people, sigmas)
     kept = [
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)

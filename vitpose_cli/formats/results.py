@@ -20,6 +20,7 @@ from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
 _COPIED = ("image_id", "category_id", "bbox", "score")
@@ -32,7 +33,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     Raises:
         InputError: It cannot be written, or a frame is not in the ground truth.
     """
-    check_new(out, options)
+    check_new(out, options, _is_results, content.files)
     ids = _image_ids(options.truth)
     counter = count(1)
     num_images = num_instances = 0
@@ -53,6 +54,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
                 num_instances += 1
         stream.write(b"\n]\n" if num_instances else b"[]\n")
     return Written((out,), num_images, num_instances, () if num_instances else (_EMPTY,))
+
+
+def _is_results(path: Path) -> bool:
+    try:
+        first = next(stream_items(path), None)
+    except InputError:
+        return False
+    return first is not None and first.section == ""
 
 
 def _image_ids(truth: Path | None) -> dict[str, int] | None:

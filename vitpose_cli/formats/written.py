@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import make_folder
+from vitpose_cli.files import check_replaceable, make_folder
 
 Placing = Literal["link", "copy", "none"]
 """What is done with pictures: links to them, copies of them, or nothing."""
@@ -91,14 +92,25 @@ def new_folder(path: Path, options: WriteOptions) -> None:
     make_folder(path)
 
 
-def check_new(path: Path, options: WriteOptions) -> None:
+def check_new(
+    path: Path, options: WriteOptions, is_alike: Callable[[Path], bool], sources: Sequence[Path]
+) -> None:
     """Refuse to replace a file unless that was said; make the folder it goes into.
 
+    Args:
+        path: The file.
+        options: What was said.
+        is_alike: Returns whether a file is of this format.
+        sources: The files that the labels come from, which are not replaced in any case.
+
     Raises:
-        InputError: It is there already, or its folder cannot be made.
+        InputError: It is there already and may not be replaced, or its folder cannot be made.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder.", "This format is one file: name it with -o.")
     if path.exists() and not options.overwrite:
         raise InputError(f"{path} is there already.", _CHOOSE)
+    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
+        raise InputError(f"{path} is where the labels come from.", "Choose another place with -o.")
+    check_replaceable(path, is_alike)
     make_folder(path.parent)

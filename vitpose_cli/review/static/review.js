@@ -159,8 +159,12 @@ class Saver {
     while (this.isPending(number)) await wait(20);
   }
 
+  /** Take note of the version that the server has; return whether another window made it. */
   know(number, version) {
-    if (!this.isPending(number)) this.#versions.set(number, version);
+    if (this.isPending(number)) return false;
+    const before = this.#versions.get(number);
+    this.#versions.set(number, version);
+    return before !== undefined && before !== version;
   }
 
   put(number, name, state, people, delayMs = 0) {
@@ -442,6 +446,10 @@ class Timeline {
     return step;
   }
 
+  has(step) {
+    return this.#past.includes(step) || this.#future.includes(step);
+  }
+
   /** Forget a frame whose labels are not what they were. */
   forget(number) {
     this.#past = this.#past.filter((step) => step.number !== number);
@@ -481,6 +489,8 @@ async function travel(step, side, verb) {
   if (!step) return;
   await openFrame(step.number);
   if (app.frame?.number !== step.number) return;
+  if (!timeline.has(step))
+    return toast(`Not ${verb.toLowerCase()}: another window changed this frame meanwhile.`, 6);
   become(step[side]);
   toast(`${verb}: ${step.label}`);
 }
@@ -1642,7 +1652,7 @@ function takeFrame(number, view) {
     untouched: view.people,
     firstState: view.row.state,
   };
-  saver.know(number, view.version);
+  if (saver.know(number, view.version)) timeline.forget(number);
   list.setRow(view.row);
   progress.update(view);
 }
@@ -1676,7 +1686,6 @@ async function lookAgain(why = 'Changed in another window: this is the new versi
   const view = await ask(`frames/${frame.number}`).catch(() => null);
   if (!view || app.frame !== frame || saver.pending || view.version === frame.version) return;
   takeFrame(frame.number, view);
-  timeline.forget(frame.number);
   choose(null, null);
   toast(why, 5);
 }
