@@ -32,8 +32,8 @@ def test_everything_is_counted_once(run: Path) -> None:
     found = measure(run)
     assert (found.num_frames, found.num_photos, found.num_videos) == (6, 4, 1)
     assert (found.num_people, found.num_empty, found.num_failed) == (7, 1, 1)
-    assert found.states == {UNREVIEWED: 5, "fixed": 1, "rejected": 1}
-    assert found.reviewed_share == pytest.approx(2 / 7)
+    assert found.states == {UNREVIEWED: 4, "fixed": 1, "rejected": 1}  # the failed frame apart
+    assert found.reviewed_share == pytest.approx(2 / 6)
     assert list(found.people_per_frame) == [1, 2, 1, 1]
     assert sum(found.sizes_px) == sum(found.scores) == found.num_people
     assert sum(found.keypoint_scores) == 17 * found.num_people
@@ -59,6 +59,28 @@ def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
     assert of_file.people_per_frame == of_run.people_per_frame
     assert of_file.states == {UNREVIEWED: 4, "fixed": 1}  # neither failed nor rejected frames
     assert of_file.num_videos == 1
+
+
+def test_scores_are_of_those_who_have_them(run: Path, tmp_path: Path) -> None:
+    document = json.loads((run / "annotations.json").read_bytes())
+    for annotation in document["annotations"][1:]:
+        del annotation["score"], annotation["keypoint_scores"]
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(document))
+    found, of_run = measure(path), measure(run)
+    assert (found.num_people, sum(found.scores), sum(found.keypoint_scores)) == (7, 1, 17)
+    first = document["annotations"][0]
+    assert [row.mean_score for row in found.keypoints] == pytest.approx(first["keypoint_scores"])
+    assert [row.labelled for row in found.keypoints] == [row.labelled for row in of_run.keypoints]
+    del document["annotations"][0]["score"], document["annotations"][0]["keypoint_scores"]
+    path.write_text(json.dumps(document))
+    found = measure(path)
+    assert not any(found.scores)
+    assert {row.mean_score for row in found.keypoints} == {None}
+    done = vitpose("stats", path, "--html", tmp_path / "p.html")
+    assert done.returncode == 0, done.stderr
+    assert "score of people" not in done.stdout
+    assert (tmp_path / "p.html").read_text(encoding="utf-8").count("<svg") == 3
 
 
 def test_an_empty_run_has_no_numbers(tmp_path: Path) -> None:
@@ -90,4 +112,4 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     assert (tmp_path / "p.html").is_file()
     table = vitpose("stats", run)
     assert "left_shoulder" in table.stdout
-    assert "28.6%" in table.stdout
+    assert "33.3%" in table.stdout

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from vitpose_cli.charts import Axes, bar_chart, figure, html_page, is_page
 from vitpose_cli.files import atomic_file, check_replaceable
+from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.pose.geometry import box_areas
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.record_set import open_records
-from vitpose_cli.records.record import FrameRecord
 
 NUM_BINS = 20
 """Bins of score histograms, from 0 to 1."""
@@ -39,13 +39,13 @@ class KeypointStats:
         name: The keypoint.
         labelled: Share of people for whom it is labelled (v above 0), 0 to 1.
         hidden: Share of people for whom it is labelled but hidden (v = 1), 0 to 1.
-        mean_score: Mean raw score, about 0 to 1.
+        mean_score: Mean raw score, about 0 to 1; None where nobody has scores.
     """
 
     name: str
     labelled: float
     hidden: float
-    mean_score: float
+    mean_score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class LabelStats:
         num_failed: Frames that could not be labelled.
         num_people: People in all frames.
         num_empty: Frames without people.
-        states: Frames by what a person decided; `not reviewed` for the rest.
+        states: Frames by what a person decided; `not reviewed` for the rest but the failed ones.
         models: People by the hash of the weights that labelled them; empty for no model.
         people_per_frame: Frames by the number of their people; the last one for so many or more.
         sizes_px: People by size (root of the box's area), in steps of 32 px from 0.
-        scores: People by score, in `NUM_BINS` steps from 0 to 1.
+        scores: People by score, in `NUM_BINS` steps from 0 to 1; those of a file that have one.
         keypoint_scores: Keypoints by raw score, likewise.
         keypoints: By keypoint.
     """
@@ -101,8 +101,8 @@ def measure(path: Path) -> LabelStats:
     """
     labels = open_records(path)
     counts = _Counts(labels.keypoint_set.num_keypoints)
-    for record in labels.records():
-        counts.add(record)
+    for frame in labels.frames():
+        counts.add(frame)
     return counts.result(labels.keypoint_set.names)
 
 
@@ -116,16 +116,9 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
     edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
     sizes = [f"{number * _SIZE_STEP}" for number in range(len(stats.sizes_px))]
     people = [str(number) for number in range(len(stats.people_per_frame))]
-    charts = [
+    charts: list[tuple[str, list[str], Sequence[float], Axes]] = [
         ("People in a frame", people, stats.people_per_frame, Axes("people", "frames")),
         ("Size of people", sizes, stats.sizes_px, Axes("root of the box's area, px", "people")),
-        ("Score of people", edges, stats.scores, Axes("score, from", "people")),
-        (
-            "Score of keypoints",
-            edges,
-            stats.keypoint_scores,
-            Axes("raw score, from", "keypoints"),
-        ),
         (
             "Labelled keypoints",
             [row.name for row in stats.keypoints],
@@ -133,6 +126,11 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
             Axes("", "share of people", size_wh=(1300, 240)),
         ),
     ]
+    if any(stats.scores):
+        charts.append(("Score of people", edges, stats.scores, Axes("score, from", "people")))
+    if any(stats.keypoint_scores):
+        axes = Axes("raw score, from", "keypoints")
+        charts.append(("Score of keypoints", edges, stats.keypoint_scores, axes))
     body = "".join(
         figure(name, bar_chart(list(zip(names, map(float, heights), strict=True)), axes))
         for name, names, heights, axes in charts
@@ -146,7 +144,7 @@ class _Counts:
     """Counts over the records of a set."""
 
     def __init__(self, num_keypoints: int) -> None:
-        self._photos = self._failed = self._empty = self._people = 0
+        self._photos = self._failed = self._empty = self._people = self._scored = 0
         self._videos: set[str] = set()
         self._frames = 0
         self._states: Counter[str] = Counter()
@@ -159,13 +157,14 @@ class _Counts:
         self._hidden = np.zeros(num_keypoints, np.int64)
         self._score_sums = np.zeros(num_keypoints)
 
-    def add(self, record: FrameRecord) -> None:
+    def add(self, frame: LabelledFrame) -> None:
         """Take a frame."""
-        review = record.review
-        self._states[UNREVIEWED if review is None else review.state] += 1
-        people = record.instances
+        record = frame.record
+        review, people = record.review, record.instances
+        self._failed += people is None
+        if people is not None or review is not None:
+            self._states[UNREVIEWED if review is None else review.state] += 1
         if people is None:
-            self._failed += 1
             return
         self._frames += 1
         if record.key.video is None:
@@ -174,6 +173,7 @@ class _Counts:
             self._videos.add(record.key.video)
         if not record.rejected:
             self._add_people(people)
+            self._add_scores(people, frame)
             self._models[record.model] += len(people)
 
     def _add_people(self, people: Instances) -> None:
@@ -185,19 +185,25 @@ class _Counts:
             return
         sizes = np.sqrt(box_areas(people.boxes)) / _SIZE_STEP
         self._sizes += _histogram(sizes, len(self._sizes))
-        self._scores += _histogram(people.scores * NUM_BINS, NUM_BINS)
-        self._keypoint_scores += _histogram(people.keypoint_scores.ravel() * NUM_BINS, NUM_BINS)
         self._labelled += (people.visibility > 0).sum(axis=0)
         self._hidden += (people.visibility == 1).sum(axis=0)
-        self._score_sums += people.keypoint_scores.sum(axis=0)
+
+    def _add_scores(self, people: Instances, frame: LabelledFrame) -> None:
+        """Take the scores of those who have them: of a file, not everybody may."""
+        scores = people.scores[_have(people, frame, "score")]
+        self._scores += _histogram(scores * NUM_BINS, NUM_BINS)
+        raw = people.keypoint_scores[_have(people, frame, "keypoint_scores")]
+        self._keypoint_scores += _histogram(raw.ravel() * NUM_BINS, NUM_BINS)
+        self._score_sums += raw.sum(axis=0)
+        self._scored += len(raw)
 
     def result(self, names: Sequence[str]) -> LabelStats:
         """Return what was counted."""
         people = max(1, self._people)
-        rows = zip(
-            names, self._labelled / people, self._hidden / people, self._score_sums / people,
-            strict=True,
-        )  # fmt: skip
+        labelled, hidden = (self._labelled / people).tolist(), (self._hidden / people).tolist()
+        means: list[Any] = [None] * len(names)
+        if self._scored:
+            means = (self._score_sums / self._scored).tolist()
         return LabelStats(
             num_frames=self._frames,
             num_photos=self._photos,
@@ -211,8 +217,14 @@ class _Counts:
             sizes_px=np.trim_zeros(self._sizes, "b").tolist(),
             scores=self._scores.tolist(),
             keypoint_scores=self._keypoint_scores.tolist(),
-            keypoints=tuple(KeypointStats(name, *map(float, values)) for name, *values in rows),
+            keypoints=tuple(map(KeypointStats, names, labelled, hidden, means)),
         )
+
+
+def _have(people: Instances, frame: LabelledFrame, field: str) -> NDArray[np.bool_]:
+    """Return who of a frame comes with a field, (N,): in a run, everybody."""
+    given = [field in each for each in frame.originals if not each["iscrowd"]]
+    return np.array(given, bool) if frame.originals else np.ones(len(people), bool)
 
 
 def _histogram(places: NDArray[np.floating[Any]], num_bins: int) -> NDArray[np.int64]:

@@ -63,3 +63,26 @@ def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(tmp_path
         _, said = process.communicate(timeout=60)
     assert said == "interrupted.\n"
     assert process.returncode == 130
+
+
+def test_what_a_pipe_gets_is_not_cut(run: Path) -> None:
+    done = subprocess.run(
+        command("history", run, "a.jpg"), capture_output=True, text=True, check=True,
+        env=environment(),
+    )  # fmt: skip
+    assert "model 0123456789abcdef" in done.stdout
+    assert "…" not in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "typer.py").write_text(
+        "import signal\nsignal.raise_signal(signal.SIGINT)\n"  # Ctrl-C while it is imported
+    )
+    paths = os.pathsep.join(filter(None, (str(tmp_path / "slow"), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        command("stats", run), capture_output=True, text=True, check=False,
+        env={**environment(), "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted.\n")

@@ -27,7 +27,16 @@ from tqdm import tqdm
 from vitpose_cli.errors import ExitCode, VitposeError
 from vitpose_cli.files import write_error
 
-stdout = Console(highlight=False)
+_FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
+
+
+def _output() -> Console:
+    """Return what prints on stdout: as wide as the terminal, where it is one."""
+    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if told else _FILE_WIDTH)
+
+
+stdout = _output()
 stderr = Console(stderr=True, highlight=False)
 
 

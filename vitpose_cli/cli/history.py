@@ -13,6 +13,7 @@ from rich.table import Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import print_json, stdout
+from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
     from vitpose_cli.records.history import Changes
@@ -87,10 +88,11 @@ def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
 def _words(step: Changes) -> str:
     """Return what was changed in words."""
     parts = [
-        f"{step.num_added} people added" * bool(step.num_added),
+        f"{people(step.num_added)} added" * bool(step.num_added),
         f"{step.num_removed} removed" * bool(step.num_removed),
-        f"{step.num_moved} keypoints moved (up to {step.max_move_px} px)" * bool(step.num_moved),
-        f"{step.num_visibility} visibilities" * bool(step.num_visibility),
-        f"{step.num_boxes} boxes" * bool(step.num_boxes),
+        f"{counted(step.num_moved, 'keypoint')} moved (up to {step.max_move_px} px)"
+        * bool(step.num_moved),
+        counted(step.num_visibility, "visibility", "visibilities") * bool(step.num_visibility),
+        counted(step.num_boxes, "box", "boxes") * bool(step.num_boxes),
     ]
     return ", ".join(filter(None, parts)) or "nothing"

@@ -37,7 +37,8 @@ DetectorName = Annotated[
         "--detector",
         metavar="NAME|FILE|whole-image",
         help="Who finds the people: catalog name, file, folder, Hugging Face id, or whole-image "
-        "(one person fills each photo). Default: the detector that ships, else whole-image.",
+        "(each photo is one person's box, and they are written where the pose is clear). Default: "
+        "the detector that ships, else whole-image.",
     ),
 ]
 Boxes = Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, stdout
+from vitpose_cli.plurals import counted
 
 _PASSWORD = "VITPOSE_REVIEW_PASSWORD"
 
@@ -105,7 +106,8 @@ def review(
     if outcome.written is None:
         note("Nothing was changed.")
     else:
-        note(f"{outcome.num_edited} frames reviewed -> {outcome.written.annotations}")
+        frames = counted(outcome.num_edited, "frame")
+        note(f"{frames} reviewed -> {outcome.written.annotations}")
 
 
 def _password() -> str | None:

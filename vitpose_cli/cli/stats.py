@@ -70,10 +70,15 @@ def _show(found: LabelStats) -> None:
         keypoints.add_column(name, justify="right")
     for row in found.keypoints:
         keypoints.add_row(
-            escape(row.name), f"{row.labelled:.1%}", f"{row.hidden:.1%}", f"{row.mean_score:.2f}"
+            escape(row.name),
+            f"{row.labelled:.1%}",
+            f"{row.hidden:.1%}",
+            "-" if row.mean_score is None else f"{row.mean_score:.2f}",
         )
     stdout.print(keypoints)
     width = 1 / len(found.scores)
+    if not any(found.scores):
+        return
     stdout.print(
         _histogram("score of people, from", "people", found.scores, lambda n: f"{n * width:.2f}")
     )

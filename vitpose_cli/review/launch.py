@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.plurals import counted
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
@@ -127,15 +128,18 @@ def _run_folder(options: ReviewOptions, say: Callable[[str], None]) -> Path:
     imported = import_file(options.subject, options.images, follow_links=options.follow_links)
     say(f"{options.subject} stays as it is; edits go into {imported.run}.")
     if imported.num_left_out:
-        say(f"{imported.num_left_out} annotations without keypoints, or of crowds, are left out.")
+        left_out = counted(imported.num_left_out, "annotation")
+        say(f"{left_out} without keypoints, or of crowds, left out.")
     return imported.run
 
 
 def _greeting(session: ReviewSession, num_wanted: int) -> str:
     """Return a sentence about what there is to review."""
     if not num_wanted:
-        number = str(len(session)) if session.is_whole else f"More than {len(session)}"
-        return f"{number} frames to review, as {session.reviewer or 'nobody by name'}."
+        number = counted(len(session), "frame")
+        if not session.is_whole:
+            number = f"More than {number}"
+        return f"{number} to review, as {session.reviewer or 'nobody by name'}."
     missing = num_wanted - session.num_queued
     return f"{session.num_queued} of {len(session)} frames to review" + (
         f"; {missing} of the queue are not in this run." if missing else "."
