@@ -384,7 +384,7 @@ def test_what_a_run_has_no_place_for_is_said(tmp_path: Path) -> None:
 def test_the_command(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", make_fixed("x.jpg", count=1))
     second = make_run(tmp_path / "b", make_fixed("x.jpg", count=2))
-    done = vitpose("merge", first, second, "-o", tmp_path / "out.json")
+    done = vitpose("merge", first, second, "-o", tmp_path / "new" / "out.json")
     assert done.returncode == 0, done.stderr
     assert "people differ" in done.stderr
     done = vitpose("merge", first, second, "-o", tmp_path / "out2", "--json")

@@ -47,6 +47,12 @@ def test_one_picture(weights: Path) -> None:
     for wrong in (image[:, :, 0], image.astype(np.float32) / 255, image[:, :, :2]):
         with pytest.raises(InputError, match="expected uint8"):
             labeler.people(wrong)  # type: ignore[arg-type]
+    for nothing in (image[:0], [[1]]):
+        with pytest.raises(InputError, match="expected uint8"):
+            labeler.people(nothing)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a path, not list") as caught:
+        next(labeler.label(["a.jpg", "b.jpg"]))  # type: ignore[arg-type]
+    assert caught.value.hint == "Of a list: label(*paths)."
 
 
 def test_the_readme_shows_what_is_tested_below() -> None:

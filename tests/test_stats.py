@@ -106,10 +106,11 @@ def test_the_page_stands_alone(run: Path, tmp_path: Path) -> None:
 
 
 def test_the_command(run: Path, tmp_path: Path) -> None:
-    done = vitpose("stats", run, "--html", tmp_path / "p.html", "--json")
+    page = tmp_path / "new" / "p.html"
+    done = vitpose("stats", run, "--html", page, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["num_people"] == 7
-    assert (tmp_path / "p.html").is_file()
+    assert page.is_file()
     table = vitpose("stats", run)
     assert "left_shoulder" in table.stdout
     assert "33.3%" in table.stdout

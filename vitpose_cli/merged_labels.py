@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
@@ -41,6 +42,7 @@ def write_merged_document(
     Raises:
         InputError: It cannot be written.
     """
+    make_folder(path.parent)
     written: dict[FrameKey, LabelledFrame] = {}
 
     def records() -> Iterator[FrameRecord]:

@@ -90,8 +90,13 @@ class PoseLabeler:
             sources: Folders, files, globs, `@list.txt`.
 
         Raises:
-            InputError: Sources cannot be used, or a boxes file names none of them.
+            InputError: Sources are no paths or cannot be used, or a boxes file names none of them.
         """
+        wrong = next((each for each in sources if not isinstance(each, str | Path)), None)
+        if wrong is not None:
+            raise InputError(
+                f"A source is a path, not {type(wrong).__name__}.", "Of a list: label(*paths)."
+            )
         source = open_source([str(each) for each in sources])
         if isinstance(self._labeler.detector, BoxesFile):
             self._labeler.detector.check(source.media)
@@ -106,12 +111,13 @@ class PoseLabeler:
         Raises:
             InputError: It is something else, or the detector failed on it.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        given = np.asarray(image)
+        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
             raise InputError(
-                f"The picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3).",
+                f"The picture is {given.dtype} {given.shape}, expected uint8 (H, W, 3).",
                 "Give RGB from 0 to 255, rows first.",
             )
-        frame = Frame(FrameKey("picture"), np.ascontiguousarray(image))
+        frame = Frame(FrameKey("picture"), np.ascontiguousarray(given))
         (record,) = self._labeler.label([frame])
         if record.instances is None:
             raise InputError(f"The picture cannot be labelled: {record.error}")

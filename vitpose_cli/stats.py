@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.charts import Axes, bar_chart, figure, html_page, is_page
-from vitpose_cli.files import atomic_file, check_replaceable
+from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.pose.geometry import box_areas
 from vitpose_cli.pose.instances import Instances
@@ -136,6 +136,7 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
         for name, names, heights, axes in charts
     )
     parts = [f"<h1>{escape(title)}</h1>", _facts(stats), f"<div class=curves>{body}</div>"]
+    make_folder(path.parent)
     with atomic_file(path) as stream:
         stream.write(html_page(title, "".join(parts)).encode())
 

@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_experts_are_folded_into_a_plain_network(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "mpii.safetensors"
+    out = tmp_path / "new" / "folder" / "mpii.safetensors"
     assert vitpose(["export", str(run), "--fold", "mpii", "-o", str(out)]) == 0
     header = read_header(out)
     assert (list(header.heads), header.num_experts) == (["mpii"], 0)
@@ -61,7 +61,7 @@ def test_a_run_becomes_onnx(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["-o", "labels"], 2, "Labels need --format"),
         (["-o", "labels", "--format", "cvat", "--fold", "coco"], 2, "--fold is for networks"),
         (["-o", "run/config.onnx", "--fold", "coco"], 3, "exists"),
-        (["-o", "absent/new.safetensors", "--fold", "coco"], 3, "absent"),
+        (["-o", "run/config.onnx/new.safetensors", "--fold", "coco"], 3, "config.onnx"),
     ],
 )
 def test_what_cannot_be_meant_is_said(

@@ -183,8 +183,11 @@ def test_links_in_a_circle_and_names_that_are_no_text(tmp_path: Path) -> None:
     source = open_source([str(tmp_path / "d")])
     names = ["a.jpg", "broken.jpg", "caf\\udce9.jpg", "linked/b.jpg"]
     assert source.keys() == [FrameKey(name) for name in names]
-    failed = [frame.key.media for frame in source.frames() if isinstance(frame, FrameFailure)]
-    assert failed == ["broken.jpg"]
+    failed = {f.key.media: f.error for f in source.frames() if isinstance(f, FrameFailure)}
+    assert [*failed] == ["broken.jpg", "caf\\udce9.jpg"]
+    assert "not UTF-8 text" in failed["caf\\udce9.jpg"]
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        open_source([odd])
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

@@ -76,10 +76,10 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_writing_where_nothing_can_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="Cannot write the weights"):
+    with pytest.raises(InputError, match="Cannot write"):
         write_tensors(tmp_path / "absent" / "a.safetensors", STATE, {})
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="Cannot write the weights"):
+    with pytest.raises(InputError, match="Cannot write"):
         write_tensors(tmp_path / "folder", STATE, {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 

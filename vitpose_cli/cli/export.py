@@ -178,6 +178,7 @@ def _export_network(
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists.", "Take another name, or --overwrite.")
     with starting():
+        from vitpose_cli.files import make_folder
         from vitpose_cli.models.catalog import resolve_weights
         from vitpose_cli.models.checkpoint import (
             head_named,
@@ -197,6 +198,7 @@ def _export_network(
     weights = resolve_weights(subject if is_training_run(subject) else str(subject))
     head = head_named(read_header(weights), fold, of=subject, option="--fold NAME")
     model = load_model(weights, head=head)
+    make_folder(output.parent)
     facts = {"path": str(output), "weights": str(weights), "keypoint_set": head}
     width, height = model.header.input_wh
     said = f"{weights} -> {output}: {head}, {width} x {height} px"

@@ -24,6 +24,7 @@ from vitpose_cli.media.named_files import find_named
 from vitpose_cli.media.remote import RemoteFile, path_of
 
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
+_NO_TEXT = "Its name is not UTF-8 text, so that no label file can hold it; rename the file."
 _DIGITS = re.compile(r"([0-9]+)")
 
 
@@ -35,7 +36,8 @@ class FoundMedia:
         root: The folder that all of them lie below; of URLs no more than its name.
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
-            archive lie below it, in their own order; something wrong with it has its own name.
+            archive lie below it, in their own order; something wrong with it has its own name, and
+            so has a file whose name is no text.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
@@ -65,17 +67,20 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     root = named.common_root()
     below = len(root.rstrip(os.sep)) + 1
     paths = {_media_name(path[below:]): Path(path) for path in named.roots}
+    no_text = {_media_name(path[below:]) for path in named.roots if not _is_text(path[below:])}
 
     def in_order(media: str) -> tuple[bool, object]:
         return is_video(paths[media]), _natural_order(media)
 
     ordered = sorted(paths, key=in_order)
-    archives = filter(is_archive, (paths[media] for media in ordered))
+    archives = filter(is_archive, (paths[media] for media in ordered if media not in no_text))
     indices = prefetch(_index, archives, num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS)
     files: dict[str, PhotoFile] = {}
     for media in ordered:
         path = paths[media]
-        if is_archive(path):
+        if media in no_text:
+            files[media] = Unreadable(path, _NO_TEXT)
+        elif is_archive(path):
             files |= _photos_in(path, media, next(indices), named.ignored)
         else:
             files[media] = path
@@ -146,6 +151,15 @@ def _media_name(below_root: str) -> str:
     """Return a path as a media name: forward slashes, and always text that JSON can hold."""
     name = below_root.replace(os.sep, "/")
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_text(name: str) -> bool:
+    """Return whether label files can hold a name, and so others find the file by it."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _natural_order(media: str) -> tuple[list[list[str | int]], str]:

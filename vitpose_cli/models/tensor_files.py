@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitpose_cli.errors import InputError, WeightsError
-from vitpose_cli.files import temporary_name
+from vitpose_cli.files import temporary_name, write_error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -75,7 +75,9 @@ def write_tensors(
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise write_error(path, error) from error
+    except SafetensorError as error:
         raise InputError(
             f"Cannot write the weights to {path}: {error}",
             "Check that the folder exists, is writable and has room.",

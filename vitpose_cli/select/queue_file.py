@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vitpose_cli.files import make_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_writer import DocumentStyle, write_document
 from vitpose_cli.records.record import FrameRecord
@@ -53,6 +54,7 @@ def write_queue(
     Raises:
         InputError: The file cannot be written.
     """
+    make_folder(path.parent)
     by_key = {choice.key: choice.as_dict() for choice in choices}
     info = run.info
     info["vitpose"] = {**info["vitpose"], "selection": dict(selection)}
