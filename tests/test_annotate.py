@@ -178,6 +178,19 @@ def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     assert "labelled earlier" not in done.stderr
 
 
+def test_previews_of_names_that_begin_alike_do_not_meet(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a.webp", "a.webp.jpg"):
+        cv2.imwrite(str(tmp_path / "photos" / name), np.zeros((90, 120, 3), np.uint8))
+    arguments = ["annotate", str(tmp_path / "photos"), "-o", str(tmp_path / "run"), "--preview"]
+    for _ in range(2):
+        done = vitpose(*arguments, "-w", job.weights, "--detector", "whole-image")
+        assert done.returncode == 0, done.stderr
+        assert "labelled earlier" not in done.stderr
+    written = {path.name for path in (tmp_path / "run" / "preview").iterdir()}
+    assert written == {"a.webp.jpg", "a.webp.jpg.jpg"}
+
+
 def test_a_run_that_is_begun_anew_keeps_only_what_it_did_not_make(job: Job, tmp_path: Path) -> None:
     photos, run = tmp_path / "photos", tmp_path / "run"
     for name in ("a/photo 1.jpg", "a/photo 3.jpg", "b/photo 2.jpg"):

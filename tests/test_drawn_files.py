@@ -34,6 +34,22 @@ def test_a_photo_gives_no_other_file(tmp_path: Path, photo: Path, name: str) -> 
     assert "a photo a .jpg or .png" in caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["x.mp4", "x.MKV", "x.jpg", "x.webp"])
+def test_several_photos_do_not_go_into_one_file(tmp_path: Path, photo: Path, name: str) -> None:
+    photo.with_name("b.jpg").write_bytes(photo.read_bytes())
+    output = tmp_path / name
+    with pytest.raises(ConfigError, match="names one file, but 2 files are to be drawn"):
+        draw(photo.parent, output, tmp_path / "run")
+    assert not output.exists()
+    output.mkdir()
+    draw(photo.parent, output, tmp_path / "run")
+    assert [path.name for path in output.iterdir()] == ["a.jpg"]
+
+
+def test_a_folder_of_one_photo_gives_a_file_if_that_was_said(tmp_path: Path, photo: Path) -> None:
+    assert draw(photo.parent, tmp_path / "x.jpg", tmp_path / "run").output.is_file()
+
+
 @pytest.mark.parametrize("name", ["drawn", "drawn.v2"])
 def test_a_folder_of_one_photo_gives_the_folder_that_was_said(
     tmp_path: Path, photo: Path, name: str

@@ -30,6 +30,7 @@ from video_cases import audio_packets, number, write_video
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.drawing import DrawStyle
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.merge import MergeOptions, merge_labels
 from vitpose_cli.render import RenderOptions
@@ -101,6 +102,33 @@ def test_a_part_of_the_video(tmp_path: Path, clip: Path) -> None:
     assert frames[0].time_s == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("taken", "where"),
+    [
+        (VideoOptions(start_s=99), "at or after --start 99 s"),
+        (VideoOptions(end_s=0.5), "before --end 0.5 s"),
+        (VideoOptions(start_s=0.5, end_s=0.6), "between --start 0.5 s and --end 0.6 s"),
+    ],
+)
+def test_a_part_without_frames_is_refused(tmp_path: Path, taken: VideoOptions, where: str) -> None:
+    save_run(tmp_path / "run", [FrameKey("clip.mp4", index) for index in (20, 21)])
+    source = write_video(tmp_path / "clip.mp4", size_wh=SIZE_WH)
+    with pytest.raises(InputError, match=f"No labelled frame of .*clip.mp4 lies {where}"):
+        draw(tmp_path, source, video=taken)
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_frames_that_nobody_labelled_are_not_a_video(tmp_path: Path) -> None:
+    save_run(tmp_path / "run", frame_keys(30)[20:])
+    source = write_video(tmp_path / "clip.mp4", size_wh=SIZE_WH)
+    done = vitpose(
+        "render", source, "-a", tmp_path / "run", "-o", tmp_path / "out.mp4", "--max-frames", "5"
+    )
+    assert done.returncode == 3
+    assert f"No frame of {source} that is taken is labelled in" in done.stderr
+    assert "->" not in done.stderr
+
+
 @pytest.mark.parametrize("rotation_deg", [90, 180])
 def test_labels_fit_the_upright_picture(tmp_path: Path, rotation_deg: int) -> None:
     save_run(tmp_path / "run", frame_keys(3))
@@ -129,6 +157,23 @@ def test_side_by_side(tmp_path: Path, clip: Path) -> None:
     assert changed(image[:, SIZE_WH[0] :], 7)[20:90].any()
 
 
+@pytest.mark.parametrize("rotation_deg", [0, 90])
+def test_pixels_that_are_not_square_stay_so_side_by_side(tmp_path: Path, rotation_deg: int) -> None:
+    # Upright, 120 x 200 pixels that are wider than tall by a third.
+    size_wh, shape = ((120, 200), "4/3") if rotation_deg == 0 else ((200, 120), "3/4")
+    source = write_video(
+        tmp_path / "clip.mp4", num=3, size_wh=size_wh, rotation_deg=rotation_deg,
+        options={"aspect": shape},
+    )  # fmt: skip
+    save_run(tmp_path / "run", frame_keys(3))
+    for side_by_side in (False, True):
+        draw(tmp_path, source, side_by_side=side_by_side)
+        with av.open(str(tmp_path / "out.mp4")) as container:
+            video = container.streams.video[0]
+            assert (video.width, video.height) == (120 * (1 + side_by_side), 200)
+            assert video.sample_aspect_ratio == Fraction(4, 3)
+
+
 def test_trails_show_where_somebody_came_from(tmp_path: Path, clip: Path) -> None:
     style = DrawStyle(boxes=False, scores=False, palette="instance")
     draw(tmp_path, clip, trail_s=0.5, style=style, skeleton_only=True)
@@ -147,6 +192,15 @@ def test_smoothing_fills_gaps_in_the_picture_alone(tmp_path: Path) -> None:
         image = frames_of(tmp_path / "out.mp4")[14].image
         assert changed(image, 14)[50:100].any() == wanted
     assert (tmp_path / "run" / "annotations.json").read_bytes() == before
+
+
+def test_too_few_frames_to_smooth_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_run(tmp_path / "run", frame_keys(30, every=5), every=5)
+    source = write_video(tmp_path / "clip.mp4", size_wh=SIZE_WH)
+    draw(tmp_path, source, smooth=SmoothOptions())
+    assert "keypoints of clip.mp4 as they are: it has 5.0 labelled frames a second" in caplog.text
 
 
 def test_what_does_not_fit_together(tmp_path: Path, clip: Path) -> None:

@@ -62,7 +62,28 @@ def test_identities_are_those_of_the_document(tmp_path: Path, mixed: Path) -> No
     assert np.abs(colours[0].astype(int) - colours[1]).max() > 60
 
 
-@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
+def test_copies_of_names_that_begin_alike_do_not_meet(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    photos, videos = ("a.webp", "a.webp.jpg"), ("m.MP4", "m.MP4.mp4", "m.mkv", "m.mkv.mp4")
+    for name in photos:
+        cv2.imwrite(str(folder / name), cv2.cvtColor(picture(3, SIZE_WH), cv2.COLOR_RGB2BGR))
+    keys = [FrameKey(name) for name in photos]
+    for count, name in enumerate(videos, 1):
+        write_video(folder / name, num=count, size_wh=SIZE_WH)
+        keys += frame_keys(count, media=name)
+    save_run(tmp_path / "run", keys)
+    for _ in range(2):
+        assert draw(tmp_path, folder, output=tmp_path / "out").num_frames == 12
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.webp.jpg", "a.webp.jpg.jpg",
+        "m.MP4.mp4", "m.MP4.mp4.mp4", "m.mkv.mp4", "m.mkv.mp4.mp4",
+    }  # fmt: skip
+    for count, name in enumerate(videos, 1):
+        assert len(frames_of(tmp_path / "out" / f"{name}.mp4")) == count
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp.jpg"])
 def test_a_photo_gives_the_file_that_was_asked_for(tmp_path: Path, mixed: Path, name: str) -> None:
     save_run(tmp_path / "photo-run", [FrameKey("b.png")])
     draw(

@@ -23,7 +23,8 @@ from video_cases import write_video
 
 from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.render import RenderOptions, Summary, render
 
@@ -71,6 +72,16 @@ def drawn_again(folder: Path, source: str, **options: object) -> Summary:
     run = folder / f"{source}.vitpose"
     chosen = RenderOptions((source,), folder / "two-passes", run, **options)  # type: ignore[arg-type]
     return render(chosen, lambda *_: None, lambda _: None)
+
+
+def test_one_pass_over_a_part_without_frames_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path("clip.mp4"), num=3, size_wh=SIZE_WH)
+    with pytest.raises(InputError, match=r"frame of clip\.mp4 lies at or after --start 99 s"):
+        labelled_and_drawn(tmp_path, "clip.mp4", video=VideoOptions(start_s=99))
+    assert not (tmp_path / "one-pass").exists()
 
 
 @pytest.mark.parametrize("trail_s", [0.0, 0.5])

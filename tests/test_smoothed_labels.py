@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from runs import save_photos, save_weights, vitpose
 from video_cases import write_video
 
@@ -76,6 +77,22 @@ def test_videos_are_smoothed_one_by_one_and_photos_not_at_all() -> None:
         assert one.instances is not None
         assert other.instances is not None
         np.testing.assert_array_equal(one.instances.smoothed, other.instances.smoothed)
+
+
+def test_each_video_of_too_few_frames_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    records = [
+        record(index, media=f"{name}.mp4")
+        for name, every in (("a", 5), ("b", 1), ("c", 5))
+        for index in range(0, 40, every)
+    ]
+    done = list(with_smoothed(records))
+    assert done[0].instances is not None
+    np.testing.assert_array_equal(done[0].instances.smoothed, done[0].instances.keypoints)
+    said = [message.getMessage() for message in caplog.records]
+    assert [text.split(" as they are")[0] for text in said] == [
+        "Smoothing leaves the keypoints of a.mp4",
+        "Smoothing leaves the keypoints of c.mp4",
+    ]
 
 
 def labels(run: Path) -> list[dict[str, Any]]:

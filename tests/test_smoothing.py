@@ -150,6 +150,28 @@ def test_people_are_smoothed_one_by_one() -> None:
         assert one.keypoints[:, 0, 0] == pytest.approx([100 + i, 400 - i], abs=1e-3)
 
 
+@pytest.mark.parametrize(("fps", "is_smoothed"), [(5, False), (6.6, False), (7, True), (25, True)])
+def test_a_video_of_few_frames_a_second_is_said_to_stay_raw(
+    fps: float, is_smoothed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = 300 + np.random.default_rng(0).normal(0, 2, 1500)
+    frames = path(values, np.arange(1500) / fps)
+    smooth = x_of(list(smooth_stream(iter(frames), media="a.mp4")))
+    assert (np.abs(smooth - values).max() > 0.1) == is_smoothed
+    said = [] if is_smoothed else [
+        f"Smoothing leaves the keypoints of a.mp4 as they are: it has {fps:.1f} labelled frames a "
+        "second, and smoothing needs more than 6.7."
+    ]  # fmt: skip
+    assert [record.getMessage() for record in caplog.records] == said
+
+
+def test_what_is_not_to_be_smoothed_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    frames = path(np.arange(20.0), np.arange(20) / 5)
+    for few, options in ((frames, SmoothOptions(window_s=0)), (frames[:1], SmoothOptions())):
+        list(smooth_stream(iter(few), options, media="a.mp4"))
+    assert not caplog.records
+
+
 def test_too_few_frames_stay_as_they_are() -> None:
     frames = [(0.0, person(1.0)), (0.03, person(50.0)), (0.06, person(2.0))]
     assert x_of(smooth_instances(frames)) == pytest.approx([1, 50, 2])
@@ -193,7 +215,7 @@ def test_a_long_video_is_smoothed_alike_and_in_pieces(options: SmoothOptions) ->
             yield frame
 
     whole = smooth_instances(frames, options)
-    for place, people in enumerate(smooth_stream(counted(), options)):
+    for place, people in enumerate(smooth_stream(counted(), options, media="a")):
         assert len(held) - place < 1300
         assert len(people) == len(whole[place])
         # px; what is a usual jump differs a little from stretch to stretch

@@ -20,9 +20,10 @@ from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import MAX_PIXELS, ImageSink
+from vitpose_cli.media.images import MAX_PIXELS
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.named_files import is_there, where_found
 from vitpose_cli.media.remote import is_url
@@ -275,7 +276,7 @@ def _pictures(
     options: AnnotateOptions, source: MediaSource, keypoint_set: KeypointSet
 ) -> FramePictures | None:
     """Return who writes the pictures that are wanted; None for none."""
-    drawn = ImageSink(options.run / PREVIEW, mark=True) if options.preview else None
+    drawn = CopySink(options.run / PREVIEW) if options.preview else None
     plain = ExtractedFrames(options.extract_to, source) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
 

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import check_replaceable, make_folder
+from vitpose_cli.media.copies import (
+    PHOTO_SUFFIXES,
+    VIDEO_SUFFIX,
+    CopySink,
+    photo_copy,
+    video_copy,
+)
 from vitpose_cli.media.frames import FrameKey, FrameSink
-from vitpose_cli.media.images import ImageSink
-from vitpose_cli.media.kinds import is_video
+from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageSink
+from vitpose_cli.media.kinds import VIDEO_SUFFIXES, is_video
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions, is_drawn
 from vitpose_cli.media.video_sink import VideoSink
-
-VIDEO_SUFFIX = ".mp4"
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Targets:
@@ -35,6 +39,7 @@ class Targets:
         taken: VideoOptions,
         *,
         of_folder: bool = False,
+        num_across: int = 1,
     ) -> None:
         """Decide between a file and a folder.
 
@@ -44,14 +49,17 @@ class Targets:
             encode: How videos are encoded.
             taken: Which frames of videos are drawn.
             of_folder: Whether the source was named as a folder, of one file perhaps.
+            num_across: How many pictures, as wide as the source's, a drawn one holds in a row.
 
         Raises:
-            ConfigError: A photo or video is to be written as something else than it gives.
+            ConfigError: A photo or video is to be written as something else than it gives, or
+                several of them into one file.
             InputError: The sources would be overwritten, or another file that nobody drew.
         """
         self._encode = encode
         self._source = source
         self._taken = taken
+        self._num_across = num_across
         only = source.path(source.media[0]) if len(source.media) == 1 else None
         if output is None:
             stem = only.stem if only else source.root.name
@@ -70,6 +78,13 @@ class Targets:
             if self.output.exists() and only.exists() and self.output.samefile(only):
                 raise InputError(f"{self.output} is the source.", "Give the output another name.")
             check_replaceable(self.output, is_drawn if is_video(only) else is_marked)
+        elif (
+            only is None and suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not self.output.is_dir()
+        ):
+            raise ConfigError(
+                f"{self.output} names one file, but {len(source.media)} files are to be drawn.",
+                "Name a folder with -o, or draw one photo or video.",
+            )
         elif self.output.resolve() == source.root.resolve():
             raise InputError(
                 f"The drawn copies would overwrite the sources in {source.root}.",
@@ -91,8 +106,8 @@ class Targets:
         folder = output.relative_to(root)
         drawn = labelled.intersection(self._source.media)
         for media in drawn:
-            copies = ImageSink(folder).path(FrameKey(media)), folder / _video_name(media)
-            if not drawn.isdisjoint(copy.as_posix() for copy in copies):
+            copies = photo_copy(media), video_copy(media)
+            if not drawn.isdisjoint((folder / copy).as_posix() for copy in copies):
                 raise InputError(
                     f"The drawn copy of {media} would overwrite one of the sources in {output}.",
                     "Choose another output folder with -o.",
@@ -105,18 +120,21 @@ class Targets:
     def sink(self, video: str | None) -> AbstractContextManager[FrameSink]:
         """Open the sink of a video's frames, by its media name, or of photos (None)."""
         if video is None:
-            folder = self.output.parent if self._one_file else self.output
-            return closing(ImageSink(folder, mark=True))
+            if self._one_file:
+                return closing(ImageSink(self.output.parent, mark=True))
+            return closing(CopySink(self.output))
         path = self.output
         if not self._one_file:
-            path /= _video_name(video)
+            path /= video_copy(video)
             make_folder(path.parent)
         source_video = self._source.path(video)
-        return VideoSink(path, self._encode, source_video=source_video, taken=self._taken)
-
-
-def _video_name(media: str) -> str:
-    return media if media.endswith(VIDEO_SUFFIX) else media + VIDEO_SUFFIX
+        return VideoSink(
+            path,
+            self._encode,
+            source_video=source_video,
+            taken=self._taken,
+            num_across=self._num_across,
+        )
 
 
 def _suffix(path: Path) -> str:

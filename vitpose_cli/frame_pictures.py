@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink, PictureTooLargeError
+from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -22,7 +23,7 @@ class FramePictures:
     """Writes drawn copies of frames, and the frames themselves, as far as they are wanted."""
 
     def __init__(
-        self, drawn: ImageSink | None, plain: ExtractedFrames | None, keypoint_set: KeypointSet
+        self, drawn: CopySink | None, plain: ExtractedFrames | None, keypoint_set: KeypointSet
     ) -> None:
         """Write into folders.
 
@@ -61,7 +62,7 @@ class FramePictures:
                 f"{'is' if len(self._too_large) == 1 else 'are'} labelled but too large to be "
                 "written as JPEG."
             )
-        both: tuple[ImageSink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
+        both: tuple[CopySink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
         sinks = [sink for sink in both if sink is not None]
         num_lacking = sum(
             not all(sink.path(key).exists() for sink in sinks)
@@ -74,7 +75,7 @@ class FramePictures:
                 f"written as pictures then; `vitpose render SOURCE -a {run}` draws all."
             )
 
-    def _write(self, sink: ImageSink | ExtractedFrames, frame: Frame) -> None:
+    def _write(self, sink: CopySink | ExtractedFrames, frame: Frame) -> None:
         """Write a picture; one that does not fit into its format ends no run."""
         try:
             sink.write(frame)

@@ -77,7 +77,7 @@ def _smoothed(
             keys.append(key)
             yield time_s, _identified(identities, time_s, people)
 
-    for people in smooth_stream(frames(), options):
+    for people in smooth_stream(frames(), options, media=media):
         yield keys.popleft(), people
 
 

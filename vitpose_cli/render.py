@@ -34,7 +34,7 @@ from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
 from vitpose_cli.media.images import PictureTooLargeError
-from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.media.source import open_source
 from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
@@ -193,13 +193,15 @@ class _Rendering:
             ConfigError, InputError: See `render`.
         """
         self._options = options
+        self._taken = taken or VideoOptions()
         self._source = open_source(options.sources, video=taken)
         self._targets = Targets(
             options.output,
             self._source,
             options.encode,
-            taken or VideoOptions(),
+            self._taken,
             of_folder=any(map(os.path.isdir, options.sources)),
+            num_across=2 if options.side_by_side else 1,
         )
         self._report = report
         self._say = say
@@ -240,7 +242,7 @@ class _Rendering:
         """
         options, source = self._options, self._source
         if labels.media.isdisjoint(source.media):
-            _check_readable(source)
+            self._check_any_readable()
             raise InputError(
                 f"{annotations} has no labels for {source.media[0]} or anything else in "
                 f"{' '.join(options.sources)}.",
@@ -253,7 +255,39 @@ class _Rendering:
         labelled = with_people(self._readable(source.frames(skip)), labels, options.smooth)
         self._write(labelled, labels.keypoint_set, lambda: self._report(self._num_frames, total))
         self._num_left_out = skip.num_met
+        if not self._num_frames and not self._num_failed:
+            raise self._nothing_drawn(annotations)
         return self._summary()
+
+    def _check_any_readable(self) -> None:
+        """Look at the first frame, where nothing is labelled.
+
+        Raises:
+            InputError: It cannot be read, or no frame is taken at all.
+        """
+        first = next(self._source.frames(), None)
+        if first is None:
+            raise self._nothing_between()
+        if isinstance(first, FrameFailure):
+            raise InputError(f"{first.key.media}: {first.error}")
+
+    def _nothing_drawn(self, annotations: Path) -> InputError:
+        """Return the error that says why no frame was drawn, though none had failed."""
+        if self._taken.start_s or self._taken.end_s is not None:
+            return self._nothing_between()
+        return InputError(
+            f"No frame of {' '.join(self._options.sources)} that is taken is labelled in "
+            f"{annotations}.",
+            "Without --every, --fps and --max-frames, those that were labelled are taken.",
+        )
+
+    def _nothing_between(self) -> InputError:
+        """Return the error that says that no labelled frame is shown in the time to be drawn."""
+        start, end = f"--start {self._taken.start_s:g} s", f"--end {self._taken.end_s or 0:g} s"
+        where = f"at or after {start}"
+        if self._taken.end_s is not None:
+            where = f"between {start} and {end}" if self._taken.start_s else f"before {end}"
+        return InputError(f"No labelled frame of {' '.join(self._options.sources)} lies {where}.")
 
     def draw_along(self, labelled: Iterator[Labelled], run: Path) -> Summary:
         """Draw videos while they are labelled.
@@ -325,13 +359,6 @@ class _Rendering:
             self._num_left_out,
             monotonic() - self._started,
         )
-
-
-def _check_readable(source: MediaSource) -> None:
-    """Raise with its reason if the first frame cannot be read, so that nothing was labelled."""
-    first = next(source.frames(), None)
-    if isinstance(first, FrameFailure):
-        raise InputError(f"{first.key.media}: {first.error}")
 
 
 def _video_options(labels: Labels) -> VideoOptions | None:

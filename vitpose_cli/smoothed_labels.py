@@ -51,10 +51,10 @@ def with_smoothed(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
         if video is None:
             yield from group
         else:
-            yield from _smoothed(group)
+            yield from _smoothed(video, group)
 
 
-def _smoothed(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
+def _smoothed(video: str, records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
     """Smooth the records of one video."""
     waiting: deque[FrameRecord] = deque()
 
@@ -68,7 +68,7 @@ def _smoothed(records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
             time_s = time_of(record)
             yield time_s, record.instances
 
-    for people in smooth_stream(frames(), SMOOTHING):
+    for people in smooth_stream(frames(), SMOOTHING, media=video):
         record = waiting.popleft()
         if record.instances is None or record.rejected:
             yield record

@@ -8,6 +8,7 @@ come unevenly, it fits in time and not in frames, unlike `scipy.signal.savgol_fi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ _LEAST_WEIGHT = 1e-3  # of a keypoint whose score is 0, or that nobody has place
 _STRETCH_FRAMES = 1000  # of a long video, smoothed at once
 _FEWEST_AROUND = 8  # frames, so that the median of five is the same at the ends of a stretch
 _JUMP = 6.0  # times the usual; Cleveland's choice in Robust Locally Weighted Regression, 1979
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +87,20 @@ def smooth_instances(
 
 
 def smooth_stream(
-    frames: Iterable[tuple[float, Instances]], options: SmoothOptions | None = None
+    frames: Iterable[tuple[float, Instances]],
+    options: SmoothOptions | None = None,
+    *,
+    media: str,
 ) -> Iterator[Instances]:
     """Fill short gaps and smooth the poses of a video of any length, in little memory.
 
     Smooths stretch after stretch, with what is around each; so of a long video, other jumps may
-    count as usual than in `smooth_instances`.
+    count as usual than in `smooth_instances`. A warning says where frames are too few a second.
 
     Args:
         frames: As there; drawn from as far as needed.
         options: How strongly.
+        media: What the video is called, for the warning.
 
     Yields:
         The instances of each frame, as there.
@@ -105,17 +112,41 @@ def smooth_stream(
     reach_s = options.window_s + options.max_gap_s
     held: list[tuple[float, Instances]] = []
     start = 0  # of those that were not yielded yet
+
+    def stretch(stop: int | None = None) -> list[Instances]:
+        if start == 0:
+            _warn_if_sparse([time_s for time_s, _ in held], options.window_s, media)
+        return smooth_instances(held, options)[start:stop]
+
     for frame in frames:
         held.append(frame)
         stop = start + _STRETCH_FRAMES
         if len(held) <= stop + _FEWEST_AROUND or frame[0] <= held[stop][0] + reach_s:
             continue
-        yield from smooth_instances(held, options)[start:stop]
+        yield from stretch(stop)
         start = stop
         while start > _FEWEST_AROUND and held[0][0] < held[start][0] - reach_s:
             del held[0]
             start -= 1
-    yield from smooth_instances(held, options)[start:]
+    yield from stretch()
+
+
+def _warn_if_sparse(times_s: Sequence[float], window_s: float, media: str) -> None:
+    """Warn if fewer than `_FEWEST_FRAMES` are near each other, as frames usually come.
+
+    No wider window is taken instead. With three frames before and after, of five a second, a
+    movement of 1 Hz loses a seventh of its amplitude, and one of 2 Hz nearly all.
+    """
+    steps_s = np.diff(np.unique(times_s))
+    if not window_s or not len(steps_s) or 2 * np.median(steps_s) < window_s:
+        return
+    _log.warning(
+        "Smoothing leaves the keypoints of %s as they are: it has %.1f labelled frames a second, "
+        "and smoothing needs more than %.1f.",
+        media,
+        1 / np.median(steps_s),
+        2 / window_s,
+    )
 
 
 def _joined(parts: Sequence[Instances]) -> Instances:

@@ -157,6 +157,29 @@ def test_fewer_frames_keep_their_times_and_the_sound(tmp_path: Path) -> None:
     assert beep_times(out) == pytest.approx([0.0, 1.0, 2.0], abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("taken", "duration_s"),
+    [
+        (VideoOptions(start_s=0.5, end_s=1.5), 1.0),
+        (VideoOptions(start_s=0.5, end_s=1.5, fps=5), 1.0),
+        (VideoOptions(start_s=0.5, end_s=1.5, every=7), 1.0),
+        (VideoOptions(max_frames=3, fps=5), 0.6),
+        (VideoOptions(fps=5), 2.48),
+        (VideoOptions(every=10), 2.48),
+    ],
+)
+def test_the_first_and_the_last_picture_reach_both_ends(
+    tmp_path: Path, taken: VideoOptions, duration_s: float
+) -> None:
+    source = write_video(tmp_path / "in.mp4", audio="aac", num=62)
+    with av.open(str(copy(source, tmp_path / "out.mp4", taken))) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert video.start_time == 0
+        assert (video.duration or 0) * video.time_base == pytest.approx(duration_s, abs=0.001)
+        # A packet of AAC lasts 21 ms.
+        assert (audio.duration or 0) * audio.time_base == pytest.approx(duration_s, abs=0.025)
+
+
 def test_damaged_sound_ends_early(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = write_video(tmp_path / "in.mkv", audio="pcm_s16le", num=50)
     data = bytearray(source.read_bytes())

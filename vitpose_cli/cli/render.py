@@ -161,8 +161,8 @@ def render(
     else:
         rate = summary.num_frames / max(summary.seconds, 1e-9)
         note(
-            f"{counted(summary.num_frames, 'frame')} in {summary.seconds:.1f} s ({rate:.1f}/s) "
-            f"-> {summary.output}"
+            f"{counted(summary.num_frames, 'frame')} in {summary.seconds:.1f} s ({rate:.1f}/s)"
+            + (f" -> {summary.output}" if summary.num_frames else "")
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
@@ -174,5 +174,6 @@ def render(
             )
     if summary.num_failed:
         raise PartialRunError(
-            f"Could not be drawn: {counted(summary.num_failed, 'frame')}.", "The others are drawn."
+            f"Could not be drawn: {counted(summary.num_failed, 'frame')}.",
+            "The others are drawn." if summary.num_frames else "There are no others.",
         )

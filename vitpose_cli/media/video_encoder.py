@@ -17,6 +17,7 @@ from typing import Literal, cast, get_args
 import av
 import cv2
 import numpy as np
+from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
@@ -100,6 +101,7 @@ class VideoEncoder:
         *,
         source_video: Path | None,
         taken: VideoOptions,
+        num_across: int = 1,
     ) -> None:
         """Open the file for pictures of one size.
 
@@ -109,6 +111,7 @@ class VideoEncoder:
             size_wh: Of the pictures, px; odd sizes grow by one.
             source_video: The video whose sound, frame rate and pixel shape are taken over.
             taken: Which frames of it will come: the output begins and ends as they do.
+            num_across: How many pictures, as wide as the source's, are in a row.
 
         Raises:
             InputError: The file cannot be written.
@@ -118,7 +121,10 @@ class VideoEncoder:
         self._size_wh = size_wh
         self._origin_s = taken.start_s
         self._last_pts = -1
-        rate, pixel_shape = _look_of(source_video, size_wh)
+        look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
+        step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
+        self._step = max(1, round(step_s / _TICK))
+        self._end_pts = _end_pts(look, step_s, taken)
         encoder = _ENCODERS[options.codec]
         ffmpeg_log.silence()
         with _writing(path):
@@ -128,7 +134,7 @@ class VideoEncoder:
         self._container.metadata["comment"] = MARK
         stream = self._container.add_stream(
             encoder.name,
-            rate=rate / taken.every,
+            rate=look.rate / taken.every,
             options={"crf": str(encoder.crf if options.crf is None else options.crf)}
             | encoder.options,
             time_base=_TICK,
@@ -138,10 +144,10 @@ class VideoEncoder:
         self._stream = cast(VideoStream, stream)
         context = self._stream.codec_context
         context.codec_tag = encoder.tag
-        context.sample_aspect_ratio = pixel_shape
+        context.sample_aspect_ratio = look.pixel_shape
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
-        self._step = max(1, round(taken.every / rate / _TICK))
+        context.flags |= Flags.frame_duration  # else durations are dropped
         # One for all frames: setting a conversion up takes as long as converting a frame.
         self._converter = VideoReformatter()
         self._audio: AudioTrack | None = None
@@ -149,7 +155,10 @@ class VideoEncoder:
             self._audio = AudioTrack(source_video, self._container, origin_s=self._origin_s)
 
     def encode(self, frame: Frame) -> None:
-        """Add one frame, to be shown at its own time.
+        """Add one frame, to be shown at its own time, and as long as there are no others.
+
+        The first is shown from the start if it is the next after the time at which the output
+        begins.
 
         Raises:
             InputError: The file cannot be written.
@@ -164,8 +173,11 @@ class VideoEncoder:
         wanted = self._last_pts + self._step
         if frame.time_s is not None:
             wanted = round((frame.time_s - self._origin_s) / _TICK)
+        if self._origin_s > 0 and self._last_pts < 0 and wanted < self._step:
+            wanted = 0
         # Two frames cannot share a tick.
         picture.pts = self._last_pts = max(wanted, self._last_pts + 1)
+        picture.duration = self._duration()
         picture.time_base = _TICK
         with _writing(self._path):
             self._container.mux(self._stream.encode(picture))
@@ -181,7 +193,7 @@ class VideoEncoder:
         with _writing(self._path):
             self._container.mux(self._stream.encode(None))
             if self._audio is not None:
-                end_s = float((self._last_pts + self._step) * _TICK)
+                end_s = float((self._last_pts + self._duration()) * _TICK)
                 self._audio.write(*([end_s] if self._taken.cuts_the_end else []))
                 self._audio.close()
             self._container.close()
@@ -191,6 +203,12 @@ class VideoEncoder:
         with suppress(av.FFmpegError):
             self._container.close()
 
+    def _duration(self) -> int:
+        """Return for how many ticks the newest frame is shown if none comes after it."""
+        if self._end_pts is None:
+            return self._step
+        return max(1, min(self._step, self._end_pts - self._last_pts))
+
 
 def is_drawn(path: Path) -> bool:
     """Return whether a file is a video that was written here."""
@@ -199,16 +217,42 @@ def is_drawn(path: Path) -> bool:
     return False
 
 
-def _look_of(source: Path | None, size_wh: tuple[int, int]) -> tuple[Fraction, Fraction]:
-    """Return mean frame rate and width-to-height ratio of a pixel of a source video."""
-    rate, pixel_shape = None, None
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is taken over from a source video.
+
+    Attributes:
+        rate: Its mean frame rate.
+        pixel_shape: Width of an upright pixel by its height.
+        duration_s: How long it claims to be; None where it says nothing.
+    """
+
+    rate: Fraction = _ASSUMED_RATE
+    pixel_shape: Fraction = Fraction(1)
+    duration_s: float | None = None
+
+
+def _look_of(source: Path | None, size_wh: tuple[int, int]) -> _Look:
+    """Return the look of a source video, whose pictures have `size_wh` when they are upright."""
     if source is not None:
         with suppress(InputError), open_container(source) as container:
             track = container.streams.video[0]
-            rate, pixel_shape = track.average_rate, track.sample_aspect_ratio
-            if pixel_shape and (track.width < track.height) != (size_wh[0] < size_wh[1]):
+            pixel_shape = track.sample_aspect_ratio or Fraction(1)
+            if (track.width < track.height) != (size_wh[0] < size_wh[1]):
                 pixel_shape = 1 / pixel_shape  # the picture lies on its side in the file
-    return rate or _ASSUMED_RATE, pixel_shape or Fraction(1)
+            duration_s = container.duration / av.time_base if container.duration else None
+            return _Look(track.average_rate or _ASSUMED_RATE, pixel_shape, duration_s)
+    return _Look()
+
+
+def _end_pts(look: _Look, step_s: Fraction, taken: VideoOptions) -> int | None:
+    """Return the tick at which the output ends at the latest; None where that is not known.
+
+    Where every picture of the source is taken, the last tells better than the header.
+    """
+    ends_s = [taken.end_s, look.duration_s if step_s > 1 / look.rate else None]
+    known_s = [end_s for end_s in ends_s if end_s is not None]
+    return round((min(known_s) - taken.start_s) / _TICK) if known_s else None
 
 
 def _fitted(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
