@@ -16,8 +16,13 @@ from vitpose_cli.training.sources import open_source
 SIZE_WH = (60, 80)
 
 
-def frames_in(folder: Path) -> LabelledFrames:
-    source = CocoSource(kind="coco", annotations=folder / "people.json", images=folder / "images")
+def frames_in(folder: Path, limit: int | None = None) -> LabelledFrames:
+    source = CocoSource(
+        kind="coco",
+        annotations=folder / "people.json",
+        images=folder / "images",
+        limit=limit,
+    )
     return open_source(source, 1).frames
 
 
@@ -109,3 +114,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match="Cannot write"):
         cut_people(frames_in(tmp_path), SIZE_WH, 1.5, folder=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("limit", [None, 2])  # with a limit there are as many people as before
+def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: int | None) -> None:
+    write_coco(tmp_path, 4)
+    kept, photo = tmp_path / "cache", tmp_path / "images" / "001.png"
+    photo.rename(tmp_path / "away.png")
+    cut_people(frames_in(tmp_path, limit), SIZE_WH, 1.5, folder=kept)
+    (tmp_path / "away.png").rename(photo)
+    frames = frames_in(tmp_path, limit)
+    cut = cut_people(frames, SIZE_WH, 1.5, folder=kept)
+    assert same(cut, cut_people(frames, SIZE_WH, 1.5))

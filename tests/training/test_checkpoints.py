@@ -70,3 +70,23 @@ def test_whoever_runs_out_of_memory_may_take_smaller_passes(tmp_path: Path) -> N
     folder.open(parse_config(TrainConfig, values, changes))
     with pytest.raises(ConfigError, match=r"stages\.1\.batch_size: 4 there, 2 now"):
         folder.open(parse_config(TrainConfig, values, [*changes, "stages.1.batch_size=2"]))
+
+
+def test_how_photos_are_read_and_kept_may_change(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    values = small_run(tmp_path)
+    folder.open(parse_config(TrainConfig, values))
+    folder.save_state(Position(0, 1), {})
+    for cache in ("disk", "device", "ram"):
+        changes = ["data.allow_missing=true", "data.threads=3", f"data.cache={cache}"]
+        folder.open(parse_config(TrainConfig, values, changes))
+    assert "allow_missing: true" in folder.config.read_text()
+    with pytest.raises(ConfigError, match=r"data\.cache: ram there, none now"):
+        folder.open(parse_config(TrainConfig, values, ["data.cache=none"]))
+
+
+def test_a_file_is_no_folder_of_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="run is a file, and a run needs a folder"):
+        RunFolder(tmp_path / "run").open(parse_config(TrainConfig, small_run(tmp_path)))
+    assert (tmp_path / "run").read_text() == "mine"

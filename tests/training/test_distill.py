@@ -225,6 +225,26 @@ def test_crops_and_heatmaps_are_kept_for_the_larger_of_teacher_and_student(tmp_p
     assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_kept_heatmaps_are_of_the_people_whose_photos_could_be_read(
+    tmp_path: Path, cache: str
+) -> None:
+    write_coco(tmp_path, 4)
+    path = small_teacher(tmp_path)
+    keep = {"teacher": str(path), "looks": "once", "folder": str(tmp_path / "maps")}
+    data = small_run(tmp_path)["data"] | {"validation": [], "cache": cache, "allow_missing": True}
+    stages = [{"input_wh": [48, 64], "steps": 1, "batch_size": 2}]
+    values = small_run(tmp_path, distill=keep, data=data, stages=stages, ema=None)
+    config = parse_config(TrainConfig, values)
+    for broken in ("001.png", "003.png"):
+        photo = tmp_path / "images" / broken
+        whole = photo.read_bytes()
+        photo.write_bytes(b"no photo")
+        train(config, tmp_path / broken, Silence())
+        photo.write_bytes(whole)
+    assert len(list((tmp_path / "maps").iterdir())) == 2
+
+
 def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     options = distilling(tmp_path, path).distill

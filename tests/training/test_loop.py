@@ -250,6 +250,93 @@ def test_every_cache_trains_alike(tmp_path: Path, cache: str) -> None:
     assert found == pytest.approx([one["loss"] for one in reference.lines], rel=0.02)
 
 
+def one_stage(folder: Path, **data: Any) -> TrainConfig:
+    """Return a run of six steps without measurements, with other options of its data."""
+    stage = {"input_wh": [32, 48], "steps": 6, "batch_size": 2}
+    values = small_run(folder)["data"] | {"validation": []} | data
+    return parse_config(TrainConfig, small_run(folder, data=values, stages=[stage], ema=None))
+
+
+def stopped(config: TrainConfig, output: Path, after: int = 3) -> None:
+    """Stop a run after so many steps."""
+    with pytest.raises(KeyboardInterrupt):
+        train(config, output, Stopping(after))
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) -> None:
+    path = write_coco(tmp_path, 5)
+    config = one_stage(tmp_path)
+    if finished:
+        train(config, tmp_path / "run", Listener())
+    else:
+        stopped(config, tmp_path / "run")
+    document = json.loads(path.read_text())
+    document["info"] = {"description": "The same people, written once more"}
+    path.write_text(json.dumps(document))
+    if not finished:
+        stopped(config, tmp_path / "run", after=1)
+    state = (tmp_path / "run" / "state.pt").read_bytes()
+    document["annotations"][0]["keypoints"][0] += 9
+    path.write_text(json.dumps(document))
+    said = re.escape(f"other labels:\n  {path}: 5 people in 5 photos then, 5 in 5 now")
+    for missing in (False, True):
+        other = one_stage(tmp_path, allow_missing=missing)
+        with pytest.raises(ConfigError, match=said) as caught:
+            train(other, tmp_path / "run", Listener())
+        assert "--output" in caught.value.hint
+    assert (tmp_path / "run" / "state.pt").read_bytes() == state
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del saved["data"]  # as of an earlier version
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    train(config, tmp_path / "run", Listener())
+
+
+@pytest.mark.parametrize("cache", ["ram", "disk", "none"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(
+    tmp_path: Path, cache: str, broken: bool
+) -> None:
+    write_coco(tmp_path, 120)
+    photo = tmp_path / "images" / "001.png"
+    config = one_stage(tmp_path, cache=cache)
+    stopped(config, tmp_path / "run")
+    whole = photo.read_bytes()
+    photo.write_bytes(b"no photo") if broken else photo.unlink()
+    if not (broken and cache == "disk"):  # which has kept the crops
+        with pytest.raises(ConfigError, match=r"photos have come or gone") as caught:
+            train(config, tmp_path / "run", Listener())
+        assert "--allow-missing" in caught.value.hint
+    stopped(one_stage(tmp_path, cache=cache, allow_missing=True), tmp_path / "run", after=1)
+    photo.write_bytes(whole)
+    train(one_stage(tmp_path, cache=cache, allow_missing=True), tmp_path / "run", Listener())
+    assert [place[1] for place in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_photo_that_cannot_be_read_is_left_out_without_a_cache_too(tmp_path: Path) -> None:
+    write_coco(tmp_path, 5)
+    (tmp_path / "images" / "002.png").write_bytes(b"no photo")
+    with pytest.raises(InputError, match=r"1 of 5 photos are missing or unreadable \(002.png: "):
+        train(one_stage(tmp_path, cache="none"), tmp_path / "run", Listener())
+    listener = Listener()
+    train(one_stage(tmp_path, cache="none", allow_missing=True), tmp_path / "run", listener)
+    assert any("left out 1 photo that cannot be read" in note for note in listener.notes)
+    cached = Listener()
+    train(one_stage(tmp_path, allow_missing=True), tmp_path / "cached", cached)
+    # The same people, step for step; photos are resampled once, kept crops twice.
+    expected = [one["loss"] for one in cached.lines]
+    assert [one["loss"] for one in listener.lines] == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_a_source_of_which_no_photo_can_be_read_is_refused(tmp_path: Path, cache: str) -> None:
+    write_coco(tmp_path, 2)
+    for photo in (tmp_path / "images").iterdir():
+        photo.write_bytes(b"no photo")
+    with pytest.raises(InputError, match=r"None of the 2 photos of .* can be read \(001.png: "):
+        train(one_stage(tmp_path, cache=cache, allow_missing=True), tmp_path / "run", Listener())
+
+
 def started(config: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
     return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

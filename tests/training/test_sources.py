@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_cases import boxes, write_coco, write_document
+from training_cases import boxes, small_source, write_coco, write_document
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.training.config import CocoSource, DataOptions, PackSource
@@ -87,6 +87,32 @@ def test_a_labelling_run_gives_what_is_asked_for(
     if include == "all":
         first = opened.frames.people.weights[0]
         np.testing.assert_allclose(first, [0.45] * 8 + [0] * 9)
+
+
+def test_people_whose_keypoints_all_count_nothing_are_left_out(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 3)
+    document = json.loads(path.read_text())
+    for one, score in zip(document["annotations"], (0.9, 0.1, 0.1), strict=True):
+        one |= {"attributes": {"source": "model"}, "keypoint_scores": [score] * 17}
+    document["annotations"][2]["attributes"] = {"source": "human", "review": "fixed"}
+    path.write_text(json.dumps(document))
+    opened = coco(tmp_path, min_score=0.5)
+    assert [key.media for key in opened.frames.keys] == ["001.png", "003.png"]
+    assert opened.dropped == {"people whose keypoints count nothing": 1}
+    assert len(coco(tmp_path, human_weight=0).frames.people) == 2
+    with pytest.raises(InputError, match=r"\(3 people whose keypoints count nothing\)") as caught:
+        coco(tmp_path, model_weight=0, human_weight=0)
+    assert "`human_weight`" in caught.value.hint
+
+
+def test_everybody_with_keypoints_is_measured_whatever_their_weight(tmp_path: Path) -> None:
+    write_coco(tmp_path, 3)
+    source = small_source(tmp_path)
+    options = DataOptions.model_validate(
+        {"train": [source], "validation": [source | {"human_weight": 0}]}
+    )
+    (opened,) = open_data(options).validation
+    assert len(opened.frames.people) == len(opened.truth.annotations) == 3
 
 
 def test_splits_are_disjoint_whole_and_stable(tmp_path: Path) -> None:
@@ -230,3 +256,42 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     write_pack(tmp_path / "pack.npz")
     with pytest.raises(InputError, match="17 keypoints a person, mpii has 16"):
         opening("pack.npz", keypoint_set="mpii")
+    whole = (tmp_path / "pack.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name in ("cut.npz", "array.npz"):
+        with pytest.raises(InputError, match=f"{name} cannot be read as a pack") as caught:
+            opening(name)
+        assert "make it again" in caught.value.hint
+
+
+def boxes_of_categories(folder: Path, *categories: dict[str, Any]) -> None:
+    """Write pictures with one box each, of these categories in turn."""
+    path = write_coco(folder, 4)
+    document = json.loads(path.read_text())
+    document["categories"] = list(categories)
+    for number, one in enumerate(document["annotations"]):
+        one["category_id"] = categories[number % len(categories)]["id"]
+        del one["keypoints"]
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "person",
+    [{"id": 3, "name": "Person"}, {"id": 3, "name": "robot", "keypoints": ["hand", "foot"]}],
+)
+def test_pretraining_takes_boxes_of_people_alone(tmp_path: Path, person: dict[str, Any]) -> None:
+    boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, person)
+    options = CocoSource.model_validate(small_source(tmp_path))
+    opened = open_source(options, labelled=False)
+    assert [key.media for key in opened.frames.keys] == ["002.png", "004.png"]
+    assert opened.dropped == {"boxes of other categories": 2}
+
+
+def test_pretraining_refuses_a_file_without_people(tmp_path: Path) -> None:
+    boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, {"id": 8, "name": "dog"})
+    options = CocoSource.model_validate(small_source(tmp_path))
+    with pytest.raises(InputError, match=r"nor is one called person: car, dog\.") as caught:
+        open_source(options, labelled=False)
+    assert caught.value.hint

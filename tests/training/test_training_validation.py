@@ -1,18 +1,20 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_cases import write_coco
+from training_cases import small_source, write_coco
 
+from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.config import CocoSource, DataOptions, ValidationOptions
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.sheets import sheet
-from vitpose_cli.training.sources import open_source
-from vitpose_cli.training.validate import Validator, mean_ap
+from vitpose_cli.training.sources import OpenedSource, open_source
+from vitpose_cli.training.validate import Validation, Validator, mean_ap
 
 CODEC = HeatmapCodec((96, 128), (24, 32), "udp")
 
@@ -49,6 +51,70 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
     assert np.abs(validation.found.keypoints - people.keypoints).max() < 1.0
     picture = validator.worst(validation, count=2)
     assert picture.shape[1] == 4 * (96 * 2 + 4)
+
+
+def measured(
+    folder: Path, maps: Tensor | None = None, **options: Any
+) -> tuple[OpenedSource, Validation]:
+    """Measure a network that says `maps`, noise by default, on the pictures in `folder`."""
+    source = CocoSource.model_validate(small_source(folder) | options)
+    plain = CocoSource.model_validate(small_source(folder))
+    (opened,) = open_data(DataOptions(train=(plain,), validation=(source,))).validation
+    validator = Validator(opened, "coco", CODEC, ValidationOptions())
+    flip_order = torch.from_numpy(opened.frames.people.keypoint_set.flip_order)
+    model = Knowing(torch.rand(9, 17, 32, 24) if maps is None else maps, flip_order)
+    validation = validator.measure(model, torch.device("cpu"), torch.float32)
+    validator.worst(validation)
+    return opened, validation
+
+
+def test_boxes_on_photos_without_people_count(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 6)
+    document = json.loads(path.read_text())
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    del document["annotations"][2:]
+    path.write_text(json.dumps(document))
+    opened, validation = measured(tmp_path, boxes=tmp_path / "boxes.json")
+    assert validation.evaluation.num_images == len(opened.frames.keys) == 6
+    assert validation.evaluation.num_predicted == 6
+    assert validation.evaluation.num_people == 2
+    opened, validation = measured(tmp_path, boxes=tmp_path / "boxes.json", limit=3)
+    assert validation.evaluation.num_images == validation.evaluation.num_predicted == 3
+    assert len(open_source(CocoSource.model_validate(small_source(tmp_path))).frames.keys) == 2
+
+
+def test_of_a_labelling_run_photos_that_somebody_has_looked_at_are_measured(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 4, attributes={"source": "model"})
+    document = json.loads(path.read_text())
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    document["annotations"][0]["attributes"] = {"source": "human", "review": "accepted"}
+    del document["annotations"][2:]  # nobody is on the last two, but has somebody looked?
+    document["images"][2]["review"] = "fixed"
+    path.write_text(json.dumps(document))
+    opened, _ = measured(tmp_path, boxes=tmp_path / "boxes.json", include="reviewed")
+    assert [key.media for key in opened.frames.keys] == ["001.png", "003.png"]
+
+
+def test_people_whom_nobody_has_checked_are_neither_found_nor_missed(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 1)
+    document = json.loads(path.read_text())
+    (one,) = document["annotations"]
+    draft = one | {"id": 2, "attributes": {"source": "model"}, "bbox": [70, 90, 30, 40]}
+    document["annotations"].append(draft | {"keypoints": [5, 5, 2] * 17})
+    path.write_text(json.dumps(document))
+    found = [draft | {"score": 0.9}, one | {"score": 0.8}]  # by a detector
+    (tmp_path / "boxes.json").write_text(json.dumps(found))
+    people = open_source(CocoSource.model_validate(small_source(tmp_path))).frames.people
+    transform = CropTransforms.from_boxes(people.boxes[:1], CODEC.input_wh, alignment="udp")
+    placed = torch.from_numpy(transform.to_crop(people.keypoints[:1]).astype(np.float32))
+    maps = CODEC.encode(placed, torch.ones(1, 17))[0].expand(2, -1, -1, -1)
+    for boxes in (None, tmp_path / "boxes.json"):
+        _, validation = measured(tmp_path, maps, include="human", boxes=boxes)
+        assert validation.evaluation.coco["AP"] == pytest.approx(1.0, abs=0.02)
+        assert validation.evaluation.num_people == 1
+        _, validation = measured(tmp_path, maps, include="all", boxes=boxes)
+        assert validation.evaluation.coco["AP"] < 0.52
+        assert validation.evaluation.num_people == 2
 
 
 @pytest.mark.parametrize("num_boxes", [0, 1])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.media.crops import warp_crops
-from vitpose_cli.media.frames import FrameFailure, FrameKey
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
 from vitpose_cli.training.people import LabelledFrames, People
 
@@ -75,7 +75,7 @@ def cut_people(
         pixels = np.empty(shape, np.uint8)
         failures = fill_crops(frames, transforms, pixels, progress)
     else:
-        text = f"{_FORMAT} {frames.identity} {size_wh} {context}"
+        text = f"{_FORMAT} {frames.identity} {shape} {context}"
         path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         if not path.exists():
             _write_crops(path, frames, transforms, progress)
@@ -93,31 +93,35 @@ def fill_crops(
 ) -> list[FrameFailure]:
     """Write the crop of every person to `out` (N, h, w, 3).
 
-    A file may list one photo several times; it is read once.
-
     Returns:
         The frames that failed, each as often as it is listed.
     """
-    people, total = frames.people, len(frames.keys)
-    first = np.searchsorted(people.images, np.arange(total + 1))
-    waiting: dict[FrameKey, list[int]] = {}
-    for number, key in enumerate(frames.keys):
-        waiting.setdefault(key, []).append(number)
+    first = np.searchsorted(frames.people.images, np.arange(len(frames.keys) + 1))
     failures: list[FrameFailure] = []
-    done = 0
-    for frame in frames.source.frames(skip=_AllBut(frames.keys)):
-        numbers = waiting.pop(frame.key)
+    for frame, numbers in _each_frame(frames, progress):
         if isinstance(frame, FrameFailure):
             failures += [frame] * len(numbers)
-        else:
-            for start, end in ((first[number], first[number + 1]) for number in numbers):
-                rows = np.arange(start, end)
-                warp_crops(frame.image, transforms.select(rows), out=out[start:end])
-        done += len(numbers)
-        progress(done, total)
-    for key, numbers in waiting.items():
-        failures += [FrameFailure(key, "There is no such frame.")] * len(numbers)
+            continue
+        for start, end in ((first[number], first[number + 1]) for number in numbers):
+            rows = np.arange(start, end)
+            warp_crops(frame.image, transforms.select(rows), out=out[start:end])
     return failures
+
+
+def readable_people(
+    frames: LabelledFrames, progress: Progress = lambda done, total: None
+) -> tuple[People, tuple[FrameFailure, ...]]:
+    """Read every frame once, and keep nothing of it.
+
+    Returns:
+        The people of those that could be read, and the frames that failed, each as often as it is
+        listed.
+    """
+    failures: list[FrameFailure] = []
+    for frame, numbers in _each_frame(frames, progress):
+        if isinstance(frame, FrameFailure):
+            failures += [frame] * len(numbers)
+    return frames.people.select(_in_readable(frames, failures)), tuple(failures)
 
 
 @contextmanager
@@ -170,9 +174,35 @@ def _in_crops(
         people.repeats,
         np.arange(len(people)),
     )
+    return in_crops.select(_in_readable(frames, failures))
+
+
+def _in_readable(frames: LabelledFrames, failures: Sequence[FrameFailure]) -> NDArray[np.bool_]:
+    """Return whose frame could be read, (N,)."""
     unread = {failure.key for failure in failures}
     readable = np.array([key not in unread for key in frames.keys], bool)
-    return in_crops.select(readable[people.images])
+    chosen: NDArray[np.bool_] = readable[frames.people.images]
+    return chosen
+
+
+def _each_frame(
+    frames: LabelledFrames, progress: Progress
+) -> Iterator[tuple[Frame | FrameFailure, list[int]]]:
+    """Yield every frame and its numbers: a file may list one photo several times, it is read once.
+
+    What the source does not have fails.
+    """
+    waiting: dict[FrameKey, list[int]] = {}
+    for number, key in enumerate(frames.keys):
+        waiting.setdefault(key, []).append(number)
+    done = 0
+    for frame in frames.source.frames(skip=_AllBut(frames.keys)):
+        numbers = waiting.pop(frame.key)
+        yield frame, numbers
+        done += len(numbers)
+        progress(done, len(frames.keys))
+    for key, numbers in waiting.items():
+        yield FrameFailure(key, "There is no such frame."), numbers
 
 
 def _write_crops(

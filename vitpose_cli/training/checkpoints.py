@@ -13,7 +13,7 @@ import pickle
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel
@@ -23,9 +23,16 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.fingerprints import DataFingerprint
 
-_MAY_CHANGE = ("device", "compile", "log_every", "checkpoint_every", "validation")
+_MAY_CHANGE = (
+    *("device", "compile", "log_every", "checkpoint_every", "validation"),
+    *("data.threads", "data.allow_missing"),
+)
 """Options that a resumed run may have otherwise: they do not change what is learnt."""
+
+_KEPT_CROPS = ("ram", "disk", "device")
+"""Values of `data.cache` that a resumed run may exchange: the crops are the same."""
 
 _EARLIER_MILESTONES = (170, 200)
 """What earlier versions wrote for `optimizer.milestones` where nobody gave any."""
@@ -49,6 +56,20 @@ class Position:
     step: int = 0
     best: float | None = None
     measured: bool = True
+
+
+class RunState(NamedTuple):
+    """What a run goes on with.
+
+    Attributes:
+        position: How far it is.
+        stage: The state of the stage.
+        data: What it learns from; None where an earlier version did not say.
+    """
+
+    position: Position
+    stage: dict[str, Any]
+    data: DataFingerprint | None
 
 
 class RunFolder:
@@ -101,6 +122,11 @@ class RunFolder:
                     f"{self.path} holds a run with other options:\n  " + "\n  ".join(changed),
                     "Choose another folder with --output, or take the options back.",
                 )
+        elif self.path.exists() and not self.path.is_dir():
+            raise InputError(
+                f"{self.path} is a file, and a run needs a folder.",
+                "Choose another folder with --output.",
+            )
         elif self.path.exists() and any(self.path.iterdir()):
             raise InputError(
                 f"{self.path} is not empty and no training run.", "Choose another folder."
@@ -112,22 +138,32 @@ class RunFolder:
         with atomic_file(self.config) as stream:
             stream.write(dump_config(config).encode())
 
-    def save_state(self, position: Position, stage: dict[str, Any]) -> None:
+    def save_state(
+        self, position: Position, stage: dict[str, Any], data: DataFingerprint | None = None
+    ) -> None:
         """Write the state of a run.
+
+        Args:
+            position: How far it is.
+            stage: The state of the stage.
+            data: What it learns from.
 
         Raises:
             InputError: It cannot be written; the last one stays whole.
         """
+        state = {"position": asdict(position), "stage": stage}
+        if data is not None:
+            state["data"] = data.as_dict()
         with atomic_file(self.state) as stream:
             try:
-                torch.save({"position": asdict(position), "stage": stage}, stream)
+                torch.save(state, stream)
             except RuntimeError as error:  # torch's name for a full disk
                 raise InputError(
                     f"Cannot write {self.state}: {error}.",
                     "The last state stays whole. Free some space and run the same command again.",
                 ) from error
 
-    def load_state(self) -> tuple[Position, dict[str, Any]] | None:
+    def load_state(self) -> RunState | None:
         """Read the state of a run; None where it has not begun.
 
         Raises:
@@ -139,7 +175,8 @@ class RunFolder:
             if not zipfile.is_zipfile(self.state):
                 raise RuntimeError("it is cut off or something else")
             state = torch.load(self.state, map_location="cpu", weights_only=True)
-            return Position(**state["position"]), state["stage"]
+            data = DataFingerprint.from_dict(state["data"]) if "data" in state else None
+            return RunState(Position(**state["position"]), state["stage"], data)
         except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.state} cannot be read: {error}.",
@@ -154,8 +191,10 @@ def _differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     return [
         f"{key}: {flat_old.get(key)} there, {flat_new.get(key)} now"
         for key in keys
-        if key.split(".")[0] not in _MAY_CHANGE
+        if key not in _MAY_CHANGE
+        and key.split(".")[0] not in _MAY_CHANGE
         and key.rpartition(".")[2] not in _MAY_CHANGE_ANYWHERE
+        and not (key == "data.cache" and {flat_old[key], flat_new[key]} <= {*_KEPT_CROPS})
         and flat_old.get(key) != flat_new.get(key)
     ]
 

@@ -17,9 +17,10 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.training.cache import Progress, cut_people
+from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable_people
 from vitpose_cli.training.config import DataOptions, Source
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
+from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
@@ -73,8 +74,7 @@ class OpenedData:
     @property
     def epoch_length(self) -> int:
         """How many people an epoch shows, by their repeats."""
-        repeats = np.concatenate([people.repeats for people in _people(self.train)])
-        return EndlessOrder(repeats, ()).epoch_length
+        return _epoch_length(_people(self.train))
 
     @property
     def notes(self) -> list[str]:
@@ -107,7 +107,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
             with are of other photos, or two files mean different keypoints by one name.
     """
     train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
-    validation = [open_source(one, options.threads) for one in options.validation]
+    validation = [open_source(one, options.threads, measured=True) for one in options.validation]
     for source, asked in zip(validation, options.validation, strict=True):
         _check_boxes(source, asked)
     known: dict[str, tuple[KeypointSet, Path]] = {}
@@ -121,14 +121,8 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
                 f"{own.name!r}.",
                 "Rename the category in one of them, or give both the same keypoints.",
             )
-    data = OpenedData(train, validation, options)
-    if not data.epoch_length:
-        count = sum(map(len, _people(train)))
-        raise ConfigError(
-            f"An epoch would show nobody: `repeat` leaves none of {count} people.",
-            "Give a source of data.train a greater `repeat`.",
-        )
-    return data
+    _check_shown(_people(train))
+    return OpenedData(train, validation, options)
 
 
 def load_material(
@@ -151,6 +145,7 @@ def load_material(
         note: Told of photos that could not be read.
 
     Raises:
+        ConfigError: An epoch would show nobody whose photo can be read.
         InputError: Too many photos cannot be read, or the crops do not fit.
     """
     options = data.options
@@ -159,25 +154,33 @@ def load_material(
     parts: dict[str, list[Material]] = {}
     for source in data.train:
         group = parts.setdefault(source.frames.people.keypoint_set.name, [])
-        identity = f"{source.frames.identity} {options.cache} {size_wh} {options.context}"
+        cut = None
         if options.cache == "none":
-            crops = FrameCrops(source.frames, options.threads)
-            group.append(Material(source.frames.people, crops, identity))
-            continue
-        cut = cut_people(
-            source.frames,
-            size_wh,
-            options.context,
-            folder=folder if options.cache == "disk" else None,
-            progress=progress,
-        )
-        check_missing(source, cut.failures, options)
-        if cut.failures:
-            note(_unreadable(source, cut.failures))
-        on_device = options.cache == "device"
-        store = DeviceCrops(cut.pixels, device) if on_device else HostCrops(cut.pixels)
-        group.append(Material(cut.people, store, identity))
+            people, failures = readable_people(source.frames, progress)
+        else:
+            kept_in = folder if options.cache == "disk" else None
+            cut = cut_people(
+                source.frames, size_wh, options.context, folder=kept_in, progress=progress
+            )
+            people, failures = cut.people, cut.failures
+        check_missing(source, failures, options)
+        if not len(people):
+            raise _nothing_read(source, failures)
+        if failures:
+            note(_unreadable(source, failures))
+        kind = "cut anew" if options.cache == "none" else f"{size_wh} {options.context}"
+        identity = f"{source.frames.identity} {kind} {images_hash(people)}"
+        group.append(Material(people, _store(source, cut, options, device), identity))
+    _check_shown([part.people for group in parts.values() for part in group])
     return {name: _joined(group) for name, group in parts.items()}
+
+
+def learnt_from(data: OpenedData, material: Mapping[str, Material]) -> DataFingerprint:
+    """Return in short what a run learns from, to know it again."""
+    return DataFingerprint(
+        tuple(source.fingerprint for source in data.train),
+        {name: images_hash(own.people) for name, own in material.items()},
+    )
 
 
 def check_missing(
@@ -202,6 +205,38 @@ def check_missing(
     raise InputError(
         f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
         "Check `images` of this source; --allow-missing trains on the rest.",
+    )
+
+
+def _store(
+    source: OpenedSource, cut: CutPeople | None, options: DataOptions, device: torch.device
+) -> Crops:
+    """Return where the crops of a source's people come from; photos, if they were not cut."""
+    if cut is None:
+        return FrameCrops(source.frames, options.threads)
+    return DeviceCrops(cut.pixels, device) if options.cache == "device" else HostCrops(cut.pixels)
+
+
+def _epoch_length(people: Sequence[People]) -> int:
+    repeats = np.concatenate([part.repeats for part in people])
+    return EndlessOrder(repeats, ()).epoch_length
+
+
+def _check_shown(people: Sequence[People]) -> None:
+    """Refuse people of whom an epoch shows nobody."""
+    if not _epoch_length(people):
+        raise ConfigError(
+            f"An epoch would show nobody: `repeat` leaves none of {sum(map(len, people))} people.",
+            "Give a source of data.train a greater `repeat`.",
+        )
+
+
+def _nothing_read(source: OpenedSource, failures: Sequence[FrameFailure]) -> InputError:
+    """Return the error of a source without a photo that can be read."""
+    photos, first = counted(len(source.frames.keys), "photo"), failures[0]
+    return InputError(
+        f"None of the {photos} of {source.truth.path} can be read ({first.key}: {first.error}).",
+        "Check `images` of this source, or leave it out.",
     )
 
 

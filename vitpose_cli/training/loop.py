@@ -25,10 +25,18 @@ from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
-from vitpose_cli.training.checkpoints import Position, RunFolder
+from vitpose_cli.training.checkpoints import Position, RunFolder, RunState
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.data import Material, OpenedData, check_missing, load_material, open_data
+from vitpose_cli.training.data import (
+    Material,
+    OpenedData,
+    check_missing,
+    learnt_from,
+    load_material,
+    open_data,
+)
 from vitpose_cli.training.distill import open_lessons
+from vitpose_cli.training.fingerprints import DataFingerprint, check_same_read, check_same_sources
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.optim import Schedule, trainable_size
@@ -119,6 +127,7 @@ class _Run:
         self._leads = placement.leads
         self._position = Position()
         self._num_skipped = 0
+        self._learnt_from: DataFingerprint | None = None
 
     def go(self) -> Outcome:
         """Train all stages that are not done."""
@@ -134,7 +143,8 @@ class _Run:
         saved = folder.load_state()
         state = None
         if saved is not None:
-            self._position, state = saved
+            self._position, state = saved.position, saved.stage
+            self._check_sources(saved, data)
             self._observer.note(
                 f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
             )
@@ -149,6 +159,13 @@ class _Run:
         material = load_material(
             data, inputs_wh, device, folder.cache, observer.prepare, observer.note
         )
+        self._learnt_from = learnt_from(data, material)
+        if saved is not None and saved.data is not None:
+            check_same_read(
+                saved.data.read,
+                self._learnt_from.read,
+                allow_missing=config.data.allow_missing,
+            )
         lessons = open_lessons(
             config.distill, teachers, material, device, folder.cache, self._observer.note
         )
@@ -163,6 +180,15 @@ class _Run:
         if self._leads:
             write_report(folder)
         return Outcome(folder.weights, self._position.best, folder.report)
+
+    def _check_sources(self, saved: RunState, data: OpenedData) -> None:
+        """Refuse to go on with other data than the run was begun with."""
+        if saved.data is None:
+            return
+        now = [source.fingerprint for source in data.train]
+        allowed = data.options.allow_missing
+        for note in check_same_sources(saved.data.sources, now, allow_missing=allowed):
+            self._observer.note(note)
 
     def _courses(
         self,
@@ -341,7 +367,7 @@ class _Run:
 
     def _save(self, stage: Stage) -> None:
         if self._leads:
-            self._folder.save_state(self._position, stage.state_dict())
+            self._folder.save_state(self._position, stage.state_dict(), self._learnt_from)
             self._save_weights(stage, self._folder.last)
 
     def _save_weights(self, stage: Stage, path: Path) -> None:

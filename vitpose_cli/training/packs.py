@@ -7,6 +7,8 @@ a pack is a source of frames like any other, each frame being one crop.
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +53,20 @@ class Pack:
             InputError: The file is missing or no pack.
         """
         try:
-            with np.load(path) as arrays:
+            arrays = np.load(path)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it is a single array")
+            with arrays:
                 missing = [name for name in _ARRAYS if name not in arrays]
                 if missing:
                     raise InputError(f"{path} is no pack: it has no {', '.join(missing)}.")
                 blob, offsets, keypoints, sources = (arrays[name] for name in _ARRAYS)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path} cannot be read as a pack: {error}.") from error
-        count = len(offsets) - 1
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(
+                f"{path} cannot be read as a pack: {error}.",
+                "Copy it once more, or make it again; docs/training.md describes packs.",
+            ) from error
+        count = len(offsets) - 1 if offsets.ndim == 1 else 0
         fits = keypoints.ndim == 3 and keypoints.shape[::2] == (count, 4)
         if count < 1 or not fits or sources.shape != (count,) or offsets[-1] > len(blob):
             raise InputError(f"{path} is no pack: its arrays do not fit each other.")

@@ -1,22 +1,18 @@
 """From files to labelled people: COCO-keypoint files with their photos, and packs.
 
-What a label is worth is decided here: a person's word counts more than a network's, an unlabelled
-keypoint counts nothing. What cannot be used is dropped, counted and named, never skipped in
-silence.
+What a label is worth is decided in `labels`. What cannot be used is dropped, counted and named,
+never skipped in silence.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
@@ -27,9 +23,19 @@ from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
+from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
+from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
+from vitpose_cli.training.labels import (
+    Person,
+    ignored,
+    is_looked_at,
+    is_wanted,
+    keypoint_weights,
+    person_of,
+)
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.people import LabelledFrames, People
 
@@ -40,44 +46,37 @@ class OpenedSource:
 
     Attributes:
         frames: The people who can be trained on or measured, with their frames.
-        truth: All labels of these frames as a COCO document, for measuring.
+        truth: All labels of these frames as a COCO document, for measuring; who is not wanted is
+            marked as neither to be found nor to be missed.
         dropped: How many people, keypoints and photos were left out, by the reason.
+        fingerprint: What the source holds, in short.
         boxes: Boxes by `file_name` to measure with; None for those of the people.
     """
 
     frames: LabelledFrames
     truth: CocoDocument
     dropped: Mapping[str, int]
+    fingerprint: Fingerprint
     boxes: Mapping[str, Detections] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
-    """One usable annotation."""
-
-    box: NDArray[np.float64]
-    keypoints: NDArray[np.float64]
-    weights: NDArray[np.float64]
-
-    def unlabelled(self, num_keypoints: int) -> _Person:
-        """Return the same person as if nobody knew their keypoints."""
-        return _Person(self.box, np.zeros((num_keypoints, 2)), np.zeros(num_keypoints))
-
-
-def open_source(options: Source, num_threads: int = 4, *, labelled: bool = True) -> OpenedSource:
+def open_source(
+    options: Source, num_threads: int = 4, *, labelled: bool = True, measured: bool = False
+) -> OpenedSource:
     """Read the labels of one source.
 
     Args:
         options: Which.
         num_threads: Photos read at once.
         labelled: Whether people without keypoints are left out; else boxes will do.
+        measured: Whether it is measured on: with boxes of a detector photos without people count.
 
     Raises:
         InputError: A file is missing or damaged, or nobody in it is labelled.
     """
     if isinstance(options, PackSource):
         return _open_pack(options, num_threads, labelled)
-    return _open_coco(options, num_threads, labelled)
+    return _open_coco(options, num_threads, labelled, measured)
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
@@ -85,56 +84,114 @@ def dropped_sentence(dropped: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
 
 
-def _open_coco(options: CocoSource, num_threads: int, labelled: bool) -> OpenedSource:
+def _open_coco(
+    options: CocoSource, num_threads: int, labelled: bool, measured: bool
+) -> OpenedSource:
     document = read_coco(options.annotations)
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
     keys = _present_keys(document, options, dropped)
     chosen = _spread([one for one in keys if _in_split(keys[one], options)], options)
     images = {image["id"]: image for image in document.images}
-    annotations = document.by_image()
-    people: list[_Person] = []
-    numbers: list[int] = []
-    shown: dict[int, FrameKey] = {}
-    for image_id in chosen:
-        for annotation in annotations[image_id]:
-            person = _person(annotation, images[image_id], options, dropped, labelled)
-            if person is not None and not labelled:
-                person = person.unlabelled(keypoint_set_.num_keypoints)
-            if person is not None:
-                shown.setdefault(image_id, keys[image_id])
-                people.append(person)
-                numbers.append(len(shown) - 1)
-    if not people:
+    found = _people_by_image(document, chosen, options, dropped, labelled, measured)
+    empty_too = measured and options.boxes is not None
+    shown = {
+        image_id: keys[image_id]
+        for image_id in chosen
+        if found[image_id] or (empty_too and is_looked_at(images[image_id], options))
+    }
+    numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
+    if not numbered:
         raise InputError(
             f"Nobody in {options.annotations} can be learnt from"
             f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
-            "Label some keypoints, or check `include` and `split` of this source.",
+            "Label some keypoints, or check `include`, `split`, `min_score`, `human_weight` and "
+            "`model_weight` of this source.",
         )
-    truth = replace(
-        document,
-        images=tuple(images[image_id] for image_id in shown),
-        annotations=tuple(one for one in document.annotations if one["image_id"] in shown),
+    people = People(
+        keypoint_set_,
+        np.stack([person.box for _, person in numbered]).astype(np.float32),
+        np.stack([person.keypoints for _, person in numbered]).astype(np.float32),
+        np.stack([person.weights for _, person in numbered]).astype(np.float32),
+        np.full(len(numbered), options.repeat, np.float32),
+        np.array([number for number, _ in numbered], np.int64),
     )
     files = {key.media: _file(options.images / key.media) for key in shown.values()}
-    frames = LabelledFrames(
-        People(
-            keypoint_set_,
-            np.stack([person.box for person in people]).astype(np.float32),
-            np.stack([person.keypoints for person in people]).astype(np.float32),
-            np.stack([person.weights for person in people]).astype(np.float32),
-            np.full(len(people), options.repeat, np.float32),
-            np.array(numbers, np.int64),
-        ),
-        tuple(shown.values()),
-        MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads),
-        _identity(document_files(options.annotations), options),
+    source = MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads)
+    fingerprint = Fingerprint(
+        str(options.annotations),
+        files_hash(document_files(options.annotations)),
+        people_hash(people, tuple(shown.values())),
+        len(people),
+        len(shown),
     )
     boxes = None
     if options.boxes is not None:
         names = {image_id: images[image_id]["file_name"] for image_id in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
-    return OpenedSource(frames, truth, +dropped, boxes)
+    frames = LabelledFrames(people, tuple(shown.values()), source, _identity(fingerprint, options))
+    return OpenedSource(frames, _truth(document, shown, options), +dropped, fingerprint, boxes)
+
+
+def _people_by_image(
+    document: CocoDocument,
+    chosen: Sequence[int],
+    options: CocoSource,
+    dropped: Counter[str],
+    labelled: bool,
+    measured: bool,
+) -> dict[int, list[Person]]:
+    """Return who can be learnt from in each of the chosen images; count the others by reason."""
+    images = {image["id"]: image for image in document.images}
+    annotations = document.by_image()
+    categories = None if labelled else _people_categories(document)
+    num_keypoints = 0 if labelled else _set_or_coco(document).num_keypoints
+    found: dict[int, list[Person]] = {image_id: [] for image_id in chosen}
+    for image_id in chosen:
+        for annotation in annotations[image_id]:
+            if categories is not None and annotation["category_id"] not in categories:
+                dropped["boxes of other categories"] += 1
+                continue
+            person = person_of(annotation, images[image_id], options, dropped, labelled, measured)
+            if person is not None:
+                found[image_id].append(person if labelled else person.unlabelled(num_keypoints))
+    return found
+
+
+def _people_categories(document: CocoDocument) -> frozenset[int]:
+    """Return the ids of categories that are people, or whatever else has keypoints.
+
+    Raises:
+        InputError: None is.
+    """
+    bodies = bodies_of(document.categories)
+    if bodies:
+        return bodies
+    names = {one["id"]: str(one.get("name", "")) for one in document.categories}
+    people = frozenset(number for number, name in names.items() if name.casefold() == "person")
+    if not people:
+        raise InputError(
+            f"None of the categories of {document.path} lists keypoints, nor is one called person: "
+            f"{', '.join(names.values()) or 'it has none'}.",
+            "Call the category of what is to be learnt person, or give it keypoints.",
+        )
+    return people
+
+
+def _truth(
+    document: CocoDocument, shown: Mapping[int, FrameKey], options: CocoSource
+) -> CocoDocument:
+    """Return what is to be found in the images that are shown."""
+    images = {image["id"]: image for image in document.images}
+    return replace(
+        document,
+        images=tuple(images[image_id] for image_id in shown),
+        annotations=tuple(
+            one if is_wanted(one, options) else ignored(one)
+            for one in document.annotations
+            if one["image_id"] in shown
+        ),
+    )
 
 
 def _set_or_coco(document: CocoDocument) -> KeypointSet:
@@ -182,51 +239,6 @@ def _spread(chosen: list[int], options: SourceOptions) -> list[int]:
     return [chosen[index * len(chosen) // options.limit] for index in range(options.limit)]
 
 
-def _person(
-    annotation: Mapping[str, Any],
-    image: Mapping[str, Any],
-    options: CocoSource,
-    dropped: Counter[str],
-    labelled: bool,
-) -> _Person | None:
-    """Return what can be learnt from an annotation; None, and the reason counted, if nothing."""
-    attributes = annotation.get("attributes")
-    attributes = attributes if isinstance(attributes, dict) else {}
-    human = attributes.get("source", "human") == "human"
-    review = attributes.get("review", "fixed")
-    checked, edited = human and review != "draft", human and review == "fixed"
-    wanted = {"all": True, "reviewed": checked, "human": edited}[options.include]
-    x, y, width, height = annotation["bbox"]
-    points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
-    known = points[:, 2] > 0
-    if image.get("width") and image.get("height"):
-        far = np.array([image["width"], image["height"]])
-        inside = ((points[:, :2] >= 0) & (points[:, :2] <= far)).all(axis=1)
-        dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
-        known = known & inside
-    reasons = {
-        "crowds": annotation["iscrowd"] != 0,
-        "people whose labels nobody has checked": not wanted,
-        "boxes without area": not (width > 0 and height > 0),
-        "people without keypoints": labelled and not known.any(),
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            dropped[reason] += 1
-            return None
-    scores = np.array(annotation.get("keypoint_scores") or np.ones(len(points)), np.float64)
-    weights = _weights(np.where(known, 2 if human else 1, 0), scores, options)
-    return _Person(np.array([x, y, x + width, y + height], np.float64), points[:, :2], weights)
-
-
-def _weights(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], options: SourceOptions
-) -> NDArray[np.float64]:
-    """Return loss weights of keypoints: labels 0 unknown, 1 by a network, 2 by a person."""
-    sure = np.where(scores >= options.min_score, options.model_weight * scores.clip(0, 1), 0)
-    return np.select([labels >= 2, labels == 1], [np.float64(options.human_weight), sure], 0.0)
-
-
 def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedSource:
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
@@ -241,7 +253,7 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     points = pack.keypoints[..., :2]
     inside = ((points >= 0) & (points <= np.array(frame.size_wh))).all(axis=-1)
     labels = np.where(inside, pack.keypoints[..., 2], 0).astype(np.int64)
-    weights = _weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
+    weights = keypoint_weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
     useless = (weights <= 0).all(axis=1) if labelled else np.zeros(len(weights), bool)
     repeats = np.array([options.repeat_of.get(int(one), options.repeat) for one in pack.sources])
     usable = ~useless & ~np.isin(pack.sources, [n for n, x in options.repeat_of.items() if x == 0])
@@ -262,8 +274,12 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     )
     dropped = Counter({"people without keypoints": int(useless.sum())})
     chosen = tuple(keys[row] for row in rows)
-    frames = LabelledFrames(people, chosen, pack, _identity((options.path,), options))
-    return OpenedSource(frames, _pack_truth(options.path, people, frame.size_wh), +dropped)
+    file = files_hash((options.path,))
+    known = f"{people_hash(people, chosen)} {file}"  # the pixels are in the file
+    fingerprint = Fingerprint(str(options.path), file, known, len(people), len(people))
+    frames = LabelledFrames(people, chosen, pack, _identity(fingerprint, options))
+    truth = _pack_truth(options.path, people, frame.size_wh)
+    return OpenedSource(frames, truth, +dropped, fingerprint)
 
 
 def _pack_truth(path: Path, people: People, size_wh: tuple[int, int]) -> CocoDocument:
@@ -295,10 +311,6 @@ def _pack_truth(path: Path, people: People, size_wh: tuple[int, int]) -> CocoDoc
     return CocoDocument(path, {}, tuple(images), (category,), tuple(annotations))
 
 
-def _identity(files: Iterable[Path], options: SourceOptions) -> str:
-    """Return a text that changes with the files and with what is taken from them."""
-    digest = ""
-    for path in files:
-        with path.open("rb") as stream:
-            digest += hashlib.file_digest(stream, "sha256").hexdigest()
-    return f"{digest} {options.model_dump_json()}"
+def _identity(fingerprint: Fingerprint, options: SourceOptions) -> str:
+    """Return a text that changes with the people taken, and with how and from where."""
+    return f"{fingerprint.people} {options.model_dump_json()}"

@@ -1,0 +1,157 @@
+"""What a run has learnt from, in short: whether the data are still those it was begun with.
+
+The people that were taken count, not the bytes of the files: a file that was written once more with
+the same labels is no other one. Comparing every photo's pixels was refused: it takes as long as
+reading them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.training.people import People
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a source of people holds.
+
+    Attributes:
+        path: Its file.
+        files: Hash of its files.
+        people: Hash of all that is known of the people taken from it, and of their frames' names.
+        num_people: How many people were taken.
+        num_photos: How many frames they are in.
+    """
+
+    path: str
+    files: str
+    people: str
+    num_people: int
+    num_photos: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataFingerprint:
+    """What a run learns from.
+
+    Attributes:
+        sources: What was opened, in the order of the configuration.
+        read: By head, a hash of who is in a frame that could be read.
+    """
+
+    sources: tuple[Fingerprint, ...]
+    read: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for a state."""
+        return {"sources": [asdict(one) for one in self.sources], "read": dict(self.read)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataFingerprint:
+        """Return what `as_dict` was called on."""
+        return cls(tuple(Fingerprint(**one) for one in values["sources"]), values["read"])
+
+
+_MOVED_HINT = (
+    "Put the photos back as they were, or choose another folder with --output; --allow-missing "
+    "goes on with those that are there."
+)
+
+
+def files_hash(files: Iterable[Path]) -> str:
+    """Return a text that changes with the bytes of any of the files."""
+    digest = ""
+    for path in files:
+        with path.open("rb") as stream:
+            digest += hashlib.file_digest(stream, "sha256").hexdigest()
+    return hashlib.sha256(digest.encode()).hexdigest()
+
+
+def people_hash(people: People, keys: Sequence[FrameKey]) -> str:
+    """Return a text that changes with anything that is known of people, and with their frames.
+
+    Args:
+        people: The people; `images` are positions in `keys`.
+        keys: Their frames.
+    """
+    digest = hashlib.sha256()
+    known = people.keypoint_set
+    digest.update(repr((known.name, known.names, known.flip_pairs)).encode())
+    for key in keys:
+        digest.update(f"{key.media}\0{key.index}\0".encode())
+    for array in (people.boxes, people.keypoints, people.weights, people.repeats, people.images):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def images_hash(people: People) -> str:
+    """Return a text that changes with the choice among the same people."""
+    return hashlib.sha256(np.ascontiguousarray(people.images).tobytes()).hexdigest()
+
+
+def check_same_sources(
+    before: Sequence[Fingerprint], now: Sequence[Fingerprint], *, allow_missing: bool
+) -> list[str]:
+    """Refuse to go on with other data than a run was begun with.
+
+    Args:
+        before: The sources that it was begun with.
+        now: The same sources as they are.
+        allow_missing: Whether photos may have come or gone.
+
+    Returns:
+        Sentences about photos that have.
+
+    Raises:
+        ConfigError: Labels are others, or photos have come or gone.
+    """
+    pairs = [pair for pair in zip(before, now, strict=True) if pair[0].people != pair[1].people]
+    relabelled = [_change(*pair) for pair in pairs if pair[0].files != pair[1].files]
+    moved = [_change(*pair) for pair in pairs if pair[0].files == pair[1].files]
+    if relabelled:
+        raise ConfigError(
+            "The run was begun with other labels:\n  " + "\n  ".join(relabelled),
+            "Choose another folder with --output to learn from them, or delete that of the run.",
+        )
+    if moved and not allow_missing:
+        raise ConfigError(
+            "Since the run was begun photos have come or gone:\n  " + "\n  ".join(moved),
+            _MOVED_HINT,
+        )
+    return [f"Photos have come or gone since the run was begun: {change}." for change in moved]
+
+
+def check_same_read(
+    before: Mapping[str, str], now: Mapping[str, str], *, allow_missing: bool
+) -> None:
+    """Refuse to go on without photos that could be read when a run was begun, or with more.
+
+    Args:
+        before: By head, a hash of who was in a frame that could be read.
+        now: The same as it is.
+        allow_missing: Whether that is no fault.
+
+    Raises:
+        ConfigError: It is others.
+    """
+    if before != now and not allow_missing:
+        raise ConfigError(
+            "Since the run was begun photos have come or gone: others can be read than then.",
+            _MOVED_HINT,
+        )
+
+
+def _change(before: Fingerprint, now: Fingerprint) -> str:
+    return (
+        f"{now.path}: {before.num_people:,} people in {before.num_photos:,} photos then, "
+        f"{now.num_people:,} in {now.num_photos:,} now"
+    )

@@ -1,0 +1,117 @@
+"""What one label is worth: who can be learnt from, how much, and who counts when measuring.
+
+A person's word counts more than a network's, an unlabelled keypoint counts nothing. Files and
+photos are the business of `sources`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitpose_cli.training.config import CocoSource, SourceOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One usable annotation.
+
+    Attributes:
+        box: (4,) xyxy, frame px.
+        keypoints: (K, 2) xy, frame px.
+        weights: (K,) loss weights, 0 where a keypoint is not known.
+    """
+
+    box: NDArray[np.float64]
+    keypoints: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def unlabelled(self, num_keypoints: int) -> Person:
+        """Return the same person as if nobody knew their keypoints."""
+        return Person(self.box, np.zeros((num_keypoints, 2)), np.zeros(num_keypoints))
+
+
+def person_of(
+    annotation: Mapping[str, Any],
+    image: Mapping[str, Any],
+    options: CocoSource,
+    dropped: Counter[str],
+    labelled: bool,
+    measured: bool,
+) -> Person | None:
+    """Return what can be learnt from an annotation; None, and the reason counted, if nothing.
+
+    Args:
+        annotation: The annotation.
+        image: Its image.
+        options: The source.
+        dropped: Counts the reasons.
+        labelled: Whether people without keypoints are of no use.
+        measured: Whether people are measured on; then weights do not matter.
+    """
+    x, y, width, height = annotation["bbox"]
+    points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
+    known = points[:, 2] > 0
+    if image.get("width") and image.get("height"):
+        far = np.array([image["width"], image["height"]])
+        inside = ((points[:, :2] >= 0) & (points[:, :2] <= far)).all(axis=1)
+        dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
+        known = known & inside
+    scores = np.array(annotation.get("keypoint_scores") or np.ones(len(points)), np.float64)
+    human = _attributes(annotation).get("source", "human") == "human"
+    weights = keypoint_weights(np.where(known, 2 if human else 1, 0), scores, options)
+    reasons = {
+        "crowds": annotation["iscrowd"] != 0,
+        "people whose labels nobody has checked": not is_wanted(annotation, options),
+        "boxes without area": not (width > 0 and height > 0),
+        "people without keypoints": labelled and not known.any(),
+        "people whose keypoints count nothing": labelled and not (measured or weights.any()),
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            dropped[reason] += 1
+            return None
+    return Person(np.array([x, y, x + width, y + height], np.float64), points[:, :2], weights)
+
+
+def keypoint_weights(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], options: SourceOptions
+) -> NDArray[np.float64]:
+    """Return loss weights of keypoints: labels 0 unknown, 1 by a network, 2 by a person."""
+    sure = np.where(scores >= options.min_score, options.model_weight * scores.clip(0, 1), 0)
+    return np.select([labels >= 2, labels == 1], [np.float64(options.human_weight), sure], 0.0)
+
+
+def is_wanted(annotation: Mapping[str, Any], options: CocoSource) -> bool:
+    """Return whether a source includes an annotation, for who has made or checked it."""
+    attributes = _attributes(annotation)
+    human = attributes.get("source", "human") == "human"
+    return options.include == "all" or (
+        human and _is_checked(attributes.get("review", "fixed"), options)
+    )
+
+
+def is_looked_at(image: Mapping[str, Any], options: CocoSource) -> bool:
+    """Return whether a source includes a photo, even if nobody is on it."""
+    return options.include == "all" or ("review" in image and _is_checked(image["review"], options))
+
+
+def ignored(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an annotation as COCO marks who is neither to be found nor to be missed."""
+    unknown = [0] * len(annotation["keypoints"])
+    return {**annotation, "iscrowd": 1, "keypoints": unknown, "num_keypoints": 0}
+
+
+def _is_checked(review: Any, options: CocoSource) -> bool:
+    """Return whether a person has done to a label what `include` asks for."""
+    return bool(review == "fixed" if options.include == "human" else review != "draft")
+
+
+def _attributes(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
+    attributes = annotation.get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
