@@ -64,7 +64,7 @@ def parse_config(
     """
     changed: Any = values
     for override in overrides:
-        changed = _overridden(changed, override)
+        changed = _overridden(_with_default_list(model, changed, override), override)
     try:
         return model.model_validate(changed)
     except ValidationError as error:
@@ -139,6 +139,24 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _with_default_list(
+    model: type[BaseModel], values: Mapping[str, Any], override: str
+) -> Mapping[str, Any]:
+    """Return `values` with a list written out that is left to its default and has an item changed.
+
+    As `stages` where an override is `stages.0.steps=5` and the file has none.
+    """
+    name, *below = override.partition("=")[0].split(".")
+    field = model.model_fields.get(name)
+    if field is None or not below or not below[0].isdecimal() or values.get(name) is not None:
+        return values
+    default = field.get_default(call_default_factory=True)
+    if not isinstance(default, tuple) or not all(_is_model(type(one)) for one in default):
+        return values
+    items = (one.model_dump(mode="json", exclude_unset=True) for one in default)
+    return {**values, name: list(items)}
+
+
 def _overridden(values: Any, override: str) -> Any:
     """Return a copy of `values` with one `KEY=VALUE` applied."""
     key, equals, text = override.partition("=")
@@ -197,6 +215,7 @@ def _problem(model: type[BaseModel], details: Any) -> str:
             return f"{place}: Field required"
         return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
     message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("a valid tuple", "a list")
     given = details.get("input")
     shown = details["type"] != "missing" and isinstance(given, (str, int, float))
     end = f" (given: {given!r})" if shown else ""

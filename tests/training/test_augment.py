@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,9 +7,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from training_cases import COCO, some_people
 
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import CropPlan, plan_crops, plan_plain_crops
 from vitpose_cli.training.config import AugmentationOptions
+from vitpose_cli.training.people import People
 
 NOTHING = AugmentationOptions(flip=0, shift=0, scale_std=0, rotation=0, half_body=0)
 INPUT_WH = (96, 128)
@@ -54,6 +58,39 @@ def test_a_flip_mirrors_the_crop_and_renames_the_keypoints() -> None:
     mirrored = plain.crop_keypoints.copy()
     mirrored[..., 0] = INPUT_WH[0] - 1 - mirrored[..., 0]
     np.testing.assert_allclose(flipped.crop_keypoints, mirrored[:, COCO.flip_order], atol=1e-3)
+
+
+def of_keypoints(*names: str) -> People:
+    """Return people whose first keypoints have other names, and no others."""
+    people, _ = some_people(8)
+    count = len(names)
+    category = {"name": "robot", "keypoints": list(names)}
+    return replace(
+        people,
+        keypoint_set=KeypointSet.from_category(category),
+        keypoints=people.keypoints[:, :count],
+        weights=people.weights[:, :count],
+    )
+
+
+def test_crops_are_not_mirrored_where_nobody_knows_left_and_right() -> None:
+    options = NOTHING.model_copy(update={"flip": 1.0})
+    for people, flipped in (
+        (of_keypoints("kp0", "kp1", "kp2"), False),
+        (replace(of_keypoints("kp0"), weights=np.zeros((8, 1), np.float32)), True),
+    ):
+        plan = plan_crops(people, options, INPUT_WH, "udp", np.random.default_rng(0))
+        assert (np.linalg.det(plan.transforms.matrices[:, :, :2]) < 0).tolist() == [flipped] * 8
+
+
+def test_a_mirrored_crop_tells_nothing_of_a_keypoint_without_its_other_side() -> None:
+    people = of_keypoints("left_eye", "right_eye", "left_wrist", "nose")
+    options = NOTHING.model_copy(update={"flip": 0.5})
+    plan = plan_crops(people, options, INPUT_WH, "udp", np.random.default_rng(0))
+    mirrored = np.linalg.det(plan.transforms.matrices[:, :, :2]) < 0
+    assert 0 < mirrored.sum() < 8
+    assert (plan.weights[mirrored] == [1, 1, 0, 1]).all()
+    assert (plan.weights[~mirrored] == 1).all()
 
 
 def test_scale_rotation_and_shift_follow_the_published_recipe() -> None:

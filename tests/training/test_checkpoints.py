@@ -61,6 +61,20 @@ def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:
     assert "log_every: 7" in folder.config.read_text()
 
 
+def test_a_run_of_an_earlier_version_keeps_its_stride_and_attention(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    weights = {"weights": "w.safetensors"}
+    earlier = {"stride": 16, "attention": {"pattern": "full", "window_wh": [8, 8]}}
+    folder.open(parse_config(TrainConfig, small_run(tmp_path, model=weights | earlier)))
+    folder.save_state(Position(0, 1), {})
+    config = folder.as_begun(parse_config(TrainConfig, small_run(tmp_path, model=weights)))
+    folder.open(config)
+    assert (config.model.stride, config.model.attention.pattern) == (16, "full")
+    given = parse_config(TrainConfig, small_run(tmp_path, model=weights | {"stride": 8}))
+    with pytest.raises(ConfigError, match=r"model\.stride: 16 there, 8 now"):
+        folder.open(folder.as_begun(given))
+
+
 def test_whoever_runs_out_of_memory_may_take_smaller_passes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     values = small_run(tmp_path)

@@ -1,5 +1,6 @@
 """Learning from another network's heatmaps: what they are in the student's terms, and the loss."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
 from vitpose_cli.training.config import AugmentationOptions, StageOptions, TrainConfig
@@ -113,6 +115,20 @@ def test_what_a_teacher_saw_once_follows_the_crop() -> None:
     shown = inside(people.keypoints[target.share.rows], plan.windows)
     assert 0 < (lesson.weights.numpy() == 0).sum() <= (~shown).sum() + 3
     assert (lesson.weights.numpy()[~cut] == 1).all()
+
+
+def test_a_teacher_that_saw_one_side_says_nothing_of_a_mirrored_crop() -> None:
+    people, pictures = some_people(8)
+    names = ["tool" if name == "right_wrist" else name for name in COCO.names]
+    robot = KeypointSet.from_category({"name": "robot", "keypoints": names})
+    course = Course("robot", replace(people, keypoint_set=robot), HostCrops(pictures), STUDENT)
+    course = replace(course, lessons=look_once(TrueTeacher(), course, CPU))
+    mirrored = CALM.model_copy(update={"flip": 1})
+    stage = StageOptions(input_wh=STUDENT.input_wh, steps=1, batch_size=8)
+    for options, weight in ((CALM, 1), (mirrored, 0)):
+        weights = lesson_of(first(Batches([course], stage, options, (0,), CPU))).weights
+        assert (weights[:, names.index("left_wrist")] == weight).all()
+        assert weights.sum() == 8 * (16 + weight)
 
 
 def test_a_teacher_that_looks_each_time_is_shown_the_same_region_in_its_own_size() -> None:

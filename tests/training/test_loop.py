@@ -1,6 +1,7 @@
 """Whole runs of seconds: what they leave behind, and that a kill costs nothing."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.plan import plan_training
 
 
 class Listener:
@@ -232,6 +234,50 @@ def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
     stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}
     with pytest.raises(ConfigError, match="diverged"):
         run(tmp_path, stages=[stage], validation={"every_steps": 100}, checkpoint_every=100)
+
+
+def test_a_network_that_diverges_leaves_no_rubbish(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 60, "batch_size": 2}
+    optimizer = {"lr": 1e30, "warmup_steps": 0, "schedule": "constant"}
+    changes = {"stages": [stage], "optimizer": optimizer, "checkpoint_every": 5}
+    with pytest.raises(ConfigError, match="The last 29 steps had no finite gradient"):
+        run(tmp_path, **changes, validation={"every_steps": 10}, log_every=30)
+    folder = tmp_path / "run"
+    assert not [path.name for path in folder.iterdir() if path.suffix in (".pt", ".safetensors")]
+    (line,) = (folder / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["loss"] is None
+    assert math.isnan(read_metrics(folder / "metrics.jsonl")[0]["loss"])
+
+
+@pytest.mark.parametrize("steps", [3, 15, 39])
+def test_a_stage_is_measured_at_most_ten_times(tmp_path: Path, steps: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": steps, "batch_size": 1}
+    quiet = {"log_every": 100, "checkpoint_every": 100}
+    lines = run(tmp_path, stages=[stage], validation={}, **quiet).lines
+    expected = {3: [1, 2, 3], 15: [*range(2, 15, 2), 15], 39: [*range(4, 39, 4), 39]}
+    assert [one["step"] for one in lines if "AP" in one] == expected[steps]
+
+
+def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 4)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": "robot", "keypoints": ["kp0", "kp1"]}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    teacher = small_teacher(tmp_path)
+    stage = {"input_wh": [32, 48], "steps": 1, "batch_size": 2}
+    values = small_run(tmp_path, stages=[stage], model={"weights": str(teacher)})
+    listener = run(tmp_path, stages=[stage], model=values["model"])
+    said = [
+        f"The head robot starts anew: {teacher} has no head of this name.",
+        "The keypoints of robot have no names of left and right: no crop is mirrored, and there "
+        "is no flip test.",
+    ]
+    assert set(said) <= set(listener.notes)
+    assert set(said) <= set(plan_training(parse_config(TrainConfig, values)).notes)
 
 
 @pytest.mark.parametrize("cache", ["none", "disk", "device"])

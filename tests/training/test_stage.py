@@ -1,5 +1,6 @@
 """What one step does, alone and among several processes."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,56 @@ def test_a_step_without_finite_gradient_changes_nothing(kind: str) -> None:
     steps(stage, batches, 2, 4)
     assert torch.isfinite(weights(stage)).all()
     assert not torch.equal(weights(stage), before)
+
+
+def fused(stage: Stage) -> Stage:
+    """Let a stage step as on a GPU."""
+    names = ("params", "weight_decay", "rate_scale")
+    groups = [{name: group[name] for name in names} for group in stage._optimizer.param_groups]
+    stage._optimizer = torch.optim.AdamW(groups, fused=True)
+    return stage
+
+
+def test_a_state_of_another_device_is_taken_up() -> None:
+    stage, batches = opened(config())
+    steps(stage, batches, 0, 2)
+    second, batches = opened(config())
+    fused(second).load_state_dict(copy.deepcopy(stage.state_dict()))
+    steps(stage, batches, 2, 4)
+    steps(second, batches, 2, 4)
+    assert all(group["fused"] for group in second._optimizer.param_groups)
+    # A fused step rounds otherwise.
+    torch.testing.assert_close(weights(stage), weights(second), atol=1e-5, rtol=0)
+    third, batches = opened(config())
+    third.load_state_dict(second.state_dict())
+    steps(third, batches, 4, 5)
+    assert not any(group["fused"] for group in third._optimizer.param_groups)
+
+
+def test_a_scale_is_taken_up_where_it_is_of_the_same_number_format() -> None:
+    stage, batches = opened(config())
+    steps(stage, batches, 0, 1)
+    plain = stage.state_dict()
+    half = torch.amp.GradScaler("cpu")
+    earlier = torch.amp.GradScaler("cpu", init_scale=2**-30, growth_interval=2**31 - 1)
+    for scaler in (earlier, torch.amp.GradScaler("cpu", enabled=False), half):
+        stage.load_state_dict(plain | {"scaler": scaler.state_dict()})
+        assert stage._scaler.get_scale() == 1.0
+    stage._scaler = half
+    stage.load_state_dict(plain)
+    assert half.get_scale() == 2**16
+    assert half.get_growth_interval() == 2000
+    found = half.state_dict() | {"scale": 2.0**9, "_growth_tracker": 7}
+    stage.load_state_dict(plain | {"scaler": found})
+    assert half.state_dict() == found
+
+
+def test_steps_that_are_skipped_leave_the_scale_as_it_is() -> None:
+    stage, batches = opened(config())
+    (batch,) = next(iter(batches.ahead(0, 1)))
+    for number in range(3):
+        stage.step(number, [Batch(batch.crops * float("nan"), batch.targets)])
+    assert stage._scaler.get_scale() == 1.0
 
 
 def test_frozen_parts_stay_and_the_average_follows() -> None:

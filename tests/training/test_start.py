@@ -2,18 +2,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from foreign_layouts import SETS, decoder, hugging_face, original
 from training_cases import small_run
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
-from vitpose_cli.models.tensor_files import write_tensors
+from vitpose_cli.models.masked import PixelDecoderConfig
+from vitpose_cli.models.tensor_files import read_state, write_tensors
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.pose.keypoints import KEYPOINT_SETS
-from vitpose_cli.training.config import ModelOptions, TrainConfig
-from vitpose_cli.training.start import build_network, next_network, with_input_sizes
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
+from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
+from vitpose_cli.training.start import (
+    build_network,
+    first_network,
+    next_network,
+    with_input_sizes,
+)
 
 COCO = {"coco": KEYPOINT_SETS["coco"]}
 MPII = {"mpii": KEYPOINT_SETS["mpii"]}
@@ -69,6 +77,90 @@ def test_another_kind_of_head_starts_anew(tmp_path: Path) -> None:
     options = ModelOptions(weights=str(path), head="classic")
     network = build_network(options, COCO, (48, 64))
     assert "heads.coco.deconv1.weight" in network.model.state_dict()
+    said = f"The head coco starts anew: model.head is classic, that of {path} simple."
+    assert network.notes == (said,)
+
+
+ROBOT = KeypointSet.from_category({"name": "robot", "keypoints": ["left_arm", "right_arm", "top"]})
+
+
+def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) -> None:
+    path = saved(tmp_path, heads={"robot": HeadHeader("simple", ROBOT, "classic")})
+    joined = replace(ROBOT, edges=((0, 2), (1, 2)), oks_sigmas=(0.1, 0.1, 0.2), source="a file")
+    network = build_network(ModelOptions(weights=str(path)), {"robot": joined}, (48, 64))
+    key = "heads.robot.final.weight"
+    assert torch.equal(network.model.state_dict()[key], read_state(path)[key])
+    assert network.header.heads["robot"] == HeadHeader("simple", joined, "classic")
+    assert network.notes == (f"The head robot is taken over from {path}.",)
+    assert not network.drawn_heads
+    other = replace(ROBOT, names=("left_leg", "right_leg", "top"))
+    network = build_network(ModelOptions(weights=str(path)), {"robot": other} | MPII, (48, 64))
+    assert network.drawn_heads == {"robot", "mpii"}
+    assert network.notes == (
+        f"The head robot starts anew: that of {path} is of other keypoints.",
+        f"The head mpii starts anew: {path} has no head of this name.",
+    )
+
+
+def test_stride_and_attention_are_those_of_the_weights(tmp_path: Path) -> None:
+    windows = AttentionConfig("window+shift", (2, 2))
+    path = saved(tmp_path, stride=8, patch_shift=False, attention=windows)
+    options = ModelOptions(weights=str(path))
+    network = build_network(options, COCO, (48, 64))
+    assert (network.header.stride, network.header.attention) == (8, windows)
+    assert all(torch.equal(network.model.state_dict()[k], v) for k, v in read_state(path).items())
+    attention = AttentionOptions(pattern="full")
+    changes = {"stride": 16, "attention": attention}
+    network = build_network(options.model_copy(update=changes), COCO, (48, 64))
+    assert (network.header.stride, network.header.attention) == (16, AttentionConfig())
+    said = f"The head coco starts anew: model.stride is 16, that of {path} 8."
+    assert network.notes == (said,)
+    pixels = PixelDecoderConfig(0.75, None, 1, True)
+    network = build_network(options, {}, (48, 64), pixels)
+    assert (network.header.stride, network.header.attention) == (16, AttentionConfig())
+
+
+def test_weights_with_a_shift_can_be_taken_to_stride_8(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    network = build_network(ModelOptions(weights=str(path), stride=8), COCO, (48, 64))
+    assert not network.header.patch_shift
+    with pytest.raises(ConfigError, match="patch_shift is set with stride 8"):
+        build_network(ModelOptions(weights=str(path), stride=8, patch_shift=True), COCO, (48, 64))
+
+
+def test_keypoints_to_measure_are_learnt_or_known(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    scratch = parse_config(TrainConfig, small_run(tmp_path))
+    with pytest.raises(ConfigError, match=r"no source of data\.train has: coco"):
+        first_network(scratch, MPII | COCO, MPII)
+    model = {"weights": str(path)}
+    known = parse_config(TrainConfig, small_run(tmp_path, model=model))
+    assert first_network(known, MPII | COCO, MPII).drawn_heads == {"mpii"}
+    stages = [{"steps": 1, "loss": {"kind": kind}} for kind in ("cross_entropy", "mse")]
+    afresh = parse_config(TrainConfig, small_run(tmp_path, model=model, stages=stages))
+    with pytest.raises(ConfigError, match=r"no source of data\.train has: coco"):
+        first_network(afresh, MPII | COCO, MPII)
+    with pytest.raises(ConfigError, match=r"no source of data\.train has: mpii"):
+        first_network(known, MPII | COCO, COCO)
+
+
+def test_small_networks_with_other_attention_heads_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: made(name))
+    small = "timm:vit_small_patch16_224"
+    with pytest.raises(WeightsError, match="has 6 attention heads where ViTPose's small has 12"):
+        build_network(ModelOptions(weights=small), COCO, (48, 64))
+    with pytest.raises(WeightsError, match="resnet18 is no plain vision transformer"):
+        build_network(ModelOptions(weights="timm:resnet18"), COCO, (48, 64))
+    network = build_network(ModelOptions(weights="timm:vit_tiny_patch16_224"), COCO, (48, 64))
+    assert network.header.variant == "tiny"
+    assert not network.notes
+    file = tmp_path / "small.safetensors"
+    write_tensors(file, made("vit_small_patch16_224").state_dict(), {})
+    (note,) = build_network(ModelOptions(weights=str(file)), COCO, (48, 64)).notes
+    assert note.startswith(f"{file} does not say how many attention heads it has")
 
 
 def test_a_bare_backbone_is_an_encoder(tmp_path: Path) -> None:

@@ -75,6 +75,34 @@ def test_what_would_do_nothing_is_refused() -> None:
     assert "leave out model.experts" in problems(task="pretrain", data=data, model=model)
 
 
+def test_what_is_out_of_range_is_refused() -> None:
+    said = problems(
+        optimizer={"betas": [0.9, 1.0]},
+        augmentation={"erasing_size": [0.3, 0.1]},
+    )
+    assert "optimizer.betas.1: should be less than 1 (given: 1.0)" in said
+    assert "augmentation: erasing_size [0.3, 0.1] must be [smaller, larger]" in said
+    said = problems(augmentation={"scale_limits": [1.5, 0.5]})
+    assert "scale_limits [1.5, 0.5] must be [smaller, larger]" in said
+
+
+def test_default_stages_can_be_changed() -> None:
+    values = small_run(Path("data"))
+    del values["stages"]
+    (stage,) = parse_config(TrainConfig, values, ["stages.0.epochs=5", "stages.0.lr=1"]).stages
+    assert (stage.epochs, stage.lr, stage.batch_size) == (5, 1, 512)
+    assert "input_wh" not in stage.model_fields_set
+    with pytest.raises(ConfigError, match="'1' is no position in a list of 1"):
+        parse_config(TrainConfig, values, ["stages.1.epochs=5"])
+    assert "stages: should be a list" in problems(stages={"epochs": 5})
+
+
+def test_a_token_has_no_use_for_maps_without_scores() -> None:
+    stages = [{"steps": 1, "loss": {"kind": "cross_entropy"}}, {"steps": 1}]
+    said = problems(task="token", model={"weights": "vitpose-l"}, stages=stages)
+    assert "leave out stages with loss.kind: cross_entropy" in said
+
+
 def test_a_token_takes_its_network_as_it_is() -> None:
     weights = {"weights": "vitpose-l", "variant": "large"}
     model = weights | {"drop_path": 0.9, "attention": {"pattern": "window"}, "licence": "MIT"}

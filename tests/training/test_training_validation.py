@@ -117,6 +117,43 @@ def test_people_whom_nobody_has_checked_are_neither_found_nor_missed(tmp_path: P
         assert validation.evaluation.num_people == 2
 
 
+@pytest.mark.parametrize(
+    ("names", "calls"), [(("kp0", "kp1"), 1), (("left_eye", "right_eye", "left_wrist"), 2)]
+)
+def test_the_flip_test_says_nothing_of_unknown_sides(
+    tmp_path: Path, names: tuple[str, ...], calls: int
+) -> None:
+    path = write_coco(tmp_path, 3)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": "robot", "keypoints": names}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][: 3 * len(names)]
+    path.write_text(json.dumps(document))
+    source = CocoSource(kind="coco", annotations=path, images=tmp_path / "images")
+    validator = Validator(open_source(source), "robot", CODEC, ValidationOptions())
+    maps = torch.zeros(3, len(names), 32, 24)
+    maps[..., 16, 6] = 1
+    model = Mirrorless(maps)
+    found = validator.measure(model, torch.device("cpu"), torch.float32).found
+    assert model.calls == calls
+    # At its place, and not halved by what the mirrored crop says of another's.
+    np.testing.assert_allclose(found.keypoint_scores[:, -1], 1, atol=1e-6)
+    if calls == 2:
+        np.testing.assert_allclose(found.keypoint_scores[:, 0], 0.5, atol=1e-6)
+
+
+class Mirrorless(nn.Module):
+    """Says the same heatmaps of every batch, mirrored or not."""
+
+    def __init__(self, maps: Tensor) -> None:
+        super().__init__()
+        self.maps, self.calls = maps, 0
+
+    def forward(self, crops: Tensor, head: str) -> Tensor:
+        self.calls += 1
+        return self.maps
+
+
 @pytest.mark.parametrize("num_boxes", [0, 1])
 def test_photos_without_boxes_are_measured_and_not_drawn(tmp_path: Path, num_boxes: int) -> None:
     document = json.loads(write_coco(tmp_path, 3).read_text())

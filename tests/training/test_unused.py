@@ -53,6 +53,15 @@ def test_a_run_without_such_options_says_nothing() -> None:
         ),
         (
             {"model": {"variant": "tiny-test", "attention": {"window_wh": [4, 4]}}},
+            "model.attention.window_wh does nothing without pattern.",
+        ),
+        (
+            {
+                "model": {
+                    "variant": "tiny-test",
+                    "attention": {"pattern": "full", "window_wh": [4, 4]},
+                }
+            },
             "model.attention.window_wh does nothing with pattern: full.",
         ),
         (
@@ -83,10 +92,13 @@ def test_pretraining_says_what_it_has_no_heads_for() -> None:
         data=data,
         model={"variant": "tiny-test", "head": "simple"},
         pretrain={"masked": 0.6},
+        augmentation={"half_body": 0.5, "truncation": 0.3, "flip": 0.1},
         stages=[STAGE | {"loss": {"weight": 3000}}],
     )
     assert sentences == [
         "model.head does nothing with task: pretrain, which makes no heads.",
+        "augmentation.half_body does nothing with task: pretrain, where people have no keypoints.",
+        "augmentation.truncation does nothing with task: pretrain, where people have no keypoints.",
         "stages.0.loss.weight does nothing with task: pretrain.",
         "data.train.0.boxes does nothing here: training takes the boxes of the annotations.",
         "data.context does nothing with data.cache: none.",

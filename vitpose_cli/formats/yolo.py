@@ -151,7 +151,7 @@ def _data(keypoint_set: KeypointSet, splits: Sequence[str]) -> dict[str, Any]:
     """Return what `data.yaml` says. Without `flip_idx` Ultralytics does not mirror pictures."""
     data: dict[str, Any] = {split: f"{_PICTURES}/{split}" for split in splits}
     data["kpt_shape"] = [keypoint_set.num_keypoints, 3]
-    if keypoint_set.flip_pairs:
+    if keypoint_set.mirrorable:
         data["flip_idx"] = keypoint_set.flip_order.tolist()
     return data | {
         "names": {0: keypoint_set.category},

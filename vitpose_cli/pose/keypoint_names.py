@@ -70,6 +70,11 @@ def _face_partners(positions: Mapping[Words, int]) -> dict[int, int]:
     }
 
 
+def has_side(name: str) -> bool:
+    """Tell whether a keypoint is on the left or the right, as a word of its name says."""
+    return not _OPPOSITES.keys().isdisjoint(canonical_words(name))
+
+
 def is_upper_body(name: str) -> bool:
     """Tell whether a keypoint lies above the hips; an animal's front legs do."""
     words = canonical_words(name)

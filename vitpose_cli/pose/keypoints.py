@@ -18,7 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.pose.keypoint_names import canonical_words, flip_pairs, is_upper_body
+from vitpose_cli.pose.keypoint_names import (
+    canonical_words,
+    flip_pairs,
+    has_side,
+    is_upper_body,
+)
 from vitpose_cli.pose.keypoint_tables import TABLES, KeypointTable
 
 UNKNOWN_SIGMA = 0.067
@@ -84,6 +89,22 @@ class KeypointSet:
         for left, right in self.flip_pairs:
             order[[left, right]] = right, left
         return order
+
+    @property
+    def mirrorable(self) -> bool:
+        """Whether it is known what left and right are: nobody knows of `kp0` to `kp3`."""
+        return bool(self.flip_pairs)
+
+    @property
+    def one_sided(self) -> tuple[int, ...]:
+        """Positions of keypoints with a side and without a partner on the other."""
+        paired = set(chain.from_iterable(self.flip_pairs))
+        named = enumerate(self.names)
+        return tuple(index for index, name in named if has_side(name) and index not in paired)
+
+    def shows_the_same(self, other: KeypointSet) -> bool:
+        """Tell whether heatmaps of both mean the same; drawing and measuring may differ."""
+        return (self.names, self.flip_pairs) == (other.names, other.flip_pairs)
 
     @property
     def sides(self) -> tuple[Side, ...]:

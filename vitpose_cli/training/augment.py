@@ -143,6 +143,8 @@ def plan_crops(
     angles = angles.clip(-options.rotation_limit_deg, options.rotation_limit_deg)
     angles[generator.random(count) >= options.rotation] = 0
     flips = generator.random(count) < options.flip
+    if not people.keypoint_set.mirrorable:
+        flips &= ~(people.weights > 0).any(axis=1)
     transforms = CropTransforms.from_boxes(
         regions.boxes(scales.clip(*options.scale_limits)),
         input_wh,
@@ -248,10 +250,12 @@ def _flipped(
     flips: NDArray[np.bool_],
     people: People,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Rename the keypoints of mirrored crops: what was left is right."""
+    """Rename the keypoints of mirrored crops: what was left is right, if there is a right one."""
     order = people.keypoint_set.flip_order
     renamed = np.where(flips[:, None, None], points[:, order], points)
-    return renamed.astype(np.float32), np.where(flips[:, None], weights[:, order], weights)
+    mirrored = weights[:, order]
+    mirrored[:, people.keypoint_set.one_sided] = 0
+    return renamed.astype(np.float32), np.where(flips[:, None], mirrored, weights)
 
 
 def _colours(

@@ -95,18 +95,23 @@ class RunFolder:
     def as_begun(self, config: TrainConfig) -> TrainConfig:
         """Return `config` with what a run that is here was begun with and nobody gave.
 
-        Where it has the milestones of earlier versions, it goes on with them.
+        Where it has the milestones, stride or attention that earlier versions wrote where nobody
+        gave any, it goes on with them.
 
         Raises:
             ConfigError: The folder's configuration cannot be read.
         """
-        if config.optimizer.milestones is not None or not self.state.exists():
+        if not self.state.exists():
             return config
-        begun = load_config(TrainConfig, self.config).optimizer.milestones
-        if begun != _EARLIER_MILESTONES:
-            return config
-        optimizer = config.optimizer.model_copy(update={"milestones": begun})
-        return config.model_copy(update={"optimizer": optimizer})
+        begun = load_config(TrainConfig, self.config)
+        optimizer, model, attention = config.optimizer, config.model, config.model.attention
+        if optimizer.milestones is None and begun.optimizer.milestones == _EARLIER_MILESTONES:
+            optimizer = optimizer.model_copy(update={"milestones": _EARLIER_MILESTONES})
+        if attention.pattern is None and begun.model.attention.pattern == "full":
+            attention = attention.model_copy(update={"pattern": "full"})
+        stride = model.stride or (16 if begun.model.stride == 16 else None)
+        model = model.model_copy(update={"stride": stride, "attention": attention})
+        return config.model_copy(update={"optimizer": optimizer, "model": model})
 
     def open(self, config: TrainConfig) -> None:
         """Make the folder for `config`, or check that it was made for the same.

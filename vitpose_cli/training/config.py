@@ -16,6 +16,7 @@ from vitpose_cli.config import StrictModel
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -23,19 +24,25 @@ Count = Annotated[int, Field(ge=1)]
 _OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
 """The options of a network that `task: token` has a use for."""
 
+_EARLIER_DEFAULTS = (("stride", 16), ("attention", {"pattern": "full"}))
+"""What earlier versions wrote into the files of runs where nobody gave anything."""
+
 
 class AttentionOptions(StrictModel):
     """Which tokens attend to which; see `models.attention`."""
 
-    pattern: Literal[
-        "full",
-        "window",
-        "window+shift",
-        "window+pool",
-        "window+shift+pool",
-        "full-every-quarter+window",
-    ] = "full"
-    """The kind of attention."""
+    pattern: (
+        Literal[
+            "full",
+            "window",
+            "window+shift",
+            "window+pool",
+            "window+shift+pool",
+            "full-every-quarter+window",
+        ]
+        | None
+    ) = None
+    """The kind of attention; default: that of the weights with its windows, else full."""
     window_wh: tuple[Count, Count] = (8, 8)
     """Width and height of a window, patches."""
 
@@ -51,9 +58,11 @@ class ModelOptions(StrictModel):
     head: Literal["classic", "simple"] | None = None
     """The decoder; default: that of the weights, else classic. Another kind starts anew."""
     patch_shift: bool | None = None
-    """The 2 px shift of the published weights; default: that of the weights, else no shift."""
-    stride: Literal[8, 16] = 16
-    """Pixels from patch to patch; 8 gives features of 1/8 of the input."""
+    """The 2 px shift of the published weights; default: that of the weights, else no shift; with
+    stride 8 there is none."""
+    stride: Literal[8, 16] | None = None
+    """Pixels from patch to patch, 8 or 16; 8 gives features of 1/8 of the input. Default: that of
+    the weights, else 16."""
     attention: AttentionOptions = AttentionOptions()
     """The kind of attention."""
     experts: bool = False
@@ -192,6 +201,14 @@ class AugmentationOptions(StrictModel):
     erasing_size: tuple[Positive, Positive] = (0.08, 0.3)
     """Shortest and longest side of the rectangle, as shares of the crop's."""
 
+    @model_validator(mode="after")
+    def _check(self) -> AugmentationOptions:
+        for name in ("scale_limits", "erasing_size"):
+            smaller, larger = getattr(self, name)
+            if smaller > larger:
+                raise ValueError(f"{name} {[smaller, larger]} must be [smaller, larger]")
+        return self
+
 
 class FreezeOptions(StrictModel):
     """What does not learn."""
@@ -224,7 +241,7 @@ class OptimizerOptions(StrictModel):
     steps as large as AdamW's, all else by AdamW. Learns faster from scratch."""
     lr: Positive = 5e-4
     """Peak learning rate."""
-    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """AdamW's betas."""
     weight_decay: NotNegative = 0.1
     """Weight decay; none for biases, norms and the position table."""
@@ -343,7 +360,8 @@ class ValidationOptions(StrictModel):
     """How the network is measured while it learns."""
 
     every_epochs: Positive | None = None
-    """Epochs from one measurement to the next; default: ten in a stage, one at its end."""
+    """Epochs from one measurement to the next; default: at most ten in a stage, one of them at its
+    end."""
     every_steps: Count | None = None
     """The same in steps."""
     flip_test: bool = True
@@ -410,6 +428,12 @@ class TrainConfig(StrictModel):
             )
         if self.task == "token" and (self.model.weights is None or self.distill):
             raise ValueError("task: token needs model.weights, the teacher, and no distill")
+        losses = {stage.loss.kind for stage in self.stages}
+        if self.task == "token" and losses != {"mse"}:
+            raise ValueError(
+                "task: token leaves the heads as they are, which give no cross_entropy maps; leave "
+                "out stages with loss.kind: cross_entropy"
+            )
         ignored = self._kept_by_token() if self.task == "token" else []
         if ignored:
             raise ValueError(
@@ -424,8 +448,10 @@ class TrainConfig(StrictModel):
 
     def _kept_by_token(self) -> list[str]:
         """Return the options of the network that were given and are not for `task: token`."""
+        model = self.model.model_dump(exclude_defaults=True)
+        earlier = {name for name, value in _EARLIER_DEFAULTS if model.get(name) == value}
         given = {
-            "model": self.model.model_dump(exclude_defaults=True).keys() - _OF_A_TOKEN,
+            "model": model.keys() - _OF_A_TOKEN - earlier,
             "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
         }
         return [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]

@@ -93,7 +93,9 @@ class OneLook:
         )
         chosen = upload(order, crops.device)
         found = found.gather(1, chosen[:, :, None, None].expand_as(found))
-        weights = upload(np.take_along_axis(shown, order, axis=1), crops.device)
+        known = np.take_along_axis(shown, order, axis=1)
+        known[np.ix_(mirrored, people.keypoint_set.one_sided)] = 0
+        weights = upload(known, crops.device)
         return Lesson(fit_maps(found, turned, self.codec, share.course.codec), weights)
 
 

@@ -51,7 +51,7 @@ def with_token(network: Network, token: Tensor) -> Network:
     model = same_network(network.model, config).train()
     model.set_grad_checkpointing(network.model.encoder.grad_checkpointing)
     model.load_state_dict(network.model.state_dict() | {TOKEN: token})
-    return Network(model, header)
+    return replace(network, model=model, header=header)
 
 
 def learn_token_alone(model: ViTPose) -> list[nn.Module]:

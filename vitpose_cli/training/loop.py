@@ -7,6 +7,7 @@ but `Stage` has a memory; so a run that was killed goes on with the bits it woul
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.fingerprints import DataFingerprint, check_same_read, check_same_sources
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
+from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, trainable_size
 from vitpose_cli.training.plan import activation_bytes
 from vitpose_cli.training.process import (
@@ -55,11 +57,10 @@ from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
 from vitpose_cli.training.tensorboard import TensorBoard
-from vitpose_cli.training.unused import unused_options
 from vitpose_cli.training.validate import Validator, mean_ap
 
 MEASUREMENTS = 10
-"""How often a stage is measured when nobody said."""
+"""How often a stage is measured at most when nobody said."""
 
 MAX_SKIPPED = 20
 """So many steps in a row without a finite gradient are no accident; fp16 needs 16 to find its
@@ -136,10 +137,10 @@ class _Run:
             folder.open(config)
             self._observer = Several(self._observer, TensorBoard.open(folder.events))
         data = open_data(config.data, labelled=config.task != "pretrain")
-        for note in (*data.notes, *unused_options(config)):
-            self._observer.note(note)
         seed_everything(config.seed)
-        network = first_network(config, data.keypoint_sets)
+        network = first_network(config, data.keypoint_sets, data.learnt_sets)
+        for note in opening_notes(config, data, network):
+            self._observer.note(note)
         saved = folder.load_state()
         state = None
         if saved is not None:
@@ -303,10 +304,8 @@ class _Run:
                     meter = Meter()
                 with meter.paused():
                     due = last or done % every == 0
-                    if due and validators:
-                        self._measure_saved(stage, validators)
-                    elif due or done % config.checkpoint_every == 0 or asked():
-                        self._save(stage)
+                    if due or done % config.checkpoint_every == 0 or asked():
+                        self._keep(stage, meter, validators if due else [], last=last)
                 if asked():
                     raise KeyboardInterrupt
 
@@ -316,11 +315,11 @@ class _Run:
             return options.every_steps
         if options.every_epochs is not None:
             return max(1, round(options.every_epochs * steps_per_epoch))
-        return max(1, total // MEASUREMENTS)
+        return math.ceil(total / MEASUREMENTS)
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""
-        numbers, skips = meter.numbers(self._placement.device)
+        numbers = meter.numbers(self._placement.device)
         if self._placement.process.world_size > 1:
             whole = torch.tensor(numbers["loss"], device=self._placement.device)
             distributed.all_reduce(whole)
@@ -329,14 +328,28 @@ class _Run:
         self._write(
             {"kind": "train", **self._place(), "epoch": round(epoch, 4), "lr": rate} | numbers
         )
-        trailing = len(skips) if all(skips) else skips[::-1].index(False)
-        self._num_skipped = trailing + (self._num_skipped if all(skips) else 0)
+        self._num_skipped = self._skipped(meter)
         if self._num_skipped >= MAX_SKIPPED:
             raise ConfigError(
                 f"The last {self._num_skipped} steps had no finite gradient: the network has "
                 "diverged.",
-                "Lower the learning rate, or warm up longer; the last saved state is from before.",
+                "Lower the learning rate, or warm up longer, in another folder; nothing was saved "
+                "in this one since the first of them.",
             )
+
+    def _skipped(self, meter: Meter) -> int:
+        """Return how many steps, up to the last one, had no finite gradient."""
+        skips = meter.skips()
+        return skips[::-1].index(False) if False in skips else len(skips) + self._num_skipped
+
+    def _keep(self, stage: Stage, meter: Meter, validators: list[Validator], *, last: bool) -> None:
+        """Save, and measure, unless it may be rubbish: a last good state must not be replaced."""
+        if self._skipped(meter) and not last:
+            return
+        if validators:
+            self._measure_saved(stage, validators)
+        else:
+            self._save(stage)
 
     def _measure_saved(self, stage: Stage, validators: list[Validator]) -> None:
         """Measure what is saved, so that whatever ends a measurement takes no step away."""

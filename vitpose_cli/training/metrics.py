@@ -121,7 +121,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return all whole lines of a metrics file.
+    """Return all whole lines of a metrics file; a number that was not finite is NaN.
 
     Raises:
         InputError: The file cannot be read.
@@ -133,14 +133,21 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in texts[:-1]:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue  # the tail of a killed process, glued to nothing
+        lines.append({name: math.nan if value is None else value for name, value in line.items()})
     return lines
 
 
 def _encoded(line: Line) -> bytes:
-    return json.dumps(line).encode() + b"\n"
+    """Return a line as JSON, which has no numbers that are not finite."""
+    values = {name: None if _is_lost(value) else value for name, value in line.items()}
+    return json.dumps(values).encode() + b"\n"
+
+
+def _is_lost(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 @dataclass(slots=True)
@@ -174,19 +181,23 @@ class Meter:
         yield
         self.start_s += time.perf_counter() - began_s
 
-    def numbers(self, device: torch.device) -> tuple[dict[str, float], list[bool]]:
-        """Return the numbers of a line, and of each step whether its gradient was not finite."""
+    def skips(self) -> list[bool]:
+        """Return of each step whether its gradient was not finite."""
+        norms = torch.stack(self.norms).tolist() if self.norms else []
+        return [not math.isfinite(norm) for norm in norms]
+
+    def numbers(self, device: torch.device) -> dict[str, float]:
+        """Return the numbers of a line."""
         losses, norms = torch.stack(self.losses).tolist(), torch.stack(self.norms).tolist()
         finite = [norm for norm in norms if math.isfinite(norm)]
         span_s = time.perf_counter() - self.start_s
-        numbers = {
+        return {
             "loss": sum(losses) / len(losses),
             "gradient_norm": sum(finite) / max(len(finite), 1),
             "people_per_s": round(self.num_people / span_s, 2),
             "data_share": round(self.wait_s / span_s, 4),
             "memory_mib": peak_memory_mib(device),
         }
-        return numbers, [not math.isfinite(norm) for norm in norms]
 
 
 def peak_memory_mib(device: torch.device) -> int:

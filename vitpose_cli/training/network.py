@@ -23,10 +23,14 @@ class Network:
     Attributes:
         model: The module, in training mode.
         header: What its weights files say.
+        drawn_heads: Heads that start from random numbers; of the network that a run begins with.
+        notes: Sentences on what it has taken from the weights that it starts from.
     """
 
     model: ViTPose
     header: CheckpointHeader
+    drawn_heads: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def num_patches(self) -> int:

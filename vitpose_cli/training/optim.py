@@ -139,10 +139,23 @@ class Several:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` returned."""
         for part, own in zip(self._parts, state["parts"], strict=True):
-            part.load_state_dict(own)
+            restore(part, own)
 
 
 Optimizer = torch.optim.Optimizer | Several
+
+
+def restore(optimizer: Optimizer | Muon, state: dict[str, Any]) -> None:
+    """Take up what the `state_dict` of such an optimiser returned, maybe on another device.
+
+    Moments and counts of steps are taken; how a step is computed, as fused into one kernel, is for
+    this device to say.
+    """
+    if isinstance(optimizer, torch.optim.Optimizer):
+        state = state | {"param_groups": optimizer.state_dict()["param_groups"]}
+    optimizer.load_state_dict(state)
+
+
 """What changes a network's weights."""
 
 

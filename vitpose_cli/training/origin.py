@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
@@ -24,6 +26,7 @@ from vitpose_cli.models.tensor_files import write_tensors
 from vitpose_cli.models.vitpose import VARIANTS
 
 _TIMM = "timm:"
+_TIMM_HINT = "See timm.list_pretrained('vit_*patch16*')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,30 @@ def _timm_tensors(name: str) -> dict[str, Tensor]:
     """Return the tensors of a pretrained network of timm's.
 
     Raises:
-        WeightsError: There is no such network, or it cannot be downloaded.
+        WeightsError: There is no such network, it cannot be downloaded, or it is none of ours.
     """
     try:
-        tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+        network = timm.create_model(name, pretrained=True)
     except (RuntimeError, OSError, ValueError) as error:
         raise WeightsError(
             f"timm has no weights {name!r} for us: {error}.",
-            "See timm.list_pretrained('vit_*patch16*'); a download needs a network.",
+            f"{_TIMM_HINT}; a download needs a network.",
         ) from error
+    if not isinstance(network, VisionTransformer):
+        raise WeightsError(f"{name} is no plain vision transformer.", f"{_TIMM_HINT}.")
+    _check_attention_heads(name, network)
+    tensors: dict[str, Tensor] = network.state_dict()
     return tensors
+
+
+def _check_attention_heads(name: str, network: Any) -> None:
+    """Refuse a network whose tensors would fit, cut into other attention heads."""
+    theirs = network.blocks[0].attn.num_heads
+    for variant in VARIANTS.values():
+        alike = (variant.embed_dim, variant.depth) == (network.embed_dim, len(network.blocks))
+        if alike and variant.num_heads != theirs:
+            raise WeightsError(
+                f"{name} has {theirs} attention heads where ViTPose's {variant.name} has "
+                f"{variant.num_heads}: its weights would fit and mean something else.",
+                "Take another size, or weights of MAE for ViTPose's own.",
+            )

@@ -20,12 +20,12 @@ from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.network import Network, choose_attention, same_network
+from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Parts
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
-from vitpose_cli.training.unused import unused_options
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class TrainingPlan:
         trainable: How many parameters learn, and how many there are, in the first stage.
         groups: The parameter groups of the first stage.
         stages: The stages.
-        notes: What is left out of the data, and which options do nothing.
+        notes: What is left out of the data, which options do nothing, which heads start anew.
     """
 
     config: str
@@ -114,7 +114,8 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     placement = Placement.of(config)
     config = with_input_sizes(config)
     data = open_data(config.data, labelled=config.task != "pretrain")
-    network = first_network(config, data.keypoint_sets)
+    network = first_network(config, data.keypoint_sets, data.learnt_sets)
+    notes = opening_notes(config, data, network)
     hold_still(network.model, config)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
@@ -146,7 +147,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
             for group in groups
         ),
         stages=tuple(stages),
-        notes=(*data.notes, *unused_options(config)),
+        notes=tuple(notes),
     )
 
 

@@ -29,9 +29,13 @@ from vitpose_cli.training.optim import (
     build_optimizer,
     hold_still,
     parameter_groups,
+    restore,
     set_rate,
 )
 from vitpose_cli.training.process import Placement
+
+_SCALER_CONSTANTS = ("growth_factor", "backoff_factor", "growth_interval")
+"""What tells the scaler of one number format from that of another, in its state."""
 
 Parts = tuple[tuple[str, int], ...]
 """Which head reads how many consecutive crops of a batch."""
@@ -167,12 +171,14 @@ class Stage:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned, on this or another device or number format."""
         self.model.load_state_dict(state["model"])
         if self._average is not None:
             self._average.model.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
+        restore(self._optimizer, state["optimizer"])
+        own, theirs = self._scaler.state_dict(), state["scaler"]
+        if all(own.get(name) == theirs.get(name) for name in _SCALER_CONSTANTS):
+            self._scaler.load_state_dict(theirs)
 
     def _loss(self, batch: Batch) -> Tensor:
         """Return this pass's share of the step's loss: over heads, the sum of their means."""
@@ -222,6 +228,8 @@ def _scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:
     if dtype == torch.float16:
         return torch.amp.GradScaler(device.type)
     # Scale 1 for ever: only the check is wanted.
-    return torch.amp.GradScaler(
+    scaler = torch.amp.GradScaler(
         device.type, init_scale=1.0, growth_interval=2**31 - 1, enabled=device.type != "mps"
     )
+    scaler.set_backoff_factor(1.0)
+    return scaler

@@ -1,12 +1,13 @@
 """What training starts from: weights of many kinds, or numbers drawn well; and the next stage.
 
 Encoders come through `models.backbones`, which knows everybody's layout. A head is taken over only
-if it is of the same kind and the same keypoint set; otherwise it starts anew and the encoder stays.
+if it is of the same kind and of keypoints with the same names and pairs, which may be joined and
+measured in another way; otherwise it starts anew and the encoder stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from torch import Tensor
@@ -21,7 +22,7 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.training.config import ModelOptions, TrainConfig
+from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
 from vitpose_cli.training.network import Network, same_network
@@ -50,8 +51,23 @@ def with_input_sizes(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"stages": stages})
 
 
-def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet]) -> Network:
-    """Build the network that a run begins with; see `build_network`."""
+def first_network(
+    config: TrainConfig,
+    keypoint_sets: Mapping[str, KeypointSet],
+    learnt_sets: Collection[str] | None = None,
+) -> Network:
+    """Build the network that a run begins with; see `build_network`.
+
+    Args:
+        config: The run.
+        keypoint_sets: A head is made for each, by name.
+        learnt_sets: The names of those that are learnt; all by default.
+
+    Raises:
+        ConfigError: The options contradict each other or the weights, or a head would be measured
+            that nobody has trained.
+        WeightsError: The weights cannot be found, read or matched.
+    """
     input_wh, asked, options = config.stages[0].input_wh, config.pretrain, config.model
     if config.task == "token":
         network = teacher_with_token(options.weights or "", input_wh)
@@ -66,6 +82,8 @@ def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet])
         return network
     if config.task == "pose":
         network = build_network(options, keypoint_sets, input_wh)
+        if learnt_sets is not None:
+            _check_measured(config, network, learnt_sets)
         if config.distill is None or config.distill.token is None:
             return network
         return with_token(network, fitted_token(config.distill.token, network.model))
@@ -73,6 +91,19 @@ def first_network(config: TrainConfig, keypoint_sets: Mapping[str, KeypointSet])
         asked.masked, asked.decoder_dim, asked.decoder_depth, asked.normalise
     )
     return build_network(options, {}, input_wh, pixels)
+
+
+def _check_measured(config: TrainConfig, network: Network, learnt_sets: Collection[str]) -> None:
+    """Refuse to measure a head that nobody trains: its rubbish would say which weights are best."""
+    one_loss = len({stage.loss.kind for stage in config.stages}) == 1  # else all heads start anew
+    drawn = network.drawn_heads if one_loss else frozenset(network.header.heads)
+    untrained = sorted(drawn.difference(learnt_sets))
+    if untrained:
+        names = ", ".join(untrained)
+        raise ConfigError(
+            f"data.validation has keypoints that no source of data.train has: {names}.",
+            "Leave these sources out, or start from weights that know their keypoints.",
+        )
 
 
 def build_network(
@@ -144,8 +175,9 @@ def _loaded(
     if network.header.num_experts:
         encoder = _with_experts(encoder, network.header, origin, known)
     state = model.state_dict() | encoder
+    drawn = _drawn_heads(network.header, origin.header, options.weights or "")
     if origin.header is not None:
-        kept = _same_heads(network.header, origin.header)
+        kept = network.header.heads.keys() - drawn.keys()
         stored = read_state(origin.path)
         state |= {key: value for key, value in stored.items() if key.split(".")[1] in kept}
     try:
@@ -154,7 +186,8 @@ def _loaded(
         raise WeightsError(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
-    return network
+    notes = _notes(network.header, origin, options.weights or "", drawn)
+    return replace(network, drawn_heads=frozenset(drawn), notes=tuple(notes))
 
 
 def _check_variant(options: ModelOptions, variant: str) -> None:
@@ -192,19 +225,44 @@ def _same_sets(ours: CheckpointHeader, theirs: CheckpointHeader | None) -> dict[
     return {
         name: old[name]
         for name, head in ours.heads.items()
-        if name in old and old[name].keypoint_set == head.keypoint_set
+        if name in old and old[name].keypoint_set.shows_the_same(head.keypoint_set)
     }
 
 
-def _same_heads(ours: CheckpointHeader, theirs: CheckpointHeader) -> set[str]:
-    """Return the heads that are taken over."""
-    if ours.stride != theirs.stride:
-        return set()
-    return {
-        name
-        for name, head in _same_sets(ours, theirs).items()
-        if replace(head, expert=0) == replace(ours.heads[name], expert=0)
-    }
+def _drawn_heads(
+    ours: CheckpointHeader, theirs: CheckpointHeader | None, weights: str
+) -> dict[str, str]:
+    """Return the heads that are not taken over from `weights`, and why."""
+    same, drawn = _same_sets(ours, theirs), {}
+    for name, head in ours.heads.items():
+        if theirs is None or not theirs.heads:
+            drawn[name] = f"{weights} has no heads"
+        elif name not in theirs.heads:
+            drawn[name] = f"{weights} has no head of this name"
+        elif name not in same:
+            drawn[name] = f"that of {weights} is of other keypoints"
+        elif ours.stride != theirs.stride:
+            drawn[name] = f"model.stride is {ours.stride}, that of {weights} {theirs.stride}"
+        elif head.kind != same[name].kind:
+            drawn[name] = f"model.head is {head.kind}, that of {weights} {same[name].kind}"
+    return drawn
+
+
+def _notes(
+    header: CheckpointHeader, origin: Origin, weights: str, drawn: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield what a user should know of what is taken from `weights`, and what is not."""
+    if origin.header is not None and origin.header.heads:
+        for name in header.heads:
+            if name in drawn:
+                yield f"The head {name} starts anew: {drawn[name]}."
+            else:
+                yield f"The head {name} is taken over from {weights}."
+    if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
+        yield (
+            f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
+            "MAE's for ViTPose; weights of timm or ImageNet with 6 fit as well, and start badly."
+        )
 
 
 def _blank(
@@ -221,19 +279,10 @@ def _blank(
             f"model.variant is {options.variant!r}; sizes are {', '.join(VARIANTS)}.",
             "Name one, or give model.weights.",
         )
-    old = origin.heads if origin is not None else {}
-    heads = {}
-    for number, (name, keypoints) in enumerate(keypoint_sets.items()):
-        before = old.get(name)
-        same = before is not None and before.keypoint_set == keypoints
-        default = before.kind if before is not None and same else "classic"
-        heads[name] = HeadHeader(
-            kind=options.head or default,
-            keypoint_set=keypoints,
-            alignment=before.alignment if before is not None and same else "udp",
-            expert=number if options.experts else 0,
-        )
-    shift = origin.patch_shift if origin is not None else False
+    heads = _head_headers(options, keypoint_sets, origin.heads if origin is not None else {})
+    finer = None if pixels is not None else origin  # pre-training needs neither of the two
+    stride = options.stride or (finer.stride if finer is not None else 16)
+    shift = origin is not None and origin.patch_shift and stride == 16
     header = CheckpointHeader(
         variant=variant.name,
         heads=heads,
@@ -241,14 +290,41 @@ def _blank(
         source=f"vitpose train, from {options.weights or 'scratch'}",
         licence=options.licence,
         patch_shift=shift if options.patch_shift is None else options.patch_shift,
-        stride=options.stride,
+        stride=stride,
         knowledge_token=origin is not None and origin.knowledge_token,
         layer_norm_eps=origin.layer_norm_eps if origin is not None else 1e-6,
-        attention=AttentionConfig(options.attention.pattern, options.attention.window_wh),
+        attention=_attention(options.attention, finer),
         num_experts=len(heads) if options.experts else 0,
     )
     drop_path = variant.drop_path if options.drop_path is None else options.drop_path
     config = replace(header.config(), drop_path=drop_path)
     model = ViTPose(config) if pixels is None else MaskedAutoencoder(config, pixels)
     model.set_grad_checkpointing(options.activation_checkpointing)
-    return Network(model.train(), header)
+    return Network(model.train(), header, frozenset(heads))
+
+
+def _head_headers(
+    options: ModelOptions,
+    keypoint_sets: Mapping[str, KeypointSet],
+    old: Mapping[str, HeadHeader],
+) -> dict[str, HeadHeader]:
+    """Say what each head is; kind and alignment are those of an `old` one of the same keypoints."""
+    heads = {}
+    for number, (name, keypoints) in enumerate(keypoint_sets.items()):
+        before = old.get(name)
+        if before is not None and not before.keypoint_set.shows_the_same(keypoints):
+            before = None
+        heads[name] = HeadHeader(
+            kind=options.head or (before.kind if before is not None else "classic"),
+            keypoint_set=keypoints,
+            alignment=before.alignment if before is not None else "udp",
+            expert=number if options.experts else 0,
+        )
+    return heads
+
+
+def _attention(options: AttentionOptions, origin: CheckpointHeader | None) -> AttentionConfig:
+    """Return the attention that is asked for, or that of `origin`, or full attention."""
+    if options.pattern is not None:
+        return AttentionConfig(options.pattern, options.window_wh)
+    return origin.attention if origin is not None else AttentionConfig()

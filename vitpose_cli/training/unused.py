@@ -23,6 +23,9 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     model, data = config.model, config.data
     if config.task == "pretrain":
         yield from _given(model, "model", "with task: pretrain, which makes no heads", "head")
+        where = "with task: pretrain, where people have no keypoints"
+        names = ("half_body", "half_body_keypoints", "truncation")
+        yield from _given(config.augmentation, "augmentation", where, *names)
         for number, stage in enumerate(config.stages):
             yield from _given(stage.loss, f"stages.{number}.loss", "with task: pretrain")
     else:
@@ -33,8 +36,9 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
                 yield from _given(stage.loss, f"stages.{number}.loss", where, "foreground")
     if model.weights is not None:
         yield from _given(model, "model", "with model.weights", "initialisation")
-    if model.attention.pattern == "full":
-        yield from _given(model.attention, "model.attention", "with pattern: full", "window_wh")
+    if model.attention.pattern in (None, "full"):
+        where = "without pattern" if model.attention.pattern is None else "with pattern: full"
+        yield from _given(model.attention, "model.attention", where, "window_wh")
     for number, source in enumerate(data.train):
         if source.kind == "coco":
             where = "here: training takes the boxes of the annotations"

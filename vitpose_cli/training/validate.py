@@ -72,7 +72,9 @@ class Validator:
     @torch.no_grad()
     def measure(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Validation:
         """Measure `model`, which is in evaluation mode on `device`."""
-        flip_order = torch.from_numpy(self.source.frames.people.keypoint_set.flip_order).to(device)
+        keypoint_set = self.source.frames.people.keypoint_set
+        flip_order = torch.from_numpy(keypoint_set.flip_order).to(device)
+        one_sided = list(keypoint_set.one_sided)
 
         def maps_of(inputs: Tensor) -> Tensor:
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -85,8 +87,10 @@ class Validator:
             rows = slice(start, start + self._options.batch_size)
             inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
             maps = maps_of(inputs)
-            if self._options.flip_test:
-                maps = self._codec.merge_flipped(maps, maps_of(inputs.flip(-1)), flip_order)
+            if self._options.flip_test and keypoint_set.mirrorable:
+                plain = maps
+                maps = self._codec.merge_flipped(plain, maps_of(inputs.flip(-1)), flip_order)
+                maps[:, one_sided] = plain[:, one_sided]
             decoded = self._codec.decode(maps)
             points[rows] = decoded.crop_keypoints.cpu().numpy()
             confidences[rows] = decoded.scores.cpu().numpy()
