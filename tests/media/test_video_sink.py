@@ -175,9 +175,13 @@ def test_the_first_and_the_last_picture_reach_both_ends(
     with av.open(str(copy(source, tmp_path / "out.mp4", taken))) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
         assert video.start_time == 0
-        assert (video.duration or 0) * video.time_base == pytest.approx(duration_s, abs=0.001)
+        assert (video.duration or 0) * float(video.time_base or 0) == pytest.approx(
+            duration_s, abs=0.001
+        )
         # A packet of AAC lasts 21 ms.
-        assert (audio.duration or 0) * audio.time_base == pytest.approx(duration_s, abs=0.025)
+        assert (audio.duration or 0) * float(audio.time_base or 0) == pytest.approx(
+            duration_s, abs=0.025
+        )
 
 
 def test_damaged_sound_ends_early(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
