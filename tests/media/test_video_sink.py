@@ -174,14 +174,12 @@ def test_the_first_and_the_last_picture_reach_both_ends(
     source = write_video(tmp_path / "in.mp4", audio="aac", num=62)
     with av.open(str(copy(source, tmp_path / "out.mp4", taken))) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
+        shown_s, heard_s = (
+            (track.duration or 0) * float(track.time_base or 0) for track in (video, audio)
+        )
         assert video.start_time == 0
-        assert (video.duration or 0) * float(video.time_base or 0) == pytest.approx(
-            duration_s, abs=0.001
-        )
-        # A packet of AAC lasts 21 ms.
-        assert (audio.duration or 0) * float(audio.time_base or 0) == pytest.approx(
-            duration_s, abs=0.025
-        )
+    assert shown_s == pytest.approx(duration_s, abs=0.001)
+    assert heard_s == pytest.approx(duration_s, abs=0.025)  # a packet of AAC lasts 21 ms
 
 
 def test_damaged_sound_ends_early(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
