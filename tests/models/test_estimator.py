@@ -19,12 +19,13 @@ from warping import ALIKE, KEYPOINT_PX
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.batching import BatchLimit
-from vitpose_cli.models.checkpoint import CheckpointHeader, LoadedViTPose, load_model
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, LoadedViTPose, load_model
 from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.engine import Engine, HostEngine
 from vitpose_cli.models.estimator import EstimatorOptions, PendingPeople, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections, Instances
+from vitpose_cli.pose.keypoints import KeypointSet
 
 CPU = torch.device("cpu")
 COUNTS = (3, 0, 9, 1, 20, 0)  # people in each frame: 33 crops
@@ -199,6 +200,37 @@ def test_a_call_never_reads_from_the_device(weights: Path) -> None:
         values = network(torch.empty((5, 128, 96, 3), dtype=torch.uint8, device=meta))
         assert values.shape == (5, network.num_values)
         assert values.device == meta
+
+
+@pytest.mark.parametrize(
+    ("names", "mirrored", "alone"),
+    [("kp0 kp1", False, []), ("left_eye right_eye left_ear", True, [2])],
+)
+def test_the_flip_test_says_nothing_of_unknown_sides(
+    names: str, mirrored: bool, alone: list[int]
+) -> None:
+    category = {"name": "robot", "keypoints": names.split()}
+    header = CheckpointHeader(
+        variant="tiny-test",
+        heads={"robot": HeadHeader("simple", KeypointSet.from_category(category), "udp")},
+        input_wh=(96, 128),
+        source="random, for tests",
+        licence="Apache-2.0",
+    )
+    torch.manual_seed(0)
+    model = LoadedViTPose(header).eval()
+    crops = torch.randint(0, 255, (3, 128, 96, 3), dtype=torch.uint8)
+    plain, averaged = (
+        (network := PoseNetwork(model, device=CPU, flip_test=flip_test)).unpack(
+            network(crops).numpy()
+        )
+        for flip_test in (False, True)
+    )
+    assert ("flip_disagreement" in averaged.signals) == mirrored
+    alike = np.isclose(plain.scores, averaged.scores, rtol=1e-6, atol=0).all(axis=0)
+    assert alike.tolist() == [not mirrored or k in alone for k in range(len(names.split()))]
+    same = plain.crop_keypoints[:, alike], averaged.crop_keypoints[:, alike]
+    np.testing.assert_allclose(*same, atol=1e-4)
 
 
 def test_several_heads_are_refused(weights: Path) -> None:

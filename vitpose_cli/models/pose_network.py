@@ -63,7 +63,7 @@ class PoseNetwork:
             model: With one head.
             device: Where to run it.
             dtype: The network's number type; crops in, heatmaps out and decoding stay exact.
-            flip_test: Average with the mirrored crop.
+            flip_test: Average with the mirrored crop, where left and right are known.
         """
         (head,) = model.header.heads.values()
         width, height = model.header.input_wh
@@ -71,10 +71,11 @@ class PoseNetwork:
         self.codec = HeatmapCodec(self.input_wh, (width // 4, height // 4), head.alignment)
         self.device = device
         self._dtype = dtype
-        self._flip_test = flip_test
+        self._flip_test = flip_test and head.keypoint_set.mirrorable
         self._flip_order = torch.from_numpy(head.keypoint_set.flip_order).to(device)
+        self._one_sided = list(head.keypoint_set.one_sided)
         self._num_keypoints = head.keypoint_set.num_keypoints
-        self._signal_names = [*PEAK_SIGNALS, *["flip_disagreement"] * flip_test]
+        self._signal_names = [*PEAK_SIGNALS, *["flip_disagreement"] * self._flip_test]
         self.num_values = 3 * self._num_keypoints + len(self._signal_names)
         self._compiled: list[nn.Module] = []
         # Channels last, convolutions are faster on a CPU and a CUDA GPU; the numbers are the same.
@@ -133,13 +134,19 @@ class PoseNetwork:
         return maps.float()
 
     def _with_mirrored(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the heatmaps of crops, and those of the mirrored crops turned back."""
+        """Return the heatmaps of crops, and those of the mirrored crops turned back.
+
+        Of keypoints without a partner on the other side, mirrored crops tell nothing.
+        """
         if self.device.type == "cpu":  # which gains nothing from twice the batch
             maps, mirrored = self.heatmaps(inputs), self.heatmaps(inputs.flip(-1))
         else:
             both = self.heatmaps(torch.cat([inputs, inputs.flip(-1)]))
             maps, mirrored = both[: len(inputs)], both[len(inputs) :]
-        return maps, self.codec.turn_back(mirrored, self._flip_order)
+        mirrored = self.codec.turn_back(mirrored, self._flip_order)
+        if self._one_sided:
+            mirrored[:, self._one_sided] = maps[:, self._one_sided]
+        return maps, mirrored
 
     def _uncompile(self) -> None:
         for module in self._compiled:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vitpose_cli.config import StrictModel
+from vitpose_cli.models.attention import AttentionPattern
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -31,17 +32,7 @@ _EARLIER_DEFAULTS = (("stride", 16), ("attention", {"pattern": "full"}))
 class AttentionOptions(StrictModel):
     """Which tokens attend to which; see `models.attention`."""
 
-    pattern: (
-        Literal[
-            "full",
-            "window",
-            "window+shift",
-            "window+pool",
-            "window+shift+pool",
-            "full-every-quarter+window",
-        ]
-        | None
-    ) = None
+    pattern: AttentionPattern | None = None
     """The kind of attention; default: that of the weights with its windows, else full."""
     window_wh: tuple[Count, Count] = (8, 8)
     """Width and height of a window, patches."""

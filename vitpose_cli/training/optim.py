@@ -143,6 +143,7 @@ class Several:
 
 
 Optimizer = torch.optim.Optimizer | Several
+"""What changes a network's weights."""
 
 
 def restore(optimizer: Optimizer | Muon, state: dict[str, Any]) -> None:
@@ -154,9 +155,6 @@ def restore(optimizer: Optimizer | Muon, state: dict[str, Any]) -> None:
     if isinstance(optimizer, torch.optim.Optimizer):
         state = state | {"param_groups": optimizer.state_dict()["param_groups"]}
     optimizer.load_state_dict(state)
-
-
-"""What changes a network's weights."""
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
