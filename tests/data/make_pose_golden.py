@@ -17,11 +17,19 @@ Array = NDArray[np.float64]
 INPUT_WH = (96, 128)
 MAP_WH = (24, 32)
 SCALE = 4096  # stored maps are int16 / SCALE
+KERNELS = {64: 11, 32: 5, 12: 5, 4: 5}
+"""Side of the blur by rows of a map: the original's for 64, in proportion for less."""
 
 
-def blur(heatmap: Array, size: int = 11) -> Array:
-    """Blur as cv2.GaussianBlur(size, sigma 0, reflect-101)."""
-    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+def sigma_of(size: int) -> float:
+    """Return OpenCV's sigma for a side; up to 7 cells it has tables instead, unless told this."""
+    return 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+
+
+def blur(heatmap: Array) -> Array:
+    """Blur as cv2.GaussianBlur(size, sigma, reflect-101)."""
+    size = KERNELS[len(heatmap)]
+    sigma = sigma_of(size)
     steps = np.arange(size) - size // 2
     taps = np.exp(-(steps**2) / (2 * sigma**2))
     taps /= taps.sum()
@@ -186,7 +194,10 @@ def check_blur(maps: NDArray[np.generic]) -> None:
     import cv2
 
     for each in maps.reshape(-1, *MAP_WH[::-1]).astype(np.float32) / SCALE:
-        difference = np.abs(cv2.GaussianBlur(each, (11, 11), 0) - blur(each.astype(np.float64)))
+        size = KERNELS[len(each)]
+        difference = np.abs(
+            cv2.GaussianBlur(each, (size, size), sigma_of(size)) - blur(each.astype(np.float64))
+        )
         if difference.max() > 1e-6:
             raise SystemExit(f"The blur differs from OpenCV's by {difference.max():.2e}.")
 

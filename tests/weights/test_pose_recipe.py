@@ -54,7 +54,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: Path) -> None:
-    for name in ("people_a", "people_b"):
+    for name in ("people_a", "people_b", "people_c"):
         write_pack(tmp_path / "data" / "packs" / f"{name}.npz", 16)
     out, work = tmp_path / "weights.safetensors", tmp_path / "work"
     command = [sys.executable, str(recipe / "recipe.py"), *map(str, (tmp_path / "data", work, out))]

@@ -21,6 +21,8 @@ from vitpose_cli.pose.geometry import Alignment, end_gap
 _LOG_RANGE = (0.001, 50.0)
 _EPSILON = torch.finfo(torch.float32).eps
 _BLOCK = 4
+_REACH = 6
+"""How far round a peak its width is measured, cells; no blur needs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +79,26 @@ class HeatmapCodec:
         map_wh: Width and height of the maps, multiples of 4.
         alignment: As in the `CropTransforms` that made the crops.
         blob_sigma: Standard deviation of the encoded blob, map px.
-        blur_kernel: Side of the Gaussian that `udp` maps are blurred with before the Taylor
-            step; its sigma is OpenCV's for this size, 2.0 for 11.
     """
 
     input_wh: tuple[int, int]
     map_wh: tuple[int, int]
     alignment: Alignment
     blob_sigma: float = 2.0
-    blur_kernel: int = 11
 
     def __post_init__(self) -> None:
         if any(side < _BLOCK or side % _BLOCK for side in self.map_wh):
             raise InputError(f"map_wh is {self.map_wh}, expected multiples of {_BLOCK}.")
-        if self.blur_kernel < 3 or self.blur_kernel % 2 == 0:
-            raise InputError(f"blur_kernel is {self.blur_kernel}, expected an odd number from 3.")
+
+    @property
+    def blur_kernel(self) -> int:
+        """Side of the Gaussian that `udp` maps are blurred with before the Taylor step, odd.
+
+        Its sigma is that of OpenCV's formula, 2.0 for 11, which mmpose has for maps of 64 rows.
+        Maps of fewer rows get theirs in proportion, since a blur of 11 cells would reach from the
+        border, where it mirrors, to heads and feet.
+        """
+        return min(11, max(5, 2 * (11 * self.map_wh[1] // 128) + 1))
 
     @property
     def stride_wh(self) -> tuple[float, float]:
@@ -149,7 +156,7 @@ class HeatmapCodec:
             )
         maps = maps.float().contiguous()
         scores, second_peak_ratio, cells = _find_peaks(maps)
-        patches = _patches(maps, cells, self.blur_kernel // 2 + 1)
+        patches = _patches(maps, cells, _REACH)
         step = self._dark_step if self.alignment == "udp" else self._quarter_step
         offsets = step(patches, cells) * (scores > 0)[..., None]
         x, y = (cells + offsets).unbind(dim=-1)
@@ -203,7 +210,9 @@ class HeatmapCodec:
         """Return (B, K, 2) from the highest cells to the peaks of the blurred maps, map px."""
         radius = self.blur_kernel // 2
         taps = _blur_taps(self.blur_kernel, patches.device)
-        smooth = (patches.unfold(-2, self.blur_kernel, 1) * taps).sum(dim=-1)
+        unseen = patches.shape[-1] // 2 - radius - 1
+        seen = slice(unseen, patches.shape[-1] - unseen)
+        smooth = (patches[..., seen, seen].unfold(-2, self.blur_kernel, 1) * taps).sum(dim=-1)
         smooth = (smooth.unfold(-1, self.blur_kernel, 1) * taps).sum(dim=-1)
         logs = smooth.clamp(*_LOG_RANGE).log()
 
@@ -302,7 +311,7 @@ def _width(patches: Tensor) -> Tensor:
 
 
 def _blur_taps(size: int, device: torch.device) -> Tensor:
-    """Return the Gaussian (size,) that OpenCV takes where only the size is given."""
+    """Return the Gaussian (size,) of the deviation that OpenCV's formula gives for the size."""
     sigma = 0.3 * ((size - 1) / 2 - 1) + 0.8
     steps = torch.arange(size, device=device) - size // 2
     taps = torch.exp(-0.5 * (steps / sigma).square())

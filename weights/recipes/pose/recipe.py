@@ -2,15 +2,15 @@
 
     python recipe.py DATA WORK vitpose-tiny.safetensors [--variant tiny|small] [--minutes 12]
 
-DATA holds packs/people_a.npz and packs/people_b.npz; teachers/tinypose_256x192.param and .bin, to
-learn from its heatmaps (where they or `ncnn` are missing, the teacher's keypoints in the packs do);
-and, for the last stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`:
-pretrain, distil, finetune, each from what the one before has made; before each a short run that
-finds how many steps fit into its share of the minutes. Then export at half precision, and `vitpose
-evaluate` of the new file and the old one, which is replaced only by a better one. Everything in
-WORK is gone on with: the same command again does what is missing. Without --minutes the steps of
-the configurations are taken. Further options go to every `vitpose train`: --set data.cache=ram on a
-machine without a GPU.
+DATA holds packs/people_a.npz, people_b.npz and people_c.npz (without the last, `more_people.py`
+makes it of people/ in WORK); teachers/tinypose_256x192.param and .bin, to learn from its heatmaps
+(where they or `ncnn` are missing, the teacher's keypoints in the packs do); and, for the last
+stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`: pretrain, distil,
+finetune, each from what the one before has made; before each a short run that finds how many steps
+fit into its share of the minutes. Then export at half precision, and `vitpose evaluate` of the new
+file and the old one, which is replaced only by a better one. Everything in WORK is gone on with:
+the same command again does what is missing. Without --minutes the steps of the configurations are
+taken. Further options go to every `vitpose train`: --set data.cache=ram on a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ SOURCE = "trained from scratch by weights/recipes/pose of the vitpose project"
 
 SHARES = {"pretrain": (0.15,), "distil": (0.3, 0.35), "finetune": (0.2,)}
 """The runs in their order, and what share of the minutes each of their stages has."""
+
+FURTHER = "people_c.npz"
+"""The pack that `more_people.py` makes."""
 
 CALIBRATION_STEPS = 40
 """Steps of each stage in the run that measures the speed; the first half warms up."""
@@ -78,8 +81,7 @@ class Recipe:
         chosen: list[str] = []
         for part in ("train", "validation"):
             for number, source in enumerate(getattr(config.data, part)):
-                path = self.data / "packs" / Path(source.path).name
-                chosen.append(f"data.{part}.{number}.path={path}")
+                chosen.append(f"data.{part}.{number}.path={self.pack(Path(source.path).name)}")
         runs = list(SHARES)
         before = runs[: runs.index(name)]
         if before:
@@ -89,6 +91,17 @@ class Recipe:
         if config.distill is not None:
             chosen += self.teacher()
         return [*(word for each in chosen for word in ("--set", each)), *self.further]
+
+    def pack(self, name: str) -> Path:
+        """Return where a pack is; the one of further people is made where it is missing."""
+        path = self.data / "packs" / name
+        if path.is_file() or name != FURTHER:
+            return path
+        made = self.work / name
+        if not made.is_file():
+            command = [sys.executable, HERE / "more_people.py", self.data, "--out", made]
+            subprocess.run([*map(str, command)], check=True)
+        return made
 
     def teacher(self) -> list[str]:
         """Return where the teacher is, or that there is none."""
