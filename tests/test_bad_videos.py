@@ -105,6 +105,18 @@ def test_they_are_told_and_cost_nothing_else(folder: Path, tmp_path: Path) -> No
     assert written == ["cut.mp4", "damaged.mkv.mp4", "good.mp4"]
 
 
+def test_each_is_tried_once_a_call(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    weights = save_weights(tmp_path / "weights.safetensors")
+    sources = [folder / "text.mp4", folder / "good.mp4"]
+    for calls in (1, 2):
+        vitpose("annotate", *sources, "-o", run, "-w", weights, "--detector", "whole-image")
+        (journal,) = run.glob("journal*.jsonl")
+        frames = [json.loads(line)["frame"] for line in journal.read_text().splitlines()]
+        told = [frame["media"] for frame in frames if frame["error"]]
+        assert told == ["text.mp4"] * calls
+
+
 @pytest.mark.parametrize("name", ["text.mp4", "drm.mp4"])
 def test_to_draw_one_alone_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
     weights = save_weights(tmp_path / "weights.safetensors")

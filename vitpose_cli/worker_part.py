@@ -64,14 +64,11 @@ class WorkerPart:
         source, run = self.source, self.run
         recorded, labelled = run.fresh(retry_errors=False), run.fresh()
         failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
-        passes: list[Container[FrameKey]] = [finished(source, run)]
-        if failed_before:
-            passes.append(AllBut(failed_before))
         total = source.expected_of(self._media)
         num_done = sum(1 for _ in self.own(recorded))
         gone = set(failed_before)
         report(num_done, total)
-        for skip in passes:
+        for skip in self._passes(gone):
             for record in _placed(label(Outside(self._media, skip)), labelled):
                 if record.ended_after is not None:
                     run.append_end(record)
@@ -84,6 +81,17 @@ class WorkerPart:
                     yield record
         others = set(source.media).difference(self._media)
         run.forget_failures(key for key in gone if key.media not in others)
+
+    def _passes(self, unmet: Set[FrameKey]) -> Iterator[Container[FrameKey]]:
+        """Yield what to skip in each pass: first what is finished, then all but what is left.
+
+        Args:
+            unmet: A live view of what failed in earlier calls and was not read again by this one.
+                The first pass comes by some of it, as it reads videos with failures.
+        """
+        yield finished(self.source, self.run)
+        if unmet:
+            yield AllBut(frozenset(unmet))
 
 
 def _placed(records: Iterable[FrameRecord], labelled: Set[FrameKey]) -> Iterator[FrameRecord]:

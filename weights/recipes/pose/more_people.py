@@ -11,21 +11,23 @@ boxes are kept beside the pack, so that a second run takes a minute.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import PADDING, CropTransforms, box_iou
 from vitpose_cli.training.config import NcnnTeacher
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
+from vitpose_cli.training.packs import Pack
 
 sys.path.append(str(Path(__file__).parents[1] / "detector"))
 from prepare_data import Photo, TeacherNotes, photos_of_people
@@ -48,7 +50,7 @@ KNOWN = 0.05
 """Confidence from which on a keypoint of the teacher's is written down."""
 
 HELD_OUT = 0.03
-"""Share of people_b, from its beginning, that validation has."""
+"""Share of people_b that the configurations measure on: the crops whose names hash below it."""
 
 SAME_BOX = 0.5
 """Overlap from which on a found box and a true one are one person."""
@@ -99,25 +101,23 @@ def _cut(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.ui
 
 def thumbnail(pixels: NDArray[np.uint8]) -> FloatArray:
     """Return what a person crop looks like from afar: (432,) with zero mean and unit length."""
-    grey = cv2.cvtColor(pixels[60:260, 45:195], cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(np.ascontiguousarray(pixels[60:260, 45:195]), cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (18, 24), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     return np.asarray(small / max(1e-6, float(np.linalg.norm(small))), np.float32)
 
 
-def new_crops(crops: Sequence[Crop], pack: Path) -> list[Crop]:
-    """Leave out who is in `pack` already, and every photo of a crop that it holds out."""
-    with np.load(pack) as arrays:
-        blob, offsets = arrays["blob"], arrays["offsets"]
-    pictures = (
-        cv2.imdecode(blob[start:end], cv2.IMREAD_COLOR)
-        for start, end in itertools.pairwise(offsets)
-    )
-    known = np.stack([thumbnail(picture) for picture in pictures])
-    alike = np.stack([thumbnail(crop.pixels) for crop in crops]) @ known.T
-    held_out = alike[:, : round(HELD_OUT * len(known)) + 1].max(axis=1) > ALIKE
+def new_crops(crops: Sequence[Crop], path: Path) -> list[Crop]:
+    """Leave out who is in the pack already, and every photo of a crop that is held out of it."""
+    pack = Pack.open(path)
+    pictures = [frame.image for frame in pack.frames() if isinstance(frame, Frame)]
+    known = np.stack([thumbnail(picture[..., ::-1]) for picture in pictures])
+    alike = np.stack([thumbnail(crop.pixels) for crop in crops]) @ known.T > ALIKE
+    keys = pack.keys()
+    shares = np.array([crc32(str(key).encode()) / 2**32 for key in keys])
+    held_out = alike[:, shares < HELD_OUT].any(axis=1)
     barred = {crop.photo for crop, is_held_out in zip(crops, held_out, strict=True) if is_held_out}
-    seen = alike.max(axis=1) > ALIKE
+    seen = alike.any(axis=1)
     print(f"{len(crops)} crops, {seen.sum()} of them known, {len(barred)} photos are held out")
     return [
         crop
