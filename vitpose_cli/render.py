@@ -13,33 +13,28 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
 from itertools import chain, groupby
 from math import prod
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vitpose_cli.drawn_files import Targets
+from vitpose_cli.drawn_frames import Look, drawn_frames
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import time_of, with_track_ids
+from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labelled_frames import LabelledFrame, Unlabelled, with_people
 from vitpose_cli.labels import Labels, open_labels
-from vitpose_cli.media.drawing import DrawStyle, draw_instances
-from vitpose_cli.media.frames import Frame, FrameFailure, prefetch
+from vitpose_cli.media.drawing import DrawStyle
+from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.media.source import open_source
-from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
-from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST, stored_manifest
 from vitpose_cli.records.record import FrameRecord
@@ -54,9 +49,6 @@ Report = Callable[[int, "int | None"], None]
 
 ONE_PASS_PIXELS = 2_500_000
 """Largest frames of a video that is labelled and drawn in one pass: 80 of them take 600 MB."""
-
-_DRAWING_THREADS = 2
-_AHEAD = 4  # drawn frames held ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +195,9 @@ class _Rendering:
             of_folder=any(map(os.path.isdir, options.sources)),
             num_across=2 if options.side_by_side else 1,
         )
+        self._look = Look(
+            options.style, options.skeleton_only, options.side_by_side, options.trail_s
+        )
         self._report = report
         self._say = say
         self._started = monotonic()
@@ -339,7 +334,7 @@ class _Rendering:
     ) -> None:
         """Draw frames and write them, each video into a file of its own."""
         for video, group in groupby(labelled, key=lambda each: each[0].key.video):
-            drawn = _drawn(group, keypoint_set, self._options)
+            drawn = drawn_frames(group, keypoint_set, self._look)
             with closing(drawn), self._targets.sink(video) as sink:
                 for frame in drawn:
                     try:
@@ -369,41 +364,3 @@ def _video_options(labels: Labels) -> VideoOptions | None:
         if isinstance(value, int | float):
             chosen[one.name] = value
     return VideoOptions(**chosen) if chosen else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A frame to draw on, and what to draw."""
-
-    frame: Frame
-    people: Instances
-    trails: Mapping[int, NDArray[np.float32]]
-
-
-def _drawn(
-    labelled: Iterable[LabelledFrame], keypoint_set: KeypointSet, options: RenderOptions
-) -> Generator[Frame, None, None]:
-    """Yield the drawn copies of photos, or of the frames of one video."""
-    draw = partial(_draw, keypoint_set=keypoint_set, options=options)
-    jobs = _jobs(labelled, options.trail_s)
-    return prefetch(draw, jobs, num_threads=_DRAWING_THREADS, ahead=_AHEAD)
-
-
-def _jobs(labelled: Iterable[LabelledFrame], trail_s: float) -> Iterator[_Job]:
-    """Yield what to draw on photos, or on the frames of one video."""
-    trails = Trails(trail_s)
-    for frame, people in labelled:
-        follows = trail_s and frame.key.video
-        yield _Job(frame, people, trails.update(time_of(frame), people) if follows else {})
-
-
-def _draw(job: _Job, *, keypoint_set: KeypointSet, options: RenderOptions) -> Frame:
-    """Draw one frame. Runs in several threads."""
-    image = job.frame.image
-    canvas = np.zeros_like(image) if options.skeleton_only else image
-    if job.trails:
-        canvas = draw_trails(canvas, job.trails, options.style.line_scale)
-    canvas = draw_instances(canvas, job.people, keypoint_set, options.style)
-    if options.side_by_side:
-        canvas = np.hstack([image, canvas])
-    return replace(job.frame, image=canvas)
