@@ -213,11 +213,12 @@ def test_animations_are_videos(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"moving.{suffix}"
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(5)]
-    animation.durations = [100, 200, 50, 300, 100]
+    animation.durations = [100, 200, 50, 300, 3000]  # the last stays: nothing is cut off
     assert cv2.imwriteanimation(str(path), animation)
     frames = frames_of(path)
     assert [number(frame.image) for frame in frames] == [0, 1, 2, 3, 4]
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.3, 0.35, 0.65], abs=0.01)
+    assert frames[-1].duration_s == pytest.approx(3)
     assert red_corner(frames[0].image) == ("bottom", "right")
     assert number(VideoFile(path, "clip").read(FrameKey("clip", 3)).image) == 3
     assert VideoFile(path, "clip").expected == 5

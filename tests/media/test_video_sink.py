@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -29,14 +30,19 @@ from video_cases import (
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video import VideoFile, VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_encoder import EncodeOptions, VideoCodec
 from vitpose_cli.media.video_sink import VideoSink
 
 
-def copy(source: Path, target: Path, taken: VideoOptions | None = None) -> Path:
+def copy(
+    source: Path,
+    target: Path,
+    taken: VideoOptions | None = None,
+    options: EncodeOptions | None = None,
+) -> Path:
     """Send a video through source and sink."""
     taken = taken or VideoOptions()
-    with VideoSink(target, source_video=source, taken=taken) as sink:
+    with VideoSink(target, options, source_video=source, taken=taken) as sink:
         for frame in VideoFile(source, "clip", taken).frames():
             assert isinstance(frame, Frame)
             sink.write(frame)
@@ -88,6 +94,18 @@ def test_variable_frame_rate_stays(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", num=7, times_s=times_s)
     out = read(copy(source, tmp_path / "out.mp4"))
     assert [one.time_s for one in out] == pytest.approx(times_s, abs=3e-5)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_last_picture_that_stays_does_so_in_the_copy(tmp_path: Path, codec: VideoCodec) -> None:
+    source = tmp_path / "in.gif"
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(7)]
+    animation.durations = [40] * 6 + [2500]
+    assert cv2.imwriteanimation(str(source), animation)
+    out = copy(source, tmp_path / "out.mp4", options=EncodeOptions(codec=codec))
+    with av.open(str(out)) as container:
+        assert (container.duration or 0) / av.time_base == pytest.approx(6 * 0.04 + 2.5, abs=1e-3)
 
 
 AUDIO = {

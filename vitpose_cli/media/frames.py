@@ -69,11 +69,13 @@ class Frame:
         key: Its name.
         image: (H, W, 3) uint8 RGB, upright (EXIF or container rotation applied).
         time_s: Presentation time in seconds, None for a photo.
+        duration_s: For how long it is shown in its video, None where that is not known.
     """
 
     key: FrameKey
     image: NDArray[np.uint8]
     time_s: float | None = None
+    duration_s: float | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:

@@ -23,12 +23,14 @@ class Picture:
         to_rgb: Return (H, W, 3) uint8 RGB, upright; raise `InputError` if the picture is damaged.
         pts: Presentation time in the file's own ticks, None where the file has none.
         interlaced: Whether it holds two half pictures of different moments.
+        duration_s: For how long it is shown, None where the file does not say.
     """
 
     time_s: float
     to_rgb: Callable[[], NDArray[np.uint8]]
     pts: int | None = None
     interlaced: bool = False
+    duration_s: float | None = None
 
 
 class VideoReader(Protocol):

@@ -148,7 +148,7 @@ class VideoFile:
                 picture = next(islice(reader.pictures(), key.index, None), None)
         if picture is None:
             raise InputError(f"{self.path} has no frame {key.index}: it ends before.")
-        return Frame(key, picture.to_rgb(), picture.time_s)
+        return Frame(key, picture.to_rgb(), picture.time_s, picture.duration_s)
 
     @cached_property
     def _all_pts(self) -> NDArray[np.int64] | None:
@@ -224,6 +224,6 @@ class _Picker:
 
 def _frame(key: FrameKey, picture: Picture) -> Frame | FrameFailure:
     try:
-        return Frame(key, picture.to_rgb(), picture.time_s)
+        return Frame(key, picture.to_rgb(), picture.time_s, picture.duration_s)
     except InputError as error:
         return FrameFailure(key, error.message)

@@ -121,6 +121,7 @@ class VideoEncoder:
         self._size_wh = size_wh
         self._origin_s = taken.start_s
         self._last_pts = -1
+        self._end_of_last = 0
         look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
         self._step = max(1, round(step_s / _TICK))
@@ -155,7 +156,7 @@ class VideoEncoder:
             self._audio = AudioTrack(source_video, self._container, origin_s=self._origin_s)
 
     def encode(self, frame: Frame) -> None:
-        """Add one frame, to be shown at its own time, and as long as there are no others.
+        """Add one frame, to be shown at its own time until the next, or as long as in its source.
 
         The first is shown from the start if it is the next after the time at which the output
         begins.
@@ -177,7 +178,8 @@ class VideoEncoder:
             wanted = 0
         # Two frames cannot share a tick.
         picture.pts = self._last_pts = max(wanted, self._last_pts + 1)
-        picture.duration = self._duration()
+        picture.duration = self._duration(frame.duration_s or 0.0)
+        self._end_of_last = picture.pts + picture.duration
         picture.time_base = _TICK
         with _writing(self._path):
             self._container.mux(self._stream.encode(picture))
@@ -191,9 +193,13 @@ class VideoEncoder:
             InputError: The file cannot be written.
         """
         with _writing(self._path):
-            self._container.mux(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if packets and packets[-1].pts is not None:
+                # The last one in the file need not be the last one shown.
+                packets[-1].duration = self._end_of_last - packets[-1].pts
+            self._container.mux(packets)
             if self._audio is not None:
-                end_s = float((self._last_pts + self._duration()) * _TICK)
+                end_s = float(self._end_of_last * _TICK)
                 self._audio.write(*([end_s] if self._taken.cuts_the_end else []))
                 self._audio.close()
             self._container.close()
@@ -203,11 +209,12 @@ class VideoEncoder:
         with suppress(av.FFmpegError):
             self._container.close()
 
-    def _duration(self) -> int:
+    def _duration(self, own_s: float) -> int:
         """Return for how many ticks the newest frame is shown if none comes after it."""
+        duration = max(self._step, round(own_s / _TICK))
         if self._end_pts is None:
-            return self._step
-        return max(1, min(self._step, self._end_pts - self._last_pts))
+            return duration
+        return max(1, min(duration, self._end_pts - self._last_pts))
 
 
 def is_drawn(path: Path) -> bool:

@@ -161,7 +161,7 @@ class AvReader:
             raise InputError(problem)
         if shown.pts is not None and newest_pts > shown.pts:
             raise InputError("The video is damaged here: its last pictures cannot be decoded.")
-        self._check_end(shown.time_s)
+        self._check_end(shown)
 
     def all_pts(self) -> NDArray[np.int64] | None:
         """Return the ticks of every picture, from the packets alone, without decoding.
@@ -217,12 +217,16 @@ class AvReader:
         if before is not None and time_s <= before.time_s:  # none, or the clock was turned back
             time_s = round(before.time_s + self._mean_step_s, 6)
         to_rgb = _refuse if spoiled else partial(_to_rgb, frame, self._converter)
-        return Picture(time_s, to_rgb, ticks if self._has_pts else None, frame.interlaced_frame)
+        duration_s = None
+        if frame.duration and frame.time_base is not None:
+            duration_s = float(frame.duration * frame.time_base)
+        pts = ticks if self._has_pts else None
+        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s)
 
-    def _check_end(self, last_s: float) -> None:
+    def _check_end(self, last: Picture) -> None:
         """Raise if the file ended long before the end that its own header announces."""
-        announced_s = self._announced_s or 0.0
-        missing_s = announced_s - last_s - self._mean_step_s
+        announced_s, last_s = self._announced_s or 0.0, last.time_s
+        missing_s = announced_s - last_s - max(self._mean_step_s, last.duration_s or 0.0)
         if missing_s > min(_MISSING_S, announced_s / 2):
             raise InputError(
                 f"The file is cut off: it ends at {last_s:.1f} s of announced {announced_s:.1f} s."

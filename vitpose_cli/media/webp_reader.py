@@ -54,8 +54,10 @@ class WebpReader:
 
     def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
         """Yield the pictures of one round, from the start."""
-        for frame, start_s in zip(self._frames, [0.0, *self._ends_s[:-1].tolist()], strict=True):
-            yield Picture(start_s, partial(_bgr_to_rgb, frame))
+        start_s = 0.0
+        for frame, end_s in zip(self._frames, self._ends_s.tolist(), strict=True):
+            yield Picture(start_s, partial(_bgr_to_rgb, frame), duration_s=end_s - start_s)
+            start_s = end_s
 
     def all_pts(self) -> None:
         """Return nothing: a jump would gain nothing."""
