@@ -154,6 +154,18 @@ def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:
     assert torch.equal(lesson_of(batch.targets[0]).maps, expected)
 
 
+def test_a_trained_teacher_says_how_wide_its_blobs_are(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stages = [{"input_wh": [48, 64], "steps": 1, "batch_size": 4, "loss": {"blob_sigma": 1.5}}]
+    config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
+    trained = train(config, tmp_path / "run", Silence()).weights
+    options = parse_config(
+        TrainConfig, small_run(tmp_path, distill={"teacher": str(trained)})
+    ).distill
+    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    assert teacher.codec.blob_sigma == 1.5
+
+
 def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     config = distilling(tmp_path, path)

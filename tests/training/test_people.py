@@ -30,6 +30,16 @@ def test_rows_are_a_function_of_the_position() -> None:
     assert (epochs[0] != epochs[1]).any()
 
 
+def test_fractions_of_several_sources_are_each_as_said() -> None:
+    parts = ((100, 0.9), (1000, 0.3), (200, 0.1), (50, 2.25))
+    repeats = np.concatenate([np.full(count, share, np.float32) for count, share in parts])
+    order = EndlessOrder(repeats, (3,))
+    shown = np.bincount(order.rows(0, 100 * order.epoch_length), minlength=len(repeats)) / 100
+    ends = np.cumsum([count for count, _ in parts])
+    for (count, share), end in zip(parts, ends, strict=True):
+        assert shown[end - count : end].mean() == pytest.approx(share, rel=0.03)
+
+
 def test_people_are_selected_and_joined() -> None:
     people, _ = some_people(4)
     some = people.select([3, 1])

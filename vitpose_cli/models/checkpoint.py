@@ -58,12 +58,14 @@ class HeadHeader:
             fields of any other.
         alignment: How its training crops and heatmaps were aligned; decoding follows.
         expert: The expert of its data set, where the encoder has experts.
+        blob_sigma: Standard deviation of the blobs that it was taught to draw, map px.
     """
 
     kind: HeadKind
     keypoint_set: Annotated[KeypointSet, BeforeValidator(_named), PlainSerializer(_name_or_fields)]
     alignment: Alignment
     expert: int = 0
+    blob_sigma: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from vitpose_cli.config import StrictModel
 from vitpose_cli.models.attention import AttentionPattern
+from vitpose_cli.split import Group
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -83,8 +84,9 @@ class SourceOptions(StrictModel):
     min_score: Probability = 0.0
     """Keypoints of a network that score below it give no loss."""
     split: tuple[Probability, Probability] = (0.0, 1.0)
-    """Take only photos whose name hashes into [from, to): a split that stays as it is when photos
-    are added. Train on [0.1, 1], validate on [0, 0.1]."""
+    """Take only photos (of a pack: crops) whose name hashes into [from, to): a split that stays as
+    it is when photos are added. Train on [0.1, 1], validate on [0, 0.1]. A video is taken as a
+    whole, since its frames are alike."""
     limit: Count | None = None
     """Take at most this many photos, spread evenly over the source."""
 
@@ -106,6 +108,9 @@ class CocoSource(SourceOptions):
     """The folder that the file names in it are relative to; photos and videos."""
     boxes: Path | None = None
     """For validation: boxes of a detector (COCO results or annotations); default: the truth's."""
+    split_by: Group = "video"
+    """What `split` takes as a whole: a `video`, or a `folder`, as frames of one that were written
+    as photos."""
     include: Literal["all", "human", "reviewed"] = "all"
     """Of a labelling run: everything, people that a person edited, or all people of frames that a
     person has looked at."""

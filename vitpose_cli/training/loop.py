@@ -39,7 +39,7 @@ from vitpose_cli.training.data import (
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.fingerprints import DataFingerprint, check_same_read, check_same_sources
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
-from vitpose_cli.training.network import Network
+from vitpose_cli.training.network import Network, with_blobs
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, trainable_size
 from vitpose_cli.training.plan import activation_bytes
@@ -233,6 +233,8 @@ class _Run:
             self._placement.device,
             num_patches=network.num_patches if config.task == "pretrain" else 0,
         )
+        taught = [course.head for course in courses]
+        network = with_blobs(network, taught, options.loss.blob_sigma)
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement)
         learning, total = trainable_size(stage.model)

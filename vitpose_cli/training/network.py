@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +44,15 @@ class Network:
         """The tensors of its weights file: all but the decoder of pre-training."""
         state = self.model.state_dict()
         return {key: value for key, value in state.items() if not key.startswith("decoder.")}
+
+
+def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Network:
+    """Return the network with headers saying which blobs some of its heads are taught to draw."""
+    told = {
+        name: replace(head, blob_sigma=sigma) if name in heads else head
+        for name, head in network.header.heads.items()
+    }
+    return replace(network, header=replace(network.header, heads=told))
 
 
 def same_network(model: ViTPose, config: ViTPoseConfig) -> ViTPose:

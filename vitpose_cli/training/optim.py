@@ -209,6 +209,11 @@ class Schedule:
             factor *= options.final_ratio + (1 - options.final_ratio) * share
         return self.peak * factor
 
+    @property
+    def highest(self) -> float:
+        """The highest rate of all steps: below `peak` where the stage is short for its warm-up."""
+        return max(self.rate(step) for step in range(self.num_steps))
+
     def _falls(self) -> list[float]:
         """Return the steps at which the rate falls."""
         marks = self.options.milestones

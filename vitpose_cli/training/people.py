@@ -109,9 +109,18 @@ class EndlessOrder:
             generator = np.random.default_rng((*self._seed, epoch))
             order = self._whole
             if self._num_drawn:
-                shares = self._fractions / self._fractions.sum()
-                drawn = generator.choice(len(shares), self._num_drawn, replace=False, p=shares)
-                order = np.concatenate([order, drawn])
+                order = np.concatenate([order, self._draw(generator)])
             self._shuffled = generator.permutation(order)
             self._epoch = epoch
         return self._shuffled
+
+    def _draw(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Draw people as often as their fractions say, by equal steps along a row of them all.
+
+        `Generator.choice` without replacement would show those of large fractions too seldom.
+        """
+        row = generator.permutation(len(self._fractions))
+        ends = np.cumsum(self._fractions[row])
+        steps = (np.arange(self._num_drawn) + generator.random()) * (ends[-1] / self._num_drawn)
+        drawn: NDArray[np.int64] = row[np.searchsorted(ends, steps, side="right")]
+        return drawn

@@ -262,7 +262,7 @@ def _stage_row(
         steps=schedule.num_steps,
         epochs=round(schedule.num_steps / steps_per_epoch, 2),
         batch_size=stage.batch_size,
-        peak_lr=schedule.peak,
+        peak_lr=schedule.highest,
         weights_mib=weights >> 20,
         activations_mib=activations >> 20,
     )

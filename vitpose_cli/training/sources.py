@@ -26,6 +26,7 @@ from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
+from vitpose_cli.split import group_of
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
 from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
 from vitpose_cli.training.labels import (
@@ -91,7 +92,8 @@ def _open_coco(
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
     keys = _present_keys(document, options, dropped)
-    chosen = _spread([one for one in keys if _in_split(keys[one], options)], options)
+    within = [one for one in keys if _in_split(group_of(keys[one], options.split_by), options)]
+    chosen = _spread(within, options)
     images = {image["id"]: image for image in document.images}
     found = _people_by_image(document, chosen, options, dropped, labelled, measured)
     empty_too = measured and options.boxes is not None
@@ -227,8 +229,8 @@ def _is_there(folder: Path, media: str) -> bool:
     return photo_at(safe_media_path(folder, media)) is not None
 
 
-def _in_split(key: FrameKey, options: SourceOptions) -> bool:
-    share = crc32(str(key).encode()) / 2**32
+def _in_split(group: str, options: SourceOptions) -> bool:
+    share = crc32(group.encode()) / 2**32
     return options.split[0] <= share < options.split[1]
 
 
@@ -257,7 +259,7 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     useless = (weights <= 0).all(axis=1) if labelled else np.zeros(len(weights), bool)
     repeats = np.array([options.repeat_of.get(int(one), options.repeat) for one in pack.sources])
     usable = ~useless & ~np.isin(pack.sources, [n for n, x in options.repeat_of.items() if x == 0])
-    usable &= np.array([_in_split(key, options) for key in keys])
+    usable &= np.array([_in_split(str(key), options) for key in keys])
     rows = np.array(_spread(np.flatnonzero(usable).tolist(), options), np.int64)
     if not len(rows):
         raise InputError(

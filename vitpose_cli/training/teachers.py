@@ -105,8 +105,8 @@ def open_teachers(
     teachers: dict[str, Teacher] = {}
     for name in sorted(known):
         model = load_model(path, head=name).requires_grad_(False).to(placement.device)
-        shape = model.config
-        codec = HeatmapCodec(shape.input_wh, shape.map_wh, header.heads[name].alignment)
+        shape, head = model.config, header.heads[name]
+        codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment, head.blob_sigma)
         identity = f"{weights_hash(path)} {name}"
         teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype)
     return teachers
