@@ -173,6 +173,16 @@ def photo_at(path: Path) -> PhotoFile | None:
     return None
 
 
+def num_bytes(file: PhotoFile) -> int:
+    """Return how many bytes what `photo_at` has found holds; 0 if it cannot be asked."""
+    if isinstance(file, ArchiveMember):
+        return file.size
+    try:
+        return file.stat().st_size if isinstance(file, Path) else 0
+    except OSError:
+        return 0
+
+
 @lru_cache(maxsize=64)
 def _kept_index(path: Path, _mtime_ns: int) -> ArchiveIndex:
     return read_index(path)

@@ -1,8 +1,8 @@
 """What a run has learnt from, in short: whether the data are still those it was begun with.
 
 The people that were taken count, not the bytes of the files: a file that was written once more with
-the same labels is no other one. Comparing every photo's pixels was refused: it takes as long as
-reading them.
+the same labels is no other one. Photos are known by their names and lengths. Comparing every
+photo's pixels was refused: it takes as long as reading them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.archives import num_bytes
+from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.training.people import People
 
 
@@ -27,7 +28,7 @@ class Fingerprint:
     Attributes:
         path: Its file.
         files: Hash of its files.
-        people: Hash of all that is known of the people taken from it, and of their frames' names.
+        people: Hash of all that is known of the people taken from it, and of their frames.
         num_people: How many people were taken.
         num_photos: How many frames they are in.
     """
@@ -76,18 +77,21 @@ def files_hash(files: Iterable[Path]) -> str:
     return hashlib.sha256(digest.encode()).hexdigest()
 
 
-def people_hash(people: People, keys: Sequence[FrameKey]) -> str:
+def people_hash(people: People, keys: Sequence[FrameKey], files: Mapping[str, PhotoFile]) -> str:
     """Return a text that changes with anything that is known of people, and with their frames.
 
     Args:
         people: The people; `images` are positions in `keys`.
         keys: Their frames.
+        files: What these are read from, by media name; none for what is not in files of its own.
     """
     digest = hashlib.sha256()
     known = people.keypoint_set
     digest.update(repr((known.name, known.names, known.flip_pairs)).encode())
     for key in keys:
         digest.update(f"{key.media}\0{key.index}\0".encode())
+    for media, file in files.items():
+        digest.update(f"{media}\0{num_bytes(file)}\0".encode())
     for array in (people.boxes, people.keypoints, people.weights, people.repeats, people.images):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -106,13 +110,13 @@ def check_same_sources(
     Args:
         before: The sources that it was begun with.
         now: The same sources as they are.
-        allow_missing: Whether photos may have come or gone.
+        allow_missing: Whether photos may have come, gone or been replaced.
 
     Returns:
         Sentences about photos that have.
 
     Raises:
-        ConfigError: Labels are others, or photos have come or gone.
+        ConfigError: Labels are others, or photos have come, gone or been replaced.
     """
     pairs = [pair for pair in zip(before, now, strict=True) if pair[0].people != pair[1].people]
     relabelled = [_change(*pair) for pair in pairs if pair[0].files != pair[1].files]
@@ -124,10 +128,14 @@ def check_same_sources(
         )
     if moved and not allow_missing:
         raise ConfigError(
-            "Since the run was begun photos have come or gone:\n  " + "\n  ".join(moved),
+            "Since the run was begun photos have come or gone, or been replaced:\n  "
+            + "\n  ".join(moved),
             _MOVED_HINT,
         )
-    return [f"Photos have come or gone since the run was begun: {change}." for change in moved]
+    return [
+        f"Photos have come or gone, or been replaced, since the run was begun: {change}."
+        for change in moved
+    ]
 
 
 def check_same_read(

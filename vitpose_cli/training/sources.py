@@ -123,7 +123,7 @@ def _open_coco(
     fingerprint = Fingerprint(
         str(options.annotations),
         files_hash(document_files(options.annotations)),
-        people_hash(people, tuple(shown.values())),
+        people_hash(people, tuple(shown.values()), files),
         len(people),
         len(shown),
     )
@@ -277,7 +277,7 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     dropped = Counter({"people without keypoints": int(useless.sum())})
     chosen = tuple(keys[row] for row in rows)
     file = files_hash((options.path,))
-    known = f"{people_hash(people, chosen)} {file}"  # the pixels are in the file
+    known = f"{people_hash(people, chosen, {})} {file}"  # the pixels are in the file
     fingerprint = Fingerprint(str(options.path), file, known, len(people), len(people))
     frames = LabelledFrames(people, chosen, pack, _identity(fingerprint, options))
     truth = _pack_truth(options.path, people, frame.size_wh)
