@@ -1,10 +1,10 @@
 """What happens to each crop of a batch, decided in numpy before a pixel is touched.
 
 A plan holds one affine for each crop, from its image straight to the network's input, so that
-pixels of kept crops are resampled once; colours are an affine of RGB. Deciding on the host keeps the random
-numbers the same on a CPU and a GPU, costs under a millisecond, and never makes a GPU wait. Ready
-augmentation packages were refused: they work image by image, resample at every operation, and
-cannot cut a body.
+pixels of kept crops are resampled once; colours are an affine of RGB. Deciding on the host keeps
+the random numbers the same on a CPU and a GPU, costs under a millisecond, and never makes a GPU
+wait. Ready augmentation packages were refused: they work image by image, resample at every
+operation, and cannot cut a body.
 
 Geometry follows `TopDownHalfBodyTransform` and its neighbours in mmpose 0.24, which the original
 ViTPose was trained with; truncation is this project's answer to photos of body parts.
