@@ -94,9 +94,9 @@ def _check_room(shape: tuple[int, ...]) -> None:
     total_bytes, wanted_bytes = machine_memory_bytes(), math.prod(shape)
     if total_bytes is not None and wanted_bytes > total_bytes:
         raise InputError(
-            f"The crops of {shape[0]:,} people take {wanted_bytes / 2**30:.1f} GiB, and this machine "
-            f"has {total_bytes / 2**30:.1f} GiB of memory.",
-            "Set data.cache to disk (a file in the run's folder) or none, or data.cache_wh smaller.",
+            f"The crops of {shape[0]:,} people take {wanted_bytes / 2**30:.1f} GiB, "
+            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory.",
+            "Set data.cache to disk (a file in the run folder) or none, or data.cache_wh smaller.",
         )
 
 
