@@ -138,6 +138,7 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             records = {
                 FrameKey(record["media"], record["index"]): record
                 for record in run.json_records(keys)
+                if not _is_rejected(record)  # not in the run's document either
             }
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
@@ -149,6 +150,11 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     scores,
                     failed=bool(record.get("error")),
                 )
+
+
+def _is_rejected(record: Mapping[str, Any]) -> bool:
+    """Return whether a person said that a frame is not to be used, as it lies in the journal."""
+    return (record.get("review") or {}).get("state") == "rejected"
 
 
 def _people(
