@@ -14,7 +14,7 @@ import orjson
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, read_error
-from vitpose_cli.records.run_options import differing_options
+from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
 
 NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
@@ -120,7 +120,7 @@ class RunManifest:
         if differing:
             self._check_machine(wanted, folder, differing)
             refresh = "--refresh model to label anew what nobody has reviewed, "
-            if any(self._foreign(wanted, folder)):
+            if any(self._lasting(wanted, folder)):
                 refresh = ""  # would be refused
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
@@ -132,15 +132,16 @@ class RunManifest:
         """Return the manifest of a run that is to be labelled anew with what `wanted` says.
 
         Raises:
-            ConfigError: The keypoints or the sources differ: that would be another run. Or as
-                `check_resumable`.
+            ConfigError: The keypoints, the sources or the choice of video frames differ: that
+                would be another run. Or as `check_resumable`.
         """
         self._check_names(folder)
-        differing = list(self._foreign(wanted, folder))
+        differing = list(self._lasting(wanted, folder))
         if differing:
             raise ConfigError(
                 f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
-                "Only weights and options may change; choose another output folder (-o).",
+                "Only how frames are labelled may change, not which; choose another output folder "
+                "(-o).",
             )
         if not list(self._differences(wanted, folder)):
             return self
@@ -192,6 +193,17 @@ class RunManifest:
             "(--precision auto).",
             f"{advice} Where machines differ, start runs with --precision fp32, which all have.",
         )
+
+    def _lasting(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
+        """Yield the differences that no refresh may bring.
+
+        With another choice of video frames, those that it does not take would keep labels of before
+        among the new ones.
+        """
+        yield from self._foreign(wanted, folder)
+        for name, old, new in differing_options(self.options, wanted.options):
+            if name in CHOICE_OF_FRAMES:
+                yield f"{name}: was {_shown(old)}, now {_shown(new)}"
 
     def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         """Yield the differences that make another run of it."""
