@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -267,6 +268,25 @@ def test_rejected_frames_count_as_in_the_document(tmp_path: Path) -> None:
     assert of_run.num_failed == 0
     document = evaluate_predictions(truth, run / "annotations.json")
     assert document.num_predicted == of_run.num_predicted
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_matched_in_any_form_of_unicode(
+    tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    run = make_run(tmp_path / "run", [make_record(unicodedata.normalize(form, "Café/ü.jpg"))])
+    truth = truth_file(tmp_path / "gt.json", num_images=1)
+    document = json.loads(truth.read_text())
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    document["images"][0]["file_name"] = unicodedata.normalize(other, "Café/ü.jpg")
+    truth.write_text(json.dumps(document))
+    results = tmp_path / "results.json"
+    exported = vitpose("export", run, "-f", "results", "-o", results)
+    assert exported.returncode == 0, exported.stderr
+    listed = json.loads(results.read_bytes())
+    results.write_text(json.dumps([result | {"image_id": 77} for result in listed]))
+    for predictions in (run, run / "annotations.json", results):
+        assert evaluate_predictions(truth, predictions).num_predicted == 2, predictions
 
 
 @pytest.mark.parametrize(
