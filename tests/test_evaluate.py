@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import unicodedata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from label_cases import make_record, make_run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from runs import save_photos, save_weights, vitpose
@@ -25,7 +27,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 
 COCO_SET = keypoint_set("coco")
 
@@ -255,6 +257,63 @@ def test_a_run_a_document_and_results_are_all_measured(tmp_path: Path) -> None:
     assert elsewhere.returncode == 3
     assert "None of the images in run" in elsewhere.stderr
     assert evaluate_predictions(tmp_path / "gt.json", tmp_path / "run").num_predicted == 4
+
+
+def test_rejected_frames_count_as_in_the_document(tmp_path: Path) -> None:
+    kept, rejected = make_record("1.jpg"), make_record("2.jpg", review=Review("rejected", "anna"))
+    run = make_run(tmp_path / "run", [kept, rejected])
+    truth = truth_file(tmp_path / "gt.json", num_images=2)
+    of_run = evaluate_predictions(truth, run)
+    assert of_run.num_predicted == len(kept.uids)
+    assert of_run.num_failed == 0
+    document = evaluate_predictions(truth, run / "annotations.json")
+    assert document.num_predicted == of_run.num_predicted
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_are_matched_in_any_form_of_unicode(
+    tmp_path: Path, form: Literal["NFC", "NFD"]
+) -> None:
+    run = make_run(tmp_path / "run", [make_record(unicodedata.normalize(form, "Café/ü.jpg"))])
+    truth = truth_file(tmp_path / "gt.json", num_images=1)
+    document = json.loads(truth.read_text())
+    other: Literal["NFC", "NFD"] = "NFD" if form == "NFC" else "NFC"
+    document["images"][0]["file_name"] = unicodedata.normalize(other, "Café/ü.jpg")
+    truth.write_text(json.dumps(document))
+    results = tmp_path / "results.json"
+    exported = vitpose("export", run, "-f", "results", "-o", results)
+    assert exported.returncode == 0, exported.stderr
+    listed = json.loads(results.read_bytes())
+    results.write_text(json.dumps([result | {"image_id": 77} for result in listed]))
+    for predictions in (run, run / "annotations.json", results):
+        assert evaluate_predictions(truth, predictions).num_predicted == 2, predictions
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            "--gt-boxes --weights no-such --detector nope --boxes nofile.json",
+            "--weights and --gt-boxes and --boxes and --detector do nothing beside --predictions",
+        ),
+        ("--device cpu", "--device does nothing beside --predictions"),
+        ("--no-flip-test --batch-size 4", "--flip-test and --batch-size do nothing"),
+    ],
+)
+def test_labels_are_either_measured_or_made(tmp_path: Path, options: str, said: str) -> None:
+    truth = truth_file(tmp_path / "gt.json")
+    done = vitpose("evaluate", "-a", truth, "-p", truth, *options.split())
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_boxes_come_from_one_place(tmp_path: Path) -> None:
+    truth = truth_file(tmp_path / "gt.json")
+    given: list[str | Path] = ["evaluate", "-a", truth, "-i", tmp_path, "--gt-boxes"]
+    for other in (["--boxes", "nofile.json"], ["--detector", "nope"]):
+        done = vitpose(*given, *other)
+        assert done.returncode == 2
+        assert "exclude each other" in done.stderr
 
 
 def test_missing_photos_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 
@@ -94,6 +95,26 @@ def test_a_whole_video(labels: Labels) -> None:
     assert [key for key, _, _ in frames] == [FrameKey("b.mp4", n) for n in range(5)]
     assert [time_s for _, time_s, _ in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert [time_s for _, time_s, _ in labels.video("d.mp4")] == [0.0]
+
+
+def test_of_many_videos_each_is_found_at_once(run: Path, tmp_path: Path) -> None:
+    document = orjson.loads((run / "annotations.json").read_bytes())
+    image = document["images"][0]
+    names = [f"{number:05d}.mp4" for number in range(20_000)]
+    videos = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    images = [
+        image | {"id": each["id"], "file_name": f"{each['name']}/frame_000000.jpg",
+                 "video_id": each["id"], "frame_id": 0}
+        for each in reversed(videos)
+    ]  # fmt: skip
+    content = document | {"videos": videos, "images": images, "annotations": []}
+    (tmp_path / "many.json").write_bytes(orjson.dumps(content))
+    labels = open_labels(tmp_path / "many.json")
+    begun = time.process_time()
+    keys = [[key for key, _, _ in labels.video(name)] for name in names]
+    assert time.process_time() - begun < 3  # 0.3 here; 10 where all keys are gone through
+    assert keys == [[FrameKey(name, 0)] for name in names]
+    assert not list(labels.video("none.mp4"))
 
 
 def test_kinds_of_labels(run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import label_cases
 import numpy as np
 import pytest
 from label_cases import make_failure, make_fixed, make_people, make_record
-from runs import save_photos, vitpose
+from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.identities import with_track_ids
@@ -119,6 +119,53 @@ def test_the_manifest_of_a_merged_run_says_where_it_came_from(tmp_path: Path) ->
     merge_labels(MergeOptions((first, third), tmp_path / "mixed"))
     with Run.read(tmp_path / "mixed") as run:
         assert (run.manifest.weights_name, run.manifest.weights_hash) == ("merged", "")
+
+
+@pytest.mark.parametrize("refresh", [(), ("--refresh", "model")])
+def test_labelling_does_not_go_on_with_names_of_several_sources(
+    tmp_path: Path, refresh: tuple[str, ...]
+) -> None:
+    save_weights(tmp_path / "w.safetensors")
+    options = ("-w", "w.safetensors", "--detector", "whole-image")
+    for day in ("mon", "tue"):
+        save_photos(tmp_path / day, 1)
+        assert vitpose("annotate", day, *options, cwd=tmp_path).returncode == 0
+    merged = vitpose("merge", "mon.vitpose", "tue.vitpose", "-o", "week.vitpose", cwd=tmp_path)
+    assert merged.returncode == 0, merged.stderr
+    before = (tmp_path / "week.vitpose" / "annotations.json").read_bytes()
+    week = ("annotate", "mon", "tue", "-o", "week.vitpose")
+    done = vitpose(*week, *options, *refresh, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "a second time, under other names" in " ".join(done.stderr.split())
+    assert "merge them again" in " ".join(done.stderr.split())
+    assert (tmp_path / "week.vitpose" / "annotations.json").read_bytes() == before
+
+
+def test_names_are_those_of_one_source_where_inputs_share_it(tmp_path: Path) -> None:
+    names = save_photos(tmp_path / "photos", 2)
+    save_photos(tmp_path / "other", 1)
+    source, other = str(tmp_path / "photos"), str(tmp_path / "other")
+
+    def merged(out: str, *inputs: Path) -> bool:
+        merge_labels(MergeOptions(inputs, tmp_path / out))
+        with Run.read(tmp_path / out) as run:
+            return run.manifest.names_per_source
+
+    first, second, third, gone = (
+        make_run(tmp_path / name, of_model(photo, name), sources=sources)
+        for name, photo, sources in (
+            ("a", names[0], (source,)),
+            ("b", names[1], (f"{source}/a/*.jpg", f"{source}/b/*.jpg")),
+            ("c", names[1], (other,)),
+            ("d", "gone.jpg", ("not here",)),
+        )
+    )
+    assert not merged("same", first, second)
+    assert not merged("file", first, first / "annotations.json")
+    assert merged("two", first, third)
+    assert merged("twice", tmp_path / "two", tmp_path / "two" / "annotations.json")
+    assert merged("unknown", first, gone)
+    assert not merged("gone", gone, gone / "annotations.json")
 
 
 def test_options_are_claimed_where_all_inputs_have_them(tmp_path: Path) -> None:

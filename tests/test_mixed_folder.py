@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,20 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(4)]
         animation.durations = [100, 200, 50, 300]
         assert cv2.imwriteanimation(str(folder / f"moving.{suffix}"), animation)
-    done = vitpose(
-        "annotate", folder, "-o", base / "run", "--detector", "whole-image", "--device", "cpu",
-        "-w", save_weights(base / "weights.safetensors"), "--keypoint-threshold", "0.01",
-        "--every", str(EVERY), "--extract-frames", base / "frames", "--smooth",
-    )  # fmt: skip
+    save_weights(base / "weights.safetensors")
+    done = label(base, "--extract-frames", base / "frames")
     assert done.returncode == 0, done.stderr
     assert "2 photos and 10 frames of 4 videos" in done.stderr
     return base
+
+
+def label(base: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """Label what lies in a folder, every third frame of videos."""
+    return vitpose(
+        "annotate", base / "in", "-o", base / "run", "--detector", "whole-image", "--device", "cpu",
+        "-w", base / "weights.safetensors", "--keypoint-threshold", "0.01",
+        "--every", str(EVERY), "--smooth", *options,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +99,20 @@ def test_labelled_frames_are_extracted_by_their_names(
         if "frame_id" in image:
             assert number(shown) == image["frame_id"]
             assert np.ptp(shown) > 100
+
+
+def test_frames_labelled_earlier_are_extracted_by_the_same_command(labelled: Path) -> None:
+    late = label(labelled, "--extract-frames", labelled / "late", "--json")
+    assert late.returncode == 0, late.stderr
+    assert json.loads(late.stdout)["num_new"] == 0
+    assert "12 frames were labelled earlier" in late.stderr
+    at_once = labelled / "frames"
+    written = [path.relative_to(at_once) for path in at_once.rglob("*") if path.is_file()]
+    assert len(written) == 12
+    for name in written:
+        assert (labelled / "late" / name).read_bytes() == (at_once / name).read_bytes()
+    (labelled / "late" / "late.mp4" / "frame_000006.jpg").unlink()
+    again = label(labelled, "--extract-frames", labelled / "late")
+    assert "1 frame was labelled earlier" in again.stderr
+    assert (labelled / "late" / "late.mp4" / "frame_000006.jpg").is_file()
+    assert "labelled earlier" not in label(labelled, "--extract-frames", labelled / "late").stderr

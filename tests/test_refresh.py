@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 import pytest
 from runs import save_boxes, save_photos, save_weights, vitpose
+from video_cases import write_video
 
 from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
@@ -148,3 +149,18 @@ def test_other_weights_without_refresh_are_refused(job: Job) -> None:
     )
     assert done.returncode == 2, done.stderr
     assert "--refresh model" in done.stderr
+
+
+def test_another_choice_of_frames_is_refused(job: Job, tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", num=4)
+    command = (
+        "annotate", tmp_path / "clip.mp4", "-o", tmp_path / "run", "--detector", "whole-image",
+    )  # fmt: skip
+    assert vitpose(*command, "-w", job.folder / "old.safetensors").returncode == 0
+    before = (tmp_path / "run" / "annotations.json").read_bytes()
+    other = ("-w", job.folder / "new.safetensors", "--refresh", "model", "--every", "2")
+    done = vitpose(*command, *other)
+    assert done.returncode == 2, done.stderr
+    assert "every: was not given, now 2" in done.stderr
+    assert "how frames are labelled may change, not which" in " ".join(done.stderr.split())
+    assert (tmp_path / "run" / "annotations.json").read_bytes() == before

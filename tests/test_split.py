@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,29 @@ def test_every_part_gets_something_and_about_its_share(
     for part, share in (("val", val), ("test", test)):
         taken = sum(size for group, size in sizes.items() if dealt[group] == part)
         assert taken <= share * total + largest
+
+
+@given(st.permutations(["walk.mp4", "run.mp4", "sit.mp4"]), st.integers(0, 20))
+def test_a_group_far_larger_than_a_share_stays_in_training(names: list[str], seed: int) -> None:
+    sizes = dict(zip(names, (900, 60, 40), strict=True))
+    dealt = deal(sizes, {"val": 0.2}, seed)
+    assert [dealt[name] for name in names] == ["train", "val", "val"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_every_group_is_too_large_the_smallest_is_taken(seed: int) -> None:
+    sizes = {"a.mp4": 700, "b.mp4": 900, "c.mp4": 600}
+    assert deal(sizes, {"val": 0.05}, seed)["c.mp4"] == "val"
+    parts = deal(sizes, {"val": 0.05, "test": 0.05}, seed)
+    assert parts == {"c.mp4": "val", "a.mp4": "test", "b.mp4": "train"}
+
+
+def test_many_groups_are_dealt_at_once() -> None:
+    sizes = {f"{number}.jpg": 1 for number in range(500_000)}
+    begun = time.process_time()
+    dealt = deal(sizes, {"val": 0.2, "test": 0.1}, 0)
+    assert time.process_time() - begun < 10  # about 1.5; 25 where each is taken out of a list
+    assert Counter(dealt.values()) == {"train": 350_000, "val": 100_000, "test": 50_000}
 
 
 def test_more_photos_move_few_old_ones() -> None:

@@ -40,6 +40,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.resume import AllBut
 from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
 from vitpose_cli.smoothed_labels import for_document
 from vitpose_cli.video_ends import with_ends
@@ -242,7 +243,12 @@ def annotate_along(
             num_new += 1
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
-            pictures.say_what_lacks(part.own(run.done()), options.run, say)
+            pictures.write_what_lacks(
+                part.own(run.done()),
+                lambda wanted: source.frames(AllBut(wanted)),
+                partial(_people_of, run),
+                say,
+            )
         summary = conclude(options, part, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
 
@@ -279,6 +285,12 @@ def _pictures(
     drawn = CopySink(options.run / PREVIEW) if options.preview else None
     plain = ExtractedFrames(options.extract_to, source) if options.extract_to is not None else None
     return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
+
+
+def _people_of(run: Run, key: FrameKey) -> Instances | None:
+    """Return who is labelled in a frame; None where it is not."""
+    record = run.record(key)
+    return None if record is None else record.instances
 
 
 def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], None]) -> Summary:

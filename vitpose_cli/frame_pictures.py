@@ -1,18 +1,17 @@
 """Pictures that labelling leaves beside labels: frames with people drawn on them, or as they are.
 
-They are written while a frame's pixels are at hand; who wants them later, or otherwise, calls
-`render`.
+They are written while a frame's pixels are at hand. Frames that were labelled by an earlier call
+which wrote none are read once more; who wants other pictures calls `render`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Set
 
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.media.extracted import ExtractedFrames
-from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Instances
@@ -45,16 +44,29 @@ class FramePictures:
         if self._plain is not None:
             self._write(self._plain, frame)
 
-    def say_what_lacks(
-        self, done: Iterable[FrameKey], run: Path, say: Callable[[str], None]
+    def write_what_lacks(
+        self,
+        done: Iterable[FrameKey],
+        read: Callable[[Set[FrameKey]], Iterable[Frame | FrameFailure]],
+        people: Callable[[FrameKey], Instances | None],
+        say: Callable[[str], None],
     ) -> None:
-        """Tell how many frames that are done have no picture, and why.
+        """Write the pictures that frames labelled earlier lack, and tell which have none.
 
         Args:
             done: All frames that are labelled.
-            run: The run folder.
+            read: Yields some frames of the source, or why they cannot be read.
+            people: Returns who is labelled in a frame.
             say: Takes a sentence for the user.
         """
+        lacking = {key for key in done if key not in self._too_large and self._lacks(key)}
+        if lacking:
+            was = counted(len(lacking), "frame was", "frames were")
+            say(f"{was} labelled earlier without pictures, which are written now.")
+        for frame in read(frozenset(lacking)) if lacking else ():
+            if isinstance(frame, Frame) and (found := people(frame.key)) is not None:
+                self(frame, found)
+                lacking.discard(frame.key)
         if self._too_large:
             first = min(self._too_large)
             say(
@@ -62,18 +74,15 @@ class FramePictures:
                 f"{'is' if len(self._too_large) == 1 else 'are'} labelled but too large to be "
                 "written as JPEG."
             )
-        both: tuple[CopySink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
-        sinks = [sink for sink in both if sink is not None]
-        num_lacking = sum(
-            not all(sink.path(key).exists() for sink in sinks)
-            for key in done
-            if key not in self._too_large
-        )
-        if num_lacking:
+        if lacking:
             say(
-                f"{counted(num_lacking, 'frame was', 'frames were')} labelled earlier and not "
-                f"written as pictures then; `vitpose render SOURCE -a {run}` draws all."
+                f"{counted(len(lacking), 'frame')}, such as {min(lacking)}, cannot be read again "
+                "and so cannot be written as pictures."
             )
+
+    def _lacks(self, key: FrameKey) -> bool:
+        sinks: tuple[CopySink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
+        return any(sink is not None and not sink.path(key).exists() for sink in sinks)
 
     def _write(self, sink: CopySink | ExtractedFrames, frame: Frame) -> None:
         """Write a picture; one that does not fit into its format ends no run."""

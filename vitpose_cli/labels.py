@@ -6,7 +6,8 @@ video takes no more memory than a minute; a document lies in memory whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,7 +81,8 @@ class RunLabels:
             for record in identified(run.manifest, run.records())
             if record.instances is not None and not record.rejected
         }
-        self.media = frozenset(key.media for key in self._ids)
+        self._keys = sorted(self._ids)
+        self.media = frozenset(key.media for key in self._keys)
 
     def __contains__(self, key: object) -> bool:
         return key in self._ids
@@ -91,7 +93,7 @@ class RunLabels:
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
-        for key in sorted(key for key in self._ids if key.media == media):
+        for key in _of_media(self._keys, media):
             record = self._run.record(key)
             time_s = None if record is None else record.time_s
             yield key, _time_s(key, time_s), self._people(record)
@@ -118,7 +120,8 @@ class DocumentLabels:
             keys[image_id]: annotations for image_id, annotations in document.by_image().items()
         }
         self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
-        self.media = frozenset(key.media for key in self._annotations)
+        self._keys = sorted(self._annotations)
+        self.media = frozenset(key.media for key in self._keys)
 
     def __contains__(self, key: object) -> bool:
         return key in self._annotations
@@ -129,7 +132,7 @@ class DocumentLabels:
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
-        for key in sorted(key for key in self._annotations if key.media == media):
+        for key in _of_media(self._keys, media):
             yield key, _time_s(key, self._times_s[key]), self.people(key)
 
 
@@ -138,6 +141,13 @@ def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
     ours = info.get("vitpose")
     options = ours.get("options") if isinstance(ours, dict) else None
     return options if isinstance(options, dict) else {}
+
+
+def _of_media(keys: Sequence[FrameKey], media: str) -> Sequence[FrameKey]:
+    """Return the frames of one photo or video among sorted ones."""
+    start = bisect_left(keys, media, key=lambda key: key.media)
+    end = bisect_right(keys, media, lo=start, key=lambda key: key.media)
+    return keys[start:end]
 
 
 def _time_s(key: FrameKey, time_s: float | None) -> float:

@@ -17,7 +17,7 @@ from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
-from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -77,7 +77,13 @@ def write_merged_run(
     """
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
-    sources = dict.fromkeys(source for each in inputs for source in _sources_of(each, folder))
+    found = [_folders_of(each) for each in inputs]
+    sources = dict.fromkeys(
+        source
+        for each, place in zip(inputs, found, strict=True)
+        for source in _sources_of(each, place, folder)
+    )
+    roots = {_root_of(each, place) for each, place in zip(inputs, found, strict=True)}
     alike = first is not None and all(each.weights_hash == first.weights_hash for each in runs)
     options = [options_of(each.info) for each in inputs]
     same_options = all(each == options[0] for each in options)
@@ -88,7 +94,10 @@ def write_merged_run(
         weights_name=first.weights_name if first is not None and alike else "merged",
         weights_hash=first.weights_hash if first is not None and alike else "",
         document={"track": False},  # the records have the identities that the inputs have
-        notes={"merged": [each.name for each in inputs]},
+        notes={
+            "merged": [each.name for each in inputs],
+            NAMES_PER_SOURCE: len(roots - {()}) > 1 or any(each.names_per_source for each in runs),
+        },
     )
     try:
         with Run.open(folder, manifest) as run:
@@ -111,12 +120,27 @@ def _info(inputs: Sequence[RecordSet]) -> dict[str, Any]:
     }
 
 
-def _sources_of(labels: RecordSet, folder: Path) -> tuple[str, ...]:
-    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
-    known = () if labels.manifest is None else labels.manifest.sources
+def _folders_of(labels: RecordSet) -> MediaFolders | None:
+    """Return where the pictures of an input are; None where they are not found."""
     try:
-        found = find_folders(labels.folders(), (record.key for record in labels.records()))
+        return find_folders(labels.folders(), (record.key for record in labels.records()))
     except InputError:  # on another machine, perhaps
+        return None
+
+
+def _root_of(labels: RecordSet, found: MediaFolders | None) -> tuple[str, ...]:
+    """Return what the names of an input are relative to, to be compared; empty if unknown."""
+    return _known_sources(labels) if found is None else (str(found.folders[0]),)
+
+
+def _known_sources(labels: RecordSet) -> tuple[str, ...]:
+    return () if labels.manifest is None else labels.manifest.sources
+
+
+def _sources_of(labels: RecordSet, found: MediaFolders | None, folder: Path) -> tuple[str, ...]:
+    """Return where the pictures of an input are, as the merged run in `folder` is to know it."""
+    known = _known_sources(labels)
+    if found is None:
         return known
     beside = MediaFolders.at(folder.resolve().parent / known[0]) if len(known) == 1 else None
     return known if found == beside else tuple(map(str, found.folders))

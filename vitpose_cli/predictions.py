@@ -18,6 +18,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.photo_batches import Photo
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.record import FrameRecord
@@ -130,14 +131,22 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         num_keypoints = truth.keypoint_set.num_keypoints
         check_keypoints(run.manifest.num_keypoints, num_keypoints)
         done = run.done(retry_errors=False)
-        if len(run) and not any(truth.key(number) in done for number in range(len(truth))):
+        others = ByName({key.text: key for key in done if not key.media.isascii()})
+
+        def in_run(number: int) -> FrameKey:
+            """Return a frame of the truth as the run calls it."""
+            key = truth.key(number)
+            return key if key in done else others.get(key.text) or key
+
+        if len(run) and not any(in_run(number) in done for number in range(len(truth))):
             raise _no_image_in_common(path, truth)
         for start in range(0, len(truth), _FRAMES_AT_ONCE):
             numbers = range(start, min(start + _FRAMES_AT_ONCE, len(truth)))
-            keys = [truth.key(number) for number in numbers]
+            keys = [in_run(number) for number in numbers]
             records = {
                 FrameKey(record["media"], record["index"]): record
                 for record in run.json_records(keys)
+                if not _is_rejected(record)  # not in the run's document either
             }
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
@@ -149,6 +158,11 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     scores,
                     failed=bool(record.get("error")),
                 )
+
+
+def _is_rejected(record: Mapping[str, Any]) -> bool:
+    """Return whether a person said that a frame is not to be used, as it lies in the journal."""
+    return (record.get("review") or {}).get("state") == "rejected"
 
 
 def _people(
@@ -168,11 +182,12 @@ def _people(
 def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     with closing(CocoFrames(path)) as document:
         num_keypoints = truth.keypoint_set.num_keypoints
-        numbers = {name: number for number, name in enumerate(document.names)}
-        if len(document) and not any(name in numbers for name in truth.names):
+        numbers = ByName({name: number for number, name in enumerate(document.names)})
+        if len(document) and all(numbers.get(name) is None for name in truth.names):
             raise _no_image_in_common(path, truth)
         for number, name in enumerate(truth.names):
-            found = _bodies(document, numbers[name]) if name in numbers else ()
+            there = numbers.get(name)
+            found = () if there is None else _bodies(document, there)
             people = [
                 {"keypoints": person["keypoints"], "score": person.get("score", 1.0)}
                 for person in found
@@ -182,7 +197,7 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
-    image_ids = dict(zip(truth.names, truth.image_ids.tolist(), strict=True))
+    image_ids = ByName(dict(zip(truth.names, truth.image_ids.tolist(), strict=True)))
     with closing(ImageResults(path, image_ids)) as results:
         num_keypoints = truth.keypoint_set.num_keypoints
         found = results.image_ids()

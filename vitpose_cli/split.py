@@ -8,7 +8,6 @@ when photos are added. Splitting photo by photo was refused, also as an option.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -149,7 +148,7 @@ def group_of(key: FrameKey, by: Group) -> str:
 def deal(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
     """Return the part that each group goes to; `train` gets what the others leave.
 
-    A part takes group after group as long as that brings it nearer to its share, and at least one.
+    A part takes each group that brings it nearer to its share; where none does, the smallest.
 
     Args:
         sizes: Frames of each group; more groups than shares.
@@ -159,19 +158,25 @@ def deal(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> di
     total = sum(sizes.values())
     left = sorted(sizes, key=lambda group: _place(group, seed))
     dealt: dict[str, str] = {}
-    taken: Counter[str] = Counter()
     for number, (part, share) in enumerate(shares.items(), start=1):
-        wanted = share * total
-        for group in list(left):
-            num_kept = len(shares) - number + 1  # for training, and for each part to come
-            nearer = abs(taken[part] + sizes[group] - wanted) < abs(taken[part] - wanted)
-            if (nearer or not taken[part]) and len(left) > num_kept:
-                dealt[group] = part
-                taken[part] += sizes[group]
-                left.remove(group)
-            if taken[part] >= wanted:
-                break
+        num_kept = len(shares) - number + 1  # for training, and for each part to come
+        chosen = _nearest(left, sizes, share * total, len(left) - num_kept)
+        dealt |= dict.fromkeys(chosen, part)
+        left = [group for group in left if group not in chosen]
     return dealt | dict.fromkeys(left, TRAIN)
+
+
+def _nearest(groups: list[str], sizes: Mapping[str, int], wanted: float, most: int) -> set[str]:
+    """Return at least one and at most `most` of the groups, with about `wanted` frames."""
+    chosen: set[str] = set()
+    taken = 0
+    for group in groups:
+        if taken >= wanted or len(chosen) == most:
+            break
+        if abs(taken + sizes[group] - wanted) < abs(taken - wanted):
+            chosen.add(group)
+            taken += sizes[group]
+    return chosen or {min(groups, key=sizes.__getitem__)}
 
 
 def _place(group: str, seed: int) -> bytes:

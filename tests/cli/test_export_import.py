@@ -101,6 +101,14 @@ def test_conflicts_end_with_exit_code_5(
         (["import", "c.json", "--into", "photos"], 3, "not a run folder"),
         (["import", "c.json", "--into", "RUN", "--format", "yolo"], 2, "cannot be read back"),
         (["export", "RUN", "-o", "o"], 2, "--format"),
+        (
+            "export RUN --format cvat -o o --image-ids none.json --pictures link --image-url x",
+            2,
+            "--pictures and --image-url and --image-ids do nothing with --format cvat.",
+        ),
+        ("export RUN -f results -o o --split val", 2, "--split does nothing with --format results"),
+        ("export RUN -f labelstudio -o o -i photos", 2, "--images does nothing with --format lab"),
+        ("export RUN -f yolo -o o --shards 2", 2, "--shards does nothing with --format yolo"),
     ],
 )
 def test_mistakes(
@@ -108,11 +116,12 @@ def test_mistakes(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    arguments: list[str],
+    arguments: str | list[str],
     code: int,
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    arguments = arguments.split() if isinstance(arguments, str) else arguments
     (tmp_path / "c.json").write_bytes((run / "annotations.json").read_bytes())
     given = [str(run) if each == "RUN" else each for each in arguments]
     assert vitpose_here(given) == code

@@ -60,6 +60,7 @@ def test_a_run_becomes_onnx(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["-o", "new.onnx", "--fold", "coco", "--format", "cvat"], 2, "--format is for labels"),
         (["-o", "labels"], 2, "Labels need --format"),
         (["-o", "labels", "--format", "cvat", "--fold", "coco"], 2, "--fold is for networks"),
+        (["-o", "new.onnx", "--fold", "coco", "--reviewed"], 2, "--reviewed does nothing with"),
         (["-o", "run/config.onnx", "--fold", "coco"], 3, "exists"),
         (["-o", "run/config.onnx/new.safetensors", "--fold", "coco"], 3, "config.onnx"),
     ],

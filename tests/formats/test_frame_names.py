@@ -53,6 +53,39 @@ def test_people_tell_which_frame_is_meant() -> None:
     assert find("frame_000012.PNG", uids=uids) == "d/other.mp4/frame_000012.jpg"
 
 
+def test_a_name_is_found_in_any_form_of_unicode() -> None:
+    apart, together = "caf\u0065\u0301/un.jpg", "caf\u00e9/un.jpg"
+    for kept, given in ((apart, together), (together, apart)):
+        names = FrameNames([FrameKey(kept), FrameKey("un.jpg"), FrameKey(f"x/{kept}")])
+        for name in (kept, given):
+            assert names.find(name, frozenset(), lambda _: set()) == FrameKey(kept)
+        assert names.find(f"x/{given[:-4]}.png", frozenset(), lambda _: set()).media == f"x/{kept}"
+    both = FrameNames([FrameKey(apart), FrameKey(together)])
+    assert both.find(apart, frozenset(), lambda _: set()).media == apart
+    assert both.find(together, frozenset(), lambda _: set()).media == together
+
+
+def test_the_video_that_people_told_is_looked_at_first() -> None:
+    videos, num_frames = [f"{number}.mp4" for number in range(50)], 200
+    keys = [FrameKey(video, index) for video in videos for index in range(num_frames)]
+    looked_at: list[FrameKey] = []
+
+    def known(key: FrameKey) -> set[str]:
+        looked_at.append(key)
+        return {f"uid of {key}"}
+
+    names = FrameNames(keys)
+    for video in ("30.mp4", "7.mp4"):
+        for index in range(num_frames):
+            key = FrameKey(video, index)
+            found = names.find(f"frame_{index:06d}.PNG", frozenset({f"uid of {key}"}), known)
+            assert found == key
+    # All of the videos twice, where the file turns to another; else one.
+    assert len(looked_at) <= 2 * len(videos) + 2 * num_frames
+    with pytest.raises(LookupError, match="any of 50 frames"):
+        names.find("frame_000003.PNG", frozenset(), known)
+
+
 def test_the_video_may_be_named() -> None:
     assert find("frame_000012.PNG", video="clip.mp4") == "clip.mp4/frame_000012.jpg"
     with pytest.raises(LookupError):

@@ -258,3 +258,16 @@ def test_a_video_of_several(tmp_path: Path) -> None:
     assert bring_back(run, out, "cvat", video="b.mp4").count("changed") == 2
     changed = {str(each.key.media) for each in labels(run).values() if each.review is not None}
     assert changed == {"b.mp4"}
+
+
+def test_a_name_that_came_back_in_another_form_of_unicode(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("cafe\u0301.jpg"), record("plain.jpg")])
+
+    def edit(document: dict[str, Any]) -> None:
+        nudge("cafe\u0301.jpg")(document)
+        for image in document["images"]:
+            image["file_name"] = image["file_name"].replace("e\u0301", "\u00e9")
+
+    summary = bring_back(run, exported(run, tmp_path / "out.json", edit), "coco")
+    assert (summary.count("changed"), summary.count("unmatched")) == (1, 0)
+    assert labels(run)["cafe\u0301.jpg"].review is not None

@@ -89,6 +89,35 @@ def test_a_refresh_remembers_what_was_before(tmp_path: Path) -> None:
     assert RunManifest.read(tmp_path / "manifest.json") == back
 
 
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"every": 2}),
+        ({"every": 10}, {"fps": 5.0}),
+        ({"max_frames": 7}, {}),
+        ({"start_s": 0.0}, {"start_s": 3.0}),
+        ({"end_s": 3.0}, {"end_s": 4.0}),
+    ],
+)
+def test_another_choice_of_frames_is_another_run(
+    before: dict[str, float], now: dict[str, float]
+) -> None:
+    first, second = (make_manifest(options=each | {"flip-test": True}) for each in (before, now))
+    with pytest.raises(ConfigError, match="cannot be refreshed") as caught:
+        first.refreshed(replace(second, weights_hash="bb"), Path("run"))
+    assert "Only how frames are labelled may change, not which" in caught.value.hint
+    assert "flip-test" not in caught.value.message
+    with pytest.raises(ConfigError, match="made with other options") as caught:
+        first.check_resumable(second, Path("run"))
+    assert "--refresh" not in caught.value.hint
+
+
+def test_a_choice_of_frames_that_takes_all_is_none(tmp_path: Path) -> None:
+    all_frames = {"every": 1, "start_s": 0.0, "end_s": None, "fps": None, "max_frames": None}
+    first, second = make_manifest(), make_manifest(options=all_frames, weights_hash="bb")
+    assert first.refreshed(second, tmp_path).generation == 2
+
+
 def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
     first = make_manifest(sources=("a",))
     other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())

@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from vitpose_cli.pose.parts import BodyPart
 
 
+_OF_LABELLING = (
+    "weights",
+    "keypoint_set",
+    "gt_boxes",
+    "boxes",
+    "detector",
+    "flip_test",
+    "device",
+    "precision",
+    "batch_size",
+)
+
+
 def evaluate(
+    context: typer.Context,
     annotations: Annotated[
         Path, typer.Option("--annotations", "-a", help="Ground truth, a COCO-keypoint file.")
     ],
@@ -72,6 +86,18 @@ def evaluate(
         raise ConfigError(
             "--truncate cuts photos and labels them now, with the boxes of the ground truth.",
             "Give --images; leave out --predictions, --boxes and --detector.",
+        )
+    if predictions is not None and images is None:
+        options.refuse_useless(
+            context,
+            _OF_LABELLING,
+            "beside --predictions, which measures labels that are there",
+            "Leave one or the other out; --images labels photos now.",
+        )
+    if gt_boxes and (boxes or detector):
+        raise ConfigError(
+            "--gt-boxes, --boxes and --detector exclude each other: boxes come from one of them.",
+            "Give one of them.",
         )
     with starting():
         from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights

@@ -13,9 +13,19 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.plurals import counted, people
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
+_OF_FORMATS = {
+    "split": "split",
+    "images": "images",
+    "pictures": "pictures",
+    "image_url": "url",
+    "image_ids": "truth",
+    "shards": "num_shards",
+}
+"""Parameters that only some formats have a use for, and what `WriteOptions` calls them."""
 
 
 def export(
+    context: typer.Context,
     subject: Annotated[
         Path,
         typer.Argument(
@@ -134,6 +144,12 @@ def export(
             raise ConfigError(
                 f"{output} is a network, --format is for labels.", "Leave one of them out."
             )
+        options.refuse_useless(
+            context,
+            ("only", "reviewed", *_OF_FORMATS),
+            f"with {output}, which is a network",
+            "Leave what is for labels out.",
+        )
         _export_network(subject, output, fold, overwrite=overwrite, json=json)
         return
     if fold is not None:
@@ -152,8 +168,12 @@ def export(
     from vitpose_cli.smoothed_labels import for_document
 
     chosen = format_named(format)
-    if shards is not None and format != "coco":
-        raise ConfigError("--shards is for --format coco.", "Leave one of them out.")
+    options.refuse_useless(
+        context,
+        [name for name, field in _OF_FORMATS.items() if field not in chosen.options],
+        f"with --format {format}",
+        "Leave it out, or choose the format that it is for.",
+    )
     settings = WriteOptions(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,6 +139,30 @@ DetectEvery = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def refuse_useless(context: typer.Context, names: Iterable[str], where: str, hint: str) -> None:
+    """Refuse options that were given and do nothing.
+
+    Args:
+        context: What was given.
+        names: The parameters that have no use.
+        where: When they do nothing, such as "beside --predictions".
+        hint: What to do.
+
+    Raises:
+        ConfigError: One of them was given.
+    """
+    useless = {name for name in names if _is_given(context, name)}
+    spelled = [each.opts[0] for each in context.command.params if each.name in useless]
+    if spelled:
+        does = "does" if len(spelled) == 1 else "do"
+        raise ConfigError(f"{' and '.join(spelled)} {does} nothing {where}.", hint)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def login() -> str:

@@ -29,21 +29,29 @@ class Format:
         write: Writes them.
         read: Reads what a person corrected; None where there is no way back.
         folder: Whether a folder is written, not a file.
+        options: The fields of `WriteOptions` that it has a use for, besides `overwrite`.
     """
 
     write: Write
     read: Read | None
     folder: bool
+    options: frozenset[str] = frozenset()
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "coco": Format(coco.write, coco.read, folder=False),
-        "cvat": Format(cvat.write, cvat.read, folder=True),
-        "fiftyone": Format(fiftyone.write, fiftyone.read, folder=True),
-        "labelstudio": Format(labelstudio.write, labelstudio_export.read, folder=True),
-        "results": Format(results.write, None, folder=False),
-        "yolo": Format(yolo.write, None, folder=True),
+        "coco": Format(coco.write, coco.read, folder=False, options=frozenset({"num_shards"})),
+        "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
+        "fiftyone": Format(
+            fiftyone.write, fiftyone.read, folder=True, options=frozenset({"images", "pictures"})
+        ),
+        "labelstudio": Format(
+            labelstudio.write, labelstudio_export.read, folder=True, options=frozenset({"url"})
+        ),
+        "results": Format(results.write, None, folder=False, options=frozenset({"truth"})),
+        "yolo": Format(
+            yolo.write, None, folder=True, options=frozenset({"split", "images", "pictures"})
+        ),
     }
 )
 

@@ -14,7 +14,10 @@ import orjson
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, read_error
-from vitpose_cli.records.run_options import differing_options
+from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
+
+NAMES_PER_SOURCE = "names-per-source"
+"""The note of a manifest that media names are relative to each source."""
 
 _FORMAT = "vitpose-run"
 
@@ -52,6 +55,14 @@ class RunManifest:
     tool_version: str = __version__
     created: str = field(default_factory=_now)
     history: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def names_per_source(self) -> bool:
+        """Whether media names are relative to each source, not to what all have in common.
+
+        So it is in a run that was merged from runs of several sources.
+        """
+        return bool(self.notes.get(NAMES_PER_SOURCE))
 
     @property
     def generation(self) -> int:
@@ -101,13 +112,15 @@ class RunManifest:
         """Refuse to go on with a run that was made with something else than `wanted`.
 
         Raises:
-            ConfigError: Something differs that changes results; all of it is listed.
+            ConfigError: Something differs that changes results; all of it is listed. Or the run
+                calls its photos and videos otherwise than labelling would.
         """
+        self._check_names(folder)
         differing = list(self._differences(wanted, folder))
         if differing:
             self._check_machine(wanted, folder, differing)
             refresh = "--refresh model to label anew what nobody has reviewed, "
-            if any(self._foreign(wanted, folder)):
+            if any(self._lasting(wanted, folder)):
                 refresh = ""  # would be refused
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
@@ -119,13 +132,16 @@ class RunManifest:
         """Return the manifest of a run that is to be labelled anew with what `wanted` says.
 
         Raises:
-            ConfigError: The keypoints or the sources differ: that would be another run.
+            ConfigError: The keypoints, the sources or the choice of video frames differ: that
+                would be another run. Or as `check_resumable`.
         """
-        differing = list(self._foreign(wanted, folder))
+        self._check_names(folder)
+        differing = list(self._lasting(wanted, folder))
         if differing:
             raise ConfigError(
                 f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
-                "Only weights and options may change; choose another output folder (-o).",
+                "Only how frames are labelled may change, not which; choose another output folder "
+                "(-o).",
             )
         if not list(self._differences(wanted, folder)):
             return self
@@ -140,6 +156,21 @@ class RunManifest:
         yield from self._foreign(wanted, folder)
         for name, old, new in differing_options(self.options, wanted.options):
             yield f"{name}: was {_shown(old)}, now {_shown(new)}"
+
+    def _check_names(self, folder: Path) -> None:
+        """Refuse to label what a merged run has already, under other names.
+
+        Raises:
+            ConfigError: Its names are relative to each source.
+        """
+        if self.names_per_source:
+            raise ConfigError(
+                f"The run in {folder} was merged from runs of several sources, and calls their "
+                "photos and videos by the names that they have in each: labelled here, they would "
+                "all be labelled a second time, under other names.",
+                "Go on with the runs that it was merged from and merge them again, or label all "
+                "sources into a new run (-o).",
+            )
 
     def _check_machine(self, wanted: RunManifest, folder: Path, differing: Sequence[str]) -> None:
         """Refuse to go on where nothing that was given makes the difference, but the machine.
@@ -162,6 +193,17 @@ class RunManifest:
             "(--precision auto).",
             f"{advice} Where machines differ, start runs with --precision fp32, which all have.",
         )
+
+    def _lasting(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
+        """Yield the differences that no refresh may bring.
+
+        With another choice of video frames, those that it does not take would keep labels of before
+        among the new ones.
+        """
+        yield from self._foreign(wanted, folder)
+        for name, old, new in differing_options(self.options, wanted.options):
+            if name in CHOICE_OF_FRAMES:
+                yield f"{name}: was {_shown(old)}, now {_shown(new)}"
 
     def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         """Yield the differences that make another run of it."""

@@ -18,6 +18,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
@@ -39,7 +40,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 class ImageResults(PlaceReader):
     """The poses of a results file, image by image; what is kept of a result is where it lies."""
 
-    def __init__(self, path: Path, image_ids: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, image_ids: ByName[int]) -> None:
         """Read through the file.
 
         Args:
@@ -63,7 +64,8 @@ class ImageResults(PlaceReader):
             ):
                 where = f"prediction {item.position}"
                 raise wrong(path, where, "has no keypoints x, y, score, ...")
-            image_id = image_ids.get(str(result.get("file_name")), result.get("image_id"))
+            named = image_ids.get(str(result.get("file_name")))
+            image_id = result.get("image_id") if named is None else named
             if isinstance(image_id, int):
                 self._places.add(image_id, 0, place)
         self._places.sort()

@@ -11,6 +11,9 @@ from typing import Any
 
 import orjson
 
+CHOICE_OF_FRAMES = frozenset({"every", "fps", "start", "end", "max-frames"})
+"""The options that say which frames of videos are labelled, not how."""
+
 _NAMES = {"start_s": "start", "end_s": "end", "max_frames": "max-frames"}
 _PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _HASHED = re.compile(r"(.+) \([0-9a-f]{16}\)")

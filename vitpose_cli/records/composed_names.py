@@ -1,0 +1,36 @@
+"""Names of photos and frames in any form of Unicode: é as one character, or as e and an accent.
+
+A Mac and programs on it write names in the second form, most others in the first, and both look
+the same. Records keep a name as the file has it. Names that others give are therefore compared as
+they are, and where none is the same, with every accent put together (NFC).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents put together."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+class ByName(Generic[Value]):
+    """Values by name, each found in other forms of its name, too."""
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        """Take the values; of two whose names look the same, each is found by its own form."""
+        self._values = values
+        self._composed = {
+            composed(name): value for name, value in values.items() if not name.isascii()
+        }
+
+    def get(self, name: str) -> Value | None:
+        """Return the value of a name, None where there is none."""
+        if name in self._values:
+            return self._values[name]
+        return self._composed.get(composed(name))
