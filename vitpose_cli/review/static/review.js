@@ -1569,6 +1569,7 @@ function copied(keypoints) {
 
 /** Decide about the open frame, and go on. What was changed by hand is fixed, not accepted. */
 function decide(wanted) {
+  if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
   if (frame.error && wanted !== 'rejected') return toast('This frame can only be rejected.');
   const byHand = frame.people !== frame.untouched || ['draft', 'fixed'].includes(frame.firstState);
@@ -1861,16 +1862,18 @@ function chip(state) {
   return label;
 }
 
-// -- commands: the one table of keys, for the keyboard, the toolbar and the sheet
+// -- commands: the one table of keys, for the keyboard, the toolbar and the sheet; a key that is
+// held down does what is done `once` no further time
 
 const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
 
 const COMMANDS = [
   ['Decide', [
-    {id: 'accept', keys: ['a'], label: 'Accept, go on (Fixed if you changed something)',
-     run: () => decide('accepted')},
-    {id: 'fix', keys: ['f'], label: 'Fixed by hand, go on', run: () => decide('fixed')},
-    {id: 'reject', keys: ['r'], label: 'Reject: not to be used, go on',
+    {id: 'accept', once: true, keys: ['a'],
+     label: 'Accept, go on (Fixed if you changed something)', run: () => decide('accepted')},
+    {id: 'fix', once: true, keys: ['f'], label: 'Fixed by hand, go on',
+     run: () => decide('fixed')},
+    {id: 'reject', once: true, keys: ['r'], label: 'Reject: not to be used, go on',
      run: () => decide('rejected')},
   ]],
   ['Go', [
@@ -2084,7 +2087,7 @@ function onKey(event) {
   const command = byKey.get(chord(event));
   if (!command || (event.key === 'Enter' && !app.adding)) return;
   event.preventDefault();
-  perform(command, event);
+  if (!event.repeat || !command.once) perform(command, event);
 }
 
 function perform(command, event) {
