@@ -1057,15 +1057,14 @@ class FrameList {
     new ResizeObserver(() => this.layout()).observe(this.box);
   }
 
-  async refresh(query) {
-    const found = await ask(`frames?${new URLSearchParams(query)}`);
+  /** List what the server has found. */
+  show(found) {
     this.numbers = found.numbers;
     this.states = Array.from(found.states, (digit) => app.run.states[Number(digit)]);
     this.rows.clear();
     this.position = this.numbers.indexOf(app.frame?.number);
     this.layout();
     this.reveal();
-    return found;
   }
 
   setState(number, state, numPeople) {
@@ -1767,6 +1766,7 @@ async function dropped(number) {
 
 const filter = {
   queued: false,
+  numRequests: 0,
 
   query() {
     const states = [...$('filter-states').querySelectorAll('input:checked')].map(
@@ -1790,7 +1790,14 @@ const filter = {
     $('filter-score-value').textContent = score ? score.toFixed(2) : 'any';
     const {queued, order, text, ...narrowing} = query;
     $('filter-toggle').dataset.active = Object.values(narrowing).some(Boolean) || order !== 'queue';
-    const found = await list.refresh(query);
+    const request = ++this.numRequests;
+    const found = await ask(`frames?${new URLSearchParams(query)}`);
+    if (request === this.numRequests) await this.show(found, query); // else others were asked for
+    if (found.num_read !== null) readOn();
+  },
+
+  async show(found, {queued}) {
+    list.show(found);
     app.numFrames = found.num_frames;
     progress.update(found);
     const total = queued ? app.run.num_queued : found.num_frames;
@@ -1803,7 +1810,6 @@ const filter = {
           : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
     if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
-    if (found.num_read !== null) readOn();
   },
 
   showReading(numRead) {
