@@ -1,6 +1,7 @@
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,24 @@ def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:
         assert server.frame("b.jpg")["people"] == []
         assert server.number("z_new.jpg") == NUM_FRAMES  # numbers do not change while it runs
         assert len(server.frame("z_new.jpg")["people"]) == 2
+
+
+def test_a_review_that_outlives_a_refresh_writes_what_labels_are_of_now(run_folder: Path) -> None:
+    newer = replace(
+        make_manifest(run_folder.parent / "media"),
+        weights_name="better",
+        weights_hash="89ab",
+        options={"flip-test": True},
+        document={"track": False},
+    )
+    with running(run_folder) as server:
+        server.save("a.jpg", "accepted")
+        with Run.open(run_folder, newer, refresh=True) as run:
+            run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(3)))
+    document = read_coco(run_folder / "annotations.json")
+    assert document.info["vitpose"]["weights"] == "better"
+    assert document.info["vitpose"]["options"] == {"flip-test": True}
+    assert not any("track_id" in annotation for annotation in document.annotations)
 
 
 def test_a_second_review_of_the_same_run_is_refused(run_folder: Path) -> None:

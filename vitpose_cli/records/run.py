@@ -15,7 +15,7 @@ be corrected while the run still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +44,13 @@ from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.run_document import ExportSummary, document_info, write_run_document
+from vitpose_cli.records.run_document import (
+    ExportSummary,
+    Finish,
+    as_they_are,
+    document_info,
+    write_run_document,
+)
 
 _EXPORT_WAIT_S = 3600.0
 
@@ -56,7 +62,7 @@ class Run:
 
     Attributes:
         path: The folder.
-        manifest: What the run was made with; when resumed, as it was first written.
+        manifest: What the run was made with, when it was opened or exported last.
     """
 
     def __init__(
@@ -322,16 +328,17 @@ class Run:
 
     def export(
         self,
-        finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]] = iter,
+        finish: Finish = as_they_are,
         num_shards: int | None = None,
     ) -> ExportSummary:
         """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
 
-        The same records give the same bytes, whatever the order in which they were made.
+        The same records give the same bytes, whatever the order in which they were made. The
+        document says what the labels of now were made with, also where the run was refreshed
+        since it was opened.
 
         Args:
-            finish: What is to be done with the sorted records on their way into the document,
-                such as giving identities.
+            finish: What is to be done with the records on their way into the document.
             num_shards: Into how many files the document is written; None for as many as before.
 
         Raises:
@@ -339,6 +346,7 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
+            self.manifest = stored_manifest(self.path)
             self.refresh()
             return write_run_document(self.path, self.manifest, self.records(), finish, num_shards)
 

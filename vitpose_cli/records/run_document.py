@@ -19,6 +19,9 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
 
+Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
+"""What is to be done with the sorted records of a run, such as giving identities."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
@@ -43,7 +46,7 @@ def write_run_document(
     folder: Path,
     manifest: RunManifest,
     records: Iterator[FrameRecord],
-    finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]],
+    finish: Finish,
     num_shards: int | None,
 ) -> ExportSummary:
     """Write `annotations.json` and `failures.jsonl`, which no other process may write meanwhile.
@@ -66,7 +69,7 @@ def write_run_document(
     with atomic_file(failures) as stream:
         failed = _FailureList(stream)
         size = write_document(
-            finish(failed.without_failures(records)),
+            finish(manifest, failed.without_failures(records)),
             annotations,
             manifest.keypoint_set,
             document_info(manifest),
@@ -76,6 +79,11 @@ def write_run_document(
     return ExportSummary(
         document, failures, size.num_images, size.num_instances, failed.num_failures
     )
+
+
+def as_they_are(_manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
+    """Do nothing with records on their way into a document."""
+    return records
 
 
 def document_info(manifest: RunManifest) -> dict[str, Any]:

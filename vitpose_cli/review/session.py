@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from threading import Event, Lock, Thread
@@ -148,7 +147,7 @@ class ReviewSession:
         try:
             if not self._edited:
                 return None
-            return self._run.export(partial(for_document, self._run.manifest))
+            return self._run.export(for_document)
         finally:
             self._run.close()
 
