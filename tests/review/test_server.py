@@ -1,6 +1,7 @@
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,13 @@ def decoded(body: bytes) -> Any:
 
 def person(frame: Any, place: int = 0) -> Any:
     return frame["people"][place]
+
+
+def wait_until(has_come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not has_come():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -238,13 +246,25 @@ def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:
         run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(3)))
         make_photo(media / "z_new.jpg")
         run.append(FrameRecord(FrameKey("z_new.jpg"), SIZE_WH, instances=make_people(2)))
-        deadline = time.monotonic() + 10
-        while server.get("api/progress").json["num_frames"] == NUM_FRAMES:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: server.get("api/progress").json["num_frames"] > NUM_FRAMES)
         assert server.frame("b.jpg")["people"] == []
         assert server.number("z_new.jpg") == NUM_FRAMES  # numbers do not change while it runs
         assert len(server.frame("z_new.jpg")["people"]) == 2
+
+
+def test_what_a_model_does_meanwhile_is_noticed(run_folder: Path) -> None:
+    media = run_folder.parent / "media"
+    with running(run_folder) as server, Run.open(run_folder, make_manifest(media)) as run:
+        number = server.number(FAILED)
+        run.forget_failures([FrameKey(FAILED)])  # as many frames as before
+        run.append(FrameRecord(FrameKey("z_new.jpg"), SIZE_WH, instances=make_people(2)))
+        wait_until(lambda: server.get("api/progress").json["num_frames"] == NUM_FRAMES + 1)
+        run.append(FrameRecord(FrameKey(FAILED), SIZE_WH, instances=make_people(3)))
+        run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(4)))
+        wait_until(lambda: server.get("api/progress").json["counts"]["failed"] == 0)
+        mended, again = server.get(f"api/rows?numbers={number},{server.number('b.jpg')}").json
+        assert (mended["state"], mended["num_people"]) == ("todo", 3)
+        assert (again["state"], again["num_people"]) == ("todo", 4)
 
 
 def test_a_review_that_outlives_a_refresh_writes_what_labels_are_of_now(run_folder: Path) -> None:

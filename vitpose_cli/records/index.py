@@ -47,23 +47,26 @@ class JournalIndex:
         """How many frames have an error and nothing better."""
         return self._num_failed
 
-    def add(self, entry: Entry, file_number: int, *, current: bool = True) -> None:
+    def add(self, entry: Entry, file_number: int, *, current: bool = True) -> str | None:
         """Take note of a record.
 
         Args:
             entry: Where it lies.
             file_number: The number of its journal.
             current: Whether this journal is one of the weights of now.
+
+        Returns:
+            The `FrameKey.text` of the frame, where another record counts for it now, or none does.
         """
         media, frame_index, offset, length, human, failed, taken_back, ended_after = entry
         current = current and not human
         rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)
         if taken_back:
-            self._forget_failure(text)
+            is_forgotten = self._forget_failure(text)
             if current and ended_after is not None:
                 self._ends[media] = ended_after
-            return
+            return text if is_forgotten else None
         if current:
             self._latest[file_number] = text
         before = self._places.get(text)
@@ -71,19 +74,22 @@ class JournalIndex:
             if _precedence(rank) < _precedence(before):
                 # Where only an error is new, the frame is to be tried again.
                 self._places[text] = before | (current and not failed)
-                return
+                return None
             if before & _WHOLE:
                 rank |= before & _CURRENT
             self._num_failed -= not before & _WHOLE
         place = offset << _FILE_BITS | file_number
         self._places[text] = (place << _LENGTH_BITS | length) << _RANK_BITS | rank
         self._num_failed += failed
+        return text
 
-    def _forget_failure(self, text: str) -> None:
-        """Leave out a frame that has an error and nothing better; others stay."""
-        if not self._places.get(text, _WHOLE) & _WHOLE:
-            del self._places[text]
-            self._num_failed -= 1
+    def _forget_failure(self, text: str) -> bool:
+        """Leave out a frame that has an error and nothing better; return whether it had."""
+        if self._places.get(text, _WHOLE) & _WHOLE:
+            return False
+        del self._places[text]
+        self._num_failed -= 1
+        return True
 
     def place(self, key: FrameKey) -> tuple[int, int, int] | None:
         """Return (file number, offset, length) of the record of `key`, None where there is none."""

@@ -326,6 +326,17 @@ class Run:
         """
         return self._journals.refresh(max_bytes)
 
+    def changes(self) -> set[str]:
+        """Take note of what other workers have added since, all of it.
+
+        Returns:
+            The `FrameKey.text` of the frames for which another record counts now, or none does.
+
+        Raises:
+            InputError: A journal cannot be read.
+        """
+        return self._journals.changes()
+
     def export(
         self,
         finish: Finish = as_they_are,

@@ -19,7 +19,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ _BREATH_S = 0.001
 _NUM_SAMPLES = 200
 
 _log = logging.getLogger(__name__)
+
+Items = TypeVar("Items", list[FrameKey], NDArray[np.int64])
 
 
 class VersionConflictError(InputError):
@@ -294,11 +296,12 @@ class ReviewSession:
             raise self._problem
 
     def _summarise(self, keys: Iterable[FrameKey]) -> None:
+        """Take note of what frames hold now; give those a number that have none yet."""
         records = self._run.json_records(keys)
-        for key, summary in summaries(records, self.keypoint_set.num_keypoints):
-            number = self._table.number(key)
-            if number is not None:
-                self._table.update(number, summary)
+        found = dict(summaries(records, self.keypoint_set.num_keypoints))
+        self._table.add([key.text for key in found], ())
+        for key, summary in found.items():
+            self._table.update(self._table.number(key), summary)
 
     def _add_new_frames(self) -> None:
         texts, failed = self._run.texts(), self._run.failed_texts()
@@ -309,17 +312,14 @@ class ReviewSession:
         """Fill the table: the rest, what a person looked at, all else, and then what is new."""
         try:
             self._read_rest()
-            reviewed = map(self._table.number, self._run.reviewed())
-            self._read_scores([number for number in reviewed if number is not None])
+            self._take_in(list(self._run.reviewed()))
             self._states_known.set()
             while not self._ended.is_set():
                 with self._table_lock:
                     unknown = self._table.unknown()
                 self._read_scores(unknown)
                 self._ended.wait(_REFRESH_S)
-                self._run.refresh()
-                if len(self._run) != len(self._table):
-                    self._add_new_frames()
+                self._take_in(sorted(map(FrameKey.from_text, self._run.changes())))
         except InputError as error:
             _log.warning("Scores and new frames are no longer read: %s", error.message)
             self._problem = error
@@ -337,12 +337,23 @@ class ReviewSession:
                 self._is_whole = True
                 self._read.set()
 
-    def _read_scores(self, numbers: Sequence[int] | NDArray[np.int64]) -> None:
-        for start in range(0, len(numbers), _BATCH):
+    def _take_in(self, keys: list[FrameKey]) -> None:
+        """Read frames that may be new, or others than they were."""
+        for batch in self._batches(keys):
+            with self._table_lock:
+                self._summarise(batch)
+
+    def _read_scores(self, numbers: NDArray[np.int64]) -> None:
+        for batch in self._batches(numbers):
+            with self._table_lock:
+                self._summarise(map(self._table.key, batch))
+
+    def _batches(self, items: Items) -> Iterator[Items]:
+        """Yield parts of something with pauses between them, until the review ends."""
+        for start in range(0, len(items), _BATCH):
             if self._ended.wait(_BREATH_S):  # locks are not fair: let requests have theirs
                 return
-            with self._table_lock:
-                self._summarise(map(self._table.key, numbers[start : start + _BATCH]))
+            yield items[start : start + _BATCH]
 
 
 @contextmanager

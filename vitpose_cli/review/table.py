@@ -124,6 +124,8 @@ class FrameTable:
             failed: Of those that could not be labelled.
         """
         new = [text for text in texts if text not in self._numbers]
+        if not new:
+            return
         start, num_new = len(self._texts), len(new)
         self._texts += new
         self._numbers.update(zip(new, count(start), strict=False))
@@ -151,9 +153,9 @@ class FrameTable:
         """Return the frame of a number."""
         return FrameKey.from_text(self._texts[number])
 
-    def number(self, key: FrameKey) -> int | None:
-        """Return the number of a frame, None where it has none."""
-        return self._numbers.get(key.text)
+    def number(self, key: FrameKey) -> int:
+        """Return the number of a frame."""
+        return self._numbers[key.text]
 
     def set_queue(self, names: Sequence[str]) -> int:
         """Take the frames of these names as the queue, in this order; return how many are known."""
