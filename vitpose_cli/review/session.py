@@ -29,7 +29,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.run_document import ExportSummary
+from vitpose_cli.records.run_document import ExportSummary, lacks_edits
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
@@ -138,7 +138,9 @@ class ReviewSession:
         self._watcher.start()
 
     def close(self) -> ExportSummary | None:
-        """End; write the run's document anew if a person changed something.
+        """End; write the run's document anew if it lacks something that a person changed.
+
+        That may have been in an earlier session, which was killed before it could write it.
 
         Raises:
             InputError: The document cannot be written; the edits are safe in the journal.
@@ -147,7 +149,7 @@ class ReviewSession:
         if self._watcher.is_alive():
             self._watcher.join()
         try:
-            if not self._edited:
+            if not self._edited and not lacks_edits(self._run.path):
                 return None
             return self._run.export(for_document)
         finally:
