@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk
-from review_cases import HTML_NAME, PHOTOS, VIDEO, Server, make_manifest, make_run, running
+from review_cases import HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
 from vitpose_cli.records.coco import instances_of, read_coco
@@ -333,7 +333,7 @@ def test_only_frames_that_were_seen_are_decided(
         held.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "a", "code": "KeyA"})
 
         # The second press comes while the next frame is on its way.
-        following = f"{VIDEO}/frame_000000.jpg"
+        following = PHOTOS[3]
         held_back = hold_back(page, f"**/api/frames/{server.number(following)}")
         page.keyboard.press("a")
         page.keyboard.press("r")

@@ -23,6 +23,7 @@ from review_cases import (
 )
 
 from vitpose_cli.errors import ExitCode
+from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord
@@ -94,10 +95,11 @@ def test_the_run_describes_itself(server: Server) -> None:
     assert ((template >= 0) & (template <= 1)).all()
 
 
-def test_the_list_is_in_the_order_of_the_run(server: Server) -> None:
+def test_the_list_is_in_the_order_of_labelling(server: Server) -> None:
     listed = server.get("api/frames").json
     assert len(listed["numbers"]) == len(listed["states"]) == listed["num_frames"] == NUM_FRAMES
-    assert names(server)[:3] == ["a.jpg", "b.jpg", "broken.jpg"]
+    photos = ["a.jpg", "b.jpg", "broken.jpg", PHOTOS[3], PHOTOS[2]]
+    assert names(server) == photos + [f"{VIDEO}/frame_{index:06d}.jpg" for index in range(5)]
     assert listed["counts"]["failed"] == 1
 
 
@@ -187,6 +189,19 @@ def test_the_frame_before_is_that_of_the_video_or_folder(server: Server) -> None
     assert server.frame(f"{VIDEO}/frame_000000.jpg")["previous"] is None
     assert server.frame("b.jpg")["previous"] == server.number("a.jpg")
     assert server.frame(PHOTOS[3])["previous"] is None
+
+
+def test_numbers_in_names_count_by_their_value(tmp_path: Path) -> None:
+    photos = ["img1.jpg", "img2.jpg", "img10.jpg", "img11.jpg", "img100.jpg"]
+    media, run_folder = tmp_path / "media", tmp_path / "media.vitpose"
+    with Run.open(run_folder, make_manifest(media)) as run:
+        for name in photos:
+            make_photo(media / name)
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=make_people(1)))
+    assert list(find_media([str(media)]).files) == photos  # the order of `annotate`
+    with running(run_folder) as server:
+        assert names(server) == names(server, "order=name") == photos
+        assert server.frame("img10.jpg")["previous"] == server.number("img2.jpg")
 
 
 def test_edits_are_journalled_one_by_one(run_folder: Path) -> None:
