@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk
-from review_cases import HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
+from review_cases import FAILED, HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
 from vitpose_cli.records.coco import instances_of, read_coco
@@ -346,6 +346,25 @@ def test_only_frames_that_were_seen_are_decided(
         page.keyboard.press("r")
         saved(page)
         assert server.frame(following)["row"]["state"] == "rejected"
+
+
+def test_the_rejection_of_an_unreadable_photo_can_be_undone(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.locator(".row", has_text=FAILED).click()
+        opened(page, FAILED)
+        page.keyboard.press("r")
+        page.wait_for_selector(f"#frame-name:not([title='{FAILED}'])")
+        saved(page)
+        assert server.frame(FAILED)["row"]["state"] == "rejected"
+        for key, state in (("u", "failed"), ("Shift+u", "rejected")):
+            page.keyboard.press(key)
+            opened(page, FAILED)
+            page.wait_for_selector(f"#frame-state[data-state={state}]")
+            saved(page)
+            assert server.frame(FAILED)["row"]["state"] == state
 
 
 def test_a_late_answer_does_not_replace_a_later_search(

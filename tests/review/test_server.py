@@ -1,7 +1,7 @@
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ def decoded(body: bytes) -> Any:
 
 def person(frame: Any, place: int = 0) -> Any:
     return frame["people"][place]
+
+
+def written(run_folder: Path) -> Sequence[Mapping[str, Any]]:
+    """Return the images in the document of a run."""
+    return read_coco(run_folder / "annotations.json").images
 
 
 def wait_until(has_come: Callable[[], bool]) -> None:
@@ -252,6 +257,28 @@ def test_an_unreadable_frame_can_only_be_rejected(server: Server) -> None:
     assert server.save(FAILED, "accepted").status == 422
     assert server.save(FAILED, "rejected", []).status == 422
     assert server.save(FAILED, "rejected").json["row"]["state"] == "rejected"
+    undone = server.save(FAILED, "draft").json
+    assert (undone["row"]["state"], undone["counts"]["failed"]) == ("failed", 1)
+
+
+def test_a_rejected_photo_that_can_be_read_again_has_its_labels(run_folder: Path) -> None:
+    with running(run_folder) as server:
+        server.save(FAILED, "rejected")
+    assert (run_folder / "failures.jsonl").read_bytes() == b""
+    people = make_people(3)
+    with running(run_folder) as server:
+        with Run.open(run_folder, make_manifest(run_folder.parent / "media")) as run:
+            assert FrameKey(FAILED) not in run.done()  # it is tried again
+            run.append(FrameRecord(FrameKey(FAILED), SIZE_WH, instances=people))
+        wait_until(lambda: server.frame(FAILED)["people"])
+        mended = server.frame(FAILED)
+        assert (mended["row"]["state"], len(mended["people"])) == ("rejected", 3)
+    assert FAILED not in [image["file_name"] for image in written(run_folder)]
+    with running(run_folder) as server:
+        assert server.frame(FAILED)["row"]["state"] == "rejected"
+        assert server.get("api/frames?states=rejected").json["numbers"] == [server.number(FAILED)]
+        assert server.save(FAILED, "accepted").json["row"]["state"] == "accepted"
+    assert FAILED in [image["file_name"] for image in written(run_folder)]
 
 
 def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:

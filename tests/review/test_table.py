@@ -104,12 +104,16 @@ def test_summaries_take_the_lowest_of_each_frame() -> None:
         {"media": "b", **whole, "keypoint_scores": [[0.4, 0.4], [0.9, 0.9]]},
     ]
     records[3]["review"] = {"state": "accepted"}
+    for state in ("draft", "rejected"):  # undone, and not
+        bad = {**records[2], "media": state, "review": {"state": state}}
+        records.append(bad)
     found = dict(summaries(records, 2))
     first = found[FrameKey("a")]
     assert (first.state, first.num_people) == ("todo", 2)
     assert first.score == pytest.approx(0.45)  # 0.5 x 0.9: what scores 0.2 or less does not count
     assert first.keypoint_scores.tolist() == pytest.approx([0.1, 0.6])
     assert (found[FrameKey("empty", 3)].num_people, found[FrameKey("empty", 3)].score) == (0, 1.0)
-    assert found[FrameKey("bad")].state == "failed"
+    assert found[FrameKey("bad")].state == found[FrameKey("draft")].state == "failed"
+    assert found[FrameKey("rejected")].state == "rejected"
     assert found[FrameKey("b")].state == "accepted"
     assert found[FrameKey("b")].score == pytest.approx(0.4)

@@ -39,6 +39,7 @@ from vitpose_cli.records.folder import (
     journal_name,
     stored_manifest,
 )
+from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import JournalWriter
 from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
@@ -207,7 +208,7 @@ class Run:
         return self._index.keys(failed=not retry_errors, current=True)
 
     def reviewed(self) -> Set[FrameKey]:
-        """Return a live view of the frames on which a person has the last word."""
+        """Return a live view of the frames about which a person has decided."""
         return self._index.keys(human=True)
 
     def progress(self) -> list[JournalProgress]:
@@ -277,7 +278,7 @@ class Run:
         if place is None:
             return None
         with closing(self._journals.reader()) as reader:
-            return reader.read(*place)
+            return self._decided(reader.read(*place), reader)
 
     def records(self) -> Iterator[FrameRecord]:
         """Yield the record that counts for every frame, in the order of the keys.
@@ -287,7 +288,7 @@ class Run:
         """
         with closing(self._journals.reader()) as reader:
             for place in self._index.places():
-                yield reader.read(*place)
+                yield self._decided(reader.read(*place), reader)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.
@@ -304,13 +305,23 @@ class Run:
                 if place is None:
                     continue
                 try:
-                    yield orjson.loads(reader.read_bytes(*place))
+                    record = orjson.loads(reader.read_bytes(*place))
+                    if (decision := self._index.decision(key)) is not None:
+                        record["review"] = orjson.loads(reader.read_bytes(*decision))["review"]
+                    yield record
                 except orjson.JSONDecodeError as error:
                     path = reader.paths[place[0]]
                     raise InputError(
                         f"{path}, byte {place[1]}: the journal was changed meanwhile.",
                         "Open the run again.",
                     ) from error
+
+    def _decided(self, record: FrameRecord, reader: JournalReader) -> FrameRecord:
+        """Give labels of a model what a person decided while the frame could not be read."""
+        place = self._index.decision(record.key)
+        if place is None:
+            return record
+        return replace(record, review=reader.read(*place).review, exact=True)
 
     def refresh(self, max_bytes: int | None = None) -> bool:
         """Take note of what other workers have added since.

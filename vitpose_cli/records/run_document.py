@@ -123,10 +123,11 @@ class _FailureList:
         self._stream = stream
 
     def without_failures(self, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
-        """Yield the records with labels; the others go into the list."""
+        """Yield the records with labels; others go into the list, unless a person rejected them."""
         for record in records:
             if record.error is None:
                 yield record
+            if record.error is None or record.rejected:
                 continue
             failure = {
                 "file_name": str(record.key),

@@ -304,7 +304,5 @@ def _name(text: str) -> str:
 
 def _state(record: Mapping[str, Any]) -> State:
     review = record.get("review")
-    if review is not None:
-        state: State = review["state"]
-        return state
-    return "todo" if record["error"] is None else "failed"
+    state: State = "todo" if review is None else review["state"]
+    return "failed" if record["error"] is not None and state != "rejected" else state

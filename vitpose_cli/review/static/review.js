@@ -475,12 +475,13 @@ function commit(label, people, merge = null) {
 function become({people, state: wanted}, delayMs = 0) {
   const frame = app.frame;
   const state = wanted === 'todo' ? 'draft' : wanted;
-  const same = frame.people === people;
+  const told = wanted === 'failed' ? 'draft' : state; // not decided, whether it can be read or not
+  const same = frame.people === people || frame.error !== null; // nobody can be labelled there
   frame.people = people;
   frame.state = state;
   if (!personOf(people, app.person)) choose(null, null);
   app.placing &&= chosenPerson().keypoints[app.keypoint][SEEN] === UNLABELLED;
-  saver.put(frame.number, frame.name, state, same ? null : people, delayMs);
+  saver.put(frame.number, frame.name, told, same ? null : people, delayMs);
   list.setState(frame.number, state, people.length);
   render();
 }
