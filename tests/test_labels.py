@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Path:
     with Run.open(tmp_path / "run", manifest) as opened:
         for record in records:
             opened.append(record)
-        opened.export(partial(with_track_ids, sigmas=COCO.sigmas))
+        opened.export(lambda _, records: with_track_ids(records, sigmas=COCO.sigmas))
     return tmp_path / "run"
 
 

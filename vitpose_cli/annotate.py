@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -307,7 +306,7 @@ def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], No
         say_what_was_kept(run, say)
     if not run.complete():
         return _unfinished(part)
-    written = run.export(partial(for_document, run.manifest), options.num_shards)
+    written = run.export(for_document, options.num_shards)
     say_what_failed(written.failures, say)
     if options.worker != ALONE:
         say_what_nobody_saw(source, run, say)

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     INPUT = 3  # files to read or places to write that are missing, damaged or refused
     WEIGHTS = 4  # weights that cannot be found, read or matched
     PARTIAL = 5  # the run finished, some frames failed; they are listed
-    INTERRUPTED = 130  # Ctrl-C or SIGTERM; the journal is whole
+    INTERRUPTED = 130  # Ctrl-C, SIGTERM or SIGHUP; the journal is whole
     UNHEARD = 141  # whoever read the output has left, as `head` does; shells say so of others
 
 

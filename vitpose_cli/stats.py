@@ -162,7 +162,7 @@ class _Counts:
         """Take a frame."""
         record = frame.record
         review, people = record.review, record.instances
-        self._failed += people is None
+        self._failed += people is None and not record.rejected
         if people is not None or review is not None:
             self._states[UNREVIEWED if review is None else review.state] += 1
         if people is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -50,19 +52,36 @@ def test_one_is_not_many(run: Path) -> None:
     assert "4 people in 2 frames (1 photo, 1 of 1 video; 0 without people)" in done.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "labels.json")
+def sent(path: Path, number: int, *before: str) -> tuple[int, str]:
+    """Send a signal to a command that reads from a pipe; return its exit code and what it said."""
+    os.mkfifo(path)
     process = subprocess.Popen(
-        command("validate", tmp_path / "labels.json"), stderr=subprocess.PIPE, text=True,
-        env=environment(),
+        [*before, *command("validate", path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
-    with (tmp_path / "labels.json").open("wb", buffering=0) as pipe:  # once it is read
+    with path.open("wb", buffering=0) as pipe:  # once it is read
         pipe.write(b"{")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        if before:  # it goes on, until there is nothing more to read
+            time.sleep(0.5)
+            pipe.close()
         _, said = process.communicate(timeout=60)
-    assert said == "interrupted.\n"
-    assert process.returncode == 130
+    return process.returncode, said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(
+    tmp_path: Path, name: str
+) -> None:
+    assert sent(tmp_path / "labels.json", signal.Signals[name]) == (130, "interrupted.\n")
+
+
+@pytest.mark.skipif(not shutil.which("nohup"), reason="nothing outlives a terminal here")
+def test_nohup_lets_a_command_outlive_the_terminal(tmp_path: Path) -> None:
+    code, said = sent(tmp_path / "labels.json", signal.SIGHUP, "nohup")
+    assert "is not" in said
+    assert code == 3
 
 
 def test_what_a_pipe_gets_is_not_cut(run: Path) -> None:

@@ -44,6 +44,10 @@ def test_places_come_in_the_order_of_the_keys() -> None:
         ({"failed": True}, {}, 2),
         ({"failed": True}, {"failed": True}, 2),
         ({"human": True}, {"failed": True}, 1),
+        ({"human": True, "failed": True}, {}, 2),
+        ({}, {"human": True, "failed": True}, 1),
+        ({"human": True, "failed": True}, {"failed": True}, 1),
+        ({"human": True, "failed": True}, {"human": True}, 2),
     ],
 )
 def test_which_record_counts(first: dict[str, bool], second: dict[str, bool], winner: int) -> None:
@@ -52,7 +56,11 @@ def test_which_record_counts(first: dict[str, bool], second: dict[str, bool], wi
     index.add(entry("a", offset=2, **second), 1)
     assert index.place(FrameKey("a")) == (winner - 1, winner, 7)
     assert len(index) == 1
-    assert index.num_failed == (first == second == {"failed": True})
+    assert index.num_failed == ("failed" in first and "failed" in second)
+    people = [number for number, each in enumerate((first, second)) if "human" in each]
+    assert set(index.keys(human=True)) == ({FrameKey("a")} if people else set())
+    beside = people and winner - 1 not in people
+    assert index.decision(FrameKey("a")) == ((people[0], people[0] + 1, 7) if beside else None)
 
 
 def test_a_failure_that_is_taken_back_counts_no_more() -> None:

@@ -1,14 +1,19 @@
 """What a person did survives the end of the server at any moment."""
 
 import json
+import os
+import signal
+import subprocess
 import threading
 import time
 from http.client import HTTPException
 from pathlib import Path
 
-from review_cases import running
+import pytest
+from review_cases import PHOTOS, Server, review_command, running
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.history import frame_history
 from vitpose_cli.records.run import Run
 
@@ -49,6 +54,47 @@ def test_every_answered_edit_survives_a_kill_in_the_middle(run_folder: Path) -> 
         assert after["people"][0]["box"][0] == places[-1]
         assert after["row"]["state"] == "draft"
         assert server.save("b.jpg", "fixed").status == 200
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no terminals to close")
+def test_closing_the_terminal_writes_the_document(run_folder: Path) -> None:
+    import pty
+    import termios
+    from fcntl import ioctl
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        review_command(run_folder, "--port", 0), stdin=theirs, stdout=subprocess.PIPE,
+        stderr=theirs, text=True, start_new_session=True,
+        preexec_fn=lambda: ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    with process, os.fdopen(ours, "rb", buffering=0) as terminal:
+        assert process.stdout is not None
+        server = Server(process, process.stdout.readline().strip())
+        assert server.save("b.jpg", "rejected").status == 200
+        terminal.close()
+        process.wait(30)
+    document = read_coco(run_folder / "annotations.json")
+    names = [image["file_name"] for image in document.images]
+    assert PHOTOS[0] in names
+    assert "b.jpg" not in names
+
+
+def test_what_a_killed_review_left_is_written_by_the_next(run_folder: Path) -> None:
+    with running(run_folder) as server:
+        server.save("b.jpg", "rejected")
+        server.kill()
+    assert not (run_folder / "annotations.json").exists()
+    said = []
+    for _ in range(2):
+        with running(run_folder) as server:
+            server.process.send_signal(signal.SIGINT)
+            said.append(server.process.communicate(timeout=20)[1])
+    assert f"Edits of an earlier review -> {run_folder / 'annotations.json'}" in said[0]
+    assert "Nothing was changed." in said[1]
+    document = read_coco(run_folder / "annotations.json")
+    assert "b.jpg" not in [image["file_name"] for image in document.images]
 
 
 def test_an_edit_cut_in_half_is_as_if_it_never_was(run_folder: Path) -> None:

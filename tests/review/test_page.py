@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk
-from review_cases import HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
+from review_cases import FAILED, HTML_NAME, PHOTOS, Server, make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
 from vitpose_cli.records.coco import instances_of, read_coco
@@ -24,7 +24,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "coco_val"
 RIGHT_WRIST = 10
@@ -97,6 +97,13 @@ def drag(page: Page, start: tuple[float, float], by: tuple[float, float]) -> Non
     page.mouse.down()
     page.mouse.move(start[0] + by[0] / 2, start[1] + by[1] / 2)
     page.mouse.move(start[0] + by[0], start[1] + by[1])
+
+
+def hold_back(page: Page, address: str) -> list[Route]:
+    """Let the next request of this address wait; it is in the list once the page has made it."""
+    waiting: list[Route] = []
+    page.route(address, lambda route: waiting.append(route), times=1)
+    return waiting
 
 
 def test_a_queue_is_worked_through(
@@ -307,6 +314,75 @@ def test_undo_leaves_what_another_window_did_since(
         assert len(server.frame("b.jpg")["people"]) == len(people)
         page.keyboard.press("u")  # what was forgotten is not undone, either
         assert server.frame("b.jpg")["row"]["state"] == "fixed"
+
+
+def test_only_frames_that_were_seen_are_decided(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        held = page.context.new_cdp_session(page)
+        for repeat in [False] + [True] * 5:
+            press = {"type": "keyDown", "key": "a", "code": "KeyA", "autoRepeat": repeat}
+            held.send("Input.dispatchKeyEvent", press)
+            page.wait_for_timeout(150)  # until the next frame is open
+        opened(page, "b.jpg")
+        saved(page)
+        assert server.get("api/progress").json["counts"]["accepted"] == 1
+        held.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "a", "code": "KeyA"})
+
+        # The second press comes while the next frame is on its way.
+        following = PHOTOS[3]
+        held_back = hold_back(page, f"**/api/frames/{server.number(following)}")
+        page.keyboard.press("a")
+        page.keyboard.press("r")
+        page.wait_for_timeout(300)
+        (route,) = held_back
+        route.continue_()
+        opened(page, following)
+        saved(page)
+        assert server.frame("b.jpg")["row"]["state"] == "accepted"
+        page.keyboard.press("r")
+        saved(page)
+        assert server.frame(following)["row"]["state"] == "rejected"
+
+
+def test_the_rejection_of_an_unreadable_photo_can_be_undone(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.locator(".row", has_text=FAILED).click()
+        opened(page, FAILED)
+        page.keyboard.press("r")
+        page.wait_for_selector(f"#frame-name:not([title='{FAILED}'])")
+        saved(page)
+        assert server.frame(FAILED)["row"]["state"] == "rejected"
+        for key, state in (("u", "failed"), ("Shift+u", "rejected")):
+            page.keyboard.press(key)
+            opened(page, FAILED)
+            page.wait_for_selector(f"#frame-state[data-state={state}]")
+            saved(page)
+            assert server.frame(FAILED)["row"]["state"] == state
+
+
+def test_a_late_answer_does_not_replace_a_later_search(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        held_back = hold_back(page, "**/api/frames?*text=clip*")
+        page.fill("#search", "clip")
+        while not held_back:
+            page.wait_for_timeout(20)
+        page.fill("#search", "b.jpg")
+        page.get_by_text("1 of 10 frames").wait_for()
+        with page.expect_response("**/api/frames?*text=clip*"):
+            held_back[0].continue_()
+        page.wait_for_timeout(100)
+        assert page.inner_text("#frames-count") == "1 of 10 frames"
+        assert page.locator(".row .row-name").all_inner_texts() == ["b.jpg"]
 
 
 def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) -> None:

@@ -1,6 +1,8 @@
 import re
 import subprocess
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from review_cases import (
 )
 
 from vitpose_cli.errors import ExitCode
+from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord
@@ -41,6 +44,18 @@ def decoded(body: bytes) -> Any:
 
 def person(frame: Any, place: int = 0) -> Any:
     return frame["people"][place]
+
+
+def written(run_folder: Path) -> Sequence[Mapping[str, Any]]:
+    """Return the images in the document of a run."""
+    return read_coco(run_folder / "annotations.json").images
+
+
+def wait_until(has_come: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not has_come():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +100,11 @@ def test_the_run_describes_itself(server: Server) -> None:
     assert ((template >= 0) & (template <= 1)).all()
 
 
-def test_the_list_is_in_the_order_of_the_run(server: Server) -> None:
+def test_the_list_is_in_the_order_of_labelling(server: Server) -> None:
     listed = server.get("api/frames").json
     assert len(listed["numbers"]) == len(listed["states"]) == listed["num_frames"] == NUM_FRAMES
-    assert names(server)[:3] == ["a.jpg", "b.jpg", "broken.jpg"]
+    photos = ["a.jpg", "b.jpg", "broken.jpg", PHOTOS[3], PHOTOS[2]]
+    assert names(server) == photos + [f"{VIDEO}/frame_{index:06d}.jpg" for index in range(5)]
     assert listed["counts"]["failed"] == 1
 
 
@@ -180,6 +196,19 @@ def test_the_frame_before_is_that_of_the_video_or_folder(server: Server) -> None
     assert server.frame(PHOTOS[3])["previous"] is None
 
 
+def test_numbers_in_names_count_by_their_value(tmp_path: Path) -> None:
+    photos = ["img1.jpg", "img2.jpg", "img10.jpg", "img11.jpg", "img100.jpg"]
+    media, run_folder = tmp_path / "media", tmp_path / "media.vitpose"
+    with Run.open(run_folder, make_manifest(media)) as run:
+        for name in photos:
+            make_photo(media / name)
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=make_people(1)))
+    assert list(find_media([str(media)]).files) == photos  # the order of `annotate`
+    with running(run_folder) as server:
+        assert names(server) == names(server, "order=name") == photos
+        assert server.frame("img10.jpg")["previous"] == server.number("img2.jpg")
+
+
 def test_edits_are_journalled_one_by_one(run_folder: Path) -> None:
     with running(run_folder, "--reviewer", "anna") as server:
         before = server.frame("b.jpg")
@@ -228,6 +257,28 @@ def test_an_unreadable_frame_can_only_be_rejected(server: Server) -> None:
     assert server.save(FAILED, "accepted").status == 422
     assert server.save(FAILED, "rejected", []).status == 422
     assert server.save(FAILED, "rejected").json["row"]["state"] == "rejected"
+    undone = server.save(FAILED, "draft").json
+    assert (undone["row"]["state"], undone["counts"]["failed"]) == ("failed", 1)
+
+
+def test_a_rejected_photo_that_can_be_read_again_has_its_labels(run_folder: Path) -> None:
+    with running(run_folder) as server:
+        server.save(FAILED, "rejected")
+    assert (run_folder / "failures.jsonl").read_bytes() == b""
+    people = make_people(3)
+    with running(run_folder) as server:
+        with Run.open(run_folder, make_manifest(run_folder.parent / "media")) as run:
+            assert FrameKey(FAILED) not in run.done()  # it is tried again
+            run.append(FrameRecord(FrameKey(FAILED), SIZE_WH, instances=people))
+        wait_until(lambda: server.frame(FAILED)["people"])
+        mended = server.frame(FAILED)
+        assert (mended["row"]["state"], len(mended["people"])) == ("rejected", 3)
+    assert FAILED not in [image["file_name"] for image in written(run_folder)]
+    with running(run_folder) as server:
+        assert server.frame(FAILED)["row"]["state"] == "rejected"
+        assert server.get("api/frames?states=rejected").json["numbers"] == [server.number(FAILED)]
+        assert server.save(FAILED, "accepted").json["row"]["state"] == "accepted"
+    assert FAILED in [image["file_name"] for image in written(run_folder)]
 
 
 def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:
@@ -237,13 +288,43 @@ def test_a_person_wins_over_a_model_that_still_runs(run_folder: Path) -> None:
         run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(3)))
         make_photo(media / "z_new.jpg")
         run.append(FrameRecord(FrameKey("z_new.jpg"), SIZE_WH, instances=make_people(2)))
-        deadline = time.monotonic() + 10
-        while server.get("api/progress").json["num_frames"] == NUM_FRAMES:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: server.get("api/progress").json["num_frames"] > NUM_FRAMES)
         assert server.frame("b.jpg")["people"] == []
         assert server.number("z_new.jpg") == NUM_FRAMES  # numbers do not change while it runs
         assert len(server.frame("z_new.jpg")["people"]) == 2
+
+
+def test_what_a_model_does_meanwhile_is_noticed(run_folder: Path) -> None:
+    media = run_folder.parent / "media"
+    with running(run_folder) as server, Run.open(run_folder, make_manifest(media)) as run:
+        number = server.number(FAILED)
+        run.forget_failures([FrameKey(FAILED)])  # as many frames as before
+        run.append(FrameRecord(FrameKey("z_new.jpg"), SIZE_WH, instances=make_people(2)))
+        wait_until(lambda: server.get("api/progress").json["num_frames"] == NUM_FRAMES + 1)
+        run.append(FrameRecord(FrameKey(FAILED), SIZE_WH, instances=make_people(3)))
+        run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(4)))
+        wait_until(lambda: server.get("api/progress").json["counts"]["failed"] == 0)
+        mended, again = server.get(f"api/rows?numbers={number},{server.number('b.jpg')}").json
+        assert (mended["state"], mended["num_people"]) == ("todo", 3)
+        assert (again["state"], again["num_people"]) == ("todo", 4)
+
+
+def test_a_review_that_outlives_a_refresh_writes_what_labels_are_of_now(run_folder: Path) -> None:
+    newer = replace(
+        make_manifest(run_folder.parent / "media"),
+        weights_name="better",
+        weights_hash="89ab",
+        options={"flip-test": True},
+        document={"track": False},
+    )
+    with running(run_folder) as server:
+        server.save("a.jpg", "accepted")
+        with Run.open(run_folder, newer, refresh=True) as run:
+            run.append(FrameRecord(FrameKey("b.jpg"), SIZE_WH, instances=make_people(3)))
+    document = read_coco(run_folder / "annotations.json")
+    assert document.info["vitpose"]["weights"] == "better"
+    assert document.info["vitpose"]["options"] == {"flip-test": True}
+    assert not any("track_id" in annotation for annotation in document.annotations)
 
 
 def test_a_second_review_of_the_same_run_is_refused(run_folder: Path) -> None:

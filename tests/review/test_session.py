@@ -206,8 +206,8 @@ def listed(session: ReviewSession, query: Query) -> list[str]:
 
 @pytest.mark.usefixtures("bit_by_bit")
 def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) -> None:
-    with closing(Run.read(run_folder)) as run:
-        every = [str(FrameKey.from_text(text)) for text in run.texts()]
+    every = ["a.jpg", "b.jpg", "broken.jpg", PHOTOS[3], PHOTOS[2]]  # then the video
+    every += [f"clip.mp4/frame_{index:06d}.jpg" for index in range(5)]
     session = half_read(run_folder)
     assert not session.is_whole
     assert listed(session, Query()) == every[:1]

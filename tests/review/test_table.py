@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ def make_table() -> FrameTable:
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
-        (Query(), [0, 1, 2, 3]),
+        (Query(), [1, 0, 2, 3]),
         (Query(order="name"), [1, 0, 2, 3]),
         (Query(order="score"), [2, 0, 1, 3]),  # those not yet counted come last
         (Query(order="score", keypoint=0), [0, 2, 1, 3]),
@@ -55,9 +56,25 @@ def test_new_frames_get_numbers_at_the_end() -> None:
     assert table.num_summarised == 2
     assert table.counts(queued=False)["todo"] == 4
     assert table.states(np.array([0, 1, 2])) == "053"
-    assert table.select(Query()).tolist() == [0, 1, 2, 3, 4, 5]
+    assert table.select(Query()).tolist() == [1, 0, 2, 3, 4, 5]
     table.list_by_name()
     assert table.select(Query()).tolist() == [4, 1, 0, 2, 5, 3]
+
+
+@pytest.mark.parametrize("num_new", [1, 60])
+def test_frames_are_in_the_order_in_which_they_are_labelled(num_new: int) -> None:
+    names = [f"img{number}.jpg" for number in range(1, 101)]
+    texts = [*names, "v10.mp4\0" + f"{3:018d}", "v9.mp4\0" + f"{12:018d}", "z.jpg"]
+    table = FrameTable(2)
+    table.add(sorted(texts)[num_new:], ())
+    table.add(sorted(texts)[:num_new], ())
+    table.list_by_name()
+    wanted = [*names, "z.jpg", "v9.mp4/frame_000012.jpg", "v10.mp4/frame_000003.jpg"]
+    for query in (Query(), Query(order="name")):
+        assert [str(table.key(number)) for number in table.select(query)] == wanted
+    for before, name in pairwise(names):
+        assert table.previous(table.number(FrameKey(name))) == table.number(FrameKey(before))
+    assert table.previous(table.number(FrameKey("v9.mp4", 12))) is None
 
 
 def test_a_row_says_what_is_not_known_yet() -> None:
@@ -87,12 +104,16 @@ def test_summaries_take_the_lowest_of_each_frame() -> None:
         {"media": "b", **whole, "keypoint_scores": [[0.4, 0.4], [0.9, 0.9]]},
     ]
     records[3]["review"] = {"state": "accepted"}
+    for state in ("draft", "rejected"):  # undone, and not
+        bad = {**records[2], "media": state, "review": {"state": state}}
+        records.append(bad)
     found = dict(summaries(records, 2))
     first = found[FrameKey("a")]
     assert (first.state, first.num_people) == ("todo", 2)
     assert first.score == pytest.approx(0.45)  # 0.5 x 0.9: what scores 0.2 or less does not count
     assert first.keypoint_scores.tolist() == pytest.approx([0.1, 0.6])
     assert (found[FrameKey("empty", 3)].num_people, found[FrameKey("empty", 3)].score) == (0, 1.0)
-    assert found[FrameKey("bad")].state == "failed"
+    assert found[FrameKey("bad")].state == found[FrameKey("draft")].state == "failed"
+    assert found[FrameKey("rejected")].state == "rejected"
     assert found[FrameKey("b")].state == "accepted"
     assert found[FrameKey("b")].score == pytest.approx(0.4)

@@ -105,6 +105,8 @@ def review(
     outcome = review(chosen, ready=ready, say=note)
     if outcome.written is None:
         note("Nothing was changed.")
+    elif not outcome.num_edited:
+        note(f"Edits of an earlier review -> {outcome.written.annotations}")
     else:
         frames = counted(outcome.num_edited, "frame")
         note(f"{frames} reviewed -> {outcome.written.annotations}")

@@ -21,14 +21,11 @@ from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
-from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.run_document import Finish
 from vitpose_cli.records.shards import ANNOTATIONS, document_parts
-
-Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
-"""What is to be done with the sorted records of a run, such as giving identities."""
 
 _GOOD_STATES = frozenset({"accepted", "fixed"})
 

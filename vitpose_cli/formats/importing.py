@@ -11,14 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.content import Finish
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
 from vitpose_cli.formats.frame_names import FrameNames
 from vitpose_cli.formats.people import Comparison, compare
@@ -27,6 +25,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.history import histories
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.run_document import Finish
 
 Read = Callable[[Path, Sequence[str]], Corrections]
 """Reads a file of another program, given the names of the run's keypoints."""
@@ -175,7 +174,7 @@ def import_corrections(
         if records and not options.dry_run:
             for record in records:
                 run.append(record)
-            run.export(partial(finish, run.manifest))
+            run.export(finish)
         num_matched = sum(each.comparison is not None for each in decisions)
         return ImportSummary(decisions, corrections.num_ignored, len(run) - num_matched)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,11 @@ from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.images import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import is_archive, is_video, is_visible
 from vitpose_cli.media.named_files import find_named
+from vitpose_cli.media.order import natural_order
 from vitpose_cli.media.remote import RemoteFile, path_of
 
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
 _NO_TEXT = "Its name is not UTF-8 text, so that no label file can hold it; rename the file."
-_DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def find_media(sources: Sequence[str]) -> FoundMedia:
     no_text = {_media_name(path[below:]) for path in named.roots if not _is_text(path[below:])}
 
     def in_order(media: str) -> tuple[bool, object]:
-        return is_video(paths[media]), _natural_order(media)
+        return is_video(paths[media]), natural_order(media)
 
     ordered = sorted(paths, key=in_order)
     archives = filter(is_archive, (paths[media] for media in ordered if media not in no_text))
@@ -117,7 +116,7 @@ def _at_urls(urls: Mapping[str, str], ignored: Mapping[str, int]) -> FoundMedia:
             "(what follows the '?'), as a query that signs a URL changes.",
             "Name each photo by one URL; copy photos that differ in the query alone to files.",
         )
-    ordered = sorted(files, key=_natural_order)
+    ordered = sorted(files, key=natural_order)
     return FoundMedia(Path(root), {media: RemoteFile(files[media]) for media in ordered}, ignored)
 
 
@@ -160,12 +159,3 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _natural_order(media: str) -> tuple[list[list[str | int]], str]:
-    """Return what to sort by: folder by folder, numbers by their value, then letter by letter."""
-    parts = [
-        [int(piece) if place % 2 else piece for place, piece in enumerate(_DIGITS.split(part))]
-        for part in media.split("/")
-    ]
-    return parts, media

@@ -16,11 +16,12 @@ from vitpose_cli.records.journal import Entry
 from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.record import FrameRecord
 
-_HUMAN = 4
-_WHOLE = 2  # not failed
+_DECIDED = 8  # a person has looked, whoever made the labels
+_WHOLE = 4  # not failed
+_HUMAN = 2
 _CURRENT = 1  # labelled by the weights of now, whoever has the last word
 _RANKS = _HUMAN | _WHOLE | _CURRENT
-_RANK_BITS = 3
+_RANK_BITS = 4
 _LENGTH_BITS = 32
 _FILE_BITS = 24
 
@@ -28,13 +29,15 @@ _FILE_BITS = 24
 class JournalIndex:
     """The record that counts for each frame.
 
-    Of several records for a frame a person's beats a model's, one with labels beats an error, one
+    Of several records for a frame one with labels beats an error, a person's beats a model's, one
     by the weights of now beats one by those before a refresh, and else the later one in the order
-    of the calls of `add` wins.
+    of the calls of `add` wins. What a person decided about a frame that could not be read stays
+    beside the labels of a model that can read it: see `decision`.
     """
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
+        self._unread: dict[str, int] = {}  # places of what people decided without labels
         self._num_failed = 0
         self._latest: dict[int, str] = {}
         self._ends: dict[str, int] = {}
@@ -47,48 +50,68 @@ class JournalIndex:
         """How many frames have an error and nothing better."""
         return self._num_failed
 
-    def add(self, entry: Entry, file_number: int, *, current: bool = True) -> None:
+    def add(self, entry: Entry, file_number: int, *, current: bool = True) -> str | None:
         """Take note of a record.
 
         Args:
             entry: Where it lies.
             file_number: The number of its journal.
             current: Whether this journal is one of the weights of now.
+
+        Returns:
+            The `FrameKey.text` of the frame, where another record counts for it now, or none does.
         """
         media, frame_index, offset, length, human, failed, taken_back, ended_after = entry
         current = current and not human
-        rank = (_HUMAN if human else 0) | (0 if failed else _WHOLE) | current
+        rank = (_HUMAN | _DECIDED if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)
         if taken_back:
-            self._forget_failure(text)
+            is_forgotten = self._forget_failure(text)
             if current and ended_after is not None:
                 self._ends[media] = ended_after
-            return
+            return text if is_forgotten else None
         if current:
             self._latest[file_number] = text
         before = self._places.get(text)
+        place = offset << _FILE_BITS | file_number
+        packed = (place << _LENGTH_BITS | length) << _RANK_BITS
+        if human and failed:
+            self._unread[text] = packed
         if before is not None:
             if _precedence(rank) < _precedence(before):
                 # Where only an error is new, the frame is to be tried again.
-                self._places[text] = before | (current and not failed)
-                return
+                self._places[text] = before | (current and not failed) | rank & _DECIDED
+                return text if human else None
             if before & _WHOLE:
                 rank |= before & _CURRENT
+            rank |= before & _DECIDED
             self._num_failed -= not before & _WHOLE
-        place = offset << _FILE_BITS | file_number
-        self._places[text] = (place << _LENGTH_BITS | length) << _RANK_BITS | rank
+        self._places[text] = packed | rank
         self._num_failed += failed
+        return text
 
-    def _forget_failure(self, text: str) -> None:
-        """Leave out a frame that has an error and nothing better; others stay."""
-        if not self._places.get(text, _WHOLE) & _WHOLE:
-            del self._places[text]
-            self._num_failed -= 1
+    def _forget_failure(self, text: str) -> bool:
+        """Leave out a frame that has an error and nothing better; return whether it had."""
+        if self._places.get(text, _WHOLE) & _WHOLE:
+            return False
+        del self._places[text]
+        self._unread.pop(text, None)
+        self._num_failed -= 1
+        return True
 
     def place(self, key: FrameKey) -> tuple[int, int, int] | None:
         """Return (file number, offset, length) of the record of `key`, None where there is none."""
         packed = self._places.get(key.text)
         return None if packed is None else _unpack(packed)
+
+    def decision(self, key: FrameKey) -> tuple[int, int, int] | None:
+        """Return the place of the record whose decision counts for the labels of a model.
+
+        None where the record that counts has a decision itself, or nobody made one.
+        """
+        packed = self._unread.get(key.text) if self._unread else None
+        own = packed is None or self._places[key.text] & (_HUMAN | _WHOLE) != _WHOLE
+        return None if packed is None or own else _unpack(packed)
 
     def places(self) -> Iterator[tuple[int, int, int]]:
         """Yield (file number, offset, length) of every frame in the order of the keys."""
@@ -137,10 +160,10 @@ class JournalIndex:
 
         Args:
             failed: Also those that failed.
-            human: Only those on which a person has the last word.
+            human: Only those about which a person has decided.
             current: Only those that the weights of now have labelled.
         """
-        wanted = ((_WHOLE, not failed), (_HUMAN, human), (_CURRENT, current))
+        wanted = ((_WHOLE, not failed), (_DECIDED, human), (_CURRENT, current))
         return _Keys(self._places, sum(bit for bit, is_wanted in wanted if is_wanted))
 
 

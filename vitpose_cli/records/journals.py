@@ -7,7 +7,7 @@ good: every refresh takes it up where the last one stopped. Which record counts 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -112,18 +112,25 @@ class Journals:
             InputError: A journal cannot be read.
         """
         with self.mutex:
-            paths = sorted(self._folder.glob(JOURNALS))
-            for path in paths:
-                if path not in self._paths:
-                    self._meet(path)
-            for path in paths:
-                read = self._read_on(self._paths.index(path), max_bytes)
+            for number in self._meet_new():
+                start = self._ends[number]
+                for _ in self._read_on(number, max_bytes):
+                    pass
                 if max_bytes is not None:
-                    max_bytes -= read
+                    max_bytes -= self._ends[number] - start
                     if max_bytes <= 0:
                         return False
             self._whole = True
             return True
+
+    def changes(self) -> set[str]:
+        """Take note of what was added since; see `Run.changes`.
+
+        Raises:
+            InputError: A journal cannot be read.
+        """
+        with self.mutex:
+            return {text for number in self._meet_new() for text in self._read_on(number, None)}
 
     def append(self, record: FrameRecord) -> None:
         """Write a record into the own journal.
@@ -180,6 +187,14 @@ class Journals:
             raise InputError(f"{self._folder} was opened only to be read.")
         return self._writer
 
+    def _meet_new(self) -> list[int]:
+        """Give every journal that is new a number; return the numbers of all, by their names."""
+        paths = sorted(self._folder.glob(JOURNALS))
+        for path in paths:
+            if path not in self._paths:
+                self._meet(path)
+        return list(map(self._paths.index, paths))
+
     def _meet(self, path: Path) -> None:
         """Give a journal the next number; nothing of it is read yet."""
         self._paths.append(path)
@@ -187,13 +202,15 @@ class Journals:
         if complete_mark(path).exists():
             self._complete.add(path)
 
-    def _read_on(self, number: int, max_bytes: int | None) -> int:
-        """Read what a journal has got since; return how many bytes that were."""
+    def _read_on(self, number: int, max_bytes: int | None) -> Iterator[str]:
+        """Read what a journal has got since; yield the frames for which another record counts."""
         path, start = self._paths[number], self._ends[number]
         scan = Scan(path, start, None if max_bytes is None else start + max_bytes)
         current = journal_generation(path) >= self._manifest.generation
         for entry in scan.entries():
-            self.index.add(entry, number, current=current)
+            text = self.index.add(entry, number, current=current)
+            if text is not None:
+                yield text
         self._ends[number] = scan.end
         if scan.num_damaged or scan.torn_bytes:
             before = self._damage.get(path, Damage(path, 0, 0))
@@ -202,4 +219,3 @@ class Journals:
                 before.num_damaged + scan.num_damaged,
                 max(before.torn_bytes, scan.torn_bytes),
             )
-        return scan.end - start

@@ -15,7 +15,7 @@ be corrected while the run still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,12 +39,19 @@ from vitpose_cli.records.folder import (
     journal_name,
     stored_manifest,
 )
+from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import JournalWriter
 from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.run_document import ExportSummary, document_info, write_run_document
+from vitpose_cli.records.run_document import (
+    ExportSummary,
+    Finish,
+    as_they_are,
+    document_info,
+    write_run_document,
+)
 
 _EXPORT_WAIT_S = 3600.0
 
@@ -56,7 +63,7 @@ class Run:
 
     Attributes:
         path: The folder.
-        manifest: What the run was made with; when resumed, as it was first written.
+        manifest: What the run was made with, when it was opened or exported last.
     """
 
     def __init__(
@@ -201,7 +208,7 @@ class Run:
         return self._index.keys(failed=not retry_errors, current=True)
 
     def reviewed(self) -> Set[FrameKey]:
-        """Return a live view of the frames on which a person has the last word."""
+        """Return a live view of the frames about which a person has decided."""
         return self._index.keys(human=True)
 
     def progress(self) -> list[JournalProgress]:
@@ -271,7 +278,7 @@ class Run:
         if place is None:
             return None
         with closing(self._journals.reader()) as reader:
-            return reader.read(*place)
+            return self._decided(reader.read(*place), reader)
 
     def records(self) -> Iterator[FrameRecord]:
         """Yield the record that counts for every frame, in the order of the keys.
@@ -281,7 +288,7 @@ class Run:
         """
         with closing(self._journals.reader()) as reader:
             for place in self._index.places():
-                yield reader.read(*place)
+                yield self._decided(reader.read(*place), reader)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.
@@ -298,13 +305,23 @@ class Run:
                 if place is None:
                     continue
                 try:
-                    yield orjson.loads(reader.read_bytes(*place))
+                    record = orjson.loads(reader.read_bytes(*place))
+                    if (decision := self._index.decision(key)) is not None:
+                        record["review"] = orjson.loads(reader.read_bytes(*decision))["review"]
+                    yield record
                 except orjson.JSONDecodeError as error:
                     path = reader.paths[place[0]]
                     raise InputError(
                         f"{path}, byte {place[1]}: the journal was changed meanwhile.",
                         "Open the run again.",
                     ) from error
+
+    def _decided(self, record: FrameRecord, reader: JournalReader) -> FrameRecord:
+        """Give labels of a model what a person decided while the frame could not be read."""
+        place = self._index.decision(record.key)
+        if place is None:
+            return record
+        return replace(record, review=reader.read(*place).review, exact=True)
 
     def refresh(self, max_bytes: int | None = None) -> bool:
         """Take note of what other workers have added since.
@@ -320,18 +337,30 @@ class Run:
         """
         return self._journals.refresh(max_bytes)
 
+    def changes(self) -> set[str]:
+        """Take note of what other workers have added since, all of it.
+
+        Returns:
+            The `FrameKey.text` of the frames for which another record counts now, or none does.
+
+        Raises:
+            InputError: A journal cannot be read.
+        """
+        return self._journals.changes()
+
     def export(
         self,
-        finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]] = iter,
+        finish: Finish = as_they_are,
         num_shards: int | None = None,
     ) -> ExportSummary:
         """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
 
-        The same records give the same bytes, whatever the order in which they were made.
+        The same records give the same bytes, whatever the order in which they were made. The
+        document says what the labels of now were made with, also where the run was refreshed
+        since it was opened.
 
         Args:
-            finish: What is to be done with the sorted records on their way into the document,
-                such as giving identities.
+            finish: What is to be done with the records on their way into the document.
             num_shards: Into how many files the document is written; None for as many as before.
 
         Raises:
@@ -339,6 +368,7 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
+            self.manifest = stored_manifest(self.path)
             self.refresh()
             return write_run_document(self.path, self.manifest, self.records(), finish, num_shards)
 

@@ -14,10 +14,13 @@ import orjson
 
 from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file
 from vitpose_cli.records.coco_writer import write_document
-from vitpose_cli.records.folder import FAILURES
+from vitpose_cli.records.folder import FAILURES, REVIEW_JOURNAL
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
+from vitpose_cli.records.shards import ANNOTATIONS, document_name, document_parts, num_shards_of
+
+Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
+"""What is to be done with the sorted records of a run, such as giving identities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def write_run_document(
     folder: Path,
     manifest: RunManifest,
     records: Iterator[FrameRecord],
-    finish: Callable[[Iterator[FrameRecord]], Iterator[FrameRecord]],
+    finish: Finish,
     num_shards: int | None,
 ) -> ExportSummary:
     """Write `annotations.json` and `failures.jsonl`, which no other process may write meanwhile.
@@ -66,7 +69,7 @@ def write_run_document(
     with atomic_file(failures) as stream:
         failed = _FailureList(stream)
         size = write_document(
-            finish(failed.without_failures(records)),
+            finish(manifest, failed.without_failures(records)),
             annotations,
             manifest.keypoint_set,
             document_info(manifest),
@@ -76,6 +79,20 @@ def write_run_document(
     return ExportSummary(
         document, failures, size.num_images, size.num_instances, failed.num_failures
     )
+
+
+def lacks_edits(folder: Path) -> bool:
+    """Return whether a person's labels in a run are newer than its document."""
+    journal = folder / REVIEW_JOURNAL
+    if not journal.is_file() or not (edited := journal.stat()).st_size:
+        return False
+    written = (path.stat().st_mtime_ns for path in document_parts(folder / ANNOTATIONS))
+    return edited.st_mtime_ns > min(written, default=0)
+
+
+def as_they_are(_manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
+    """Do nothing with records on their way into a document."""
+    return records
 
 
 def document_info(manifest: RunManifest) -> dict[str, Any]:
@@ -106,10 +123,11 @@ class _FailureList:
         self._stream = stream
 
     def without_failures(self, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
-        """Yield the records with labels; the others go into the list."""
+        """Yield the records with labels; others go into the list, unless a person rejected them."""
         for record in records:
             if record.error is None:
                 yield record
+            if record.error is None or record.rejected:
                 continue
             failure = {
                 "file_name": str(record.key),

@@ -59,10 +59,10 @@ class Edit:
             now_s: When, in seconds since 1970 UTC.
 
         Raises:
-            InputError: The frame has no picture, so that it can only be rejected.
+            InputError: The frame has no picture, so that it can only be rejected, or that undone.
         """
         review = Review(self.state, reviewer, round(now_s, 3), record.version)
-        if record.error is not None and self.state != "rejected":
+        if record.error is not None and self.state not in ("rejected", "draft"):
             raise InputError(
                 f"{record.key} could not be read: {record.error}", "It can only be rejected."
             )

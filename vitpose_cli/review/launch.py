@@ -59,7 +59,7 @@ class Outcome:
     Attributes:
         run: The run folder with the edits.
         num_edited: Frames that were changed or decided.
-        written: The new document; None where nothing was changed.
+        written: The new document; None where the one that is there has every edit.
     """
 
     run: Path

@@ -72,7 +72,7 @@ def serve(
     password: str | None,
     ready: Callable[[str], None],
 ) -> None:
-    """Answer requests until Ctrl-C or SIGTERM.
+    """Answer requests until Ctrl-C, SIGTERM or the end of the terminal.
 
     Args:
         session: What is reviewed.

@@ -16,11 +16,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.run_document import ExportSummary
+from vitpose_cli.records.run_document import ExportSummary, lacks_edits
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
@@ -47,6 +46,8 @@ _BREATH_S = 0.001
 _NUM_SAMPLES = 200
 
 _log = logging.getLogger(__name__)
+
+Items = TypeVar("Items", list[FrameKey], NDArray[np.int64])
 
 
 class VersionConflictError(InputError):
@@ -137,7 +138,9 @@ class ReviewSession:
         self._watcher.start()
 
     def close(self) -> ExportSummary | None:
-        """End; write the run's document anew if a person changed something.
+        """End; write the run's document anew if it lacks something that a person changed.
+
+        That may have been in an earlier session, which was killed before it could write it.
 
         Raises:
             InputError: The document cannot be written; the edits are safe in the journal.
@@ -146,9 +149,9 @@ class ReviewSession:
         if self._watcher.is_alive():
             self._watcher.join()
         try:
-            if not self._edited:
+            if not self._edited and not lacks_edits(self._run.path):
                 return None
-            return self._run.export(partial(for_document, self._run.manifest))
+            return self._run.export(for_document)
         finally:
             self._run.close()
 
@@ -295,11 +298,12 @@ class ReviewSession:
             raise self._problem
 
     def _summarise(self, keys: Iterable[FrameKey]) -> None:
+        """Take note of what frames hold now; give those a number that have none yet."""
         records = self._run.json_records(keys)
-        for key, summary in summaries(records, self.keypoint_set.num_keypoints):
-            number = self._table.number(key)
-            if number is not None:
-                self._table.update(number, summary)
+        found = dict(summaries(records, self.keypoint_set.num_keypoints))
+        self._table.add([key.text for key in found], ())
+        for key, summary in found.items():
+            self._table.update(self._table.number(key), summary)
 
     def _add_new_frames(self) -> None:
         texts, failed = self._run.texts(), self._run.failed_texts()
@@ -310,17 +314,14 @@ class ReviewSession:
         """Fill the table: the rest, what a person looked at, all else, and then what is new."""
         try:
             self._read_rest()
-            reviewed = map(self._table.number, self._run.reviewed())
-            self._read_scores([number for number in reviewed if number is not None])
+            self._take_in(list(self._run.reviewed()))
             self._states_known.set()
             while not self._ended.is_set():
                 with self._table_lock:
                     unknown = self._table.unknown()
                 self._read_scores(unknown)
                 self._ended.wait(_REFRESH_S)
-                self._run.refresh()
-                if len(self._run) != len(self._table):
-                    self._add_new_frames()
+                self._take_in(sorted(map(FrameKey.from_text, self._run.changes())))
         except InputError as error:
             _log.warning("Scores and new frames are no longer read: %s", error.message)
             self._problem = error
@@ -338,12 +339,23 @@ class ReviewSession:
                 self._is_whole = True
                 self._read.set()
 
-    def _read_scores(self, numbers: Sequence[int] | NDArray[np.int64]) -> None:
-        for start in range(0, len(numbers), _BATCH):
+    def _take_in(self, keys: list[FrameKey]) -> None:
+        """Read frames that may be new, or others than they were."""
+        for batch in self._batches(keys):
+            with self._table_lock:
+                self._summarise(batch)
+
+    def _read_scores(self, numbers: NDArray[np.int64]) -> None:
+        for batch in self._batches(numbers):
+            with self._table_lock:
+                self._summarise(map(self._table.key, batch))
+
+    def _batches(self, items: Items) -> Iterator[Items]:
+        """Yield parts of something with pauses between them, until the review ends."""
+        for start in range(0, len(items), _BATCH):
             if self._ended.wait(_BREATH_S):  # locks are not fair: let requests have theirs
                 return
-            with self._table_lock:
-                self._summarise(map(self._table.key, numbers[start : start + _BATCH]))
+            yield items[start : start + _BATCH]
 
 
 @contextmanager

@@ -4,7 +4,8 @@ A frame has a number here, which never changes while the page is open; new frame
 still goes on are added at the end. Columns, as a filter over 100,000 frames has to answer before
 a person notices, and frames by their `FrameKey.text`, as a million keys would take seconds to
 make; what is not known without parsing the whole journal (scores, number of people) comes in
-behind, in the background.
+behind, in the background. The list is in the order in which frames are labelled, not in that of
+the document.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.order import natural_order
 from vitpose_cli.pose.instances import instance_scores
 
 State = Literal["todo", "draft", "accepted", "fixed", "rejected", "failed"]
@@ -33,6 +35,7 @@ _PHOTO = -1
 _UNKNOWN = np.float32(np.nan)
 _NOBODY = np.float32(1)
 _BATCH = 1000
+_SEARCH_STEPS = 20  # to find a place among a million
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,9 @@ class FrameTable:
         """
         self.num_summarised = 0
         self._texts: list[str] = []
-        self._sorted: list[str] = []
         self._numbers: dict[str, int] = {}
+        self._by_name = np.zeros(0, np.int64)
+        self._ranks = np.zeros(0, np.int64)
         self._listed = np.zeros(0, np.int64)
         self._media: dict[str, int] = {}
         self._media_ids = np.zeros(0, np.int32)
@@ -120,10 +124,13 @@ class FrameTable:
         """Give numbers to frames that have none yet.
 
         Args:
-            texts: The `FrameKey.text` of the frames, in the order of their numbers.
+            texts: The `FrameKey.text` of the frames, in the order of their numbers. They are
+                listed behind those that are known, in the order of their names.
             failed: Of those that could not be labelled.
         """
         new = [text for text in texts if text not in self._numbers]
+        if not new:
+            return
         start, num_new = len(self._texts), len(new)
         self._texts += new
         self._numbers.update(zip(new, count(start), strict=False))
@@ -135,8 +142,10 @@ class FrameTable:
         states = np.full(num_new, _TODO, np.uint8)
         states[[self._numbers[text] - start for text in new if text in failed]] = _FAILED
         unknown = np.full((num_new, self._keypoint_scores.shape[1]), _UNKNOWN)
-        self._sorted = []
-        self._listed = np.append(self._listed, np.arange(start, start + num_new))
+        self._by_name = self._sorted(start)
+        self._ranks = np.empty_like(self._by_name)
+        self._ranks[self._by_name] = np.arange(len(self._by_name))
+        self._listed = np.append(self._listed, self._by_name[self._by_name >= start])
         self._media_ids = np.append(self._media_ids, media_ids)
         self._states = np.append(self._states, states)
         self._num_people = np.append(self._num_people, np.full(num_new, -1, np.int32))
@@ -145,15 +154,15 @@ class FrameTable:
 
     def list_by_name(self) -> None:
         """List the frames of now in the order of their names, whatever their numbers are."""
-        self._listed = np.array([self._numbers[text] for text in self._by_name()], np.int64)
+        self._listed = self._by_name
 
     def key(self, number: int) -> FrameKey:
         """Return the frame of a number."""
         return FrameKey.from_text(self._texts[number])
 
-    def number(self, key: FrameKey) -> int | None:
-        """Return the number of a frame, None where it has none."""
-        return self._numbers.get(key.text)
+    def number(self, key: FrameKey) -> int:
+        """Return the number of a frame."""
+        return self._numbers[key.text]
 
     def set_queue(self, names: Sequence[str]) -> int:
         """Take the frames of these names as the queue, in this order; return how many are known."""
@@ -184,12 +193,11 @@ class FrameTable:
 
     def previous(self, number: int) -> int | None:
         """Return the frame before: in the same video, or the photo before in the same folder."""
-        text, by_name = self._texts[number], self._by_name()
-        place = bisect_left(by_name, text)
-        before = by_name[place - 1] if place else None
-        if before is None or _neighbourhood(before) != _neighbourhood(text):
+        place = self._ranks[number]
+        before = int(self._by_name[place - 1]) if place else None
+        if before is None or self._neighbourhood(before) != self._neighbourhood(number):
             return None
-        return self._numbers[before]
+        return before
 
     def select(self, query: Query) -> NDArray[np.int64]:
         """Return the numbers of the frames that `query` wants, in its order."""
@@ -214,7 +222,7 @@ class FrameTable:
         if query.order == "score":
             return numbers[np.argsort(scores[numbers], kind="stable")]
         if query.order == "name":
-            return np.array(sorted(numbers, key=self._texts.__getitem__), np.int64)
+            return numbers[np.argsort(self._ranks[numbers])]
         return numbers
 
     def states(self, numbers: NDArray[np.int64]) -> str:
@@ -238,10 +246,27 @@ class FrameTable:
             "score": round(float(self._scores[number]), 3) if counted else None,
         }
 
-    def _by_name(self) -> list[str]:
-        if not self._sorted:
-            self._sorted = sorted(self._texts)
-        return self._sorted
+    def _sorted(self, start: int) -> NDArray[np.int64]:
+        """Return all numbers in the order of their names, where those from `start` on are new."""
+        new = range(start, len(self._texts))
+        if len(new) * _SEARCH_STEPS > start:
+            return np.array(sorted(range(len(self._texts)), key=self._order), np.int64)
+        new_by_name = sorted(new, key=self._order)
+        places = [
+            bisect_left(self._by_name, self._order(number), key=self._order)
+            for number in new_by_name
+        ]
+        return np.insert(self._by_name, places, new_by_name)
+
+    def _order(self, number: int) -> tuple[str, tuple[str, str], str]:
+        """Return what to sort a frame by: photos before videos, as `find_media` has them."""
+        media, of_video, index = self._texts[number].partition("\0")
+        return of_video, natural_order(media), index
+
+    def _neighbourhood(self, number: int) -> tuple[str, str]:
+        """Return what frames that follow each other have in common: a video, or a folder."""
+        media, of_video, _ = self._texts[number].partition("\0")
+        return of_video, media if of_video else media.rpartition("/")[0]
 
 
 def summaries(
@@ -277,15 +302,7 @@ def _name(text: str) -> str:
     return str(FrameKey.from_text(text)) if "\0" in text else text
 
 
-def _neighbourhood(text: str) -> str:
-    """Return what frames that follow each other have in common: their video, or their folder."""
-    media, of_video, _ = text.partition("\0")
-    return media if of_video else media.rpartition("/")[0]
-
-
 def _state(record: Mapping[str, Any]) -> State:
     review = record.get("review")
-    if review is not None:
-        state: State = review["state"]
-        return state
-    return "todo" if record["error"] is None else "failed"
+    state: State = "todo" if review is None else review["state"]
+    return "failed" if record["error"] is not None and state != "rejected" else state

@@ -475,12 +475,13 @@ function commit(label, people, merge = null) {
 function become({people, state: wanted}, delayMs = 0) {
   const frame = app.frame;
   const state = wanted === 'todo' ? 'draft' : wanted;
-  const same = frame.people === people;
+  const told = wanted === 'failed' ? 'draft' : state; // not decided, whether it can be read or not
+  const same = frame.people === people || frame.error !== null; // nobody can be labelled there
   frame.people = people;
   frame.state = state;
   if (!personOf(people, app.person)) choose(null, null);
   app.placing &&= chosenPerson().keypoints[app.keypoint][SEEN] === UNLABELLED;
-  saver.put(frame.number, frame.name, state, same ? null : people, delayMs);
+  saver.put(frame.number, frame.name, told, same ? null : people, delayMs);
   list.setState(frame.number, state, people.length);
   render();
 }
@@ -1057,15 +1058,14 @@ class FrameList {
     new ResizeObserver(() => this.layout()).observe(this.box);
   }
 
-  async refresh(query) {
-    const found = await ask(`frames?${new URLSearchParams(query)}`);
+  /** List what the server has found. */
+  show(found) {
     this.numbers = found.numbers;
     this.states = Array.from(found.states, (digit) => app.run.states[Number(digit)]);
     this.rows.clear();
     this.position = this.numbers.indexOf(app.frame?.number);
     this.layout();
     this.reveal();
-    return found;
   }
 
   setState(number, state, numPeople) {
@@ -1569,6 +1569,7 @@ function copied(keypoints) {
 
 /** Decide about the open frame, and go on. What was changed by hand is fixed, not accepted. */
 function decide(wanted) {
+  if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
   if (frame.error && wanted !== 'rejected') return toast('This frame can only be rejected.');
   const byHand = frame.people !== frame.untouched || ['draft', 'fixed'].includes(frame.firstState);
@@ -1766,6 +1767,7 @@ async function dropped(number) {
 
 const filter = {
   queued: false,
+  numRequests: 0,
 
   query() {
     const states = [...$('filter-states').querySelectorAll('input:checked')].map(
@@ -1789,7 +1791,14 @@ const filter = {
     $('filter-score-value').textContent = score ? score.toFixed(2) : 'any';
     const {queued, order, text, ...narrowing} = query;
     $('filter-toggle').dataset.active = Object.values(narrowing).some(Boolean) || order !== 'queue';
-    const found = await list.refresh(query);
+    const request = ++this.numRequests;
+    const found = await ask(`frames?${new URLSearchParams(query)}`);
+    if (request === this.numRequests) await this.show(found, query); // else others were asked for
+    if (found.num_read !== null) readOn();
+  },
+
+  async show(found, {queued}) {
+    list.show(found);
     app.numFrames = found.num_frames;
     progress.update(found);
     const total = queued ? app.run.num_queued : found.num_frames;
@@ -1802,7 +1811,6 @@ const filter = {
           : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
     if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
-    if (found.num_read !== null) readOn();
   },
 
   showReading(numRead) {
@@ -1861,16 +1869,18 @@ function chip(state) {
   return label;
 }
 
-// -- commands: the one table of keys, for the keyboard, the toolbar and the sheet
+// -- commands: the one table of keys, for the keyboard, the toolbar and the sheet; a key that is
+// held down does what is done `once` no further time
 
 const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
 
 const COMMANDS = [
   ['Decide', [
-    {id: 'accept', keys: ['a'], label: 'Accept, go on (Fixed if you changed something)',
-     run: () => decide('accepted')},
-    {id: 'fix', keys: ['f'], label: 'Fixed by hand, go on', run: () => decide('fixed')},
-    {id: 'reject', keys: ['r'], label: 'Reject: not to be used, go on',
+    {id: 'accept', once: true, keys: ['a'],
+     label: 'Accept, go on (Fixed if you changed something)', run: () => decide('accepted')},
+    {id: 'fix', once: true, keys: ['f'], label: 'Fixed by hand, go on',
+     run: () => decide('fixed')},
+    {id: 'reject', once: true, keys: ['r'], label: 'Reject: not to be used, go on',
      run: () => decide('rejected')},
   ]],
   ['Go', [
@@ -2084,7 +2094,7 @@ function onKey(event) {
   const command = byKey.get(chord(event));
   if (!command || (event.key === 'Enter' && !app.adding)) return;
   event.preventDefault();
-  perform(command, event);
+  if (!event.repeat || !command.once) perform(command, event);
 }
 
 function perform(command, event) {
