@@ -7,7 +7,6 @@ but `Stage` has a memory; so a run that was killed goes on with the bits it woul
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,21 +22,14 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.models.masked import MaskedAutoencoder
-from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder, RunState
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.data import (
-    Material,
-    OpenedData,
-    check_missing,
-    learnt_from,
-    load_material,
-    open_data,
-)
+from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.fingerprints import DataFingerprint, check_same_read, check_same_sources
+from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.notes import opening_notes
@@ -57,10 +49,6 @@ from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
 from vitpose_cli.training.tensorboard import TensorBoard
-from vitpose_cli.training.validate import Validator, mean_ap
-
-MEASUREMENTS = 10
-"""How often a stage is measured at most when nobody said."""
 
 MAX_SKIPPED = 20
 """So many steps in a row without a finite gradient are no accident; fp16 needs 16 to find its
@@ -102,13 +90,6 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
     torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     with process_group(placement):
         return _Run(config, folder, observer, placement).go()
-
-
-def build_codec(network: Network, head: str, blob_sigma: float) -> HeatmapCodec:
-    """Return how the heatmaps of a head are drawn and read."""
-    shape, own = network.model.config, network.header.heads.get(head)
-    alignment = own.alignment if own else "udp"  # of pre-training, which draws no heatmaps
-    return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
 
 
 class _Run:
@@ -201,9 +182,7 @@ class _Run:
         """Return what each head learns from in stage `number`."""
         sigma = self._config.stages[number].loss.blob_sigma
         return [
-            Course(
-                head, own.people, own.crops, build_codec(network, head, sigma), lessons.get(head)
-            )
+            Course(head, own.people, own.crops, network.codec(head, sigma), lessons.get(head))
             for head, own in material.items()
         ]
 
@@ -242,8 +221,12 @@ class _Run:
             self._position = Position(number, 0, self._position.best)
         else:
             stage.load_state_dict(state)
-        validators = self._validators(network, data) if options.loss.kind == "mse" else []
-        self._learn(stage, batches, validators)
+        measurement = Measurement((), self._placement)
+        if options.loss.kind == "mse":
+            measurement = Measurement.open(
+                network, data, config.validation, self._placement, self._observer.note
+            )
+        self._learn(stage, batches, measurement)
         return stage.network
 
     def _check_memory(self, number: int, stage: Stage) -> None:
@@ -257,37 +240,16 @@ class _Run:
         )
         check_memory(number, stage.options, kept_bytes, total_bytes)
 
-    def _validators(self, network: Network, data: OpenedData) -> list[Validator]:
-        if not self._leads:
-            return []
-        validators = [
-            Validator(
-                source,
-                head := source.frames.people.keypoint_set.name,
-                build_codec(network, head, 2.0),
-                self._config.validation,
-            )
-            for source in data.validation
-        ]
-        for one in validators:
-            check_missing(one.source, one.failures, data.options)
-            if one.failures:
-                self._observer.note(
-                    f"{one.source.truth.path}: {len(one.failures):,} photos cannot be read and are "
-                    f"measured as black ones, as {one.failures[0].key}."
-                )
-        return validators
-
-    def _learn(self, stage: Stage, batches: Batches, validators: list[Validator]) -> None:
+    def _learn(self, stage: Stage, batches: Batches, measurement: Measurement) -> None:
         """Take all steps of a stage that are not done."""
         config, total = self._config, stage.schedule.num_steps
-        every = self._steps_between_measurements(total, batches.steps_per_epoch)
+        every = steps_between_measurements(config.validation, total, batches.steps_per_epoch)
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         with stop_asked() as asked:
-            if validators and not self._position.measured:
-                self._measure_saved(stage, validators)
+            if measurement and not self._position.measured:
+                self._measure_saved(stage, measurement)
             for step in range(start, total):
                 with explained_memory(self._position.stage, stage.options):
                     began_s = time.perf_counter()
@@ -305,17 +267,9 @@ class _Run:
                 with meter.paused():
                     due = last or done % every == 0
                     if due or done % config.checkpoint_every == 0 or asked():
-                        self._keep(stage, meter, validators if due else [], last=last)
+                        self._keep(stage, meter, measurement if due else None, last=last)
                 if asked():
                     raise KeyboardInterrupt
-
-    def _steps_between_measurements(self, total: int, steps_per_epoch: float) -> int:
-        options = self._config.validation
-        if options.every_steps is not None:
-            return options.every_steps
-        if options.every_epochs is not None:
-            return max(1, round(options.every_epochs * steps_per_epoch))
-        return math.ceil(total / MEASUREMENTS)
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""
@@ -342,39 +296,36 @@ class _Run:
         skips = meter.skips()
         return skips[::-1].index(False) if False in skips else len(skips) + self._num_skipped
 
-    def _keep(self, stage: Stage, meter: Meter, validators: list[Validator], *, last: bool) -> None:
+    def _keep(
+        self, stage: Stage, meter: Meter, measurement: Measurement | None, *, last: bool
+    ) -> None:
         """Save, and measure, unless it may be rubbish: a last good state must not be replaced."""
         if self._skipped(meter) and not last:
             return
-        if validators:
-            self._measure_saved(stage, validators)
+        if measurement:
+            self._measure_saved(stage, measurement)
         else:
             self._save(stage)
 
-    def _measure_saved(self, stage: Stage, validators: list[Validator]) -> None:
+    def _measure_saved(self, stage: Stage, measurement: Measurement) -> None:
         """Measure what is saved, so that whatever ends a measurement takes no step away."""
         self._position = replace(self._position, measured=False)
         self._save(stage)
-        self._measure(stage, validators)
+        self._measure(stage, measurement)
         self._position = replace(self._position, measured=True)
         self._save(stage)
 
-    def _measure(self, stage: Stage, validators: list[Validator]) -> None:
+    def _measure(self, stage: Stage, measurement: Measurement) -> None:
         """Measure on all sources, and keep the weights if they are the best."""
-        model = stage.evaluating()
-        device, dtype = self._placement.device, self._placement.dtype
-        results = [validator.measure(model, device, dtype) for validator in validators]
-        stage.learning()
-        for number, (validator, result) in enumerate(zip(validators, results, strict=True)):
-            self._draw(f"worst-{number + 1}.jpg", validator.worst(result))
-        ap = mean_ap(results)
-        names = [validator.source.truth.path.stem for validator in validators]
-        sources = {
-            f"{number + 1} {name}": dict(result.evaluation.coco)
-            for number, (name, result) in enumerate(zip(names, results, strict=True))
-        }
-        self._write({"kind": "validation", **self._place(), "AP": ap, "sources": sources})
-        if self._position.best is None or ap > self._position.best:
+        found = measurement.find(stage)
+        for number, picture in enumerate(measurement.pictures(found)):
+            self._draw(f"worst-{number + 1}.jpg", picture)
+        if not self._leads:
+            return
+        numbers = measurement.score(found)
+        self._write({"kind": "validation", **self._place(), **numbers})
+        best, ap = self._position.best, numbers["AP"]
+        if best is None or ap > best:
             self._position = replace(self._position, best=ap)
             self._save_weights(stage, self._folder.best)
 

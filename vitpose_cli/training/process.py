@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
@@ -19,6 +21,13 @@ from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 
 _CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
+
+_PATIENCE = timedelta(days=7)
+"""How long processes wait for each other. One may have slower disks, or be the one that computes
+AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
+died: torchrun does, and so do the others by its connection, which is closed then."""
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +90,24 @@ def process_group(placement: Placement) -> Iterator[None]:
     if process.world_size == 1:
         yield
         return
-    backend = "nccl" if placement.device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, rank=process.rank, world_size=process.world_size)
+    # What is said on the CPU goes through gloo, so that no GPU waits for it.
+    backend = "cpu:gloo,cuda:nccl" if placement.device.type == "cuda" else "gloo"
+    distributed.init_process_group(
+        backend, timeout=_PATIENCE, rank=process.rank, world_size=process.world_size
+    )
     try:
         yield
     finally:
         distributed.destroy_process_group()
+
+
+def gathered(value: _Value, process: Process) -> list[_Value]:
+    """Return what each process gives here, by rank; all must come here."""
+    if process.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * process.world_size
+    distributed.all_gather_object(values, value)
+    return values
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""Whole runs of several processes, which talk to each other on the CPU."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from training_cases import ended, small_run, start_together, write_coco
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.models.checkpoint import load_model, read_header
+from vitpose_cli.training.config import CocoSource, TrainConfig
+from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.network import Network
+from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.validate import Validator
+
+_PATIENT = """
+import torch
+from torch import distributed
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.process import Placement, process_group
+
+device = torch.device("cpu")
+with process_group(Placement(device, process=Process.from_environment())):
+    group = distributed.distributed_c10d._get_default_group()
+    print(group._get_backend(device).options._timeout.total_seconds())
+"""
+
+
+def trained(config: Path, *outputs: Path) -> list[subprocess.Popen[str]]:
+    """Start a run of as many processes as there are folders."""
+    command = ["-m", "vitpose_cli", "train", "-c", config, "-o"]
+    return start_together(*([*command, output] for output in outputs))
+
+
+def written(folder: Path, **changes: Any) -> tuple[TrainConfig, Path]:
+    """Return the configuration of a small run, and the file in which it is."""
+    values = small_run(folder, **changes)
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return parse_config(TrainConfig, values), path
+
+
+def test_processes_wait_for_each_other_for_many_hours(tmp_path: Path) -> None:
+    script = tmp_path / "patient.py"
+    script.write_text(_PATIENT)
+    for code, said in ended(start_together([script], [script])):
+        assert code == 0, said
+        assert float(said.split()[-1]) > 24 * 3600
+
+
+STILL: dict[str, Any] = dict.fromkeys(("flip", "shift", "rotation", "half_body"), 0)
+"""An augmentation that leaves the pose where it is, which even few steps teach."""
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    write_coco(tmp_path, 8)
+    config, path = written(
+        tmp_path,
+        model={"variant": "tiny-test", "head": "classic"},
+        augmentation=STILL | {"scale_std": 0},
+        optimizer={"lr": 3e-3, "warmup_steps": 0, "schedule": "constant"},
+        ema=None,
+        stages=[{"input_wh": [48, 64], "steps": 30, "batch_size": 8}],
+        validation={"every_steps": 30, "batch_size": 3},
+        checkpoint_every=100,
+    )
+    run = tmp_path / "run"
+    for code, said in ended(trained(path, run, run)):
+        assert code == 0, said
+    (line,) = (one for one in read_metrics(run / "metrics.jsonl") if "AP" in one)
+    weights = run / "last.safetensors"
+    network = Network(load_model(weights), read_header(weights))
+    (options,) = config.data.validation
+    assert isinstance(options, CocoSource)
+    validator = Validator(open_source(options), "coco", network.codec("coco"), config.validation)
+    found = validator.find(network.model.eval(), torch.device("cpu"), torch.float32)
+    assert line["sources"] == {"1 people": dict(validator.evaluate(found).coco)}
+    assert 0 < line["AP"] < 1
+    assert (run / "pictures" / "worst-1.jpg").exists()
