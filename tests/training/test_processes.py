@@ -1,15 +1,18 @@
 """Whole runs of several processes, which talk to each other on the CPU."""
 
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from training_cases import ended, small_run, start_together, write_coco
+from training_cases import ended, losses, small_run, start_together, write_coco
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.models.checkpoint import load_model, read_header
+from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import CocoSource, TrainConfig
 from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.network import Network
@@ -80,3 +83,31 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     assert line["sources"] == {"1 people": dict(validator.evaluate(found).coco)}
     assert 0 < line["AP"] < 1
     assert (run / "pictures" / "worst-1.jpg").exists()
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_processes_that_are_told_one_after_the_other_stop_at_one_step(tmp_path: Path) -> None:
+    write_coco(tmp_path, 8)
+    _, path = written(
+        tmp_path,
+        data=small_run(tmp_path)["data"] | {"validation": []},
+        stages=[{"input_wh": [48, 64], "steps": 100_000, "batch_size": 4}],
+        checkpoint_every=100_000,
+    )
+    run = tmp_path / "run"
+    processes = trained(path, run, run)
+    wait_for(run / "pictures" / "samples-1.jpg")
+    processes[1].send_signal(signal.SIGTERM)
+    for code, said in ended(processes):
+        assert code == 130, said
+        assert "interrupted" in said
+        assert "bug" not in said
+    saved = RunFolder(run).load_state()
+    assert saved is not None
+    assert saved.position.step == len(losses(run)) > 0

@@ -39,6 +39,7 @@ from vitpose_cli.training.process import (
     Placement,
     check_memory,
     explained_memory,
+    gathered,
     machine_memory_bytes,
     process_group,
     stop_asked,
@@ -247,7 +248,7 @@ class _Run:
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
-        with stop_asked() as asked:
+        with stop_asked(self._placement.process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement)
             for step in range(start, total):
@@ -264,11 +265,14 @@ class _Run:
                 if last or done % config.log_every == 0:
                     self._log(stage, done / batches.steps_per_epoch, meter)
                     meter = Meter()
+                stopping = asked()
                 with meter.paused():
                     due = last or done % every == 0
-                    if due or done % config.checkpoint_every == 0 or asked():
+                    if due or done % config.checkpoint_every == 0 or stopping:
                         self._keep(stage, meter, measurement if due else None, last=last)
-                if asked():
+                if stopping:
+                    # Whoever leaves first has torchrun end the others, who may still be saving.
+                    gathered(None, self._placement.process)
                     raise KeyboardInterrupt
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
