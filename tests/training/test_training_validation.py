@@ -54,6 +54,17 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
     assert picture.shape[1] == 4 * (96 * 2 + 4)
 
 
+def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    opened = open_source(CocoSource.model_validate(small_source(tmp_path)))
+    validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2, flip_test=False))
+    model = Mirrorless(torch.rand(2, 17, 32, 24))
+    answers = iter([False, False, True])
+    with pytest.raises(KeyboardInterrupt):
+        validator.find(model, torch.device("cpu"), torch.float32, lambda: next(answers))
+    assert model.calls == 2
+
+
 def measured(
     folder: Path, maps: Tensor | None = None, **options: Any
 ) -> tuple[OpenedSource, Evaluation]:

@@ -8,8 +8,9 @@ but `Stage` has a memory; so a run that was killed goes on with the bits it woul
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,7 @@ class _Run:
         meter = Meter()
         with stop_asked(self._placement.process) as asked:
             if measurement and not self._position.measured:
-                self._measure_saved(stage, measurement)
+                self._measure_saved(stage, measurement, asked)
             for step in range(start, total):
                 with explained_memory(self._position.stage, stage.options):
                     began_s = time.perf_counter()
@@ -269,7 +270,10 @@ class _Run:
                 with meter.paused():
                     due = last or done % every == 0
                     if due or done % config.checkpoint_every == 0 or stopping:
-                        self._keep(stage, meter, measurement if due else None, last=last)
+                        save = partial(self._save, stage)
+                        if due and measurement:
+                            save = partial(self._measure_saved, stage, measurement, asked)
+                        self._keep(save, meter, last=last)
                 if stopping:
                     # Whoever leaves first has torchrun end the others, who may still be saving.
                     gathered(None, self._placement.process)
@@ -300,28 +304,24 @@ class _Run:
         skips = meter.skips()
         return skips[::-1].index(False) if False in skips else len(skips) + self._num_skipped
 
-    def _keep(
-        self, stage: Stage, meter: Meter, measurement: Measurement | None, *, last: bool
-    ) -> None:
-        """Save, and measure, unless it may be rubbish: a last good state must not be replaced."""
-        if self._skipped(meter) and not last:
-            return
-        if measurement:
-            self._measure_saved(stage, measurement)
-        else:
-            self._save(stage)
+    def _keep(self, save: Callable[[], None], meter: Meter, *, last: bool) -> None:
+        """Save unless it may be rubbish: a last good state must not be replaced."""
+        if last or not self._skipped(meter):
+            save()
 
-    def _measure_saved(self, stage: Stage, measurement: Measurement) -> None:
+    def _measure_saved(
+        self, stage: Stage, measurement: Measurement, asked: Callable[[], bool]
+    ) -> None:
         """Measure what is saved, so that whatever ends a measurement takes no step away."""
         self._position = replace(self._position, measured=False)
         self._save(stage)
-        self._measure(stage, measurement)
+        self._measure(stage, measurement, asked)
         self._position = replace(self._position, measured=True)
         self._save(stage)
 
-    def _measure(self, stage: Stage, measurement: Measurement) -> None:
+    def _measure(self, stage: Stage, measurement: Measurement, asked: Callable[[], bool]) -> None:
         """Measure on all sources, and keep the weights if they are the best."""
-        found = measurement.find(stage)
+        found = measurement.find(stage, asked)
         for number, picture in enumerate(measurement.pictures(found)):
             self._draw(f"worst-{number + 1}.jpg", picture)
         if not self._leads:

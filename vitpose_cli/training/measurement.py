@@ -76,15 +76,24 @@ class Measurement:
         """Say whether there is anything to measure."""
         return bool(self._validators)
 
-    def find(self, stage: Stage) -> list[Instances]:
-        """Return what the network of a stage finds on each source."""
+    def find(self, stage: Stage, stop: Callable[[], bool]) -> list[Instances]:
+        """Return what the network of a stage finds on each source.
+
+        Args:
+            stage: The stage.
+            stop: Asked now and then, by all processes equally often, whether to leave off.
+
+        Raises:
+            KeyboardInterrupt: It was to leave off.
+        """
         model, placement = stage.evaluating(), self._placement
         if placement.process.world_size > 1:
             # Parameters are equal everywhere; batch statistics are of each process's own people,
             # and those of the first are saved.
             for buffer in model.buffers():
                 distributed.broadcast(buffer, 0)
-        found = [one.find(model, placement.device, placement.dtype) for one in self._validators]
+        device, dtype = placement.device, placement.dtype
+        found = [one.find(model, device, dtype, stop) for one in self._validators]
         stage.learning()
         return found
 

@@ -8,7 +8,8 @@ rounds otherwise in batches of another size, and AP is to be that of one process
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,8 +71,24 @@ class Validator:
         self.failures = [failed[key] for key in source.frames.keys if key in failed]
 
     @torch.no_grad()
-    def find(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Instances:
-        """Return what `model`, in evaluation mode on `device`, finds in each of the M boxes."""
+    def find(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Instances:
+        """Return what a network finds in each of the M boxes.
+
+        Args:
+            model: The network, in evaluation mode.
+            device: Where it is.
+            dtype: Number format of its products.
+            stop: Asked before each batch, by all processes equally often, whether to leave off.
+
+        Raises:
+            KeyboardInterrupt: It was to leave off.
+        """
         keypoint_set = self.source.frames.people.keypoint_set
         flip_order = torch.from_numpy(keypoint_set.flip_order).to(device)
         one_sided = list(keypoint_set.one_sided)
@@ -83,8 +100,14 @@ class Validator:
 
         confidences = np.empty((len(self._crops), len(flip_order)), np.float32)
         points = np.empty((*confidences.shape, 2), np.float32)
-        for start in range(0, len(self._crops), self._options.batch_size):
-            rows = slice(start, start + self._options.batch_size)
+        size = self._options.batch_size
+        most = math.ceil(len(self._images) / (size * self._process.world_size))
+        for start in range(0, most * size, size):
+            if stop():
+                raise KeyboardInterrupt
+            rows = slice(start, start + size)
+            if start >= len(self._crops):  # in the last round there may be none for this process
+                break
             inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
             maps = maps_of(inputs)
             if self._options.flip_test and keypoint_set.mirrorable:
