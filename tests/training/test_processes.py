@@ -6,14 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
-from training_cases import ended, losses, small_run, start_together, write_coco
+from training_cases import Stopping, ended, losses, small_run, start_together, write_coco
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import CocoSource, TrainConfig
+from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.sources import open_source
@@ -34,8 +36,12 @@ with process_group(Placement(device, process=Process.from_environment())):
 
 def trained(config: Path, *outputs: Path) -> list[subprocess.Popen[str]]:
     """Start a run of as many processes as there are folders."""
-    command = ["-m", "vitpose_cli", "train", "-c", config, "-o"]
-    return start_together(*([*command, output] for output in outputs))
+    return start_together(*(command(config, output) for output in outputs))
+
+
+def command(config: Path, output: Path) -> list[str]:
+    """Return the arguments of Python for one process of a run."""
+    return ["-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
 
 
 def written(folder: Path, **changes: Any) -> tuple[TrainConfig, Path]:
@@ -111,3 +117,36 @@ def test_processes_that_are_told_one_after_the_other_stop_at_one_step(tmp_path: 
     saved = RunFolder(run).load_state()
     assert saved is not None
     assert saved.position.step == len(losses(run)) > 0
+
+
+def test_a_photo_that_one_process_cannot_read_is_refused(tmp_path: Path) -> None:
+    paths = []
+    for name in ("first", "second"):
+        write_coco(tmp_path / name, 4)
+        data = small_run(tmp_path / name)["data"] | {"validation": [], "allow_missing": True}
+        paths.append(written(tmp_path / name, data=data)[1])
+    (tmp_path / "second" / "images" / "002.png").write_bytes(b"no photo")
+    run = tmp_path / "run"
+    for code, said in ended(start_together(*(command(path, run) for path in paths))):
+        assert code == 3, said
+        text = " ".join(said.split())
+        assert "do not see the same: Process 0: all photos can be read. Process 1: " in text
+        assert "left out 1 photo that cannot be read (002.png: " in text
+        assert "file system that all machines share" in text
+    assert not losses(run)
+
+
+def test_processes_with_run_folders_of_their_own_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, path = written(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    here, there = tmp_path / "here", tmp_path / "there"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, here, Stopping(2))
+    state = (here / "state.pt").read_bytes()
+    for code, said in ended(trained(path, here, there)):
+        assert code == 3, said
+        begins = (
+            "Process 1 begins with stage 1, after step 0, process 0 with stage 1, after step 2."
+        )
+        assert begins in " ".join(said.split())
+    assert (here / "state.pt").read_bytes() == state

@@ -24,12 +24,13 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.runtime import seed_everything
+from vitpose_cli.training.agreement import Beginning, check_alike, check_read, check_sources
 from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
-from vitpose_cli.training.checkpoints import Position, RunFolder, RunState
+from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
-from vitpose_cli.training.fingerprints import DataFingerprint, check_same_read, check_same_sources
+from vitpose_cli.training.fingerprints import DataFingerprint
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
 from vitpose_cli.training.network import Network
@@ -128,7 +129,7 @@ class _Run:
         state = None
         if saved is not None:
             self._position, state = saved.position, saved.stage
-            self._check_sources(saved, data)
+            check_sources(saved, data, self._observer.note)
             self._observer.note(
                 f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
             )
@@ -139,17 +140,16 @@ class _Run:
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
         inputs_wh = [stage.input_wh for stage in config.stages]
         inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
-        observer = self._observer
+        unread: list[str] = []
         material = load_material(
-            data, inputs_wh, device, folder.cache, observer.prepare, observer.note
+            data, inputs_wh, device, folder.cache, self._observer.prepare, unread.append
         )
+        for note in unread:
+            self._observer.note(note)
         self._learnt_from = learnt_from(data, material)
-        if saved is not None and saved.data is not None:
-            check_same_read(
-                saved.data.read,
-                self._learnt_from.read,
-                allow_missing=config.data.allow_missing,
-            )
+        own = Beginning.of(data, self._learnt_from, unread, self._position)
+        check_alike(own, self._placement.process)
+        check_read(saved, self._learnt_from, config.data)
         lessons = open_lessons(
             config.distill, teachers, material, device, folder.cache, self._observer.note
         )
@@ -164,15 +164,6 @@ class _Run:
         if self._leads:
             write_report(folder)
         return Outcome(folder.weights, self._position.best, folder.report)
-
-    def _check_sources(self, saved: RunState, data: OpenedData) -> None:
-        """Refuse to go on with other data than the run was begun with."""
-        if saved.data is None:
-            return
-        now = [source.fingerprint for source in data.train]
-        allowed = data.options.allow_missing
-        for note in check_same_sources(saved.data.sources, now, allow_missing=allowed):
-            self._observer.note(note)
 
     def _courses(
         self,
