@@ -36,13 +36,11 @@ from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Sev
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, trainable_size
-from vitpose_cli.training.plan import activation_bytes
+from vitpose_cli.training.plan import check_stage_memory
 from vitpose_cli.training.process import (
     Placement,
-    check_memory,
     explained_memory,
     gathered,
-    machine_memory_bytes,
     process_group,
     stop_asked,
 )
@@ -209,7 +207,7 @@ class _Run:
         stage = Stage(network, config, number, schedule, self._placement)
         learning, total = trainable_size(stage.model)
         self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
-        self._check_memory(number, stage)
+        check_stage_memory(number, stage, self._placement)
         if state is None:
             self._position = Position(number, 0, self._position.best)
         else:
@@ -222,17 +220,6 @@ class _Run:
         self._learn(stage, batches, measurement)
         return stage.network
 
-    def _check_memory(self, number: int, stage: Stage) -> None:
-        """Refuse what a CPU's memory cannot hold; a GPU says so itself."""
-        total_bytes = machine_memory_bytes()
-        if self._placement.device.type != "cpu" or total_bytes is None:
-            return
-        size = stage.options.batch_size // stage.options.accumulate
-        kept_bytes = activation_bytes(
-            stage.model, size, self._placement.device, self._placement.dtype
-        )
-        check_memory(number, stage.options, kept_bytes, total_bytes)
-
     def _learn(self, stage: Stage, batches: Batches, measurement: Measurement) -> None:
         """Take all steps of a stage that are not done."""
         config, total = self._config, stage.schedule.num_steps
@@ -240,11 +227,12 @@ class _Run:
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
-        with stop_asked(self._placement.process) as asked:
+        process = self._placement.process
+        with stop_asked(process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement, asked)
             for step in range(start, total):
-                with explained_memory(self._position.stage, stage.options):
+                with explained_memory(self._position.stage, stage.options, process.world_size):
                     began_s = time.perf_counter()
                     passes = next(ahead)
                     meter.wait_s += time.perf_counter() - began_s
@@ -267,7 +255,7 @@ class _Run:
                         self._keep(save, meter, last=last)
                 if stopping:
                     # Whoever leaves first has torchrun end the others, who may still be saving.
-                    gathered(None, self._placement.process)
+                    gathered(None, process)
                     raise KeyboardInterrupt
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:

@@ -123,12 +123,13 @@ def gathered(value: _Value, process: Process) -> list[_Value]:
 
 
 @contextmanager
-def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
+def explained_memory(number: int, options: StageOptions, world_size: int = 1) -> Iterator[None]:
     """Say what to do when a step of a stage does not fit into memory.
 
     Args:
         number: Which stage, from 0.
         options: Its options.
+        world_size: How many processes share the step.
 
     Raises:
         InputError: Something did not fit.
@@ -139,10 +140,12 @@ def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
         named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not named and _CPU_OUT_OF_MEMORY not in str(error):
             raise
-        raise _too_large(number, options, 2) from error
+        raise _too_large(number, options, world_size, 2) from error
 
 
-def check_memory(number: int, options: StageOptions, kept_bytes: int, total_bytes: int) -> None:
+def check_memory(
+    number: int, options: StageOptions, kept_bytes: int, total_bytes: int, world_size: int = 1
+) -> None:
     """Refuse a stage that cannot fit, where the system would kill the process without a word.
 
     Args:
@@ -150,12 +153,18 @@ def check_memory(number: int, options: StageOptions, kept_bytes: int, total_byte
         options: Its options.
         kept_bytes: What one pass keeps for its backward half, estimated.
         total_bytes: All memory of this machine.
+        world_size: How many processes share the step.
 
     Raises:
         InputError: Even half of the estimate does not fit.
     """
     if kept_bytes > 2 * total_bytes:
-        raise _too_large(number, options, math.ceil(2 * kept_bytes / total_bytes))
+        raise _too_large(number, options, world_size, math.ceil(2 * kept_bytes / total_bytes))
+
+
+def pass_size(options: StageOptions, world_size: int) -> int:
+    """Return how many crops one process has in one pass of a step, at most."""
+    return math.ceil(options.batch_size / (options.accumulate * world_size))
 
 
 def machine_memory_bytes() -> int | None:
@@ -178,12 +187,12 @@ def _check_passes(number: int, options: StageOptions, world_size: int) -> None:
     )
 
 
-def _too_large(number: int, options: StageOptions, parts: int) -> InputError:
+def _too_large(number: int, options: StageOptions, world_size: int, parts: int) -> InputError:
     """Return the error for a pass that does not fit, and might in so many parts."""
     width, height = options.input_wh
     return InputError(
-        f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
-        "pass do not fit into memory.",
+        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
+        "into memory.",
         f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
         f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
         "takes fewer people a step; model.activation_checkpointing saves memory, too.",
