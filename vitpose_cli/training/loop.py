@@ -22,17 +22,24 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
-from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.agreement import Beginning, check_alike, check_read, check_sources
-from vitpose_cli.training.batches import Batch, Batches, Course, Lessons
+from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.fingerprints import DataFingerprint
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
-from vitpose_cli.training.metrics import Line, Meter, MetricsFile, Observer, Several, Silence
+from vitpose_cli.training.metrics import (
+    Line,
+    Meter,
+    MetricsFile,
+    Observer,
+    Several,
+    Silence,
+    read_metrics,
+)
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, trainable_size
@@ -45,7 +52,7 @@ from vitpose_cli.training.process import (
     stop_asked,
 )
 from vitpose_cli.training.report import write_report
-from vitpose_cli.training.sheets import Image, hidden_sheet, sample_sheet
+from vitpose_cli.training.sheets import Image, batch_sheet
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
@@ -117,7 +124,6 @@ class _Run:
         config, folder = self._config, self._folder
         if self._leads:
             folder.open(config)
-            self._observer = Several(self._observer, TensorBoard.open(folder.events))
         data = open_data(config.data, labelled=config.task != "pretrain")
         seed_everything(config.seed)
         network = first_network(config, data.keypoint_sets, data.learnt_sets)
@@ -134,6 +140,8 @@ class _Run:
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
             self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
+            board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
+            self._observer = Several(self._observer, board)
         device, threads = self._placement.device, config.data.threads
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
         inputs_wh = [stage.input_wh for stage in config.stages]
@@ -240,7 +248,8 @@ class _Run:
                 meter.add(loss, norm, stage.options.batch_size)
                 done, last = step + 1, step + 1 == total
                 if step == 0 or (last and passes[0].order is not None):
-                    self._draw_samples(stage, passes[0])
+                    sheet = batch_sheet(passes[0], stage.network.model)
+                    self._draw(f"samples-{self._position.stage + 1}.jpg", sheet)
                 self._position = replace(self._position, step=done)
                 if last or done % config.log_every == 0:
                     self._log(stage, done / batches.steps_per_epoch, meter)
@@ -320,15 +329,6 @@ class _Run:
     def _save_weights(self, stage: Stage, path: Path) -> None:
         network = stage.network
         save_checkpoint(path, network.weights, network.header)
-
-    def _draw_samples(self, stage: Stage, batch: Batch) -> None:
-        """Draw what the network is shown, and in pre-training what it makes of it."""
-        name = f"samples-{self._position.stage + 1}.jpg"
-        model = stage.network.model
-        if isinstance(model, MaskedAutoencoder):
-            self._draw(name, hidden_sheet(batch, model))
-        else:
-            self._draw(name, sample_sheet(batch))
 
     def _draw(self, name: str, picture: Image) -> None:
         if self._leads:
