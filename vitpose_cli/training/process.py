@@ -22,10 +22,13 @@ from vitpose_cli.training.config import StageOptions, TrainConfig
 
 _CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
 
-_PATIENCE = timedelta(days=7)
+_PATIENCE = timedelta(days=1)
 """How long processes wait for each other. One may have slower disks, or be the one that computes
 AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
 died: torchrun does, and so do the others by its connection, which is closed then."""
+
+_CLOSED = ("Connection closed by peer", "Connection reset by peer")
+"""What gloo says of a process that has died; torch has no type of its own for it."""
 
 _Value = TypeVar("_Value")
 
@@ -97,7 +100,11 @@ def stop_asked(process: Process | None = None) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def process_group(placement: Placement) -> Iterator[None]:
-    """Join the other processes, if there are any."""
+    """Join the other processes, if there are any.
+
+    Raises:
+        InputError: Another process has ended before the work was done.
+    """
     process = placement.process
     if process.world_size == 1:
         yield
@@ -109,6 +116,13 @@ def process_group(placement: Placement) -> Iterator[None]:
     )
     try:
         yield
+    except RuntimeError as error:
+        if not any(text in str(error) for text in _CLOSED):
+            raise
+        raise InputError(
+            "Another process of this training has ended.",
+            "It has said why, if it could; the same command goes on from the last checkpoint.",
+        ) from error
     finally:
         distributed.destroy_process_group()
 
