@@ -21,6 +21,7 @@ from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
@@ -421,6 +422,29 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert len(losses(cut)) == 15
     ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    stage = {"input_wh": [32, 48], "steps": 3, "batch_size": 2}
+    values = small_run(
+        tmp_path, stages=[stage], validation={"every_steps": 2, "batch_size": 1}, log_every=2
+    )
+    config = parse_config(TrainConfig, values)
+    train(config, tmp_path / "whole", Listener())
+    # The line of step 2 is the last thing before the measurement: its signal comes in time.
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Stopping(1))
+    assert not [one for one in read_metrics(tmp_path / "run" / "metrics.jsonl") if "AP" in one]
+    saved = RunFolder(tmp_path / "run").load_state()
+    assert saved is not None
+    assert (saved.position.step, saved.position.measured) == (2, False)
+    train(config, tmp_path / "run", Listener())
+    measured = [
+        [one for one in read_metrics(tmp_path / name / "metrics.jsonl") if "AP" in one]
+        for name in ("run", "whole")
+    ]
+    assert measured[0] == measured[1]
 
 
 @pytest.mark.parametrize("task", ["pretrain", "distill"])

@@ -66,6 +66,19 @@ def test_what_shows_nobody_is_refused_before_any_work(
         planned(tmp_path, stages=[{"steps": 1, "batch_size": 2}])
 
 
+def test_each_of_several_processes_needs_memory_for_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [{"input_wh": [192, 256], "steps": 1, "batch_size": 64, "accumulate": 2}]
+    (alone,) = planned(tmp_path, stages=stages).stages
+    for name, value in {"RANK": "1", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    (share,) = planned(tmp_path, stages=stages).stages
+    assert share.activations_mib == pytest.approx(alone.activations_mib / 8, rel=0.05)
+    assert share.weights_mib == alone.weights_mib
+    assert share.batch_size == 64
+
+
 def test_frozen_parameters_need_less(tmp_path: Path) -> None:
     stages = [{"input_wh": [192, 256], "steps": 1, "batch_size": 64}]
     model = {"variant": "small", "head": "simple"}

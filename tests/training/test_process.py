@@ -27,6 +27,8 @@ def test_running_out_of_memory_is_explained() -> None:
     assert "stages.1.batch_size=32" in caught.value.hint
     with pytest.raises(InputError), explained_memory(0, STAGE):
         np.empty(2**50, np.uint8)
+    with pytest.raises(InputError, match="4 crops of"), explained_memory(0, STAGE, world_size=8):
+        raise MemoryError
     with pytest.raises(InputError), explained_memory(0, STAGE):
         torch.empty(2**50)
     with pytest.raises(RuntimeError, match="shapes"), explained_memory(0, STAGE):

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 from training_cases import small_source, write_coco
 
+from vitpose_cli.evaluate import Evaluation
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.config import CocoSource, DataOptions, ValidationOptions
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.sheets import sheet
 from vitpose_cli.training.sources import OpenedSource, open_source
-from vitpose_cli.training.validate import Validation, Validator, mean_ap
+from vitpose_cli.training.validate import Validator, mean_ap
 
 CODEC = HeatmapCodec((96, 128), (24, 32), "udp")
 
@@ -45,17 +46,28 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
     placed = torch.from_numpy(validator._transforms.to_crop(people.keypoints).astype(np.float32))
     maps, _ = CODEC.encode(placed, torch.ones(6, 17))
     model = Knowing(maps, torch.from_numpy(people.keypoint_set.flip_order))
-    validation = validator.measure(model, torch.device("cpu"), torch.float32)
-    assert mean_ap([validation]) == pytest.approx(1.0, abs=0.02)
+    found = validator.find(model, torch.device("cpu"), torch.float32)
+    assert mean_ap([validator.evaluate(found)]) == pytest.approx(1.0, abs=0.02)
     # Decoding is exact to a hundredth of a cell away from the border.
-    assert np.abs(validation.found.keypoints - people.keypoints).max() < 1.0
-    picture = validator.worst(validation, count=2)
+    assert np.abs(found.keypoints - people.keypoints).max() < 1.0
+    picture = validator.worst(found, count=2)
     assert picture.shape[1] == 4 * (96 * 2 + 4)
+
+
+def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    opened = open_source(CocoSource.model_validate(small_source(tmp_path)))
+    validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2, flip_test=False))
+    model = Mirrorless(torch.rand(2, 17, 32, 24))
+    answers = iter([False, False, True])
+    with pytest.raises(KeyboardInterrupt):
+        validator.find(model, torch.device("cpu"), torch.float32, lambda: next(answers))
+    assert model.calls == 2
 
 
 def measured(
     folder: Path, maps: Tensor | None = None, **options: Any
-) -> tuple[OpenedSource, Validation]:
+) -> tuple[OpenedSource, Evaluation]:
     """Measure a network that says `maps`, noise by default, on the pictures in `folder`."""
     source = CocoSource.model_validate(small_source(folder) | options)
     plain = CocoSource.model_validate(small_source(folder))
@@ -63,9 +75,9 @@ def measured(
     validator = Validator(opened, "coco", CODEC, ValidationOptions())
     flip_order = torch.from_numpy(opened.frames.people.keypoint_set.flip_order)
     model = Knowing(torch.rand(9, 17, 32, 24) if maps is None else maps, flip_order)
-    validation = validator.measure(model, torch.device("cpu"), torch.float32)
-    validator.worst(validation)
-    return opened, validation
+    found = validator.find(model, torch.device("cpu"), torch.float32)
+    validator.worst(found)
+    return opened, validator.evaluate(found)
 
 
 def test_boxes_on_photos_without_people_count(tmp_path: Path) -> None:
@@ -74,12 +86,12 @@ def test_boxes_on_photos_without_people_count(tmp_path: Path) -> None:
     (tmp_path / "boxes.json").write_text(json.dumps(document))
     del document["annotations"][2:]
     path.write_text(json.dumps(document))
-    opened, validation = measured(tmp_path, boxes=tmp_path / "boxes.json")
-    assert validation.evaluation.num_images == len(opened.frames.keys) == 6
-    assert validation.evaluation.num_predicted == 6
-    assert validation.evaluation.num_people == 2
-    opened, validation = measured(tmp_path, boxes=tmp_path / "boxes.json", limit=3)
-    assert validation.evaluation.num_images == validation.evaluation.num_predicted == 3
+    opened, evaluation = measured(tmp_path, boxes=tmp_path / "boxes.json")
+    assert evaluation.num_images == len(opened.frames.keys) == 6
+    assert evaluation.num_predicted == 6
+    assert evaluation.num_people == 2
+    opened, evaluation = measured(tmp_path, boxes=tmp_path / "boxes.json", limit=3)
+    assert evaluation.num_images == evaluation.num_predicted == 3
     assert len(open_source(CocoSource.model_validate(small_source(tmp_path))).frames.keys) == 2
 
 
@@ -109,12 +121,12 @@ def test_people_whom_nobody_has_checked_are_neither_found_nor_missed(tmp_path: P
     placed = torch.from_numpy(transform.to_crop(people.keypoints[:1]).astype(np.float32))
     maps = CODEC.encode(placed, torch.ones(1, 17))[0].expand(2, -1, -1, -1)
     for boxes in (None, tmp_path / "boxes.json"):
-        _, validation = measured(tmp_path, maps, include="human", boxes=boxes)
-        assert validation.evaluation.coco["AP"] == pytest.approx(1.0, abs=0.02)
-        assert validation.evaluation.num_people == 1
-        _, validation = measured(tmp_path, maps, include="all", boxes=boxes)
-        assert validation.evaluation.coco["AP"] < 0.52
-        assert validation.evaluation.num_people == 2
+        _, evaluation = measured(tmp_path, maps, include="human", boxes=boxes)
+        assert evaluation.coco["AP"] == pytest.approx(1.0, abs=0.02)
+        assert evaluation.num_people == 1
+        _, evaluation = measured(tmp_path, maps, include="all", boxes=boxes)
+        assert evaluation.coco["AP"] < 0.52
+        assert evaluation.num_people == 2
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,7 @@ def test_the_flip_test_says_nothing_of_unknown_sides(
     maps = torch.zeros(3, len(names), 32, 24)
     maps[..., 16, 6] = 1
     model = Mirrorless(maps)
-    found = validator.measure(model, torch.device("cpu"), torch.float32).found
+    found = validator.find(model, torch.device("cpu"), torch.float32)
     assert model.calls == calls
     # At its place, and not halved by what the mirrored crop says of another's.
     np.testing.assert_allclose(found.keypoint_scores[:, -1], 1, atol=1e-6)
@@ -168,9 +180,10 @@ def test_photos_without_boxes_are_measured_and_not_drawn(tmp_path: Path, num_box
     (opened,) = open_data(DataOptions(train=(source,), validation=(source,))).validation
     validator = Validator(opened, "coco", CODEC, ValidationOptions())
     model = Knowing(torch.rand(1, 17, 32, 24), torch.arange(17))
-    validation = validator.measure(model, torch.device("cpu"), torch.float32)
-    assert len(validation.found) == validation.evaluation.num_predicted == num_boxes
-    assert validation.evaluation.num_people == 3
-    assert 0 <= mean_ap([validation]) < 0.5
+    found = validator.find(model, torch.device("cpu"), torch.float32)
+    evaluation = validator.evaluate(found)
+    assert len(found) == evaluation.num_predicted == num_boxes
+    assert evaluation.num_people == 3
+    assert 0 <= mean_ap([evaluation]) < 0.5
     expected = sheet([np.zeros((256, 192, 3), np.uint8)] * 2 * num_boxes)  # nobody else's photo
-    assert validator.worst(validation).shape == expected.shape
+    assert validator.worst(found).shape == expected.shape

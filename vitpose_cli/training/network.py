@@ -11,6 +11,7 @@ from torch import Tensor
 from vitpose_cli.models.checkpoint import CheckpointHeader
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose, ViTPoseConfig
+from vitpose_cli.pose.heatmaps import HeatmapCodec
 
 FEW_TOKENS = 400
 """Up to here torch's fused attention (2.14) takes longer than products of matrices, in 16 bits on a
@@ -44,6 +45,12 @@ class Network:
         """The tensors of its weights file: all but the decoder of pre-training."""
         state = self.model.state_dict()
         return {key: value for key, value in state.items() if not key.startswith("decoder.")}
+
+    def codec(self, head: str, blob_sigma: float = 2.0) -> HeatmapCodec:
+        """Return how the heatmaps of a head are drawn and read."""
+        shape, own = self.model.config, self.header.heads.get(head)
+        alignment = own.alignment if own else "udp"  # of pre-training, which draws no heatmaps
+        return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
 
 
 def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Network:

@@ -22,8 +22,13 @@ from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.network import Network, choose_attention, same_network
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
-from vitpose_cli.training.process import Placement
-from vitpose_cli.training.stage import HeadRouter, Parts
+from vitpose_cli.training.process import (
+    Placement,
+    check_memory,
+    machine_memory_bytes,
+    pass_size,
+)
+from vitpose_cli.training.stage import HeadRouter, Parts, Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
 
@@ -57,8 +62,9 @@ class StageRow:
         epochs: The same in epochs.
         batch_size: People in a step.
         peak_lr: Highest learning rate of the heads.
-        weights_mib: Memory of weights, gradients, optimiser and average.
-        activations_mib: Memory of what one pass keeps for its backward half, estimated.
+        weights_mib: Memory of weights, gradients, optimiser and average, in each process.
+        activations_mib: Memory of what one pass keeps for its backward half in one process,
+            estimated.
     """
 
     input_wh: tuple[int, int]
@@ -196,6 +202,25 @@ def activation_bytes(
     return num_bytes()
 
 
+def check_stage_memory(number: int, stage: Stage, placement: Placement) -> None:
+    """Refuse what a CPU's memory cannot hold; a GPU says so itself.
+
+    Args:
+        number: Which stage, from 0.
+        stage: The stage.
+        placement: Where it learns.
+
+    Raises:
+        InputError: Even half of the estimate does not fit.
+    """
+    total_bytes, world_size = machine_memory_bytes(), placement.process.world_size
+    if placement.device.type != "cpu" or total_bytes is None:
+        return
+    size = pass_size(stage.options, world_size)
+    kept_bytes = activation_bytes(stage.model, size, placement.device, placement.dtype)
+    check_memory(number, stage.options, kept_bytes, total_bytes, world_size)
+
+
 class _FusedAttention(TorchFunctionMode):
     """Compute attention by one operation, which keeps its operands and result and no weights."""
 
@@ -253,9 +278,9 @@ def _stage_row(
     schedule = Schedule.of_stage(stage, config.optimizer, steps_per_epoch)
     learning, total = trainable_size(network.model)
     weights = 4 * (total + 3 * learning + (total if config.ema is not None else 0))
-    batch_size = stage.batch_size // stage.accumulate
+    size = pass_size(stage, placement.process.world_size)
     activations = call_without_compiler(
-        lambda: activation_bytes(network.model, batch_size, placement.device, placement.dtype)
+        lambda: activation_bytes(network.model, size, placement.device, placement.dtype)
     )
     return StageRow(
         input_wh=stage.input_wh,

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import FrameType
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
@@ -19,6 +21,16 @@ from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 
 _CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
+
+_PATIENCE = timedelta(days=1)
+"""How long processes wait for each other. One may have slower disks, or be the one that computes
+AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
+died: torchrun does, and so do the others by its connection, which is closed then."""
+
+_CLOSED = ("Connection closed by peer", "Connection reset by peer")
+"""What gloo says of a process that has died; torch has no type of its own for it."""
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +68,23 @@ class Placement:
 
 
 @contextmanager
-def stop_asked() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step; yield whether one has come."""
-    asked = threading.Event()
+def stop_asked(process: Process | None = None) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM wait for the end of a step; yield whether one has come.
+
+    To whichever of the processes it came: all are told so at once, and must ask equally often. That
+    takes a tenth of a millisecond, and no GPU waits for it.
+    """
+    asked, together = threading.Event(), process or Process()
+
+    def agreed() -> bool:
+        if together.world_size == 1:
+            return asked.is_set()
+        found = torch.tensor(int(asked.is_set()))
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return bool(found.item())
+
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield agreed
         return
 
     def ask(_number: int, _frame: FrameType | None) -> None:
@@ -68,7 +92,7 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield agreed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -76,26 +100,50 @@ def stop_asked() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def process_group(placement: Placement) -> Iterator[None]:
-    """Join the other processes, if there are any."""
+    """Join the other processes, if there are any.
+
+    Raises:
+        InputError: Another process has ended before the work was done.
+    """
     process = placement.process
     if process.world_size == 1:
         yield
         return
-    backend = "nccl" if placement.device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, rank=process.rank, world_size=process.world_size)
+    # What is said on the CPU goes through gloo, so that no GPU waits for it.
+    backend = "cpu:gloo,cuda:nccl" if placement.device.type == "cuda" else "gloo"
+    distributed.init_process_group(
+        backend, timeout=_PATIENCE, rank=process.rank, world_size=process.world_size
+    )
     try:
         yield
+    except RuntimeError as error:
+        if not any(text in str(error) for text in _CLOSED):
+            raise
+        raise InputError(
+            "Another process of this training has ended.",
+            "It has said why, if it could; the same command goes on from the last checkpoint.",
+        ) from error
     finally:
         distributed.destroy_process_group()
 
 
+def gathered(value: _Value, process: Process) -> list[_Value]:
+    """Return what each process gives here, by rank; all must come here."""
+    if process.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * process.world_size
+    distributed.all_gather_object(values, value)
+    return values
+
+
 @contextmanager
-def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
+def explained_memory(number: int, options: StageOptions, world_size: int = 1) -> Iterator[None]:
     """Say what to do when a step of a stage does not fit into memory.
 
     Args:
         number: Which stage, from 0.
         options: Its options.
+        world_size: How many processes share the step.
 
     Raises:
         InputError: Something did not fit.
@@ -106,10 +154,12 @@ def explained_memory(number: int, options: StageOptions) -> Iterator[None]:
         named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not named and _CPU_OUT_OF_MEMORY not in str(error):
             raise
-        raise _too_large(number, options, 2) from error
+        raise _too_large(number, options, world_size, 2) from error
 
 
-def check_memory(number: int, options: StageOptions, kept_bytes: int, total_bytes: int) -> None:
+def check_memory(
+    number: int, options: StageOptions, kept_bytes: int, total_bytes: int, world_size: int = 1
+) -> None:
     """Refuse a stage that cannot fit, where the system would kill the process without a word.
 
     Args:
@@ -117,12 +167,18 @@ def check_memory(number: int, options: StageOptions, kept_bytes: int, total_byte
         options: Its options.
         kept_bytes: What one pass keeps for its backward half, estimated.
         total_bytes: All memory of this machine.
+        world_size: How many processes share the step.
 
     Raises:
         InputError: Even half of the estimate does not fit.
     """
     if kept_bytes > 2 * total_bytes:
-        raise _too_large(number, options, math.ceil(2 * kept_bytes / total_bytes))
+        raise _too_large(number, options, world_size, math.ceil(2 * kept_bytes / total_bytes))
+
+
+def pass_size(options: StageOptions, world_size: int) -> int:
+    """Return how many crops one process has in one pass of a step, at most."""
+    return math.ceil(options.batch_size / (options.accumulate * world_size))
 
 
 def machine_memory_bytes() -> int | None:
@@ -145,12 +201,12 @@ def _check_passes(number: int, options: StageOptions, world_size: int) -> None:
     )
 
 
-def _too_large(number: int, options: StageOptions, parts: int) -> InputError:
+def _too_large(number: int, options: StageOptions, world_size: int, parts: int) -> InputError:
     """Return the error for a pass that does not fit, and might in so many parts."""
     width, height = options.input_wh
     return InputError(
-        f"{options.batch_size // options.accumulate} crops of {width} x {height} px in one "
-        "pass do not fit into memory.",
+        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
+        "into memory.",
         f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
         f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
         "takes fewer people a step; model.activation_checkpointing saves memory, too.",

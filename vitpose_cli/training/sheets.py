@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.batches import Batch, Targets
@@ -25,6 +26,13 @@ COLUMNS = 8
 _HEAT = np.array([255, 140, 0], np.float32)
 
 Image = NDArray[np.uint8]
+
+
+def batch_sheet(batch: Batch, model: ViTPose) -> Image:
+    """Draw what a network is shown, and in pre-training what it makes of it."""
+    if isinstance(model, MaskedAutoencoder):
+        return hidden_sheet(batch, model)
+    return sample_sheet(batch)
 
 
 def sample_sheet(batch: Batch, count: int = 16) -> Image:

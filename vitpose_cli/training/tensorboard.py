@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,27 @@ _CURVES = ("loss", "lr", "gradient_norm", "people_per_s", "data_share", "memory_
 class TensorBoard:
     """An observer that writes event files; stages follow one another on one axis."""
 
-    def __init__(self, writer: Any) -> None:
+    def __init__(self, writer: Any, earlier: Iterable[Line] = ()) -> None:
+        """Write with a `SummaryWriter`.
+
+        Args:
+            writer: The writer.
+            earlier: The lines of a run that goes on: where its axis does.
+        """
         self._writer = writer
-        self._before: dict[int, int] = {}
+        self._lengths: dict[int, int] = {}
+        for line in earlier:
+            self._place(line)
 
     @classmethod
-    def open(cls, folder: Path) -> TensorBoard | None:
+    def open(cls, folder: Path, earlier: Iterable[Line] = ()) -> TensorBoard | None:
         """Return a writer to `folder`; None where TensorBoard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             return None
         writer: Any = SummaryWriter
-        return cls(writer(str(folder)))
+        return cls(writer(str(folder)), earlier)
 
     def note(self, text: str) -> None:
         """Say nothing."""
@@ -35,9 +44,7 @@ class TensorBoard:
 
     def line(self, line: Line) -> None:
         """Write the numbers of a line."""
-        stage, step = line["stage"], line["step"]
-        self._before[stage] = max(step, self._before.get(stage, 0))
-        at = step + sum(steps for number, steps in self._before.items() if number < stage)
+        at = self._place(line)
         if line["kind"] == "train":
             numbers = {f"train/{name}": line[name] for name in _CURVES}
         else:
@@ -49,3 +56,9 @@ class TensorBoard:
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, at)
         self._writer.flush()
+
+    def _place(self, line: Line) -> int:
+        """Return where a line lies on the axis: behind all stages before its own."""
+        stage, step = line["stage"], line["step"]
+        self._lengths[stage] = max(step, self._lengths.get(stage, 0))
+        return int(step + sum(steps for number, steps in self._lengths.items() if number < stage))

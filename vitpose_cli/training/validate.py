@@ -2,13 +2,15 @@
 
 The same crops, decoding and scoring as in labelling, from crops that are cut once for the stage.
 Running `evaluate` itself was refused: it opens photos and detectors anew each time, and wants a
-network that nobody trains meanwhile.
+network that nobody trains meanwhile. Several processes deal out whole batches, not boxes: a network
+rounds otherwise in batches of another size, and AP is to be that of one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,56 +24,71 @@ from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix, oks_nms
+from vitpose_cli.runtime import Process
 from vitpose_cli.training.cache import fill_crops
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.people import LabelledFrames, People
+from vitpose_cli.training.process import gathered
 from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
 from vitpose_cli.training.sources import OpenedSource
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """What the network said about one source.
-
-    Attributes:
-        evaluation: The numbers.
-        found: What it found in each of the M boxes, frame px.
-    """
-
-    evaluation: Evaluation
-    found: Instances
-
-
 class Validator:
-    """One source of people, cropped for one input size.
+    """One source of people, cropped for one input size; each of several processes has a share.
+
+    All processes must make it, and call `find` and `worst`, since each needs what the others have.
 
     Attributes:
         source: The source.
         head: The head that is measured.
-        failures: Frames that could not be read; their crops are black.
+        failures: Frames that any process could not read; their crops are black.
     """
 
     def __init__(
-        self, source: OpenedSource, head: str, codec: HeatmapCodec, options: ValidationOptions
+        self,
+        source: OpenedSource,
+        head: str,
+        codec: HeatmapCodec,
+        options: ValidationOptions,
+        process: Process | None = None,
     ) -> None:
-        """Cut the crops of all boxes in `source`, as labelling would."""
+        """Cut the crops of this process's boxes in `source`, as labelling would."""
         self.source = source
         self.head = head
         self._codec = codec
         self._options = options
+        self._process = process or Process()
         self._detections, self._images = _boxes_of(source)
         self._transforms = CropTransforms.from_boxes(
             self._detections.boxes, codec.input_wh, alignment=codec.alignment
         )
+        batches = np.arange(len(self._images)) // options.batch_size
+        self._rows = np.flatnonzero(batches % self._process.world_size == self._process.rank)
         width, height = codec.input_wh
-        self._crops = np.zeros((len(self._images), height, width, 3), np.uint8)
-        boxed = _as_people(source.frames, self._detections, self._images)
-        frames = replace(source.frames, people=boxed)
-        self.failures = fill_crops(frames, self._transforms, self._crops)
+        self._crops = np.zeros((len(self._rows), height, width, 3), np.uint8)
+        failures = fill_crops(self._own_frames(), self._transforms.select(self._rows), self._crops)
+        failed = {one.key: one for part in gathered(failures, self._process) for one in part}
+        self.failures = [failed[key] for key in source.frames.keys if key in failed]
 
     @torch.no_grad()
-    def measure(self, model: nn.Module, device: torch.device, dtype: torch.dtype) -> Validation:
-        """Measure `model`, which is in evaluation mode on `device`."""
+    def find(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Instances:
+        """Return what a network finds in each of the M boxes.
+
+        Args:
+            model: The network, in evaluation mode.
+            device: Where it is.
+            dtype: Number format of its products.
+            stop: Asked before each batch, by all processes equally often, whether to leave off.
+
+        Raises:
+            KeyboardInterrupt: It was to leave off.
+        """
         keypoint_set = self.source.frames.people.keypoint_set
         flip_order = torch.from_numpy(keypoint_set.flip_order).to(device)
         one_sided = list(keypoint_set.one_sided)
@@ -83,8 +100,14 @@ class Validator:
 
         confidences = np.empty((len(self._crops), len(flip_order)), np.float32)
         points = np.empty((*confidences.shape, 2), np.float32)
-        for start in range(0, len(self._crops), self._options.batch_size):
-            rows = slice(start, start + self._options.batch_size)
+        size = self._options.batch_size
+        most = math.ceil(len(self._images) / (size * self._process.world_size))
+        for start in range(0, most * size, size):
+            if stop():
+                raise KeyboardInterrupt
+            rows = slice(start, start + size)
+            if start >= len(self._crops):  # in the last round there may be none for this process
+                break
             inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
             maps = maps_of(inputs)
             if self._options.flip_test and keypoint_set.mirrorable:
@@ -94,26 +117,65 @@ class Validator:
             decoded = self._codec.decode(maps)
             points[rows] = decoded.crop_keypoints.cpu().numpy()
             confidences[rows] = decoded.scores.cpu().numpy()
-        found = Instances(
+        parts = gathered((self._rows, points, confidences), self._process)
+        numbers, points, confidences = (np.concatenate(each) for each in zip(*parts, strict=True))
+        order = np.argsort(numbers)
+        return Instances(
             self._detections.boxes,
             self._detections.scores,
-            self._transforms.to_frame(points).astype(np.float32),
-            confidences,
+            self._transforms.to_frame(points[order]).astype(np.float32),
+            confidences[order],
             np.full(confidences.shape, 2, np.int8),
         )
-        return Validation(evaluate_results(self.source.truth, self._results(found)), found)
 
-    def worst(self, validation: Validation, count: int = 16) -> Image:
+    def evaluate(self, found: Instances) -> Evaluation:
+        """Score what `find` has returned; one process can do it alone."""
+        return evaluate_results(self.source.truth, self._results(found))
+
+    def worst(self, found: Instances, count: int = 16) -> Image:
         """Draw the people with the lowest OKS: the truth, and beside it what comes nearest to it.
 
         Args:
-            validation: What `measure` returned.
+            found: What `find` has returned.
             count: How many people, at most.
 
         Returns:
             (H, W, 3) uint8 RGB.
         """
-        people, found = self.source.frames.people, validation.found
+        people = self.source.frames.people
+        pairs = gathered(self._worst_pairs(found, count), self._process)[0]
+        crops = self._crops_of([row for _, row in pairs])
+        tiles = []
+        for person, row in pairs:
+            transform = self._transforms.select([row])
+            visibility = np.where(people.weights[person] > 0, 2, 0)
+            for points in (people.keypoints[person], found.keypoints[row]):
+                placed = transform.to_crop(points[None])[0]
+                tiles.append(keypoint_tile(crops[row], placed, visibility, people.keypoint_set))
+        return sheet(tiles)
+
+    def _own_frames(self) -> LabelledFrames:
+        """Return the frames to read: those of this process's boxes, and its part of the others."""
+        frames = self.source.frames
+        process, own = self._process, self._images[self._rows]
+        without = np.setdiff1d(np.arange(len(frames.keys)), self._images)
+        numbers = np.union1d(own, without[process.rank :: process.world_size])
+        people = _as_people(frames, self._detections, self._images).select(self._rows)
+        return replace(
+            frames,
+            people=replace(people, images=np.searchsorted(numbers, own)),
+            keys=tuple(frames.keys[number] for number in numbers),
+        )
+
+    def _crops_of(self, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+        """Return the crops of some boxes, whichever process has them."""
+        places = np.flatnonzero(np.isin(self._rows, rows))
+        own = {int(self._rows[place]): self._crops[place] for place in places}
+        return {row: crop for part in gathered(own, self._process) for row, crop in part.items()}
+
+    def _worst_pairs(self, found: Instances, count: int) -> list[tuple[int, int]]:
+        """Return the people with the lowest OKS, and the box of each in which it is highest."""
+        people = self.source.frames.people
         nearest = np.zeros(len(people), np.int64)
         oks = np.full(len(people), np.inf)  # stays so where a photo has no box, and so no crop
         for number in range(len(self.source.frames.keys)):
@@ -132,17 +194,9 @@ class Validator:
             )
             nearest[own] = rows[alike.argmax(axis=0)]
             oks[own] = alike.max(axis=0)
-        tiles = []
         drawable = np.flatnonzero(np.isfinite(oks))
-        for person in drawable[np.argsort(oks[drawable], kind="stable")][:count]:
-            row = nearest[person]
-            transform = self._transforms.select([row])
-            visibility = np.where(people.weights[person] > 0, 2, 0)
-            for points in (people.keypoints[person], found.keypoints[row]):
-                placed = transform.to_crop(points[None])[0]
-                tile = keypoint_tile(self._crops[row], placed, visibility, people.keypoint_set)
-                tiles.append(tile)
-        return sheet(tiles)
+        chosen = drawable[np.argsort(oks[drawable], kind="stable")][:count]
+        return [(int(person), int(nearest[person])) for person in chosen]
 
     def _results(self, found: Instances) -> list[dict[str, Any]]:
         """Return COCO results, without the doubles that labelling would drop."""
@@ -170,9 +224,9 @@ class Validator:
         return results
 
 
-def mean_ap(validations: Sequence[Validation]) -> float:
+def mean_ap(evaluations: Sequence[Evaluation]) -> float:
     """Return the mean AP over all sources; what the best weights are chosen by."""
-    return float(np.mean([one.evaluation.coco["AP"] for one in validations]))
+    return float(np.mean([one.coco["AP"] for one in evaluations]))
 
 
 def _boxes_of(source: OpenedSource) -> tuple[Detections, NDArray[np.int64]]:

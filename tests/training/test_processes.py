@@ -1,0 +1,163 @@
+"""Whole runs of several processes, which talk to each other on the CPU."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training_cases import Stopping, ended, losses, small_run, start_together, write_coco
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.models.checkpoint import load_model, read_header
+from vitpose_cli.training.checkpoints import RunFolder
+from vitpose_cli.training.config import CocoSource, TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.network import Network
+from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.validate import Validator
+
+_PATIENT = """
+import torch
+from torch import distributed
+from vitpose_cli.runtime import Process
+from vitpose_cli.training.process import Placement, process_group
+
+device = torch.device("cpu")
+with process_group(Placement(device, process=Process.from_environment())):
+    group = distributed.distributed_c10d._get_default_group()
+    print(group._get_backend(device).options._timeout.total_seconds())
+"""
+
+
+def trained(config: Path, *outputs: Path) -> list[subprocess.Popen[str]]:
+    """Start a run of as many processes as there are folders."""
+    return start_together(*(command(config, output) for output in outputs))
+
+
+def command(config: Path, output: Path) -> list[str]:
+    """Return the arguments of Python for one process of a run."""
+    return ["-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
+
+
+def written(folder: Path, **changes: Any) -> tuple[TrainConfig, Path]:
+    """Return the configuration of a small run, and the file in which it is."""
+    values = small_run(folder, **changes)
+    path = folder / "train.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return parse_config(TrainConfig, values), path
+
+
+def test_processes_wait_for_each_other_for_many_hours(tmp_path: Path) -> None:
+    script = tmp_path / "patient.py"
+    script.write_text(_PATIENT)
+    for code, said in ended(start_together([script], [script])):
+        assert code == 0, said
+        assert float(said.split()[-1]) > 12 * 3600
+
+
+STILL: dict[str, Any] = dict.fromkeys(("flip", "shift", "rotation", "half_body"), 0)
+"""An augmentation that leaves the pose where it is, which even few steps teach."""
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    write_coco(tmp_path, 8)
+    config, path = written(
+        tmp_path,
+        model={"variant": "tiny-test", "head": "classic"},
+        augmentation=STILL | {"scale_std": 0},
+        optimizer={"lr": 3e-3, "warmup_steps": 0, "schedule": "constant"},
+        ema=None,
+        stages=[{"input_wh": [48, 64], "steps": 30, "batch_size": 8}],
+        validation={"every_steps": 30, "batch_size": 3},
+        checkpoint_every=100,
+    )
+    run = tmp_path / "run"
+    for code, said in ended(trained(path, run, run)):
+        assert code == 0, said
+    (line,) = (one for one in read_metrics(run / "metrics.jsonl") if "AP" in one)
+    weights = run / "last.safetensors"
+    network = Network(load_model(weights), read_header(weights))
+    (options,) = config.data.validation
+    assert isinstance(options, CocoSource)
+    validator = Validator(open_source(options), "coco", network.codec("coco"), config.validation)
+    found = validator.find(network.model.eval(), torch.device("cpu"), torch.float32)
+    assert line["sources"] == {"1 people": dict(validator.evaluate(found).coco)}
+    assert 0 < line["AP"] < 1
+    assert (run / "pictures" / "worst-1.jpg").exists()
+
+
+def learning(folder: Path, run: Path) -> list[subprocess.Popen[str]]:
+    """Start two processes of an endless run, and wait for its first step."""
+    write_coco(folder, 8)
+    _, path = written(
+        folder,
+        data=small_run(folder)["data"] | {"validation": []},
+        stages=[{"input_wh": [48, 64], "steps": 100_000, "batch_size": 4}],
+        checkpoint_every=100_000,
+    )
+    processes = trained(path, run, run)
+    deadline = time.monotonic() + 120
+    while not (run / "pictures" / "samples-1.jpg").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return processes
+
+
+def test_processes_that_are_told_one_after_the_other_stop_at_one_step(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    processes = learning(tmp_path, run)
+    processes[1].send_signal(signal.SIGTERM)
+    for code, said in ended(processes):
+        assert code == 130, said
+        assert "interrupted" in said
+        assert "bug" not in said
+    saved = RunFolder(run).load_state()
+    assert saved is not None
+    assert saved.position.step == len(losses(run)) > 0
+
+
+def test_a_photo_that_one_process_cannot_read_is_refused(tmp_path: Path) -> None:
+    paths = []
+    for name in ("first", "second"):
+        write_coco(tmp_path / name, 4)
+        data = small_run(tmp_path / name)["data"] | {"validation": [], "allow_missing": True}
+        paths.append(written(tmp_path / name, data=data)[1])
+    (tmp_path / "second" / "images" / "002.png").write_bytes(b"no photo")
+    run = tmp_path / "run"
+    for code, said in ended(start_together(*(command(path, run) for path in paths))):
+        assert code == 3, said
+        text = " ".join(said.split())
+        assert "do not see the same: Process 0: all photos can be read. Process 1: " in text
+        assert "left out 1 photo that cannot be read (002.png: " in text
+        assert "file system that all machines share" in text
+    assert not losses(run)
+
+
+def test_processes_with_run_folders_of_their_own_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, path = written(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    here, there = tmp_path / "here", tmp_path / "there"
+    with pytest.raises(KeyboardInterrupt):
+        train(config, here, Stopping(2))
+    state = (here / "state.pt").read_bytes()
+    for code, said in ended(trained(path, here, there)):
+        assert code == 3, said
+        begins = (
+            "Process 1 begins with stage 1, after step 0, process 0 with stage 1, after step 2."
+        )
+        assert begins in " ".join(said.split())
+    assert (here / "state.pt").read_bytes() == state
+
+
+def test_a_process_that_dies_is_no_bug_of_the_others(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    processes = learning(tmp_path, run)
+    processes[1].kill()
+    (code, said), _ = ended(processes)
+    assert code == 3, said
+    assert "Another process of this training has ended." in said
