@@ -104,4 +104,4 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     assert len(rest) == 1
     people = Instances.empty(4)
     with pytest.raises(InputError, match="4 keypoints a person"):
-        [*labelled_photos([FrameRecord(b.key, (9, 9), instances=people)], truth)]
+        [*labelled_photos([FrameRecord(b.key, (640, 480), instances=people)], truth)]

@@ -18,11 +18,13 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.photo_batches import Photo
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.stated_sizes import check_size
 
 _FRAMES_AT_ONCE = 1000
 
@@ -56,7 +58,8 @@ def labelled_photos(records: Iterable[FrameRecord], truth: CocoFrames) -> Iterat
         truth: The ground truth; what is not in it is left out.
 
     Raises:
-        InputError: The people have other keypoints than those of the truth.
+        InputError: The people have other keypoints than those of the truth, or a photo has another
+            size than the truth states.
     """
     num_keypoints = truth.keypoint_set.num_keypoints
     numbers = {name: number for number, name in enumerate(truth.names)}
@@ -66,6 +69,9 @@ def labelled_photos(records: Iterable[FrameRecord], truth: CocoFrames) -> Iterat
         if number is None:
             continue
         people = record.instances
+        if record.size_wh is not None:
+            stated_wh = size_of(truth.image(number))
+            check_size(record.key, record.size_wh, stated_wh, truth.path)
         if people is not None:
             check_keypoints(people.num_keypoints, num_keypoints)
         points, scores = (

@@ -64,7 +64,7 @@ def cut_people(
         progress: Told of the progress.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or a frame has another size than its labels state.
     """
     people = frames.people
     transforms = CropTransforms.from_boxes(
@@ -95,6 +95,9 @@ def fill_crops(
 
     Returns:
         The frames that failed, each as often as it is listed.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     first = np.searchsorted(frames.people.images, np.arange(len(frames.keys) + 1))
     failures: list[FrameFailure] = []
@@ -116,6 +119,9 @@ def readable_people(
     Returns:
         The people of those that could be read, and the frames that failed, each as often as it is
         listed.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     failures: list[FrameFailure] = []
     for frame, numbers in _each_frame(frames, progress):
@@ -191,6 +197,9 @@ def _each_frame(
     """Yield every frame and its numbers: a file may list one photo several times, it is read once.
 
     What the source does not have fails.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     waiting: dict[FrameKey, list[int]] = {}
     for number, key in enumerate(frames.keys):
@@ -198,6 +207,9 @@ def _each_frame(
     done = 0
     for frame in frames.source.frames(skip=_AllBut(frames.keys)):
         numbers = waiting.pop(frame.key)
+        if isinstance(frame, Frame):
+            for number in numbers:
+                frames.check_size(number, frame.size_wh)
         yield frame, numbers
         done += len(numbers)
         progress(done, len(frames.keys))

@@ -23,7 +23,7 @@ from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
-from vitpose_cli.records.coco_people import bodies_of
+from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
@@ -129,7 +129,14 @@ def _open_coco(
     if options.boxes is not None:
         names = {image_id: images[image_id]["file_name"] for image_id in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
-    frames = LabelledFrames(people, tuple(shown.values()), source, _identity(fingerprint, options))
+    frames = LabelledFrames(
+        people,
+        tuple(shown.values()),
+        source,
+        _identity(fingerprint, options),
+        options.annotations,
+        tuple(size_of(images[image_id]) for image_id in shown),
+    )
     return OpenedSource(frames, _truth(document, shown, options), +dropped, fingerprint, boxes)
 
 
@@ -277,7 +284,14 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     file = files_hash((options.path,))
     known = f"{people_hash(people, chosen)} {file}"  # the pixels are in the file
     fingerprint = Fingerprint(str(options.path), file, known, len(people), len(people))
-    frames = LabelledFrames(people, chosen, pack, _identity(fingerprint, options))
+    frames = LabelledFrames(
+        people,
+        chosen,
+        pack,
+        _identity(fingerprint, options),
+        options.path,
+        (frame.size_wh,) * len(people),
+    )
     truth = _pack_truth(options.path, people, frame.size_wh)
     return OpenedSource(frames, truth, +dropped, fingerprint)
 

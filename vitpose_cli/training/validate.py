@@ -54,7 +54,11 @@ class Validator:
     def __init__(
         self, source: OpenedSource, head: str, codec: HeatmapCodec, options: ValidationOptions
     ) -> None:
-        """Cut the crops of all boxes in `source`, as labelling would."""
+        """Cut the crops of all boxes in `source`, as labelling would.
+
+        Raises:
+            InputError: A frame has another size than its labels state.
+        """
         self.source = source
         self.head = head
         self._codec = codec
