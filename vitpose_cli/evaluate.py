@@ -29,6 +29,7 @@ from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.results import boxes_by_image
 
 if TYPE_CHECKING:
     from vitpose_cli.assembly import LabelerOptions
@@ -174,6 +175,7 @@ def evaluate_weights(
     options: LabelerOptions,
     report: Report,
     *,
+    gt_boxes: bool = False,
     part: BodyPart | None = None,
 ) -> Evaluation:
     """Label the photos of the ground truth now, and measure the labels.
@@ -183,6 +185,8 @@ def evaluate_weights(
         images: The folder that its file names are relative to.
         options: What to label with.
         report: Told after every photo how many are done, and how many there are.
+        gt_boxes: Take the boxes of the truth's people, those without labelled keypoints left out,
+            whatever `options` say; training measures with the same ones.
         part: Cut the photos so that this part of each body is left, see `body_cuts`; the boxes are
             what is left of the truth's, whatever `options` say.
 
@@ -207,8 +211,12 @@ def evaluate_weights(
     if part is None:
         with closing(CocoFrames(annotations)) as truth:
             photos = _photos_of(truth.names, annotations, images, num_threads)
-            assembly = assemble(options, photos.expected)
-            labeler = Labeler(assembly.detector, assembly.estimator)
+            boxes = annotations if gt_boxes else options.boxes
+            assembly = assemble(replace(options, boxes=boxes), photos.expected)
+            detector = assembly.detector
+            if gt_boxes:
+                detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            labeler = Labeler(detector, assembly.estimator)
             known = assembly.estimator.keypoint_set
             labelled = labelled_photos(records(labeler, photos), truth, known)
             result = _measured(labelled, truth.keypoint_set)

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,24 @@ def readable_people(
         if isinstance(frame, FrameFailure):
             failures += [frame] * len(numbers)
     return frames.people.select(_in_readable(frames, failures)), tuple(failures)
+
+
+def frame_sizes(frames: LabelledFrames) -> list[tuple[int, int] | None]:
+    """Return width and height of every frame, px; frames whose labels state none are read.
+
+    Returns:
+        One size for each of `frames.keys`, None for a frame that cannot be read.
+    """
+    sizes_wh = list(frames.sizes_wh)
+    unknown = [number for number, size_wh in enumerate(sizes_wh) if size_wh is None]
+    if unknown:
+        keys, stated = tuple(frames.keys[number] for number in unknown), (None,) * len(unknown)
+        asked = replace(frames, keys=keys, sizes_wh=stated)
+        for frame, places in _each_frame(asked, lambda done, total: None):
+            if isinstance(frame, Frame):
+                for place in places:
+                    sizes_wh[unknown[place]] = frame.size_wh
+    return sizes_wh
 
 
 @contextmanager
