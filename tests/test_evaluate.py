@@ -322,3 +322,41 @@ def test_missing_photos_are_named(tmp_path: Path) -> None:
     done = vitpose("evaluate", "-a", "gt.json", "-i", "photos", "--gt-boxes", cwd=tmp_path)
     assert done.returncode == 3
     assert "6 of 6 photos" in done.stderr
+
+
+@pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "upper"]])
+def test_ground_truth_that_lists_right_before_left_is_measured_alike(
+    tmp_path: Path, how: list[str]
+) -> None:
+    names = save_photos(tmp_path / "photos", 3)
+    weights = save_weights(tmp_path / "w.safetensors")
+    document = json.loads(truth_file(tmp_path / "gt.json", 3, 1).read_text())
+    for image, name in zip(document["images"], names, strict=True):
+        image |= {"file_name": name, "width": 120, "height": 90}
+    for person in document["annotations"]:
+        points = np.random.default_rng(person["id"]).uniform(10, 80, (17, 2)).round(1)
+        person["keypoints"] = np.c_[points, np.full(17, 2)].ravel().tolist()
+        person["bbox"] = [10.0, 10.0, 70.0, 70.0]
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    order = COCO_SET.flip_order
+    for person in document["annotations"]:
+        person["keypoints"] = np.reshape(person["keypoints"], (17, 3))[order].ravel().tolist()
+    listed = [COCO_SET.names[k] for k in order]
+    document["categories"] = [{"id": 1, "name": "person", "keypoints": listed}]
+    (tmp_path / "turned.json").write_text(json.dumps(document))
+    found = []
+    for truth in ("gt.json", "turned.json"):
+        done = vitpose(
+            "evaluate", "-a", truth, "-i", "photos", "-w", weights, "--json", *how, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        rows = json.loads(done.stdout)["keypoints"]
+        found.append({row["name"]: row["oks"] for row in rows if row["count"]})
+    assert found[0] == pytest.approx(found[1])
+    document["categories"] = [keypoint_set("ap10k").to_category()]
+    (tmp_path / "animals.json").write_text(json.dumps(document))
+    done = vitpose(
+        "evaluate", "-a", "animals.json", "-i", "photos", "-w", weights, *how, cwd=tmp_path
+    )
+    assert done.returncode == 3
+    assert "other keypoints than the ground truth: nose, left_eye" in " ".join(done.stderr.split())

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from record_cases import make_failure, make_record, small_document, write_json
+from record_cases import make_failure, make_manifest, make_record, small_document, write_json
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.predictions import labelled_photos, predicted_photos
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
 
+COCO = keypoint_set("coco")
 POINTS = [float(number) for number in range(51)]
 
 
@@ -93,15 +94,85 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     content["images"].append(content["images"][0] | {"id": 9})  # the same photo a second time
     truth = CocoFrames(write_json(tmp_path / "truth.json", content))
     a, b = (make_record(image["file_name"]) for image in content["images"][:2])
-    photos = [*labelled_photos([make_record("other.jpg"), b, a], truth)]
+    photos = [*labelled_photos([make_record("other.jpg"), b, a], truth, COCO)]
     assert [(photo.image_id, len(photo.scores)) for photo in photos] == [(2, 2), (9, 2), (1, 0)]
     assert a.instances is not None
     np.testing.assert_array_equal(photos[1].found, a.instances.keypoints)
     np.testing.assert_array_equal(photos[1].scores, a.instances.scores)
-    [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth)
+    [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth, COCO)
     assert failed.failed
     assert len(failed.scores) == 0
     assert len(rest) == 1
-    people = Instances.empty(4)
-    with pytest.raises(InputError, match="4 keypoints a person"):
-        [*labelled_photos([FrameRecord(b.key, (9, 9), instances=people)], truth)]
+    with pytest.raises(InputError, match="14 keypoints a person"):
+        [*labelled_photos([], truth, keypoint_set("crowdpose"))]
+
+
+def right_before_left() -> list[int]:
+    """Return COCO's keypoints in another order: each right one before its left one."""
+    return COCO.flip_order.tolist()
+
+
+def turned_document(order: list[int]) -> dict[str, Any]:
+    """Return the small document with its keypoints in another order, otherwise spelled."""
+    content = small_document()
+    names = content["categories"][0]["keypoints"]
+    content["categories"] = [
+        {"id": 1, "name": "person", "keypoints": [names[k].replace("_", " ") for k in order]}
+    ]
+    for number, person in enumerate(content["annotations"]):
+        points = np.arange(17 * 3, dtype=float).reshape(17, 3) + number
+        points[:, 2] = 2
+        person |= {"keypoints": points[order].ravel().tolist(), "num_keypoints": 17}
+    return content
+
+
+@pytest.mark.parametrize("kind", ["document", "run", "now"])
+def test_keypoints_in_another_order_are_brought_into_that_of_the_truth(
+    tmp_path: Path, kind: str
+) -> None:
+    path = write_json(tmp_path / "truth.json", turned_document(right_before_left()))
+    truth = CocoFrames(path)
+    record = make_record("a.jpg")
+    if kind == "document":
+        labels = write_json(tmp_path / "p.json", turned_document(list(range(17))))
+        photos = [*predicted_photos(labels, truth)]
+    elif kind == "run":
+        with Run.open(tmp_path / "run", make_manifest()) as run:
+            run.append(record)
+        photos = [*predicted_photos(tmp_path / "run", truth)]
+    else:
+        photos = [*labelled_photos([record], truth, COCO)]
+    photo = next(one for one in photos if one.image_id == 1)
+    if kind == "document":
+        wanted = np.reshape(photo.truth[0]["keypoints"], (1, 17, 3))[..., :2]
+    else:
+        assert record.instances is not None
+        wanted = record.instances.keypoints[:, right_before_left()]
+    np.testing.assert_allclose(photo.found, wanted, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["document", "run", "now"])
+def test_other_keypoints_are_refused_though_they_are_as_many(tmp_path: Path, kind: str) -> None:
+    content = small_document()
+    content["categories"] = [keypoint_set("ap10k").to_category()]  # 17, too
+    truth = CocoFrames(write_json(tmp_path / "truth.json", content))
+    labels = write_json(tmp_path / "p.json", small_document())
+    if kind == "run":
+        labels = tmp_path / "run"
+        with Run.open(labels, make_manifest()) as run:
+            run.append(make_record("a.jpg"))
+    with pytest.raises(InputError, match=r"nose, left_eye, .*; there left_eye, .*, root_of_tail"):
+        [
+            *(
+                labelled_photos([make_record("a.jpg")], truth, COCO)
+                if kind == "now"
+                else predicted_photos(labels, truth)
+            )
+        ]
+
+
+def test_results_do_not_say_what_their_keypoints_are(tmp_path: Path) -> None:
+    truth = CocoFrames(write_json(tmp_path / "t.json", turned_document(right_before_left())))
+    results = [{"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.5}]
+    first, _ = predicted_photos(write_json(tmp_path / "p.json", results), truth)
+    np.testing.assert_array_equal(first.found[0], np.reshape(POINTS, (17, 3))[:, :2])

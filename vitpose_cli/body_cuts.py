@@ -21,6 +21,8 @@ from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.parts import MIN_KEYPOINTS, BodyPart, limbs, part_keypoints, part_windows
 from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.coco_people import size_of
+from vitpose_cli.records.stated_sizes import check_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,13 @@ class BodyCuts:
         document: Their labels: in each one person, whose box is all of it, and whose area is that
             of the whole person, so that the same distance counts as right.
         by_photo: The cuts of each photo by its `file_name`.
+        sizes_wh: Width and height of each photo as the document states them, px; None where it does
+            not.
     """
 
     document: CocoDocument
     by_photo: Mapping[str, tuple[Cut, ...]]
+    sizes_wh: Mapping[str, tuple[int, int] | None]
 
     def boxes(self) -> dict[str, Detections]:
         """Return the box of each cut by its name."""
@@ -85,8 +90,14 @@ class CutPhotos:
         return len(self.cuts.document.images)
 
     def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
-        """Yield every cut that is not in `skip`, photo by photo."""
+        """Yield every cut that is not in `skip`, photo by photo.
+
+        Raises:
+            InputError: A photo has another size than the document states.
+        """
         for photo in self.photos.frames():
+            if isinstance(photo, Frame):
+                self._check_size(photo)
             for cut in self.cuts.by_photo[str(photo.key)]:
                 if cut.key in skip:
                     continue
@@ -100,13 +111,20 @@ class CutPhotos:
         """Return one cut.
 
         Raises:
-            InputError: There is none of that name, or its photo cannot be read.
+            InputError: There is none of that name, or its photo cannot be read or has another size
+                than the document states.
         """
         for name, cuts in self.cuts.by_photo.items():
             for cut in cuts:
                 if cut.key == key:
-                    return _shown(self.photos.read(FrameKey(name)), cut)
+                    photo = self.photos.read(FrameKey(name))
+                    self._check_size(photo)
+                    return _shown(photo, cut)
         raise InputError(f"There is no cut {key}.")
+
+    def _check_size(self, photo: Frame) -> None:
+        stated_wh = self.cuts.sizes_wh[str(photo.key)]
+        check_size(photo.key, photo.size_wh, stated_wh, self.cuts.document.path)
 
 
 def cut_bodies(document: CocoDocument, part: BodyPart) -> BodyCuts:
@@ -169,7 +187,11 @@ def cut_bodies(document: CocoDocument, part: BodyPart) -> BodyCuts:
             "Measure another part, or with labels of whole bodies.",
         )
     labels = replace(document, images=tuple(images), annotations=tuple(annotations), videos=())
-    return BodyCuts(labels, {name: tuple(cuts) for name, cuts in by_photo.items()})
+    return BodyCuts(
+        labels,
+        {name: tuple(cuts) for name, cuts in by_photo.items()},
+        {photo["file_name"]: size_of(photo) for photo in document.images},
+    )
 
 
 def _whole_pixels(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.coco_metrics import CocoMetrics
 from vitpose_cli.errors import InputError
@@ -23,11 +24,12 @@ from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.photo_batches import Photo, batches, person_area
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.predictions import labelled_photos, photo_of, predicted_photos
+from vitpose_cli.predictions import keypoint_order, labelled_photos, photo_of, predicted_photos
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.results import boxes_by_image
 
 if TYPE_CHECKING:
     from vitpose_cli.assembly import LabelerOptions
@@ -108,7 +110,9 @@ def evaluate_results(
 
 
 def results_of_records(
-    records: Iterable[FrameRecord], image_ids: Mapping[str, int]
+    records: Iterable[FrameRecord],
+    image_ids: Mapping[str, int],
+    order: NDArray[np.int64] | None = None,
 ) -> tuple[list[dict[str, Any]], int]:
     """Return frames' people as COCO results, and the number of frames that failed.
 
@@ -117,6 +121,8 @@ def results_of_records(
     Args:
         records: What a labeler or a run says.
         image_ids: The ground truth's image id by file name; other frames are left out.
+        order: Where the ground truth's keypoints are among those of the records, (K,); None where
+            they are the same.
     """
     results: list[dict[str, Any]] = []
     num_failed = 0
@@ -129,6 +135,8 @@ def results_of_records(
             continue
         people = record.instances
         points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
+        if order is not None:
+            points = points[:, order]
         for flat, score in zip(
             points.reshape(len(people), 3 * people.num_keypoints), people.scores, strict=True
         ):
@@ -167,6 +175,7 @@ def evaluate_weights(
     options: LabelerOptions,
     report: Report,
     *,
+    gt_boxes: bool = False,
     part: BodyPart | None = None,
 ) -> Evaluation:
     """Label the photos of the ground truth now, and measure the labels.
@@ -176,6 +185,8 @@ def evaluate_weights(
         images: The folder that its file names are relative to.
         options: What to label with.
         report: Told after every photo how many are done, and how many there are.
+        gt_boxes: Take the boxes of the truth's people, those without labelled keypoints left out,
+            whatever `options` say; training measures with the same ones.
         part: Cut the photos so that this part of each body is left, see `body_cuts`; the boxes are
             what is left of the truth's, whatever `options` say.
 
@@ -200,9 +211,14 @@ def evaluate_weights(
     if part is None:
         with closing(CocoFrames(annotations)) as truth:
             photos = _photos_of(truth.names, annotations, images, num_threads)
-            assembly = assemble(options, photos.expected)
-            labeler = Labeler(assembly.detector, assembly.estimator)
-            labelled = labelled_photos(records(labeler, photos), truth)
+            boxes = annotations if gt_boxes else options.boxes
+            assembly = assemble(replace(options, boxes=boxes), photos.expected)
+            detector = assembly.detector
+            if gt_boxes:
+                detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            labeler = Labeler(detector, assembly.estimator)
+            known = assembly.estimator.keypoint_set
+            labelled = labelled_photos(records(labeler, photos), truth, known)
             result = _measured(labelled, truth.keypoint_set)
         _check_truth(result, annotations)
         return result
@@ -213,8 +229,9 @@ def evaluate_weights(
     source = CutPhotos(photos, cuts)
     assembly = assemble(replace(options, boxes=annotations), source.expected)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
+    order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
     found = records(labeler, source)
-    results, num_failed = results_of_records(found, _image_ids(cuts.document))
+    results, num_failed = results_of_records(found, _image_ids(cuts.document), order)
     result = evaluate_results(cuts.document, results, num_failed)
     _check_truth(result, annotations)
     return result

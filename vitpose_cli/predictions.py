@@ -17,13 +17,17 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.photo_batches import Photo
 from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.pose.keypoint_names import canonical_words
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.stated_sizes import check_size
 
 _FRAMES_AT_ONCE = 1000
 
@@ -33,7 +37,8 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
     Args:
         path: A run folder (its journal has the raw coordinates of every keypoint), a COCO document
-            such as a run's annotations.json (keypoints with v=0 count as missed), or COCO results.
+            such as a run's annotations.json (keypoints with v=0 count as missed), or COCO results,
+            which do not say what their keypoints are.
         truth: The ground truth; predictions for other images are left out.
 
     Raises:
@@ -47,7 +52,9 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     return _of_document(path, truth)
 
 
-def labelled_photos(records: Iterable[FrameRecord], truth: CocoFrames) -> Iterator[Photo]:
+def labelled_photos(
+    records: Iterable[FrameRecord], truth: CocoFrames, found: KeypointSet
+) -> Iterator[Photo]:
     """Yield the photos of `truth` as they are labelled.
 
     Raw coordinates are used, also of keypoints under the threshold: AP ranks, it does not cut.
@@ -55,24 +62,27 @@ def labelled_photos(records: Iterable[FrameRecord], truth: CocoFrames) -> Iterat
     Args:
         records: What a labeler says, in any order.
         truth: The ground truth; what is not in it is left out.
+        found: The keypoints of their people.
 
     Raises:
-        InputError: The people have other keypoints than those of the truth.
+        InputError: The people have other keypoints than those of the truth, or a photo has another
+            size than the truth states.
     """
-    num_keypoints = truth.keypoint_set.num_keypoints
+    order = keypoint_order(found, truth.keypoint_set)
     numbers = {name: number for number, name in enumerate(truth.names)}
-    nobody = np.zeros((0, num_keypoints, 2)), np.zeros(0)
+    nobody = np.zeros((0, len(order), 2)), np.zeros(0)
     for record in records:
         number = numbers.get(str(record.key))
         if number is None:
             continue
         people = record.instances
-        if people is not None:
-            check_keypoints(people.num_keypoints, num_keypoints)
+        if record.size_wh is not None:
+            stated_wh = size_of(truth.image(number))
+            check_size(record.key, record.size_wh, stated_wh, truth.path)
         points, scores = (
             nobody
             if people is None
-            else (people.keypoints.astype(np.float64), people.scores.astype(np.float64))
+            else (people.keypoints[:, order].astype(np.float64), people.scores.astype(np.float64))
         )
         image_id = int(truth.image_ids[number])
         yield Photo(image_id, _bodies(truth, number), points, scores, failed=people is None)
@@ -99,7 +109,7 @@ def photo_of(
         InputError: The predictions have another number of keypoints.
     """
     for result in results:
-        check_keypoints(len(result["keypoints"]) // 3, num_keypoints)
+        _check_count(len(result["keypoints"]) // 3, num_keypoints)
     points = np.array([result["keypoints"] for result in results], np.float64)
     areas = None
     if all(are_numbers(result.get("bbox"), 4) for result in results):
@@ -113,12 +123,38 @@ def photo_of(
     )
 
 
-def check_keypoints(found: int, wanted: int) -> None:
-    """Refuse predictions with another number of keypoints than the ground truth.
+def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]:
+    """Return where the keypoints of the ground truth are among those of predictions, (K,).
+
+    However names are spelled, `keypoints[:, order]` are predictions in the order of the truth.
+
+    Args:
+        found: The keypoints of the predictions.
+        wanted: Those of the ground truth.
 
     Raises:
-        InputError: They have.
+        InputError: They are not the same ones.
     """
+    _check_count(found.num_keypoints, wanted.num_keypoints)
+    theirs, ours = ([canonical_words(name) for name in one.names] for one in (found, wanted))
+    if theirs == ours:
+        return np.arange(len(ours))
+    if sorted(theirs) != sorted(ours) or len(set(ours)) < len(ours):
+        raise InputError(
+            f"The predictions have other keypoints than the ground truth: {_listed(found)}; there "
+            f"{_listed(wanted)}.",
+            "Evaluate with weights of the same keypoint set; if these are only other names for the "
+            "same keypoints, rename them in the `categories` of the file.",
+        )
+    return np.array([theirs.index(words) for words in ours], np.int64)
+
+
+def _listed(keypoints: KeypointSet) -> str:
+    return ", ".join(keypoints.names)
+
+
+def _check_count(found: int, wanted: int) -> None:
+    """Refuse predictions with another number of keypoints than the ground truth."""
     if found != wanted:
         raise InputError(
             f"The predictions have {found} keypoints a person, the ground truth has {wanted}.",
@@ -128,8 +164,8 @@ def check_keypoints(found: int, wanted: int) -> None:
 
 def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     with Run.read(path) as run:
-        num_keypoints = truth.keypoint_set.num_keypoints
-        check_keypoints(run.manifest.num_keypoints, num_keypoints)
+        labelled = KeypointSet.from_category(run.manifest.keypoint_set)
+        order = keypoint_order(labelled, truth.keypoint_set)
         done = run.done(retry_errors=False)
         others = ByName({key.text: key for key in done if not key.media.isascii()})
 
@@ -150,11 +186,11 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             }
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
-                points, scores = _people(record, num_keypoints)
+                points, scores = _people(record, len(order))
                 yield Photo(
                     int(truth.image_ids[number]),
                     _bodies(truth, number),
-                    points,
+                    points[:, order],
                     scores,
                     failed=bool(record.get("error")),
                 )
@@ -181,7 +217,7 @@ def _people(
 
 def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     with closing(CocoFrames(path)) as document:
-        num_keypoints = truth.keypoint_set.num_keypoints
+        order = keypoint_order(document.keypoint_set, truth.keypoint_set)
         numbers = ByName({name: number for number, name in enumerate(document.names)})
         if len(document) and all(numbers.get(name) is None for name in truth.names):
             raise _no_image_in_common(path, truth)
@@ -189,11 +225,14 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             there = numbers.get(name)
             found = () if there is None else _bodies(document, there)
             people = [
-                {"keypoints": person["keypoints"], "score": person.get("score", 1.0)}
+                {
+                    "keypoints": np.reshape(person["keypoints"], (-1, 3))[order].ravel(),
+                    "score": person.get("score", 1.0),
+                }
                 for person in found
             ]
             image_id = int(truth.image_ids[number])
-            yield photo_of(image_id, _bodies(truth, number), people, num_keypoints)
+            yield photo_of(image_id, _bodies(truth, number), people, len(order))
 
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:

@@ -295,3 +295,51 @@ def test_pretraining_refuses_a_file_without_people(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nor is one called person: car, dog\.") as caught:
         open_source(options, labelled=False)
     assert caught.value.hint
+
+
+def names_of(source: OpenedSource) -> list[str]:
+    return [key.media for key in source.frames.keys]
+
+
+def test_a_limit_counts_photos_with_people(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 20)
+    document = json.loads(path.read_text())
+    document["annotations"] = document["annotations"][:14:2]  # 7 photos have people
+    document["annotations"][1]["iscrowd"] = 1
+    document["annotations"].append(document["annotations"][2] | {"id": 90, "iscrowd": 1})
+    path.write_text(json.dumps(document))
+    assert names_of(coco(tmp_path)) == [f"{n:03d}.png" for n in (1, 5, 7, 9, 11, 13)]
+    assert coco(tmp_path).dropped == {"crowds": 2}
+    assert names_of(coco(tmp_path, limit=5)) == [f"{n:03d}.png" for n in (1, 5, 7, 9, 11)]
+    opened = coco(tmp_path, limit=2)
+    assert names_of(opened) == ["001.png", "009.png"]
+    assert opened.dropped == {"crowds": 1}  # not that of 005.png, which was not wanted
+
+
+def refused(folder: Path, **options: Any) -> str:
+    """Return how a source of which too much is missing is refused; empty if it is not."""
+    source = small_source(folder) | options
+    try:
+        open_data(DataOptions.model_validate({"train": [source]}))
+    except InputError as error:
+        return error.message
+    return ""
+
+
+def test_photos_that_would_not_be_used_are_not_missed(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 20)
+    document = json.loads(path.read_text())
+    del document["annotations"][10:]  # the photos from 011.png on show nobody
+    path.write_text(json.dumps(document))
+    lower = names_of(coco(tmp_path, split=(0, 0.5)))
+    upper = names_of(coco(tmp_path, split=(0.5, 1)))
+    gone = [*upper, *(f"{n:03d}.png" for n in range(11, 21))]
+    for name in gone:
+        (tmp_path / "images" / name).unlink()
+    assert not refused(tmp_path, split=(0, 0.5))
+    assert not coco(tmp_path, split=(0, 0.5)).dropped
+    (tmp_path / "images" / lower[0]).unlink()
+    wanted = f"1 of {len(lower)} photos are missing"
+    assert wanted in refused(tmp_path, split=(0, 0.5))
+    assert f"{len(upper) + 1} of 10 photos are missing" in refused(tmp_path)
+    assert refused(tmp_path, split=(0, 0.5), limit=1)  # the first is the one that is gone

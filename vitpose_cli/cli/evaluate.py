@@ -112,7 +112,7 @@ def evaluate(
             weights=weights,
             keypoint_set=keypoint_set,
             detector=detector,
-            boxes=annotations if gt_boxes else boxes,
+            boxes=boxes,
             device=device,
             precision=precision,
             batch_size=options.parse_batch_size(batch_size),
@@ -120,7 +120,9 @@ def evaluate(
             box_threshold=0.0,
         )
         with progress("photos") as report:
-            result = evaluate_weights(annotations, images, chosen, report, part=part)
+            result = evaluate_weights(
+                annotations, images, chosen, report, gt_boxes=gt_boxes, part=part
+            )
     else:
         raise ConfigError(
             "Evaluate needs either --images (to label them now) or --predictions (a file or run).",

@@ -20,6 +20,9 @@ ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
 ANIMATION_BYTES = 21
 """How many bytes tell an animated WebP from a photo."""
 
+HEADER_BYTES = 1 << 16
+"""How many bytes tell the size of nearly every photo."""
+
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_END = b"\xff\xd9"
 _EXIF_PREFIX = b"Exif\0\0"
@@ -65,6 +68,22 @@ def read_header(data: bytes) -> ImageHeader:
             "JPEG, PNG, WebP, BMP and TIFF are read.",
         )
     return header
+
+
+def upright_size(start: bytes) -> tuple[int, int] | None:
+    """Return the size that a photo has once it is upright, px; None where that is not seen yet.
+
+    What stands behind `start` may say otherwise: only decoding is certain.
+
+    Args:
+        start: The file's first `HEADER_BYTES`.
+    """
+    try:
+        header = read_header(start + _JPEG_END)
+    except InputError:
+        return None
+    width, height = header.size_wh
+    return (height, width) if header.orientation >= 5 else (width, height)
 
 
 def is_animated_webp(start: bytes) -> bool:

@@ -95,7 +95,11 @@ def is_results_file(path: Path) -> bool:
 
 
 def boxes_by_image(
-    path: Path, names: Mapping[int, str] | None = None, category: str | None = None
+    path: Path,
+    names: Mapping[int, str] | None = None,
+    category: str | None = None,
+    *,
+    labelled: bool = False,
 ) -> dict[str, Detections]:
     """Read boxes made elsewhere, from an annotation file or a results file.
 
@@ -107,6 +111,7 @@ def boxes_by_image(
             of COCO's own photos, `000000000139.jpg`.
         category: Take this category alone if the file has one of this name. A results file names
             none; if it has several, "person" is COCO's number 1.
+        labelled: Of an annotation file, take only people with labelled keypoints.
 
     Returns:
         Boxes by `file_name`; an image without boxes is there too if the file names it.
@@ -130,7 +135,9 @@ def boxes_by_image(
             (name, item["bbox"], item.get("score", 1.0))
             for number, name in enumerate(document.names)
             for item in document.annotations(number)
-            if not item["iscrowd"] and (not wanted or item["category_id"] in wanted)
+            if not item["iscrowd"]
+            and (not wanted or item["category_id"] in wanted)
+            and (not labelled or any(item["keypoints"][2::3]))
         )
         return _grouped(rows, document.names)
 

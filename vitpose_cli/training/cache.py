@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def cut_people(
         progress: Told of the progress.
 
     Raises:
-        InputError: The file cannot be written, or memory cannot hold the crops.
+        InputError: The file cannot be written, memory cannot hold the crops, or a frame has another
+            size than its labels state.
     """
     people = frames.people
     transforms = CropTransforms.from_boxes(
@@ -110,6 +111,9 @@ def fill_crops(
 
     Returns:
         The frames that failed, each as often as it is listed.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     first = np.searchsorted(frames.people.images, np.arange(len(frames.keys) + 1))
     failures: list[FrameFailure] = []
@@ -131,12 +135,33 @@ def readable_people(
     Returns:
         The people of those that could be read, and the frames that failed, each as often as it is
         listed.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     failures: list[FrameFailure] = []
     for frame, numbers in _each_frame(frames, progress):
         if isinstance(frame, FrameFailure):
             failures += [frame] * len(numbers)
     return frames.people.select(_in_readable(frames, failures)), tuple(failures)
+
+
+def frame_sizes(frames: LabelledFrames) -> list[tuple[int, int] | None]:
+    """Return width and height of every frame, px; frames whose labels state none are read.
+
+    Returns:
+        One size for each of `frames.keys`, None for a frame that cannot be read.
+    """
+    sizes_wh = list(frames.sizes_wh)
+    unknown = [number for number, size_wh in enumerate(sizes_wh) if size_wh is None]
+    if unknown:
+        keys, stated = tuple(frames.keys[number] for number in unknown), (None,) * len(unknown)
+        asked = replace(frames, keys=keys, sizes_wh=stated)
+        for frame, places in _each_frame(asked, lambda done, total: None):
+            if isinstance(frame, Frame):
+                for place in places:
+                    sizes_wh[unknown[place]] = frame.size_wh
+    return sizes_wh
 
 
 @contextmanager
@@ -206,6 +231,9 @@ def _each_frame(
     """Yield every frame and its numbers: a file may list one photo several times, it is read once.
 
     What the source does not have fails.
+
+    Raises:
+        InputError: A frame has another size than its labels state.
     """
     waiting: dict[FrameKey, list[int]] = {}
     for number, key in enumerate(frames.keys):
@@ -213,6 +241,9 @@ def _each_frame(
     done = 0
     for frame in frames.source.frames(skip=_AllBut(frames.keys)):
         numbers = waiting.pop(frame.key)
+        if isinstance(frame, Frame):
+            for number in numbers:
+                frames.check_size(number, frame.size_wh)
         yield frame, numbers
         done += len(numbers)
         progress(done, len(frames.keys))

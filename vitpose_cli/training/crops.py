@@ -103,13 +103,15 @@ class FrameCrops:
         """Return one crop of each image, (B, H, W, 3) uint8 RGB.
 
         Raises:
-            InputError: A frame cannot be read.
+            InputError: A frame cannot be read, or has another size than its labels state.
         """
         width, height = transforms.size_wh
         out = np.empty((len(images), height, width, 3), np.uint8)
 
         def cut(row: int) -> None:
-            frame = self.frames.source.read(self.frames.keys[images[row]])
+            number = int(images[row])
+            frame = self.frames.source.read(self.frames.keys[number])
+            self.frames.check_size(number, frame.size_wh)
             warp_crops(frame.image, transforms.select([row]), out=out[row : row + 1])
 
         with ThreadPoolExecutor(self.num_threads) as pool:

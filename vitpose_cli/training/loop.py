@@ -53,6 +53,7 @@ from vitpose_cli.training.process import (
 )
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, batch_sheet
+from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers
@@ -131,7 +132,10 @@ class _Run:
             self._observer.note(note)
         saved = folder.load_state()
         state = None
-        if saved is not None:
+        if saved is None:
+            for source in (*data.train, *data.validation):
+                check_sizes(source.frames)
+        else:
             self._position, state = saved.position, saved.stage
             check_sources(saved, data, self._observer.note)
             self._observer.note(

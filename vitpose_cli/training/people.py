@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vitpose_cli.media.frames import FrameKey, FrameSource
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.stated_sizes import check_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,25 @@ class LabelledFrames:
         keys: The frames' names.
         source: Where the frames come from, in the order of `keys`.
         identity: A text that changes whenever anything here would.
+        labels: The file that the labels are from.
+        sizes_wh: Width and height of each frame as the labels state them, px; None where they do
+            not.
     """
 
     people: People
     keys: tuple[FrameKey, ...]
     source: FrameSource
     identity: str
+    labels: Path
+    sizes_wh: tuple[tuple[int, int] | None, ...]
+
+    def check_size(self, number: int, size_wh: tuple[int, int]) -> None:
+        """Refuse a frame that was read with another size than its labels state.
+
+        Raises:
+            InputError: It has another.
+        """
+        check_size(self.keys[number], size_wh, self.sizes_wh[number], self.labels)
 
 
 class EndlessOrder:

@@ -7,7 +7,7 @@ never skipped in silence.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -23,7 +23,7 @@ from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
-from vitpose_cli.records.coco_people import bodies_of
+from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
@@ -91,17 +91,25 @@ def _open_coco(
     document = read_coco(options.annotations)
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
-    keys = _present_keys(document, options, dropped)
-    within = [one for one in keys if _in_split(group_of(keys[one], options.split_by), options)]
-    chosen = _spread(within, options)
-    images = {image["id"]: image for image in document.images}
-    found = _people_by_image(document, chosen, options, dropped, labelled, measured)
-    empty_too = measured and options.boxes is not None
-    shown = {
-        image_id: keys[image_id]
-        for image_id in chosen
-        if found[image_id] or (empty_too and is_looked_at(images[image_id], options))
+    keys = {
+        one: key
+        for one, key in document.keys().items()
+        if _in_split(group_of(key, options.split_by), options)
     }
+    images = {image["id"]: image for image in document.images}
+    found, reasons = _people_by_image(document, keys, options, labelled, measured)
+    empty_too = measured and options.boxes is not None
+    useful = [
+        image_id
+        for image_id in _in_order(keys)
+        if found[image_id] or (empty_too and is_looked_at(images[image_id], options))
+    ]
+    chosen = _spread(useful, options)
+    passed_over = set(useful).difference(chosen)
+    for image_id, counts in reasons.items():
+        if image_id not in passed_over:
+            dropped.update(counts)
+    shown = _present_keys({one: keys[one] for one in chosen}, options, dropped)
     numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
     if not numbered:
         raise InputError(
@@ -131,25 +139,37 @@ def _open_coco(
     if options.boxes is not None:
         names = {image_id: images[image_id]["file_name"] for image_id in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
-    frames = LabelledFrames(people, tuple(shown.values()), source, _identity(fingerprint, options))
+    frames = LabelledFrames(
+        people,
+        tuple(shown.values()),
+        source,
+        _identity(fingerprint, options),
+        options.annotations,
+        tuple(size_of(images[image_id]) for image_id in shown),
+    )
     return OpenedSource(frames, _truth(document, shown, options), +dropped, fingerprint, boxes)
 
 
 def _people_by_image(
     document: CocoDocument,
-    chosen: Sequence[int],
+    chosen: Iterable[int],
     options: CocoSource,
-    dropped: Counter[str],
     labelled: bool,
     measured: bool,
-) -> dict[int, list[Person]]:
-    """Return who can be learnt from in each of the chosen images; count the others by reason."""
+) -> tuple[dict[int, list[Person]], dict[int, Counter[str]]]:
+    """Return who can be learnt from in each of the chosen images, and the reasons of the others.
+
+    Returns:
+        People by image; where somebody was left out, also how many by the reason.
+    """
     images = {image["id"]: image for image in document.images}
     annotations = document.by_image()
     categories = None if labelled else _people_categories(document)
     num_keypoints = 0 if labelled else _set_or_coco(document).num_keypoints
     found: dict[int, list[Person]] = {image_id: [] for image_id in chosen}
-    for image_id in chosen:
+    reasons: dict[int, Counter[str]] = {}
+    for image_id in found:
+        dropped: Counter[str] = Counter()
         for annotation in annotations[image_id]:
             if categories is not None and annotation["category_id"] not in categories:
                 dropped["boxes of other categories"] += 1
@@ -157,7 +177,9 @@ def _people_by_image(
             person = person_of(annotation, images[image_id], options, dropped, labelled, measured)
             if person is not None:
                 found[image_id].append(person if labelled else person.unlabelled(num_keypoints))
-    return found
+        if +dropped:
+            reasons[image_id] = dropped
+    return found, reasons
 
 
 def _people_categories(document: CocoDocument) -> frozenset[int]:
@@ -203,22 +225,29 @@ def _set_or_coco(document: CocoDocument) -> KeypointSet:
 
 
 def _present_keys(
-    document: CocoDocument, options: CocoSource, dropped: Counter[str]
+    keys: Mapping[int, FrameKey], options: CocoSource, dropped: Counter[str]
 ) -> dict[int, FrameKey]:
     """Return the frames whose file is there, by image id, in the order in which they are read."""
     found: dict[int, FrameKey] = {}
-    places: dict[str, int] = {}
-    for image_id, key in document.keys().items():
+    there: set[str] = set()
+    for image_id, key in keys.items():
         candidates = (key, FrameKey(str(key)))  # in the video, or extracted from it
         for candidate in candidates:
-            if candidate.media in places or _is_there(options.images, candidate.media):
-                places.setdefault(candidate.media, len(places))
+            if candidate.media in there or _is_there(options.images, candidate.media):
+                there.add(candidate.media)
                 found[image_id] = candidate
                 break
         else:
             dropped["photos missing"] += 1
-    order = sorted(found, key=lambda one: (places[found[one].media], found[one].index))
-    return {image_id: found[image_id] for image_id in order}
+    return {image_id: found[image_id] for image_id in _in_order(found)}
+
+
+def _in_order(keys: Mapping[int, FrameKey]) -> list[int]:
+    """Return image ids file by file, as each is first named, and frames of a video in theirs."""
+    places: dict[str, int] = {}
+    for key in keys.values():
+        places.setdefault(key.media, len(places))
+    return sorted(keys, key=lambda one: (places[keys[one].media], keys[one].index))
 
 
 def _file(path: Path) -> PhotoFile:
@@ -279,7 +308,14 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
     file = files_hash((options.path,))
     known = f"{people_hash(people, chosen, {})} {file}"  # the pixels are in the file
     fingerprint = Fingerprint(str(options.path), file, known, len(people), len(people))
-    frames = LabelledFrames(people, chosen, pack, _identity(fingerprint, options))
+    frames = LabelledFrames(
+        people,
+        chosen,
+        pack,
+        _identity(fingerprint, options),
+        options.path,
+        (frame.size_wh,) * len(people),
+    )
     truth = _pack_truth(options.path, people, frame.size_wh)
     return OpenedSource(frames, truth, +dropped, fingerprint)
 

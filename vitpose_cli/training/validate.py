@@ -19,18 +19,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitpose_cli.evaluate import Evaluation, evaluate_results
+from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix, oks_nms
 from vitpose_cli.runtime import Process
-from vitpose_cli.training.cache import fill_crops
+from vitpose_cli.training.cache import fill_crops, frame_sizes
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.process import gathered
 from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
 from vitpose_cli.training.sources import OpenedSource
+
+_UNKNOWN_WH = (1 << 24, 1 << 24)
+"""Cuts no box of a frame that cannot be read and whose size nobody states, px."""
 
 
 class Validator:
@@ -52,7 +56,11 @@ class Validator:
         options: ValidationOptions,
         process: Process | None = None,
     ) -> None:
-        """Cut the crops of this process's boxes in `source`, as labelling would."""
+        """Cut the crops of this process's boxes in `source`, as labelling would.
+
+        Raises:
+            InputError: A frame has another size than its labels state.
+        """
         self.source = source
         self.head = head
         self._codec = codec
@@ -230,18 +238,24 @@ def mean_ap(evaluations: Sequence[Evaluation]) -> float:
 
 
 def _boxes_of(source: OpenedSource) -> tuple[Detections, NDArray[np.int64]]:
-    """Return the boxes to measure with, and the number of the frame of each."""
-    people = source.frames.people
-    if source.boxes is None:
-        return Detections(people.boxes, np.ones(len(people), np.float32)), people.images
-    found = [
-        source.boxes.get(image["file_name"], Detections.empty()) for image in source.truth.images
-    ]
+    """Return the boxes to measure with, cut at their frames, and the frame of each."""
+    found: list[Detections] = []
+    for number, size_wh in enumerate(frame_sizes(source.frames)):
+        given = _given_boxes(source, number)
+        found.append(tidy(given.boxes, given.scores, 0.0, size_wh or _UNKNOWN_WH))
     boxes = np.concatenate([one.boxes for one in found])
     scores = np.concatenate([one.scores for one in found])
     images = np.repeat(np.arange(len(found)), [len(one) for one in found])
-    drawable = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Detections(boxes[drawable], scores[drawable]), images[drawable]
+    return Detections(boxes, scores), images
+
+
+def _given_boxes(source: OpenedSource, number: int) -> Detections:
+    """Return the boxes of a detector in a frame, or those of its people."""
+    if source.boxes is not None:
+        return source.boxes.get(source.truth.images[number]["file_name"], Detections.empty())
+    people = source.frames.people
+    start, end = np.searchsorted(people.images, [number, number + 1])
+    return Detections(people.boxes[start:end], np.ones(end - start, np.float32))
 
 
 def _as_people(frames: LabelledFrames, detections: Detections, images: NDArray[np.int64]) -> People:

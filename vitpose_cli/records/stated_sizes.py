@@ -1,0 +1,41 @@
+"""Whether photos are those that a document speaks of, told by the sizes that it states.
+
+Keypoints are pixels: of a photo that was resized or turned since it was labelled they all lie
+elsewhere, and nothing else would show it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
+
+
+def check_size(
+    key: FrameKey,
+    size_wh: tuple[int, int],
+    stated_wh: tuple[int, int] | None,
+    document: Path,
+) -> None:
+    """Refuse a frame of another size than its labels are of.
+
+    Args:
+        key: The frame.
+        size_wh: Its width and height, upright, px.
+        stated_wh: Those that the document states; None where it states none.
+        document: Where the labels are from.
+
+    Raises:
+        InputError: The sizes differ.
+    """
+    if stated_wh is None or size_wh == stated_wh:
+        return
+    (width, height), (stated_width, stated_height) = size_wh, stated_wh
+    raise InputError(
+        f"{key} has {width} x {height} px, and {document} labels a photo of {stated_width} x "
+        f"{stated_height} px.",
+        "Give the photos that were labelled: in resized or rotated copies every keypoint lies "
+        "elsewhere. Photos are turned upright by their EXIF orientation here, so that labels of "
+        "unturned ones do not fit. If only width and height in the file are wrong, remove them.",
+    )
