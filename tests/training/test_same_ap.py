@@ -11,24 +11,27 @@ from PIL import Image
 from runs import EXAMPLES, vitpose
 from training_cases import small_source, write_document
 
+from vitpose_cli.evaluate import Evaluation
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import CocoSource, ValidationOptions
 from vitpose_cli.training.sources import open_source
-from vitpose_cli.training.validate import Validation, Validator
+from vitpose_cli.training.validate import Validator
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"
 
 
-def validated(folder: Path, **options: Any) -> Validation:
-    """Measure the shipped network as training does."""
+def validated(folder: Path, **options: Any) -> tuple[Evaluation, Instances]:
+    """Measure the shipped network as training does; return also what it finds."""
     model = load_model(WEIGHTS)
     ((name, head),) = model.header.heads.items()
     shape = model.config
     codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
     source = open_source(CocoSource.model_validate(small_source(folder) | options), measured=True)
     validator = Validator(source, name, codec, ValidationOptions())
-    return validator.measure(model, torch.device("cpu"), torch.float32)
+    found = validator.find(model, torch.device("cpu"), torch.float32)
+    return validator.evaluate(found), found
 
 
 def person(number: int, size_wh: tuple[int, int], points: Any, **extra: Any) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
             last = photo.size
     write_document(tmp_path, images, people)
     random = np.random.default_rng(0)
-    for number, points in enumerate(validated(tmp_path).found.keypoints):
+    for number, points in enumerate(validated(tmp_path)[1].keypoints):
         moved = points + random.normal(0, 2 * (number + 1), points.shape)
         flat = np.c_[moved.clip(0, np.array(last) - 60).round(1), np.full(17, 2)]
         people[number]["keypoints"] = flat.ravel().tolist()
@@ -78,14 +81,14 @@ def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
         "--device", "cpu", "--precision", "fp32",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    measured, evaluated = validated(tmp_path).evaluation.as_dict(), json.loads(done.stdout)
+    measured, evaluated = validated(tmp_path)[0].as_dict(), json.loads(done.stdout)
     assert measured["coco"] == evaluated["coco"]
     assert 0.2 < measured["coco"]["AP"] < 0.95
     assert measured["num_predicted"] == evaluated["num_predicted"] == 6
     for mine, theirs in zip(measured["keypoints"], evaluated["keypoints"], strict=True):
         assert mine["oks"] == pytest.approx(theirs["oks"], rel=1e-4)
     (tmp_path / "boxes.json").write_text(path.read_text())
-    with_boxes = validated(tmp_path, boxes=tmp_path / "boxes.json").evaluation.as_dict()
+    with_boxes = validated(tmp_path, boxes=tmp_path / "boxes.json")[0].as_dict()
     done = vitpose(
         "evaluate", "-a", path, "-i", tmp_path / "images", "--boxes", "boxes.json", "-w", WEIGHTS,
         "--json", "--device", "cpu", "--precision", "fp32", cwd=tmp_path,

@@ -14,7 +14,7 @@ from runs import save_weights, vitpose
 from training_cases import Stopping, small_run, small_source, write_coco
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.cache import cut_people, readable_people
@@ -190,12 +190,16 @@ def test_a_run_on_resized_photos_ends_with_a_reason(
 
 def test_a_run_that_goes_on_reads_its_photos_again(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
-    config = parse_config(TrainConfig, small_run(tmp_path))
+    values = small_run(tmp_path)
+    config = parse_config(TrainConfig, values)
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "run", Stopping(2))
     resize(tmp_path / "images" / "003.png")
-    with pytest.raises(InputError, match=SAID):
+    with pytest.raises(ConfigError, match="photos have come or gone, or been replaced"):
         train(config, tmp_path / "run", Silence())
+    values["data"]["allow_missing"] = True
+    with pytest.raises(InputError, match=SAID):
+        train(parse_config(TrainConfig, values), tmp_path / "run", Silence())
 
 
 @pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "upper"]])
