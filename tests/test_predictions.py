@@ -109,7 +109,7 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
 
 def right_before_left() -> list[int]:
     """Return COCO's keypoints in another order: each right one before its left one."""
-    return COCO.flip_order.tolist()
+    return [int(position) for position in COCO.flip_order]
 
 
 def turned_document(order: list[int]) -> dict[str, Any]:
