@@ -42,6 +42,9 @@ SHARES = {"pretrain": (0.15,), "distil": (0.3, 0.35), "finetune": (0.2,)}
 FURTHER = "people_c.npz"
 """The pack that `more_people.py` makes."""
 
+PARTS = ("weight", "bias")
+"""Of the layer that draws the heatmaps."""
+
 CALIBRATION_STEPS = 40
 """Steps of each stage in the run that measures the speed; the first half warms up."""
 
@@ -139,10 +142,19 @@ def vitpose(*arguments: str) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def export(trained: Path, out: Path) -> None:
-    """Write trained weights at half precision, with where they come from."""
+def export(trained: Path, out: Path, gain: float = 1.0) -> None:
+    """Write trained weights at half precision, with where they come from.
+
+    Args:
+        trained: The weights.
+        out: The file.
+        gain: Factor of the heatmaps, which makes their peaks a probability; see `calibration.py`.
+    """
     header = replace(read_header(trained), source=SOURCE, licence="Apache-2.0")
-    save_checkpoint(out, read_state(trained), header, dtype=torch.float16)
+    state = read_state(trained)
+    last = {f"heads.{name}.final.{part}" for name in header.heads for part in PARTS}
+    scaled = {key: value * gain if key in last else value for key, value in state.items()}
+    save_checkpoint(out, scaled, header, dtype=torch.float16)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,85 @@
+"""Print how often keypoints are right, by the height of their peaks, for factors of the heatmaps.
+
+    python calibration.py FILE PACK [PACK ...]
+
+On the crops that the configurations hold out, a keypoint is right that lies within 5 % of the
+crop's height of its label. The factor at which a peak of 0.5 is right half the time, and so on, is
+what `recipe.export` takes as its gain: with it the thresholds of `annotate` mean what they say.
+Needs the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vitpose_cli.models.checkpoint import LoadedViTPose, load_model
+from vitpose_cli.models.normalisation import normalise
+from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.training.packs import Pack
+
+HELD_OUT = 0.03
+"""Share of each pack that the configurations measure on: the crops whose names hash below it."""
+
+CONTEXT = 1.5
+NEAR = 0.05
+GAINS = (1.0, 1.2, 1.35, 1.5, 1.7)
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SURE = 0.5
+"""Confidence of a teacher's keypoint from which on it counts as a label."""
+
+
+def peaks_and_errors(
+    model: LoadedViTPose, pack: Pack
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the peaks of labelled keypoints, and their distances in heights of the crop."""
+    (head,) = model.header.heads.values()
+    shape = model.config
+    codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
+    keys = pack.keys()
+    rows = [n for n, key in enumerate(keys) if crc32(str(key).encode()) / 2**32 < HELD_OUT]
+    images = [pack.read(keys[row]).image for row in rows]
+    size_wh = (images[0].shape[1], images[0].shape[0])
+    box = pack.boxes(size_wh, CONTEXT)[:1]
+    region = CropTransforms.from_boxes(box, codec.input_wh, alignment=codec.alignment)
+    crops = [cv2.warpAffine(image, region.matrices[0], codec.input_wh) for image in images]
+    inputs = normalise(torch.from_numpy(np.stack(crops)))
+    with torch.no_grad():
+        flip_order = torch.from_numpy(head.keypoint_set.flip_order)
+        maps = codec.merge_flipped(model(inputs), model(inputs.flip(-1)), flip_order)
+    decoded = codec.decode(maps)
+    flat = decoded.crop_keypoints.numpy().reshape(1, -1, 2)
+    labels = pack.keypoints[rows]
+    found = region.to_frame(flat).reshape(*labels.shape[:2], 2)
+    errors = np.linalg.norm(found - labels[..., :2], axis=-1) / (size_wh[1] / CONTEXT)
+    labelled = (labels[..., 2] == 2) | ((labels[..., 2] == 1) & (labels[..., 3] > SURE))
+    return decoded.scores.numpy()[labelled], errors[labelled]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("packs", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+    model = load_model(options.weights).eval()
+    parts = [peaks_and_errors(model, Pack.open(path)) for path in options.packs]
+    peaks, errors = (np.concatenate(each) for each in zip(*parts, strict=True))
+    print(f"{len(peaks)} keypoints, {np.mean(errors < NEAR):.3f} of them right")
+    for gain in GAINS:
+        numbers = np.digitize(peaks * gain, BINS)
+        shares = [np.mean(errors[numbers == n] < NEAR) for n in range(1, len(BINS))
+                  if (numbers == n).any()]  # fmt: skip
+        print(f"gain {gain}: right by peaks {BINS}:", *(f"{share:.3f}" for share in shares))
+
+
+if __name__ == "__main__":
+    main()
