@@ -96,8 +96,8 @@ def serve(
     )
     shown_host = f"[{host}]" if ":" in host else host
     session.start()
-    ready(f"http://{shown_host}:{port}/{access.token}/")
-    with suppress(KeyboardInterrupt):  # the usual end of a server
+    with suppress(KeyboardInterrupt):  # the usual end of a server, also before it has begun
+        ready(f"http://{shown_host}:{port}/{access.token}/")
         uvicorn.Server(config).run(sockets=[listener])
 
 
