@@ -58,7 +58,7 @@ def test_while_frames_are_labelled(
         ["sheet", "{run}", "-i", "{media}", "-o", "{out}/sheet.png"],
         ["export", "{run}", "-f", "yolo", "--overwrite", "-i", "{media}", "-o", "{out}"],
         ["export", "{run}", "-f", "fiftyone", "--overwrite", "-i", "{media}", "-o", "{out}"],
-        ["export", "{run}", "-f", "cvat", "--overwrite", "-i", "{media}", "-o", "{out}"],
+        ["export", "{run}", "-f", "cvat", "--overwrite", "-o", "{out}"],
     ],
 )
 def test_while_pictures_are_drawn_and_exported(

@@ -127,7 +127,8 @@ def test_a_photo_that_one_process_cannot_read_is_refused(tmp_path: Path) -> None
         write_coco(tmp_path / name, 4)
         data = small_run(tmp_path / name)["data"] | {"validation": [], "allow_missing": True}
         paths.append(written(tmp_path / name, data=data)[1])
-    (tmp_path / "second" / "images" / "002.png").write_bytes(b"no photo")
+    photo = tmp_path / "second" / "images" / "002.png"
+    photo.write_bytes(b"no photo".ljust(photo.stat().st_size))
     run = tmp_path / "run"
     for code, said in ended(start_together(*(command(path, run) for path in paths))):
         assert code == 3, said

@@ -125,6 +125,7 @@ class VideoEncoder:
         look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
         self._step = max(1, round(step_s / _TICK))
+        self._takes_all = step_s <= 1 / look.rate
         self._end_pts = _end_pts(look, step_s, taken)
         encoder = _ENCODERS[options.codec]
         ffmpeg_log.silence()
@@ -211,7 +212,7 @@ class VideoEncoder:
 
     def _duration(self, own_s: float) -> int:
         """Return for how many ticks the newest frame is shown if none comes after it."""
-        duration = max(self._step, round(own_s / _TICK))
+        duration = round(own_s / _TICK) if own_s and self._takes_all else self._step
         if self._end_pts is None:
             return duration
         return max(1, min(duration, self._end_pts - self._last_pts))
