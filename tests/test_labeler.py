@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import save_weights
+from PIL import Image
+from runs import EXAMPLES, save_weights
 
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
@@ -54,6 +55,18 @@ def frames_of_noise(count: int) -> list[Frame]:
         Frame(FrameKey(f"{number}.jpg"), random.integers(0, 256, (80, 90, 3), np.uint8))
         for number in range(count)
     ]
+
+
+def frames_of_photo(count: int) -> list[Frame]:
+    with Image.open(EXAMPLES / "astronaut.jpg") as whole:
+        frames = []
+        for number in range(count):
+            left = number % (whole.width - 440)
+            part = whole.resize((90, 80), box=(left, 0, left + 440, whole.height))
+            image = np.array(part)
+            image[0, 0, 0] = number
+            frames.append(Frame(FrameKey(f"{number}.jpg"), image))
+    return frames
 
 
 def test_a_stream_taken_up_at_a_chunk_gives_the_same_bits(estimator: PoseEstimator) -> None:
@@ -113,7 +126,8 @@ def test_failures_end_a_run_only_where_nothing_has_worked(estimator: PoseEstimat
 
 
 def test_queued_as_on_a_gpu_it_labels_alike(weights: Path, estimator: PoseEstimator) -> None:
-    frames = frames_of_noise(CHUNK_FRAMES + 3)
+    # Not of noise, where a grey level may move a flat peak by a cell.
+    frames = frames_of_photo(CHUNK_FRAMES + 3)
     model = load_model(weights)
     engine = DeviceEngine(PoseNetwork(model, device=CPU, flip_test=False), BatchLimit(16, "cpu"))
     queued = Labeler(EveryThird(), PoseEstimator(model, OPTIONS, engine))
@@ -122,6 +136,5 @@ def test_queued_as_on_a_gpu_it_labels_alike(weights: Path, estimator: PoseEstima
         assert ours.key == theirs.key
         assert ours.instances is not None
         assert theirs.instances is not None
-        apart = np.abs(ours.instances.keypoints - theirs.instances.keypoints)
-        # px; a grey level in some pixels of noise, whose flat peaks may move by a cell
-        assert np.mean(apart > 0.05) < 0.05 if apart.size else not theirs.instances.keypoints.size
+        # px; a grey level in some pixels
+        np.testing.assert_allclose(ours.instances.keypoints, theirs.instances.keypoints, atol=0.05)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from runs import environment, save_weights
 from training_cases import boxes, picture_of, pose_in, write_coco
 
@@ -106,6 +107,35 @@ def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
         *(f"| cut to {cut}, boxes of the ground truth" for cut in CUTS),
     ]
     assert len(keypoints.splitlines()) == 2 + 17 + 1
+
+
+def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: Path) -> None:
+    write_pack(tmp_path / "people_a.npz", 120)
+    weights = save_weights(tmp_path / "random.safetensors")
+    command = [sys.executable, RECIPE / "calibration.py", weights, tmp_path / "people_a.npz"]
+    done = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    count = int(re.match(r"(\d+) keypoints, 0\.\d{3} of them right", first)[1])  # type: ignore[index]
+    assert count % 17 == 0  # of whole people, about 3 of a hundred
+    assert 1 <= count // 17 <= 10
+    assert [line.split(":")[0] for line in lines] == [
+        f"gain {gain}" for gain in (1.0, 1.2, 1.35, 1.5, 1.7)
+    ]
+
+    code = "import sys; from pathlib import Path; import recipe; "
+    code += "recipe.export(Path(sys.argv[1]), Path(sys.argv[2]), gain=1.5)"
+    out = tmp_path / "louder.safetensors"
+    subprocess.run(
+        [sys.executable, "-c", code, weights, out], check=True, env=environment(), cwd=RECIPE
+    )
+    crops = torch.randn(2, 3, 128, 96)
+    with torch.no_grad():
+        plain, louder = (load_model(path).eval()(crops) for path in (weights, out))
+    torch.testing.assert_close(louder, 1.5 * plain, rtol=0.02, atol=0.02)  # half precision
 
 
 def test_what_the_shipped_file_learnt_from_stands_written() -> None:

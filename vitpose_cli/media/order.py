@@ -12,7 +12,7 @@ def natural_order(media: str) -> tuple[str, str]:
 
     As text: of a million files, lists of texts and numbers take much longer to sort.
     """
-    return _DIGITS.sub(_by_value, media).replace("/", "\0"), media
+    return _DIGITS.sub(_by_value, media.replace("/", "\0")), media
 
 
 def _by_value(number: re.Match[str]) -> str:

@@ -137,5 +137,5 @@ class EndlessOrder:
         row = generator.permutation(len(self._fractions))
         ends = np.cumsum(self._fractions[row])
         steps = (np.arange(self._num_drawn) + generator.random()) * (ends[-1] / self._num_drawn)
-        drawn: NDArray[np.int64] = row[np.searchsorted(ends, steps, side="right")]
+        drawn: NDArray[np.int64] = row[np.searchsorted(ends[:-1], steps, side="right")]
         return drawn

@@ -308,7 +308,7 @@ def _head_headers(
     keypoint_sets: Mapping[str, KeypointSet],
     old: Mapping[str, HeadHeader],
 ) -> dict[str, HeadHeader]:
-    """Say what each head is; kind and alignment are those of an `old` one of the same keypoints."""
+    """Say what each head is; what an `old` one of the same keypoints is stays."""
     heads = {}
     for number, (name, keypoints) in enumerate(keypoint_sets.items()):
         before = old.get(name)
@@ -319,6 +319,7 @@ def _head_headers(
             keypoint_set=keypoints,
             alignment=before.alignment if before is not None else "udp",
             expert=number if options.experts else 0,
+            blob_sigma=before.blob_sigma if before is not None else 2.0,
         )
     return heads
 

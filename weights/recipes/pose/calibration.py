@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from zlib import crc32
 
 import cv2
 import numpy as np
 import torch
+from held_out import CONTEXT, are_held_out
 from numpy.typing import NDArray
 
 from vitpose_cli.models.checkpoint import LoadedViTPose, load_model
@@ -26,11 +26,9 @@ from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.packs import Pack
 
-HELD_OUT = 0.03
-"""Share of each pack that the configurations measure on: the crops whose names hash below it."""
-
-CONTEXT = 1.5
 NEAR = 0.05
+"""How far a keypoint may be from its label, in heights of the crop, to be right."""
+
 GAINS = (1.0, 1.2, 1.35, 1.5, 1.7)
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SURE = 0.5
@@ -44,8 +42,7 @@ def peaks_and_errors(
     (head,) = model.header.heads.values()
     shape = model.config
     codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
-    keys = pack.keys()
-    rows = [n for n, key in enumerate(keys) if crc32(str(key).encode()) / 2**32 < HELD_OUT]
+    keys, rows = pack.keys(), np.flatnonzero(are_held_out(pack))
     images = [pack.read(keys[row]).image for row in rows]
     size_wh = (images[0].shape[1], images[0].shape[0])
     box = pack.boxes(size_wh, CONTEXT)[:1]

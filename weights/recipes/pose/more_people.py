@@ -15,11 +15,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zlib import crc32
 
 import cv2
 import numpy as np
 import torch
+from held_out import CONTEXT, are_held_out
 from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import Frame
@@ -34,8 +34,8 @@ from prepare_data import Photo, TeacherNotes, photos_of_people
 
 FloatArray = NDArray[np.float32]
 
-CROP_WH, CONTEXT = (240, 320), 1.5
-"""As in the packs: a padded box is the middle two thirds of its crop."""
+CROP_WH = (240, 320)
+"""As in the packs."""
 
 LEAST_SCORE = 0.25
 """Of a box. Below it two of three are no people."""
@@ -48,9 +48,6 @@ LEAST_CONFIDENCE = 0.25
 
 KNOWN = 0.05
 """Confidence from which on a keypoint of the teacher's is written down."""
-
-HELD_OUT = 0.03
-"""Share of people_b that the configurations measure on: the crops whose names hash below it."""
 
 SAME_BOX = 0.5
 """Overlap from which on a found box and a true one are one person."""
@@ -113,9 +110,7 @@ def new_crops(crops: Sequence[Crop], path: Path) -> list[Crop]:
     pictures = [frame.image for frame in pack.frames() if isinstance(frame, Frame)]
     known = np.stack([thumbnail(picture[..., ::-1]) for picture in pictures])
     alike = np.stack([thumbnail(crop.pixels) for crop in crops]) @ known.T > ALIKE
-    keys = pack.keys()
-    shares = np.array([crc32(str(key).encode()) / 2**32 for key in keys])
-    held_out = alike[:, shares < HELD_OUT].any(axis=1)
+    held_out = alike[:, are_held_out(pack)].any(axis=1)
     barred = {crop.photo for crop, is_held_out in zip(crops, held_out, strict=True) if is_held_out}
     seen = alike.any(axis=1)
     print(f"{len(crops)} crops, {seen.sum()} of them known, {len(barred)} photos are held out")
