@@ -37,8 +37,9 @@ from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 from vitpose_cli.training.batches import Batches, Course
-from vitpose_cli.training.config import CocoSource, TrainConfig
+from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import load_material, open_data
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.losses import weighted_squares
 from vitpose_cli.training.metrics import peak_memory_mib
 from vitpose_cli.training.optim import Schedule, build_optimizer, parameter_groups, set_rate

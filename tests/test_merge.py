@@ -21,7 +21,7 @@ from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.validate import validate
-from vitpose_cli.training.config import CocoSource
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.sources import open_source
 
 

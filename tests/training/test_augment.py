@@ -10,7 +10,7 @@ from training_cases import COCO, some_people
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import CropPlan, plan_crops, plan_plain_crops
-from vitpose_cli.training.config import AugmentationOptions
+from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.people import People
 
 NOTHING = AugmentationOptions(flip=0, shift=0, scale_std=0, rotation=0, half_body=0)

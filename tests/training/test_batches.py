@@ -10,8 +10,9 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.batches import Batch, Batches, Course, make_crops
-from vitpose_cli.training.config import AugmentationOptions, LossOptions, StageOptions
+from vitpose_cli.training.config import LossOptions, StageOptions
 from vitpose_cli.training.crops import DeviceCrops, HostCrops, JoinedCrops
+from vitpose_cli.training.data_options import AugmentationOptions
 
 CPU = torch.device("cpu")
 INPUT_WH = (96, 128)

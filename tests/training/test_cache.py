@@ -9,7 +9,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.cache import CutPeople, cut_people
-from vitpose_cli.training.config import CocoSource
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.people import LabelledFrames
 from vitpose_cli.training.sources import open_source
 

@@ -11,7 +11,8 @@ from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.cache import fill_crops
-from vitpose_cli.training.config import CocoSource, NcnnTeacher
+from vitpose_cli.training.config import NcnnTeacher
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.sources import open_source
 

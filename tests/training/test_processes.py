@@ -14,7 +14,8 @@ from training_cases import Stopping, ended, losses, small_run, start_together, w
 from vitpose_cli.config import parse_config
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.training.checkpoints import RunFolder
-from vitpose_cli.training.config import CocoSource, TrainConfig
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.network import Network

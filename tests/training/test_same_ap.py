@@ -15,7 +15,8 @@ from vitpose_cli.evaluate import Evaluation
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.training.config import CocoSource, ValidationOptions
+from vitpose_cli.training.config import ValidationOptions
+from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.sources import open_source
 from vitpose_cli.training.validate import Validator
 

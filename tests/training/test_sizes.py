@@ -18,8 +18,9 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.cache import cut_people, readable_people
-from vitpose_cli.training.config import CocoSource, PackSource, TrainConfig, ValidationOptions
+from vitpose_cli.training.config import TrainConfig, ValidationOptions
 from vitpose_cli.training.crops import FrameCrops
+from vitpose_cli.training.data_options import CocoSource, PackSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.sizes import check_sizes

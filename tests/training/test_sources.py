@@ -7,8 +7,8 @@ import pytest
 from training_cases import boxes, small_source, write_coco, write_document
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.training.config import CocoSource, DataOptions, PackSource
 from vitpose_cli.training.data import open_data
+from vitpose_cli.training.data_options import CocoSource, DataOptions, PackSource
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
 

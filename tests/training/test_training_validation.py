@@ -11,8 +11,9 @@ from training_cases import small_source, write_coco
 from vitpose_cli.evaluate import Evaluation
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.training.config import CocoSource, DataOptions, ValidationOptions
+from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import open_data
+from vitpose_cli.training.data_options import CocoSource, DataOptions
 from vitpose_cli.training.sheets import sheet
 from vitpose_cli.training.sources import OpenedSource, open_source
 from vitpose_cli.training.validate import Validator, mean_ap

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from vitpose_cli.errors import InputError
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.checkpoints import Position, RunState
-from vitpose_cli.training.config import DataOptions
 from vitpose_cli.training.data import OpenedData
+from vitpose_cli.training.data_options import DataOptions
 from vitpose_cli.training.fingerprints import (
     DataFingerprint,
     Fingerprint,

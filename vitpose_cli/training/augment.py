@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vitpose_cli.pose.geometry import PADDING, Alignment, CropTransforms, reach_wh
 from vitpose_cli.pose.parts import BODY_PARTS, inside, part_keypoints, part_windows
-from vitpose_cli.training.config import AugmentationOptions
+from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.people import People
 
 HALF_BODY_PADDING = 1.5

@@ -21,8 +21,9 @@ from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.augment import CropPlan, plan_crops
-from vitpose_cli.training.config import AugmentationOptions, StageOptions
+from vitpose_cli.training.config import StageOptions
 from vitpose_cli.training.crops import Crops, upload
+from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.losses import heatmap_loss_size
 from vitpose_cli.training.people import EndlessOrder, People
 

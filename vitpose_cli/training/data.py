@@ -18,8 +18,8 @@ from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable_people
-from vitpose_cli.training.config import DataOptions, Source
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
+from vitpose_cli.training.data_options import DataOptions, Source
 from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.training.config import CocoSource, SourceOptions
+from vitpose_cli.training.data_options import CocoSource, SourceOptions
 
 
 @dataclass(frozen=True, slots=True)

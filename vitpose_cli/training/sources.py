@@ -27,7 +27,7 @@ from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
-from vitpose_cli.training.config import CocoSource, PackSource, Source, SourceOptions
+from vitpose_cli.training.data_options import CocoSource, PackSource, Source, SourceOptions
 from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
 from vitpose_cli.training.labels import (
     Person,

@@ -1,0 +1,74 @@
+"""Checking the categories of a COCO file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
+from vitpose_cli.records.json_stream import Item
+from vitpose_cli.records.json_values import is_int, shown
+
+
+class CheckedCategories:
+    """The categories of a file.
+
+    Attributes:
+        num_keypoints: How many keypoints each has, by id.
+    """
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self.num_keypoints: dict[int, int] = {}
+        self._names: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin with a file, which has categories of its own."""
+        self.num_keypoints.clear()
+        self._names.clear()
+
+    def check(self, item: Item) -> None:
+        """Check an element of `categories`."""
+        place, category = f"categories[{item.position}]", item.value
+        if not self._findings.is_object(place, category):
+            return
+        names = category.get("keypoints", [])
+        if not is_int(category.get("id")) or category["id"] < 1:
+            self._findings.add("category-id", f"{place}.id", what_it_is(category, "id"))
+        elif category["id"] in self.num_keypoints:
+            self._findings.add("category-id-unique", f"{place}.id", f"{category['id']} comes again")
+        if is_int(category.get("id")):
+            count = len(names) if isinstance(names, list) else 0
+            self.num_keypoints.setdefault(category["id"], count)
+        name = category.get("name")
+        if not isinstance(name, str) or not name or in_or_add(self._names, name):
+            self._findings.add("category-name", f"{place}.name", what_it_is(category, "name"))
+        if not names:
+            self._findings.add(
+                "category-without-keypoints", f"{place}.keypoints", "is missing or empty"
+            )
+        elif not _are_names(names):
+            self._findings.add(
+                "category-keypoints", f"{place}.keypoints", what_it_is(category, "keypoints")
+            )
+        else:
+            self._skeleton(f"{place}.skeleton", category.get("skeleton"), len(names))
+
+    def _skeleton(self, place: str, skeleton: Any, num_keypoints: int) -> None:
+        if not isinstance(skeleton, list):
+            self._findings.add("skeleton", place, f"is {shown(skeleton)}")
+            return
+        edges: set[tuple[int, ...]] = set()
+        for position, edge in enumerate(skeleton):
+            here = f"{place}[{position}]"
+            if not isinstance(edge, list) or len(edge) != 2 or not all(map(is_int, edge)):
+                self._findings.add("skeleton", here, f"is {shown(edge)}")
+            elif not all(1 <= end <= num_keypoints for end in edge):
+                self._findings.add("skeleton", here, f"{edge} is not within 1 to {num_keypoints}")
+            elif edge[0] == edge[1] or in_or_add(edges, tuple(sorted(edge))):
+                self._findings.add("skeleton-edge", here, f"is {edge}")
+
+
+def _are_names(values: Any) -> bool:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        return False
+    return len({*values}) == len(values)
