@@ -1,0 +1,198 @@
+"""A run that is killed, interrupted or changed: it goes on as if nothing had been, or says no."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from training_cases import Stopping, small_run, small_teacher, write_coco
+from training_runs import Listener, losses, one_stage, run, started, stopped
+
+from vitpose_cli.config import load_config, parse_config
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.training.checkpoints import RunFolder
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import read_metrics
+
+
+def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    before = (tmp_path / "run" / "last.safetensors").read_bytes()
+    again = run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    assert not again.lines
+    assert "Going on with stage 2, after step 3." in again.notes
+    assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
+    with pytest.raises(ConfigError, match=r"optimizer.lr: 0.001 there, 0.5 now"):
+        run(
+            tmp_path,
+            data=small_run(tmp_path)["data"] | {"validation": []},
+            optimizer=small_run(tmp_path)["optimizer"] | {"lr": 0.5},
+        )
+
+
+@pytest.mark.parametrize("milestones", [[170, 200], [1]])
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(
+    tmp_path: Path, milestones: list[int]
+) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 6, "batch_size": 2}
+    optimizer = {"lr": 1e-3, "warmup_steps": 0}
+    data = small_run(tmp_path)["data"] | {"validation": []}
+    values = small_run(tmp_path, stages=[stage], optimizer=optimizer, data=data)
+    earlier = values | {"optimizer": optimizer | {"milestones": milestones}}
+    with pytest.raises(KeyboardInterrupt):
+        train(parse_config(TrainConfig, earlier), tmp_path / "run", Stopping(2))
+    config = parse_config(TrainConfig, values)
+    if milestones == [1]:
+        with pytest.raises(ConfigError, match="holds a run with other options"):
+            train(config, tmp_path / "run", Listener())
+        return
+    train(config, tmp_path / "run", Listener())
+    rates = [one["lr"] for one in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert rates == [1e-3] * 6  # the new default would have lowered the last
+    assert load_config(TrainConfig, tmp_path / "run" / "config.yaml").optimizer.milestones == (
+        170,
+        200,
+    )
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) -> None:
+    path = write_coco(tmp_path, 5)
+    config = one_stage(tmp_path)
+    if finished:
+        train(config, tmp_path / "run", Listener())
+    else:
+        stopped(config, tmp_path / "run")
+    document = json.loads(path.read_text())
+    document["info"] = {"description": "The same people, written once more"}
+    path.write_text(json.dumps(document))
+    if not finished:
+        stopped(config, tmp_path / "run", after=1)
+    state = (tmp_path / "run" / "state.pt").read_bytes()
+    document["annotations"][0]["keypoints"][0] += 9
+    path.write_text(json.dumps(document))
+    said = re.escape(f"other labels:\n  {path}: 5 people in 5 photos then, 5 in 5 now")
+    for missing in (False, True):
+        other = one_stage(tmp_path, allow_missing=missing)
+        with pytest.raises(ConfigError, match=said) as caught:
+            train(other, tmp_path / "run", Listener())
+        assert "--output" in caught.value.hint
+    assert (tmp_path / "run" / "state.pt").read_bytes() == state
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del saved["data"]  # as of an earlier version
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    train(config, tmp_path / "run", Listener())
+
+
+@pytest.mark.parametrize("cache", ["ram", "disk", "none"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(
+    tmp_path: Path, cache: str, broken: bool
+) -> None:
+    write_coco(tmp_path, 120)
+    photo = tmp_path / "images" / "001.png"
+    config = one_stage(tmp_path, cache=cache)
+    stopped(config, tmp_path / "run")
+    whole = photo.read_bytes()
+    photo.write_bytes(b"no photo") if broken else photo.unlink()
+    with pytest.raises(ConfigError, match=r"photos have come or gone") as caught:
+        train(config, tmp_path / "run", Listener())
+    assert "--allow-missing" in caught.value.hint
+    stopped(one_stage(tmp_path, cache=cache, allow_missing=True), tmp_path / "run", after=1)
+    photo.write_bytes(whole)
+    train(one_stage(tmp_path, cache=cache, allow_missing=True), tmp_path / "run", Listener())
+    assert [place[1] for place in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def wait_for_lines(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if (folder / "metrics.jsonl").exists() and len(losses(folder)) >= count:
+            return
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    values = small_run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    values["stages"][1] |= {"steps": 12}
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(values))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+
+    process = started(config, cut)
+    wait_for_lines(cut, 5)  # in the second stage
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    process = started(config, cut)
+    wait_for_lines(cut, 9)
+    os.kill(process.pid, signal.SIGTERM)
+    assert b"interrupted" in process.communicate()[1]
+    assert process.returncode == 130
+    assert 9 <= len(losses(cut)) < 15
+    for folder in (cut, whole):
+        train(parse_config(TrainConfig, values), folder, Listener())
+    assert losses(cut) == losses(whole)
+    assert len(losses(cut)) == 15
+    ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    stage = {"input_wh": [32, 48], "steps": 3, "batch_size": 2}
+    values = small_run(
+        tmp_path, stages=[stage], validation={"every_steps": 2, "batch_size": 1}, log_every=2
+    )
+    config = parse_config(TrainConfig, values)
+    train(config, tmp_path / "whole", Listener())
+    # The line of step 2 is the last thing before the measurement: its signal comes in time.
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Stopping(1))
+    assert not [one for one in read_metrics(tmp_path / "run" / "metrics.jsonl") if "AP" in one]
+    saved = RunFolder(tmp_path / "run").load_state()
+    assert saved is not None
+    assert (saved.position.step, saved.position.measured) == (2, False)
+    train(config, tmp_path / "run", Listener())
+    measured = [
+        [one for one in read_metrics(tmp_path / name / "metrics.jsonl") if "AP" in one]
+        for name in ("run", "whole")
+    ]
+    assert measured[0] == measured[1]
+
+
+@pytest.mark.parametrize("task", ["pretrain", "distill"])
+def test_other_tasks_that_were_killed_go_on_with_the_same_bits(tmp_path: Path, task: str) -> None:
+    write_coco(tmp_path, 6)
+    teaching = {"teacher": str(small_teacher(tmp_path)), "looks": "once", "keep": "disk"}
+    values = small_run(
+        tmp_path,
+        data=small_run(tmp_path)["data"] | {"validation": []},
+        stages=[{"input_wh": [48, 64], "steps": 20, "batch_size": 4}],
+        **({"task": "pretrain"} if task == "pretrain" else {"distill": teaching}),
+    )
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(values))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    process = started(config, cut)
+    wait_for_lines(cut, 3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    for folder in (cut, whole):
+        train(parse_config(TrainConfig, values), folder, Listener())
+    assert len(losses(cut)) == 20
+    assert losses(cut) == losses(whole)
+    ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())

@@ -1,0 +1,120 @@
+"""What a run is measured on, and when."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from training_cases import small_run, write_coco
+from training_runs import Listener, losses, run, started
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.errors import InputError
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import read_metrics
+
+
+def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 4)
+    document = json.loads(path.read_text())
+    results = [
+        {"image_id": one["image_id"], "category_id": 1, "bbox": one["bbox"], "score": 0.5}
+        for one in document["annotations"][:3]
+    ]
+    results += results[:1]
+    (tmp_path / "boxes.json").write_text(json.dumps(results))
+    data = small_run(tmp_path)["data"]
+    boxed = data["validation"][0] | {"boxes": str(tmp_path / "boxes.json")}
+    stage = {"input_wh": [48, 64], "steps": 1, "batch_size": 2}
+    listener = run(
+        tmp_path, data=data | {"validation": [boxed, *data["validation"]]}, stages=[stage]
+    )
+    assert list(listener.lines[-1]["sources"]) == ["1 people", "2 people"]
+    pictures = {path.name for path in (tmp_path / "run" / "pictures").iterdir()}
+    assert {"worst-1.jpg", "worst-2.jpg"} <= pictures
+
+
+def test_boxes_of_other_photos_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    box = {"image_id": 77, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}
+    (tmp_path / "boxes.json").write_text(json.dumps([box]))
+    data = small_run(tmp_path)["data"]
+    data["validation"] = [data["validation"][0] | {"boxes": str(tmp_path / "boxes.json")}]
+    said = (
+        r"boxes.json names none of the photos to measure on: not '001.png', but '000000000077.jpg'"
+    )
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, data=data)
+    assert not list((tmp_path / "run").glob("*.pt"))
+    config = tmp_path / "train.yaml"
+    config.write_text(yaml.safe_dump(small_run(tmp_path, data=data)))
+    process = started(config, tmp_path / "dry", "--dry-run")
+    assert b"names none of the photos to measure on" in process.communicate()[1]
+    assert process.returncode == 3
+
+
+def test_photos_to_measure_on_that_cannot_be_read_are_said(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        write_coco(tmp_path / name, 4)
+    (tmp_path / "val" / "images" / "003.png").write_bytes(b"no picture")
+    train_, val = (small_run(tmp_path / name)["data"]["train"] for name in ("train", "val"))
+    data = {"train": train_, "validation": val, "threads": 1}
+    stage = {"input_wh": [32, 48], "steps": 1, "batch_size": 2}
+    with pytest.raises(InputError, match=r"1 of 4 photos are missing or unreadable \(003.png: "):
+        run(tmp_path, data=data, stages=[stage])
+    listener = run(tmp_path, data=data | {"allow_missing": True}, stages=[stage])
+    said = f"{tmp_path / 'val' / 'people.json'}: 1 photos cannot be read and are measured as black"
+    assert any(note.startswith(said) for note in listener.notes)
+
+
+class Obstacle(Listener):
+    """An observer in whose run the place of a picture is taken after so many steps."""
+
+    def __init__(self, place: Path, after: int) -> None:
+        super().__init__()
+        self._place, self._after = place, after
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        super().line(line)
+        if line["kind"] == "train" and line["step"] == self._after:
+            self._place.mkdir()
+
+
+@pytest.mark.parametrize("after", [3, 4])  # within a stage, and at its end
+def test_a_measurement_that_fails_takes_no_step_away(tmp_path: Path, after: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    values = small_run(tmp_path, stages=[stage], validation={"every_steps": after})
+    config = parse_config(TrainConfig, values | {"checkpoint_every": 100})
+    train(config, tmp_path / "whole", Listener())
+    place = tmp_path / "run" / "pictures" / "worst-1.jpg"
+    with pytest.raises(InputError, match="Cannot write"):
+        train(config, tmp_path / "run", Obstacle(place, after))
+    place.rmdir()
+    listener = Listener()
+    outcome = train(config, tmp_path / "run", listener)
+    assert f"Going on with stage 1, after step {after}." in listener.notes
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    measured = [
+        [one for one in read_metrics(tmp_path / name / "metrics.jsonl") if "AP" in one]
+        for name in ("run", "whole")
+    ]
+    assert measured[0] == measured[1]
+    assert [one["step"] for one in measured[0]] == sorted({after, 4})
+    assert outcome.best is not None
+    again = Listener()
+    train(config, tmp_path / "run", again)  # nothing is left to do, nor to measure
+    assert not again.lines
+
+
+@pytest.mark.parametrize("steps", [3, 15, 39])
+def test_a_stage_is_measured_at_most_ten_times(tmp_path: Path, steps: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": steps, "batch_size": 1}
+    quiet = {"log_every": 100, "checkpoint_every": 100}
+    lines = run(tmp_path, stages=[stage], validation={}, **quiet).lines
+    expected = {3: [1, 2, 3], 15: [*range(2, 15, 2), 15], 39: [*range(4, 39, 4), 39]}
+    assert [one["step"] for one in lines if "AP" in one] == expected[steps]
