@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -184,6 +185,27 @@ def test_device_workers_end_with_their_parent(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert launcher.run(*job.arguments(run)).returncode == 0
+    job.assert_equal(run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--devices", "cpu,cuda:77"], 2),
+        (["--devices", "cpu,cpu", "--weights", "typo.safetensors"], 4),
+        (["--devices", "cpu,cpu", "--detect-every", "3"], 2),  # beside --boxes
+        (["--devices", "cpu,cpu", "--extract-frames", "MEDIA"], 3),
+    ],
+)
+def test_what_cannot_begin_deletes_nothing(
+    job: Job, launcher: Launcher, tmp_path: Path, arguments: list[str], code: int
+) -> None:
+    run = shutil.copytree(job.run, tmp_path / "run")
+    given = [str(job.media) if one == "MEDIA" else one for one in arguments]
+    done = launcher.run(*job.arguments(run), "--overwrite", *given)
+    assert done.returncode == code, done.stderr
+    before, after = ({path.name for path in one.iterdir()} for one in (job.run, run))
+    assert after == before
     job.assert_equal(run)
 
 

@@ -200,18 +200,7 @@ def annotate_along(
         VitposeError: As `annotate`.
     """
     started = monotonic()
-    num_threads = num_reader_threads(resolve_device(options.labeler.device))
-    source = open_source(
-        options.sources,
-        num_threads=num_threads,
-        video=options.video,
-        max_pixels=options.max_pixels,
-    )
-    if options.extract_to is not None:
-        _check_apart(source, options, options.extract_to)
-    assembly = assemble(options.labeler, source.expected)
-    if isinstance(assembly.detector, BoxesFile):
-        assembly.detector.check(source.media)
+    source, assembly = prepare(options)
     if assembly.advice:
         say(assembly.advice)
     with Run.open(
@@ -251,6 +240,27 @@ def annotate_along(
             )
         summary = conclude(options, part, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
+
+
+def prepare(options: AnnotateOptions) -> tuple[MediaSource, Assembly]:
+    """Open what is to be labelled and load what is to label it; nothing is written.
+
+    Raises:
+        VitposeError: As `annotate`.
+    """
+    num_threads = num_reader_threads(resolve_device(options.labeler.device))
+    source = open_source(
+        options.sources,
+        num_threads=num_threads,
+        video=options.video,
+        max_pixels=options.max_pixels,
+    )
+    if options.extract_to is not None:
+        _check_apart(source, options, options.extract_to)
+    assembly = assemble(options.labeler, source.expected)
+    if isinstance(assembly.detector, BoxesFile):
+        assembly.detector.check(source.media)
+    return source, assembly
 
 
 def run_through(steps: Generator[object, None, Result]) -> Result:

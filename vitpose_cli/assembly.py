@@ -136,6 +136,11 @@ def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly
         classes=classes_of(header.heads[head].keypoint_set.category),
     )
     detector, name = _detector(options, settings)
+    if options.detect_every > 1 and isinstance(detector, BoxesFile):
+        raise ConfigError(
+            "--detect-every does nothing with boxes of a file, which has them for every frame.",
+            "Leave it out.",
+        )
     whole_image = isinstance(detector, WholeImage)
     estimator = PoseEstimator(
         model,

@@ -22,9 +22,10 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from types import FrameType
 
-from vitpose_cli.annotate import AnnotateOptions, Report, Summary, annotate
+from vitpose_cli.annotate import AnnotateOptions, Report, Summary, annotate, prepare
 from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
 from vitpose_cli.records.folder import clear_run
+from vitpose_cli.runtime import resolve_device
 
 _REPORT_EVERY_S = 0.1
 _STOP_WAIT_S = 30.0
@@ -77,6 +78,7 @@ def annotate_on(
     """
     started = monotonic()
     if options.overwrite:
+        _check(devices, options)
         clear_run(options.run)
     workers = []
     number, count = options.worker
@@ -87,6 +89,17 @@ def annotate_on(
     with _started(workers) as running:
         _listen(running, report, say)
     return _joined(running, monotonic() - started)
+
+
+def _check(devices: Sequence[str], options: AnnotateOptions) -> None:
+    """Make sure that the workers can begin, before anything is lost.
+
+    Raises:
+        VitposeError: What a worker would raise.
+    """
+    for device in devices:
+        resolve_device(device)
+    prepare(replace(options, labeler=replace(options.labeler, device=devices[0])))
 
 
 @contextmanager

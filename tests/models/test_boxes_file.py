@@ -116,6 +116,19 @@ def test_a_file_of_other_photos_is_refused(tmp_path: Path) -> None:
         nothing.check(["x.jpg"])
 
 
+def test_photos_that_the_file_leaves_out_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path / "b.json", document())
+    detector = BoxesFile.open(path, DetectorOptions())
+    detector.check(["a/één.jpg", "empty.jpg", "clip.mp4"])
+    assert not caplog.messages
+    detector.check(["a/één.jpg", "other.jpg", "clip.mp4", "other.mp4"])
+    assert caplog.messages == [
+        f"{path} has boxes for 2 of 4 photos and videos: nobody is labelled in the others."
+    ]
+
+
 def test_a_source_is_checked_before_it_is_read(tmp_path: Path) -> None:
     detector = BoxesFile.open(written(tmp_path / "b.json", document()), DetectorOptions())
     (tmp_path / "photos" / "a").mkdir(parents=True)

@@ -64,6 +64,7 @@ def test_every_row_is_complete() -> None:
         assert row.file.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", row.file.sha256)
         assert row.file.accuracy is None or 20 < row.file.accuracy < 100
         assert row.alignment == ("udp" if row.keypoint_set in ("coco", "mpii") else "classic")
+        assert row.region == ("square" if row.keypoint_set == "mpii" else "fitted")
     for name, detector in catalog.detectors.items():
         assert name not in catalog.pose
         assert re.fullmatch(r"[\w-]+/[\w.-]+", detector.repo)
@@ -189,6 +190,9 @@ def test_assumptions_are_said(
     torch.save(state, path)
     assert list(read_header(resolve_weights(path)).heads) == ["coco"]
     assert "taken for coco" in caplog.text
+    caplog.clear()
+    resolve_weights(path)
+    assert "taken for coco" in caplog.text, "it is as true of what was converted before"
 
 
 def test_what_cannot_be_resolved(foreign: Path, tmp_path: Path) -> None:

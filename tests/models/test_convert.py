@@ -119,6 +119,7 @@ def test_every_expert_of_vitpose_plus(
     (head,) = conversion.header.heads.values()
     assert head.keypoint_set.num_keypoints == SETS[name]
     assert head.alignment == ("udp" if name in ("coco", "mpii") else "classic")
+    assert head.region == ("square" if name == "mpii" else "fitted")
     assert not any("experts" in key for key in conversion.state)
     model.head = heads[name]
     expected = maps_of(model, crops(), index)

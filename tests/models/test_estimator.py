@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,17 @@ def test_every_person_gets_the_numbers_of_their_own_crop(weights: Path, work: Wo
             np.testing.assert_allclose(
                 pooled[number].keypoints[row], person.keypoints[0], atol=1e-3
             )
+
+
+def test_a_head_is_shown_the_regions_it_was_trained_on(weights: Path, work: Work) -> None:
+    images, detections = work
+    model = load_model(weights)
+    heads = {name: replace(head, region="square") for name, head in model.header.heads.items()}
+    model.header = replace(model.header, heads=heads)
+    cut = PoseEstimator(model, EstimatorOptions(CPU)).cut(images, detections)
+    sides = np.concatenate([each.boxes[:, 2:] - each.boxes[:, :2] for each in detections])
+    expected = (1.25 * sides.max(axis=1)) ** 2
+    np.testing.assert_allclose(cut.transforms.region_areas, expected, rtol=1e-6)
 
 
 def test_people_may_be_asked_for_in_any_order(weights: Path, work: Work) -> None:

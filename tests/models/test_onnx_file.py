@@ -90,6 +90,7 @@ def test_the_file_says_what_the_network_says(
     assert facts["heatmap_wh"] == [12, 16]
     assert facts["keypoints"][:2] == ["nose", "left_eye"]
     assert facts["alignment"] == header.heads["coco"].alignment
+    assert facts["region"] == "fitted"
     assert facts["mean"] == [0.485, 0.456, 0.406]
     assert facts["licence"] == "CC0-1.0"
 

@@ -76,6 +76,22 @@ def test_udp_matrix_is_the_formula_of_the_original(size_wh: tuple[int, int], ang
     np.testing.assert_allclose(transforms.matrices, expected, rtol=0, atol=1e-9)
 
 
+def test_square_regions_are_pressed_into_the_crop() -> None:
+    boxes = np.array([[100.0, 100.0, 200.0, 400.0], [0.0, 0.0, 300.0, 100.0]])
+    transforms = CropTransforms.from_boxes(
+        boxes, (192, 256), alignment="udp", region="square", rotations_deg=25
+    )
+    # The original's: 191 px and 255 px to one side of 1.25 x 300 px, about the box's centre.
+    cosine, sine = math.cos(math.radians(25)), math.sin(math.radians(25))
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    linear = np.array([[191 / 375], [255 / 375]]) * turn
+    for box, matrix in zip(boxes, transforms.matrices, strict=True):
+        centre = (box[:2] + box[2:]) / 2
+        np.testing.assert_allclose(matrix[:, :2], linear, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(linear @ centre + matrix[:, 2], [95.5, 127.5], atol=1e-9)
+    np.testing.assert_allclose(transforms.region_areas, 375.0**2)
+
+
 def test_classic_matrix_is_the_three_point_similarity_of_the_original() -> None:
     # centre -> (96, 128), and the point half a region width above the centre, turned by the
     # angle, -> (96, 128 - 96). The original turns this way for the negative angle.

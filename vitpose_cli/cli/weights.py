@@ -182,6 +182,7 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
         "variant": row.model.variant,
         "head": row.model.head,
         "alignment": row.alignment,
+        "region": row.region,
         "accuracy": row.file.accuracy,
         "metric": "PCKh@0.5" if row.keypoint_set == "mpii" else "AP",
         "size_mb": row.file.size_mb,
@@ -253,6 +254,7 @@ def _header_facts(conversion: Conversion) -> dict[str, Any]:
         "head": head.kind,
         "keypoint_set": head.keypoint_set.name,
         "alignment": head.alignment,
+        "region": head.region,
         "input_wh": conversion.header.input_wh,
         "notes": conversion.notes,
     }

@@ -56,7 +56,7 @@ class BoxesFile:
         return cls(boxes_by_image(path, category=category), path, options.threshold)
 
     def check(self, media: Sequence[str]) -> None:
-        """Make sure that the file is about these photos and videos.
+        """Make sure that the file is about these photos and videos; say how many it leaves out.
 
         Args:
             media: Their names, as in frame keys; nothing is checked if there are none.
@@ -66,12 +66,21 @@ class BoxesFile:
         """
         names = set(media)
         # A frame of a video is named as a file in a folder of the video's name.
-        fits = any(name in names or name.rpartition("/")[0] in names for name in self._boxes)
-        if names and not fits:
+        named = names.intersection(
+            part for name in self._boxes for part in (name, name.rpartition("/")[0])
+        )
+        if names and not named:
             theirs = next((f"but {name!r}" for name in self._boxes), "nor any other")
             raise InputError(
                 f"{self._path} names none of the photos to label: not {media[0]!r}, {theirs}.",
                 "Its file names must be relative to the folder that is labelled.",
+            )
+        if len(named) < len(names):
+            _log.warning(
+                "%s has boxes for %s of %s photos and videos: nobody is labelled in the others.",
+                self._path,
+                f"{len(named):,}",
+                f"{len(names):,}",
             )
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

@@ -20,12 +20,12 @@ import vitpose_cli
 from vitpose_cli.config import StrictModel, load_config
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
-from vitpose_cli.models.alignments import alignment_of
+from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.conversions import Origin, convert_once, is_ours
 from vitpose_cli.models.trained import is_training_run, trained_weights
 
 if TYPE_CHECKING:
-    from vitpose_cli.pose.geometry import Alignment
+    from vitpose_cli.pose.geometry import Alignment, Region
 
 DETECTOR_WEIGHTS = "model.safetensors"
 _DETECTOR_FILES = ("config.json", "preprocessor_config.json", DETECTOR_WEIGHTS)
@@ -129,6 +129,11 @@ class PoseWeights:
     def alignment(self) -> Alignment:
         """How crops and targets of this head were aligned in training."""
         return alignment_of(self.keypoint_set)
+
+    @property
+    def region(self) -> Region:
+        """What of a frame this head was shown in training."""
+        return region_of(self.keypoint_set)
 
     @property
     def revision(self) -> str:

@@ -23,7 +23,7 @@ from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_metadata, read_state, write_tensors
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, HeadKind, ViTPose, ViTPoseConfig
-from vitpose_cli.pose.geometry import Alignment
+from vitpose_cli.pose.geometry import Alignment, Region
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 
 FORMAT = 1
@@ -59,6 +59,7 @@ class HeadHeader:
         alignment: How its training crops and heatmaps were aligned; decoding follows.
         expert: The expert of its data set, where the encoder has experts.
         blob_sigma: Standard deviation of the blobs that it was taught to draw, map px.
+        region: What of a frame it was shown.
     """
 
     kind: HeadKind
@@ -66,6 +67,7 @@ class HeadHeader:
     alignment: Alignment
     expert: int = 0
     blob_sigma: float = 2.0
+    region: Region = "fitted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.files import atomic_file
 from vitpose_cli.models import hub
 
-_VERSION = 1
+_VERSION = 2
 """Raised when conversion changes, so that files converted before are not taken any more."""
 
 _LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
@@ -72,7 +74,9 @@ def convert_once(
     folder = hub.cache_dir() / "converted"
     kept = f"{keypoint_set or 'main'}{'-whole' * whole}"
     target = folder / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
+    said = target.with_suffix(".notes")
     if target.is_file():
+        _warn(path, said.read_text("utf-8").splitlines())
         return target
     if origin is not None:
         _check_bytes(content, origin)
@@ -83,8 +87,7 @@ def convert_once(
     conversion = convert_file(
         path, keypoint_set=keypoint_set, whole=whole, source=source, licence=licence
     )
-    for note in conversion.notes:
-        _log.warning("%s: %s", path, note)
+    _warn(path, conversion.notes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,8 +95,16 @@ def convert_once(
             f"Cannot make the folder {folder} for converted weights: {error.strerror}.",
             "Set HF_HOME: they are kept in it. Or convert with `vitpose weights convert`.",
         ) from error
+    with atomic_file(said) as stream:  # first, since what is converted is never without
+        stream.write("\n".join(conversion.notes).encode())
     save_checkpoint(target, conversion.state, conversion.header)
     return target
+
+
+def _warn(path: Path, notes: Iterable[str]) -> None:
+    """Say what had to be assumed: whenever a file is taken, for it is as true as the first time."""
+    for note in notes:
+        _log.warning("%s: %s", path, note)
 
 
 def _check_bytes(path: Path, origin: Origin) -> None:

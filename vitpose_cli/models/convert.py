@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
-from vitpose_cli.models.alignments import alignment_of
+from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.checkpoint import (
     CheckpointHeader,
     HeadHeader,
@@ -167,6 +167,7 @@ def _head_header(chosen: HeadChoice, head: Mapping[str, Tensor], open_experts: b
         keypoint_set=KEYPOINT_SETS[chosen.keypoint_set],
         alignment=alignment_of(chosen.keypoint_set),
         expert=(chosen.expert or 0) if open_experts else 0,
+        region=region_of(chosen.keypoint_set),
     )
 
 

@@ -98,6 +98,7 @@ class PoseEstimator:
         keypoint_set: What it finds.
         input_wh: Width and height of the crops, px.
         alignment: How crops and heatmaps are aligned.
+        region: What of a frame a crop shows.
         config: Of the network's module.
         network: From crops to numbers.
     """
@@ -124,6 +125,7 @@ class PoseEstimator:
         self.options = options
         self.keypoint_set = head.keypoint_set
         self.alignment = head.alignment
+        self.region = head.region
         self.input_wh = model.header.input_wh
         self.config = model.config
         self.network = PoseNetwork(
@@ -154,7 +156,7 @@ class PoseEstimator:
         """
         boxes = [each.boxes for each in detections] or [np.zeros((0, 4), np.float32)]
         transforms = CropTransforms.from_boxes(
-            np.concatenate(boxes), self.input_wh, alignment=self.alignment
+            np.concatenate(boxes), self.input_wh, alignment=self.alignment, region=self.region
         )
         bounds = np.cumsum([0, *(len(each) for each in detections)])
         by_frame = [

@@ -92,6 +92,7 @@ def onnx_metadata(model: LoadedViTPose) -> dict[str, str]:
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
         "alignment": head.alignment,
+        "region": head.region,
         "box_padding": PADDING,
         "keypoint_set": known.name,
         "keypoints": known.names,

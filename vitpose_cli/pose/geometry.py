@@ -22,6 +22,12 @@ Alignment = Literal["udp", "classic"]
 Details"); `classic`: W steps from the first pixel centre on, as in mmpose before UDP.
 """
 
+Region = Literal["fitted", "square"]
+"""What of a frame a crop shows: `fitted` keeps the frame's proportions; `square` is as high as wide
+whatever the crop is, so that people in a 3:4 crop are narrower than they are, as MPII's in the
+original repository.
+"""
+
 PADDING = 1.25
 """How much larger than the box the region is in every published ViTPose."""
 
@@ -92,11 +98,12 @@ class CropTransforms:
         size_wh: tuple[int, int],
         *,
         alignment: Alignment,
+        region: Region = "fitted",
         padding: float = PADDING,
         rotations_deg: ArrayLike = 0.0,
         flips: ArrayLike = False,
     ) -> CropTransforms:
-        """Fit a crop round every box: keep its centre, grow to the crop's aspect, pad, turn, flip.
+        """Fit a crop round every box: keep its centre, grow to the aspect, pad, turn, flip.
 
         The region may leave the frame. Turning is about its centre, clockwise in the picture for
         positive angles with either alignment (mmpose turns the classic one the other way; both
@@ -111,7 +118,8 @@ class CropTransforms:
             boxes: (B, 4) xyxy, frame px.
             size_wh: Width and height of the crops, px.
             alignment: How the network was trained.
-            padding: Region size relative to the aspect-fixed box.
+            region: What of the frame it was shown.
+            padding: Region size relative to the box, once that is grown to the region's aspect.
             rotations_deg: One angle, or one for each box (B,), degrees.
             flips: One switch, or one for each box (B,).
 
@@ -123,7 +131,7 @@ class CropTransforms:
         crop_wh = np.array(size_wh, np.float64)
         sizes = corners[:, 2:] - corners[:, :2]
         centres = corners[:, :2] + sizes / 2
-        aspect = crop_wh[0] / crop_wh[1]
+        aspect = crop_wh[0] / crop_wh[1] if region == "fitted" else 1.0
         widths = np.maximum(sizes[:, 0], sizes[:, 1] * aspect)
         regions_wh = np.stack([widths, widths / aspect], axis=1) * padding
 
@@ -152,7 +160,7 @@ class CropTransforms:
 
     @property
     def region_areas(self) -> NDArray[np.float64]:
-        """(B,) areas of the padded, aspect-fixed regions, frame px²; OKS-NMS takes these."""
+        """(B,) areas of the padded regions, frame px²; OKS-NMS takes these."""
         reach = reach_wh(self.size_wh, self.alignment)
         areas: NDArray[np.float64] = reach.prod() / np.abs(np.linalg.det(self.matrices[:, :, :2]))
         return areas

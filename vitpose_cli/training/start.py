@@ -258,6 +258,8 @@ def _notes(
                 yield f"The head {name} starts anew: {drawn[name]}."
             else:
                 yield f"The head {name} is taken over from {weights}."
+                if origin.header.heads[name].region != header.heads[name].region:
+                    yield "It was shown square regions, and is shown those of the input now."
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
