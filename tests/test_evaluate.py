@@ -316,6 +316,55 @@ def test_boxes_come_from_one_place(tmp_path: Path) -> None:
         assert "exclude each other" in done.stderr
 
 
+@pytest.fixture
+def photo_truth(tmp_path: Path) -> Path:
+    """Write three photos, their ground truth `gt.json` with one person each, and weights."""
+    names = save_photos(tmp_path / "photos", 3)
+    save_weights(tmp_path / "w.safetensors")
+    document = json.loads(truth_file(tmp_path / "gt.json", 3, 1).read_text())
+    for image, name in zip(document["images"], names, strict=True):
+        image |= {"file_name": name, "width": 120, "height": 90}
+    for person in document["annotations"]:
+        person["bbox"] = [10.0, 10.0, 60.0, 70.0]
+    (tmp_path / "gt.json").write_text(json.dumps(document))
+    return tmp_path
+
+
+def measured(folder: Path, *options: str) -> dict[str, Any]:
+    """Return what `evaluate` says of the photos in a folder of `photo_truth`."""
+    done = vitpose(
+        "evaluate", "-a", "gt.json", "-i", "photos", "-w", "w.safetensors", "--json", *options,
+        cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("option", ["--boxes", "--detector"])
+def test_boxes_of_a_results_file_are_matched_by_image_id(photo_truth: Path, option: str) -> None:
+    people = json.loads((photo_truth / "gt.json").read_text())["annotations"]
+    results = [{key: one[key] for key in ("image_id", "category_id", "bbox")} for one in people]
+    (photo_truth / "boxes.json").write_text(json.dumps([one | {"score": 1.0} for one in results]))
+    found = measured(photo_truth, option, "boxes.json")
+    assert found["num_predicted"] == 3
+    assert found == measured(photo_truth, "--boxes", "gt.json")
+
+
+@pytest.mark.parametrize("option", ["--boxes", "--detector"])
+def test_boxes_of_other_photos_are_refused(photo_truth: Path, option: str) -> None:
+    box = {"category_id": 1, "bbox": [10, 10, 60, 70], "score": 1.0}
+    for name in ({"image_id": 77}, {"file_name": "photos/a/photo 1.jpg"}):
+        (photo_truth / "boxes.json").write_text(json.dumps([name | box]))
+        done = vitpose(
+            "evaluate", "-a", "gt.json", "-i", "photos", "-w", "w.safetensors",
+            option, "boxes.json", cwd=photo_truth,
+        )  # fmt: skip
+        assert done.returncode == 3
+        assert "boxes.json names none of the photos" in done.stderr
+        assert "image ids of a results file" in done.stderr
+
+
 def test_missing_photos_are_named(tmp_path: Path) -> None:
     truth_file(tmp_path / "gt.json")
     (tmp_path / "photos").mkdir()

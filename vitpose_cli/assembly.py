@@ -7,6 +7,7 @@ the same by the same words.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -107,12 +108,18 @@ class Assembly:
     advice: str = ""
 
 
-def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly:
+def assemble(
+    options: LabelerOptions,
+    num_frames: int | None = None,
+    image_names: Mapping[int, str] | None = None,
+) -> Assembly:
     """Load everything that labelling needs.
 
     Args:
         options: What to label with.
         num_frames: How many frames there are in all, done or not; None if unknown.
+        image_names: File names of the photos by image id, where they have ids: boxes of a results
+            file may name these alone.
 
     Raises:
         ConfigError: Options contradict each other or this machine.
@@ -134,6 +141,7 @@ def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly
         dtype=dtype,
         threshold=options.box_threshold,
         classes=classes_of(header.heads[head].keypoint_set.category),
+        image_names=image_names,
     )
     detector, name = _detector(options, settings)
     whole_image = isinstance(detector, WholeImage)

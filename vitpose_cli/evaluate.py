@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 Report = Callable[[int, "int | None"], None]
 """Takes how many photos are done and how many there are."""
 
+_HINT_ON_BOXES = (
+    "Its file names (or the image ids of a results file) must be those of the ground truth."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -191,7 +195,8 @@ def evaluate_weights(
             what is left of the truth's, whatever `options` say.
 
     Raises:
-        InputError: A file cannot be used, photos are missing, or the ground truth has nobody.
+        InputError: A file cannot be used, photos are missing, boxes are of other photos, or the
+            ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
     # Only here, so that measuring labels which exist does not wait for the network's libraries.
@@ -212,10 +217,13 @@ def evaluate_weights(
         with closing(CocoFrames(annotations)) as truth:
             photos = _photos_of(truth.names, annotations, images, num_threads)
             boxes = annotations if gt_boxes else options.boxes
-            assembly = assemble(replace(options, boxes=boxes), photos.expected)
+            image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
+            assembly = assemble(replace(options, boxes=boxes), photos.expected, image_names)
             detector = assembly.detector
             if gt_boxes:
                 detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            elif isinstance(detector, BoxesFile):
+                detector.check(truth.names, _HINT_ON_BOXES)
             labeler = Labeler(detector, assembly.estimator)
             known = assembly.estimator.keypoint_set
             labelled = labelled_photos(records(labeler, photos), truth, known)
