@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
-from label_cases import make_record, make_run
+from label_cases import make_failure, make_record, make_run
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from runs import save_photos, save_weights, vitpose
@@ -213,7 +213,7 @@ def test_frames_without_people_and_failed_frames_are_no_results() -> None:
         FrameRecord(FrameKey("b.jpg"), error="damaged"),
         FrameRecord(FrameKey("c.jpg"), error="of another set"),
     ]
-    assert results_of_records(records, {"a.jpg": 1, "b.jpg": 2}) == ([], 1)
+    assert results_of_records(records, {"a.jpg": 1, "b.jpg": 2}) == ([], [("b.jpg", "damaged")])
 
 
 def test_another_keypoint_set_is_refused(tmp_path: Path) -> None:
@@ -363,6 +363,41 @@ def test_boxes_of_other_photos_are_refused(photo_truth: Path, option: str) -> No
         assert done.returncode == 3
         assert "boxes.json names none of the photos" in done.stderr
         assert "image ids of a results file" in done.stderr
+
+
+@pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "upper"]])
+def test_photos_that_cannot_be_read_are_named(photo_truth: Path, how: list[str]) -> None:
+    document = json.loads((photo_truth / "gt.json").read_text())
+    for person in document["annotations"]:
+        points = np.random.default_rng(person["id"]).uniform(10, 80, (17, 2)).round(1)
+        person["keypoints"] = np.c_[points, np.full(17, 2)].ravel().tolist()
+    (photo_truth / "gt.json").write_text(json.dumps(document))
+    broken = document["images"][1]["file_name"]
+    (photo_truth / "photos" / broken).write_bytes(b"no photo")
+    done = vitpose(
+        "evaluate", "-a", "gt.json", "-i", "photos", "-w", "w.safetensors", "--json", *how,
+        cwd=photo_truth,
+    )  # fmt: skip
+    assert done.returncode == 5, done.stderr
+    found = json.loads(done.stdout)
+    [failure] = found["failures"]
+    assert found["num_failed"] == 1
+    assert f"{failure['file_name']}: {failure['error']}" in done.stderr
+    assert failure["file_name"].startswith(broken.removesuffix(".jpg"))
+    assert "1 of 3 photos could not be labelled" in done.stderr
+
+
+def test_failures_of_a_run_are_named(tmp_path: Path) -> None:
+    failed = ["2.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    run = make_run(tmp_path / "run", [make_record("1.jpg"), *map(make_failure, failed)])
+    truth = truth_file(tmp_path / "gt.json", num_images=5)
+    done = vitpose("evaluate", "-a", truth, "-p", run)
+    assert done.returncode == 5, done.stderr
+    assert "left_shoulder" in done.stdout
+    assert "4 photos failed." in done.stderr
+    named = [name for name in failed if f"{name}: the file is empty" in done.stderr]
+    assert named == failed[:3]
+    assert "4 of 5 photos could not be labelled" in done.stderr
 
 
 def test_missing_photos_are_named(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photos[1].found, a.instances.keypoints)
     np.testing.assert_array_equal(photos[1].scores, a.instances.scores)
     [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth, COCO)
-    assert failed.failed
+    assert failed.failure == (b.key.media, "the file is empty")
     assert len(failed.scores) == 0
     assert len(rest) == 1
     with pytest.raises(InputError, match="14 keypoints a person"):

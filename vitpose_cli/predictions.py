@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.photo_batches import Photo
+from vitpose_cli.photo_batches import FailedPhoto, Photo
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.pose.keypoint_names import canonical_words
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -85,7 +85,8 @@ def labelled_photos(
             else (people.keypoints[:, order].astype(np.float64), people.scores.astype(np.float64))
         )
         image_id = int(truth.image_ids[number])
-        yield Photo(image_id, _bodies(truth, number), points, scores, failed=people is None)
+        failure = None if record.error is None else FailedPhoto(str(record.key), record.error)
+        yield Photo(image_id, _bodies(truth, number), points, scores, failure=failure)
     for number in sorted({*range(len(truth))}.difference(numbers.values())):
         # Of two images with one name only the last gets people.
         yield Photo(int(truth.image_ids[number]), _bodies(truth, number), *nobody)
@@ -187,12 +188,13 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
                 points, scores = _people(record, len(order))
+                error = record.get("error")
                 yield Photo(
                     int(truth.image_ids[number]),
                     _bodies(truth, number),
                     points[:, order],
                     scores,
-                    failed=bool(record.get("error")),
+                    failure=FailedPhoto(truth.names[number], error) if error else None,
                 )
 
 
