@@ -265,9 +265,26 @@ def test_rejected_frames_count_as_in_the_document(tmp_path: Path) -> None:
     truth = truth_file(tmp_path / "gt.json", num_images=2)
     of_run = evaluate_predictions(truth, run)
     assert of_run.num_predicted == len(kept.uids)
-    assert of_run.num_failed == 0
+    assert (of_run.num_failed, of_run.num_missing) == (0, 1)
     document = evaluate_predictions(truth, run / "annotations.json")
     assert document.num_predicted == of_run.num_predicted
+    assert document.num_missing == of_run.num_missing
+
+
+def test_photos_that_the_predictions_lack_are_said(tmp_path: Path) -> None:
+    truth = truth_file(tmp_path / "gt.json", num_images=3)
+    run = make_run(tmp_path / "run", [make_record("1.jpg"), make_record("other.jpg")])
+    for predictions in (run, run / "annotations.json"):
+        found = evaluate_predictions(truth, predictions)
+        assert found.as_dict()["num_missing"] == 2
+        said = "2 of 3 photos are not in the predictions, and count as without people."
+        assert found.counts_sentence().endswith(f"in 3 photos. {said}")
+    whole = evaluate_predictions(truth, truth)
+    assert whole.num_missing == 0
+    assert whole.counts_sentence().endswith("in 3 photos.")
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(predictions_of(truth, 1.0)))
+    assert evaluate_predictions(truth, results).as_dict()["num_missing"] is None
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])

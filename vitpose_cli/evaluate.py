@@ -55,6 +55,8 @@ class Evaluation:
         num_people: People with labelled keypoints in the ground truth.
         num_predicted: People predicted on these photos.
         failures: Photos that could not be labelled; they count as photos without people.
+        num_missing: Photos that the predictions do not have, which count alike; None where they
+            do not list photos, as a results file.
     """
 
     coco: Mapping[str, float]
@@ -63,6 +65,7 @@ class Evaluation:
     num_people: int
     num_predicted: int
     failures: tuple[FailedPhoto, ...] = ()
+    num_missing: int | None = 0
 
     @property
     def num_failed(self) -> int:
@@ -75,7 +78,14 @@ class Evaluation:
         predicted = counted(self.num_predicted, "predicted person", "predicted people")
         people = counted(self.num_people, "person", "people")
         photos = counted(self.num_images, "photo")
-        return f"{predicted}, {people} with keypoints in {photos}{failed}."
+        missing = ""
+        if self.num_missing:
+            are, count = ("is", "counts") if self.num_missing == 1 else ("are", "count")
+            missing = (
+                f" {self.num_missing:,} of {photos} {are} not in the predictions, and {count} as "
+                "without people."
+            )
+        return f"{predicted}, {people} with keypoints in {photos}{failed}.{missing}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; None where there was nothing to measure."""
@@ -86,6 +96,7 @@ class Evaluation:
             "num_people": self.num_people,
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
+            "num_missing": self.num_missing,
             "failures": [failure._asdict() for failure in self.failures],
         }
 
@@ -305,6 +316,8 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
         for photo in photos:
             counts["images"] += 1
             counts["predicted"] += len(photo.scores)
+            counts["missing"] += bool(photo.missing)
+            counts["unlisted"] += photo.missing is None
             if photo.failure is not None:
                 failures.append(photo.failure)
             yield photo
@@ -320,4 +333,5 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
         num_people=counts["people"],
         num_predicted=counts["predicted"],
         failures=tuple(failures),
+        num_missing=None if counts["unlisted"] else counts["missing"],
     )

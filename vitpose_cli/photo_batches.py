@@ -45,6 +45,7 @@ class Photo(NamedTuple):
         scores: (D,) float64 their scores.
         areas: (D,) float64 their areas, frame px²; None for what their keypoints extend over.
         failure: Why it could not be labelled; None where it could.
+        missing: Whether the predictions do not have it; None where they do not list photos.
     """
 
     image_id: int
@@ -53,6 +54,7 @@ class Photo(NamedTuple):
     scores: NDArray[np.float64]
     areas: NDArray[np.float64] | None = None
     failure: FailedPhoto | None = None
+    missing: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

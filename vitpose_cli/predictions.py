@@ -39,7 +39,8 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         path: A run folder (its journal has the raw coordinates of every keypoint), a COCO document
             such as a run's annotations.json (keypoints with v=0 count as missed), or COCO results,
             which do not say what their keypoints are.
-        truth: The ground truth; predictions for other images are left out.
+        truth: The ground truth; predictions for other images are left out. Photos of it that the
+            predictions do not have, or that a person rejected, are `missing` and show nobody.
 
     Raises:
         InputError: A file cannot be used, the people have other keypoints than those of the truth,
@@ -195,6 +196,7 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     points[:, order],
                     scores,
                     failure=FailedPhoto(truth.names[number], error) if error else None,
+                    missing=key not in records,
                 )
 
 
@@ -234,7 +236,8 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                 for person in found
             ]
             image_id = int(truth.image_ids[number])
-            yield photo_of(image_id, _bodies(truth, number), people, len(order))
+            photo = photo_of(image_id, _bodies(truth, number), people, len(order))
+            yield photo._replace(missing=there is None)
 
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
@@ -246,7 +249,8 @@ def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             raise _no_image_in_common(path, truth)
         for number, image_id in enumerate(truth.image_ids.tolist()):
             people = _bodies(truth, number)
-            yield photo_of(image_id, people, results.of(image_id), num_keypoints)
+            photo = photo_of(image_id, people, results.of(image_id), num_keypoints)
+            yield photo._replace(missing=None)
 
 
 def _bodies(document: CocoFrames, number: int) -> list[dict[str, Any]]:
