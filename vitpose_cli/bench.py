@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from vitpose_cli.assembly import LabelerOptions, assemble
+from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
 from vitpose_cli.stages import measure_stages
@@ -44,6 +45,14 @@ class BenchOptions:
     labeler: LabelerOptions = field(default_factory=LabelerOptions)
     sources: tuple[str, ...] = ()
     seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Sources are none.
+        """
+        object.__setattr__(self, "sources", source_names(self.sources))
 
 
 @dataclass(frozen=True, slots=True)
