@@ -1,6 +1,7 @@
 """Numbers of things, in words: what is said of one, and of several."""
 
 from vitpose_cli.evaluate import Evaluation
+from vitpose_cli.photo_batches import FailedPhoto
 from vitpose_cli.plurals import counted, people
 
 
@@ -12,6 +13,7 @@ def test_one_is_not_said_as_many() -> None:
 
 
 def test_one_photo_was_measured() -> None:
-    one = Evaluation({}, (), num_images=1, num_people=1, num_predicted=1, num_failed=1)
+    failures = (FailedPhoto("a.jpg", "damaged"),)
+    one = Evaluation({}, (), num_images=1, num_people=1, num_predicted=1, failures=failures)
     said = "1 predicted person, 1 person with keypoints in 1 photo, 1 photo failed."
     assert one.counts_sentence() == said

@@ -36,6 +36,7 @@ def test_a_document_is_matched_by_file_name(tmp_path: Path, truth: CocoFrames) -
     assert [photo.scores.tolist() for photo in photos] == [[], [0.5]]
     np.testing.assert_array_equal(photos[1].found[0, :2], [[50.5, 60.5], [0, 0]])
     assert photos[1].areas is None
+    assert [photo.missing for photo in photos] == [True, False]
 
 
 def test_results_are_matched_by_id_or_file_name(tmp_path: Path, truth: CocoFrames) -> None:
@@ -51,6 +52,7 @@ def test_results_are_matched_by_id_or_file_name(tmp_path: Path, truth: CocoFrame
     assert second.scores.tolist() == [0.5, 0.25]
     assert second.areas is not None
     assert second.areas.tolist() == [12, 20]
+    assert first.missing is second.missing is None
 
 
 def test_nothing_predicted_is_fine(tmp_path: Path, truth: CocoFrames) -> None:
@@ -100,7 +102,7 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photos[1].found, a.instances.keypoints)
     np.testing.assert_array_equal(photos[1].scores, a.instances.scores)
     [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth, COCO)
-    assert failed.failed
+    assert failed.failure == (b.key.media, "the file is empty")
     assert len(failed.scores) == 0
     assert len(rest) == 1
     with pytest.raises(InputError, match="14 keypoints a person"):

@@ -7,6 +7,7 @@ the same by the same words.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.ranges import COUNTS, SCORES
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
@@ -70,6 +72,8 @@ class LabelerOptions:
         box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
+
+    Paths may be given as text.
     """
 
     weights: str = "tiny"
@@ -84,6 +88,22 @@ class LabelerOptions:
     box_threshold: float | None = None
     keypoint_threshold: float = 0.3
     detect_every: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: A number is out of its range.
+        """
+        object.__setattr__(self, "weights", str(self.weights))
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", Path(self.boxes))
+        if self.batch_size is not None:
+            COUNTS.check("batch_size", self.batch_size)
+        if self.box_threshold is not None:
+            SCORES.check("box_threshold", self.box_threshold)
+        SCORES.check("keypoint_threshold", self.keypoint_threshold)
+        COUNTS.check("detect_every", self.detect_every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +127,18 @@ class Assembly:
     advice: str = ""
 
 
-def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly:
+def assemble(
+    options: LabelerOptions,
+    num_frames: int | None = None,
+    image_names: Mapping[int, str] | None = None,
+) -> Assembly:
     """Load everything that labelling needs.
 
     Args:
         options: What to label with.
         num_frames: How many frames there are in all, done or not; None if unknown.
+        image_names: File names of the photos by image id, where they have ids: boxes of a results
+            file may name these alone.
 
     Raises:
         ConfigError: Options contradict each other or this machine.
@@ -134,6 +160,7 @@ def assemble(options: LabelerOptions, num_frames: int | None = None) -> Assembly
         dtype=dtype,
         threshold=options.box_threshold,
         classes=classes_of(header.heads[head].keypoint_set.category),
+        image_names=image_names,
     )
     detector, name = _detector(options, settings)
     if options.detect_every > 1 and isinstance(detector, BoxesFile):

@@ -16,14 +16,20 @@ from typing import Any
 import torch
 
 from vitpose_cli.assembly import LabelerOptions, assemble
+from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
-from vitpose_cli.stages import StageRates, measure_stages
+from vitpose_cli.stages import measure_stages
 
 BATCHES = {"cuda": (1, 8, 32, 64, 128)}
 BATCHES_ELSEWHERE = (1, 4, 8, 16)
 GOOD_ENOUGH = 0.95
 """Of the best rate; a smaller batch that reaches it is preferred."""
+
+NOBODY_FOUND = (
+    "Nobody was found in these photos, so the network had nothing to do: what other sizes would do "
+    "cannot be told. Give photos with people to --source, or leave it out."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,14 @@ class BenchOptions:
     labeler: LabelerOptions = field(default_factory=LabelerOptions)
     sources: tuple[str, ...] = ()
     seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Sources are none.
+        """
+        object.__setattr__(self, "sources", source_names(self.sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +86,11 @@ class MachineSpeed:
         batches: The network alone.
         num_photos: How many photos were labelled.
         people_per_photo: How many people each of them shows.
-        stages: Photos a second of each stage alone.
+        crops_per_photo: How many crops of each of them the network looked at.
+        stages: Photos a second of each stage alone; where nobody was found, without those of crops.
         photos_per_s: Of all together.
         limit: The slowest stage.
-        sizes: Photos a second, about, by size of the network.
+        sizes: Photos a second, about, by size of the network; empty where nobody was found.
         advice: What to make of it, in sentences.
     """
 
@@ -90,6 +105,7 @@ class MachineSpeed:
     batches: tuple[BatchRate, ...]
     num_photos: int
     people_per_photo: float
+    crops_per_photo: float
     stages: dict[str, float]
     photos_per_s: float
     limit: str
@@ -128,8 +144,14 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> MachineSpeed:
     say("Measuring the whole way from files to labels.")
     measured = measure_stages(assembly, options.sources)
     variant = estimator.config.variant.name
-    slowest = min(measured.stages, key=measured.stages.__getitem__)
-    sizes = _sizes(variant, gflop, measured, overlapping=device.type != "cpu")
+    stages, sizes = dict(measured.stages), {}
+    if measured.crops_per_photo:
+        # Also of people too few for a full batch in the first photos: a run fills its batches.
+        network_s = measured.crops_per_photo / max(each.crops_per_s for each in batches)
+        stages.setdefault("network", 1 / network_s)
+        overlapping = device.type != "cpu"
+        sizes = _sizes(variant, gflop, 1 / measured.photos_per_s, network_s, overlapping)
+    slowest = min(stages, key=stages.__getitem__)
     return MachineSpeed(
         weights=assembly.weights_name,
         variant=variant,
@@ -142,7 +164,8 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> MachineSpeed:
         batches=batches,
         num_photos=measured.num_photos,
         people_per_photo=measured.people_per_photo,
-        stages=measured.stages,
+        crops_per_photo=measured.crops_per_photo,
+        stages=stages,
         photos_per_s=measured.photos_per_s,
         limit=slowest,
         sizes=sizes,
@@ -151,18 +174,18 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> MachineSpeed:
 
 
 def _sizes(
-    variant: str, gflop: float, measured: StageRates, *, overlapping: bool
+    variant: str, gflop: float, whole_s: float, network_s: float, overlapping: bool
 ) -> dict[str, float]:
     """Reckon photos a second for every size, by its operations.
 
     Args:
         variant: The size that was measured.
         gflop: Its operations for one crop.
-        measured: What it reached.
+        whole_s: Seconds of a photo from file to labels.
+        network_s: Of these, what the network takes.
         overlapping: Whether the network runs beside the other stages, or shares their cores.
     """
-    whole_s, network_s = 1 / measured.photos_per_s, 1 / measured.stages["network"]
-    found = {variant: measured.photos_per_s}
+    found = {variant: 1 / whole_s}
     for name in VARIANTS:
         if name in ("tiny-test", variant):
             continue
@@ -180,6 +203,8 @@ def _advice(
     best = max(each.crops_per_s for each in batches)
     batch = next(each.batch for each in batches if each.crops_per_s >= GOOD_ENOUGH * best)
     advice = [f"Batches of {batch} crops are as fast as any; larger ones only take memory."]
+    if not sizes:
+        return (*advice, NOBODY_FOUND)
     names = list(sizes)
     larger = names[names.index(variant) + 1 :] if variant in names else []
     free = [name for name in larger if sizes[name] >= GOOD_ENOUGH * sizes[variant]]

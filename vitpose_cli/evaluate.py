@@ -21,7 +21,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.keypoint_table import KeypointRow, KeypointTable
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
-from vitpose_cli.photo_batches import Photo, batches, person_area
+from vitpose_cli.photo_batches import FailedPhoto, Photo, batches, person_area
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.predictions import keypoint_order, labelled_photos, photo_of, predicted_photos
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 Report = Callable[[int, "int | None"], None]
 """Takes how many photos are done and how many there are."""
 
+_HINT_ON_BOXES = (
+    "Its file names (or the image ids of a results file) must be those of the ground truth."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -50,7 +54,9 @@ class Evaluation:
         num_images: Photos measured.
         num_people: People with labelled keypoints in the ground truth.
         num_predicted: People predicted on these photos.
-        num_failed: Photos that could not be read.
+        failures: Photos that could not be labelled; they count as photos without people.
+        num_missing: Photos that the predictions do not have, which count alike; None where they
+            do not list photos, as a results file.
     """
 
     coco: Mapping[str, float]
@@ -58,7 +64,13 @@ class Evaluation:
     num_images: int
     num_people: int
     num_predicted: int
-    num_failed: int = 0
+    failures: tuple[FailedPhoto, ...] = ()
+    num_missing: int | None = 0
+
+    @property
+    def num_failed(self) -> int:
+        """How many photos could not be labelled."""
+        return len(self.failures)
 
     def counts_sentence(self) -> str:
         """Say what was measured."""
@@ -66,7 +78,14 @@ class Evaluation:
         predicted = counted(self.num_predicted, "predicted person", "predicted people")
         people = counted(self.num_people, "person", "people")
         photos = counted(self.num_images, "photo")
-        return f"{predicted}, {people} with keypoints in {photos}{failed}."
+        missing = ""
+        if self.num_missing:
+            are, count = ("is", "counts") if self.num_missing == 1 else ("are", "count")
+            missing = (
+                f" {self.num_missing:,} of {photos} {are} not in the predictions, and {count} as "
+                "without people."
+            )
+        return f"{predicted}, {people} with keypoints in {photos}{failed}.{missing}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; None where there was nothing to measure."""
@@ -77,18 +96,22 @@ class Evaluation:
             "num_people": self.num_people,
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
+            "num_missing": self.num_missing,
+            "failures": [failure._asdict() for failure in self.failures],
         }
 
 
 def evaluate_results(
-    truth: CocoDocument, results: Iterable[Mapping[str, Any]], num_failed: int = 0
+    truth: CocoDocument,
+    results: Iterable[Mapping[str, Any]],
+    failures: Iterable[FailedPhoto] = (),
 ) -> Evaluation:
     """Measure predictions against ground truth, both in memory.
 
     Args:
         truth: The ground truth.
         results: COCO results: `image_id`, `keypoints` (3K: x, y, score), `score`; frame px.
-        num_failed: Photos that could not be labelled; for the report only.
+        failures: Photos that could not be labelled; for the report only.
 
     Raises:
         InputError: The predictions have another number of keypoints than the ground truth.
@@ -106,15 +129,15 @@ def evaluate_results(
         )
         for image_id, annotations in truth.by_image().items()
     )
-    return replace(_measured(photos, keypoint_set), num_failed=num_failed)
+    return replace(_measured(photos, keypoint_set), failures=tuple(failures))
 
 
 def results_of_records(
     records: Iterable[FrameRecord],
     image_ids: Mapping[str, int],
     order: NDArray[np.int64] | None = None,
-) -> tuple[list[dict[str, Any]], int]:
-    """Return frames' people as COCO results, and the number of frames that failed.
+) -> tuple[list[dict[str, Any]], list[FailedPhoto]]:
+    """Return frames' people as COCO results, and the frames that failed.
 
     Raw coordinates are used, also of keypoints under the threshold: AP ranks, it does not cut.
 
@@ -125,13 +148,13 @@ def results_of_records(
             they are the same.
     """
     results: list[dict[str, Any]] = []
-    num_failed = 0
+    failures: list[FailedPhoto] = []
     for record in records:
         image_id = image_ids.get(str(record.key))
         if image_id is None:
             continue
         if record.instances is None:
-            num_failed += 1
+            failures.append(FailedPhoto(str(record.key), record.error or ""))
             continue
         people = record.instances
         points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
@@ -147,7 +170,7 @@ def results_of_records(
                     "score": float(score),
                 }
             )
-    return results, num_failed
+    return results, failures
 
 
 def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
@@ -191,7 +214,8 @@ def evaluate_weights(
             what is left of the truth's, whatever `options` say.
 
     Raises:
-        InputError: A file cannot be used, photos are missing, or the ground truth has nobody.
+        InputError: A file cannot be used, photos are missing, boxes are of other photos, or the
+            ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
     # Only here, so that measuring labels which exist does not wait for the network's libraries.
@@ -212,10 +236,13 @@ def evaluate_weights(
         with closing(CocoFrames(annotations)) as truth:
             photos = _photos_of(truth.names, annotations, images, num_threads)
             boxes = annotations if gt_boxes else options.boxes
-            assembly = assemble(replace(options, boxes=boxes), photos.expected)
+            image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
+            assembly = assemble(replace(options, boxes=boxes), photos.expected, image_names)
             detector = assembly.detector
             if gt_boxes:
                 detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            elif isinstance(detector, BoxesFile):
+                detector.check(truth.names, _HINT_ON_BOXES)
             labeler = Labeler(detector, assembly.estimator)
             known = assembly.estimator.keypoint_set
             labelled = labelled_photos(records(labeler, photos), truth, known)
@@ -231,8 +258,8 @@ def evaluate_weights(
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
     found = records(labeler, source)
-    results, num_failed = results_of_records(found, _image_ids(cuts.document), order)
-    result = evaluate_results(cuts.document, results, num_failed)
+    results, failures = results_of_records(found, _image_ids(cuts.document), order)
+    result = evaluate_results(cuts.document, results, failures)
     _check_truth(result, annotations)
     return result
 
@@ -283,12 +310,16 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
     """Measure photos one after the other; what grows with them are a few bytes for each person."""
     metrics, table = CocoMetrics(keypoint_set.sigmas), KeypointTable(keypoint_set)
     counts: Counter[str] = Counter()
+    failures: list[FailedPhoto] = []
 
     def taken() -> Iterator[Photo]:
         for photo in photos:
             counts["images"] += 1
-            counts["failed"] += photo.failed
             counts["predicted"] += len(photo.scores)
+            counts["missing"] += bool(photo.missing)
+            counts["unlisted"] += photo.missing is None
+            if photo.failure is not None:
+                failures.append(photo.failure)
             yield photo
 
     for batch in batches(taken(), keypoint_set.num_keypoints):
@@ -301,5 +332,6 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
         num_images=counts["images"],
         num_people=counts["people"],
         num_predicted=counts["predicted"],
-        num_failed=counts["failed"],
+        failures=tuple(failures),
+        num_missing=None if counts["unlisted"] else counts["missing"],
     )

@@ -23,6 +23,18 @@ _SEGMENT_SHARE = 0.53
 """Of a person's box that the segment covers, where no area is known; mmpose does alike."""
 
 
+class FailedPhoto(NamedTuple):
+    """A photo that could not be labelled.
+
+    Attributes:
+        file_name: Its name.
+        error: Why, one sentence.
+    """
+
+    file_name: str
+    error: str
+
+
 class Photo(NamedTuple):
     """A photo that is to be measured.
 
@@ -32,7 +44,8 @@ class Photo(NamedTuple):
         found: (D, K, 2) float64 keypoints of the predicted people, x, y, frame px.
         scores: (D,) float64 their scores.
         areas: (D,) float64 their areas, frame px²; None for what their keypoints extend over.
-        failed: Whether it could not be labelled.
+        failure: Why it could not be labelled; None where it could.
+        missing: Whether the predictions do not have it; None where they do not list photos.
     """
 
     image_id: int
@@ -40,7 +53,8 @@ class Photo(NamedTuple):
     found: NDArray[np.float64]
     scores: NDArray[np.float64]
     areas: NDArray[np.float64] | None = None
-    failed: bool = False
+    failure: FailedPhoto | None = None
+    missing: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

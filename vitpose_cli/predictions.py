@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.photo_batches import Photo
+from vitpose_cli.photo_batches import FailedPhoto, Photo
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.pose.keypoint_names import canonical_words
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -39,7 +39,8 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         path: A run folder (its journal has the raw coordinates of every keypoint), a COCO document
             such as a run's annotations.json (keypoints with v=0 count as missed), or COCO results,
             which do not say what their keypoints are.
-        truth: The ground truth; predictions for other images are left out.
+        truth: The ground truth; predictions for other images are left out. Photos of it that the
+            predictions do not have, or that a person rejected, are `missing` and show nobody.
 
     Raises:
         InputError: A file cannot be used, the people have other keypoints than those of the truth,
@@ -85,7 +86,8 @@ def labelled_photos(
             else (people.keypoints[:, order].astype(np.float64), people.scores.astype(np.float64))
         )
         image_id = int(truth.image_ids[number])
-        yield Photo(image_id, _bodies(truth, number), points, scores, failed=people is None)
+        failure = None if record.error is None else FailedPhoto(str(record.key), record.error)
+        yield Photo(image_id, _bodies(truth, number), points, scores, failure=failure)
     for number in sorted({*range(len(truth))}.difference(numbers.values())):
         # Of two images with one name only the last gets people.
         yield Photo(int(truth.image_ids[number]), _bodies(truth, number), *nobody)
@@ -187,12 +189,14 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
                 points, scores = _people(record, len(order))
+                error = record.get("error")
                 yield Photo(
                     int(truth.image_ids[number]),
                     _bodies(truth, number),
                     points[:, order],
                     scores,
-                    failed=bool(record.get("error")),
+                    failure=FailedPhoto(truth.names[number], error) if error else None,
+                    missing=key not in records,
                 )
 
 
@@ -232,7 +236,8 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                 for person in found
             ]
             image_id = int(truth.image_ids[number])
-            yield photo_of(image_id, _bodies(truth, number), people, len(order))
+            photo = photo_of(image_id, _bodies(truth, number), people, len(order))
+            yield photo._replace(missing=there is None)
 
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
@@ -244,7 +249,8 @@ def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             raise _no_image_in_common(path, truth)
         for number, image_id in enumerate(truth.image_ids.tolist()):
             people = _bodies(truth, number)
-            yield photo_of(image_id, people, results.of(image_id), num_keypoints)
+            photo = photo_of(image_id, people, results.of(image_id), num_keypoints)
+            yield photo._replace(missing=None)
 
 
 def _bodies(document: CocoFrames, number: int) -> list[dict[str, Any]]:

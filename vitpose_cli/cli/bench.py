@@ -82,13 +82,19 @@ def _show(found: MachineSpeed) -> None:
     stages.add_row("all together", f"{found.photos_per_s:,.1f}")
     stdout.print(stages)
     stdout.print(f"{found.num_photos} photos, {found.people_per_photo:.1f} people in each")
+    if found.sizes:
+        stdout.print(_sizes(found))
+    for sentence in found.advice:
+        stdout.print(sentence)
+
+
+def _sizes(found: MachineSpeed) -> Table:
+    """Return the table of other sizes of the network."""
     sizes = _table("size", "photos/s", "photos a day")
     for name, rate in found.sizes.items():
         about = "" if name == found.variant else "~"
         sizes.add_row(name, f"{about}{rate:,.2f}", f"{about}{rate * 86_400:,.0f}")
-    stdout.print(sizes)
-    for sentence in found.advice:
-        stdout.print(sentence)
+    return sizes
 
 
 def _table(*columns: str) -> Table:

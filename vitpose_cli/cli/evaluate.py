@@ -12,7 +12,8 @@ from rich.table import Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting, stdout
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, PartialRunError
+from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
     from vitpose_cli.evaluate import Evaluation
@@ -132,6 +133,21 @@ def evaluate(
         print_json(result.as_dict() | ({} if part is None else {"truncate": part}))
     else:
         _show(result)
+    if result.failures:
+        raise _partial(result)
+
+
+def _partial(result: Evaluation) -> PartialRunError:
+    """Name the first photos that could not be labelled; return what the command ends with."""
+    from vitpose_cli.notices import FAILURES_SHOWN
+
+    for failure in result.failures[:FAILURES_SHOWN]:
+        note(f"{failure.file_name}: {failure.error}")
+    photos = counted(result.num_images, "photo")
+    return PartialRunError(
+        f"{result.num_failed} of {photos} could not be labelled, and count as without people.",
+        "All of them are in what --json prints.",
+    )
 
 
 def _part(text: str) -> BodyPart:

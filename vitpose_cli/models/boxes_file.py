@@ -53,13 +53,19 @@ class BoxesFile:
             InputError: The file is missing, damaged or something else.
         """
         category = options.classes[0] if len(options.classes) == 1 else None
-        return cls(boxes_by_image(path, category=category), path, options.threshold)
+        boxes = boxes_by_image(path, options.image_names, category)
+        return cls(boxes, path, options.threshold)
 
-    def check(self, media: Sequence[str]) -> None:
+    def check(
+        self,
+        media: Sequence[str],
+        hint: str = "Its file names must be relative to the folder that is labelled.",
+    ) -> None:
         """Make sure that the file is about these photos and videos; say how many it leaves out.
 
         Args:
             media: Their names, as in frame keys; nothing is checked if there are none.
+            hint: What to do if it is not.
 
         Raises:
             InputError: The file names none of them.
@@ -73,7 +79,7 @@ class BoxesFile:
             theirs = next((f"but {name!r}" for name in self._boxes), "nor any other")
             raise InputError(
                 f"{self._path} names none of the photos to label: not {media[0]!r}, {theirs}.",
-                "Its file names must be relative to the folder that is labelled.",
+                hint,
             )
         if len(named) < len(names):
             _log.warning(
