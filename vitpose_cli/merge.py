@@ -24,6 +24,7 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
+from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_images import Licences
@@ -174,6 +175,7 @@ def _merged(
     ]
     together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
     identities = Identities(inputs[0].keypoint_set.sigmas)
+    pictures = MergedPictures(inputs)
     video: str | None = None
     for key, group in groupby(together, key=lambda entry: entry.record.key):
         if key.video != video:
@@ -181,7 +183,7 @@ def _merged(
             identities.begin()
         entries = sorted(group, key=_precedence)
         best = entries[0]
-        _check_same_picture(entries, inputs)
+        _check_same_picture(entries, inputs, pictures)
         summary.num_shared += len(entries) > 1
         differing = [
             entry.number
@@ -247,7 +249,9 @@ def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
     )
 
 
-def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) -> None:
+def _check_same_picture(
+    entries: Iterable[_Entry], inputs: Sequence[RecordSet], pictures: MergedPictures
+) -> None:
     sized = [entry for entry in entries if entry.record.size_wh is not None]
     for entry in sized[1:]:
         if entry.record.size_wh != sized[0].record.size_wh:
@@ -257,6 +261,8 @@ def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) 
                 f"{entry.record.size_wh} px in {names[1]}: these are different pictures.",
                 "Label them from a common folder, so that their names differ.",
             )
+    if len(sized) > 1:
+        pictures.check(sized[0].record.key, [entry.number for entry in sized])
 
 
 def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator[LabelledFrame]:

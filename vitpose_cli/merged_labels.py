@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.errors import InputError
 from vitpose_cli.files import make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
@@ -18,7 +17,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
 from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
-from vitpose_cli.records.media_root import MediaFolders, find_folders
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -77,7 +76,7 @@ def write_merged_run(
     """
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
-    found = [_folders_of(each) for each in inputs]
+    found = [each.found_folders() for each in inputs]
     sources = dict.fromkeys(
         source
         for each, place in zip(inputs, found, strict=True)
@@ -118,14 +117,6 @@ def _info(inputs: Sequence[RecordSet]) -> dict[str, Any]:
         "url": "",
         "vitpose": {"merged": [each.name for each in inputs]},
     }
-
-
-def _folders_of(labels: RecordSet) -> MediaFolders | None:
-    """Return where the pictures of an input are; None where they are not found."""
-    try:
-        return find_folders(labels.folders(), (record.key for record in labels.records()))
-    except InputError:  # on another machine, perhaps
-        return None
 
 
 def _root_of(labels: RecordSet, found: MediaFolders | None) -> tuple[str, ...]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import MediaFolders, labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.smoothed_labels import for_document
@@ -51,6 +52,13 @@ class RecordSet:
     def records(self) -> Iterator[FrameRecord]:
         """Begin a pass over the records alone."""
         return (frame.record for frame in self.frames())
+
+    def found_folders(self) -> MediaFolders | None:
+        """Return where the photos and videos are; None where they are not found."""
+        try:
+            return find_folders(self.folders(), (record.key for record in self.records()))
+        except InputError:  # on another machine, perhaps
+            return None
 
     @property
     def name(self) -> str:
