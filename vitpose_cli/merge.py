@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
@@ -26,6 +27,7 @@ from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
@@ -236,17 +238,32 @@ def _precedence(entry: _Entry) -> tuple[bool, bool, bool, int]:
 
 
 def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
-    """Return whether two records say the same of who is where, and whether the frame is good."""
+    """Return whether two records say the same of who is where, and whether the frame is good.
+
+    People may come in any order; boxes, visibility and visible keypoints count.
+    """
     if one.rejected or other.rejected:
         return one.rejected == other.rejected
-    a, b = one.instances, other.instances
-    if a is None or b is None or len(a) != len(b):
-        return a is b
-    seen = a.visibility > 0
-    return bool(
-        np.array_equal(a.visibility, b.visibility)
-        and np.allclose(a.keypoints[seen], b.keypoints[seen], rtol=0, atol=_SAME_PX)
-    )
+    if one.instances is None or other.instances is None:
+        return one.instances is other.instances
+    theirs = _said(other)
+    if len(one.instances) != len(theirs):
+        return False
+    for person in _said(one):
+        alike = np.flatnonzero((np.abs(theirs - person) <= _SAME_PX).all(axis=1))
+        if not len(alike):
+            return False
+        theirs = np.delete(theirs, alike[0], axis=0)
+    return True
+
+
+def _said(record: FrameRecord) -> NDArray[np.float64]:
+    """Return (N, 4 + 3K) boxes and keypoints as a document has them, cut at the picture.
+
+    What a document cannot hold is no difference: records of a run and of a file are compared.
+    """
+    rows = [[*each["bbox"], *each["keypoints"]] for each in frame_annotations(record, 1, 1)]
+    return np.array(rows, np.float64)
 
 
 def _check_same_picture(
