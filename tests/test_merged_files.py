@@ -129,3 +129,17 @@ def test_what_a_run_has_no_place_for_is_said(tmp_path: Path) -> None:
     done = vitpose("merge", *files, "-o", tmp_path / "out.json", "--json")
     found = json.loads(done.stdout)
     assert (found["num_unmarked"], found["left_out"]) == (0, {})
+
+
+def test_a_frame_that_a_file_lists_twice_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    document = json.loads((tmp_path / "b.json").read_bytes())
+    document["images"].append(document["images"][0] | {"id": 8})
+    document["annotations"][1]["image_id"] = 8
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    for output in ("out.json", "run"):
+        done = vitpose("merge", "a.json", "b.json", "-o", output, cwd=tmp_path)
+        assert done.returncode == 3, done.stderr
+        assert "b.json lists b.jpg 2 times" in " ".join(done.stderr.split())
+        assert not (tmp_path / output).exists()

@@ -140,8 +140,9 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     """Write one set of labels from several.
 
     Raises:
-        InputError: An input cannot be read, inputs have different keypoints, or mean different
-            pictures by the same name; or the output exists or cannot be written.
+        InputError: An input cannot be read or lists a frame twice, inputs have different
+            keypoints, or mean different pictures by the same name; or the output exists or cannot
+            be written.
     """
     there = document_parts(options.output)
     if options.output.exists() or there:
@@ -185,6 +186,7 @@ def _merged(
             identities.begin()
         entries = sorted(group, key=_precedence)
         best = entries[0]
+        _check_listed_once(entries, inputs)
         _check_same_picture(entries, inputs, pictures)
         summary.num_shared += len(entries) > 1
         differing = [
@@ -264,6 +266,17 @@ def _said(record: FrameRecord) -> NDArray[np.float64]:
     """
     rows = [[*each["bbox"], *each["keypoints"]] for each in frame_annotations(record, 1, 1)]
     return np.array(rows, np.float64)
+
+
+def _check_listed_once(entries: Sequence[_Entry], inputs: Sequence[RecordSet]) -> None:
+    number, count = Counter(entry.number for entry in entries).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{inputs[number].name} lists {entries[0].record.key} {count} times, so that it is not "
+            "clear whose labels count.",
+            "Make one image of them, with all of its annotations; `vitpose validate FILE` lists "
+            "all such images.",
+        )
 
 
 def _check_same_picture(

@@ -122,7 +122,7 @@ def _named(content: Content) -> Iterator[tuple[FrameRecord, str]]:
         name = PurePosixPath(str(record.key))
         stem = str(name.with_suffix(""))
         while stem in taken:
-            stem += name.suffix.replace(".", "_")
+            stem += name.suffix.replace(".", "_") or "_"
         taken.add(stem)
         yield record, stem + name.suffix
 
