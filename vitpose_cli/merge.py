@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -29,6 +29,7 @@ from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
+from vitpose_cli.records.kept_categories import Categories
 from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
@@ -157,11 +158,14 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     count = num_shards or 1 if is_document else 1
     summary = MergeSummary(document_name(options.output, count))
     licences = Licences([each.licences for each in inputs])
-    merged = _counted(_merged(inputs, options, summary, licences), summary)
+    categories = Categories([each.categories for each in inputs])
+    merged = _counted(_merged(inputs, options, summary, licences, categories), summary)
     if is_document:
-        write_merged_document(options.output, merged, inputs, num_shards, licences.entries)
+        entries = licences.entries, categories.entries
+        write_merged_document(options.output, merged, inputs, num_shards, *entries)
     else:
-        records = _without_originals(merged, summary)
+        lost = categories.other_than(str(inputs[0].category.get("name")))
+        records = _without_originals(merged, summary, lost)
         write_merged_run(options.output, records, inputs, num_shards)
     return summary
 
@@ -171,6 +175,7 @@ def _merged(
     options: MergeOptions,
     summary: MergeSummary,
     licences: Licences,
+    categories: Categories,
 ) -> Iterator[LabelledFrame]:
     """Yield what counts of every frame, sorted by key."""
     passes = [
@@ -202,7 +207,12 @@ def _merged(
         image: dict[str, Any] = {}
         for entry in reversed(entries):
             image |= licences.fields(entry.frame.image, entry.number)
-        yield best.frame._replace(record=record, image=image)
+        yield best.frame._replace(
+            record=record,
+            image=image,
+            originals=categories.renumbered(best.frame.originals, best.number),
+            category_id=categories.default(best.number),
+        )
 
 
 def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
@@ -307,13 +317,22 @@ def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator
 
 
 def _without_originals(
-    frames: Iterable[LabelledFrame], summary: MergeSummary
+    frames: Iterable[LabelledFrame], summary: MergeSummary, lost_categories: Set[int]
 ) -> Iterator[FrameRecord]:
     """Yield the records, for a run, and count what is lost with the annotations behind them."""
     for frame in frames:
         record, originals = frame.record, frame.originals
         summary.left_out += lost_in_records(originals)
+        if others := sum(number in lost_categories for number in _categories_of(frame)):
+            summary.left_out["categories"] += others
         if record.review is None:
             people = (original for original in originals if not original["iscrowd"])
             summary.num_unmarked += sum(not says_who(person) for person in people)
         yield record
+
+
+def _categories_of(frame: LabelledFrame) -> list[int]:
+    """Return the category of each of the people in a frame."""
+    if frame.originals:
+        return [each["category_id"] for each in frame.originals if not each["iscrowd"]]
+    return [frame.category_id] * len(frame.record.uids)

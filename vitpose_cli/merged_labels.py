@@ -28,6 +28,7 @@ def write_merged_document(
     inputs: Sequence[RecordSet],
     num_shards: int | None,
     licences: Sequence[Mapping[str, Any]],
+    categories: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write a COCO file.
 
@@ -37,6 +38,7 @@ def write_merged_document(
         inputs: What they come from.
         num_shards: Into how many files it is written; None for one.
         licences: Those of the photos.
+        categories: Those of the people, as `frames` number them.
 
     Raises:
         InputError: It cannot be written.
@@ -51,10 +53,13 @@ def write_merged_document(
             yield frame.record
 
     style = DocumentStyle(
-        extras=lambda key: written[key].image, originals=lambda key: written.pop(key).originals
+        extras=lambda key: written[key].image,
+        originals=lambda key: written.pop(key).originals,
+        more_categories=categories[1:],
+        category_id=lambda key: written[key].category_id,
     )
-    category, info = inputs[0].category, _info(inputs)
-    write_document(records(), path, category, info, style, num_shards, licences)
+    info = _info(inputs)
+    write_document(records(), path, categories[0], info, style, num_shards, licences)
 
 
 def write_merged_run(

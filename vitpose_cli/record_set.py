@@ -28,7 +28,8 @@ class RecordSet:
 
     Attributes:
         path: The run folder or the file.
-        category: The entry of COCO's `categories` that all instances belong to.
+        category: The entry of COCO's `categories` that stands for all instances.
+        categories: Those with keypoints, as a file has them; of a run, its only one.
         info: COCO's `info`.
         frames: Begins a pass over the frames, sorted by key.
         folders: Returns where the photos and videos may lie.
@@ -38,6 +39,7 @@ class RecordSet:
 
     path: Path
     category: Mapping[str, Any]
+    categories: Sequence[Mapping[str, Any]]
     info: Mapping[str, Any]
     frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
@@ -77,6 +79,7 @@ def open_records(path: Path) -> RecordSet:
         return RecordSet(
             path,
             content.category,
+            content.categories,
             content.info,
             content.frames,
             content.folders,
@@ -88,6 +91,7 @@ def open_records(path: Path) -> RecordSet:
     return RecordSet(
         path,
         manifest.keypoint_set,
+        (manifest.keypoint_set,),
         run.info,
         lambda: map(LabelledFrame, run.records()),
         lambda: labelled_folders(manifest.sources, path),
