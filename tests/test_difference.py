@@ -82,6 +82,45 @@ def test_people_are_paired_by_pose_then_by_box() -> None:
     assert same_people(people, Instances.empty(17), COCO.sigmas) == []
 
 
+def unlabelled(people: Instances) -> Instances:
+    return replace(people, visibility=np.zeros_like(people.visibility))
+
+
+def test_people_without_keypoints_are_paired_by_box() -> None:
+    people = make_people(3, 1)
+    placed = replace(people, boxes=people.boxes + np.arange(3, dtype=np.float32)[:, None] * 400)
+    bare = unlabelled(placed)
+    nowhere = replace(bare, keypoints=np.zeros_like(bare.keypoints))  # as documents have them
+    pairs = same_people(nowhere, nowhere.select([2, 0, 1]), COCO.sigmas)
+    assert {(row, column) for row, column, _ in pairs} == {(0, 1), (1, 2), (2, 0)}
+    assert all(np.isnan(oks) for *_, oks in pairs)
+    assert same_people(nowhere.select([0]), nowhere.select([2]), COCO.sigmas) == []
+
+
+def test_people_without_common_keypoints_are_not_measured(tmp_path: Path) -> None:
+    seen = moved(make_people(1, 5), 9, 0)
+    bare = unlabelled(seen)
+    one = make_run(
+        tmp_path / "one",
+        [make_record("a.jpg", people=seen), make_record("b.jpg", people=bare)],
+    )
+    other = make_run(
+        tmp_path / "other",
+        [make_record("a.jpg", people=moved(seen, 9, 12)), make_record("b.jpg", people=bare)],
+    )
+    found = compare(DiffOptions(one, other))
+    assert found.num_people == 2
+    assert [str(person.key) for person in found.worst] == ["a.jpg"]
+    assert found.mean_oks == pytest.approx(found.worst[0].oks, abs=1e-4)
+    done = vitpose("diff", *(make_run(tmp_path / name, [make_record("b.jpg", people=bare)])
+                             for name in ("three", "four")), "--json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["mean_oks"] is None
+    assert json.loads(done.stdout)["worst"] == []
+    done = vitpose("diff", tmp_path / "three", tmp_path / "four")
+    assert "mean OKS -" in done.stdout
+
+
 def test_frames_come_in_pairs() -> None:
     one = [make_record(name) for name in ("a", "c", "d")]
     other = [make_record(name) for name in ("b", "c")]

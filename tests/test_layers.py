@@ -37,7 +37,14 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     },
     {"assembly"},
     {"record_set", "body_cuts", "stages", "photo_batches", "labelled_frames", "worker_part"},
-    {"predictions", "coco_metrics", "keypoint_table", "merged_labels", "drawn_frames"},
+    {
+        "predictions",
+        "coco_metrics",
+        "keypoint_table",
+        "merged_labels",
+        "merged_pictures",
+        "drawn_frames",
+    },
     {
         "annotate",
         "bench",

@@ -205,6 +205,39 @@ def test_same_labels_ignore_what_nobody_sees() -> None:
     assert not same_labels(record, make_fixed("x.jpg", count=2))
 
 
+def test_the_same_people_in_another_order_are_no_conflict(tmp_path: Path) -> None:
+    record = make_fixed("x.jpg", count=3)
+    assert record.instances is not None
+    turned = replace(record, instances=record.instances.select([2, 0, 1]), exact=True)
+    assert same_labels(record, turned)
+    first, second = make_run(tmp_path / "a", record), make_run(tmp_path / "b", turned)
+    assert not merge_labels(MergeOptions((first, second), tmp_path / "out")).conflicts
+    twice = replace(record, instances=record.instances.select([0, 1, 1]), exact=True)
+    assert not same_labels(twice, record)
+    assert not same_labels(record, twice)
+
+
+def test_boxes_that_differ_are_a_conflict(tmp_path: Path) -> None:
+    record = make_fixed("x.jpg")
+    assert record.instances is not None
+    boxes = [replace(record.instances, boxes=np.array([[0, 0, to, to]])) for to in (50, 300)]
+    small, large = (replace(record, instances=people) for people in boxes)
+    first, second = make_run(tmp_path / "a", small), make_run(tmp_path / "b", large)
+    summary = merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    assert [conflict.file_name for conflict in summary.conflicts] == ["x.jpg"]
+
+
+def test_what_a_document_cuts_at_the_picture_is_no_conflict(tmp_path: Path) -> None:
+    people = make_fixed("x.jpg").instances
+    assert people is not None
+    points = people.keypoints.copy()
+    points[:, 0] = -20
+    beyond = replace(people, boxes=np.array([[-30, -30, 700, 500]]), keypoints=points)
+    run = make_run(tmp_path / "run", replace(make_fixed("x.jpg"), instances=beyond))
+    inputs = (run, run / "annotations.json")
+    assert not merge_labels(MergeOptions(inputs, tmp_path / "out", human=inputs)).conflicts
+
+
 def test_the_command(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", make_fixed("x.jpg", count=1))
     second = make_run(tmp_path / "b", make_fixed("x.jpg", count=2))

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
 from label_cases import make_fixed
 from merge_cases import make_run, of_model
 from runs import save_photos, vitpose
@@ -129,3 +130,88 @@ def test_what_a_run_has_no_place_for_is_said(tmp_path: Path) -> None:
     done = vitpose("merge", *files, "-o", tmp_path / "out.json", "--json")
     found = json.loads(done.stdout)
     assert (found["num_unmarked"], found["left_out"]) == (0, {})
+
+
+def test_a_frame_that_a_file_lists_twice_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    document = json.loads((tmp_path / "b.json").read_bytes())
+    document["images"].append(document["images"][0] | {"id": 8})
+    document["annotations"][1]["image_id"] = 8
+    (tmp_path / "b.json").write_text(json.dumps(document))
+    for output in ("out.json", "run"):
+        done = vitpose("merge", "a.json", "b.json", "-o", output, cwd=tmp_path)
+        assert done.returncode == 3, done.stderr
+        assert "b.json lists b.jpg 2 times" in " ".join(done.stderr.split())
+        assert not (tmp_path / output).exists()
+
+
+ANIMAL = keypoint_set("ap10k").to_category()
+
+
+def write_animals(path: Path, names: dict[int, str], *animals: tuple[str, int]) -> None:
+    """Write photos with one animal each: the photo's name, and the category."""
+    images = [
+        {"id": number, "file_name": photo, "width": 200, "height": 200}
+        for number, (photo, _) in enumerate(animals, 1)
+    ]
+    annotations = [
+        {"id": number, "image_id": number, "category_id": category_id, "bbox": [20, 20, 80, 80],
+         "area": 6400, "iscrowd": 0, "keypoints": [30, 30, 2] * 17, "num_keypoints": 17}
+        for number, (_, category_id) in enumerate(animals, 1)
+    ]  # fmt: skip
+    categories = [{**ANIMAL, "id": number, "name": name} for number, name in names.items()]
+    path.write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+
+
+def animals_in(path: Path) -> dict[str, str]:
+    """Return what is in each photo."""
+    document = json.loads(path.read_bytes())
+    names = {category["id"]: category["name"] for category in document["categories"]}
+    photos = {image["id"]: image["file_name"] for image in document["images"]}
+    return {
+        photos[each["image_id"]]: names[each["category_id"]] for each in document["annotations"]
+    }
+
+
+def test_files_give_a_file_with_the_categories_of_all(tmp_path: Path) -> None:
+    write_animals(tmp_path / "a.json", {7: "cat", 4: "dog"}, ("1.jpg", 7), ("2.jpg", 4))
+    write_animals(tmp_path / "b.json", {1: "dog", 2: "horse"}, ("3.jpg", 1), ("4.jpg", 2))
+    animal = of_model("5.jpg", "aa", count=1)
+    run = make_run(tmp_path / "run", animal, keypoint_set=ANIMAL)
+    inputs = (tmp_path / "a.json", tmp_path / "b.json", run)
+    merge_labels(MergeOptions(inputs, tmp_path / "out.json"))
+    assert animals_in(tmp_path / "out.json") == {
+        "1.jpg": "cat", "2.jpg": "dog", "3.jpg": "dog", "4.jpg": "horse", "5.jpg": "animal",
+    }  # fmt: skip
+    assert not validate(tmp_path / "out.json").num_errors
+    ids = [each["id"] for each in json.loads((tmp_path / "out.json").read_bytes())["categories"]]
+    assert ids == [1, 2, 3, 4]
+
+
+def test_a_run_has_no_place_for_a_second_category(tmp_path: Path) -> None:
+    write_animals(tmp_path / "a.json", {7: "cat", 4: "dog"}, ("1.jpg", 7), ("2.jpg", 4))
+    write_animals(tmp_path / "b.json", {1: "dog"}, ("3.jpg", 1))
+    run = make_run(tmp_path / "run", of_model("4.jpg", "aa"), keypoint_set=ANIMAL)
+    done = vitpose("merge", run, tmp_path / "a.json", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "has no place for it: categories (2)" in " ".join(done.stderr.split())
+    inputs = (tmp_path / "b.json", tmp_path / "b.json")
+    assert not merge_labels(MergeOptions(inputs, tmp_path / "one")).left_out
+
+
+def test_classes_of_ultralytics_are_the_categories(tmp_path: Path) -> None:
+    write_animals(tmp_path / "a.json", {7: "cat", 4: "dog"}, ("1.jpg", 7), ("2.jpg", 4))
+    options = ("--pictures", "none", "--format", "yolo")
+    done = vitpose("export", "a.json", *options, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    labels = tmp_path / "out" / "labels" / "train"
+    assert [(labels / f"{name}.txt").read_text()[:2] for name in "12"] == ["0 ", "1 "]
+    data = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
+    assert data["names"] == {0: "cat", 1: "dog"}
+    assert data["kpt_names"].keys() == {0, 1}
+    done = vitpose("export", "a.json", "--format", "results", "-o", "results.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "categories (cat, dog) apart" in " ".join(done.stderr.split())

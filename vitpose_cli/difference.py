@@ -88,7 +88,7 @@ class KeypointDifference:
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorstPerson:
-    """Somebody on whom the sets differ: sorts by OKS, then by name.
+    """Somebody on whom the sets differ, and who has a keypoint in both: sorts by OKS, then name.
 
     Attributes:
         oks: Likeness of the two poses, 0 to 1.
@@ -114,7 +114,7 @@ class Difference:
         num_people: People in both.
         num_people_first: People of common frames who are in the first alone.
         num_people_second: In the second alone.
-        mean_oks: Mean OKS of people in both, 0 to 1; 1 where there are none.
+        mean_oks: Mean OKS of people in both who share a keypoint, 0 to 1; NaN where nobody does.
         keypoints: By keypoint.
         worst: Who differs most, most different first.
     """
@@ -132,7 +132,7 @@ class Difference:
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what cannot be measured is null."""
         fields = asdict(self)
-        for row in fields["keypoints"]:
+        for row in (fields, *fields["keypoints"]):
             row.update({name: None for name, value in row.items() if value != value})
         fields["worst"] = [
             {"file_name": str(each.key), "oks": each.oks, "first": each.first,
@@ -199,18 +199,17 @@ def same_people(
 ) -> list[tuple[int, int, float]]:
     """Pair the people of a frame by pose, then by box, the most alike first.
 
-    Only keypoints that both have count; of people who share none, all do.
+    Only keypoints that both have count. People who share none are paired by box alone.
 
     Returns:
-        Places in both sets, and OKS.
+        Places in both sets, and OKS; NaN for a pair without a common keypoint.
     """
     if not len(first) or not len(second):
         return []
-    alike = np.zeros((len(first), len(second)))
+    alike = np.full((len(first), len(second)), np.nan)
     for row in range(len(first)):
         both = (first.visibility[row] > 0) & (second.visibility > 0)
-        both |= ~both.any(axis=1, keepdims=True)
-        alike[row] = oks_matrix(
+        measured = oks_matrix(
             first.keypoints[row : row + 1],
             box_areas(first.boxes[row : row + 1]),
             second.keypoints,
@@ -218,7 +217,8 @@ def same_people(
             sigmas,
             both.astype(np.int8),
         )[0]
-    left = alike.copy()
+        alike[row] = np.where(both.any(axis=1), measured, np.nan)
+    left = np.nan_to_num(alike)
     pairs = _best_pairs(left, SAME_POSE)
     overlap = box_iou(first.boxes, second.boxes)
     overlap[left < 0] = -1
@@ -265,6 +265,8 @@ class _Comparison:
         self._people[2] += len(other) - len(pairs)
         for row, column, oks in pairs:
             self._add_person(one, row, other, column)
+            if np.isnan(oks):
+                continue
             self._similarities.append(oks)
             person = WorstPerson(round(oks, 4), first.key, row, column)
             item = (-oks, len(self._similarities), person)
@@ -310,7 +312,7 @@ class _Comparison:
             num_people=self._people[0],
             num_people_first=self._people[1],
             num_people_second=self._people[2],
-            mean_oks=float(similarities.mean()) if len(similarities) else 1.0,
+            mean_oks=float(similarities.mean()) if len(similarities) else np.nan,
             keypoints=tuple(rows),
             worst=tuple(sorted(item[2] for item in self._worst)),
         )

@@ -12,20 +12,24 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
+from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
+from vitpose_cli.records.kept_categories import Categories
 from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
@@ -137,8 +141,9 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     """Write one set of labels from several.
 
     Raises:
-        InputError: An input cannot be read, inputs have different keypoints, or mean different
-            pictures by the same name; or the output exists or cannot be written.
+        InputError: An input cannot be read or lists a frame twice, inputs have different
+            keypoints, or mean different pictures by the same name; or the output exists or cannot
+            be written.
     """
     there = document_parts(options.output)
     if options.output.exists() or there:
@@ -153,11 +158,14 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     count = num_shards or 1 if is_document else 1
     summary = MergeSummary(document_name(options.output, count))
     licences = Licences([each.licences for each in inputs])
-    merged = _counted(_merged(inputs, options, summary, licences), summary)
+    categories = Categories([each.categories for each in inputs])
+    merged = _counted(_merged(inputs, options, summary, licences, categories), summary)
     if is_document:
-        write_merged_document(options.output, merged, inputs, num_shards, licences.entries)
+        entries = licences.entries, categories.entries
+        write_merged_document(options.output, merged, inputs, num_shards, *entries)
     else:
-        records = _without_originals(merged, summary)
+        lost = categories.other_than(str(inputs[0].category.get("name")))
+        records = _without_originals(merged, summary, lost)
         write_merged_run(options.output, records, inputs, num_shards)
     return summary
 
@@ -167,6 +175,7 @@ def _merged(
     options: MergeOptions,
     summary: MergeSummary,
     licences: Licences,
+    categories: Categories,
 ) -> Iterator[LabelledFrame]:
     """Yield what counts of every frame, sorted by key."""
     passes = [
@@ -174,6 +183,7 @@ def _merged(
     ]
     together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
     identities = Identities(inputs[0].keypoint_set.sigmas)
+    pictures = MergedPictures(inputs)
     video: str | None = None
     for key, group in groupby(together, key=lambda entry: entry.record.key):
         if key.video != video:
@@ -181,7 +191,8 @@ def _merged(
             identities.begin()
         entries = sorted(group, key=_precedence)
         best = entries[0]
-        _check_same_picture(entries, inputs)
+        _check_listed_once(entries, inputs)
+        _check_same_picture(entries, inputs, pictures)
         summary.num_shared += len(entries) > 1
         differing = [
             entry.number
@@ -196,7 +207,12 @@ def _merged(
         image: dict[str, Any] = {}
         for entry in reversed(entries):
             image |= licences.fields(entry.frame.image, entry.number)
-        yield best.frame._replace(record=record, image=image)
+        yield best.frame._replace(
+            record=record,
+            image=image,
+            originals=categories.renumbered(best.frame.originals, best.number),
+            category_id=categories.default(best.number),
+        )
 
 
 def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
@@ -234,20 +250,48 @@ def _precedence(entry: _Entry) -> tuple[bool, bool, bool, int]:
 
 
 def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
-    """Return whether two records say the same of who is where, and whether the frame is good."""
+    """Return whether two records say the same of who is where, and whether the frame is good.
+
+    People may come in any order; boxes, visibility and visible keypoints count.
+    """
     if one.rejected or other.rejected:
         return one.rejected == other.rejected
-    a, b = one.instances, other.instances
-    if a is None or b is None or len(a) != len(b):
-        return a is b
-    seen = a.visibility > 0
-    return bool(
-        np.array_equal(a.visibility, b.visibility)
-        and np.allclose(a.keypoints[seen], b.keypoints[seen], rtol=0, atol=_SAME_PX)
-    )
+    if one.instances is None or other.instances is None:
+        return one.instances is other.instances
+    theirs = _said(other)
+    if len(one.instances) != len(theirs):
+        return False
+    for person in _said(one):
+        alike = np.flatnonzero((np.abs(theirs - person) <= _SAME_PX).all(axis=1))
+        if not len(alike):
+            return False
+        theirs = np.delete(theirs, alike[0], axis=0)
+    return True
 
 
-def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) -> None:
+def _said(record: FrameRecord) -> NDArray[np.float64]:
+    """Return (N, 4 + 3K) boxes and keypoints as a document has them, cut at the picture.
+
+    What a document cannot hold is no difference: records of a run and of a file are compared.
+    """
+    rows = [[*each["bbox"], *each["keypoints"]] for each in frame_annotations(record, 1, 1)]
+    return np.array(rows, np.float64)
+
+
+def _check_listed_once(entries: Sequence[_Entry], inputs: Sequence[RecordSet]) -> None:
+    number, count = Counter(entry.number for entry in entries).most_common(1)[0]
+    if count > 1:
+        raise InputError(
+            f"{inputs[number].name} lists {entries[0].record.key} {count} times, so that it is not "
+            "clear whose labels count.",
+            "Make one image of them, with all of its annotations; `vitpose validate FILE` lists "
+            "all such images.",
+        )
+
+
+def _check_same_picture(
+    entries: Iterable[_Entry], inputs: Sequence[RecordSet], pictures: MergedPictures
+) -> None:
     sized = [entry for entry in entries if entry.record.size_wh is not None]
     for entry in sized[1:]:
         if entry.record.size_wh != sized[0].record.size_wh:
@@ -257,6 +301,8 @@ def _check_same_picture(entries: Iterable[_Entry], inputs: Sequence[RecordSet]) 
                 f"{entry.record.size_wh} px in {names[1]}: these are different pictures.",
                 "Label them from a common folder, so that their names differ.",
             )
+    if len(sized) > 1:
+        pictures.check(sized[0].record.key, [entry.number for entry in sized])
 
 
 def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator[LabelledFrame]:
@@ -271,13 +317,22 @@ def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator
 
 
 def _without_originals(
-    frames: Iterable[LabelledFrame], summary: MergeSummary
+    frames: Iterable[LabelledFrame], summary: MergeSummary, lost_categories: Set[int]
 ) -> Iterator[FrameRecord]:
     """Yield the records, for a run, and count what is lost with the annotations behind them."""
     for frame in frames:
         record, originals = frame.record, frame.originals
         summary.left_out += lost_in_records(originals)
+        if others := sum(number in lost_categories for number in _categories_of(frame)):
+            summary.left_out["categories"] += others
         if record.review is None:
             people = (original for original in originals if not original["iscrowd"])
             summary.num_unmarked += sum(not says_who(person) for person in people)
         yield record
+
+
+def _categories_of(frame: LabelledFrame) -> list[int]:
+    """Return the category of each of the people in a frame."""
+    if frame.originals:
+        return [each["category_id"] for each in frame.originals if not each["iscrowd"]]
+    return [frame.category_id] * len(frame.record.uids)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.errors import InputError
 from vitpose_cli.files import make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
@@ -18,7 +17,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
 from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
-from vitpose_cli.records.media_root import MediaFolders, find_folders
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -29,6 +28,7 @@ def write_merged_document(
     inputs: Sequence[RecordSet],
     num_shards: int | None,
     licences: Sequence[Mapping[str, Any]],
+    categories: Sequence[Mapping[str, Any]],
 ) -> None:
     """Write a COCO file.
 
@@ -38,6 +38,7 @@ def write_merged_document(
         inputs: What they come from.
         num_shards: Into how many files it is written; None for one.
         licences: Those of the photos.
+        categories: Those of the people, as `frames` number them.
 
     Raises:
         InputError: It cannot be written.
@@ -52,10 +53,13 @@ def write_merged_document(
             yield frame.record
 
     style = DocumentStyle(
-        extras=lambda key: written[key].image, originals=lambda key: written.pop(key).originals
+        extras=lambda key: written[key].image,
+        originals=lambda key: written.pop(key).originals,
+        more_categories=categories[1:],
+        category_id=lambda key: written[key].category_id,
     )
-    category, info = inputs[0].category, _info(inputs)
-    write_document(records(), path, category, info, style, num_shards, licences)
+    info = _info(inputs)
+    write_document(records(), path, categories[0], info, style, num_shards, licences)
 
 
 def write_merged_run(
@@ -77,7 +81,7 @@ def write_merged_run(
     """
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
-    found = [_folders_of(each) for each in inputs]
+    found = [each.found_folders() for each in inputs]
     sources = dict.fromkeys(
         source
         for each, place in zip(inputs, found, strict=True)
@@ -118,14 +122,6 @@ def _info(inputs: Sequence[RecordSet]) -> dict[str, Any]:
         "url": "",
         "vitpose": {"merged": [each.name for each in inputs]},
     }
-
-
-def _folders_of(labels: RecordSet) -> MediaFolders | None:
-    """Return where the pictures of an input are; None where they are not found."""
-    try:
-        return find_folders(labels.folders(), (record.key for record in labels.records()))
-    except InputError:  # on another machine, perhaps
-        return None
 
 
 def _root_of(labels: RecordSet, found: MediaFolders | None) -> tuple[str, ...]:

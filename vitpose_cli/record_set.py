@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
-from vitpose_cli.records.media_root import MediaFolders, labelled_folders
+from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.smoothed_labels import for_document
@@ -27,7 +28,8 @@ class RecordSet:
 
     Attributes:
         path: The run folder or the file.
-        category: The entry of COCO's `categories` that all instances belong to.
+        category: The entry of COCO's `categories` that stands for all instances.
+        categories: Those with keypoints, as a file has them; of a run, its only one.
         info: COCO's `info`.
         frames: Begins a pass over the frames, sorted by key.
         folders: Returns where the photos and videos may lie.
@@ -37,6 +39,7 @@ class RecordSet:
 
     path: Path
     category: Mapping[str, Any]
+    categories: Sequence[Mapping[str, Any]]
     info: Mapping[str, Any]
     frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
@@ -51,6 +54,13 @@ class RecordSet:
     def records(self) -> Iterator[FrameRecord]:
         """Begin a pass over the records alone."""
         return (frame.record for frame in self.frames())
+
+    def found_folders(self) -> MediaFolders | None:
+        """Return where the photos and videos are; None where they are not found."""
+        try:
+            return find_folders(self.folders(), (record.key for record in self.records()))
+        except InputError:  # on another machine, perhaps
+            return None
 
     @property
     def name(self) -> str:
@@ -69,6 +79,7 @@ def open_records(path: Path) -> RecordSet:
         return RecordSet(
             path,
             content.category,
+            content.categories,
             content.info,
             content.frames,
             content.folders,
@@ -80,6 +91,7 @@ def open_records(path: Path) -> RecordSet:
     return RecordSet(
         path,
         manifest.keypoint_set,
+        (manifest.keypoint_set,),
         run.info,
         lambda: map(LabelledFrame, run.records()),
         lambda: labelled_folders(manifest.sources, path),

@@ -3,6 +3,7 @@
 Source: https://docs.ultralytics.com/datasets/pose, and what its dataset loader checks of each file.
 """
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from format_cases import (
     people,
     record,
 )
+from runs import vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import yolo
@@ -206,3 +208,17 @@ def test_a_body_without_sides_is_not_mirrored(tmp_path: Path) -> None:
     assert "flip_idx" not in data
     assert data["kpt_shape"] == [2, 3]
     checked_rows(tmp_path / "out/labels/train/a.txt", 2, 1)
+
+
+def test_photos_of_one_name_without_a_suffix_get_texts_of_their_own(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    for image in document["images"][:3]:
+        image["file_name"] = "photo"
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    done = vitpose(
+        "export", "labels.json", "--format", "yolo", "--pictures", "none", "-o", "out", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    labels = tmp_path / "out" / "labels" / "train"
+    assert {"photo.txt", "photo_.txt", "photo__.txt"} <= {path.name for path in labels.iterdir()}

@@ -62,9 +62,10 @@ def _show(found: Difference) -> None:
         f"{counted(found.num_frames, 'frame')} in both, {found.num_frames_first:,} in A alone, "
         f"{found.num_frames_second:,} in B alone"
     )
+    mean_oks = "-" if found.mean_oks != found.mean_oks else f"{found.mean_oks:.3f}"
     stdout.print(
         f"{people(found.num_people)} in both, {found.num_people_first:,} in A alone, "
-        f"{found.num_people_second:,} in B alone; mean OKS {found.mean_oks:.3f}"
+        f"{found.num_people_second:,} in B alone; mean OKS {mean_oks}"
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("keypoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -181,6 +182,11 @@ def export(
     content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)
+    if len(content.categories) > 1 and not chosen.categories:
+        names = ", ".join(str(category.get("name")) for category in content.categories[:5])
+        said = f"Everybody is written as {content.category['name']}: only coco and yolo tell the "
+        said += f"categories ({names}{', …' if content.categories[5:] else ''}) apart."
+        written = replace(written, notes=(*written.notes, said))
     if json:
         print_json(written.as_dict())
         return

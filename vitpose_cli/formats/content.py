@@ -39,6 +39,7 @@ class LabelledFrame(NamedTuple):
         originals: The annotations of a COCO file that the record is made of, crowds among them.
         image: The entry of `images` of a COCO file.
         num_others: How many more the file has of the frame, of what has no keypoints.
+        category_id: The category of people whom no original gives one, where there are several.
     """
 
     record: FrameRecord
@@ -46,6 +47,7 @@ class LabelledFrame(NamedTuple):
     originals: Sequence[Mapping[str, Any]] = ()
     image: Mapping[str, Any] = {}
     num_others: int = 0
+    category_id: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ class Content:
 
     Attributes:
         name: What it was read from, for messages.
-        category: The entry of `categories` that all instances belong to.
+        category: The entry of `categories` that all instances belong to, as far as a format has
+            no more than one.
+        categories: Those with keypoints, as the document has them.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
@@ -102,6 +106,7 @@ class Content:
 
     name: str
     category: Mapping[str, Any]
+    categories: Sequence[Mapping[str, Any]]
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
@@ -171,8 +176,9 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest.sources, run.path)
 
+    category = run.manifest.keypoint_set
     document = document_parts(run.path / ANNOTATIONS)
-    return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames, document)
+    return Content(str(run.path), category, (category,), run.info, folders, frames, document)
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
@@ -199,6 +205,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
     return Content(
         str(document.path),
         keypoint_set.to_category(),
+        [each for each in document.categories if each["id"] in document.bodies],
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,

@@ -30,17 +30,25 @@ class Format:
         read: Reads what a person corrected; None where there is no way back.
         folder: Whether a folder is written, not a file.
         options: The fields of `WriteOptions` that it has a use for, besides `overwrite`.
+        categories: Whether people of several categories are told apart in it.
     """
 
     write: Write
     read: Read | None
     folder: bool
     options: frozenset[str] = frozenset()
+    categories: bool = False
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "coco": Format(coco.write, coco.read, folder=False, options=frozenset({"num_shards"})),
+        "coco": Format(
+            coco.write,
+            coco.read,
+            folder=False,
+            options=frozenset({"num_shards"}),
+            categories=True,
+        ),
         "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
         "fiftyone": Format(
             fiftyone.write, fiftyone.read, folder=True, options=frozenset({"images", "pictures"})
@@ -50,7 +58,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "results": Format(results.write, None, folder=False, options=frozenset({"truth"})),
         "yolo": Format(
-            yolo.write, None, folder=True, options=frozenset({"split", "images", "pictures"})
+            yolo.write,
+            None,
+            folder=True,
+            options=frozenset({"split", "images", "pictures"}),
+            categories=True,
         ),
     }
 )

@@ -18,14 +18,14 @@ import yaml
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, make_folder
-from vitpose_cli.formats.content import Content
+from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.kept_categories import Categories
 
 SPLITS = ("train", "val", "test")
 _DECIMALS = 6
@@ -46,13 +46,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         raise ConfigError(f"Ultralytics knows no split {split!r}.", f"Use {', '.join(SPLITS)}.")
     described = out / "data.yaml"
     num_images = num_instances = 0
+    categories = Categories([content.categories])
     with OwnFiles(out) as own:
         pictures = Pictures.of(content, out / _PICTURES / split, own, options)
         own.claim(described)
         others = _make_room(out, split, content, pictures, own, options)
-        for record, name in _named(content):
-            pictures.place(record.key, name)
-            lines = list(_lines(record))
+        for frame, name in _named(content):
+            pictures.place(frame.record.key, name)
+            lines = list(_lines(frame, categories))
             text = safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}"))
             own.claim(text)
             _write_text(text, lines)
@@ -63,7 +64,9 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     with atomic_file(described) as stream:
         stream.write(
             yaml.safe_dump(
-                _data(content.keypoint_set, present), sort_keys=False, default_flow_style=None
+                _data(content.keypoint_set, categories.names, present),
+                sort_keys=False,
+                default_flow_style=None,
             ).encode()
         )
     notes = pictures.notes()
@@ -115,30 +118,34 @@ def _make_room(
     return others
 
 
-def _named(content: Content) -> Iterator[tuple[FrameRecord, str]]:
+def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
     """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text."""
     taken: set[str] = set()
-    for record in (frame.record for frame in content.frames()):
-        name = PurePosixPath(str(record.key))
+    for frame in content.frames():
+        name = PurePosixPath(str(frame.record.key))
         stem = str(name.with_suffix(""))
         while stem in taken:
-            stem += name.suffix.replace(".", "_")
+            stem += name.suffix.replace(".", "_") or "_"
         taken.add(stem)
-        yield record, stem + name.suffix
+        yield frame, stem + name.suffix
 
 
-def _lines(record: FrameRecord) -> Iterator[str]:
-    """Yield a line for each person of a frame."""
+def _lines(frame: LabelledFrame, categories: Categories) -> Iterator[str]:
+    """Yield a line for each person of a frame; classes count from 0."""
+    record = frame.record
     if record.size_wh is None:
         return
     size = np.array(record.size_wh, np.float64)
-    for annotation in frame_annotations(record, 1, 1):
+    people = [person for person in frame.originals if not person["iscrowd"]]
+    numbers_of = [categories.number(0, person["category_id"]) for person in people]
+    numbers_of = numbers_of or [categories.default(0)] * len(record.uids)
+    for annotation, number in zip(frame_annotations(record, 1, 1), numbers_of, strict=True):
         left, top, width, height = annotation["bbox"]
         box = np.array([left + width / 2, top + height / 2, width, height]) / np.tile(size, 2)
         points = np.reshape(annotation["keypoints"], (-1, 3)) / np.append(size, 1)
         points[((points[:, :2] < 0) | (points[:, :2] > 1)).any(axis=1)] = 0
         numbers = np.concatenate([np.clip(box, 0, 1), points.ravel()]).round(_DECIMALS)
-        yield " ".join(["0", *(f"{number:g}" for number in numbers.tolist())])
+        yield " ".join([str(number - 1), *(f"{number:g}" for number in numbers.tolist())])
 
 
 def _write_text(path: Path, lines: Sequence[str]) -> None:
@@ -147,13 +154,15 @@ def _write_text(path: Path, lines: Sequence[str]) -> None:
         stream.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def _data(keypoint_set: KeypointSet, splits: Sequence[str]) -> dict[str, Any]:
+def _data(
+    keypoint_set: KeypointSet, classes: Sequence[str], splits: Sequence[str]
+) -> dict[str, Any]:
     """Return what `data.yaml` says. Without `flip_idx` Ultralytics does not mirror pictures."""
     data: dict[str, Any] = {split: f"{_PICTURES}/{split}" for split in splits}
     data["kpt_shape"] = [keypoint_set.num_keypoints, 3]
     if keypoint_set.mirrorable:
         data["flip_idx"] = keypoint_set.flip_order.tolist()
     return data | {
-        "names": {0: keypoint_set.category},
-        "kpt_names": {0: list(keypoint_set.names)},
+        "names": dict(enumerate(classes)),
+        "kpt_names": {number: list(keypoint_set.names) for number in range(len(classes))},
     }

@@ -61,6 +61,8 @@ class DocumentStyle:
         extras: Further fields of a frame's image.
         originals: The annotations that a frame has in the document that it comes from, crowds among
             them, to be written with all they hold; none for a frame that comes from elsewhere.
+        more_categories: Further entries of `categories`, to which originals may belong.
+        category_id: The category of a frame's people who have no originals; None for the first.
     """
 
     file_name: Callable[[FrameKey], str] = str
@@ -68,6 +70,8 @@ class DocumentStyle:
     keyframes: bool = False
     extras: Callable[[FrameKey], Mapping[str, Any]] | None = None
     originals: Callable[[FrameKey], Sequence[Mapping[str, Any]]] | None = None
+    more_categories: Sequence[Mapping[str, Any]] = ()
+    category_id: Callable[[FrameKey], int] | None = None
 
 
 def write_document(
@@ -87,7 +91,7 @@ def write_document(
     Args:
         records: The frames, in the order of their ids.
         path: The document to write.
-        category: The entry of `categories` that all instances belong to.
+        category: The entry of `categories` that all instances belong to, unless the style has more.
         info: The entry `info`.
         style: Names and marks.
         num_shards: Into how many files, each a document of its own, see `shards`; they take the
@@ -109,7 +113,7 @@ def write_document(
         parts = shard_paths(path, num_shards or 1)
         for number, part in enumerate(parts):
             with new_file(part) as target:
-                _write_head(target, category, info, licences)
+                _write_head(target, (category, *style.more_categories), info, licences)
                 spool.copy(target, number, len(parts))
     return DocumentSize(spool.num_images, spool.num_instances)
 
@@ -155,8 +159,10 @@ class _Spool:
             length = _write_item(self._images, {**image, **marks, **extras})
             self._image_ends.append(self._image_ends[-1] + length)
             length = 0
+            if style.category_id is not None:
+                own = [each | {"category_id": style.category_id(record.key)} for each in own]
             if style.originals is not None and (kept := style.originals(record.key)):
-                own = kept_annotations(kept, own, image_id, self._category_id)
+                own = kept_annotations(kept, own, image_id)
             for annotation in own:
                 self.num_instances += 1
                 annotation["attributes"] |= marks
@@ -320,14 +326,14 @@ def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:
 
 def _write_head(
     stream: BinaryIO,
-    category: Mapping[str, Any],
+    categories: Sequence[Mapping[str, Any]],
     info: Mapping[str, Any],
     licences: Sequence[Mapping[str, Any]],
 ) -> None:
     head = {
         "info": dict(info),
         "licenses": list(licences) or [{"id": 0, "name": "", "url": ""}],
-        "categories": [dict(category)],
+        "categories": [dict(category) for category in categories],
     }
     stream.write(b"{")
     for name, value in head.items():

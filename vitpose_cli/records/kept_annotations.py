@@ -18,16 +18,15 @@ def kept_annotations(
     originals: Sequence[Mapping[str, Any]],
     written: Sequence[Mapping[str, Any]],
     image_id: int,
-    category_id: int,
 ) -> list[dict[str, Any]]:
     """Return the annotations of a frame, without their ids.
 
     Args:
-        originals: As they are in the document that they come from, completed as by `read_coco`.
+        originals: As they are in the document that they come from, completed as by `read_coco`,
+            but for their categories, which are numbered as in the one that they go into.
         written: What is made of the record of the frame; a person each, in the same order. Names,
             identities and what a person decided since are taken from there.
         image_id: Of the frame.
-        category_id: Of everybody.
     """
     people = iter(written)
     kept = []
@@ -38,7 +37,6 @@ def kept_annotations(
             "num_keypoints": sum(v > 0 for v in original["keypoints"][2::3]),
             **original,
             "image_id": image_id,
-            "category_id": category_id,
         }
         annotation.pop("id", None)
         attributes = original.get("attributes")
