@@ -113,7 +113,8 @@ def export(
         typer.Option(
             "--image-ids",
             metavar="FILE",
-            help="Ground truth whose image ids results get. Default: ids as in annotations.json.",
+            help="Ground truth whose ids of images and categories results get. Default: those of "
+            "the run's annotations.json, or of FILE.",
         ),
     ] = None,
     overwrite: Annotated[

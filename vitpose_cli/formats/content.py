@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -20,6 +21,7 @@ from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
+from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
@@ -39,6 +41,8 @@ class LabelledFrame(NamedTuple):
         originals: The annotations of a COCO file that the record is made of, crowds among them.
         image: The entry of `images` of a COCO file.
         num_others: How many more the file has of the frame, of what has no keypoints.
+        image_id: Its id in the document that it is of, or, of a run, that is made of it; 0 where
+            frames are not numbered.
     """
 
     record: FrameRecord
@@ -46,6 +50,7 @@ class LabelledFrame(NamedTuple):
     originals: Sequence[Mapping[str, Any]] = ()
     image: Mapping[str, Any] = {}
     num_others: int = 0
+    image_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ class Content:
 
     Attributes:
         name: What it was read from, for messages.
-        category: The entry of `categories` that all instances belong to.
+        category: The entry of `categories` that all instances belong to once they are written.
+        categories: All entries of `categories` of the document that the frames are of.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
@@ -102,6 +108,7 @@ class Content:
 
     name: str
     category: Mapping[str, Any]
+    categories: Sequence[Mapping[str, Any]]
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
@@ -162,17 +169,29 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                     versions[record.key] = record.version
                     yield record
 
+        image_ids = count(1)
         for record in finish(run.manifest, labelled()):
             version = versions.pop(record.key)
+            if not is_in_document(record):
+                continue
+            image_id = next(image_ids)
             state = None if record.review is None else record.review.state
-            if not record.rejected and selection.takes(str(record.key), state):
-                yield LabelledFrame(record, version)
+            if selection.takes(str(record.key), state):
+                yield LabelledFrame(record, version, image_id=image_id)
 
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest.sources, run.path)
 
-    document = document_parts(run.path / ANNOTATIONS)
-    return Content(str(run.path), run.manifest.keypoint_set, run.info, folders, frames, document)
+    category = run.manifest.keypoint_set
+    return Content(
+        str(run.path),
+        category,
+        (category,),
+        run.info,
+        folders,
+        frames,
+        document_parts(run.path / ANNOTATIONS),
+    )
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
@@ -194,11 +213,12 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
             people = labelled_people(originals, document.bodies)
             record = _record(document, document.key(number), image, people, keypoint_set)
             num_others = len(every) - len(originals)
-            yield LabelledFrame(record, "", originals, image, num_others)
+            yield LabelledFrame(record, "", originals, image, num_others, image["id"])
 
     return Content(
         str(document.path),
         keypoint_set.to_category(),
+        document.categories,
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,
