@@ -68,6 +68,30 @@ def test_a_file_keeps_all_its_fields(run: Path, tmp_path: Path) -> None:
     assert sorted(people, key=lambda person: person["id"]) == document["annotations"]
 
 
+@pytest.mark.parametrize("field", ["video_id", "vid_id"])
+def test_frames_of_a_video_stay_together_whatever_they_are_called(
+    run: Path, tmp_path: Path, field: str
+) -> None:
+    document = json.loads((run / "annotations.json").read_text())
+    of_videos = [image for image in document["images"] if "video_id" in image]
+    for number, image in enumerate(of_videos):
+        video = image.pop("video_id")
+        image |= {"file_name": f"vid{video}/{number:06}.jpg", field: video}
+    if field == "vid_id":
+        del document["videos"]
+    file = tmp_path / "posetrack.json"
+    file.write_text(json.dumps(document))
+    parts = split_labels(SplitOptions(file, tmp_path / "parts", 0.3))
+    folders = {
+        name: {image["file_name"] for image in read_coco(part.path).images if field in image}
+        for name, part in parts.items()
+    }
+    videos = {name: {each.split("/")[0] for each in names} for name, names in folders.items()}
+    assert videos["train"].isdisjoint(videos["val"])
+    assert videos["train"] | videos["val"] == {f"vid{number}" for number in range(1, 6)}
+    assert sum(part.num_groups for part in parts.values()) == 42 + 5
+
+
 def test_the_same_seed_gives_the_same_parts(run: Path, tmp_path: Path) -> None:
     def names(seed: int, folder: str) -> list[str]:
         parts = split_labels(SplitOptions(run, tmp_path / folder, seed=seed))

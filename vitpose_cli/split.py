@@ -107,7 +107,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     groups: dict[str, list[str]] = {}
     for frame in open_content(options.labels, every, for_document).frames():
         key = frame.record.key
-        groups.setdefault(group_of(key, options.by), []).append(str(key))
+        groups.setdefault(group_of(key, options.by, frame.video), []).append(str(key))
     if options.reviewed and not groups:
         raise InputError(
             f"Nobody has reviewed a frame of {options.labels} yet.",
@@ -138,10 +138,16 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     return parts
 
 
-def group_of(key: FrameKey, by: Group) -> str:
-    """Return the name of what a frame must stay together with."""
+def group_of(key: FrameKey, by: Group, video: str = "") -> str:
+    """Return the name of what a frame must stay together with.
+
+    Args:
+        key: The frame.
+        by: What stays together.
+        video: The video that it is of where its name does not tell; empty where it does.
+    """
     if by == "video":
-        return key.media
+        return video or key.media
     return PurePosixPath(key.media).parent.as_posix()
 
 

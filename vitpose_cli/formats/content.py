@@ -43,6 +43,8 @@ class LabelledFrame(NamedTuple):
         num_others: How many more the file has of the frame, of what has no keypoints.
         image_id: Its id in the document that it is of, or, of a run, that is made of it; 0 where
             frames are not numbered.
+        video: The video that a COCO file says it is of, whatever it is called; empty for a photo,
+            and of a run, whose names tell.
     """
 
     record: FrameRecord
@@ -51,6 +53,7 @@ class LabelledFrame(NamedTuple):
     image: Mapping[str, Any] = {}
     num_others: int = 0
     image_id: int = 0
+    video: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +215,14 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
             originals = [item for item in every if item["category_id"] in document.bodies]
             people = labelled_people(originals, document.bodies)
             record = _record(document, document.key(number), image, people, keypoint_set)
-            num_others = len(every) - len(originals)
-            yield LabelledFrame(record, "", originals, image, num_others, image["id"])
+            yield LabelledFrame(
+                record,
+                originals=originals,
+                image=image,
+                num_others=len(every) - len(originals),
+                image_id=image["id"],
+                video=document.video(image),
+            )
 
     return Content(
         str(document.path),
