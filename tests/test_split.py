@@ -182,6 +182,23 @@ def test_labels_are_never_replaced_by_a_part_of_themselves(run: Path, tmp_path: 
     assert labels.read_bytes() == (run / "annotations.json").read_bytes()
 
 
+def test_no_part_of_an_earlier_split_is_left(run: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    earlier = split_labels(SplitOptions(run, parts, test=0.2))["test"].path
+    with pytest.raises(InputError, match="is what is to be split"):
+        split_labels(SplitOptions(earlier, parts, overwrite=True))
+    for name in ("train", "val"):
+        (parts / f"{name}.json").unlink()
+    with pytest.raises(InputError, match=r"test\.json is there already, from an earlier split"):
+        split_labels(SplitOptions(run, parts, seed=1))
+    assert earlier.is_file()
+    split_labels(SplitOptions(run, parts, seed=1, overwrite=True))
+    assert {path.name for path in parts.glob("*.json")} == {"train.json", "val.json"}
+    earlier.write_text("by hand")
+    split_labels(SplitOptions(run, parts, seed=2, overwrite=True))
+    assert earlier.read_text() == "by hand"
+
+
 def test_nobody_reviewed_anything(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg")])
     with pytest.raises(InputError, match="Nobody has reviewed a frame"):

@@ -40,7 +40,7 @@ class SplitOptions:
         by: What stays together: all of a folder, or all of a video (photos are on their own).
         reviewed: Take only frames that a person accepted or fixed.
         seed: Of the order in which groups are dealt.
-        overwrite: Replace files of an earlier split.
+        overwrite: Replace files of an earlier split, and delete a part that is no longer wanted.
     """
 
     labels: Path
@@ -96,7 +96,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     Raises:
         InputError: The labels cannot be read, have too few groups for the parts that are wanted,
             or a part cannot be written, or only in place of the labels or of a file that no
-            split wrote.
+            split wrote; or an earlier split left a part that is not wanted, and may not be deleted.
     """
     shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
     paths = {name: options.output / f"{name}.json" for name in (TRAIN, *shares)}
@@ -127,6 +127,9 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         for path in paths.values():
             for place in (path, *document_parts(path)):
                 own.claim(place)
+        for name in (VAL, TEST):
+            if name not in paths:
+                _remove_earlier(own, options.output / f"{name}.json", options)
     parts = {}
     for name, path in paths.items():
         members = [group for group, part in dealt.items() if part == name]
@@ -136,6 +139,20 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
         parts[name] = Part(path, len(members), written.num_images, written.num_instances)
     return parts
+
+
+def _remove_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> None:
+    """Delete a part that an earlier split wrote: its frames may be dealt to another one now."""
+    if not own.owns(path):
+        return
+    if options.labels.exists() and path.samefile(options.labels):
+        raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
+    if not options.overwrite:
+        raise InputError(
+            f"{path} is there already, from an earlier split, and its frames are dealt anew.",
+            "Choose another folder with -o, or --overwrite to delete it.",
+        )
+    own.remove(path)
 
 
 def group_of(key: FrameKey, by: Group, video: str = "") -> str:
