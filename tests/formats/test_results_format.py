@@ -120,6 +120,18 @@ def test_categories_of_a_ground_truth(tmp_path: Path) -> None:
     assert "dancer, singer" in caught.value.hint
 
 
+def test_names_with_accents_of_a_ground_truth(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("é.jpg")])
+    document = json.loads((run / "annotations.json").read_bytes())
+    document["images"][0] |= {"id": 5, "file_name": "e\N{COMBINING ACUTE ACCENT}.jpg"}
+    document["annotations"] = []
+    truth = tmp_path / "truth.json"
+    truth.write_text(json.dumps(document))
+    options = replace(NO_PICTURES, truth=truth)
+    path = export(run, "results", tmp_path / "results.json", options).files[0]
+    assert {one["image_id"] for one in json.loads(path.read_bytes())} == {5}
+
+
 def test_nobody_at_all(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     nobody = content(run, names=frozenset({"empty.jpg"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -182,6 +183,12 @@ def export(
     content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)
+    if selection.names is not None and content.missing:
+        sentence = (
+            f"{len(content.missing):,} of {counted(len(selection.names), 'frame')} of {only} are "
+            f"not labelled in {subject}, such as {content.missing[0]}."
+        )
+        written = replace(written, notes=(sentence, *written.notes))
     if json:
         print_json(written.as_dict())
         return

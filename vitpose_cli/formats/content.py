@@ -7,9 +7,9 @@ COCO is the one exception: it is made from the file, whose foreign fields no rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -22,6 +22,7 @@ from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.coco_writer import is_in_document
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
@@ -61,15 +62,32 @@ class Selection:
     """Which frames are taken.
 
     Attributes:
-        names: By `file_name`; None takes all.
+        names: By `file_name`, in any form of Unicode; None takes all.
         reviewed: Only those that a person accepted or fixed.
     """
 
     names: frozenset[str] | None = None
     reviewed: bool = False
 
+    def among(self, names: Iterable[str]) -> tuple[Selection, tuple[str, ...]]:
+        """Return this selection with names as they are among those of all frames.
+
+        Args:
+            names: Those of all frames.
+
+        Returns:
+            Also the wanted names that none of the frames has, sorted.
+        """
+        if self.names is None:
+            return self, ()
+        known = ByName({name: name for name in names})
+        found = {name: known.get(name) for name in self.names}
+        missing = tuple(sorted(name for name, same in found.items() if same is None))
+        there = frozenset(same for same in found.values() if same is not None)
+        return replace(self, names=there), missing
+
     def takes(self, name: str, state: object) -> bool:
-        """Return whether a frame is taken.
+        """Return whether a frame is taken; of a selection that knows the names of all frames.
 
         Args:
             name: Its `file_name`.
@@ -107,6 +125,7 @@ class Content:
         files: What it was read from, of a run its document.
         licences: Those of the photos of a document.
         excerpt: The document and the chosen images, where that is what it was read from.
+        missing: The names that were to be taken but are not there, or have no labels.
     """
 
     name: str
@@ -118,6 +137,7 @@ class Content:
     files: Sequence[Path]
     licences: Sequence[Mapping[str, Any]] = ()
     excerpt: Excerpt | None = None
+    missing: Sequence[str] = ()
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -163,6 +183,10 @@ def open_content(path: Path, selection: Selection, finish: Finish) -> Content:
 
 
 def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
+    missing: Sequence[str] = ()
+    if selection.names is not None:
+        selection, missing = selection.among(map(str, run.done()))
+
     def frames() -> Iterator[LabelledFrame]:
         versions: dict[FrameKey, str] = {}
 
@@ -194,12 +218,14 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
         folders,
         frames,
         document_parts(run.path / ANNOTATIONS),
+        missing=missing,
     )
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
     keypoint_set = document.keypoint_set
     folder = document.files[0].parent
+    selection, missing = selection.among(document.names)
 
     def chosen() -> Iterator[tuple[int, dict[str, Any]]]:
         with closing(document):
@@ -234,6 +260,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         document.files,
         document.licences,
         Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
+        missing,
     )
 
 

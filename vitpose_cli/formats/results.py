@@ -21,6 +21,7 @@ from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
@@ -74,7 +75,7 @@ class _IdsOfTruth:
     def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]]) -> None:
         truth = read_coco(path)
         self._path = path
-        self._images = {image["file_name"]: image["id"] for image in truth.images}
+        self._images = ByName({image["file_name"]: int(image["id"]) for image in truth.images})
         bodies = [one for one in truth.categories if one.get("keypoints")] or truth.categories
         self._categories = {_name(one): one["id"] for one in bodies}
         self._names = {one["id"]: _name(one) for one in categories}
@@ -92,7 +93,7 @@ class _IdsOfTruth:
                 f"{name} is not in {self._path}.",
                 "Choose the frames that are with --only, and name photos as the file does.",
             )
-        return int(image_id)
+        return image_id
 
     def category_id(self, own_id: int) -> int:
         """Return the id of a category; where the ground truth has only one, that one's.
