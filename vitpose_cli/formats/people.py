@@ -8,7 +8,7 @@ replaced by the extent of the keypoints are put back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,8 @@ def compare(
     frame: CorrectedFrame,
     sigmas: NDArray[np.float64],
     tolerance_px: float,
+    *,
+    tells_hidden: bool = True,
 ) -> Comparison:
     """Return what a correction makes of the labels of a frame.
 
@@ -85,11 +87,16 @@ def compare(
         frame: What came back of them.
         sigmas: (K,) of the keypoint set.
         tolerance_px: Coordinates that differ by less are the same.
+        tells_hidden: Whether the program can say that a keypoint is hidden; else those that were
+            hidden still are.
     """
     before = record.instances or Instances.empty(len(sigmas))
     shown = _as_exported(record, len(sigmas))
     people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
     pairs = _pairs(record.uids, shown, people, sigmas)
+    if not tells_hidden:
+        for row, place in pairs.items():
+            people[place] = _hidden_as_before(people[place], shown.visibility[row])
     kept = [
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
     ]
@@ -163,6 +170,12 @@ def _box_of(person: CorrectedPerson) -> NDArray[np.float64]:
     """Return the box of a person, or the extent of the keypoints; one of the two is there."""
     box = person.extent if person.box is None else person.box
     return np.zeros(4) if box is None else box
+
+
+def _hidden_as_before(person: CorrectedPerson, was: NDArray[np.int8]) -> CorrectedPerson:
+    """Return a person whose labelled keypoints are hidden (v = 1) where they were."""
+    visibility = np.where(was == 1, np.minimum(person.visibility, 1), person.visibility)
+    return replace(person, visibility=visibility)
 
 
 def _corrected(
