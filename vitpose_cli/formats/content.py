@@ -20,7 +20,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
+from vitpose_cli.records.coco_people import labelled_people, model_of, size_of, time_of, uids_of
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
@@ -281,6 +281,7 @@ def _record(
         size_wh,
         time_of(image),
         instances_of(people, keypoint_set.num_keypoints),
+        model=model_of(people),
         uids=uids_of(key, people),
         review=None if state is None else Review(state),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.record import FrameRecord, added_track_id, instance_uid
+from vitpose_cli.records.record import FrameRecord, added_track_id
 
 SAME_PERSON = 0.5
 """OKS or IoU from which on two labels without names are of one person."""
 
+_UID_BYTES = 8  # random: nobody in the frame has such a name, nor had it before
 _EXTENT_PX = 1.0  # programs round the extent of keypoints outwards
 
 
@@ -101,7 +103,7 @@ def compare(
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
     ]
     added = [_new(person) for place, person in enumerate(people) if place not in pairs.values()]
-    new_uids = _new_uids(record, len(added))
+    new_uids = [token_hex(_UID_BYTES) for _ in added]
     return Comparison(
         instances=_as_instances(before, [*kept, *added], sorted(pairs), new_uids),
         uids=(*(record.uids[row] for row in sorted(pairs)), *new_uids),
@@ -240,18 +242,6 @@ def _new(person: CorrectedPerson) -> _Person:
         scores=labelled.astype(np.float64),
         visibility=person.visibility,
     )
-
-
-def _new_uids(record: FrameRecord, count: int) -> list[str]:
-    """Return names for new people that nobody in the frame has or had."""
-    uids: list[str] = []
-    ordinal = len(record.uids)
-    while len(uids) < count:
-        uid = instance_uid(record.key, ordinal)
-        if uid not in record.uids:
-            uids.append(uid)
-        ordinal += 1
-    return uids
 
 
 def _as_instances(
