@@ -68,6 +68,30 @@ def test_a_file_keeps_all_its_fields(run: Path, tmp_path: Path) -> None:
     assert sorted(people, key=lambda person: person["id"]) == document["annotations"]
 
 
+@pytest.mark.parametrize("field", ["video_id", "vid_id"])
+def test_frames_of_a_video_stay_together_whatever_they_are_called(
+    run: Path, tmp_path: Path, field: str
+) -> None:
+    document = json.loads((run / "annotations.json").read_text())
+    of_videos = [image for image in document["images"] if "video_id" in image]
+    for number, image in enumerate(of_videos):
+        video = image.pop("video_id")
+        image |= {"file_name": f"vid{video}/{number:06}.jpg", field: video}
+    if field == "vid_id":
+        del document["videos"]
+    file = tmp_path / "posetrack.json"
+    file.write_text(json.dumps(document))
+    parts = split_labels(SplitOptions(file, tmp_path / "parts", 0.3))
+    folders = {
+        name: {image["file_name"] for image in read_coco(part.path).images if field in image}
+        for name, part in parts.items()
+    }
+    videos = {name: {each.split("/")[0] for each in names} for name, names in folders.items()}
+    assert videos["train"].isdisjoint(videos["val"])
+    assert videos["train"] | videos["val"] == {f"vid{number}" for number in range(1, 6)}
+    assert sum(part.num_groups for part in parts.values()) == 42 + 5
+
+
 def test_the_same_seed_gives_the_same_parts(run: Path, tmp_path: Path) -> None:
     def names(seed: int, folder: str) -> list[str]:
         parts = split_labels(SplitOptions(run, tmp_path / folder, seed=seed))
@@ -156,6 +180,23 @@ def test_labels_are_never_replaced_by_a_part_of_themselves(run: Path, tmp_path: 
     with pytest.raises(InputError, match="is what is to be split"):
         split_labels(SplitOptions(labels, tmp_path, overwrite=True))
     assert labels.read_bytes() == (run / "annotations.json").read_bytes()
+
+
+def test_no_part_of_an_earlier_split_is_left(run: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
+    earlier = split_labels(SplitOptions(run, parts, test=0.2))["test"].path
+    with pytest.raises(InputError, match="is what is to be split"):
+        split_labels(SplitOptions(earlier, parts, overwrite=True))
+    for name in ("train", "val"):
+        (parts / f"{name}.json").unlink()
+    with pytest.raises(InputError, match=r"test\.json is there already, from an earlier split"):
+        split_labels(SplitOptions(run, parts, seed=1))
+    assert earlier.is_file()
+    split_labels(SplitOptions(run, parts, seed=1, overwrite=True))
+    assert {path.name for path in parts.glob("*.json")} == {"train.json", "val.json"}
+    earlier.write_text("by hand")
+    split_labels(SplitOptions(run, parts, seed=2, overwrite=True))
+    assert earlier.read_text() == "by hand"
 
 
 def test_nobody_reviewed_anything(tmp_path: Path) -> None:

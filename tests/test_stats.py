@@ -59,6 +59,7 @@ def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
     assert of_file.people_per_frame == of_run.people_per_frame
     assert of_file.states == {UNREVIEWED: 4, "fixed": 1}  # neither failed nor rejected frames
     assert of_file.num_videos == 1
+    assert of_file.models == of_run.models == {"0123456789abcdef": 7}
 
 
 def test_scores_are_of_those_who_have_them(run: Path, tmp_path: Path) -> None:

@@ -101,6 +101,22 @@ class OwnFiles:
             raise write_error(self._folder / LIST_NAME, error) from error
         self._names.add(name)
 
+    def owns(self, path: Path) -> bool:
+        """Return whether a file of the folder is there, and this program wrote it."""
+        return self._name(path) in self._names and os.path.lexists(path)
+
+    def remove(self, path: Path) -> None:
+        """Delete an own file.
+
+        Raises:
+            InputError: It cannot be deleted.
+        """
+        try:
+            path.unlink()
+        except OSError as error:
+            raise write_error(path, error) from error
+        self._forget({self._name(path)})
+
     def delete(self, folders: Collection[Path]) -> list[Path]:
         """Delete the own files below some folders, and folders that held nothing else.
 
@@ -134,6 +150,9 @@ class OwnFiles:
         """Take names out of the list, as others may use them from now on."""
         if not self._names.isdisjoint(names):
             self._names.difference_update(names)
+            if self._list is not None:  # what is claimed from now on belongs into the new file
+                self._list.close()
+                self._list = None
             with atomic_file(self._folder / LIST_NAME) as stream:
                 stream.writelines(orjson.dumps(name) + b"\n" for name in sorted(self._names))
 

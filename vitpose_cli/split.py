@@ -40,7 +40,7 @@ class SplitOptions:
         by: What stays together: all of a folder, or all of a video (photos are on their own).
         reviewed: Take only frames that a person accepted or fixed.
         seed: Of the order in which groups are dealt.
-        overwrite: Replace files of an earlier split.
+        overwrite: Replace files of an earlier split, and delete a part that is no longer wanted.
     """
 
     labels: Path
@@ -96,7 +96,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     Raises:
         InputError: The labels cannot be read, have too few groups for the parts that are wanted,
             or a part cannot be written, or only in place of the labels or of a file that no
-            split wrote.
+            split wrote; or an earlier split left a part that is not wanted, and may not be deleted.
     """
     shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
     paths = {name: options.output / f"{name}.json" for name in (TRAIN, *shares)}
@@ -107,7 +107,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     groups: dict[str, list[str]] = {}
     for frame in open_content(options.labels, every, for_document).frames():
         key = frame.record.key
-        groups.setdefault(group_of(key, options.by), []).append(str(key))
+        groups.setdefault(group_of(key, options.by, frame.video), []).append(str(key))
     if options.reviewed and not groups:
         raise InputError(
             f"Nobody has reviewed a frame of {options.labels} yet.",
@@ -127,6 +127,9 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         for path in paths.values():
             for place in (path, *document_parts(path)):
                 own.claim(place)
+        for name in (VAL, TEST):
+            if name not in paths:
+                _remove_earlier(own, options.output / f"{name}.json", options)
     parts = {}
     for name, path in paths.items():
         members = [group for group, part in dealt.items() if part == name]
@@ -138,10 +141,30 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     return parts
 
 
-def group_of(key: FrameKey, by: Group) -> str:
-    """Return the name of what a frame must stay together with."""
+def _remove_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> None:
+    """Delete a part that an earlier split wrote: its frames may be dealt to another one now."""
+    if not own.owns(path):
+        return
+    if options.labels.exists() and path.samefile(options.labels):
+        raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
+    if not options.overwrite:
+        raise InputError(
+            f"{path} is there already, from an earlier split, and its frames are dealt anew.",
+            "Choose another folder with -o, or --overwrite to delete it.",
+        )
+    own.remove(path)
+
+
+def group_of(key: FrameKey, by: Group, video: str = "") -> str:
+    """Return the name of what a frame must stay together with.
+
+    Args:
+        key: The frame.
+        by: What stays together.
+        video: The video that it is of where its name does not tell; empty where it does.
+    """
     if by == "video":
-        return key.media
+        return video or key.media
     return PurePosixPath(key.media).parent.as_posix()
 
 

@@ -175,7 +175,7 @@ class _Counts:
         if not record.rejected:
             self._add_people(people)
             self._add_scores(people, frame)
-            self._models[record.model] += len(people)
+            self._models += Counter({record.model: len(people)})
 
     def _add_people(self, people: Instances) -> None:
         count = len(people)

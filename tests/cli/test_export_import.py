@@ -64,6 +64,20 @@ def test_there_and_back(run: Path, tmp_path: Path) -> None:
     assert [image["review"] for image in document["images"]] == ["fixed", "accepted", "accepted"]
 
 
+def test_frames_that_are_asked_for_in_vain_are_said(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads((run / "annotations.json").read_bytes())
+    document["images"][0]["file_name"] = "gone.jpg"
+    only = tmp_path / "only.json"
+    only.write_text(json.dumps(document))
+    arguments = ["export", str(run), "-f", "coco", "--only", str(only), "-o", str(tmp_path / "o")]
+    assert vitpose_here(arguments) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "1 of 3 frames of" in said
+    assert "such as gone.jpg." in said
+
+
 def test_conflicts_end_with_exit_code_5(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

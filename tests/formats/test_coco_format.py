@@ -1,4 +1,5 @@
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from format_cases import (
     labels,
     make_run,
     people,
+    record,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +62,21 @@ def test_only_some_frames_are_taken(tmp_path: Path) -> None:
     assert selected_names(tmp_path / "two.json") == names - {"unknown.jpg"}
     with pytest.raises(InputError, match="No frame"):
         content(run, names=frozenset({"unknown.jpg"})).check_not_empty()
+
+
+@pytest.mark.parametrize("kind", ["run", "file"])
+def test_names_with_accents_are_found_in_any_form(tmp_path: Path, kind: str) -> None:
+    whole, parted = (unicodedata.normalize(form, "é.jpg") for form in ("NFC", "NFD"))
+    run = make_run(tmp_path / "run", [record(parted), record("b.jpg"), record("c.jpg")])
+    path = run if kind == "run" else run / "annotations.json"
+    some = content(path, names=frozenset({whole, "b.jpg", "unknown.jpg"}))
+    assert [str(frame.record.key) for frame in some.frames()] == ["b.jpg", parted]
+    assert some.missing == ("unknown.jpg",)
+    run = make_run(tmp_path / "both", [record(parted), record(whole)])
+    path = run if kind == "run" else run / "annotations.json"
+    some = content(path, names=frozenset({whole}))  # the very same name comes first
+    assert [str(frame.record.key) for frame in some.frames()] == [whole]
+    assert some.missing == ()
 
 
 def test_a_part_of_a_file_keeps_what_nobody_knows(tmp_path: Path) -> None:

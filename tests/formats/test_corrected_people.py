@@ -111,6 +111,15 @@ def test_people_come_and_go() -> None:
     assert found.instances.box_scores[2] == 1
 
 
+def test_nobody_gets_the_name_of_somebody_who_was_removed() -> None:
+    without = compared(returned()[:2])
+    now = replace(MODEL, instances=without.instances, uids=without.uids)
+    new = CorrectedPerson("", np.full((17, 2), 600.0), np.full(17, 2, np.int8), None)
+    found = compared([*returned(now), new], now)
+    assert found.num_added == 1
+    assert found.uids[2] not in MODEL.uids
+
+
 def test_somebody_copied_is_somebody_new() -> None:
     back = returned()
     copied = replace(back[0], points=back[0].points + 300, box=None)

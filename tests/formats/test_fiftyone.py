@@ -34,7 +34,8 @@ def run(tmp_path: Path) -> Path:
 def as_fiftyone_exports(source: dict[str, Any], *, categories: bool) -> dict[str, Any]:
     """Return what `COCODetectionDatasetExporter` writes of a field of keypoints.
 
-    Whole pixels, no boxes, attributes one level up, no folders, no skeleton unless it is given.
+    Whole pixels, all of them visible, no boxes, attributes one level up, no folders, no skeleton
+    unless it is given.
     """
     fields = ("uid", "version", "source", "model")
     names = {image["id"]: image["file_name"].rpartition("/")[2] for image in source["images"]}
@@ -53,7 +54,11 @@ def as_fiftyone_exports(source: dict[str, Any], *, categories: bool) -> dict[str
                 "id": each["id"],
                 "image_id": each["image_id"],
                 "category_id": 1,
-                "keypoints": [int(value) for value in each["keypoints"]],
+                "keypoints": [
+                    value
+                    for x, y, v in zip(*[iter(each["keypoints"])] * 3, strict=True)
+                    for value in (int(x), int(y), 2 if v else 0)
+                ],
                 "num_keypoints": 17,
                 "iscrowd": 0,
                 "score": [],
@@ -90,15 +95,18 @@ def test_what_fiftyone_changes_by_itself_is_no_correction(
     back = as_fiftyone_exports(source, categories=categories)
     (tmp_path / "labels.json").write_text(json.dumps(back))
     assert bring_back(run, tmp_path, "fiftyone").count("unchanged") == len(PHOTOS)
+    before = PHOTOS[0].instances
+    assert before is not None
+    assert (before.visibility == 1).any()
     person = back["annotations"][1]
     person["keypoints"][0] += 4
     (tmp_path / "labels.json").write_text(json.dumps(back))
     summary = bring_back(run, tmp_path / "labels.json", "fiftyone")
     assert summary.as_dict()["people"] == {"changed": 1, "added": 0, "removed": 0}
     assert summary.as_dict()["keypoints_changed"] == 1
-    after, before = labels(run)["a/one.jpg"].instances, PHOTOS[0].instances
+    after = labels(run)["a/one.jpg"].instances
     assert after is not None
-    assert before is not None
+    np.testing.assert_array_equal(after.visibility, before.visibility)
     assert after.keypoints[1, 0, 0] == person["keypoints"][0]
     np.testing.assert_array_equal(after.keypoints[:, 1:], before.keypoints[:, 1:])
     np.testing.assert_array_equal(after.boxes, before.boxes)

@@ -44,6 +44,18 @@ def test_a_photo_that_is_listed_twice_beside_others_of_its_stem(tmp_path: Path) 
     }
 
 
+def test_boxes_beyond_the_border_are_told_apart(tmp_path: Path) -> None:
+    content = small_document()
+    first = content["annotations"][0]
+    content["annotations"] = [
+        dict(first, id=number, bbox=bbox, attributes={})
+        for number, bbox in enumerate([[-1, 2, 9, 9], [-2, 2, 9, 9], [-1.0, 2, 9, 9]], start=1)
+    ]
+    report = validate(write_json(tmp_path / "a.json", content))
+    found = [each.place for each in report.violations if each.rule == "bbox-duplicate"]
+    assert found == ["annotations[2].bbox"]
+
+
 def put(section: str, name: str, value: Any) -> Change:
     """Return a change of one field of the first element of a section."""
     return lambda content: content[section][0].__setitem__(name, value)

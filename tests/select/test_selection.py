@@ -69,6 +69,11 @@ def test_doubtful_frames_with_some_by_chance(run: Path, tmp_path: Path) -> None:
     assert selection.num_reviewed == 1
 
 
+def test_shares_that_are_all_there_is(run: Path, tmp_path: Path) -> None:
+    selection = select(run, tmp_path, 3, random_share=0.5, empty_share=0.5)
+    assert selection.kinds == {"empty": 2, "random": 1}
+
+
 def test_the_seed_decides(run: Path, tmp_path: Path) -> None:
     first = select(run, tmp_path).queue.read_bytes()
     assert select(run, tmp_path).queue.read_bytes() == first
@@ -95,6 +100,34 @@ def test_too_few_frames_are_said(run: Path, tmp_path: Path) -> None:
     assert len(selection.choices) == selection.num_frames
     chosen = f"Only {selection.num_frames} frames were chosen"
     assert said[1] == f"{chosen}: no other is left that is not reviewed yet."
+
+
+def test_frames_without_people_fill_the_queue(tmp_path: Path) -> None:
+    people = [make_record(f"{number}.jpg", 0.5 + number / 10) for number in range(4)]
+    empty = [make_record(f"none {number}.jpg") for number in range(9)]
+    run = make_run(tmp_path / "run", people + empty)
+    said: list[str] = []
+    options = SelectOptions(run, 10, tmp_path / "q.json")
+    selection = select_frames(options, report=lambda *_: None, say=said.append)
+    assert selection.kinds == {"doubtful": 2, "random": 2, "empty": 6}
+    assert not said
+    options = SelectOptions(run, 10, tmp_path / "q.json", empty_share=0.0)
+    selection = select_frames(options, report=lambda *_: None, say=said.append)
+    assert selection.kinds == {"doubtful": 4}
+    assert said == [
+        "Only 4 frames were chosen of 13 not reviewed yet: nobody was found in 9 others, see "
+        "--empty-share."
+    ]
+
+
+def test_a_shortage_is_put_down_to_what_caused_it(run: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    options = SelectOptions(run, 500, tmp_path / "q.json", max_per_video=3, empty_share=0.0)
+    select_frames(options, report=lambda *_: None, say=said.append)
+    assert said == [
+        "Only 57 frames were chosen of 80 not reviewed yet: --max-per-video and --min-gap leave "
+        "out 17; nobody was found in 6 others, see --empty-share."
+    ]
 
 
 def test_another_run_shows_what_differs(tmp_path: Path) -> None:

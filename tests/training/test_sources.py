@@ -127,6 +127,21 @@ def test_splits_are_disjoint_whole_and_stable(tmp_path: Path) -> None:
     assert len(coco(tmp_path, limit=3).frames.keys) == 3
 
 
+def test_frames_that_only_say_their_video_are_on_one_side(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 16)
+    document = json.loads(path.read_text())
+    for number, image in enumerate(document["images"]):
+        image["video_id"] = number % 8
+    document["videos"] = [{"id": number, "name": f"{number}.mp4"} for number in range(8)]
+    path.write_text(json.dumps(document))
+    sides = [
+        {one["video_id"] for one in coco(tmp_path, split=split).truth.images}
+        for split in ((0, 0.5), (0.5, 1))
+    ]
+    assert sides[0] | sides[1] == {*range(8)}
+    assert not sides[0] & sides[1]
+
+
 def test_missing_photos_are_refused_above_one_percent(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     (tmp_path / "images" / "002.png").unlink()

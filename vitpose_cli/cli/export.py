@@ -114,7 +114,8 @@ def export(
         typer.Option(
             "--image-ids",
             metavar="FILE",
-            help="Ground truth whose image ids results get. Default: ids as in annotations.json.",
+            help="Ground truth whose ids of images and categories results get. Default: those of "
+            "the run's annotations.json, or of FILE.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -184,9 +185,17 @@ def export(
     written = chosen.write(content, output, settings)
     if len(content.categories) > 1 and not chosen.categories:
         names = ", ".join(str(category.get("name")) for category in content.categories[:5])
-        said = f"Everybody is written as {content.category['name']}: only coco and yolo tell the "
-        said += f"categories ({names}{', …' if content.categories[5:] else ''}) apart."
+        said = (
+            f"Everybody is written as {content.category['name']}: only coco, results and yolo tell "
+        )
+        said += f"the categories ({names}{', …' if content.categories[5:] else ''}) apart."
         written = replace(written, notes=(*written.notes, said))
+    if selection.names is not None and content.missing:
+        sentence = (
+            f"{len(content.missing):,} of {counted(len(selection.names), 'frame')} of {only} are "
+            f"not labelled in {subject}, such as {content.missing[0]}."
+        )
+        written = replace(written, notes=(sentence, *written.notes))
     if json:
         print_json(written.as_dict())
         return

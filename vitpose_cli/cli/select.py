@@ -54,7 +54,13 @@ def select(
     ] = 0.15,
     empty_share: Annotated[
         float,
-        typer.Option("--empty-share", min=0, max=1, help="Share drawn where nobody was found."),
+        typer.Option(
+            "--empty-share",
+            min=0,
+            max=1,
+            help="Share drawn where nobody was found; more where frames with people are too few, "
+            "none at all with 0.",
+        ),
     ] = 0.05,
     diversity: Annotated[
         float,

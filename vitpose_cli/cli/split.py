@@ -41,7 +41,11 @@ def split(
     ] = False,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same parts.")] = 0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the files of an earlier split.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the files of an earlier split; delete what is not wanted any more.",
+        ),
     ] = False,
     json: options.Json = False,
 ) -> None:

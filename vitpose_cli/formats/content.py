@@ -7,9 +7,10 @@ COCO is the one exception: it is made from the file, whose foreign fields no rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -19,7 +20,9 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
+from vitpose_cli.records.coco_people import labelled_people, model_of, size_of, time_of, uids_of
+from vitpose_cli.records.coco_writer import is_in_document
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord, Review, ReviewState
@@ -40,6 +43,10 @@ class LabelledFrame(NamedTuple):
         image: The entry of `images` of a COCO file.
         num_others: How many more the file has of the frame, of what has no keypoints.
         category_id: The category of people whom no original gives one, where there are several.
+        image_id: Its id in the document that it is of, or, of a run, that is made of it; 0 where
+            frames are not numbered.
+        video: The video that a COCO file says it is of, whatever it is called; empty for a photo,
+            and of a run, whose names tell.
     """
 
     record: FrameRecord
@@ -48,6 +55,8 @@ class LabelledFrame(NamedTuple):
     image: Mapping[str, Any] = {}
     num_others: int = 0
     category_id: int = 1
+    image_id: int = 0
+    video: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +64,32 @@ class Selection:
     """Which frames are taken.
 
     Attributes:
-        names: By `file_name`; None takes all.
+        names: By `file_name`, in any form of Unicode; None takes all.
         reviewed: Only those that a person accepted or fixed.
     """
 
     names: frozenset[str] | None = None
     reviewed: bool = False
 
+    def among(self, names: Iterable[str]) -> tuple[Selection, tuple[str, ...]]:
+        """Return this selection with names as they are among those of all frames.
+
+        Args:
+            names: Those of all frames.
+
+        Returns:
+            Also the wanted names that none of the frames has, sorted.
+        """
+        if self.names is None:
+            return self, ()
+        known = ByName({name: name for name in names})
+        found = {name: known.get(name) for name in self.names}
+        missing = tuple(sorted(name for name, same in found.items() if same is None))
+        there = frozenset(same for same in found.values() if same is not None)
+        return replace(self, names=there), missing
+
     def takes(self, name: str, state: object) -> bool:
-        """Return whether a frame is taken.
+        """Return whether a frame is taken; of a selection that knows the names of all frames.
 
         Args:
             name: Its `file_name`.
@@ -102,6 +128,7 @@ class Content:
         files: What it was read from, of a run its document.
         licences: Those of the photos of a document.
         excerpt: The document and the chosen images, where that is what it was read from.
+        missing: The names that were to be taken but are not there, or have no labels.
     """
 
     name: str
@@ -113,6 +140,7 @@ class Content:
     files: Sequence[Path]
     licences: Sequence[Mapping[str, Any]] = ()
     excerpt: Excerpt | None = None
+    missing: Sequence[str] = ()
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -158,6 +186,10 @@ def open_content(path: Path, selection: Selection, finish: Finish) -> Content:
 
 
 def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
+    missing: Sequence[str] = ()
+    if selection.names is not None:
+        selection, missing = selection.among(map(str, run.done()))
+
     def frames() -> Iterator[LabelledFrame]:
         versions: dict[FrameKey, str] = {}
 
@@ -167,23 +199,36 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                     versions[record.key] = record.version
                     yield record
 
+        image_ids = count(1)
         for record in finish(run.manifest, labelled()):
             version = versions.pop(record.key)
+            if not is_in_document(record):
+                continue
+            image_id = next(image_ids)
             state = None if record.review is None else record.review.state
-            if not record.rejected and selection.takes(str(record.key), state):
-                yield LabelledFrame(record, version)
+            if selection.takes(str(record.key), state):
+                yield LabelledFrame(record, version, image_id=image_id)
 
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest.sources, run.path)
 
     category = run.manifest.keypoint_set
-    document = document_parts(run.path / ANNOTATIONS)
-    return Content(str(run.path), category, (category,), run.info, folders, frames, document)
+    return Content(
+        str(run.path),
+        category,
+        (category,),
+        run.info,
+        folders,
+        frames,
+        document_parts(run.path / ANNOTATIONS),
+        missing=missing,
+    )
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
     keypoint_set = document.keypoint_set
     folder = document.files[0].parent
+    selection, missing = selection.among(document.names)
 
     def chosen() -> Iterator[tuple[int, dict[str, Any]]]:
         with closing(document):
@@ -199,8 +244,14 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
             originals = [item for item in every if item["category_id"] in document.bodies]
             people = labelled_people(originals, document.bodies)
             record = _record(document, document.key(number), image, people, keypoint_set)
-            num_others = len(every) - len(originals)
-            yield LabelledFrame(record, "", originals, image, num_others)
+            yield LabelledFrame(
+                record,
+                originals=originals,
+                image=image,
+                num_others=len(every) - len(originals),
+                image_id=image["id"],
+                video=document.video(image),
+            )
 
     return Content(
         str(document.path),
@@ -212,6 +263,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         document.files,
         document.licences,
         Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
+        missing,
     )
 
 
@@ -232,6 +284,7 @@ def _record(
         size_wh,
         time_of(image),
         instances_of(people, keypoint_set.num_keypoints),
+        model=model_of(people),
         uids=uids_of(key, people),
         review=None if state is None else Review(state),
     )

@@ -76,12 +76,15 @@ class Corrections:
         frames: Only those that a person may have looked at.
         tolerance_px: Coordinates that differ by less are the same: the program rounds them.
         num_ignored: Shapes in the file that are no people with keypoints.
+        tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
+            calls all of them visible.
     """
 
     path: Path
     frames: Sequence[CorrectedFrame]
     tolerance_px: float = EXACT_PX
     num_ignored: int = 0
+    tells_hidden: bool = True
 
 
 def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:

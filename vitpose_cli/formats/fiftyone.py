@@ -3,8 +3,8 @@
 Its importer (`fo.types.COCODetectionDataset`) needs width and height, finds photos by their path
 below `data/`, flattens `attributes` into fields of each label, and takes the skeleton not from
 categories but from `info.default_skeleton`. FiftyOne writes COCO files whose keypoints are cut to
-whole pixels, and without boxes; keypoints within a pixel of where they were therefore count as
-unchanged, and keep their decimals.
+whole pixels and all visible, and without boxes; keypoints within a pixel of where they were
+therefore count as unchanged, and keep their decimals, and hidden ones stay hidden.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         else:
             sections[section].append(value)
     found = coco.read_content(orjson.dumps(_completed(sections, names)), str(labels), names)
-    return replace(found, path=path, tolerance_px=_WHOLE_PX)
+    return replace(found, path=path, tolerance_px=_WHOLE_PX, tells_hidden=False)
 
 
 def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -222,7 +222,10 @@ class _Judge:
         return set() if record is None else {*record.uids}
 
     def _compare(self, record: FrameRecord, frame: CorrectedFrame) -> Comparison:
-        return compare(record, frame, self._sigmas, self._corrections.tolerance_px)
+        found = self._corrections
+        return compare(
+            record, frame, self._sigmas, found.tolerance_px, tells_hidden=found.tells_hidden
+        )
 
     def _decision(self, key: FrameKey, frame: CorrectedFrame) -> Decision:
         """Return what becomes of a frame that the run has.

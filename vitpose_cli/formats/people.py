@@ -8,7 +8,8 @@ replaced by the extent of the keypoints are put back.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.record import FrameRecord, added_track_id, instance_uid
+from vitpose_cli.records.record import FrameRecord, added_track_id
 
 SAME_PERSON = 0.5
 """OKS or IoU from which on two labels without names are of one person."""
 
+_UID_BYTES = 8  # random: nobody in the frame has such a name, nor had it before
 _EXTENT_PX = 1.0  # programs round the extent of keypoints outwards
 
 
@@ -77,6 +79,8 @@ def compare(
     frame: CorrectedFrame,
     sigmas: NDArray[np.float64],
     tolerance_px: float,
+    *,
+    tells_hidden: bool = True,
 ) -> Comparison:
     """Return what a correction makes of the labels of a frame.
 
@@ -85,16 +89,21 @@ def compare(
         frame: What came back of them.
         sigmas: (K,) of the keypoint set.
         tolerance_px: Coordinates that differ by less are the same.
+        tells_hidden: Whether the program can say that a keypoint is hidden; else those that were
+            hidden still are.
     """
     before = record.instances or Instances.empty(len(sigmas))
     shown = _as_exported(record, len(sigmas))
     people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
     pairs = _pairs(record.uids, shown, people, sigmas)
+    if not tells_hidden:
+        for row, place in pairs.items():
+            people[place] = _hidden_as_before(people[place], shown.visibility[row])
     kept = [
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
     ]
     added = [_new(person) for place, person in enumerate(people) if place not in pairs.values()]
-    new_uids = _new_uids(record, len(added))
+    new_uids = [token_hex(_UID_BYTES) for _ in added]
     return Comparison(
         instances=_as_instances(before, [*kept, *added], sorted(pairs), new_uids),
         uids=(*(record.uids[row] for row in sorted(pairs)), *new_uids),
@@ -165,6 +174,12 @@ def _box_of(person: CorrectedPerson) -> NDArray[np.float64]:
     return np.zeros(4) if box is None else box
 
 
+def _hidden_as_before(person: CorrectedPerson, was: NDArray[np.int8]) -> CorrectedPerson:
+    """Return a person whose labelled keypoints are hidden (v = 1) where they were."""
+    visibility = np.where(was == 1, np.minimum(person.visibility, 1), person.visibility)
+    return replace(person, visibility=visibility)
+
+
 def _corrected(
     before: Instances,
     shown: Instances,
@@ -227,18 +242,6 @@ def _new(person: CorrectedPerson) -> _Person:
         scores=labelled.astype(np.float64),
         visibility=person.visibility,
     )
-
-
-def _new_uids(record: FrameRecord, count: int) -> list[str]:
-    """Return names for new people that nobody in the frame has or had."""
-    uids: list[str] = []
-    ordinal = len(record.uids)
-    while len(uids) < count:
-        uid = instance_uid(record.key, ordinal)
-        if uid not in record.uids:
-            uids.append(uid)
-        ordinal += 1
-    return uids
 
 
 def _as_instances(

@@ -1,13 +1,14 @@
 """The COCO results file: a bare list of poses, as evaluation servers and pycocotools take it.
 
 Every keypoint is written where the network saw it, also below the threshold, with its raw score as
-third number: evaluation ranks all of them. There is no way back: a list of results says neither
-what a person decided nor which keypoints are visible.
+third number: evaluation ranks all of them. Ids are those of the document that the frames are of, or
+of a ground truth, since results are measured against one of the two. There is no way back: a list
+of results says neither what a person decided nor which keypoints are visible.
 """
 
 from __future__ import annotations
 
-from itertools import count
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +17,33 @@ import orjson
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
-from vitpose_cli.formats.content import Content
+from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 
-_COPIED = ("image_id", "category_id", "bbox", "score")
 _EMPTY = "Nobody is in these frames; pycocotools cannot load an empty list of results."
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
-    """Write the poses as a COCO results file; image ids are those of `options.truth`, or count.
+    """Write the poses as a COCO results file; ids are the document's or those of `options.truth`.
 
     Raises:
-        InputError: It cannot be written, or a frame is not in the ground truth.
+        InputError: It cannot be written, or a frame or category is not in the ground truth.
     """
     check_new(out, options, _is_results, content.files)
-    ids = _image_ids(options.truth)
-    counter = count(1)
+    ids = _OwnIds() if options.truth is None else _IdsOfTruth(options.truth, content.categories)
     num_images = num_instances = 0
     with atomic_file(out) as stream:
         separator = b"[\n"
-        for record in (frame.record for frame in content.frames()):
-            name = str(record.key)
-            image_id = next(counter) if ids is None else ids.get(name)
-            if image_id is None:
-                raise InputError(
-                    f"{name} is not in {options.truth}.",
-                    "Choose the frames that are with --only, and name photos as the file does.",
-                )
+        for frame in content.frames():
             num_images += 1
-            for result in _results(record, image_id, content.category["id"]):
+            image_id = ids.image_id(frame)
+            categories = map(ids.category_id, _category_ids(frame, content.category["id"]))
+            for result in _results(frame.record, image_id, [*categories]):
                 stream.write(separator + orjson.dumps(result))
                 separator = b",\n"
                 num_instances += 1
@@ -64,26 +59,90 @@ def _is_results(path: Path) -> bool:
     return first is not None and first.section == ""
 
 
-def _image_ids(truth: Path | None) -> dict[str, int] | None:
-    if truth is None:
-        return None
-    return {image["file_name"]: image["id"] for image in read_coco(truth).images}
+class _OwnIds:
+    """The ids of the document that the frames are of."""
+
+    def image_id(self, frame: LabelledFrame) -> int:
+        return frame.image_id
+
+    def category_id(self, own_id: int) -> int:
+        return own_id
 
 
-def _results(record: FrameRecord, image_id: int, category_id: int) -> list[dict[str, Any]]:
+class _IdsOfTruth:
+    """The ids that a ground truth has for the same photos and categories, by their names."""
+
+    def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]]) -> None:
+        truth = read_coco(path)
+        self._path = path
+        self._images = ByName({image["file_name"]: int(image["id"]) for image in truth.images})
+        bodies = [one for one in truth.categories if one.get("keypoints")] or truth.categories
+        self._categories = {_name(one): one["id"] for one in bodies}
+        self._names = {one["id"]: _name(one) for one in categories}
+
+    def image_id(self, frame: LabelledFrame) -> int:
+        """Return the id of a frame.
+
+        Raises:
+            InputError: It is not in the ground truth.
+        """
+        name = str(frame.record.key)
+        image_id = self._images.get(name)
+        if image_id is None:
+            raise InputError(
+                f"{name} is not in {self._path}.",
+                "Choose the frames that are with --only, and name photos as the file does.",
+            )
+        return image_id
+
+    def category_id(self, own_id: int) -> int:
+        """Return the id of a category; where the ground truth has only one, that one's.
+
+        Raises:
+            InputError: None of several is called so.
+        """
+        if len(self._categories) == 1:
+            return int(next(iter(self._categories.values())))
+        name = self._names[own_id]
+        if name not in self._categories:
+            raise InputError(
+                f"{self._path} has no category {name!r} with keypoints.",
+                f"It has {', '.join(self._categories) or 'none'}: name them as the labels do.",
+            )
+        return int(self._categories[name])
+
+
+def _name(category: Mapping[str, Any]) -> str:
+    return str(category.get("name", "")).casefold()
+
+
+def _category_ids(frame: LabelledFrame, of_everybody: int) -> list[int]:
+    """Return what each person of a frame is in its document: of a run, all are the same."""
+    if not frame.originals:
+        return [of_everybody] * len(frame.record.uids)
+    return [item["category_id"] for item in frame.originals if not item["iscrowd"]]
+
+
+def _results(
+    record: FrameRecord, image_id: int, category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
     people = record.instances
     if people is None or not len(people):
         return []
     places = people.keypoints.astype(np.float64).round(COORDINATE_DECIMALS)
     scores = people.keypoint_scores.astype(np.float64).round(SCORE_DECIMALS)
     points = np.concatenate([places, scores[..., None]], axis=2).reshape(len(people), -1)
+    annotations = frame_annotations(record, image_id, category_ids[0])
     return [
         {
             "file_name": str(record.key),
-            **{name: annotation[name] for name in _COPIED},
+            "image_id": image_id,
+            "category_id": category_id,
+            "bbox": annotation["bbox"],
+            "score": annotation["score"],
             "keypoints": row,
         }
-        for annotation, row in zip(
-            frame_annotations(record, image_id, category_id), points.tolist(), strict=True
+        for annotation, category_id, row in zip(
+            annotations, category_ids, points.tolist(), strict=True
         )
     ]

@@ -56,7 +56,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "labelstudio": Format(
             labelstudio.write, labelstudio_export.read, folder=True, options=frozenset({"url"})
         ),
-        "results": Format(results.write, None, folder=False, options=frozenset({"truth"})),
+        "results": Format(
+            results.write, None, folder=False, options=frozenset({"truth"}), categories=True
+        ),
         "yolo": Format(
             yolo.write,
             None,

@@ -26,7 +26,8 @@ class WriteOptions:
         images: The folder that photos and videos lie in; None for where they were labelled.
         pictures: What is done with them where the format wants them beside the labels.
         url: What stands before the path of a photo where a program loads it by URL.
-        truth: A COCO file whose image ids are used; None numbers the images anew.
+        truth: A COCO file whose ids of images and categories results get; None for those of the
+            document that the labels come from.
         overwrite: Replace what an earlier export left at the same place.
         num_shards: Into how many files a COCO document is written; None for one.
     """

@@ -86,7 +86,9 @@ class CheckedAnnotations:
                 self._findings.add("bbox-outside", place, message)
             elif not _within(left, top, size, _BORDER) or not _within(right, bottom, size, _BORDER):
                 self._findings.add("bbox-inside", place, message)
-        if in_or_add(self._boxes, hash((str(annotation.get("image_id")), *bbox))):
+        # Of texts, as -1 and -2 have the same hash; 0.0 added, -0.0 and 0.0 are the same text.
+        numbers = [float(number) + 0.0 for number in bbox]
+        if in_or_add(self._boxes, hash(f"{annotation.get('image_id')} {numbers}")):
             self._findings.add("bbox-duplicate", place, f"{bbox} comes again in the same image")
 
     def _plain_fields(self, place: str, annotation: Mapping[str, Any]) -> None:

@@ -163,6 +163,20 @@ def frame_key(image: Mapping[str, Any], videos: Mapping[int, Any]) -> FrameKey:
     return FrameKey(name)
 
 
+def video_of(image: Mapping[str, Any], videos: Mapping[int, Any]) -> str:
+    """Return which video an image is said to be of, whatever it is called; empty for a photo.
+
+    Args:
+        image: Of a document; PoseTrack's files say `vid_id` for `video_id`.
+        videos: Names of videos by their ids.
+    """
+    video = image.get("video_id", image.get("vid_id"))
+    if not isinstance(video, (int, str)):
+        return ""
+    name = videos.get(video) if isinstance(video, int) else None
+    return name if isinstance(name, str) and name else f"video {video}"
+
+
 def instances_of(annotations: Sequence[Mapping[str, Any]], num_keypoints: int) -> Instances:
     """Return a document's annotations of one image as instances.
 

@@ -16,7 +16,7 @@ import numpy as np
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import common_keypoint_set, frame_key, video_names
+from vitpose_cli.records.coco import common_keypoint_set, frame_key, video_names, video_of
 from vitpose_cli.records.coco_items import (
     NO_OWN_ID,
     CocoHead,
@@ -118,6 +118,14 @@ class CocoFrames:
         if not self._videos:
             return FrameKey(self.names[number])
         return frame_key(self.image(number), self._videos)
+
+    def video(self, image: Mapping[str, Any]) -> str:
+        """Return which video an image is said to be of, whatever it is called; empty for a photo.
+
+        Args:
+            image: Its entry of `images`.
+        """
+        return video_of(image, self._videos)
 
     def image(self, number: int) -> dict[str, Any]:
         """Return the entry of `images` for a frame.

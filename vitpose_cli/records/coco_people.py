@@ -53,6 +53,16 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
     return tuple(uids)
 
 
+def model_of(people: Iterable[Mapping[str, Any]]) -> str:
+    """Return the hash of the weights that all of some people come from; else an empty text."""
+    models = set()
+    for person in people:
+        attributes = person.get("attributes")
+        model = attributes.get("model") if isinstance(attributes, dict) else None
+        models.add(model if isinstance(model, str) else "")
+    return models.pop() if len(models) == 1 else ""
+
+
 def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     """Return width and height that an image is said to have, px; None where it is not said."""
     width, height = image.get("width"), image.get("height")

@@ -34,6 +34,9 @@ class Chooser:
     Attributes:
         signals: The measures that people are ranked by.
         num_unread: Pictures that could not be read.
+        num_limited: Frames that were left out as too many of a video or too near to each other,
+            once all are chosen that may be.
+        num_spared: Frames without people that were left out because there are enough of them.
     """
 
     def __init__(self, run: Run, table: DoubtTable, options: SelectOptions) -> None:
@@ -60,7 +63,7 @@ class Chooser:
                 "Label the frames with this version of the tool, or leave --by out.",
             )
         self.signals = tuple(self._ranks)
-        self.num_unread = 0
+        self.num_unread = self.num_limited = self.num_spared = 0
         self._people = combined(self._ranks, int(table.starts[-1]))
         self._with_people = np.flatnonzero(np.diff(table.starts))
         self._doubts = np.zeros(len(table), np.float32)
@@ -72,18 +75,29 @@ class Chooser:
         """Return the frames of the queue, in order."""
         options, frames = self._options, np.arange(len(self._table))
         empty = np.setdiff1d(frames, self._with_people)
-        num_empty = min(round(options.empty_share * options.count), len(empty))
-        num_random = min(round(options.random_share * options.count), len(self._with_people))
+        num_empty = min(self._wanted_empty(), len(empty))
+        num_random = min(
+            round(options.random_share * options.count),
+            len(self._with_people),
+            options.count - num_empty,
+        )
         doubtful = list(islice(self._doubtful(), options.count - num_empty - num_random))
         rest = np.setdiff1d(self._with_people, doubtful)
         by_chance = list(islice(self._drawn(rest), num_random))
         nobody = list(islice(self._drawn(empty), num_empty))
+        self.num_limited = len(rest) - len(by_chance) + num_empty - len(nobody)
+        self.num_spared = len(empty) - num_empty
         kinds: dict[int, Kind] = dict.fromkeys(doubtful, "doubtful")
         kinds |= dict.fromkeys(by_chance, "random")
         kinds |= dict.fromkeys(nobody, "empty")
         return [
             self._choice(frame, kinds[frame]) for frame in interleaved(doubtful, by_chance, nobody)
         ]
+
+    def _wanted_empty(self) -> int:
+        """Return how many frames without people: their share, and what those with people lack."""
+        share, count = self._options.empty_share, self._options.count
+        return max(round(share * count), count - len(self._with_people)) if share else 0
 
     def _doubtful(self) -> Iterator[int]:
         """Yield frames by doubt, but not like those before."""

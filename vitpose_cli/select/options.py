@@ -20,7 +20,8 @@ class SelectOptions:
         by: One measure of `SIGNALS` to go by; None takes all of them.
         compare: Another run over the same frames; people on whom the two differ are doubtful.
         random_share: Share of frames drawn at random from those with people.
-        empty_share: Share of frames drawn at random from those where nobody was found.
+        empty_share: Share of frames drawn at random from those where nobody was found; more where
+            there are not enough others, unless it is 0.
         diversity: How much of its doubt, 0 to 1, a frame loses that is like one chosen before.
         images: Where the photos and videos lie, to tell frames apart by their colours, too; None
             goes by poses alone.

@@ -94,14 +94,8 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
         if chooser.num_unread:
             pictures = counted(chooser.num_unread, "picture")
             say(f"{pictures} could not be read, so that colours are unknown.")
-        if len(choices) < min(options.count, len(table)):
-            say(
-                f"Only {counted(len(choices), 'frame was', 'frames were')} chosen of "
-                f"{len(table)} not reviewed yet: --max-per-video and --min-gap leave out the rest."
-            )
-        elif len(choices) < options.count:
-            frames = counted(len(choices), "frame was", "frames were")
-            say(f"Only {frames} chosen: no other is left that is not reviewed yet.")
+        if len(choices) < options.count:
+            say(_shortage(len(choices), len(table), chooser))
         queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
@@ -119,6 +113,19 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
         num_failed=table.num_failed,
         signals=chooser.signals,
     )
+
+
+def _shortage(num_chosen: int, num_frames: int, chooser: Chooser) -> str:
+    """Say why fewer frames were chosen than wanted."""
+    frames = counted(num_chosen, "frame was", "frames were")
+    if num_chosen == num_frames:
+        return f"Only {frames} chosen: no other is left that is not reviewed yet."
+    reasons = []
+    if chooser.num_limited:
+        reasons.append(f"--max-per-video and --min-gap leave out {chooser.num_limited:,}")
+    if chooser.num_spared:
+        reasons.append(f"nobody was found in {chooser.num_spared:,} others, see --empty-share")
+    return f"Only {frames} chosen of {num_frames:,} not reviewed yet: {'; '.join(reasons)}."
 
 
 def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:

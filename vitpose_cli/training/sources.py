@@ -22,7 +22,13 @@ from vitpose_cli.media.source import MediaSource
 from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
-from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
+from vitpose_cli.records.coco import (
+    CocoDocument,
+    read_coco,
+    safe_media_path,
+    video_names,
+    video_of,
+)
 from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
@@ -91,12 +97,13 @@ def _open_coco(
     document = read_coco(options.annotations)
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
+    images = {image["id"]: image for image in document.images}
+    videos = video_names(document.videos)
     keys = {
         one: key
         for one, key in document.keys().items()
-        if _in_split(group_of(key, options.split_by), options)
+        if _in_split(group_of(key, options.split_by, video_of(images[one], videos)), options)
     }
-    images = {image["id"]: image for image in document.images}
     found, reasons = _people_by_image(document, keys, options, labelled, measured)
     empty_too = measured and options.boxes is not None
     useful = [
