@@ -250,3 +250,31 @@ def test_photos_of_files_that_know_no_video_stay_photos(tmp_path: Path) -> None:
         write_truth(tmp_path / f"{name}.json", f"{name}.mp4/frame_000001.jpg")
     merge_labels(MergeOptions((tmp_path / "a.json", tmp_path / "b.json"), tmp_path / "out.json"))
     assert "videos" not in json.loads((tmp_path / "out.json").read_bytes())
+
+
+def test_licences_whose_ids_are_no_ids_are_kept(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    document = json.loads((tmp_path / "a.json").read_bytes())
+    document["licenses"] = [{"id": [1], "name": "odd"}, {"id": 1, "name": "own"}]
+    document["images"][0]["license"] = 1
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    done = vitpose("merge", "a.json", "b.json", "-o", "out.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    merged = json.loads((tmp_path / "out.json").read_bytes())
+    names = {licence["id"]: licence["name"] for licence in merged["licenses"]}
+    assert {*names.values()} == {"odd", "own"}
+    assert names[merged["images"][0]["license"]] == "own"
+
+
+def test_history_claims_no_time_for_files_that_a_person_made(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    files = ("a.json", "b.json")
+    done = vitpose("merge", *files, "-o", "run", "--human", "a.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = vitpose("history", "run", "a.jpg", cwd=tmp_path)
+    assert "a person" in done.stdout
+    assert "1970" not in done.stdout
+    done = vitpose("history", "run", "a.jpg", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["versions"][0]["edited_at_s"] is None
