@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from label_cases import make_fixed
+from label_cases import make_fixed, make_record
 from merge_cases import make_run, of_model
 from runs import save_photos, vitpose
 
@@ -215,3 +215,66 @@ def test_classes_of_ultralytics_are_the_categories(tmp_path: Path) -> None:
     done = vitpose("export", "a.json", "--format", "results", "-o", "results.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "categories (cat, dog) apart" in " ".join(done.stderr.split())
+
+
+def test_frames_of_videos_are_known_by_their_names(tmp_path: Path) -> None:
+    frames = [make_record("clip.mp4", index) for index in range(3)]
+    run = make_run(tmp_path / "run", *frames, of_model("clip/frame_000001.jpg", "aa"))
+    document = json.loads((run / "annotations.json").read_bytes())
+    del document["videos"]
+    for image in document["images"]:
+        for name in ("video_id", "frame_id", "timestamp"):
+            image.pop(name, None)
+    file = tmp_path / "corrected.json"
+    file.write_text(json.dumps(document))
+    for inputs in ((run, file), (file, run / "annotations.json")):
+        output = tmp_path / f"{inputs[0].stem}.out.json"
+        assert merge_labels(MergeOptions(inputs, output, human=(file,))).num_frames == 4
+        images = json.loads(output.read_bytes())["images"]
+        assert sorted(image["file_name"] for image in images) == [
+            "clip.mp4/frame_000000.jpg",
+            "clip.mp4/frame_000001.jpg",
+            "clip.mp4/frame_000002.jpg",
+            "clip/frame_000001.jpg",
+        ]
+        assert sum("video_id" in image for image in images) == 3
+        assert {image["review"] for image in images} == {"accepted"}
+        assert not validate(output).num_errors
+    done = vitpose("diff", file, run, "--json")
+    found = json.loads(done.stdout)
+    assert (found["num_frames"], found["num_frames_first"], found["num_frames_second"]) == (4, 0, 0)
+
+
+def test_photos_of_files_that_know_no_video_stay_photos(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.mp4/frame_000001.jpg")
+    merge_labels(MergeOptions((tmp_path / "a.json", tmp_path / "b.json"), tmp_path / "out.json"))
+    assert "videos" not in json.loads((tmp_path / "out.json").read_bytes())
+
+
+def test_licences_whose_ids_are_no_ids_are_kept(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    document = json.loads((tmp_path / "a.json").read_bytes())
+    document["licenses"] = [{"id": [1], "name": "odd"}, {"id": 1, "name": "own"}]
+    document["images"][0]["license"] = 1
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    done = vitpose("merge", "a.json", "b.json", "-o", "out.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    merged = json.loads((tmp_path / "out.json").read_bytes())
+    names = {licence["id"]: licence["name"] for licence in merged["licenses"]}
+    assert {*names.values()} == {"odd", "own"}
+    assert names[merged["images"][0]["license"]] == "own"
+
+
+def test_history_claims_no_time_for_files_that_a_person_made(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
+    files = ("a.json", "b.json")
+    done = vitpose("merge", *files, "-o", "run", "--human", "a.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = vitpose("history", "run", "a.jpg", cwd=tmp_path)
+    assert "a person" in done.stdout
+    assert "1970" not in done.stdout
+    done = vitpose("history", "run", "a.jpg", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["versions"][0]["edited_at_s"] is None

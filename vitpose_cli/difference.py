@@ -27,7 +27,7 @@ from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.oks import oks_matrix, oks_terms
-from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
 
@@ -155,7 +155,7 @@ def compare(options: DiffOptions) -> Difference:
         )
     if options.picture is not None:
         check_replaceable(options.picture, is_marked)
-    first, second = open_records(options.first), open_records(options.second)
+    first, second = open_together((options.first, options.second))
     if first.keypoint_set.names != second.keypoint_set.names:
         raise InputError(f"{first.name} and {second.name} have different keypoints.")
     comparison = _Comparison(first.keypoint_set, options.num_worst)

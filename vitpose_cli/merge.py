@@ -26,7 +26,7 @@ from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.merged_pictures import MergedPictures
-from vitpose_cli.record_set import RecordSet, open_records
+from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_categories import Categories
@@ -149,7 +149,7 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     if options.output.exists() or there:
         name = there[0] if there else options.output
         raise InputError(f"{name} exists.", "Choose another output with -o.")
-    inputs = [open_records(path) for path in options.inputs]
+    inputs = open_together(options.inputs)
     for other in inputs[1:]:
         if other.keypoint_set.names != inputs[0].keypoint_set.names:
             raise InputError(f"{inputs[0].name} and {other.name} have different keypoints.")

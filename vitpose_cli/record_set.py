@@ -6,7 +6,7 @@ them. Unlike what `formats` exports, a run's failed and rejected frames are amon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class RecordSet:
         path: The run folder or the file.
         category: The entry of COCO's `categories` that stands for all instances.
         categories: Those with keypoints, as a file has them; of a run, its only one.
+        videos: Returns the names of videos that frames are of, as far as that is said.
         info: COCO's `info`.
         frames: Begins a pass over the frames, sorted by key.
         folders: Returns where the photos and videos may lie.
@@ -40,6 +41,7 @@ class RecordSet:
     path: Path
     category: Mapping[str, Any]
     categories: Sequence[Mapping[str, Any]]
+    videos: Callable[[], Set[str]]
     info: Mapping[str, Any]
     frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
@@ -68,18 +70,38 @@ class RecordSet:
         return str(self.path)
 
 
-def open_records(path: Path) -> RecordSet:
+def open_together(paths: Sequence[Path]) -> list[RecordSet]:
+    """Open sets whose frames are to be found in each other, by their names.
+
+    A file without `videos` may have frames of a video that another of the sets knows for one.
+
+    Raises:
+        InputError: See `open_records`.
+    """
+    known_videos: set[str] = set()
+    sets = [open_records(path, known_videos) for path in paths]
+    if any(each.manifest is None for each in sets):
+        known_videos.update(*(each.videos() for each in sets))
+    return sets
+
+
+def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
     """Open a run folder to look at it, or read a COCO file.
+
+    Args:
+        path: The folder or the file.
+        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
 
     Raises:
         InputError: It is neither, or cannot be read.
     """
     if not (path / MANIFEST).is_file():
-        content = open_content(path, Selection(), for_document)
+        content = open_content(path, Selection(), for_document, known_videos)
         return RecordSet(
             path,
             content.category,
             content.categories,
+            content.videos,
             content.info,
             content.frames,
             content.folders,
@@ -92,6 +114,7 @@ def open_records(path: Path) -> RecordSet:
         path,
         manifest.keypoint_set,
         (manifest.keypoint_set,),
+        run.video_names,
         run.info,
         lambda: map(LabelledFrame, run.records()),
         lambda: labelled_folders(manifest.sources, path),

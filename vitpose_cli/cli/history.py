@@ -63,7 +63,7 @@ def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
         "model": record.model,
         "reviewer": None if review is None else review.reviewer,
         "tool": None if review is None else review.tool,
-        "edited_at_s": None if review is None else review.edited_at_s,
+        "edited_at_s": None if review is None else review.edited_at_s or None,
         "state": None if review is None else review.state,
         "previous": None if review is None else review.previous,
         "num_people": None if record.instances is None else len(record.instances),
@@ -78,8 +78,9 @@ def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
     when = ""
     if review is not None:
         by += f" in {review.tool}" * bool(review.tool)
-        local = datetime.fromtimestamp(review.edited_at_s, UTC).astimezone()
-        when = local.isoformat(" ", "seconds")
+        if review.edited_at_s:
+            local = datetime.fromtimestamp(review.edited_at_s, UTC).astimezone()
+            when = local.isoformat(" ", "seconds")
     state = "" if review is None else review.state
     people = record.error if record.instances is None else str(len(record.instances))
     return record.version, by, when, state, people or "", "" if step is None else _words(step)

@@ -7,7 +7,7 @@ COCO is the one exception: it is made from the file, whose foreign fields no rec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
@@ -122,6 +122,7 @@ class Content:
         category: The entry of `categories` that all instances belong to, as far as a format has
             no more than one.
         categories: Those with keypoints, as the document has them.
+        videos: Returns the names of videos that frames are of, as far as that is said.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
@@ -134,6 +135,7 @@ class Content:
     name: str
     category: Mapping[str, Any]
     categories: Sequence[Mapping[str, Any]]
+    videos: Callable[[], Set[str]]
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
@@ -169,20 +171,23 @@ def selected_names(path: Path) -> frozenset[str]:
     return frozenset(image["file_name"] for image in read_coco(path).images)
 
 
-def open_content(path: Path, selection: Selection, finish: Finish) -> Content:
+def open_content(
+    path: Path, selection: Selection, finish: Finish, known_videos: Set[str] = frozenset()
+) -> Content:
     """Open a run folder or a COCO file to write its labels elsewhere.
 
     Args:
         path: The run folder or the file.
         selection: Which frames are taken.
         finish: What is to be done with the records of a run on their way.
+        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
 
     Raises:
         InputError: It is neither, or cannot be read.
     """
     if (path / MANIFEST).is_file():
         return _run_content(Run.read(path), selection, finish)
-    return _document_content(CocoFrames(path), selection)
+    return _document_content(CocoFrames(path, known_videos), selection)
 
 
 def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
@@ -217,6 +222,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
         str(run.path),
         category,
         (category,),
+        run.video_names,
         run.info,
         folders,
         frames,
@@ -257,6 +263,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         str(document.path),
         keypoint_set.to_category(),
         [each for each in document.categories if each["id"] in document.bodies],
+        lambda: document.videos,
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_FRAME_NAME = "/frame_"
+_FRAME_SUFFIX = ".jpg"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class FrameKey:
@@ -51,9 +54,21 @@ class FrameKey:
         media, separator, index = text.partition("\0")
         return cls(media, int(index) if separator else -1)
 
+    @classmethod
+    def of_video(cls, name: str) -> FrameKey | None:
+        """Return the key of the frame of a video that is written so; None for another name."""
+        media, _, number = name.rpartition(_FRAME_NAME)
+        digits = number.removesuffix(_FRAME_SUFFIX)
+        if not media or not (digits.isascii() and digits.isdecimal()):
+            return None
+        key = cls(media, int(digits))
+        return key if str(key) == name else None
+
     def __str__(self) -> str:
         """Return the path the frame has, or would have if it were extracted."""
-        return self.media if self.index < 0 else f"{self.media}/frame_{self.index:06d}.jpg"
+        if self.index < 0:
+            return self.media
+        return f"{self.media}{_FRAME_NAME}{self.index:06d}{_FRAME_SUFFIX}"
 
 
 def key_text(media: str, index: int) -> str:

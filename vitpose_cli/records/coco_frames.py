@@ -7,7 +7,7 @@ the document itself, so that no copy has to fit on a disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,17 @@ class CocoFrames:
         bodies: The ids of those that have keypoints.
         names: `file_name` by number.
         image_ids: (N,) int64 by number.
+        videos: Names of its videos.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known_videos: Set[str] = frozenset()) -> None:
         """Read through the document.
 
         Args:
             path: The file, a glob of shards, or the folder of a run.
+            known_videos: Names of videos that are known from elsewhere: what is named as a frame
+                of one of them is that frame, though the document says nothing of videos. May grow
+                until the frames are asked for.
 
         Raises:
             InputError: As `read_coco`.
@@ -78,6 +82,8 @@ class CocoFrames:
         self.categories = tuple(head.categories)
         self.bodies = bodies_of(self.categories)
         self._videos = video_names(head.videos)
+        self.videos = frozenset(name for name in self._videos.values() if isinstance(name, str))
+        self._known_videos = known_videos
         self.image_ids = self._images.groups()
         self._annotations.sort()
         self._check_ids()
@@ -108,16 +114,18 @@ class CocoFrames:
 
     def in_order(self) -> list[int]:
         """Return the numbers of the frames in the order of their keys."""
-        if not self._videos:
+        if not self._videos and not self._known_videos:
             return sorted(range(len(self)), key=self.names.__getitem__)
         keys = [self.key(number) for number in range(len(self))]
         return sorted(range(len(self)), key=keys.__getitem__)
 
     def key(self, number: int) -> FrameKey:
         """Return the key of a frame."""
-        if not self._videos:
-            return FrameKey(self.names[number])
-        return frame_key(self.image(number), self._videos)
+        name = self.names[number]
+        key = frame_key(self.image(number), self._videos) if self._videos else FrameKey(name)
+        if key.video is None and (frame := FrameKey.of_video(name)) is not None:
+            return frame if frame.media in self._known_videos else key
+        return key
 
     def video(self, image: Mapping[str, Any]) -> str:
         """Return which video an image is said to be of, whatever it is called; empty for a photo.

@@ -21,7 +21,6 @@ from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.record import FrameRecord
 
-_FRAME_NAME = "/frame_"
 _STILL_PX = 0.05
 """Smaller moves are rounding."""
 
@@ -53,14 +52,8 @@ def parse_key(text: str) -> list[FrameKey]:
     Args:
         text: A key as it is written: `a/b.jpg`, or `clip.mp4/frame_000123.jpg`.
     """
-    keys = [FrameKey(text)]
-    media, name, number = text.rpartition(_FRAME_NAME)
-    digits = number.removesuffix(".jpg")
-    if name and digits.isdecimal():
-        frame = FrameKey(media, int(digits))
-        if str(frame) == text:
-            keys.append(frame)
-    return keys
+    frame = FrameKey.of_video(text)
+    return [FrameKey(text)] if frame is None else [FrameKey(text), frame]
 
 
 def frame_history(folder: Path, text: str) -> list[FrameRecord]:

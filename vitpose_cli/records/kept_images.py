@@ -12,6 +12,7 @@ from typing import Any
 _OF_A_RECORD = frozenset(
     ("id", "file_name", "width", "height", "video_id", "frame_id", "timestamp", "review", "version")
 )
+_ID = int | float | str
 
 
 class Licences:
@@ -25,12 +26,14 @@ class Licences:
         """Number licences; the same one in two documents is one.
 
         Args:
-            documents: The `licenses` of each document. Its numbers are kept where they are free.
+            documents: The `licenses` of each document. Its numbers are kept where they are free; to
+                an id that is neither a number nor a text no image can refer.
         """
         self.entries: list[dict[str, Any]] = []
-        self._numbers: list[dict[Any, int]] = []
+        self._numbers: list[dict[int | float | str, int]] = []
         for licences in documents:
-            own = {licence.get("id"): self._number(licence) for licence in licences}
+            numbered = [(licence.get("id"), self._number(licence)) for licence in licences]
+            own = {name: number for name, number in numbered if isinstance(name, _ID)}
             self._numbers.append(own)
 
     def fields(self, image: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -42,7 +45,7 @@ class Licences:
         """
         kept = {name: value for name, value in image.items() if name not in _OF_A_RECORD}
         licence = kept.get("license")
-        if isinstance(licence, int | str) and licence in self._numbers[number]:
+        if isinstance(licence, _ID) and licence in self._numbers[number]:
             kept["license"] = self._numbers[number][licence]
         return kept
 

@@ -47,7 +47,8 @@ class Review:
         state: `accepted` as it was, `fixed` by hand, `rejected` (not to be used at all), or a
             `draft`: touched by hand, but nobody has said yet that it is right.
         reviewer: Who decided; may be empty.
-        edited_at_s: When, in seconds since 1970 UTC.
+        edited_at_s: When, in seconds since 1970 UTC; 0 where that is not known, as of files that a
+            person made elsewhere.
         previous: The `version` of the record that was looked at, empty where there was none.
             Earlier values stay in the journal.
         tool: The format in which the decision came from another program, such as `cvat`; empty

@@ -223,6 +223,10 @@ class Run:
         with self._journals.mutex:
             return self._index.videos()
 
+    def video_names(self) -> set[str]:
+        """Return the videos that frames are of, whoever labelled them."""
+        return {key.media for key in self.done(retry_errors=False) if key.video is not None}
+
     def complete(self) -> bool:
         """Take down that this worker has nothing left to do; return whether none of them has.
 
