@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
     {"errors", "charts", "plurals"},
-    {"config", "files"},
+    {"config", "files", "ranges"},
     {"own_files"},
     {"pose"},
     {"media"},

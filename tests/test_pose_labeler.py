@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +16,11 @@ from runs import EXAMPLES, environment, save_boxes, save_photos, save_weights
 
 import vitpose_cli
 from vitpose_cli import PoseLabeler
+from vitpose_cli.annotate import AnnotateOptions, annotate
 from vitpose_cli.assembly import LabelerOptions
+from vitpose_cli.bench import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.render import RenderOptions
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -66,6 +72,73 @@ def test_options_are_checked(weights: Path) -> None:
         PoseLabeler(weights, detector="whole-image", boxes="boxes.json", device="cpu")
     with pytest.raises(AttributeError, match="no attribute 'Labler'"):
         _ = vitpose_cli.Labler
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"keypoint_threshold": math.nan},
+        {"keypoint_threshold": 5},
+        {"keypoint_threshold": None},
+        {"box_threshold": 2},
+        {"box_threshold": -0.1},
+        {"detect_every": 0},
+        {"batch_size": 0},
+        {"batch_size": -3},
+        {"batch_size": "auto"},
+    ],
+)
+def test_numbers_are_checked_as_on_the_command_line(wrong: dict[str, Any]) -> None:
+    [(name, value)] = wrong.items()
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}, expected"):
+        LabelerOptions(**wrong)
+    fine = LabelerOptions(box_threshold=0, keypoint_threshold=1, batch_size=1, detect_every=1)
+    assert fine.batch_size == 1
+
+
+def test_workflows_check_their_options(tmp_path: Path) -> None:
+    labeler = LabelerOptions()
+    for wrong, said in (
+        ({"max_pixels": 0}, "max_pixels is 0, expected a whole number, 1 or more"),
+        ({"num_shards": 100_000}, "num_shards is 100000, expected a whole number, 1 to 99,999"),
+        ({"worker": (0, 4)}, "k from 1 to n"),
+        ({"worker": (5, 4)}, "k from 1 to n"),
+    ):
+        values: dict[str, Any] = wrong
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            AnnotateOptions(("photos",), tmp_path, labeler, **values)
+    kinds: list[Callable[[Any], object]] = [
+        lambda sources: AnnotateOptions(sources, tmp_path, labeler),
+        lambda sources: BenchOptions(labeler, sources),
+        RenderOptions,
+    ]
+    for kind in kinds:
+        for one in ("p3", Path("p3")):
+            with pytest.raises(ConfigError, match="sources is the one path 'p3'") as caught:
+                kind(one)
+            assert caught.value.hint == "Write it as ('p3',)."
+        with pytest.raises(ConfigError, match="a path, not int"):
+            kind((3,))
+
+
+def test_paths_may_be_text_and_sources_paths(tmp_path: Path, weights: Path) -> None:
+    names = save_photos(tmp_path / "photos", 2)
+    boxes = save_boxes(tmp_path / "boxes.json", names)
+    labeler = LabelerOptions(
+        weights,  # type: ignore[arg-type]
+        boxes=str(boxes),  # type: ignore[arg-type]
+        device="cpu",
+        flip_test=False,
+    )
+    options = AnnotateOptions(
+        [tmp_path / "photos"],  # type: ignore[arg-type]
+        str(tmp_path / "run"),  # type: ignore[arg-type]
+        labeler,
+    )
+    assert options.sources == (str(tmp_path / "photos"),)
+    summary = annotate(options, report=lambda *_: None, say=print)
+    assert summary.num_frames == 2
+    assert summary.num_people
 
 
 def test_the_package_alone_loads_no_torch() -> None:

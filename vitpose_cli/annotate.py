@@ -27,7 +27,7 @@ from vitpose_cli.media.images import MAX_PIXELS
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.named_files import is_there, where_found
 from vitpose_cli.media.remote import is_url
-from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.media.source import MediaSource, open_source, source_names
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.notices import (
     say_what_failed,
@@ -37,6 +37,7 @@ from vitpose_cli.notices import (
 )
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.ranges import COUNTS, SHARDS
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -78,6 +79,8 @@ class AnnotateOptions:
         track: Give the people of videos identities.
         smooth: Add smoothed keypoints of the people of videos, beside the raw ones.
         num_shards: Into how many files the document is written; None for as many as before.
+
+    Paths may be given as text, and sources as paths.
     """
 
     sources: tuple[str, ...]
@@ -98,8 +101,22 @@ class AnnotateOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Two exclude each other.
+            ConfigError: Sources are not several paths, a number is out of its range, or two options
+                exclude each other.
         """
+        object.__setattr__(self, "sources", source_names(self.sources))
+        object.__setattr__(self, "run", Path(self.run))
+        if self.extract_to is not None:
+            object.__setattr__(self, "extract_to", Path(self.extract_to))
+        COUNTS.check("max_pixels", self.max_pixels)
+        if self.num_shards is not None:
+            SHARDS.check("num_shards", self.num_shards)
+        number, count = self.worker
+        if not 1 <= number <= count:
+            raise ConfigError(
+                f"worker is {self.worker}, expected (k, n) with k from 1 to n.",
+                "Count from 1 to the last one.",
+            )
         if self.overwrite and self.worker != ALONE:
             raise ConfigError(
                 "--overwrite by one of several workers would delete the labels of the others.",

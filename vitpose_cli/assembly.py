@@ -28,6 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.ranges import COUNTS, SCORES
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
@@ -71,6 +72,8 @@ class LabelerOptions:
         box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
+
+    Paths may be given as text.
     """
 
     weights: str = "tiny"
@@ -85,6 +88,22 @@ class LabelerOptions:
     box_threshold: float | None = None
     keypoint_threshold: float = 0.3
     detect_every: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: A number is out of its range.
+        """
+        object.__setattr__(self, "weights", str(self.weights))
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", Path(self.boxes))
+        if self.batch_size is not None:
+            COUNTS.check("batch_size", self.batch_size)
+        if self.box_threshold is not None:
+            SCORES.check("box_threshold", self.box_threshold)
+        SCORES.check("keypoint_threshold", self.keypoint_threshold)
+        COUNTS.check("detect_every", self.detect_every)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from vitpose_cli.assembly import LabelerOptions, assemble
+from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
 from vitpose_cli.stages import measure_stages
@@ -44,6 +45,14 @@ class BenchOptions:
     labeler: LabelerOptions = field(default_factory=LabelerOptions)
     sources: tuple[str, ...] = ()
     seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Sources are not several paths.
+        """
+        object.__setattr__(self, "sources", source_names(self.sources))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +146,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> MachineSpeed:
     variant = estimator.config.variant.name
     stages, sizes = dict(measured.stages), {}
     if measured.crops_per_photo:
-        # Also of people too few for a full batch in the first photos: a run fills its batches.
+        # By crops: the first photos may show too few people for a full batch, or nobody.
         network_s = measured.crops_per_photo / max(each.crops_per_s for each in batches)
         stages.setdefault("network", 1 / network_s)
         overlapping = device.type != "cpu"

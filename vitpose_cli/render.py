@@ -31,7 +31,7 @@ from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.images import PictureTooLargeError
-from vitpose_cli.media.source import open_source
+from vitpose_cli.media.source import open_source, source_names
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
@@ -85,8 +85,9 @@ class RenderOptions:
         """Check the options.
 
         Raises:
-            ConfigError: One is out of its range.
+            ConfigError: Sources are not several paths, or an option is out of its range.
         """
+        object.__setattr__(self, "sources", source_names(self.sources))
         if self.trail_s < 0:
             raise ConfigError(f"trail is {self.trail_s} s, expected 0 or more.")
 

@@ -11,6 +11,7 @@ from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people
+from vitpose_cli.ranges import COUNTS
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate import Summary
@@ -54,7 +55,7 @@ def annotate(
         typer.Option(
             "--max-pixels",
             metavar="N",
-            min=1,
+            min=COUNTS.low,
             help="Photos of more pixels are refused before memory is taken for them.",
         ),
     ] = 500_000_000,
@@ -121,7 +122,7 @@ def annotate(
         int | None,
         typer.Option(
             "--workers",
-            min=1,
+            min=COUNTS.low,
             metavar="N",
             help="With --ray: how many workers; left out, as many as there is room for.",
         ),

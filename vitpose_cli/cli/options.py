@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.ranges import COUNTS, SCORES, SHARDS
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -59,8 +60,8 @@ Shards = Annotated[
     int | None,
     typer.Option(
         "--shards",
-        min=1,
-        max=99_999,
+        min=SHARDS.low,
+        max=SHARDS.high,
         metavar="N",
         help="Write the document as N files, each valid by itself, which every command takes as "
         "one: as the run folder, or as a glob in quotes. Default: as before, at first 1.",
@@ -97,8 +98,8 @@ BoxThreshold = Annotated[
     float | None,
     typer.Option(
         "--box-threshold",
-        min=0.0,
-        max=1.0,
+        min=SCORES.low,
+        max=SCORES.high,
         help="Boxes that score below it are dropped; left out, the detector's own limit.",
     ),
 ]
@@ -106,8 +107,8 @@ KeypointThreshold = Annotated[
     float,
     typer.Option(
         "--keypoint-threshold",
-        min=0.0,
-        max=1.0,
+        min=SCORES.low,
+        max=SCORES.high,
         help="Keypoints that score below it get visibility 0; the raw score is kept.",
     ),
 ]
@@ -133,7 +134,7 @@ DetectEvery = Annotated[
     typer.Option(
         "--detect-every",
         metavar="N",
-        min=1,
+        min=COUNTS.low,
         help="In videos, run the detector on every N-th frame; in between, people are followed by "
         "their poses, and detected again where somebody comes or goes.",
     ),
