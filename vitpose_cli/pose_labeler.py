@@ -84,7 +84,7 @@ class PoseLabeler:
         """Yield a record for each photo and each frame of each video, decoding ahead.
 
         A record has a `key` (text of it: the file name), `instances` (arrays of boxes, keypoints
-        and scores, in px) or an `error`, and the picture's `size_wh`.
+        and scores, in px) and the picture's `size_wh`; or an `error`, and these are None.
 
         Args:
             sources: Folders, files, globs, `@list.txt`.
