@@ -42,6 +42,8 @@ def test_records_come_for_every_photo(tmp_path: Path, weights: Path) -> None:
     assert sum(len(record.instances or ()) for record in records) > 6
     with pytest.raises(InputError, match="names none"):
         list(labeler.label(EXAMPLES))
+    with pytest.raises(InputError, match="belong to named photos"):
+        labeler.people(np.zeros((90, 120, 3), np.uint8))
 
 
 def test_one_picture(weights: Path) -> None:
