@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def test_records_come_for_every_photo(tmp_path: Path, weights: Path) -> None:
     assert sum(len(record.instances or ()) for record in records) > 6
     with pytest.raises(InputError, match="names none"):
         list(labeler.label(EXAMPLES))
+    with pytest.raises(InputError, match="belong to named photos"):
+        labeler.people(np.zeros((90, 120, 3), np.uint8))
 
 
 def test_one_picture(weights: Path) -> None:
@@ -149,10 +152,12 @@ def test_the_package_alone_loads_no_torch() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
 def test_what_the_documentation_shows_runs(block: str, tmp_path: Path) -> None:
-    (tmp_path / "examples").symlink_to(EXAMPLES.parent)
+    shutil.copytree(EXAMPLES, tmp_path / "examples" / "photos")
+    (tmp_path / "examples" / "photos" / "broken.jpg").write_bytes(b"no photo")
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False,
         env=environment(), timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout
+    assert ("broken.jpg" in done.stdout) == ("examples/photos" in block)

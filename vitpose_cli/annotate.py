@@ -101,8 +101,8 @@ class AnnotateOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are none, a number is out of its range, or two options exclude each
-                other.
+            ConfigError: Sources are not several paths, a number is out of its range, or two options
+                exclude each other.
         """
         object.__setattr__(self, "sources", source_names(self.sources))
         object.__setattr__(self, "run", Path(self.run))

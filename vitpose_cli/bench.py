@@ -50,7 +50,7 @@ class BenchOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are none.
+            ConfigError: Sources are not several paths.
         """
         object.__setattr__(self, "sources", source_names(self.sources))
 
@@ -146,7 +146,7 @@ def bench(options: BenchOptions, say: Callable[[str], None]) -> MachineSpeed:
     variant = estimator.config.variant.name
     stages, sizes = dict(measured.stages), {}
     if measured.crops_per_photo:
-        # Also of people too few for a full batch in the first photos: a run fills its batches.
+        # By crops: the first photos may show too few people for a full batch, or nobody.
         network_s = measured.crops_per_photo / max(each.crops_per_s for each in batches)
         stages.setdefault("network", 1 / network_s)
         overlapping = device.type != "cpu"

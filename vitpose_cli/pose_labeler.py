@@ -84,7 +84,7 @@ class PoseLabeler:
         """Yield a record for each photo and each frame of each video, decoding ahead.
 
         A record has a `key` (text of it: the file name), `instances` (arrays of boxes, keypoints
-        and scores, in px) or an `error`, and the picture's `size_wh`.
+        and scores, in px) and the picture's `size_wh`; or an `error`, and these are None.
 
         Args:
             sources: Folders, files, globs, `@list.txt`.
@@ -109,8 +109,13 @@ class PoseLabeler:
             image: (H, W, 3) uint8 RGB, upright. OpenCV's pictures are BGR: `image[:, :, ::-1]`.
 
         Raises:
-            InputError: It is something else, or the detector failed on it.
+            InputError: It is something else, boxes come from a file, or the detector failed on it.
         """
+        if isinstance(self._labeler.detector, BoxesFile):
+            raise InputError(
+                "Boxes of a file belong to named photos, and a picture has no name.",
+                "Use label(), or give a detector.",
+            )
         given = np.asarray(image)
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
             raise InputError(

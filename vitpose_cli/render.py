@@ -85,7 +85,7 @@ class RenderOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are none, or an option is out of its range.
+            ConfigError: Sources are not several paths, or an option is out of its range.
         """
         object.__setattr__(self, "sources", source_names(self.sources))
         if self.trail_s < 0:
