@@ -76,3 +76,18 @@ def browser() -> Iterator[Browser]:
         chromium = driver.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def healthy_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A video of each of `video_cases.FORMATS`, by its name."""
+    from video_cases import FORMATS, write_video  # not before OMP_NUM_THREADS is set
+
+    folder = tmp_path_factory.mktemp("videos")
+    made = {}
+    for name, video in FORMATS.items():
+        file = f"{name.replace('-', '_', 1)}.webm" if name == "webm-vp8" else name
+        file = f"{file}.{file}" if "." not in file else file
+        file = "b.avi" if name == "avi-b" else file
+        made[name] = write_video(folder / file, video)
+    return made

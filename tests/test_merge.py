@@ -5,36 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import label_cases
 import numpy as np
 import pytest
-from label_cases import make_failure, make_fixed, make_people, make_record
+from label_cases import make_failure, make_fixed, make_record
+from merge_cases import make_run, of_model
 from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.merge import MergeOptions, merge_labels, same_labels
-from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.validate import validate
-from vitpose_cli.training.data_options import CocoSource
-from vitpose_cli.training.sources import open_source
-
-
-def make_run(folder: Path, *records: FrameRecord, **fields: object) -> Path:
-    return label_cases.make_run(folder, records, **fields)
 
 
 def rejected(name: str) -> FrameRecord:
     return make_record(name, review=Review("rejected", "anna"))
-
-
-def of_model(name: str, model: str, count: int = 2) -> FrameRecord:
-    return make_record(name, count=count, model=model)
 
 
 def test_a_person_beats_a_model_whatever_the_order(tmp_path: Path) -> None:
@@ -217,215 +203,6 @@ def test_same_labels_ignore_what_nobody_sees() -> None:
     assert same_labels(record, moved)
     assert not same_labels(record, rejected("x.jpg"))
     assert not same_labels(record, make_fixed("x.jpg", count=2))
-
-
-def walking(index: int, order: tuple[int, int], ids: tuple[int, int] | None) -> FrameRecord:
-    """Return a frame of a video in which two people walk, person by person of `order`."""
-    bodies = make_people(1, 3).keypoints[0], make_people(1, 4).keypoints[0]
-    points = np.stack([bodies[each] + (400 * each + index, 0) for each in order])
-    people = replace(
-        make_people(2),
-        keypoints=points.astype(np.float32),
-        boxes=np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1).astype(np.float32),
-        visibility=np.full((2, 17), 2, np.int8),
-        track_ids=None if ids is None else np.array(ids),
-    )
-    return replace(make_record("clip.mp4", index, people=people), size_wh=(1200, 600))
-
-
-def tracks_in(path: Path) -> dict[int, set[int]]:
-    """Return the ids that each of the two people has in a document."""
-    found: dict[int, set[int]] = {0: set(), 1: set()}
-    for person in read_coco(path).annotations:
-        found[int(person["bbox"][0] > 350)].add(person["attributes"].get("track_id"))
-    return found
-
-
-@pytest.mark.parametrize("names", [("file", "run"), ("run", "file"), ("file", "other")])
-@pytest.mark.parametrize("shared", [False, True])
-def test_identities_of_two_inputs_are_made_one(
-    tmp_path: Path, names: tuple[str, str], shared: bool
-) -> None:
-    """Each input calls the two people otherwise, and has some frames of the video, or all."""
-    of_file = [walking(index, (1, 0), (1, 2)) for index in range(0, 20, 1 if shared else 3)]
-    of_other = [walking(index, (0, 1), (1, 2)) for index in range(20)]
-    untracked = [walking(index, (0, 1), None) for index in range(20)]
-    paths = {
-        "file": make_run(tmp_path / "f", *of_file) / "annotations.json",
-        "other": make_run(tmp_path / "o", *of_other) / "annotations.json",
-        "run": make_run(tmp_path / "r", *untracked),
-    }
-    inputs = tuple(paths[name] for name in names)
-    for output in (tmp_path / "out.json", tmp_path / "out"):
-        merge_labels(MergeOptions(inputs, output))
-        document = output if output.suffix else output / "annotations.json"
-        first, second = tracks_in(document).values()
-        assert len(first) == len(second) == 1
-        assert first != second
-        assert None not in first | second
-    with Run.edit(tmp_path / "out") as run:  # what a model labels afterwards goes on with them
-        run.append(walking(20, (1, 0), None))
-    with Run.read(tmp_path / "out") as run:
-        done = [each.instances for each in with_track_ids(run.records(), label_cases.COCO.sigmas)]
-    for people in done:
-        assert people is not None
-        assert {*np.asarray(people.track_ids).tolist()} == first | second
-
-
-@pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("first", ["whole", "broken"])
-def test_where_inputs_disagree_the_first_is_believed(
-    tmp_path: Path, first: str, shared: bool
-) -> None:
-    """One lost the first person after ten frames, and found them again under another id."""
-    broken = [walking(index, (0, 1), (1 if index < 10 else 3, 2)) for index in range(0, 20, 2)]
-    whole = [walking(index, (0, 1), (1, 2)) for index in range(20)]
-    if not shared:
-        whole = whole[1::2]
-    elif first == "whole":
-        broken, whole = (
-            [walking(index, (0, 1), (5 if index < 10 else 3, 2)) for index in range(20)],
-            whole[::2],
-        )
-    paths = {
-        "broken": make_run(tmp_path / "b", *broken) / "annotations.json",
-        "whole": make_run(tmp_path / "w", *whole) / "annotations.json",
-    }
-    second = "broken" if first == "whole" else "whole"
-    merge_labels(MergeOptions((paths[first], paths[second]), tmp_path / "out.json"))
-    document = read_coco(tmp_path / "out.json")
-    keys = document.keys()
-    ids = {
-        keys[person["image_id"]].index: person["attributes"]["track_id"]
-        for person in document.annotations
-        if person["bbox"][0] <= 350
-    }
-    assert len(ids) == 20
-    early, late = ({ids[index] for index in part} for part in (range(10), range(10, 20)))
-    assert len(early) == len(late) == 1, "never to and fro"
-    assert (early == late) == (first == "whole")
-
-
-def test_a_run_without_identities_brings_none(tmp_path: Path) -> None:
-    untracked = [walking(index, (0, 1), None) for index in range(4)]
-    first = make_run(tmp_path / "a", *untracked[:2], document={"track": False})
-    second = make_run(tmp_path / "b", *untracked[2:], document={"track": False})
-    merge_labels(MergeOptions((first, second), tmp_path / "out"))
-    assert tracks_in(tmp_path / "out" / "annotations.json") == {0: {None}, 1: {None}}
-
-
-def write_truth(path: Path, name: str, **fields: Any) -> list[dict[str, Any]]:
-    """Write a file as other programs do: a person and a crowd, of which nobody is said to be."""
-    place = {"image_id": 7, "category_id": 5}
-    outline = [[20, 20, 100, 20, 100, 100]]
-    person = {
-        **place, "id": 3, "bbox": [20, 20, 80, 80], "area": 2222.5, "iscrowd": 0,
-        "segmentation": outline, "keypoints": [30, 30, 2] * 17, "num_keypoints": 17, "note": "tall",
-    }  # fmt: skip
-    crowd = {
-        **place, "id": 9, "bbox": [100, 100, 80, 80], "area": 5000, "iscrowd": 1,
-        "segmentation": {"size": [200, 200], "counts": [0, 40000]}, "keypoints": [0] * 51,
-        "num_keypoints": 0,
-    }  # fmt: skip
-    annotations = [crowd, person | fields]
-    image = {"id": 7, "file_name": name, "width": 200, "height": 200}
-    category = {**keypoint_set("coco").to_category(), "id": 5}
-    path.write_text(
-        json.dumps({"images": [image], "annotations": annotations, "categories": [category]})
-    )
-    return annotations
-
-
-def test_files_give_a_file_with_all_that_their_annotations_hold(tmp_path: Path) -> None:
-    first = write_truth(tmp_path / "a.json", "a.jpg")
-    marked = {"source": "model", "model": "aa", "uid": "somebody", "shade": 3}
-    second = write_truth(tmp_path / "b.json", "b.jpg", attributes=marked)
-    run = make_run(tmp_path / "run", of_model("c.jpg", "cc"))
-    inputs = (tmp_path / "a.json", tmp_path / "b.json", run)
-    merge_labels(MergeOptions(inputs, tmp_path / "out.json"))
-    document = json.loads((tmp_path / "out.json").read_bytes())
-    assert [each["id"] for each in document["annotations"]] == [1, 2, 3, 4, 5, 6]
-    changed = ("id", "image_id", "category_id", "attributes")
-    for place, (made, given) in enumerate(
-        zip(document["annotations"], [*first, *second], strict=False)
-    ):
-        assert {name: made[name] for name in given if name not in changed} == {
-            name: given[name] for name in given if name not in changed
-        }
-        assert made["image_id"] == 1 + place // 2
-        assert "score" not in made
-    attributes = [each["attributes"] for each in document["annotations"]]
-    assert attributes[0] == attributes[2] == {}
-    assert attributes[1].keys() == {"uid"}
-    assert attributes[3] == marked
-    assert attributes[4]["source"] == "model"
-    assert not validate(tmp_path / "out.json").num_errors
-
-    options = MergeOptions(inputs, tmp_path / "human.json", human=inputs[:1])
-    merge_labels(options)
-    document = json.loads((tmp_path / "human.json").read_bytes())
-    assert document["annotations"][1]["attributes"]["source"] == "human"
-    assert document["annotations"][1]["area"] == 2222.5
-
-
-def test_files_give_a_file_with_the_fields_and_licences_of_their_photos(tmp_path: Path) -> None:
-    by, share = {"name": "CC BY", "url": "http://by"}, {"name": "CC BY-SA", "url": "http://sa"}
-    tables = [
-        [{"id": 4, **by}, {"id": 5, **share}],
-        [{"id": 4, **share}, {"id": 9, "name": "own"}],
-        None,
-    ]
-    licences = [4, 4, 4]
-    paths = [tmp_path / f"{name}.json" for name in "abc"]
-    for path, table, licence in zip(paths, tables, licences, strict=True):
-        write_truth(path, f"{path.stem}.jpg")
-        document = json.loads(path.read_bytes())
-        size = {"width": 640, "height": 480}
-        document["images"][0] |= {**size, "license": licence, "coco_url": f"http://{path.stem}"}
-        document["licenses"] = table
-        path.write_text(json.dumps(document))
-    run = make_run(tmp_path / "run", make_fixed("a.jpg"))
-    merge_labels(MergeOptions((*paths, run), tmp_path / "out.json"))
-    document = json.loads((tmp_path / "out.json").read_bytes())
-    assert document["licenses"] == [
-        {"id": 4, **by},
-        {"id": 5, **share},
-        {"id": 9, "name": "own"},
-    ]
-    images = document["images"]
-    assert [image["license"] for image in images] == [4, 5, 4]  # the last is of no list
-    assert [image["coco_url"] for image in images] == ["http://a", "http://b", "http://c"]
-    assert document["annotations"][0]["attributes"]["source"] == "human"  # of the run
-    assert images[0]["review"] == "fixed"
-    assert not validate(tmp_path / "out.json").num_errors
-
-
-def test_training_believes_a_merged_file_as_its_inputs(tmp_path: Path) -> None:
-    names = save_photos(tmp_path / "photos", 2, (200, 200))
-    files = [tmp_path / "a.json", tmp_path / "b.json"]
-    for file, name in zip(files, names, strict=True):
-        write_truth(file, name)
-    merge_labels(MergeOptions(tuple(files), tmp_path / "out.json"))
-    for file, count in ((files[0], 1), (tmp_path / "out.json", 2)):
-        options = CocoSource(
-            kind="coco", annotations=file, images=tmp_path / "photos", include="human"
-        )
-        people = open_source(options).frames.people
-        assert people.weights.shape[0] == count
-        assert {*people.weights.ravel().tolist()} == {1.0}
-
-
-def test_what_a_run_has_no_place_for_is_said(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write_truth(tmp_path / f"{name}.json", f"{name}.jpg")
-    files = [tmp_path / "a.json", tmp_path / "b.json"]
-    done = vitpose("merge", *files, "-o", tmp_path / "run", "--human", files[0])
-    assert done.returncode == 0, done.stderr
-    assert "crowds (2), outlines (2)" in done.stderr
-    assert "1 person of files that do not say who labelled them" in done.stderr
-    done = vitpose("merge", *files, "-o", tmp_path / "out.json", "--json")
-    found = json.loads(done.stdout)
-    assert (found["num_unmarked"], found["left_out"]) == (0, {})
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import Frame, FrameFailure
+from vitpose_cli.media.video import VideoFile, VideoOptions
+
 NUM_BITS = 12
 BLOCK = 8
 SIZE_WH = (NUM_BITS * BLOCK, 64)
@@ -177,3 +180,43 @@ def _write_sound(container: OutputContainer, stream: AudioStream, video: Video) 
     )
     for part in [*resampler.resample(frame), *resampler.resample(None), None]:
         container.mux(stream.encode(part))
+
+
+def frames_of(path: Path, **options: float) -> list[Frame]:
+    """Read all frames of a healthy video."""
+    items = list(VideoFile(path, "clip", VideoOptions(**options)).frames())  # type: ignore[arg-type]
+    assert not [item for item in items if isinstance(item, FrameFailure)]
+    return [item for item in items if isinstance(item, Frame)]
+
+
+def frames_and_failures(path: Path) -> tuple[list[Frame], list[FrameFailure]]:
+    """Read all frames and failures of a video."""
+    items = list(VideoFile(path, "clip").frames())
+    return (
+        [item for item in items if isinstance(item, Frame)],
+        [item for item in items if isinstance(item, FrameFailure)],
+    )
+
+
+FORMATS = {
+    "mp4": Video(),
+    "mov": Video(format="mov"),
+    "mkv": Video(),
+    "webm": Video(codec="libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}),
+    "webm-vp8": Video(codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "12"}),
+    "avi": Video(codec="mpeg4"),
+    "avi-b": Video(codec="mpeg4", options={"bf": "2"}),
+    "ts": Video(),
+    "fragments.mp4": Video(muxing={"movflags": "frag_keyframe+empty_moov"}),
+    "no-duration.mkv": Video(muxing={"live": "1"}),
+    "start-at-5s.mp4": Video(start_s=5.0),
+    "start-at-5s.mkv": Video(start_s=5.0),
+    "start-at-5s.ts": Video(start_s=5.0),
+    "ntsc.mp4": Video(rate=Fraction(30000, 1001)),
+    "10-bit.mp4": Video(
+        codec="libx265", pix_fmt="yuv420p10le", options={"x265-params": "log-level=none"}
+    ),
+    "odd.mkv": Video(codec="ffv1", pix_fmt="yuv420p", size_wh=(97, 65)),
+    "one.mp4": Video(num=1),
+}
+"""Healthy videos of many kinds, by name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import resource
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,77 +16,32 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from video_cases import SIZE_WH, Video, number, picture, red_corner, write_video
+from video_cases import (
+    FORMATS,
+    SIZE_WH,
+    frames_and_failures,
+    frames_of,
+    number,
+    picture,
+    red_corner,
+    write_video,
+)
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import video_reader
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.video import VideoFile, VideoOptions
-
-
-def frames_of(path: Path, **options: float) -> list[Frame]:
-    """Read all frames of a healthy video."""
-    items = list(VideoFile(path, "clip", VideoOptions(**options)).frames())  # type: ignore[arg-type]
-    assert not [item for item in items if isinstance(item, FrameFailure)]
-    return [item for item in items if isinstance(item, Frame)]
-
-
-def split(path: Path) -> tuple[list[Frame], list[FrameFailure]]:
-    """Read all frames and failures of a video."""
-    items = list(VideoFile(path, "clip").frames())
-    return (
-        [item for item in items if isinstance(item, Frame)],
-        [item for item in items if isinstance(item, FrameFailure)],
-    )
 
 
 def indexes(path: Path, **options: float) -> list[int]:
     return [frame.key.index for frame in frames_of(path, **options)]
 
 
-FORMATS = {
-    "mp4": Video(),
-    "mov": Video(format="mov"),
-    "mkv": Video(),
-    "webm": Video(codec="libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"}),
-    "webm-vp8": Video(codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "12"}),
-    "avi": Video(codec="mpeg4"),
-    "avi-b": Video(codec="mpeg4", options={"bf": "2"}),
-    "ts": Video(),
-    "fragments.mp4": Video(muxing={"movflags": "frag_keyframe+empty_moov"}),
-    "no-duration.mkv": Video(muxing={"live": "1"}),
-    "start-at-5s.mp4": Video(start_s=5.0),
-    "start-at-5s.mkv": Video(start_s=5.0),
-    "start-at-5s.ts": Video(start_s=5.0),
-    "ntsc.mp4": Video(rate=Fraction(30000, 1001)),
-    "10-bit.mp4": Video(
-        codec="libx265", pix_fmt="yuv420p10le", options={"x265-params": "log-level=none"}
-    ),
-    "odd.mkv": Video(codec="ffv1", pix_fmt="yuv420p", size_wh=(97, 65)),
-    "one.mp4": Video(num=1),
-}
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """All healthy videos."""
-    folder = tmp_path_factory.mktemp("videos")
-    made = {}
-    for name, video in FORMATS.items():
-        file = f"{name.replace('-', '_', 1)}.webm" if name == "webm-vp8" else name
-        file = f"{file}.{file}" if "." not in file else file
-        file = "b.avi" if name == "avi-b" else file
-        made[name] = write_video(folder / file, video)
-    return made
-
-
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_picture_comes_once_at_its_time(videos: dict[str, Path], name: str) -> None:
+def test_every_picture_comes_once_at_its_time(healthy_videos: dict[str, Path], name: str) -> None:
     video = FORMATS[name]
-    frames = frames_of(videos[name])
+    frames = frames_of(healthy_videos[name])
     assert [frame.key for frame in frames] == [FrameKey("clip", n) for n in range(video.num)]
     assert [number(frame.image) for frame in frames] == list(range(video.num))
     assert {frame.size_wh for frame in frames} == {video.size_wh}
@@ -99,9 +53,9 @@ def test_every_picture_comes_once_at_its_time(videos: dict[str, Path], name: str
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_single_frame_reads_as_in_the_stream(videos: dict[str, Path], name: str) -> None:
-    frames = frames_of(videos[name])
-    video = VideoFile(videos[name], "clip")
+def test_a_single_frame_reads_as_in_the_stream(healthy_videos: dict[str, Path], name: str) -> None:
+    frames = frames_of(healthy_videos[name])
+    video = VideoFile(healthy_videos[name], "clip")
     for index in {len(frames) - 1, len(frames) // 2, 0}:
         frame = video.read(FrameKey("clip", index))
         np.testing.assert_array_equal(frame.image, frames[index].image)
@@ -114,8 +68,8 @@ def test_a_single_frame_reads_as_in_the_stream(videos: dict[str, Path], name: st
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_expected_number_is_about_right(videos: dict[str, Path], name: str) -> None:
-    expected = VideoFile(videos[name], "clip").expected
+def test_the_expected_number_is_about_right(healthy_videos: dict[str, Path], name: str) -> None:
+    expected = VideoFile(healthy_videos[name], "clip").expected
     if "no-duration" in name:
         assert expected is None
     else:
@@ -230,7 +184,7 @@ def test_size_may_change_inside_the_file(tmp_path: Path) -> None:
     large = write_video(tmp_path / "b.ts", num=10, size_wh=(192, 128))
     both = tmp_path / "both.ts"
     both.write_bytes(small.read_bytes() + large.read_bytes())
-    frames, failures = split(both)
+    frames, failures = frames_and_failures(both)
     assert [(number(frame.image), frame.size_wh) for frame in frames[-10:]] == [
         (n, (192, 128)) for n in range(10)
     ]
@@ -278,7 +232,7 @@ def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
 
 
 def test_skipped_frames_are_never_converted(
-    videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    healthy_videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     converted = []
     convert = video_reader._to_rgb
@@ -289,24 +243,24 @@ def test_skipped_frames_are_never_converted(
 
     monkeypatch.setattr(video_reader, "_to_rgb", watched)
     skip = {FrameKey("clip", index) for index in range(30) if index % 7}
-    kept = list(VideoFile(videos["mp4"], "clip").frames(skip))
+    kept = list(VideoFile(healthy_videos["mp4"], "clip").frames(skip))
     assert [item.key.index for item in kept] == [0, 7, 14, 21, 28]
     assert len(converted) == 5
 
 
-def test_what_is_taken_does_not_depend_on_what_is_done(videos: dict[str, Path]) -> None:
+def test_what_is_taken_does_not_depend_on_what_is_done(healthy_videos: dict[str, Path]) -> None:
     options = VideoOptions(fps=10.0, max_frames=6)
-    video = VideoFile(videos["mp4"], "clip", options)
+    video = VideoFile(healthy_videos["mp4"], "clip", options)
     whole = [item.key for item in video.frames()]
     assert [item.key for item in video.frames(set(whole[:4]))] == whole[4:]
 
 
-def test_a_consumer_may_stop_at_any_time(videos: dict[str, Path]) -> None:
+def test_a_consumer_may_stop_at_any_time(healthy_videos: dict[str, Path]) -> None:
     before = threading.active_count()
-    frames = VideoFile(videos["mp4"], "clip").frames()
+    frames = VideoFile(healthy_videos["mp4"], "clip").frames()
     next(iter(frames))
     del frames
-    frames = VideoFile(videos["mp4"], "clip").frames()
+    frames = VideoFile(healthy_videos["mp4"], "clip").frames()
     with suppress(ZeroDivisionError):
         for frame in frames:
             assert frame.key.index / 0
@@ -317,7 +271,7 @@ def test_a_consumer_may_stop_at_any_time(videos: dict[str, Path]) -> None:
     assert threading.active_count() == before
 
 
-def test_decoding_runs_ahead_but_not_away(videos: dict[str, Path]) -> None:
+def test_decoding_runs_ahead_but_not_away(healthy_videos: dict[str, Path]) -> None:
     taken = []
 
     class Watching:
@@ -325,7 +279,7 @@ def test_decoding_runs_ahead_but_not_away(videos: dict[str, Path]) -> None:
             taken.append(key)
             return False
 
-    frames = iter(VideoFile(videos["mp4"], "clip").frames(Watching()))
+    frames = iter(VideoFile(healthy_videos["mp4"], "clip").frames(Watching()))
     next(frames)
     time.sleep(0.2)
     assert 3 <= len(taken) <= 8  # one handed out, four ahead, one under way
@@ -346,158 +300,3 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         if number_read in (1000, 2999):
             peaks_mb.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     assert peaks_mb[1] - peaks_mb[0] < 20
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
-@pytest.mark.parametrize("name", ["mp4", "mkv", "ts", "avi", "fragments.mp4"])
-def test_cut_off_anywhere(videos: dict[str, Path], name: str, data: st.DataObject) -> None:
-    whole = videos[name].read_bytes()
-    cut = data.draw(st.integers(0, len(whole) - 1))
-    path = videos[name].with_name(f"cut.{name}")
-    path.write_bytes(whole[:cut])
-    frames, failures = split(path)
-    keys = [frame.key.index for frame in frames] + [failure.key.index for failure in failures]
-    assert sorted(keys) == list(range(len(keys)))
-    # Nothing wrong is passed off as right; the last B-frames may lack what they build on.
-    shown = [number(frame.image) for frame in frames]
-    assert shown == [round((frame.time_s or 0.0) * 25) for frame in frames]
-    assert shown[:-3] == list(range(len(shown)))[:-3]
-    # A file may miss a quarter second before that counts as cut off.
-    # These two do not even tell how long they are.
-    assert failures or len(frames) >= 22 or name in ("ts", "fragments.mp4")
-
-
-def test_mp4_without_its_last_bytes_keeps_all_whole_pictures(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", num=60, muxing={"movflags": "faststart"})
-    path.write_bytes(path.read_bytes()[:-20])
-    frames, failures = split(path)
-    assert len(frames) == 59
-    assert [failure.key.index for failure in failures] == [59]
-    assert "cut off" in failures[0].error
-
-
-def damage(path: Path, packet: int) -> None:
-    """Overwrite the end of a packet."""
-    with av.open(str(path)) as container:
-        found = [p for p in container.demux(video=0) if p.size and p.pos is not None]
-    data = bytearray(path.read_bytes())
-    start = (found[packet].pos or 0) + max(16, found[packet].size - 60)
-    data[start : start + 60] = bytes(range(130, 190))
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
-def test_damaged_in_the_middle(tmp_path: Path, name: str) -> None:
-    codec = "mpeg4" if name.endswith("avi") else "libx264"
-    path = write_video(tmp_path / name, num=60, gop=10, codec=codec)
-    damage(path, 20)
-    frames, failures = split(path)
-    assert [number(frame.image) for frame in frames] == list(range(len(frames)))
-    assert 15 <= len(frames) <= 20
-    assert [failure.key.index for failure in failures] == [len(frames)]
-    assert "damaged here" in failures[0].error
-
-
-def test_damaged_first_picture(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mkv", num=30, gop=10)
-    damage(path, 0)
-    frames, failures = split(path)
-    # Those that build on it are not passed off as right.
-    assert [number(frame.image) for frame in frames] == list(range(10, 30))
-    assert failures
-    assert failures[0].key.index == 0
-
-
-def test_transport_goes_on_at_the_next_keyframe(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.ts", num=60, gop=10)
-    data = bytearray(path.read_bytes())
-    packet = 188
-    start = len(data) // packet // 2 * packet
-    del data[start : start + 5 * packet]  # lost on the air
-    path.write_bytes(data)
-    frames, failures = split(path)
-    assert 1 <= len(failures) <= 12
-    assert not {frame.key for frame in frames} & {failure.key for failure in failures}
-    assert number(frames[-1].image) == 59
-    # What is shown is what belongs to that time, so nothing spoiled gets through.
-    assert all(number(one.image) == round((one.time_s or 0.0) * 25) for one in frames)
-    for frame in frames[::7]:
-        again = VideoFile(path, "clip").read(frame.key)
-        np.testing.assert_array_equal(again.image, frame.image)
-
-
-BAD_FILES = {
-    "empty.mp4": (b"", "is empty"),
-    "text.mp4": (b"This is no video at all.\n" * 100, "is not a video"),
-    "cut-webp.webp": (b"RIFF\x10\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x02" + bytes(9), "damaged"),
-}
-
-
-@pytest.mark.parametrize("name", BAD_FILES)
-def test_what_is_no_video_is_one_failure(tmp_path: Path, name: str) -> None:
-    content, message = BAD_FILES[name]
-    path = tmp_path / name
-    path.write_bytes(content)
-    expect_failure(path, message)
-
-
-def expect_failure(path: Path, message: str) -> None:
-    (failure,) = VideoFile(path, "clip").frames()
-    assert isinstance(failure, FrameFailure)
-    assert failure.key == FrameKey("clip", 0)
-    assert message in failure.error
-    assert list(VideoFile(path, "clip").frames({FrameKey("clip", 0)})) == []
-    with pytest.raises(InputError, match=message):
-        VideoFile(path, "clip").read(FrameKey("clip", 0))
-
-
-def test_missing_file_and_folder(tmp_path: Path) -> None:
-    expect_failure(tmp_path / "none.mp4", "cannot be read: No such file")
-    expect_failure(tmp_path, "cannot be read: not a regular file")
-
-
-def test_sound_alone(tmp_path: Path) -> None:
-    path = tmp_path / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", 48000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), "fltp", "mono")
-        frame.rate = 48000
-        container.mux([*stream.encode(frame), *stream.encode(None)])
-    expect_failure(path, "has no picture track, only: audio")
-
-
-def test_no_picture_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "none.avi"
-    with av.open(str(path), "w") as container:
-        container.add_stream("mpeg4", rate=25)
-        container.start_encoding()
-    expect_failure(path, "holds no picture")
-
-
-def test_a_codec_nobody_knows(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", num=3)
-    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
-    expect_failure(path, "codec that is not supported")
-
-
-def test_encrypted(tmp_path: Path) -> None:
-    muxing = {
-        "encryption_scheme": "cenc-aes-ctr",
-        "encryption_key": "76a6c65c5ea762046bd749a2e632ccbb",
-        "encryption_kid": "a7e61c373e219033c21091fa607bf3b8",
-    }
-    expect_failure(write_video(tmp_path / "a.mp4", num=30, muxing=muxing), "is encrypted")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="such names are not allowed there")
-def test_names_that_look_like_protocols(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", num=2).rename(tmp_path / "concat:ü 100%.mp4")
-    assert len(frames_of(path)) == 2
-
-
-def test_the_log_of_ffmpeg_stays_off_though_another_library_turned_it_on(tmp_path: Path) -> None:
-    write_video(tmp_path / "clip.mp4", Video(num=3))
-    av.logging.set_level(av.logging.ERROR)
-    assert len(frames_of(tmp_path / "clip.mp4")) == 3
-    assert av.logging.get_level() is None
