@@ -106,6 +106,29 @@ def test_erased_rectangles_have_their_colour() -> None:
         np.testing.assert_allclose(values[row, y, x], share.plan.fills[row, -1], atol=0.01)
 
 
+def test_erased_rectangles_show_another_crop_where_that_is_asked() -> None:
+    made = batches(AugmentationOptions(erasing=1.0, erasing_mix=1.0))
+    share = made.shares(0, np.arange(8))[0]
+    plan = replace(share.plan, erased=share.plan.erased[:, :1], fills=share.plan.fills[:, :1])
+    nothing = replace(plan, erased=np.full_like(plan.erased, -1))
+    whole = pixels(make_crops(replace(share, plan=nothing), CPU))
+    mixed = pixels(make_crops(replace(share, plan=plan), CPU))
+    rows, columns = np.mgrid[: INPUT_WH[1], : INPUT_WH[0]]
+    x0, y0, x1, y1 = plan.erased[:, 0].T[:, :, None, None]
+    covered = (columns >= x0) & (columns <= x1) & (rows >= y0) & (rows <= y1)
+    assert covered.any(axis=(1, 2)).all()
+    wanted = np.where(covered[..., None], np.roll(whole, 1, axis=0), whole)
+    np.testing.assert_array_equal(mixed, wanted)
+
+
+def test_some_erased_rectangles_are_mixed_and_the_others_are_not() -> None:
+    made = batches(AugmentationOptions(erasing=1.0, erasing_mix=0.3))
+    fills = made.shares(0, np.arange(8).repeat(40))[0].plan.fills
+    mixed = np.isnan(fills)
+    assert (mixed == mixed[..., :1]).all()
+    assert mixed.mean() == pytest.approx(0.3, abs=0.08)  # 640 of them: 4 standard deviations
+
+
 def test_targets_are_the_codecs_and_carry_the_weights() -> None:
     batch = first(batches(GEOMETRY))[0]
     target = batch.targets[0]

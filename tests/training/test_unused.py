@@ -44,6 +44,10 @@ def test_a_run_without_such_options_says_nothing() -> None:
             "optimizer.final_ratio does nothing with schedule: step.",
         ),
         (
+            {"augmentation": {"erasing_mix": 0.5}},
+            "augmentation.erasing_mix does nothing with erasing: 0.",
+        ),
+        (
             {"distill": {"token": "token.safetensors", "weight": 2}},
             "distill.weight does nothing without distill.teacher.",
         ),

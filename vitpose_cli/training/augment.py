@@ -46,7 +46,7 @@ class CropPlan:
         windows: (B, 4) float32 xyxy, image px; outside is black. Infinite where nothing is cut.
         colours: (B, 3, 4) float32 affine of RGB in [0, 255], or None where none changes.
         erased: (B, R, 4) float32 xyxy, crop px; empty boxes cover nothing.
-        fills: (B, R, 3) float32 their colours, in [0, 255].
+        fills: (B, R, 3) float32 their colours, in [0, 255]; NaN shows another crop.
     """
 
     transforms: CropTransforms
@@ -283,12 +283,14 @@ def _rectangles(
     options: AugmentationOptions,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Draw what is covered: boxes (B, R, 4), crop px, and their colours (B, R, 3)."""
+    """Draw what is covered: boxes (B, R, 4), crop px, and with what (B, R, 3)."""
     shape = (count, NUM_ERASED)
     side = np.array(input_wh)
     centres = generator.random((*shape, 2)) * side
     halves = generator.uniform(*options.erasing_size, (*shape, 2)) * side / 2
     fills = generator.random((*shape, 3)) * 255
     halves[generator.random(shape) >= options.erasing] = -1
+    if options.erasing_mix > 0:
+        fills[generator.random(shape) < options.erasing_mix] = np.nan
     boxes = np.concatenate([centres - halves, centres + halves], axis=-1)
     return boxes.astype(np.float32), fills.astype(np.float32)

@@ -338,7 +338,7 @@ def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:
 
 
 def _erase(pixels: Tensor, plan: CropPlan) -> None:
-    """Cover rectangles of (B, 3, H, W) with their colours, in place."""
+    """Cover rectangles of (B, 3, H, W) with their colours or the crop before, in place."""
     height, width = pixels.shape[2:]
     device = pixels.device
     across = torch.arange(width, device=device)
@@ -352,4 +352,5 @@ def _erase(pixels: Tensor, plan: CropPlan) -> None:
         covered = covered & (down >= box[:, 1]) & (down <= box[:, 3])
         index = upload(rows, device)
         fill = upload(plan.fills[rows, number], device)[:, :, None, None]
+        fill = torch.where(fill.isnan(), pixels[index - 1], fill)
         pixels[index] = torch.where(covered[:, None], fill, pixels[index])

@@ -136,9 +136,12 @@ class AugmentationOptions(StrictModel):
     grey: Probability = 0.0
     """How often the crop loses its colours."""
     erasing: Probability = 0.0
-    """How often a rectangle is covered with one colour; tried twice."""
+    """How often a rectangle is covered, with one colour or as `erasing_mix` says; tried twice."""
     erasing_size: tuple[Positive, Positive] = (0.08, 0.3)
     """Shortest and longest side of the rectangle, as shares of the crop's."""
+    erasing_mix: Probability = 0.0
+    """How often what covers it is not one colour but the same place of another crop of the step, so
+    that parts of other people lie about (after CutMix, but labels stay)."""
 
     @model_validator(mode="after")
     def _check(self) -> AugmentationOptions:
