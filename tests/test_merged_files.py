@@ -202,7 +202,7 @@ def test_a_run_has_no_place_for_a_second_category(tmp_path: Path) -> None:
     assert not merge_labels(MergeOptions(inputs, tmp_path / "one")).left_out
 
 
-def test_classes_of_ultralytics_are_the_categories(tmp_path: Path) -> None:
+def test_formats_tell_categories_apart_or_say_that_they_do_not(tmp_path: Path) -> None:
     write_animals(tmp_path / "a.json", {7: "cat", 4: "dog"}, ("1.jpg", 7), ("2.jpg", 4))
     options = ("--pictures", "none", "--format", "yolo")
     done = vitpose("export", "a.json", *options, "-o", "out", cwd=tmp_path)
@@ -213,6 +213,10 @@ def test_classes_of_ultralytics_are_the_categories(tmp_path: Path) -> None:
     assert data["names"] == {0: "cat", 1: "dog"}
     assert data["kpt_names"].keys() == {0, 1}
     done = vitpose("export", "a.json", "--format", "results", "-o", "results.json", cwd=tmp_path)
+    assert (done.returncode, "apart" in done.stderr) == (0, False), done.stderr
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [each["category_id"] for each in found] == [7, 4]
+    done = vitpose("export", "a.json", "--format", "cvat", "-o", "cvat", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "categories (cat, dog) apart" in " ".join(done.stderr.split())
 
