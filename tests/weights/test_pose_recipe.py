@@ -132,7 +132,7 @@ def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: P
     subprocess.run(
         [sys.executable, "-c", code, weights, out], check=True, env=environment(), cwd=RECIPE
     )
-    crops = torch.randn(2, 3, 128, 96)
+    crops = torch.randn(2, 3, 192, 144)
     with torch.no_grad():
         plain, louder = (load_model(path).eval()(crops) for path in (weights, out))
     torch.testing.assert_close(louder, 1.5 * plain, rtol=0.02, atol=0.02)  # half precision
@@ -144,4 +144,4 @@ def test_what_the_shipped_file_learnt_from_stands_written() -> None:
     assert names == set(re.findall(r"pose/processor/(\w+)\.yaml", told)) == {"learn", "settle"}
     for name in names:
         config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
-        assert {stage.input_wh for stage in config.stages} == {(96, 128)}
+        assert {stage.input_wh for stage in config.stages} == {(144, 192)}
