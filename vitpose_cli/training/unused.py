@@ -35,8 +35,8 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
                 where = "with kind: cross_entropy"
                 yield from _given(stage.loss, f"stages.{number}.loss", where, "foreground")
     if not config.augmentation.erasing:
-        names = ("erasing_size", "erasing_mix")
-        yield from _given(config.augmentation, "augmentation", "with erasing: 0", *names)
+        sizes = ("erasing_size", "erasing_mix")
+        yield from _given(config.augmentation, "augmentation", "with erasing: 0", *sizes)
     if model.weights is not None:
         yield from _given(model, "model", "with model.weights", "initialisation")
     if model.attention.pattern in (None, "full"):
