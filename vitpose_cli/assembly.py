@@ -35,8 +35,8 @@ from vitpose_cli.runtime import resolve_device, resolve_precision
 WHOLE_IMAGE_POSE_THRESHOLD = 0.5
 """A whole photo taken as one box holds a person only if its mean keypoint score reaches this.
 
-Of 144 cut-outs of people (COCO val2017) the shipped tiny weights keep 78 % at 0.5, of 125 cut-outs
-without people 35 %.
+Of 222 cut-outs of people (COCO val2017, at least five keypoints and 60 px high) the shipped tiny
+weights keep 84 % at 0.5, of 138 cut-outs without people 11 %.
 """
 
 COMPILE_FROM_FRAMES = 100_000
