@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from gpu_material import random_model
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.render import RenderOptions, render

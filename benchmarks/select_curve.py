@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.charts import Axes, line_chart
 from vitpose_cli.evaluate import evaluate_results, results_of_records

@@ -43,7 +43,8 @@ import numpy as np
 import torch
 from gpu_material import random_model
 
-from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
+from vitpose_cli.annotate import annotate, default_run
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances

@@ -21,7 +21,8 @@ from PIL import Image
 from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.actor_pool import _Annotator
-from vitpose_cli.annotate import AnnotateOptions, default_run
+from vitpose_cli.annotate import default_run
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.files import TEMPORARY_SUFFIX

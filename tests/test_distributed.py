@@ -18,7 +18,7 @@ from annotate_jobs import NUM_FRAMES, Job, make_job
 from launcher import Launcher
 from runs import command, environment
 
-from vitpose_cli.annotate import AnnotateOptions
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.distributed import ClusterOptions, annotate_on_cluster
 from vitpose_cli.errors import ConfigError

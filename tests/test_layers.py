@@ -36,7 +36,15 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
         "video_ends",
     },
     {"assembly"},
-    {"record_set", "body_cuts", "stages", "photo_batches", "labelled_frames", "worker_part"},
+    {
+        "annotate_options",
+        "record_set",
+        "body_cuts",
+        "stages",
+        "photo_batches",
+        "labelled_frames",
+        "worker_part",
+    },
     {
         "predictions",
         "coco_metrics",

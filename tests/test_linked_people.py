@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from runs import save_weights, vitpose
 from video_cases import write_video
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey

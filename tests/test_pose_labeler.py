@@ -17,7 +17,8 @@ from runs import EXAMPLES, environment, save_boxes, save_photos, save_weights
 
 import vitpose_cli
 from vitpose_cli import PoseLabeler
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.bench import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError

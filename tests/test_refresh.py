@@ -12,7 +12,8 @@ import pytest
 from runs import save_boxes, save_photos, save_weights, vitpose
 from video_cases import write_video
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run

@@ -21,7 +21,8 @@ from render_cases import (
 from runs import command, environment, save_weights
 from video_cases import write_video
 
-from vitpose_cli.annotate import AnnotateOptions, annotate
+from vitpose_cli.annotate import annotate
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.video import VideoOptions

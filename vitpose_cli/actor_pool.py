@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.annotate import AnnotateOptions, new_labeler, new_manifest
+from vitpose_cli.annotate import new_labeler, new_manifest
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError, VitposeError, in_short
 from vitpose_cli.labeler import Labeler

@@ -16,18 +16,18 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.annotate_options import AnnotateOptions
+from vitpose_cli.assembly import Assembly, assemble
+from vitpose_cli.errors import InputError
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import MAX_PIXELS
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.named_files import is_there, where_found
 from vitpose_cli.media.remote import is_url
-from vitpose_cli.media.source import MediaSource, open_source, source_names
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.notices import (
     say_what_failed,
@@ -37,7 +37,6 @@ from vitpose_cli.notices import (
 )
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.ranges import COUNTS, SHARDS
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -49,7 +48,7 @@ from vitpose_cli.worker_part import WorkerPart
 from vitpose_cli.workers import ALONE
 
 if TYPE_CHECKING:
-    from vitpose_cli.media.video import VideoOptions
+    pass
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""
@@ -58,75 +57,6 @@ Labelled = tuple[Frame | None, FrameRecord]
 """A record, and the frame it is of; None where that failed."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotateOptions:
-    """What to label, how, and where to.
-
-    Attributes:
-        sources: Folders, files, globs, `@list` files.
-        run: The run folder.
-        labeler: Weights, detector, thresholds.
-        preview: Also write drawn copies into the run folder.
-        extract_to: Also write the labelled frames themselves into this folder, named as in the
-            document: photos as they are, frames of videos as JPEG; None for not.
-        worker: (k, n), k from 1: label the k-th of n parts; the last to finish writes the document.
-        overwrite: Delete the labels that the run folder holds.
-        refresh: Label anew, with other weights or options, what nobody has reviewed.
-        video: Which frames of videos are labelled; None for all.
-        max_pixels: Photos of more pixels are failures.
-        track: Give the people of videos identities.
-        smooth: Add smoothed keypoints of the people of videos, beside the raw ones.
-        num_shards: Into how many files the document is written; None for as many as before.
-
-    Paths may be given as text, and sources as paths.
-    """
-
-    sources: tuple[str, ...]
-    run: Path
-    labeler: LabelerOptions
-    preview: bool = False
-    extract_to: Path | None = None
-    worker: tuple[int, int] = ALONE
-    overwrite: bool = False
-    refresh: bool = False
-    video: VideoOptions | None = None
-    max_pixels: int = MAX_PIXELS
-    track: bool = True
-    smooth: bool = False
-    num_shards: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: Sources are not several paths, a number is out of its range, or two options
-                exclude each other.
-        """
-        object.__setattr__(self, "sources", source_names(self.sources))
-        object.__setattr__(self, "run", Path(self.run))
-        if self.extract_to is not None:
-            object.__setattr__(self, "extract_to", Path(self.extract_to))
-        COUNTS.check("max_pixels", self.max_pixels)
-        if self.num_shards is not None:
-            SHARDS.check("num_shards", self.num_shards)
-        number, count = self.worker
-        if not 1 <= number <= count:
-            raise ConfigError(
-                f"worker is {self.worker}, expected (k, n) with k from 1 to n.",
-                "Count from 1 to the last one.",
-            )
-        if self.overwrite and self.worker != ALONE:
-            raise ConfigError(
-                "--overwrite by one of several workers would delete the labels of the others.",
-                "Delete the run folder before the workers start.",
-            )
-        if self.smooth and not self.track:
-            raise ConfigError(
-                "--smooth follows people by their identities, which --no-track leaves out.",
-                "Leave out one of them.",
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from types import FrameType
 
-from vitpose_cli.annotate import AnnotateOptions, Report, Summary, annotate, prepare
+from vitpose_cli.annotate import Report, Summary, annotate, prepare
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
 from vitpose_cli.records.folder import clear_run
 from vitpose_cli.runtime import resolve_device

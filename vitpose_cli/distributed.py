@@ -23,7 +23,8 @@ from time import monotonic
 from typing import Any
 
 from vitpose_cli.actor_pool import BLOCKS_AHEAD, ActorPool, Job
-from vitpose_cli.annotate import AnnotateOptions, Report, Summary, conclude
+from vitpose_cli.annotate import Report, Summary, conclude
+from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source

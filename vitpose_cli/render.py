@@ -133,7 +133,8 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
         taken = options.video or _video_options(labels)
         return _Rendering(options, taken, report, say).draw(labels, options.annotations)
     # Only here, so that drawing labels which exist does not wait for the network's libraries.
-    from vitpose_cli.annotate import AnnotateOptions, annotate, annotate_along, default_run
+    from vitpose_cli.annotate import annotate, annotate_along, default_run
+    from vitpose_cli.annotate_options import AnnotateOptions
     from vitpose_cli.assembly import LabelerOptions
 
     labeler = options.labeler or LabelerOptions()

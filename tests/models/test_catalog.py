@@ -193,6 +193,10 @@ def test_assumptions_are_said(
     caplog.clear()
     resolve_weights(path)
     assert "taken for coco" in caplog.text, "it is as true of what was converted before"
+    caplog.clear()
+    resolve_weights(path).with_suffix(".notes").unlink()
+    resolve_weights(path)
+    assert "taken for coco" in caplog.text, "what was said is lost, so it is converted anew"
 
 
 def test_what_cannot_be_resolved(foreign: Path, tmp_path: Path) -> None:

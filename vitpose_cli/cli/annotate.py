@@ -159,7 +159,8 @@ def annotate(
       vitpose annotate photos/ --weights tuned.safetensors --refresh model
     """
     with starting():
-        from vitpose_cli.annotate import AnnotateOptions, annotate, default_run
+        from vitpose_cli.annotate import annotate, default_run
+        from vitpose_cli.annotate_options import AnnotateOptions
         from vitpose_cli.assembly import LabelerOptions
 
     if devices is not None and device != "auto":

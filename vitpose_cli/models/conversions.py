@@ -75,7 +75,7 @@ def convert_once(
     kept = f"{keypoint_set or 'main'}{'-whole' * whole}"
     target = folder / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
     said = target.with_suffix(".notes")
-    if target.is_file():
+    if target.is_file() and said.is_file():
         _warn(path, said.read_text("utf-8").splitlines())
         return target
     if origin is not None:

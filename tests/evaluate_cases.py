@@ -1,0 +1,58 @@
+"""Ground truth and predictions for the tests of measuring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitpose_cli.pose.keypoints import keypoint_set
+
+COCO_SET = keypoint_set("coco")
+
+
+def truth_file(path: Path, num_images: int = 6, per_image: int = 3) -> Path:
+    """Write ground truth of random people, some keypoints hidden or missing."""
+    generator = np.random.default_rng(3)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id in range(1, num_images + 1):
+        images.append({"id": image_id, "file_name": f"{image_id}.jpg", "width": 640, "height": 480})
+        for _ in range(per_image):
+            x, y, width, height = generator.uniform((0, 0, 60, 90), (300, 200, 250, 260))
+            points = generator.uniform((x, y), (x + width, y + height), (17, 2))
+            visible = generator.integers(0, 3, 17)
+            flat = np.where(visible[:, None] > 0, np.c_[points, visible], 0).ravel().round(2)
+            annotations.append(
+                {
+                    "id": len(annotations) + 1, "image_id": image_id, "category_id": 1,
+                    "bbox": [x, y, width, height], "area": width * height * 0.5, "iscrowd": 0,
+                    "keypoints": flat.tolist(), "num_keypoints": int((visible > 0).sum()),
+                }
+            )  # fmt: skip
+    document = {
+        "images": images,
+        "annotations": annotations,
+        "categories": [COCO_SET.to_category()],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def predictions_of(path: Path, noise_px: float) -> list[dict[str, Any]]:
+    """Return the people of a file as results, moved by noise."""
+    generator = np.random.default_rng(4)
+    results = []
+    for person in json.loads(path.read_text())["annotations"]:
+        points = np.reshape(person["keypoints"], (17, 3))
+        points[:, :2] += generator.normal(0, noise_px, (17, 2))
+        points[:, 2] = generator.uniform(0.3, 1, 17)
+        results.append(
+            {
+                "image_id": person["image_id"], "category_id": 1,
+                "keypoints": points.ravel().tolist(), "score": float(generator.uniform(0.2, 1)),
+            }
+        )  # fmt: skip
+    return results
