@@ -1,0 +1,123 @@
+"""What the review page looks like in a real browser: focus, sizes, and very many frames.
+
+Screenshots are written into the folder that VITPOSE_SCREENSHOTS names, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from page_cases import opened, saved
+from review_cases import make_manifest, make_run, running
+from test_scale import NUM_FRAMES, write_large_run
+
+from vitpose_cli.records.coco import instances_of, read_coco
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "coco_val"
+SIZES = ((1280, 720), (3840, 2160))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_whatever_has_the_focus_shows_it(
+    run_folder: Path, new_page: Callable[..., Page], scheme: str
+) -> None:
+    looks = """() => {
+        const one = document.activeElement, style = getComputedStyle(one);
+        const name = one.id || one.dataset.command || one.className || one.tagName;
+        const outline = style.outlineStyle === 'none' ? 0 : parseFloat(style.outlineWidth);
+        const ring = outline >= 1 || style.boxShadow !== 'none';
+        return {name, shown: one === document.body || (one.matches(':focus-visible') && ring)};
+    }"""
+    with running(run_folder) as server:
+        page = new_page(server.url, color_scheme=scheme)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        passed = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            passed.append(page.evaluate(looks))
+        names = {one["name"] for one in passed}
+        assert {"accept", "reject", "list"} <= names
+        assert [one["name"] for one in passed if not one["shown"]] == []
+
+
+def test_a_hundred_thousand_frames_scroll_without_lag(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(write_large_run(tmp_path)) as server:
+        began = time.monotonic()
+        page = new_page(server.url)
+        assert time.monotonic() - began < 5
+        fetched = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+        thumbnails = [name for name in fetched if name.endswith("thumbnail")]
+        assert len(thumbnails) < 60  # of those that can be seen, and no others
+        page.keyboard.press("a")  # while the rest is still being read
+        page.get_by_text(f"{NUM_FRAMES:,} frames", exact=True).wait_for()
+        saved(page)
+        assert server.get("api/progress").json["counts"]["accepted"] == 1
+        jump = """async () => {
+            const list = document.getElementById('list'), times = [];
+            for (let step = 1; step <= 20; step++) {
+                const began = performance.now();
+                list.scrollTop = step / 20 * list.scrollHeight;
+                list.dispatchEvent(new Event('scroll'));
+                list.offsetHeight;
+                times.push(performance.now() - began);
+                await new Promise(requestAnimationFrame);
+            }
+            return times.sort((a, b) => a - b)[10];
+        }"""
+        assert page.evaluate(jump) < 50  # ms; the median jump over 5,000 frames
+        page.wait_for_selector(f"#row-{NUM_FRAMES - 1}[aria-label]")
+        assert page.locator(".row").count() < 60
+        page.locator("#list").focus()
+        page.keyboard.press("End")
+        opened(page, f"099/img_{NUM_FRAMES - 1:06d}.jpg")
+        assert "cannot be shown" in page.inner_text("#blank")  # only the first photo exists
+
+
+def photo_run(tmp_path: Path) -> Path:
+    """Return a run of real photos with their true labels."""
+    document = read_coco(REAL_PHOTOS / "person_keypoints.json")
+    people = document.by_image()
+    folder = tmp_path / "photos.vitpose"
+    with Run.open(folder, make_manifest(REAL_PHOTOS / "images")) as run:
+        for image, key in zip(document.images[:40], document.keys().values(), strict=False):
+            labels = [item for item in people[image["id"]] if not item["iscrowd"]]
+            size_wh = (image["width"], image["height"])
+            run.append(FrameRecord(key, size_wh, instances=instances_of(labels, 17)))
+    return folder
+
+
+def test_it_fits_small_and_large_screens(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    run = photo_run(tmp_path) if REAL_PHOTOS.is_dir() else make_run(tmp_path)
+    folder = Path(os.environ.get("VITPOSE_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    clipped = """[...document.querySelectorAll('.toolbar button')]
+        .filter((button) => button.scrollWidth > button.clientWidth + 1).length"""
+    with running(run, "--reviewer", "anna") as server:
+        for scheme, (width, height) in product(("light", "dark"), SIZES):
+            viewport = {"width": width, "height": height}
+            page = new_page(server.url, viewport=viewport, color_scheme=scheme)
+            for key in ("j", "p", ".", ".", "."):
+                page.keyboard.press(key)
+                page.wait_for_timeout(150)
+            page.locator(".row img.ready").nth(4).wait_for()
+            accept = page.locator("[data-command=accept]").bounding_box()
+            assert accept is not None
+            assert accept["x"] + accept["width"] <= width
+            assert accept["y"] + accept["height"] <= height
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert page.evaluate(clipped) == 0
+            page.screenshot(path=folder / f"review_{scheme}_{width}x{height}.png")

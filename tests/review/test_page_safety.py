@@ -1,0 +1,174 @@
+"""The review page in a real browser when something goes wrong: two windows, haste, a full disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from disks import Disk
+from page_cases import opened, saved
+from review_cases import FAILED, PHOTOS, make_run, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+
+def hold_back(page: Page, address: str) -> list[Route]:
+    """Let the next request of this address wait; it is in the list once the page has made it."""
+    waiting: list[Route] = []
+    page.route(address, lambda route: waiting.append(route), times=1)
+    return waiting
+
+
+def test_a_person_chooses_between_two_windows(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        mine = server.frame("b.jpg")["people"]
+        for answer, wanted in (("Take that version", 0), ("Keep mine", 1)):
+            page.keyboard.press("p")
+            server.save("b.jpg", "fixed", [] if wanted == 0 else mine)  # another window
+            page.keyboard.press("Shift+Delete" if wanted == 0 else "b")
+            if wanted:
+                page.keyboard.press("Enter")
+            page.wait_for_selector("#conflict[open]")
+            assert "changed by anna" in page.inner_text("#conflict-text")
+            page.get_by_text(answer).click()
+            saved(page)
+            page.locator("#people-title", has_text="1" if wanted else "Nobody").wait_for()
+            assert len(server.frame("b.jpg")["people"]) == wanted
+
+
+def test_undo_leaves_what_another_window_did_since(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        people = server.frame("b.jpg")["people"]
+        page.keyboard.press("p")
+        page.keyboard.press("Shift+Delete")
+        page.locator("#people-title", has_text="Nobody").wait_for()
+        saved(page)
+        page.keyboard.press("j")
+        page.wait_for_selector("#frame-name:not([title='b.jpg'])")
+        page.keyboard.press("u")  # nobody else was there: it is undone
+        opened(page, "b.jpg")
+        page.locator("#people-title", has_text=str(len(people))).wait_for()
+        saved(page)
+        assert len(server.frame("b.jpg")["people"]) == len(people)
+        page.keyboard.press("j")
+        page.wait_for_selector("#frame-name:not([title='b.jpg'])")
+        server.save("b.jpg", "fixed", people)  # another window
+        page.keyboard.press("Shift+u")
+        opened(page, "b.jpg")
+        page.get_by_text("another window changed this frame meanwhile").wait_for()
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+        assert len(server.frame("b.jpg")["people"]) == len(people)
+        page.keyboard.press("u")  # what was forgotten is not undone, either
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+
+
+def test_only_frames_that_were_seen_are_decided(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        held = page.context.new_cdp_session(page)
+        for repeat in [False] + [True] * 5:
+            press = {"type": "keyDown", "key": "a", "code": "KeyA", "autoRepeat": repeat}
+            held.send("Input.dispatchKeyEvent", press)
+            page.wait_for_timeout(150)  # until the next frame is open
+        opened(page, "b.jpg")
+        saved(page)
+        assert server.get("api/progress").json["counts"]["accepted"] == 1
+        held.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "a", "code": "KeyA"})
+
+        # The second press comes while the next frame is on its way.
+        following = PHOTOS[3]
+        held_back = hold_back(page, f"**/api/frames/{server.number(following)}")
+        page.keyboard.press("a")
+        page.keyboard.press("r")
+        page.wait_for_timeout(300)
+        (route,) = held_back
+        route.continue_()
+        opened(page, following)
+        saved(page)
+        assert server.frame("b.jpg")["row"]["state"] == "accepted"
+        page.keyboard.press("r")
+        saved(page)
+        assert server.frame(following)["row"]["state"] == "rejected"
+
+
+def test_the_rejection_of_an_unreadable_photo_can_be_undone(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.locator(".row", has_text=FAILED).click()
+        opened(page, FAILED)
+        page.keyboard.press("r")
+        page.wait_for_selector(f"#frame-name:not([title='{FAILED}'])")
+        saved(page)
+        assert server.frame(FAILED)["row"]["state"] == "rejected"
+        for key, state in (("u", "failed"), ("Shift+u", "rejected")):
+            page.keyboard.press(key)
+            opened(page, FAILED)
+            page.wait_for_selector(f"#frame-state[data-state={state}]")
+            saved(page)
+            assert server.frame(FAILED)["row"]["state"] == state
+
+
+def test_a_late_answer_does_not_replace_a_later_search(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        held_back = hold_back(page, "**/api/frames?*text=clip*")
+        page.fill("#search", "clip")
+        while not held_back:
+            page.wait_for_timeout(20)
+        page.fill("#search", "b.jpg")
+        page.get_by_text("1 of 10 frames").wait_for()
+        with page.expect_response("**/api/frames?*text=clip*"):
+            held_back[0].continue_()
+        page.wait_for_timeout(100)
+        assert page.inner_text("#frames-count") == "1 of 10 frames"
+        assert page.locator(".row .row-name").all_inner_texts() == ["b.jpg"]
+
+
+def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) -> None:
+    run = make_run(disk.path)
+    with running(run, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        disk.leave(0)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        assert "No space left on device. Your last edit is kept here" in page.inner_text("#banner")
+        for room in (0, 1 << 20):  # the browser keeps it until there is some
+            page.close()
+            assert server.frame("a.jpg")["row"]["state"] == "todo"
+            disk.leave(room)
+            page = page.context.new_page()
+            page.goto(server.url)
+            page.wait_for_selector("#frame-name:not(:empty)")
+        page.get_by_text("An edit of a.jpg that had not been saved is saved now.").wait_for()
+        assert server.frame("a.jpg")["row"]["state"] == "accepted"
+        disk.leave(0)
+        while (status := server.save("a.jpg", "fixed").status) == 200:
+            pass  # what is left of the journal's last page
+        assert status == 507
+        opened(page, "b.jpg")
+        page.keyboard.press("r")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        disk.leave()
+        saved(page)
+        assert page.is_hidden("#banner")
+        assert server.frame("b.jpg")["row"]["state"] == "rejected"
