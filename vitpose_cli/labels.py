@@ -17,7 +17,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import time_of
+from vitpose_cli.records.coco_people import time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -128,7 +128,8 @@ class DocumentLabels:
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
-        return instances_of(self._annotations[key], self.keypoint_set.num_keypoints)
+        people = self._annotations[key]
+        return instances_of(people, self.keypoint_set.num_keypoints, uids_of(key, people))
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""

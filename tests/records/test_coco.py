@@ -31,7 +31,7 @@ def test_the_real_ground_truth_is_read(shared_data: Path) -> None:
     assert (len(document.images), len(document.annotations)) == (78, 262)
     assert document.keypoint_set.num_keypoints == 17
     for annotations in document.by_image().values():
-        people = instances_of(annotations, 17)
+        people = instances_of(annotations, 17, [""] * len(annotations))
         assert (people.box_scores == 1).all()
 
 
@@ -65,17 +65,35 @@ def test_boxes_and_keypoints_are_filled_in(tmp_path: Path) -> None:
 def test_ground_truth_without_scores_counts_fully(tmp_path: Path) -> None:
     content = small_document()
     del content["annotations"][0]["score"]
-    content["annotations"][0]["attributes"] = {"track_id": 9}
     document = read_coco(write_json(tmp_path / "a.json", content))
-    people = instances_of(document.annotations, 17)
+    people = instances_of(document.annotations, 17, ["a", "b"])
     np.testing.assert_allclose(people.scores, [1.0, 0.5])
     np.testing.assert_allclose(people.boxes, [[10, 20, 110, 220]] * 2)
     assert people.keypoint_scores[0].tolist() == [1.0] + [0.0] * 16
-    assert people.track_ids is None  # not everybody has one
-    with_track = instances_of(document.annotations[:1], 17)
-    assert with_track.track_ids is not None
-    assert with_track.track_ids.tolist() == [9]
-    assert len(instances_of([], 17)) == 0
+    assert len(instances_of([], 17, ())) == 0
+
+
+def identities(content: dict[str, Any], tmp_path: Path) -> list[int] | None:
+    document = read_coco(write_json(tmp_path / "a.json", content))
+    ids = instances_of(document.annotations, 17, ["a", "b"]).track_ids
+    return None if ids is None else ids.tolist()
+
+
+def test_who_has_no_identity_where_others_have_gets_one(tmp_path: Path) -> None:
+    content = small_document()
+    first, second = content["annotations"]
+    assert identities(content, tmp_path) is None
+    first["attributes"] = {"track_id": 9}
+    kept, new = identities(content, tmp_path) or []
+    assert kept == 9
+    assert new > 1 << 32, "the next number may be somebody's in another frame"
+    second["track_id"] = 7
+    assert identities(content, tmp_path) == [9, 7]
+    for none in (-1, None, True, 1.0, "x", 1 << 63):
+        second["track_id"] = none
+        assert identities(content, tmp_path) == [9, new]
+    first["attributes"] = {"track_id": -1}
+    assert identities(content, tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_document_is_read_as_it_was_written(tmp_path: Path, counts: list[int],
         assert key == record.key
         people = record.instances
         assert people is not None
-        back = instances_of(grouped[image_id], 17)
+        back = instances_of(grouped[image_id], 17, record.uids)
         shown = people.visibility > 0
         np.testing.assert_array_equal(back.visibility, people.visibility)
         np.testing.assert_array_equal(back.keypoints[shown], people.keypoints[shown])

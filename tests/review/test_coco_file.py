@@ -59,7 +59,7 @@ def test_labels_are_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
     first = records["b.jpg"]
     assert first.uids[0] == "ann-1"
     assert first.uids[1] != "ann-1"
-    assert first.origin == "model"
+    assert (first.origin, first.review, first.model) == ("human", None, "")
     assert first.instances is not None
     assert first.instances.keypoints[0, :2].tolist() == [[30.5, 20.25], [40, 22]]
     assert first.instances.visibility[0, :3].tolist() == [2, 1, 0]
@@ -132,6 +132,65 @@ def test_a_file_is_reviewed_like_a_run(tmp_path: Path) -> None:
         for image in read_coco(tmp_path / "people.json.vitpose" / "annotations.json").images
     }
     assert images["b.jpg"] == "fixed"
+
+
+def images_of(path: Path) -> dict[str, Any]:
+    return {image["file_name"]: image for image in read_coco(path).images}
+
+
+def test_a_persons_labels_stay_theirs(tmp_path: Path) -> None:
+    """A file as `split --reviewed` writes it, and what nobody says who made."""
+    beyond = [-0.6, 20.25, 2, *POINTS[3:]]
+    person = {"category_id": 7, "bbox": [0, 10, 60, 80], "iscrowd": 0, "keypoints": beyond}
+    fixed = {"uid": "a", "source": "human", "model": "0123", "review": "fixed"}
+    path = write_file(tmp_path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["images"][0]["review"] = "fixed"
+    document["images"][2]["review"] = "perfect"
+    document["annotations"] = [
+        {"id": 1, "image_id": 5, **person, "attributes": fixed},
+        {"id": 2, "image_id": 9, **person},
+        {"id": 3, "image_id": 3, **person, "attributes": {"source": "model", "model": "4567"}},
+    ]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    names = ["b.jpg", PHOTOS[2], "clip.mp4/frame_000002.jpg"]
+    with running(path) as server:
+        assert [server.frame(name)["row"]["state"] for name in names] == ["fixed", "todo", "todo"]
+        assert server.save(names[2], "draft").status == 200  # so that all is written anew
+    written = read_coco(tmp_path / "people.json.vitpose" / "annotations.json")
+    people = {written.keys()[each["image_id"]].media: each for each in written.annotations}
+    assert people["b.jpg"]["attributes"] == fixed
+    assert people["b.jpg"]["keypoints"][:3] == [-0.6, 20.25, 2]
+    unsaid = people[PHOTOS[2]]
+    assert unsaid["attributes"] == {"uid": unsaid["attributes"]["uid"], "source": "human"} | {
+        "model": ""
+    }
+    assert unsaid["keypoints"][:3] == [-0.6, 20.25, 2]
+    assert people["clip.mp4"]["attributes"]["model"] == "4567"
+    images = images_of(tmp_path / "people.json.vitpose" / "annotations.json")
+    assert images["b.jpg"]["review"] == "fixed"
+    assert "review" not in images[PHOTOS[2]]
+
+
+def test_labels_of_other_programs_can_be_edited(tmp_path: Path) -> None:
+    """No identity is often -1, scores may be logits, and boxes be drawn to the left."""
+    person = {"image_id": 5, "category_id": 7, "iscrowd": 0, "keypoints": POINTS}
+    odd = {"bbox": [70, 10, -60, 80], "track_id": -1, "keypoint_scores": [45.5, 31, *[-12.5] * 15]}
+    path = write_file(tmp_path, annotations=[{"id": 1, **person, **odd}])
+    with running(path) as server:
+        (shown,) = server.frame("b.jpg")["people"]
+        assert shown["track_id"] is None
+        assert shown["box"] == [10, 10, 70, 90]
+        assert shown["keypoints"][0] == [30.5, 20.25, 2, 45.5]
+        reply = server.save("b.jpg", "draft", [shown])
+        assert (reply.status, reply.json["people"]) == (200, [shown])
+
+
+def test_numbers_that_nobody_could_save_again_are_refused(tmp_path: Path) -> None:
+    person = {"image_id": 5, "category_id": 7, "keypoints": [2e6, *POINTS[1:]]}
+    with pytest.raises(InputError, match=r"annotations\[0\] has a number over 1,000,000"):
+        import_file(write_file(tmp_path, annotations=[{"id": 1, **person}]), None)
+    assert not (tmp_path / "people.json.vitpose").exists()
 
 
 def test_a_queue_is_read_in_its_order(tmp_path: Path) -> None:

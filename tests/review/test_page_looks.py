@@ -18,6 +18,7 @@ from review_cases import make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
 from vitpose_cli.records.coco import instances_of, read_coco
+from vitpose_cli.records.coco_people import uids_of
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -96,7 +97,8 @@ def photo_run(tmp_path: Path) -> Path:
         for image, key in zip(document.images[:40], document.keys().values(), strict=False):
             labels = [item for item in people[image["id"]] if not item["iscrowd"]]
             size_wh = (image["width"], image["height"])
-            run.append(FrameRecord(key, size_wh, instances=instances_of(labels, 17)))
+            instances = instances_of(labels, 17, uids_of(key, labels))
+            run.append(FrameRecord(key, size_wh, instances=instances))
     return folder
 
 

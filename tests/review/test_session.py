@@ -81,7 +81,7 @@ POINT = PERSON["keypoints"][0]
         ({"box": [0, 0, 1e7, 9]}, "box"),
         ({"box": [0, 0, True, 9]}, "box"),
         ({"box_score": None}, "box_score"),
-        ({"box_score": 11}, "box_score"),
+        ({"box_score": 1e7}, "box_score"),
         ({"track_id": -1}, "track_id"),
         ({"track_id": 1.0}, "track_id"),
         ({"keypoints": []}, "keypoints"),

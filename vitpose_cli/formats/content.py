@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -20,12 +20,19 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import labelled_people, model_of, size_of, time_of, uids_of
+from vitpose_cli.records.coco_people import (
+    labelled_people,
+    model_of,
+    review_of,
+    size_of,
+    time_of,
+    uids_of,
+)
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
-from vitpose_cli.records.record import FrameRecord, Review, ReviewState
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
 from vitpose_cli.records.shards import ANNOTATIONS, document_parts
@@ -284,14 +291,13 @@ def _record(
     size_wh = size_of(image)
     if size_wh is None:
         raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
-    review = image.get("review")
-    state: ReviewState | None = review if review in get_args(ReviewState) else None
+    uids = uids_of(key, people)
     return FrameRecord(
         key,
         size_wh,
         time_of(image),
-        instances_of(people, keypoint_set.num_keypoints),
+        instances_of(people, keypoint_set.num_keypoints, uids),
         model=model_of(people),
-        uids=uids_of(key, people),
-        review=None if state is None else Review(state),
+        uids=uids,
+        review=review_of(image),
     )

@@ -15,7 +15,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -32,7 +31,8 @@ from vitpose_cli.records.coco_items import (
     unknown_image,
     wrong,
 )
-from vitpose_cli.records.record import MAX_TRACK_ID
+from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.record import MAX_TRACK_ID, completed_track_ids
 from vitpose_cli.records.shards import document_files
 
 
@@ -177,11 +177,19 @@ def video_of(image: Mapping[str, Any], videos: Mapping[int, Any]) -> str:
     return name if isinstance(name, str) and name else f"video {video}"
 
 
-def instances_of(annotations: Sequence[Mapping[str, Any]], num_keypoints: int) -> Instances:
+def instances_of(
+    annotations: Sequence[Mapping[str, Any]], num_keypoints: int, uids: Sequence[str]
+) -> Instances:
     """Return a document's annotations of one image as instances.
 
     Without `keypoint_scores` a labelled keypoint counts 1, another 0. Box scores are such that
-    `Instances.scores` gives the file's `score`, and 1 where it has none.
+    `Instances.scores` gives the file's `score`, and 1 where it has none. Where only some people
+    have an identity, the others get one that nobody else has.
+
+    Args:
+        annotations: Labelled people.
+        num_keypoints: K of each.
+        uids: Their names.
     """
     count = len(annotations)
     if not count:
@@ -203,7 +211,7 @@ def instances_of(annotations: Sequence[Mapping[str, Any]], num_keypoints: int) -
         keypoints=points[..., :2],
         keypoint_scores=point_scores,
         visibility=points[..., 2].astype(np.int8),
-        track_ids=_track_ids(annotations),
+        track_ids=completed_track_ids(map(_track_id, annotations), uids),
     )
 
 
@@ -232,15 +240,12 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
     return path
 
 
-def _track_ids(annotations: Sequence[Mapping[str, Any]]) -> NDArray[np.int64] | None:
-    ids = []
-    for annotation in annotations:
-        attributes = annotation.get("attributes")
-        inner = attributes.get("track_id") if isinstance(attributes, dict) else None
-        ids.append(annotation.get("track_id", inner))
-    if not all(isinstance(track_id, int) and abs(track_id) <= MAX_TRACK_ID for track_id in ids):
-        return None
-    return np.array(ids, np.int64)
+def _track_id(annotation: Mapping[str, Any]) -> int | None:
+    """Return the identity of a person; None for none, for which other programs write -1, too."""
+    attributes = annotation.get("attributes")
+    inner = attributes.get("track_id") if isinstance(attributes, dict) else None
+    track_id = annotation.get("track_id", inner)
+    return track_id if is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID else None
 
 
 def _is_inside(path: Path, root: Path) -> bool:

@@ -8,11 +8,11 @@ outlines, fields of other tools) stays in the document.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.json_values import is_int, is_number
-from vitpose_cli.records.record import MAX_UID_CHARS, instance_uid
+from vitpose_cli.records.record import MAX_UID_CHARS, Review, ReviewState, instance_uid
 
 
 def bodies_of(categories: Iterable[Mapping[str, Any]]) -> frozenset[int]:
@@ -51,6 +51,21 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
         )
         uids.append(str(uid) if usable else instance_uid(key, place))
     return tuple(uids)
+
+
+def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a person made the labels of somebody, as they did where nothing says so."""
+    return any(
+        not isinstance(attributes := person.get("attributes"), dict)
+        or attributes.get("source", "human") == "human"
+        for person in people
+    )
+
+
+def review_of(image: Mapping[str, Any]) -> Review | None:
+    """Return what a person is said to have decided about an image; None where that is not said."""
+    state: Any = image.get("review")
+    return Review(state) if state in get_args(ReviewState) else None
 
 
 def model_of(people: Iterable[Mapping[str, Any]]) -> str:

@@ -11,7 +11,7 @@ front of the line without parsing the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal, get_args
@@ -92,6 +92,8 @@ class FrameRecord:
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
         review: The decision of a person; its presence makes the record a human one.
+        by_hand: A person made the labels, also where no decision about them is known, as in a
+            ground truth.
         exact: (argument only) The numbers come from a record, and are not rounded again.
     """
 
@@ -104,6 +106,7 @@ class FrameRecord:
     ended_after: int | None = None
     uids: tuple[str, ...] = ()
     review: Review | None = None
+    by_hand: bool = False
     exact: InitVar[bool] = False
 
     def __post_init__(self, exact: bool) -> None:
@@ -127,7 +130,7 @@ class FrameRecord:
     @property
     def origin(self) -> Origin:
         """Who has the last word on this record."""
-        return "model" if self.review is None else "human"
+        return "human" if self.by_hand or self.review is not None else "model"
 
     @property
     def rejected(self) -> bool:
@@ -179,6 +182,7 @@ class FrameRecord:
                 ended_after=frame.get("ended_after"),
                 uids=tuple(frame.get("uids", ())),
                 review=None if review is None else Review(**review),
+                by_hand=frame["origin"] == "human" and review is None,
                 exact=True,
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -199,12 +203,32 @@ def instance_uid(key: FrameKey, ordinal: int) -> str:
 
 
 def added_track_id(uid: str) -> int:
-    """Return the identity of somebody who is added by hand to one frame of a tracked video.
+    """Return the identity of somebody who has none in a frame where others have.
 
-    It follows from the name: the next number after those in the frame may be somebody else's in
+    That is who was added by hand to a tracked video, or whom another program did not track. It
+    follows from the name: the next number after those in the frame may be somebody else's in
     another frame.
     """
     return (1 << 32) + crc32(uid.encode())
+
+
+def completed_track_ids(
+    track_ids: Iterable[int | None], uids: Iterable[str]
+) -> NDArray[np.int64] | None:
+    """Return the identities of a frame's people, new ones for those without; None if nobody has.
+
+    Args:
+        track_ids: Of each.
+        uids: Their names.
+    """
+    ids = list(track_ids)
+    if all(track_id is None for track_id in ids):
+        return None
+    completed = [
+        added_track_id(uid) if track_id is None else track_id
+        for track_id, uid in zip(ids, uids, strict=True)
+    ]
+    return np.array(completed, np.int64)
 
 
 def rounded(instances: Instances, where: str) -> Instances:

@@ -1,9 +1,10 @@
 """A COCO file under review: its labels in a run folder beside it, so that the file stays as it is.
 
-`people.json` gets the run folder `people.json.vitpose`, whose model records are the labels of the
-file. Edits go into its journal like those of any run, with history, drafts and crash safety, and
-its `annotations.json` is the corrected file. To change FILE itself was refused: it would have to
-be written anew, as a whole, at every click.
+`people.json` gets the run folder `people.json.vitpose`, whose first records are the labels of the
+file with what a person decided about them; where the file does not say that a model made them, a
+person did. Edits go into its journal like those of any run, with history, drafts and crash safety,
+and its `annotations.json` is the corrected file. To change FILE itself was refused: it would have
+to be written anew, as a whole, at every click.
 """
 
 from __future__ import annotations
@@ -11,22 +12,36 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import RUN_SUFFIX
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
+from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.coco_people import (
+    bodies_of,
+    labelled_people,
+    made_by_hand,
+    model_of,
+    review_of,
+    size_of,
+    time_of,
+    uids_of,
+)
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import ANNOTATIONS, document_parts
+from vitpose_cli.review.edits import MAX_NUMBER
 from vitpose_cli.review.pictures import Pictures
 
 _HASH_DIGITS = 16
@@ -65,6 +80,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         if document_parts(folder / ANNOTATIONS):  # written when all records were
             return Imported(folder, 0)
     document = read_coco(path)
+    _check_numbers(document)
     keys = document.keys()
     twice = [str(key) for key, count in Counter(keys.values()).items() if count > 1]
     if twice:
@@ -116,14 +132,34 @@ class _Labels:
                 size_wh = self._pictures.size_wh(key)
             except InputError as error:
                 return FrameRecord(key, error=error.message, model=self._digest)
+        uids, by_hand = uids_of(key, people), made_by_hand(people)
+        instances = _with_ordered_boxes(instances_of(people, self._num_keypoints, uids))
         return FrameRecord(
             key,
             size_wh,
             time_of(image),
-            instances_of(people, self._num_keypoints),
-            model=self._digest,
-            uids=uids_of(key, people),
+            instances,
+            model=model_of(people) or ("" if by_hand else self._digest),
+            uids=uids,
+            review=review_of(image),
+            by_hand=by_hand,
         )
+
+
+def _check_numbers(document: CocoDocument) -> None:
+    """Refuse numbers that no edit could save again."""
+    for place, item in enumerate(document.annotations):
+        scores = (*(item.get("keypoint_scores") or ()), item.get("score", 0))
+        if max(map(abs, (*item["bbox"], *item["keypoints"], *scores))) > MAX_NUMBER:
+            reason = f"has a number over {MAX_NUMBER:,.0f}"
+            raise wrong(document.path, f"annotations[{place}]", reason)
+
+
+def _with_ordered_boxes(people: Instances) -> Instances:
+    """Return people whose boxes have no negative sides, which no edit could save again."""
+    corners = people.boxes.reshape(-1, 2, 2)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    return replace(people, boxes=boxes)
 
 
 def _check_unchanged(folder: Path, digest: str, path: Path) -> None:

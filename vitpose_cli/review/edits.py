@@ -14,7 +14,6 @@ from typing import Any, get_args
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
@@ -25,12 +24,13 @@ from vitpose_cli.records.record import (
     FrameRecord,
     Review,
     ReviewState,
-    added_track_id,
+    completed_track_ids,
 )
 
 MAX_PEOPLE = 1000
-_MAX_COORDINATE_PX = 1e6
-_MAX_SCORE = 10.0  # raw heatmap peaks may be a little over 1
+MAX_NUMBER = 1e6
+"""No coordinate is farther from 0, px, and no score, also where a program writes logits."""
+
 _VERSION = re.compile(r"[0-9a-f]{8}")
 
 
@@ -150,27 +150,15 @@ def _instances(people: Sequence[Mapping[str, Any]], num_keypoints: int) -> Insta
         keypoints=points[..., :2],
         keypoint_scores=points[..., 3],
         visibility=points[..., 2].astype(np.int8),
-        track_ids=_track_ids(people),
-    )
-
-
-def _track_ids(people: Sequence[Mapping[str, Any]]) -> NDArray[np.int64] | None:
-    """Return identities, new ones for people that a person added to a tracked frame."""
-    ids = [person.get("track_id") for person in people]
-    if all(track_id is None for track_id in ids):
-        return None
-    return np.array(
-        [
-            added_track_id(person["uid"]) if track_id is None else track_id
-            for person, track_id in zip(people, ids, strict=True)
-        ],
-        np.int64,
+        track_ids=completed_track_ids(
+            (person.get("track_id") for person in people), (person["uid"] for person in people)
+        ),
     )
 
 
 def _are_coordinates(values: Any, count: int) -> bool:
-    return are_numbers(values, count) and all(abs(value) <= _MAX_COORDINATE_PX for value in values)
+    return are_numbers(values, count) and all(abs(value) <= MAX_NUMBER for value in values)
 
 
 def _is_score(value: Any) -> bool:
-    return is_number(value) and abs(value) <= _MAX_SCORE
+    return is_number(value) and abs(value) <= MAX_NUMBER

@@ -14,7 +14,8 @@ def frame_view(record: FrameRecord) -> dict[str, Any]:
     """Return a frame as JSON values.
 
     People have the form that `edits.parse_edit` reads. Keypoints of visibility 0 keep the place
-    that the network gave them.
+    that the network gave them. An identity below 0 is none: earlier versions took it over from
+    files.
     """
     review = record.review
     return {
@@ -41,13 +42,13 @@ def _people(record: FrameRecord) -> list[dict[str, Any]]:
     boxes = _plain(people.boxes, COORDINATE_DECIMALS)
     box_scores = _plain(people.box_scores, SCORE_DECIMALS)
     visibility = people.visibility.tolist()
-    track_ids = None if people.track_ids is None else people.track_ids.tolist()
+    track_ids = [None] * len(people) if people.track_ids is None else people.track_ids.tolist()
     return [
         {
             "uid": uid,
             "box": boxes[row],
             "box_score": box_scores[row],
-            "track_id": None if track_ids is None else track_ids[row],
+            "track_id": track_id if track_id is not None and track_id >= 0 else None,
             "keypoints": [
                 [x, y, seen, score]
                 for (x, y), seen, score in zip(
@@ -55,7 +56,7 @@ def _people(record: FrameRecord) -> list[dict[str, Any]]:
                 )
             ],
         }
-        for row, uid in enumerate(record.uids)
+        for row, (uid, track_id) in enumerate(zip(record.uids, track_ids, strict=True))
     ]
 
 
