@@ -212,6 +212,14 @@ BROKEN: list[tuple[str, str, Change]] = [
         put("annotations", "attributes", {"track_id": "3"}),
     ),
     (
+        "track-id-unique",
+        "annotations[1].attributes.track_id",
+        lambda c: [
+            each.update(image_id=1, bbox=[x, 20, 100, 200], attributes={"track_id": 3})
+            for x, each in enumerate(c["annotations"])
+        ],
+    ),
+    (
         "uid-unique",
         "annotations[1].attributes.uid",
         lambda c: [each.update(attributes={"uid": "x"}) for each in c["annotations"]],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from review_cases import Server
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -15,3 +17,14 @@ def saved(page: Page) -> None:
 
 def opened(page: Page, name: str) -> None:
     page.wait_for_selector(f"#frame-name[title={json.dumps(name, ensure_ascii=False)}]")
+
+
+def screen_place(page: Page, server: Server, name: str, keypoint: int) -> tuple[float, float]:
+    """Return where a keypoint of the first person is in the window."""
+    x, y = server.frame(name)["people"][0]["keypoints"][keypoint][:2]
+    canvas = page.locator("#overlay")
+    box = canvas.bounding_box()
+    assert box is not None
+    view = canvas.evaluate("(canvas) => ({...canvas.dataset})")
+    scale = float(view["scale"])
+    return box["x"] + x * scale + float(view["x"]), box["y"] + y * scale + float(view["y"])

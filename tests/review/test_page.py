@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import opened, saved
-from review_cases import HTML_NAME, PHOTOS, Server, running
+from page_cases import opened, saved, screen_place
+from review_cases import HTML_NAME, PHOTOS, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,17 +28,6 @@ def queue(run_folder: Path) -> Path:
     path = run_folder.parent / "queue.json"
     path.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
     return path
-
-
-def screen_place(page: Page, server: Server, name: str, keypoint: int) -> tuple[float, float]:
-    """Return where a keypoint of the first person is in the window."""
-    x, y = server.frame(name)["people"][0]["keypoints"][keypoint][:2]
-    canvas = page.locator("#overlay")
-    box = canvas.bounding_box()
-    assert box is not None
-    view = canvas.evaluate("(canvas) => ({...canvas.dataset})")
-    scale = float(view["scale"])
-    return box["x"] + x * scale + float(view["x"]), box["y"] + y * scale + float(view["y"])
 
 
 def drag(page: Page, start: tuple[float, float], by: tuple[float, float]) -> None:

@@ -13,7 +13,7 @@ from review_cases import PHOTOS, SIZE_WH, make_manifest, make_people
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import parse_edit
@@ -140,11 +140,46 @@ def test_an_edit_whose_answer_was_lost_may_be_sent_again(run_folder: Path) -> No
     session = opened(run_folder)
     people = session.frame(NUMBER)["people"]
     people[0]["box"][0] = 1.5
-    for state, labels in (("draft", people), ("accepted", None)):
+    for state, labels in (("draft", people), ("accepted", None), ("accepted", people)):
         wanted = edit(session.frame(NUMBER)["version"], state, labels)
         assert session.save(NUMBER, wanted) == session.save(NUMBER, wanted)
+    assert session.frame(NUMBER)["row"]["state"] == "fixed"
     session.close()
-    assert num_lines(run_folder) == 2
+    assert num_lines(run_folder) == 3
+
+
+def state_after(session: ReviewSession, *steps: tuple[str, Any]) -> str:
+    """Return what the server makes of the last of several edits."""
+    for state, people in steps:
+        view = session.save(NUMBER, edit(session.frame(NUMBER)["version"], state, people))
+    return str(view["row"]["state"])
+
+
+def test_what_was_accepted_is_told_from_what_was_fixed_by_the_labels(run_folder: Path) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)["people"]
+    moved = [{**seen[0], "box": [1, 2, 30, 40]}]
+    assert state_after(session, ("accepted", None), ("draft", None), ("accepted", seen)) == (
+        "accepted"
+    )
+    assert state_after(session, ("draft", moved), ("rejected", None), ("accepted", None)) == "fixed"
+    assert state_after(session, ("fixed", seen)) == "fixed"  # a person says so
+    assert state_after(session, ("accepted", None)) == "accepted"
+    session.close()
+
+
+@pytest.mark.parametrize("state", ["draft", "fixed"])
+def test_work_of_earlier_versions_stays_a_persons(run_folder: Path, state: Any) -> None:
+    with Run.edit(run_folder) as run:
+        record = run.record(KEY)
+        assert record is not None
+        run.append(replace(record, review=Review(state, "bea", 12.0), exact=True))
+    session = opened(run_folder)
+    assert state_after(session, ("rejected", None)) == "rejected"
+    session.close()
+    session = opened(run_folder)
+    assert state_after(session, ("draft", None), ("accepted", None)) == "fixed"
+    session.close()
 
 
 def test_of_many_edits_at_once_one_is_written(run_folder: Path) -> None:

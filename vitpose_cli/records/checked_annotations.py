@@ -44,6 +44,7 @@ class CheckedAnnotations:
         # Hashes, not the values: millions of them must fit.
         self._boxes: set[int] = set()
         self._uids: set[int] = set()
+        self._tracked: set[int] = set()
 
     def check(self, item: Item) -> None:
         """Check an annotation; images and categories must be known."""
@@ -173,6 +174,12 @@ class CheckedAnnotations:
             self._findings.add("uid-unique", f"{place}.attributes.uid", f"{shown(uid)} comes again")
         if not is_int(track_id):
             self._findings.add("track-id", f"{place}.attributes.track_id", f"is {shown(track_id)}")
+            return
+        tracked = hash(f"{annotation.get('image_id')} {track_id}")
+        is_tracked = "track_id" in attributes and track_id >= 0  # other programs write -1 for none
+        if is_tracked and in_or_add(self._tracked, tracked):
+            message = f"{track_id} comes again in the same image"
+            self._findings.add("track-id-unique", f"{place}.attributes.track_id", message)
 
 
 def _within(x: float, y: float, size: Size, border: float) -> bool:

@@ -53,6 +53,8 @@ class Review:
             Earlier values stay in the journal.
         tool: The format in which the decision came from another program, such as `cvat`; empty
             where it was made here.
+        untouched: The `labels_version` of the frame before a person changed it; empty where that
+            is not known.
     """
 
     state: ReviewState
@@ -60,6 +62,7 @@ class Review:
     edited_at_s: float = 0.0
     previous: str = ""
     tool: str = ""
+    untouched: str = ""
 
     def __post_init__(self) -> None:
         if self.state not in get_args(ReviewState):
@@ -68,11 +71,11 @@ class Review:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON, without `tool` where there is none."""
-        fields = asdict(self)
-        if not self.tool:
-            del fields["tool"]
-        return fields
+        """Return the fields for JSON, without `tool` and `untouched` where there is none."""
+        optional = ("tool", "untouched")
+        return {
+            name: value for name, value in asdict(self).items() if value or name not in optional
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +144,15 @@ class FrameRecord:
     def version(self) -> str:
         """The checksum of the record: equal for equal contents, 8 hex digits."""
         return checksum(self.to_json())
+
+    @property
+    def labels_version(self) -> str:
+        """The checksum of the people alone, as a person sees them; empty for a failed frame."""
+        if self.instances is None:
+            return ""
+        seen = replace(self.instances, signals={}, smoothed=None)
+        fields = {"uids": self.uids, **_instances_to_json(seen)}
+        return checksum(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
 
     def to_json(self) -> bytes:
         """Return the record as one JSON object, without line breaks."""

@@ -100,6 +100,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         nothing_labelled="Trainers and evaluation skip an annotation without labelled keypoints.",
         score_missing="Some versions of Label Studio's converter need it; write 1 where unknown.",
         attribute_names="FiftyOne mixes attributes with fields of the same name: rename them.",
+        track_id_unique="Nobody is twice in one picture: remove the double, or give it another id.",
         uid_unique="Corrections come back by uid: give each instance its own.",
     )
 )

@@ -325,7 +325,9 @@ class Run:
         place = self._index.decision(record.key)
         if place is None:
             return record
-        return replace(record, review=reader.read(*place).review, exact=True)
+        review = reader.read(*place).review
+        review = review and replace(review, untouched=record.labels_version)
+        return replace(record, review=review, exact=True)
 
     def refresh(self, max_bytes: int | None = None) -> bool:
         """Take note of what other workers have added since.

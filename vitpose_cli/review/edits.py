@@ -38,6 +38,8 @@ _VERSION = re.compile(r"[0-9a-f]{8}")
 class Edit:
     """What a person wants a frame to become.
 
+    A frame that is accepted becomes `fixed` where its labels are a person's work.
+
     Attributes:
         version: The version of the record that the person looked at.
         state: What was decided.
@@ -61,16 +63,36 @@ class Edit:
         Raises:
             InputError: The frame has no picture, so that it can only be rejected, or that undone.
         """
-        review = Review(self.state, reviewer, round(now_s, 3), record.version)
+        untouched = _untouched(record)
+        review = Review(self.state, reviewer, round(now_s, 3), record.version, untouched=untouched)
         if record.error is not None and self.state not in ("rejected", "draft"):
             raise InputError(
                 f"{record.key} could not be read: {record.error}", "It can only be rejected."
             )
         if self.instances is None:
-            return replace(record, review=review, exact=True)
-        if record.error is not None:
+            after = replace(record, review=review, exact=True)
+        elif record.error is None:
+            after = replace(record, review=review, instances=self.instances, uids=self.uids)
+        else:
             raise InputError(f"{record.key} could not be read, nobody can be labelled there.")
-        return replace(record, review=review, instances=self.instances, uids=self.uids)
+        if self.state != "accepted" or not self._by_hand(record, after):
+            return after
+        return replace(after, review=replace(review, state="fixed"), exact=True)
+
+    def _by_hand(self, before: FrameRecord, after: FrameRecord) -> bool:
+        """Return whether the labels are no longer those that the frame had in the beginning."""
+        if after.review is not None and after.review.untouched:
+            return after.labels_version != after.review.untouched
+        known = before.review is not None and before.review.state in ("draft", "fixed")
+        return known or self.instances is not None
+
+
+def _untouched(record: FrameRecord) -> str:
+    """Return the `labels_version` that a frame had before a person changed it, if it is known."""
+    review = record.review
+    if review is None or (review.state == "accepted" and not review.untouched):
+        return record.labels_version
+    return review.untouched
 
 
 def parse_edit(body: bytes, num_keypoints: int) -> Edit:

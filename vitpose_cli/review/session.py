@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, ReviewState
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary, lacks_edits
 from vitpose_cli.records.template import mean_pose
@@ -93,7 +93,7 @@ class ReviewSession:
         self._run = run
         self._reasons = queue or {}
         self._table = FrameTable(run.manifest.num_keypoints)
-        self._edited: set[int] = set()
+        self._edited: dict[int, ReviewState] = {}  # what was wanted last
         self._table_lock, self._save_lock = Lock(), Lock()
         self._read, self._states_known, self._ended = Event(), Event(), Event()
         self._problem = InputError("The review has ended.")
@@ -255,8 +255,8 @@ class ReviewSession:
                 current = edit.applied(current, self.reviewer, time.time())
                 with _for_later():
                     self._run.append(current)
-                self._edited.add(number)
-            elif not _is_done(edit, current):
+                self._edited[number] = edit.state
+            elif not _is_done(edit, current, self._edited.get(number)):
                 raise VersionConflictError(current)
         return self._view(number, current)
 
@@ -367,12 +367,20 @@ def _for_later() -> Iterator[None]:
         raise NotSavedError(error.message, error.hint) from error
 
 
-def _is_done(edit: Edit, current: FrameRecord) -> bool:
-    """Return whether `current` is what the edit was to make of the frame."""
+def _is_done(edit: Edit, current: FrameRecord, wanted: ReviewState | None) -> bool:
+    """Return whether `current` is what the edit was to make of the frame.
+
+    Args:
+        edit: What may have been done before.
+        current: The frame as it is.
+        wanted: What the last edit of this session wanted it to be, from which `current` may differ.
+    """
     review = current.review
-    if review is None or (review.previous, review.state) != (edit.version, edit.state):
+    if review is None or review.previous != edit.version:
         return False
     if edit.instances is None:
-        return True
+        return edit.state in (review.state, wanted)
+    if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
+        return False
     same = replace(current, instances=edit.instances, uids=edit.uids)
     return same.version == current.version

@@ -1,9 +1,8 @@
 // The review page: one frame at a time, its people, and what a person does to them.
 //
 // The server owns the labels; here is only the frame that is open. People are never changed in
-// place: an edit makes new ones, so that undo is a list of what was there, and "untouched" means
-// the very same object. Every edit goes to the server at once, and stays in the browser's storage
-// until the server has it on the disk.
+// place: an edit makes new ones, so that undo is a list of what was there. Every edit goes to the
+// server at once, and stays in the browser's storage until the server has it on the disk.
 //
 // In this order: helpers, server, saving, people, undo, stage, list, inspector, progress,
 // what a person can do, start.
@@ -31,7 +30,7 @@ const RIM = 'rgb(18 18 20 / 80%)';
 
 const app = {
   run: null,
-  frame: null, // the open frame, as the server tells it; also `state` and `untouched`
+  frame: null, // the open frame, as the server tells it; also `number` and `state`
   opening: null, // the number of the frame that is on its way
   person: null, // uid of the chosen person
   keypoint: null, // position of the chosen keypoint
@@ -389,11 +388,12 @@ function overlap(a, b) {
   return (width * height) / (area(a) + area(b) - width * height);
 }
 
+const isSame = (a, b) => a.track_id !== null && a.track_id === b.track_id;
+const isNear = (a, b) => overlap(a.box, b.box) > 0.3;
+
 /** Return the person of another frame who is most likely the same. */
 function counterpart(person, others) {
-  const same = others.find(
-    (other) => other.track_id !== null && other.track_id === person.track_id,
-  );
+  const same = others.find((other) => isSame(person, other));
   if (same || !others.length) return same;
   const best = others.reduce((a, b) =>
     overlap(person.box, b.box) > overlap(person.box, a.box) ? b : a,
@@ -434,16 +434,16 @@ class Timeline {
     }
   }
 
-  back() {
-    const step = this.#past.pop();
-    if (step) this.#future.push(step);
-    return step;
+  /** Return the step that undo (to `before` it) or redo (to `after` it) goes over next. */
+  next(side) {
+    return (side === 'before' ? this.#past : this.#future).at(-1);
   }
 
-  forth() {
-    const step = this.#future.pop();
-    if (step) this.#past.push(step);
-    return step;
+  /** Go over that step. */
+  pass(side) {
+    const ways = [this.#past, this.#future];
+    const [from, to] = side === 'before' ? ways : ways.reverse();
+    to.push(from.pop());
   }
 
   has(step) {
@@ -486,12 +486,24 @@ function become({people, state: wanted}, delayMs = 0) {
   render();
 }
 
-async function travel(step, side, verb) {
+let travels = Promise.resolve();
+
+/** Undo or redo one step after the other: each has to open its frame first. */
+function travel(side, verb) {
+  travels = travels
+    .then(() => travelOnce(side, verb))
+    .catch((error) => toast(error.message, 6));
+}
+
+async function travelOnce(side, verb) {
+  const step = timeline.next(side);
   if (!step) return;
   await openFrame(step.number);
-  if (app.frame?.number !== step.number) return;
+  if (app.frame?.number !== step.number) return; // it is still the next step
   if (!timeline.has(step))
     return toast(`Not ${verb.toLowerCase()}: another window changed this frame meanwhile.`, 6);
+  if (timeline.next(side) !== step) return; // something else was done meanwhile
+  timeline.pass(side);
   become(step[side]);
   toast(`${verb}: ${step.label}`);
 }
@@ -506,6 +518,7 @@ class Stage {
     this.picture = $('picture');
     this.view = {scale: 1, x: 0, y: 0};
     this.fitted = true;
+    this.fingers = new Map(); // where pointers are that are down, by their ids; a mouse is one, too
     this.drag = null;
     this.preview = null; // people while something is dragged
     this.hover = null;
@@ -518,6 +531,9 @@ class Stage {
     this.canvas.addEventListener('pointermove', (event) => this.move(event));
     this.canvas.addEventListener('pointerup', () => this.up());
     this.canvas.addEventListener('pointercancel', () => this.cancel());
+    this.canvas.addEventListener('lostpointercapture', (event) =>
+      this.fingers.delete(event.pointerId),
+    );
     this.canvas.addEventListener('pointerleave', () => {
       this.pointer = this.hover = null;
       this.paint();
@@ -876,6 +892,8 @@ class Stage {
     this.canvas.focus({preventScroll: true});
     this.canvas.setPointerCapture(event.pointerId);
     const start = this.at(event);
+    this.fingers.set(event.pointerId, start);
+    if (this.fingers.size > 1) return void this.cancel(); // two fingers move the picture alone
     const panning = event.button === 1 || this.spaceHeld;
     const hit = panning ? {kind: 'none'} : this.hit(start);
     this.drag = {start, hit, moved: false, view: {...this.view}, kind: 'pan', panning};
@@ -893,6 +911,10 @@ class Stage {
 
   move(event) {
     const at = (this.pointer = this.at(event));
+    const isDown = this.fingers.has(event.pointerId);
+    if (isDown && this.fingers.size > 1) return this.pinch(event.pointerId, at);
+    if (isDown) this.fingers.set(event.pointerId, at);
+    else if (this.drag) return undefined; // a mouse that hovers beside a finger
     if (!this.drag) {
       this.hover = app.adding ? null : this.hit(at);
       this.setCursor();
@@ -903,6 +925,16 @@ class Stage {
     this.dragTo(at);
     this.setCursor();
     return this.paint();
+  }
+
+  /** Move and zoom by two fingers: what lies between them stays there. */
+  pinch(finger, at) {
+    const before = between(...this.fingers.values());
+    this.fingers.set(finger, at);
+    const after = between(...this.fingers.values());
+    this.view.x += after.middle[0] - before.middle[0];
+    this.view.y += after.middle[1] - before.middle[1];
+    this.zoomBy(after.distance / before.distance, after.middle);
   }
 
   dragTo(at) {
@@ -996,6 +1028,10 @@ class Stage {
 }
 
 const far = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
+const between = (a, b) => ({
+  middle: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2],
+  distance: Math.max(far(a, b), 1),
+});
 const contains = ({left, top, width, height}, [x, y]) =>
   x >= left && x <= left + width && y >= top && y <= top + height;
 
@@ -1546,7 +1582,7 @@ async function copyPose() {
     });
   }
   const missing = before.people.filter(
-    (other) => !frame.people.some(({box}) => overlap(box, other.box) > 0.3),
+    (other) => !frame.people.some((person) => isSame(person, other) || isNear(person, other)),
   );
   if (!missing.length) return toast('Everybody of the frame before is here already.');
   return edit('copy people', (people) => {
@@ -1567,13 +1603,11 @@ function copied(keypoints) {
   return keypoints.map(([x, y, seen]) => [...inside([x, y]), seen, seen ? 1 : 0]);
 }
 
-/** Decide about the open frame, and go on. What was changed by hand is fixed, not accepted. */
-function decide(wanted) {
+/** Decide about the open frame, and go on. The server makes `fixed` of what is not as it was. */
+function decide(state) {
   if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
-  if (frame.error && wanted !== 'rejected') return toast('This frame can only be rejected.');
-  const byHand = frame.people !== frame.untouched || ['draft', 'fixed'].includes(frame.firstState);
-  const state = wanted === 'accepted' && byHand ? 'fixed' : wanted;
+  if (frame.error && state !== 'rejected') return toast('This frame can only be rejected.');
   const after = {people: frame.people, state};
   timeline.push({
     number: frame.number,
@@ -1646,13 +1680,7 @@ async function showFrame(number, view, picture) {
 }
 
 function takeFrame(number, view) {
-  app.frame = {
-    ...view,
-    number,
-    state: view.row.state,
-    untouched: view.people,
-    firstState: view.row.state,
-  };
+  app.frame = {...view, number, state: view.row.state};
   if (saver.know(number, view.version)) timeline.forget(number);
   list.setRow(view.row);
   progress.update(view);
@@ -1744,6 +1772,7 @@ function saved(number, view) {
   });
   progress.update(view);
   if (app.frame?.number !== number) return;
+  if (!saver.isPending(number)) app.frame.state = view.row.state;
   app.frame.version = view.version;
   app.frame.reviewer = view.reviewer;
   app.frame.edited_at_s = view.edited_at_s;
@@ -1877,7 +1906,7 @@ const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'];
 const COMMANDS = [
   ['Decide', [
     {id: 'accept', once: true, keys: ['a'],
-     label: 'Accept, go on (Fixed if you changed something)', run: () => decide('accepted')},
+     label: 'Accept, go on (Fixed if a person changed something)', run: () => decide('accepted')},
     {id: 'fix', once: true, keys: ['f'], label: 'Fixed by hand, go on',
      run: () => decide('fixed')},
     {id: 'reject', once: true, keys: ['r'], label: 'Reject: not to be used, go on',
@@ -1920,10 +1949,10 @@ const COMMANDS = [
     {id: 'delete-person', keys: ['Shift+Delete', 'Shift+Backspace'], label: 'Delete the person',
      run: () => deleteChosen(true)},
     {id: 'undo', keys: ['u', 'Ctrl+z'], label: 'Undo', enabled: () => timeline.canUndo,
-     run: () => travel(timeline.back(), 'before', 'Undone')},
+     run: () => travel('before', 'Undone')},
     {id: 'redo', keys: ['Shift+u', 'Ctrl+y', 'Ctrl+Shift+z'], shown: ['Shift+U, Ctrl+Y'],
      label: 'Redo', enabled: () => timeline.canRedo,
-     run: () => travel(timeline.forth(), 'after', 'Done again')},
+     run: () => travel('after', 'Done again')},
   ]],
   ['Look', [
     {id: 'ghosts', keys: ['g'],
@@ -1949,7 +1978,7 @@ const MOUSE = [
   ['Choose a person', 'Click in the box'],
   ['Place an unlabelled keypoint', 'Click'],
   ['Move the picture', 'Drag, or Space + drag'],
-  ['Zoom', 'Wheel'],
+  ['Zoom', 'Wheel, or two fingers'],
 ];
 const commands = new Map(
   COMMANDS.flatMap(([, group]) => group).map((command) => [command.id, command]),
@@ -1976,9 +2005,16 @@ function keySign(key) {
     .join('+');
 }
 
+/** Return what is on a key; where that is a letter of another script, the Latin one of its place. */
+function nameOf({key, code}) {
+  if (key.length > 1) return key;
+  const isForeign = /[^\p{ASCII}]/u.test(key) && /\p{L}/u.test(key);
+  return (isForeign && /^Key([A-Z])$/.exec(code)?.[1].toLowerCase()) || key.toLowerCase();
+}
+
 /** Return the name of a pressed key as it stands in the table. */
 function chord(event) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = nameOf(event);
   const shift = event.shiftKey && (key.length > 1 || /\p{L}/u.test(key)) ? 'Shift+' : '';
   return (
     (event.ctrlKey || event.metaKey ? 'Ctrl+' : '') + (event.altKey ? 'Alt+' : '') + shift + key

@@ -1,0 +1,86 @@
+"""The review page in a real browser: fingers, and keyboards of other scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from page_cases import opened, saved, screen_place
+from review_cases import running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Place = tuple[float, float]
+
+WRIST = 10
+
+
+def test_two_fingers_zoom_and_move_no_keypoint(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url, has_touch=True)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        before = server.frame("b.jpg")
+        touches = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *fingers: Place) -> None:
+            points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers)]
+            touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        def scale() -> float:
+            page.wait_for_timeout(100)  # it is painted with the next frame of the screen
+            return float(page.get_attribute("#overlay", "data-scale") or 0)
+
+        x, y = screen_place(page, server, "b.jpg", WRIST)
+        whole = scale()
+        touch("touchStart", (x, y))
+        touch("touchMove", (x + 15, y))
+        touch("touchStart", (x + 15, y), (x + 95, y))
+        touch("touchMove", (x - 25, y), (x + 135, y))
+        assert scale() == pytest.approx(2 * whole, rel=0.01)
+        touch("touchEnd", (x - 25, y))
+        touch("touchMove", (x + 60, y + 20))  # the finger that is left moves nothing, either
+        touch("touchEnd")
+        assert scale() == pytest.approx(2 * whole, rel=0.01)
+        assert server.frame("b.jpg")["version"] == before["version"]
+
+        page.keyboard.press("Shift+z")
+        assert scale() == pytest.approx(whole)
+        x, y = screen_place(page, server, "b.jpg", WRIST)
+        touch("touchStart", (x, y))
+        touch("touchMove", (x + 20, y))
+        touch("touchEnd")
+        page.wait_for_selector("#frame-state[data-state=draft]")
+        saved(page)
+        moved = server.frame("b.jpg")["people"][0]["keypoints"][WRIST]
+        placed = before["people"][0]["keypoints"][WRIST]
+        assert moved[0] == pytest.approx(placed[0] + 20 / whole, abs=0.05)
+
+
+@pytest.mark.parametrize(("accept", "undo"), [("ф", "я"), ("α", "ζ")])
+def test_keys_are_where_they_are_in_other_scripts(
+    run_folder: Path, new_page: Callable[..., Page], accept: str, undo: str
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        keyboard = page.context.new_cdp_session(page)
+
+        def press(key: str, code: str, modifiers: int = 0) -> None:
+            fields = {"key": key, "code": code, "modifiers": modifiers}
+            keyboard.send("Input.dispatchKeyEvent", {"type": "keyDown", **fields})
+            keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **fields})
+
+        press(accept, "KeyA")
+        opened(page, "b.jpg")
+        saved(page)
+        assert server.frame("a.jpg")["row"]["state"] == "accepted"
+        press(undo, "KeyZ", modifiers=2)
+        opened(page, "a.jpg")
+        saved(page)
+        assert server.frame("a.jpg")["row"]["state"] == "draft"

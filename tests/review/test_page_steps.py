@@ -1,0 +1,117 @@
+"""The review page in a real browser: steps and their undoing, decisions, and copies of people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from page_cases import opened, saved
+from review_cases import PHOTOS, SIZE_WH, VIDEO, make_manifest, make_people, make_video, running
+
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+SLOWLY = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
+
+
+def test_quick_undo_leaves_no_step_out(run_folder: Path, new_page: Callable[..., Page]) -> None:
+    names = ["a.jpg", "b.jpg", PHOTOS[3]]
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOWLY)
+        for name in names:
+            opened(page, name)
+            page.keyboard.press("a")
+        opened(page, PHOTOS[2])
+        for _ in names:
+            page.keyboard.press("u")
+            page.wait_for_timeout(100)
+        opened(page, names[0])
+        page.get_by_text("Undone: accepted").wait_for()
+        saved(page)
+        assert [server.frame(name)["row"]["state"] for name in names] == ["draft"] * 3
+        for _ in names:
+            page.keyboard.press("Shift+u")
+        opened(page, names[-1])
+        page.get_by_text("Done again: accepted").wait_for()
+        saved(page)
+        assert [server.frame(name)["row"]["state"] for name in names] == ["accepted"] * 3
+
+
+def test_what_is_fixed_follows_from_the_labels(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    second, third = PHOTOS[3], PHOTOS[2]
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+
+        def press(*keys: str) -> None:
+            for key in keys:
+                page.keyboard.press(key)
+
+        # Decided otherwise in between, labels that were changed by hand are still a person's work.
+        press("p", ".", ".", "ArrowRight", "r")
+        opened(page, second)
+        page.locator(".row", has_text="b.jpg").click()
+        opened(page, "b.jpg")
+        press("a")
+        opened(page, second)
+        saved(page)
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+        page.wait_for_selector(".row[data-state=fixed]")
+
+        # A decision that was undone changes no label.
+        press("a")
+        opened(page, third)
+        press("u")
+        opened(page, second)
+        press("a")
+        opened(page, third)
+        saved(page)
+        assert server.frame(second)["row"]["state"] == "accepted"
+
+        # Nor does a change that was undone, also when the frame has been left meanwhile.
+        press("p", ".", ".", "ArrowRight")
+        saved(page)
+        assert server.frame(third)["row"]["state"] == "draft"
+        press("k")
+        opened(page, second)
+        press("u")
+        opened(page, third)
+        page.get_by_text("Undone: nudge").wait_for()
+        press("a")
+        saved(page)
+        assert server.frame(third)["row"]["state"] == "accepted"
+
+
+def test_nobody_is_copied_beside_themselves(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    media = tmp_path / "media"
+    media.mkdir()
+    make_video(media / VIDEO, 2)
+    people = make_people(2)
+    boxes = np.array([[2, 2, 40, 60], [80, 2, 120, 60]])
+    before = replace(people, boxes=boxes, track_ids=np.array([7, 8]))
+    after = replace(before.select([0]), boxes=np.array([[44, 62, 76, 118]]))  # moved on
+    with Run.open(tmp_path / "run", make_manifest(media)) as run:
+        run.append(FrameRecord(FrameKey(VIDEO, 0), SIZE_WH, 0.0, before))
+        run.append(FrameRecord(FrameKey(VIDEO, 1), SIZE_WH, 0.04, after))
+    name = f"{VIDEO}/frame_000001.jpg"
+    with running(tmp_path / "run") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, name)
+        page.keyboard.press("c")
+        page.locator("#people-title", has_text="2").wait_for()
+        saved(page)
+        assert [person["track_id"] for person in server.frame(name)["people"]] == [7, 8]
+        page.keyboard.press("c")
+        page.get_by_text("Everybody of the frame before is here already.").wait_for()
