@@ -1,9 +1,10 @@
 import base64
 import json
+import socket
 import subprocess
 import time
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.guard import MAX_BODY_BYTES, WRONG_PASSWORD_S, Access
+from vitpose_cli.review.server import shown_host
 
 PATHS = (
     "",
@@ -203,12 +205,40 @@ def test_other_machines_need_the_password_as_well(run_folder: Path) -> None:
         assert asked.headers["www-authenticate"].startswith("Basic ")
         assert server.get(Authorization=basic(secret)).status == 200
         assert server.get(Authorization=basic(secret), Host="192.168.7.7:80").status == 200
+        assert urlsplit(server.url).netloc == f"{socket.gethostname()}:{server.port}"
+        shown = urlsplit(server.url).netloc
+        assert server.get(Authorization=basic(secret), Host=shown).status == 200
         assert server.get(Authorization=basic(secret), Host="evil.example").status == 421
         assert server.raw("GET", "/", headers={"Authorization": basic(secret)}).status == 403
         began = time.monotonic()
         assert server.get(Authorization=basic("wrong")).status == 401
         assert server.get(Authorization="Basic \u00e9").status == 401
         assert time.monotonic() - began > 0.9 * WRONG_PASSWORD_S
+
+
+def test_the_machine_may_be_called_by_the_name_that_was_given(run_folder: Path) -> None:
+    secret, name = "correct horse: battery", "127.1"  # no address for a browser, but resolved
+    with running(run_folder, "--host", name, VITPOSE_REVIEW_PASSWORD=secret) as server:
+        assert server.url.startswith(f"http://{name}:")
+        assert server.get(Authorization=basic(secret), Host=f"{name}:{server.port}").status == 200
+        assert server.get(Authorization=basic(secret), Host="127.1.example").status == 421
+        assert server.get(Host=name).status == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "shown"),
+    [
+        ("vm.local", "192.168.7.7", "vm.local"),
+        ("localhost", "::1", "localhost"),
+        ("192.168.7.7", "192.168.7.7", "192.168.7.7"),
+        ("::1", "::1", "[::1]"),
+        ("fe80::1%eth0", "fe80::1%eth0", "[fe80::1%eth0]"),
+        ("::", "::", socket.gethostname()),
+        ("0", "0.0.0.0", socket.gethostname()),
+    ],
+)
+def test_the_link_has_a_name_that_leads_here(host: str, address: str, shown: str) -> None:
+    assert shown_host(host, address) == shown
 
 
 @pytest.mark.parametrize("password", [None, "short"])

@@ -1,3 +1,4 @@
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
@@ -223,6 +224,21 @@ def test_a_queue_gives_order_and_reasons(run_folder: Path) -> None:
     session.close()
     with pytest.raises(InputError, match="None of the 1 frames"):
         opened(run_folder, queue={"none.jpg": ()})
+
+
+def test_a_queue_finds_names_in_any_form_of_unicode(run_folder: Path) -> None:
+    decomposed, plain = unicodedata.normalize("NFD", PHOTOS[2]), PHOTOS[2]
+    assert decomposed != plain
+    queue = {decomposed: ("blurred",), "a.jpg": (), plain: ("twice",)}
+    session = opened(run_folder, queue=queue)
+    assert listed(session, Query(queued=True)) == [plain, "a.jpg"]
+    session.close()
+    with Run.open(run_folder, make_manifest(run_folder.parent / "media")) as run:
+        run.append(FrameRecord(FrameKey("e\u0301.jpg"), SIZE_WH, instances=make_people(1)))
+    session = opened(run_folder, queue={"\u00e9.jpg": ("blurred",), "e.jpg": ()})
+    (number,) = session.frames(Query(queued=True))["numbers"].tolist()
+    assert session.frame(number)["reasons"] == ("blurred",)
+    session.close()
 
 
 @pytest.fixture

@@ -65,6 +65,19 @@ def test_reviewed_and_failed_frames_are_left_out() -> None:
     assert (table.num_reviewed, table.num_failed) == (1, 1)
 
 
+def test_drafts_are_not_left_out() -> None:
+    draft = Review("draft", "anna")
+    records = [
+        make_record("a.jpg", 0.9, review=draft),
+        FrameRecord(FrameKey("b.jpg"), error="cut off", review=draft),
+        make_record("c.jpg", 0.5),
+    ]
+    table = read_doubts(records, COCO)
+    assert [key.media for key in table.keys] == ["a.jpg", "c.jpg"]
+    assert table.is_draft.tolist() == [True, False]
+    assert (table.num_reviewed, table.num_failed) == (0, 1)
+
+
 def test_jumps_are_found_beside_reviewed_frames() -> None:
     frames = [make_people(0.9, at=0.0, seed=1) for _ in range(5)]
     points = frames[2].keypoints.copy()

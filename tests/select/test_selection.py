@@ -17,7 +17,7 @@ from vitpose_cli.records.record import Review
 from vitpose_cli.records.validate import validate
 from vitpose_cli.review.queue import read_queue
 from vitpose_cli.select.options import SelectOptions
-from vitpose_cli.select.reasons import AT_RANDOM, NOBODY
+from vitpose_cli.select.reasons import AT_RANDOM, BEGUN, NOBODY
 from vitpose_cli.select.selection import Selection, select_frames
 
 NUM_PHOTOS = 60
@@ -128,6 +128,32 @@ def test_a_shortage_is_put_down_to_what_caused_it(run: Path, tmp_path: Path) -> 
         "Only 57 frames were chosen of 80 not reviewed yet: --max-per-video and --min-gap leave "
         "out 17; nobody was found in 6 others, see --empty-share."
     ]
+
+
+def test_what_a_person_has_begun_comes_first(tmp_path: Path) -> None:
+    """Drafts are no reviewed frames for `split --reviewed`, so somebody must come back to them."""
+    draft = Review("draft", "anna")
+    sure = [make_record(f"{number}.jpg", 0.9, review=draft) for number in range(2)]
+    doubtful = [make_record(f"{number}.jpg", 0.3 + number / 100) for number in range(2, 7)]
+    video = [make_record("v.mp4", 0.8, index=index, review=draft) for index in range(2)]
+    nobody = make_record("none.jpg", review=draft)
+    records = [*sure, *doubtful, *video, nobody, make_record("zz.jpg", 0.1, review=Review("fixed"))]
+    run = make_run(tmp_path / "run", records)
+    selection = select(run, tmp_path, 7, random_share=0.0, empty_share=0.0)
+    assert selection.kinds == {"draft": 5, "doubtful": 2}
+    begun = selection.choices[:5]
+    assert {str(choice.key) for choice in begun} == {
+        *("0.jpg", "1.jpg", "none.jpg"),
+        *(f"v.mp4/frame_00000{index}.jpg" for index in range(2)),
+    }
+    assert {choice.reasons for choice in begun} == {(BEGUN,)}
+    assert (selection.num_frames, selection.num_reviewed) == (10, 1)
+    assert selection.choices[4].doubt is None  # nobody is there
+    assert select(run, tmp_path, 3).kinds == {"draft": 3}
+    alone = make_run(tmp_path / "alone", sure)
+    done = vitpose("select", alone, "-n", "9")
+    assert done.returncode == 0, done.stderr
+    assert "2 begun before, 0 doubtful" in done.stderr
 
 
 def test_another_run_shows_what_differs(tmp_path: Path) -> None:

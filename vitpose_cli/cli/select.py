@@ -88,8 +88,9 @@ def select(
 ) -> None:
     """Choose the frames that a person should look at next, and say why.
 
-    The most doubtful frames that nobody has reviewed, varied, with some drawn at random. The queue
-    is a COCO file for `vitpose review RUN --queue FILE`, with reasons in words for each frame.
+    First those that somebody has begun but not decided, then the most doubtful ones that nobody
+    has reviewed, varied, with some drawn at random. The queue is a COCO file for
+    `vitpose review RUN --queue FILE`, with reasons in words for each frame.
 
     [bold]Examples[/bold]
 
@@ -135,8 +136,9 @@ def _show(selection: Selection) -> None:
         table.add_row("…", f"and {len(selection.choices) - _ROWS_SHOWN} more")
     stdout.print(table)
     kinds: Counter[str] = selection.kinds
+    begun = f"{kinds['draft']} begun before, " if kinds["draft"] else ""
     note(
         f"{len(selection.choices)} of {selection.num_frames} frames -> {selection.queue}: "
-        f"{kinds['doubtful']} doubtful, {kinds['random']} at random, {kinds['empty']} without "
-        f"people ({selection.num_reviewed} reviewed before)"
+        f"{begun}{kinds['doubtful']} doubtful, {kinds['random']} at random, {kinds['empty']} "
+        f"without people ({selection.num_reviewed} reviewed before)"
     )

@@ -62,7 +62,7 @@ class Access:
 
     Attributes:
         token: The first path segment of every request.
-        host: The address that the server listens on.
+        host: The name or address that the page is opened at.
         password: Needed with any user name; None where only this machine can connect.
     """
 

@@ -37,7 +37,7 @@ class ReviewOptions:
         queue: Which frames to look at, see `queue`; None for all.
         images: Where photos and videos lie; None where the run says.
         follow_links: Show pictures that links inside of that folder lead out of it for.
-        host: The address to listen on.
+        host: The name or address to listen on.
         port: None takes the usual one, or one of those behind it.
         password: Needed for a host that other machines reach.
     """
@@ -115,6 +115,7 @@ def review(
                 session,
                 Pictures(folders, follow_links=options.follow_links),
                 listener,
+                host=options.host,
                 password=None if local else options.password,
                 ready=ready,
             )

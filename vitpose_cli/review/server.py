@@ -20,6 +20,7 @@ What the page may ask for, all below the token (see `guard`):
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 import socket
 from collections.abc import Callable
@@ -69,6 +70,7 @@ def serve(
     pictures: Pictures,
     listener: socket.socket,
     *,
+    host: str,
     password: str | None,
     ready: Callable[[str], None],
 ) -> None:
@@ -78,10 +80,12 @@ def serve(
         session: What is reviewed.
         pictures: Where its pictures come from.
         listener: What `listen` returned.
+        host: What it was asked to listen on.
         password: Needed where other machines can connect.
         ready: Takes the address to open, once it can be opened.
     """
-    host, port = listener.getsockname()[:2]
+    address, port = listener.getsockname()[:2]
+    host = shown_host(host, address)
     access = Access(secrets.token_urlsafe(_TOKEN_BYTES), host, password)
     config = uvicorn.Config(
         build_app(session, pictures, access),
@@ -94,11 +98,22 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    shown_host = f"[{host}]" if ":" in host else host
     session.start()
     with suppress(KeyboardInterrupt):  # the usual end of a server, also before it has begun
-        ready(f"http://{shown_host}:{port}/{access.token}/")
+        ready(f"http://{host}:{port}/{access.token}/")
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def shown_host(host: str, address: str) -> str:
+    """Return what others are to call this machine: as it was called, or by its own name.
+
+    Args:
+        host: What was asked for, a name or an address.
+        address: What that is; of a server that listens everywhere it leads nowhere.
+    """
+    if ipaddress.ip_address(address.partition("%")[0]).is_unspecified:
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
 
 
 def listen(host: str, port: int | None) -> socket.socket:

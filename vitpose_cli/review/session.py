@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.record import FrameRecord, ReviewState
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary, lacks_edits
@@ -91,7 +92,7 @@ class ReviewSession:
         self.reviewer = reviewer
         self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         self._run = run
-        self._reasons = queue or {}
+        self._reasons = ByName(queue or {})
         self._table = FrameTable(run.manifest.num_keypoints)
         self._edited: dict[int, ReviewState] = {}  # what was wanted last
         self._table_lock, self._save_lock = Lock(), Lock()
@@ -109,7 +110,7 @@ class ReviewSession:
                 f"The run in {run.path} has no frames yet.",
                 "Label something with `vitpose annotate` first.",
             )
-        self.num_queued = self._table.set_queue(list(self._reasons))
+        self.num_queued = self._table.set_queue(list(queue or ()))
         if queue is not None and not self.num_queued:
             raise InputError(
                 f"None of the {len(queue)} frames in the queue is in {run.path}.",
@@ -274,7 +275,7 @@ class ReviewSession:
                 **frame_view(record),
                 "row": self._table.row(number),
                 "previous": self._table.previous(number),
-                "reasons": self._reasons.get(str(record.key), ()),
+                "reasons": self._reasons.get(str(record.key)) or (),
                 **self._progress(),
             }
 

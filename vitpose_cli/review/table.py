@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.order import natural_order
 from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.records.composed_names import ByName, composed
 
 State = Literal["todo", "draft", "accepted", "fixed", "rejected", "failed"]
 STATES: tuple[State, ...] = get_args(State)
@@ -165,14 +166,22 @@ class FrameTable:
         return self._numbers[key.text]
 
     def set_queue(self, names: Sequence[str]) -> int:
-        """Take the frames of these names as the queue, in this order; return how many are known."""
-        wanted = dict.fromkeys(names)
-        by_name = {
-            name: number
-            for number, text in enumerate(self._texts)
-            if (name := _name(text)) in wanted
-        }
-        self._queue = np.array([by_name[name] for name in wanted if name in by_name], np.int64)
+        """Take the frames of these names as the queue, in this order; return how many are known.
+
+        Args:
+            names: In any form of Unicode.
+        """
+        wanted = {composed(name) for name in names}
+        by_name = ByName(
+            {
+                name: number
+                for number, text in enumerate(self._texts)
+                if composed(name := _name(text)) in wanted
+            }
+        )
+        found = (by_name.get(name) for name in names)
+        numbers = dict.fromkeys(number for number in found if number is not None)
+        self._queue = np.array([*numbers], np.int64)
         return len(self._queue)
 
     def update(self, number: int, summary: Summary) -> None:

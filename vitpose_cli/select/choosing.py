@@ -21,7 +21,7 @@ from vitpose_cli.select.options import SelectOptions
 from vitpose_cli.select.picking import VideoLimits, interleaved, pick_varied
 from vitpose_cli.select.queue_file import Choice, Kind
 from vitpose_cli.select.ranking import combined, frame_doubts, signal_ranks
-from vitpose_cli.select.reasons import AT_RANDOM, NOBODY, reasons
+from vitpose_cli.select.reasons import AT_RANDOM, BEGUN, NOBODY, reasons
 from vitpose_cli.select.table import DoubtTable
 
 _POOL_FACTOR = 10  # frames whose poses are compared, for each that is chosen
@@ -53,6 +53,7 @@ class Chooser:
         self._run = run
         self._table = table
         self._options = options
+        self._count = options.count
         self._generator = np.random.default_rng(options.seed)
         self._limits = VideoLimits(options.max_per_video, options.min_gap)
         wanted = SIGNALS if options.by is None else [options.by]
@@ -72,31 +73,43 @@ class Chooser:
         )
 
     def choices(self) -> list[Choice]:
-        """Return the frames of the queue, in order."""
-        options, frames = self._options, np.arange(len(self._table))
+        """Return the frames of the queue, in order: first those that a person has begun."""
+        drafts = self._drafts()
+        frames = np.flatnonzero(~self._table.is_draft)
+        self._with_people = np.intersect1d(self._with_people, frames)
+        self._count = self._options.count - len(drafts)
         empty = np.setdiff1d(frames, self._with_people)
         num_empty = min(self._wanted_empty(), len(empty))
         num_random = min(
-            round(options.random_share * options.count),
+            round(self._options.random_share * self._count),
             len(self._with_people),
-            options.count - num_empty,
+            self._count - num_empty,
         )
-        doubtful = list(islice(self._doubtful(), options.count - num_empty - num_random))
+        doubtful = list(islice(self._doubtful(), self._count - num_empty - num_random))
         rest = np.setdiff1d(self._with_people, doubtful)
         by_chance = list(islice(self._drawn(rest), num_random))
         nobody = list(islice(self._drawn(empty), num_empty))
         self.num_limited = len(rest) - len(by_chance) + num_empty - len(nobody)
         self.num_spared = len(empty) - num_empty
-        kinds: dict[int, Kind] = dict.fromkeys(doubtful, "doubtful")
+        kinds: dict[int, Kind] = dict.fromkeys(drafts, "draft")
+        kinds |= dict.fromkeys(doubtful, "doubtful")
         kinds |= dict.fromkeys(by_chance, "random")
         kinds |= dict.fromkeys(nobody, "empty")
-        return [
-            self._choice(frame, kinds[frame]) for frame in interleaved(doubtful, by_chance, nobody)
-        ]
+        order = [*drafts, *interleaved(doubtful, by_chance, nobody)]
+        return [self._choice(frame, kinds[frame]) for frame in order]
+
+    def _drafts(self) -> list[int]:
+        """Return frames that a person has begun, the most doubtful first, whatever their video."""
+        drafts = np.flatnonzero(self._table.is_draft)
+        order = drafts[np.argsort(-self._doubts[drafts], kind="stable")]
+        chosen: list[int] = order[: self._options.count].tolist()
+        for frame in chosen:
+            self._limits.take(self._table.keys[frame])
+        return chosen
 
     def _wanted_empty(self) -> int:
         """Return how many frames without people: their share, and what those with people lack."""
-        share, count = self._options.empty_share, self._options.count
+        share, count = self._options.empty_share, self._count
         return max(round(share * count), count - len(self._with_people)) if share else 0
 
     def _doubtful(self) -> Iterator[int]:
@@ -114,7 +127,7 @@ class Chooser:
 
     def _pool(self) -> NDArray[np.int64]:
         """Return the most doubtful frames, those next to a more doubtful one left out."""
-        count, cap = self._options.count, self._options.max_per_video
+        count, cap = self._count, self._options.max_per_video
         size = min(_POOL_FACTOR * count, count + _POOL_LIMIT)
         order = self._with_people[np.argsort(-self._doubts[self._with_people], kind="stable")]
         limits = VideoLimits(cap and _POOL_FACTOR * cap, self._options.min_gap)
@@ -146,14 +159,22 @@ class Chooser:
         start, stop = self._table.starts[frame : frame + 2]
         return int(self._people[start:stop].argmax())
 
+    def _doubt(self, frame: int) -> float | None:
+        """Return the doubt of a frame, None where nobody is."""
+        is_empty = self._table.starts[frame] == self._table.starts[frame + 1]
+        return None if is_empty else round(float(self._doubts[frame]), 4)
+
     def _choice(self, frame: int, kind: Kind) -> Choice:
         key = self._table.keys[frame]
+        if kind == "draft":
+            return Choice(key, kind, self._doubt(frame), (BEGUN,))
         if kind == "empty":
             return Choice(key, kind, None, (NOBODY,))
-        doubt = round(float(self._doubts[frame]), 4)
         person = self._most_doubtful(frame)
         row = int(self._table.starts[frame]) + person
         told = reasons(
             person, int(self._table.num_people[frame]), self._table.signals, self._ranks, row
         )
-        return Choice(key, kind, doubt, tuple(told) if kind == "doubtful" else (AT_RANDOM,))
+        return Choice(
+            key, kind, self._doubt(frame), tuple(told) if kind == "doubtful" else (AT_RANDOM,)
+        )

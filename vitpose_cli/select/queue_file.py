@@ -16,7 +16,7 @@ from vitpose_cli.records.coco_writer import DocumentStyle, write_document
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
-Kind = Literal["doubtful", "random", "empty"]
+Kind = Literal["draft", "doubtful", "random", "empty"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vitpose_cli.pose.signals import SIGNALS
 
 AT_RANDOM = "Drawn at random, to tell how good labels are where nothing seems doubtful."
+BEGUN = "A person has begun here, but not decided yet."
 NOBODY = "Nobody was found here; drawn at random, to see whether that is true."
 MISSED = "The other run sees somebody here whom this run lacks."
 ALIKE = "No measure tells this person from the others."

@@ -36,7 +36,7 @@ class Selection:
         queue: The queue that was written.
         choices: Its frames, in order.
         num_frames: Frames that could have been chosen.
-        num_reviewed: Frames left out because a person has looked at them.
+        num_reviewed: Frames left out because a person has decided about them.
         num_failed: Frames left out because they could not be labelled.
         signals: The measures that people were ranked by.
     """

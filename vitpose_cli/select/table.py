@@ -27,7 +27,7 @@ _COLUMNS = {name: number for number, name in enumerate(NAMES)}
 
 @dataclass(frozen=True, slots=True)
 class DoubtTable:
-    """F frames that nobody has reviewed, and the N people in them.
+    """F frames about which nobody has decided, and the N people in them.
 
     A frame's people are the rows from `starts[f]` up to `starts[f + 1]`. After those it has, there
     is a row for each that another run has and it lacks.
@@ -36,14 +36,16 @@ class DoubtTable:
         keys: The frames, sorted.
         starts: (F + 1,) int64.
         num_people: (F,) int64, how many people the frame has.
+        is_draft: (F,) bool, whether a person has begun with the frame.
         signals: (N,) float32 by the names of `SIGNALS`; NaN where unknown.
-        num_reviewed: Frames that were left out because a person has the last word on them.
+        num_reviewed: Frames that were left out because a person has decided about them.
         num_failed: Frames that were left out because they could not be labelled.
     """
 
     keys: list[FrameKey]
     starts: NDArray[np.int64]
     num_people: NDArray[np.int64]
+    is_draft: NDArray[np.bool_]
     signals: dict[str, NDArray[np.float32]]
     num_reviewed: int
     num_failed: int
@@ -89,23 +91,26 @@ class _Builder:
         self._keys: list[FrameKey] = []
         self._starts = array("q", [0])
         self._num_people = array("q")
+        self._is_draft = array("b")
         self._values = array("f")
         self._jumps = JumpMeter()
         self._num_reviewed = self._num_failed = 0
 
     def add(self, record: FrameRecord, other: FrameRecord | None = None) -> None:
-        """Take a frame; one that a person looked at only tells where people go."""
+        """Take a frame; one that a person decided about only tells where people go."""
         people = record.instances
+        is_draft = record.review is not None and record.review.state == "draft"
+        is_open = record.review is None or is_draft
         if people is None:
-            self._num_failed += record.review is None
-            self._num_reviewed += record.review is not None
+            self._num_failed += is_open
+            self._num_reviewed += not is_open
             return
         num_rows = len(self._values) // len(NAMES)
         if record.key.video is not None:
             time_s = time_of(record)
-            first = num_rows if record.review is None else -len(people)
+            first = num_rows if is_open else -len(people)
             self._take_jumps(self._jumps.update(record.key.video, time_s, people, first))
-        if record.review is not None:
+        if not is_open:
             self._num_reviewed += 1
             return
         rows = np.full((len(people), len(NAMES)), np.nan, np.float32)
@@ -125,6 +130,7 @@ class _Builder:
         self._values.frombytes(np.concatenate([rows, missed]).tobytes())
         self._keys.append(record.key)
         self._num_people.append(len(people))
+        self._is_draft.append(is_draft)
         self._starts.append(num_rows + len(rows) + num_missed)
 
     def _take_jumps(self, jumps: list[tuple[int, float]]) -> None:
@@ -142,6 +148,7 @@ class _Builder:
             self._keys,
             np.array(self._starts, np.int64),
             np.array(self._num_people, np.int64),
+            np.array(self._is_draft, bool),
             signals,
             self._num_reviewed,
             self._num_failed,
