@@ -8,11 +8,15 @@ and every reader takes such a set where it takes a file.
 from __future__ import annotations
 
 import re
+from collections import deque
 from glob import escape, has_magic
 from pathlib import Path
 
+import orjson
+
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.folder import MANIFEST, run_meant
+from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
+from vitpose_cli.records.journal import Scan
 
 ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
@@ -58,8 +62,54 @@ def document_files(path: Path) -> tuple[Path, ...]:
         path: A file; or a glob such as `annotations-*.json`; or a folder, for the document in it.
 
     Raises:
-        InputError: There is none, or one of its shards is missing.
+        InputError: There is none, one of its shards is missing, or it is the document of a run in
+            which a person has labelled something since it was written.
     """
+    files = _files_of(path)
+    for folder in {file.parent for file in files}:
+        if (folder / MANIFEST).is_file() and not set(files).isdisjoint(
+            document_parts(folder / ANNOTATIONS)
+        ):
+            _check_current(folder)
+    return files
+
+
+def lacks_edits(folder: Path) -> bool:
+    """Return whether a person's labels in a run are newer than its document.
+
+    Their own time has to be later, too: in a copy of the folder that of the files says little.
+    """
+    journal = folder / REVIEW_JOURNAL
+    if not journal.is_file() or not (edited := journal.stat()).st_size:
+        return False
+    parts = document_parts(folder / ANNOTATIONS)
+    written_ns = min((path.stat().st_mtime_ns for path in parts), default=0)
+    return edited.st_mtime_ns > written_ns and _edited_at_s(journal) > written_ns / 1e9
+
+
+def _edited_at_s(journal: Path) -> float:
+    """Return when the last edit was made, in seconds since 1970; infinity where it does not say."""
+    for entry in deque(Scan(journal).entries(), maxlen=1):
+        with journal.open("rb") as stream:
+            stream.seek(entry.offset)
+            review = orjson.loads(stream.read(entry.length)).get("review") or {}
+        return float(review.get("edited_at_s") or "inf")
+    return 0.0
+
+
+def _check_current(folder: Path) -> None:
+    """Refuse the document of a run that lacks what a person did since."""
+    if lacks_edits(folder):
+        raise InputError(
+            f"A person has labelled frames in {folder} that its {ANNOTATIONS} lacks: their review "
+            "is still open, or was killed.",
+            f"End the review, which writes them into it; if none is open, begin one and end it: "
+            f"vitpose review {folder}",
+        )
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files of the document at a path, as `document_files` does, of any age."""
     if path.is_dir():
         document = path / ANNOTATIONS
         files = (document,) if document.is_file() else document_parts(document)
