@@ -7,16 +7,18 @@ and every reader takes such a set where it takes a file.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import deque
 from glob import escape, has_magic
 from pathlib import Path
-
-import orjson
+from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
 from vitpose_cli.records.journal import Scan
+from vitpose_cli.records.json_values import is_number
+from vitpose_cli.records.record import FrameRecord
 
 ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
@@ -92,8 +94,9 @@ def _edited_at_s(journal: Path) -> float:
     for entry in deque(Scan(journal).entries(), maxlen=1):
         with journal.open("rb") as stream:
             stream.seek(entry.offset)
-            review = orjson.loads(stream.read(entry.length)).get("review") or {}
-        return float(review.get("edited_at_s") or "inf")
+            review = FrameRecord.from_json(stream.read(entry.length)).review
+        edited_at_s: Any = None if review is None else review.edited_at_s
+        return float(edited_at_s) if edited_at_s and is_number(edited_at_s) else math.inf
     return 0.0
 
 
