@@ -49,6 +49,34 @@ def test_distances_are_of_the_keypoint_that_was_moved(tmp_path: Path) -> None:
     assert found.worst[0].oks <= found.worst[1].oks < 1
 
 
+def test_labels_of_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
+    """So does `evaluate`, as `merge` does: the same labels would be said to be all wrong."""
+    run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg")])
+    content = json.loads((run / "annotations.json").read_bytes())
+    for image in content["images"]:
+        image |= {"width": image["width"] // 2, "height": image["height"] // 2}
+    for person in content["annotations"]:
+        person["bbox"] = [value / 2 for value in person["bbox"]]
+        person["keypoints"][0::3] = [x / 2 for x in person["keypoints"][0::3]]
+        person["keypoints"][1::3] = [y / 2 for y in person["keypoints"][1::3]]
+    half = tmp_path / "half.json"
+    half.write_text(json.dumps(content))
+    for command in (
+        ("evaluate", "-a", half, "-p", run),
+        ("evaluate", "-a", half, "-p", run / "annotations.json"),
+        ("diff", run, half),
+    ):
+        done = vitpose(*command)
+        said = " ".join(done.stderr.split())
+        assert done.returncode == 3, said
+        assert "a.jpg has 640 x 480 px in" in said
+        assert "and 320 x 240 px in" in said
+    for image in content["images"]:
+        del image["width"], image["height"]
+    half.write_text(json.dumps(content))
+    assert vitpose("evaluate", "-a", half, "-p", run).returncode == 0
+
+
 def test_what_one_set_lacks_is_counted_not_measured(tmp_path: Path) -> None:
     people = make_people(2, 3)
     seen = people.visibility.copy()

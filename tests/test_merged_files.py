@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import yaml
 from label_cases import make_fixed, make_record
@@ -219,6 +220,27 @@ def test_formats_tell_categories_apart_or_say_that_they_do_not(tmp_path: Path) -
     done = vitpose("export", "a.json", "--format", "cvat", "-o", "cvat", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "categories (cat, dog) apart" in " ".join(done.stderr.split())
+
+
+def test_every_format_calls_a_category_as_the_file_does(tmp_path: Path) -> None:
+    write_animals(tmp_path / "a.json", {7: "giraffe"}, ("1.jpg", 7))
+    for name in ("cvat", "labelstudio", "fiftyone"):
+        pictures = ("--pictures", "none") * (name == "fiftyone")
+        done = vitpose("export", "a.json", "--format", name, *pictures, "-o", name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    (label,) = json.loads((tmp_path / "cvat" / "labels.json").read_bytes())
+    assert label["name"] == "giraffe"
+    with ZipFile(tmp_path / "cvat" / "photos.zip") as archive:
+        (document,) = [json.loads(archive.read(name)) for name in archive.namelist()]
+    assert [each["name"] for each in document["categories"]] == ["giraffe"]
+    assert '<Label value="giraffe"' in (tmp_path / "labelstudio" / "config.xml").read_text()
+    (task,) = json.loads((tmp_path / "labelstudio" / "tasks.json").read_bytes())
+    assert task["predictions"][0]["result"][0]["value"]["rectanglelabels"] == ["giraffe"]
+    assert animals_in(tmp_path / "fiftyone" / "labels.json") == {"1.jpg": "giraffe"}
+
+    # A run, too, has one category: that of the file, if there is one.
+    merge_labels(MergeOptions((tmp_path / "a.json", tmp_path / "a.json"), tmp_path / "run"))
+    assert animals_in(tmp_path / "run" / "annotations.json") == {"1.jpg": "giraffe"}
 
 
 def test_frames_of_videos_are_known_by_their_names(tmp_path: Path) -> None:

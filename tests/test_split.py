@@ -92,6 +92,21 @@ def test_frames_of_a_video_stay_together_whatever_they_are_called(
     assert sum(part.num_groups for part in parts.values()) == 42 + 5
 
 
+@pytest.mark.parametrize("as_file", [False, True])
+def test_frames_that_were_extracted_stay_with_their_video(tmp_path: Path, as_file: bool) -> None:
+    frames = [FrameKey(f"clips/{video}.mp4", index) for video in range(5) for index in range(8)]
+    labels = make_run(tmp_path / "run", [make_record(str(frame), count=1) for frame in frames])
+    if as_file:
+        labels /= "annotations.json"
+        assert "videos" not in json.loads(labels.read_text())
+    parts = split_labels(SplitOptions(labels, tmp_path / "parts"))
+    assert [part.num_groups for part in parts.values()] == [4, 1]
+    videos = [
+        {key.media.rpartition("/")[0] for key in frames_of(one.path)} for one in parts.values()
+    ]
+    assert videos[0].isdisjoint(videos[1])
+
+
 def test_the_same_seed_gives_the_same_parts(run: Path, tmp_path: Path) -> None:
     def names(seed: int, folder: str) -> list[str]:
         parts = split_labels(SplitOptions(run, tmp_path / folder, seed=seed))

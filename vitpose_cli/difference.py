@@ -30,6 +30,7 @@ from vitpose_cli.pose.oks import oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.stated_sizes import check_same_size
 
 SAME_POSE = 0.3
 """The least OKS by which one person is known in both sets."""
@@ -146,8 +147,8 @@ def compare(options: DiffOptions) -> Difference:
     """Compare two sets of labels, and draw where they differ most if that is wanted.
 
     Raises:
-        InputError: A set cannot be read, they have different keypoints or no frame in common, or
-            pictures cannot be found, or written but in place of something else.
+        InputError: A set cannot be read, they have different keypoints, no frame in common or one
+            of two sizes, or pictures cannot be found, or written but in place of something else.
     """
     if options.picture is not None and options.picture.suffix.lower() not in _SUFFIXES:
         raise InputError(
@@ -160,6 +161,8 @@ def compare(options: DiffOptions) -> Difference:
         raise InputError(f"{first.name} and {second.name} have different keypoints.")
     comparison = _Comparison(first.keypoint_set, options.num_worst)
     for one, other in paired(first.records(), second.records()):
+        if one is not None and other is not None:
+            check_same_size(one.key, (one.size_wh, other.size_wh), (first.name, second.name))
         comparison.add(one, other)
     found = comparison.result()
     if not found.num_frames:

@@ -27,7 +27,7 @@ from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.stated_sizes import check_size
+from vitpose_cli.records.stated_sizes import check_same_size, check_size
 
 _FRAMES_AT_ONCE = 1000
 
@@ -44,7 +44,7 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
     Raises:
         InputError: A file cannot be used, the people have other keypoints than those of the truth,
-            or no photo of the predictions is in it.
+            no photo of the predictions is in it, or one has another size there.
     """
     if (path / MANIFEST).is_file():
         return _of_run(path, truth)
@@ -188,6 +188,8 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             }
             for number, key in zip(numbers, keys, strict=True):
                 record = records.get(key, {})
+                sizes_wh = _size_wh(record), size_of(truth.image(number))
+                check_same_size(key, sizes_wh, (path, truth.path))
                 points, scores = _people(record, len(order))
                 error = record.get("error")
                 yield Photo(
@@ -198,6 +200,12 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     failure=FailedPhoto(truth.names[number], error) if error else None,
                     missing=key not in records,
                 )
+
+
+def _size_wh(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the size of a frame as it lies in the journal; None where it could not be read."""
+    size_wh = record.get("size_wh")
+    return None if size_wh is None else (size_wh[0], size_wh[1])
 
 
 def _is_rejected(record: Mapping[str, Any]) -> bool:
@@ -228,6 +236,9 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         for number, name in enumerate(truth.names):
             there = numbers.get(name)
             found = () if there is None else _bodies(document, there)
+            if there is not None:
+                sizes_wh = size_of(document.image(there)), size_of(truth.image(number))
+                check_same_size(truth.key(number), sizes_wh, (path, truth.path))
             people = [
                 {
                     "keypoints": np.reshape(person["keypoints"], (-1, 3))[order].ravel(),

@@ -158,13 +158,15 @@ def _remove_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> None:
 def group_of(key: FrameKey, by: Group, video: str = "") -> str:
     """Return the name of what a frame must stay together with.
 
+    A photo that is named as the frame of a video, as `--extract-frames` names them, is that frame.
+
     Args:
         key: The frame.
         by: What stays together.
         video: The video that it is of where its name does not tell; empty where it does.
     """
     if by == "video":
-        return video or key.media
+        return video or (FrameKey.of_video(key.media) or key).media
     return PurePosixPath(key.media).parent.as_posix()
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from warping import ALIKE, KEYPOINT_PX
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, LoadedViTPose, load_model
 from vitpose_cli.models.device_engine import DeviceEngine
@@ -27,6 +28,7 @@ from vitpose_cli.models.estimator import EstimatorOptions, PendingPeople, PoseEs
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.record import FrameRecord
 
 CPU = torch.device("cpu")
 COUNTS = (3, 0, 9, 1, 20, 0)  # people in each frame: 33 crops
@@ -93,6 +95,23 @@ def assert_alike(
             assert off.size == 0 or np.mean(off <= atol) >= share, off.max()
         assert ours.signals.keys() == theirs.signals.keys()
         assert ours.boxes.tolist() == theirs.boxes.tolist()
+
+
+def test_no_keypoint_of_a_network_scores_as_if_a_person_had_placed_it(
+    weights: Path, work: Work
+) -> None:
+    model = load_model(weights)
+    by_pair = [1.00004, 0.99996, 0.9999, 1.0001, 0.7, 1.08, 1.2, 0.3]  # the flip test takes means
+    peaks = torch.tensor([1.0, *np.repeat(by_pair, 2)])
+    with torch.no_grad():
+        for name, values in model.heads.named_parameters():
+            values.copy_(peaks if name.endswith("bias") else torch.zeros_like(values))
+    people = label(PoseEstimator(model, EstimatorOptions(CPU)), work)[0]
+    record = FrameRecord(FrameKey("a.jpg"), (140, 60), None, people)
+    assert record.instances is not None
+    scores = record.instances.keypoint_scores
+    assert (scores[:, :5] == np.float32(0.9999)).all()
+    np.testing.assert_allclose(scores[:, 5:], np.tile(peaks[5:], (3, 1)), atol=1e-4)
 
 
 def test_every_person_gets_the_numbers_of_their_own_crop(weights: Path, work: Work) -> None:

@@ -118,6 +118,14 @@ def test_a_choice_of_frames_that_takes_all_is_none(tmp_path: Path) -> None:
     assert first.refreshed(second, tmp_path).generation == 2
 
 
+def test_what_a_file_calls_its_people_is_kept(tmp_path: Path) -> None:
+    players = {**keypoint_set("coco").to_category(), "name": "player"}
+    first = make_manifest(keypoint_set=players)
+    first.check_resumable(make_manifest(), tmp_path)
+    refreshed = first.refreshed(make_manifest(weights_hash="bb"), tmp_path)
+    assert (refreshed.keypoint_set, refreshed.generation) == (players, 2)
+
+
 def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
     first = make_manifest(sources=("a",))
     other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from review_cases import CATEGORY, PHOTOS, SIZE_WH, make_photo, make_video, runn
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.coco_file import import_file
@@ -44,6 +46,30 @@ def write_file(folder: Path, **changes: Any) -> Path:
     path = folder / "people.json"
     path.write_text(json.dumps(document | changes), encoding="utf-8")
     return path
+
+
+def test_the_category_keeps_its_name_and_what_several_become_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_file(
+        tmp_path, categories=[{**CATEGORY, "id": 7, "name": "player"}], annotations=[]
+    )
+    run = import_file(path, None).run
+    (category,) = json.loads((run / "annotations.json").read_bytes())["categories"]
+    assert category == {**CATEGORY, "name": "player"}
+    assert not caplog.messages
+
+    animal = keypoint_set("ap10k").to_category()
+    two = [{**animal, "id": 7, "name": "dog"}, {**animal, "id": 8, "name": "cat"}]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"categories": two}))
+    shutil.rmtree(run)
+    run = import_file(path, None).run
+    (category,) = json.loads((run / "annotations.json").read_bytes())["categories"]
+    assert category["name"] == "animal"
+    assert caplog.messages == [
+        f"0 labels of the categories dog, cat are all called animal in {run}, as a run has one "
+        "category."
+    ]
 
 
 def test_labels_are_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:

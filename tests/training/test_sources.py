@@ -7,6 +7,7 @@ import pytest
 from training_cases import boxes, small_source, write_coco, write_document
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions, PackSource
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
@@ -142,6 +143,23 @@ def test_frames_that_only_say_their_video_are_on_one_side(tmp_path: Path) -> Non
     assert not sides[0] & sides[1]
 
 
+def test_frames_that_were_extracted_are_on_the_side_of_their_video(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 16)
+    document = json.loads(path.read_text())
+    for number, image in enumerate(document["images"]):
+        name = str(FrameKey(f"{number % 8}.mp4", number))
+        (tmp_path / "images" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "images" / image["file_name"]).rename(tmp_path / "images" / name)
+        image["file_name"] = name
+    path.write_text(json.dumps(document))
+    sides = [
+        {key.media.partition("/")[0] for key in coco(tmp_path, split=split).frames.keys}
+        for split in ((0, 0.5), (0.5, 1))
+    ]
+    assert sides[0] | sides[1] == {f"{number}.mp4" for number in range(8)}
+    assert not sides[0] & sides[1]
+
+
 def test_missing_photos_are_refused_above_one_percent(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     (tmp_path / "images" / "002.png").unlink()
@@ -209,7 +227,7 @@ def write_pack(path: Path) -> None:
     """Write a pack of three crops from the annotations' pictures."""
     from training_cases import SIZE_WH, picture_of, pose_in
 
-    from vitpose_cli.media.frames import Frame, FrameKey
+    from vitpose_cli.media.frames import Frame
     from vitpose_cli.media.images import ImageSink
 
     blobs, points = [], []

@@ -135,6 +135,11 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
     )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
+    if summary.num_left_behind:
+        note(
+            f"{counted(summary.num_left_behind, 'keypoint')} of people whose rectangle is not "
+            "there any more: left out."
+        )
     if summary.similarity is not None:
         note(
             f"Mean OKS between the model's labels and the corrected ones: {summary.similarity:.3f}."

@@ -31,6 +31,7 @@ from vitpose_cli.records.coco_people import (
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -153,8 +154,9 @@ class Content:
 
     @property
     def keypoint_set(self) -> KeypointSet:
-        """What the keypoints are."""
-        return KeypointSet.from_category(self.category)
+        """What the keypoints are, with the name that their category has here."""
+        known = KeypointSet.from_category(self.category)
+        return replace(known, category=str(self.category.get("name") or known.category))
 
     def check_not_empty(self) -> None:
         """Refuse to write nothing.
@@ -240,6 +242,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
     keypoint_set = document.keypoint_set
+    bodies = [each for each in document.categories if each["id"] in document.bodies]
     folder = document.files[0].parent
     selection, missing = selection.among(document.names)
 
@@ -268,8 +271,8 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
 
     return Content(
         str(document.path),
-        keypoint_set.to_category(),
-        [each for each in document.categories if each["id"] in document.bodies],
+        common_entry(bodies),
+        bodies,
         lambda: document.videos,
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),

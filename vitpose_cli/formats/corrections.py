@@ -76,6 +76,7 @@ class Corrections:
         frames: Only those that a person may have looked at.
         tolerance_px: Coordinates that differ by less are the same: the program rounds them.
         num_ignored: Shapes in the file that are no people with keypoints.
+        num_left_behind: Keypoints that the program kept of people who were deleted there.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
     """
@@ -84,6 +85,7 @@ class Corrections:
     frames: Sequence[CorrectedFrame]
     tolerance_px: float = EXACT_PX
     num_ignored: int = 0
+    num_left_behind: int = 0
     tells_hidden: bool = True
 
 

@@ -84,11 +84,13 @@ class ImportSummary:
         decisions: Frame by frame, in the order of the file; without those that are not in the run
             and have nobody in them.
         num_ignored: Shapes in the file that are no people with keypoints.
+        num_left_behind: Keypoints in the file of people who were deleted there.
         num_missing: Frames of the run that are not in the file.
     """
 
     decisions: Sequence[Decision]
     num_ignored: int
+    num_left_behind: int
     num_missing: int
 
     def count(self, outcome: Outcome) -> int:
@@ -134,6 +136,7 @@ class ImportSummary:
             "keypoints_changed": self.total("num_keypoints"),
             "mean_oks": None if similarity is None else round(similarity, 4),
             "ignored_shapes": self.num_ignored,
+            "keypoints_left_behind": self.num_left_behind,
             "problems": [
                 {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
                 for each in self.decisions
@@ -176,7 +179,12 @@ def import_corrections(
                 run.append(record)
             run.export(finish)
         num_matched = sum(each.comparison is not None for each in decisions)
-        return ImportSummary(decisions, corrections.num_ignored, len(run) - num_matched)
+        return ImportSummary(
+            decisions,
+            corrections.num_ignored,
+            corrections.num_left_behind,
+            len(run) - num_matched,
+        )
 
 
 class _Judge:

@@ -32,6 +32,7 @@ _PEOPLE = "people"
 _KEYPOINTS = "keypoints"
 _VISIBILITY = "visibility"
 HIDDEN = "hidden"
+UIDS = "uids"
 _POINT_WIDTH = 0.4  # percent of the picture's width, as Label Studio draws it
 _VIDEOS = (
     "Frames of videos must lie beside the photos as files; `vitpose annotate --extract-frames` "
@@ -97,7 +98,7 @@ def labelling_config(keypoint_set: KeypointSet) -> str:
 
 def _task(frame: LabelledFrame, keypoint_set: KeypointSet, url: str) -> dict[str, Any]:
     record = frame.record
-    ours = {"frame": str(record.key), "version": frame.version}
+    ours = {"frame": str(record.key), "version": frame.version, UIDS: list(record.uids)}
     return {
         "data": {IMAGE: _address(url, str(record.key)), "vitpose": ours},
         "predictions": [

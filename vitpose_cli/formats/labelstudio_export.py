@@ -3,15 +3,19 @@
 Its COCO export was refused as a way back: it rounds to whole pixels, and makes one person of all
 the keypoints in a picture. A keypoint that somebody drew without saying whose it is (`parentID`)
 goes to the smallest rectangle round it that lacks such a keypoint.
+
+Label Studio keeps the keypoints of a rectangle that is deleted, and takes their parent away. Their
+ids still say whose they were: they are no reason to change anybody else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -19,11 +23,12 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, Corrections
-from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE
+from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE, UIDS
 from vitpose_cli.pose.keypoint_names import canonical_words
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 
+_OWN_UID = re.compile(r"[0-9a-f]{16}")  # Label Studio's own ids have 10 characters
 _UPLOAD = re.compile(r"/upload/.*/[0-9a-f]{8}-([^/]+)$")  # folders are lost in uploading
 
 
@@ -56,7 +61,9 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
                     f"{path}, task {task.get('id', position)}: a region is damaged ({error!r}).",
                     "Export the project again as JSON.",
                 ) from error
-    return Corrections(path, frames, num_ignored=reader.num_ignored)
+    return Corrections(
+        path, frames, num_ignored=reader.num_ignored, num_left_behind=reader.num_left_behind
+    )
 
 
 def _is_task(task: Any) -> bool:
@@ -89,22 +96,33 @@ class _Figure:
 
     Attributes:
         points: (K, 3) x, y, v, px.
-        box: (4,) xyxy, px; None where no rectangle was seen.
+        box: (4,) xyxy, px.
     """
 
     points: NDArray[np.float64]
-    box: NDArray[np.float64] | None = None
+    box: NDArray[np.float64]
 
-    def takes(self, place: int, x: float, y: float) -> bool:
+    def takes(self, point: _Point) -> bool:
         """Return whether a keypoint lies in the box and is not there yet."""
-        if self.box is None or self.points[place, 2]:
-            return False
         left, top, right, bottom = self.box
-        return bool(left <= x <= right and top <= y <= bottom)
+        inside = bool(left <= point.x <= right and top <= point.y <= bottom)
+        return inside and not self.points[point.place, 2]
+
+    def take(self, point: _Point) -> None:
+        self.points[point.place] = point.x, point.y, point.v
 
     @property
     def area(self) -> float:
-        return 0.0 if self.box is None else float((self.box[2:] - self.box[:2]).prod())
+        return float((self.box[2:] - self.box[:2]).prod())
+
+
+class _Point(NamedTuple):
+    """A keypoint, px, and its place among those of the run."""
+
+    place: int
+    x: float
+    y: float
+    v: int
 
 
 class _Reader:
@@ -112,10 +130,11 @@ class _Reader:
 
     Attributes:
         num_ignored: Regions that belong to no person.
+        num_left_behind: Keypoints of people whose rectangle was deleted.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.num_ignored = 0
+        self.num_ignored = self.num_left_behind = 0
         self._places = {canonical_words(name): place for place, name in enumerate(names)}
 
     def frame(
@@ -133,11 +152,13 @@ class _Reader:
                 CorrectedPerson(
                     uid, figure.points[:, :2], figure.points[:, 2].astype(np.int8), figure.box
                 )
-                for uid, figure in self._figures(regions).items()
+                for uid, figure in self._figures(regions, _Exported(ours.get(UIDS))).items()
             ),
         )
 
-    def _figures(self, regions: Sequence[Mapping[str, Any]]) -> dict[str, _Figure]:
+    def _figures(
+        self, regions: Sequence[Mapping[str, Any]], exported: _Exported
+    ) -> dict[str, _Figure]:
         hidden = {
             region["id"]
             for region in regions
@@ -146,33 +167,62 @@ class _Reader:
         figures: dict[str, _Figure] = {}
         for region in regions:
             if region["type"] == "rectanglelabels":
-                figures[region["id"]] = self._figure(_corners(region))
+                nothing = np.zeros((len(self._places), 3))
+                figures[region["id"]] = _Figure(nothing, _corners(region))
             elif region["type"] not in ("keypointlabels", "choices"):
                 self.num_ignored += 1
+        left_behind: dict[str, list[_Point]] = defaultdict(list)
         for region in regions:
-            if region["type"] == "keypointlabels":
-                self._add(figures, region, 1 if region["id"] in hidden else 2)
+            if region["type"] != "keypointlabels":
+                continue
+            point = self._point(region, 1 if region["id"] in hidden else 2)
+            owner = region.get("parentID") or exported.owner(region["id"])
+            if point is None:
+                self.num_ignored += 1
+            elif owner and owner not in figures:
+                left_behind[owner].append(point)
+            elif region.get("parentID"):
+                figures[owner].take(point)
+            elif not _give(figures.values(), [point]):
+                self.num_ignored += 1
+        new = [figure for uid, figure in figures.items() if uid not in exported]
+        for points in left_behind.values():
+            if not _give(new, points):
+                self.num_left_behind += len(points)
         return figures
 
-    def _figure(self, box: NDArray[np.float64] | None) -> _Figure:
-        return _Figure(np.zeros((len(self._places), 3)), box)
-
-    def _add(self, figures: dict[str, _Figure], region: Mapping[str, Any], v: int) -> None:
-        """Add a keypoint to its person: its parent, else the smallest one that lacks it."""
+    def _point(self, region: Mapping[str, Any], v: int) -> _Point | None:
+        """Return a keypoint; None where the run has none of its name."""
         value = region["value"]
         place = self._places.get(canonical_words(value["keypointlabels"][0]))
         x, y = _pixels(region, value["x"], value["y"])
-        parent = region.get("parentID")
-        if place is None:
-            self.num_ignored += 1
-        elif parent:
-            figures.setdefault(parent, self._figure(None)).points[place] = x, y, v
-        else:
-            around = [figure for figure in figures.values() if figure.takes(place, x, y)]
-            if around:
-                min(around, key=lambda figure: figure.area).points[place] = x, y, v
-            else:
-                self.num_ignored += 1
+        return None if place is None else _Point(place, x, y, v)
+
+
+class _Exported:
+    """The people whom a task was exported with, by the ids of regions."""
+
+    def __init__(self, uids: object) -> None:
+        """Take what a task says of them; tasks of earlier versions say nothing."""
+        self._uids = uids if isinstance(uids, list) else ()
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._uids or _OWN_UID.fullmatch(uid) is not None
+
+    def owner(self, region_id: str) -> str:
+        """Return whose keypoint a region was exported as; empty for one that somebody drew."""
+        uid, _, number = region_id.rpartition("-")
+        return uid if number.isdecimal() and uid in self else ""
+
+
+def _give(figures: Iterable[_Figure], points: Sequence[_Point]) -> bool:
+    """Give keypoints to the smallest person who takes all of them; return whether one does."""
+    takers = [figure for figure in figures if all(map(figure.takes, points))]
+    if takers:
+        smallest = min(takers, key=lambda figure: figure.area)
+        for point in points:
+            smallest.take(point)
+    return bool(takers)
 
 
 def _pixels(region: Mapping[str, Any], x: float, y: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.coco_writer import frame_annotations
-from vitpose_cli.records.record import FrameRecord, added_track_id
+from vitpose_cli.records.record import BY_HAND_SCORE, FrameRecord, added_track_id
 
 SAME_PERSON = 0.5
 """OKS or IoU from which on two labels without names are of one person."""
@@ -196,7 +196,7 @@ def _corrected(
         box=box,
         box_score=float(before.box_scores[row]),
         points=np.where(moved[:, None], person.points, before.keypoints[row]),
-        scores=np.where(moved, 1.0, before.keypoint_scores[row]),
+        scores=np.where(moved, BY_HAND_SCORE, before.keypoint_scores[row]),
         visibility=person.visibility,
         num_keypoints=int((moved | (person.visibility != shown.visibility[row])).sum()),
         box_changed=box_changed,
@@ -239,7 +239,7 @@ def _new(person: CorrectedPerson) -> _Person:
         box=_box_of(person),
         box_score=1.0,
         points=np.where(labelled[:, None], person.points, 0.0),
-        scores=labelled.astype(np.float64),
+        scores=np.where(labelled, BY_HAND_SCORE, 0.0),
         visibility=person.visibility,
     )
 

@@ -28,6 +28,7 @@ from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.instances import Detections, Instances, instance_scores
 from vitpose_cli.pose.oks import oks_nms
 from vitpose_cli.pose.signals import frame_signals
+from vitpose_cli.records.record import scores_of_network
 
 HOST_BATCH_SIZE = 8
 """Crops in one forward pass on a CPU: 16 are slower by 4 to 8 %, their features leave the cache."""
@@ -263,7 +264,7 @@ class _PooledPeople:
             boxes=boxes,
             box_scores=detections.scores[kept],
             keypoints=keypoints,
-            keypoint_scores=scores[kept],
+            keypoint_scores=scores_of_network(scores[kept]),
             visibility=np.where(scores[kept] >= options.keypoint_threshold, 2, 0),
             signals={**measured, **frame_signals(boxes, keypoints, keypoint_set)},
         )

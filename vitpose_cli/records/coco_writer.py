@@ -26,7 +26,12 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.kept_annotations import kept_annotations
-from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+from vitpose_cli.records.record import (
+    BY_HAND_SCORE,
+    COORDINATE_DECIMALS,
+    SCORE_DECIMALS,
+    FrameRecord,
+)
 from vitpose_cli.records.shards import document_parts, shard_paths
 
 _AREA_DECIMALS = 2 * COORDINATE_DECIMALS
@@ -204,7 +209,7 @@ def annotations_of(
 
     A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it,
     also where a person has accepted the frame; the journal keeps its place. What a person put there
-    stays: keypoints placed by hand score 1.
+    stays: keypoints placed by hand score 1, while those of a model score less or more.
 
     Args:
         records: The frames, whose numbers are computed together: several times faster.
@@ -270,7 +275,7 @@ def _numbers(records: Sequence[FrameRecord]) -> _Numbers:
     point_scores = np.concatenate([each.keypoint_scores for each in people])
     scores = instance_scores(np.concatenate([each.box_scores for each in people]), point_scores)
     inside = ((keypoints >= 0) & (keypoints <= sizes[:, None])).all(axis=-1)
-    placed = (point_scores >= 1) & by_hand[:, None]
+    placed = (point_scores == BY_HAND_SCORE) & by_hand[:, None]
     visibility = np.concatenate([each.visibility for each in people])
     visibility = np.where(inside | placed, visibility, 0)
     points = np.where(visibility[..., None] > 0, _decimals(keypoints, COORDINATE_DECIMALS), 0.0)

@@ -12,6 +12,26 @@ from typing import Any
 from vitpose_cli.pose.keypoints import KeypointSet
 
 
+def entry_of(category: Mapping[str, Any], number: int = 1) -> dict[str, Any]:
+    """Return a category with the keypoints and skeleton known here, and the name it has."""
+    keypoint_set = KeypointSet.from_category(category)
+    name = str(category.get("name") or keypoint_set.category)
+    named = {"name": name, "supercategory": category.get("supercategory") or name}
+    return keypoint_set.to_category(number) | named
+
+
+def common_entry(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the category that stands for everybody, where there can be only one.
+
+    Args:
+        categories: One or more with the same keypoints. One keeps its name; several become what
+            their keypoints are of, such as `animal`.
+    """
+    if len(categories) == 1:
+        return entry_of(categories[0])
+    return KeypointSet.from_category(categories[0]).to_category()
+
+
 class Categories:
     """The categories of several documents as one list.
 
@@ -65,9 +85,7 @@ class Categories:
 
     def _number(self, category: Mapping[str, Any]) -> int:
         """Return the number in the common list, where a category is put if it is new."""
-        keypoint_set = KeypointSet.from_category(category)
-        name = str(category.get("name") or keypoint_set.category)
-        if name not in self.names:
-            named = {"name": name, "supercategory": category.get("supercategory") or name}
-            self.entries.append(keypoint_set.to_category(len(self.entries) + 1) | named)
-        return self.names.index(name) + 1
+        entry = entry_of(category, len(self.entries) + 1)
+        if entry["name"] not in self.names:
+            self.entries.append(entry)
+        return self.names.index(entry["name"]) + 1

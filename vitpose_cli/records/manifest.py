@@ -147,7 +147,12 @@ class RunManifest:
             return self
         names = ("weights_name", "weights_hash", "options", "tool_version", "created")
         past = {name: value for name, value in asdict(self).items() if name in names}
-        return replace(wanted, sources=self.sources, history=(*self.history, past))
+        return replace(
+            wanted,
+            keypoint_set=self.keypoint_set,
+            sources=self.sources,
+            history=(*self.history, past),
+        )
 
     def _differences(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         if self.weights_hash != wanted.weights_hash:
@@ -207,7 +212,7 @@ class RunManifest:
 
     def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
         """Yield the differences that make another run of it."""
-        if _plain(self.keypoint_set) != _plain(wanted.keypoint_set):
+        if _unnamed(self.keypoint_set) != _unnamed(wanted.keypoint_set):
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
         meant = _real(wanted.sources, Path())
@@ -215,10 +220,13 @@ class RunManifest:
             yield f"sources: was {_shown(self.sources)}, now {_shown(wanted.sources)}"
 
 
-def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `value` as it looks after a trip through JSON (tuples become lists)."""
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(value)))
-    return plain
+def _unnamed(category: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a category as it looks after a trip through JSON (tuples become lists).
+
+    What it is called is left out: of a run made of a file, that is what the file calls it.
+    """
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(category)))
+    return {name: value for name, value in plain.items() if name not in ("name", "supercategory")}
 
 
 def _set_name(keypoint_set: Mapping[str, Any]) -> str:

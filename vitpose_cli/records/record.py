@@ -32,6 +32,9 @@ COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
 TIME_DECIMALS = 6
 
+BY_HAND_SCORE = 1.0
+"""What a keypoint scores that a person placed, and no other: see `scores_of_network`."""
+
 MAX_TRACK_ID = 1 << 62
 """The largest identity that is taken from elsewhere."""
 
@@ -241,6 +244,16 @@ def completed_track_ids(
         for track_id, uid in zip(ids, uids, strict=True)
     ]
     return np.array(completed, np.int64)
+
+
+def scores_of_network(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return keypoint scores of a network, which may be above 1, as a record may hold them.
+
+    One that would be rounded to that of a keypoint placed by hand is the next below it.
+    """
+    step = 10.0**-SCORE_DECIMALS
+    alike = np.abs(scores.astype(np.float64) - BY_HAND_SCORE) <= step / 2
+    return np.where(alike, np.float32(BY_HAND_SCORE - step), scores)
 
 
 def rounded(instances: Instances, where: str) -> Instances:

@@ -14,10 +14,10 @@ import orjson
 
 from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file
 from vitpose_cli.records.coco_writer import write_document
-from vitpose_cli.records.folder import FAILURES, REVIEW_JOURNAL
+from vitpose_cli.records.folder import FAILURES
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import ANNOTATIONS, document_name, document_parts, num_shards_of
+from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
 
 Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
 """What is to be done with the sorted records of a run, such as giving identities."""
@@ -79,15 +79,6 @@ def write_run_document(
     return ExportSummary(
         document, failures, size.num_images, size.num_instances, failed.num_failures
     )
-
-
-def lacks_edits(folder: Path) -> bool:
-    """Return whether a person's labels in a run are newer than its document."""
-    journal = folder / REVIEW_JOURNAL
-    if not journal.is_file() or not (edited := journal.stat()).st_size:
-        return False
-    written = (path.stat().st_mtime_ns for path in document_parts(folder / ANNOTATIONS))
-    return edited.st_mtime_ns > min(written, default=0)
 
 
 def as_they_are(_manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:

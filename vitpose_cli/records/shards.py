@@ -7,12 +7,18 @@ and every reader takes such a set where it takes a file.
 
 from __future__ import annotations
 
+import math
 import re
+from collections import deque
 from glob import escape, has_magic
 from pathlib import Path
+from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.folder import MANIFEST, run_meant
+from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
+from vitpose_cli.records.journal import Scan
+from vitpose_cli.records.json_values import is_number
+from vitpose_cli.records.record import FrameRecord
 
 ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
@@ -58,8 +64,55 @@ def document_files(path: Path) -> tuple[Path, ...]:
         path: A file; or a glob such as `annotations-*.json`; or a folder, for the document in it.
 
     Raises:
-        InputError: There is none, or one of its shards is missing.
+        InputError: There is none, one of its shards is missing, or it is the document of a run in
+            which a person has labelled something since it was written.
     """
+    files = _files_of(path)
+    for folder in {file.parent for file in files}:
+        if (folder / MANIFEST).is_file() and not set(files).isdisjoint(
+            document_parts(folder / ANNOTATIONS)
+        ):
+            _check_current(folder)
+    return files
+
+
+def lacks_edits(folder: Path) -> bool:
+    """Return whether a person's labels in a run are newer than its document.
+
+    Their own time has to be later, too: in a copy of the folder that of the files says little.
+    """
+    journal = folder / REVIEW_JOURNAL
+    if not journal.is_file() or not (edited := journal.stat()).st_size:
+        return False
+    parts = document_parts(folder / ANNOTATIONS)
+    written_ns = min((path.stat().st_mtime_ns for path in parts), default=0)
+    return edited.st_mtime_ns > written_ns and _edited_at_s(journal) > written_ns / 1e9
+
+
+def _edited_at_s(journal: Path) -> float:
+    """Return when the last edit was made, in seconds since 1970; infinity where it does not say."""
+    for entry in deque(Scan(journal).entries(), maxlen=1):
+        with journal.open("rb") as stream:
+            stream.seek(entry.offset)
+            review = FrameRecord.from_json(stream.read(entry.length)).review
+        edited_at_s: Any = None if review is None else review.edited_at_s
+        return float(edited_at_s) if edited_at_s and is_number(edited_at_s) else math.inf
+    return 0.0
+
+
+def _check_current(folder: Path) -> None:
+    """Refuse the document of a run that lacks what a person did since."""
+    if lacks_edits(folder):
+        raise InputError(
+            f"A person has labelled frames in {folder} that its {ANNOTATIONS} lacks: their review "
+            "is still open, or was killed.",
+            f"End the review, which writes them into it; if none is open, begin one and end it: "
+            f"vitpose review {folder}",
+        )
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files of the document at a path, as `document_files` does, of any age."""
     if path.is_dir():
         document = path / ANNOTATIONS
         files = (document,) if document.is_file() else document_parts(document)

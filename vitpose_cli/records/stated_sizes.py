@@ -39,3 +39,29 @@ def check_size(
         "elsewhere. Photos are turned upright by their EXIF orientation here, so that labels of "
         "unturned ones do not fit. If only width and height in the file are wrong, remove them.",
     )
+
+
+def check_same_size(
+    key: FrameKey,
+    sizes_wh: tuple[tuple[int, int] | None, tuple[int, int] | None],
+    labels: tuple[object, object],
+) -> None:
+    """Refuse two sets of labels of a frame that are of different sizes.
+
+    Args:
+        key: The frame.
+        sizes_wh: The width and height that each states, px; None where it states none.
+        labels: What to call the two.
+
+    Raises:
+        InputError: The sizes differ.
+    """
+    first_wh, second_wh = sizes_wh
+    if first_wh is None or second_wh is None or first_wh == second_wh:
+        return
+    raise InputError(
+        f"{key} has {first_wh[0]} x {first_wh[1]} px in {labels[0]}, and {second_wh[0]} x "
+        f"{second_wh[1]} px in {labels[1]}.",
+        "Compare labels of the same photos: in those of resized or turned copies every keypoint "
+        "lies elsewhere. If only width and height in a file are wrong, remove them.",
+    )

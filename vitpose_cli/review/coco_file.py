@@ -10,6 +10,7 @@ to be written anew, as a whole, at every click.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import RUN_SUFFIX
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_items import wrong
@@ -36,6 +38,7 @@ from vitpose_cli.records.coco_people import (
     uids_of,
 )
 from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord
@@ -45,6 +48,8 @@ from vitpose_cli.review.edits import MAX_NUMBER
 from vitpose_cli.review.pictures import Pictures
 
 _HASH_DIGITS = 16
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +92,10 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         raise InputError(f"{path} lists {twice[0]!r} twice.", "Make one image of them.")
     candidates = (images,) if images else (path.parent, path.parent / "images")
     folders = find_folders(map(MediaFolders.at, candidates), keys.values())
+    bodies = [each for each in document.categories if each.get("keypoints")]
+    category = common_entry(bodies)
     manifest = RunManifest(
-        keypoint_set=document.keypoint_set.to_category(),
+        keypoint_set=category,
         sources=(str(folders),),
         options={"import": path.name},
         weights_name=f"labels of {path.name}",
@@ -103,6 +110,14 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
             if key not in done:
                 run.append(labels.record(key, image))
         run.export()
+    if len(bodies) > 1:
+        _log.warning(
+            "%s of the categories %s are all called %s in %s, as a run has one category.",
+            counted(len(document.annotations) - labels.num_left_out, "label"),
+            ", ".join(str(each.get("name")) for each in bodies),
+            category["name"],
+            folder,
+        )
     return Imported(folder, labels.num_left_out)
 
 

@@ -30,7 +30,8 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.record import FrameRecord, ReviewState
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.run_document import ExportSummary, lacks_edits
+from vitpose_cli.records.run_document import ExportSummary
+from vitpose_cli.records.shards import lacks_edits
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
