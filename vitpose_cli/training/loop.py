@@ -329,6 +329,7 @@ class _Run:
 
     def _save(self, stage: Stage) -> None:
         if self._leads:
+            stage.check_finite()
             self._folder.save_state(self._position, stage.state_dict(), self._learnt_from)
             self._save_weights(stage, self._folder.last)
 

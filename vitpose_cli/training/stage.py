@@ -2,8 +2,9 @@
 
 The mathematics of a step and nothing else: no files, no clocks, no terminal. Chance within the
 network (stochastic depth) is seeded at each step from the step's number, so that a stage that was
-interrupted goes on with the same bits. A step whose gradient is not finite changes nothing: torch's
-scaler sees to that without making the GPU wait, whatever the number format.
+interrupted goes on with the same bits. A step whose gradient is not finite changes nothing, whatever
+the number format, and no GPU waits to learn of it: torch's scaler leaves the weights alone; batch
+statistics, which are changed on the way forward, are put back; and the average does not move.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.average import MovingAverage
@@ -131,6 +133,7 @@ class Stage:
         seeds = np.random.SeedSequence((*self._seed, number))
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         self._optimizer.zero_grad(set_to_none=True)
+        before = [buffer.clone() for buffer in self.model.buffers()]
         total = torch.zeros((), device=self._device)
         for turn, batch in enumerate(passes):
             with self._together(turn == len(passes) - 1):
@@ -143,9 +146,30 @@ class Stage:
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        taken = torch.isfinite(norm)
+        for buffer, old in zip(self.model.buffers(), before, strict=True):
+            buffer.copy_(torch.where(taken, buffer, old))
         if self._average is not None:
-            self._average.follow(number)
+            self._average.follow(number, taken)
         return total, norm
+
+    def check_finite(self) -> None:
+        """Refuse to let a network be saved that can be of no use.
+
+        Raises:
+            ConfigError: It has numbers that are not finite.
+        """
+        networks = [self.model] if self._average is None else [self.model, self._average.model]
+        tensors = [pair for network in networks for pair in network.state_dict().items()]
+        finite = torch.stack([torch.isfinite(value).all() for _, value in tensors]).tolist()
+        lost = [name for (name, _), each in zip(tensors, finite, strict=True) if not each]
+        if lost:
+            raise ConfigError(
+                f"The network has numbers that are not finite, as in {lost[0]}: it has diverged, "
+                "and is not saved.",
+                "Lower the learning rate, or warm up longer, in another folder; what was saved in "
+                "this one before stays as it was.",
+            )
 
     @property
     def network(self) -> Network:
