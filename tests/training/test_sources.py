@@ -8,7 +8,7 @@ from training_cases import boxes, small_source, write_coco, write_document
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.training.data import open_data
-from vitpose_cli.training.data_options import CocoSource, DataOptions, PackSource
+from vitpose_cli.training.data_options import CocoSource, DataOptions
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
 
@@ -159,6 +159,13 @@ def test_missing_photos_are_refused_above_one_percent(tmp_path: Path) -> None:
     assert data.notes == [f"{tmp_path / 'people.json'}: left out 1 photos missing."]
 
 
+def test_a_wrong_folder_of_photos_is_told(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    with pytest.raises(InputError, match="4 of 4 photos are missing, and nobody is") as caught:
+        coco(tmp_path, images=tmp_path / "nowhere")
+    assert caught.value.hint == "Check `images` of this source."
+
+
 def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder, names in zip(folders, (["hand", "foot"], ["hand", "knee"]), strict=True):
@@ -203,82 +210,6 @@ def test_frames_of_a_video_are_found_extracted(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     keys = coco(tmp_path).frames.keys
     assert [str(key) for key in keys] == ["clip.mp4/frame_000007.jpg", "002.png"]
-
-
-def write_pack(path: Path) -> None:
-    """Write a pack of three crops from the annotations' pictures."""
-    from training_cases import SIZE_WH, picture_of, pose_in
-
-    from vitpose_cli.media.frames import Frame, FrameKey
-    from vitpose_cli.media.images import ImageSink
-
-    blobs, points = [], []
-    half = np.array(SIZE_WH) / (2 * 1.25 * 1.5)
-    middle = np.array(SIZE_WH) / 2
-    for number in range(3):
-        pose = pose_in((*(middle - half), *(middle + half)))
-        ImageSink(path.parent).write(Frame(FrameKey("one.png"), picture_of(pose)))
-        blobs.append((path.parent / "one.png").read_bytes())
-        label = np.full((17, 1), number)
-        points.append(np.concatenate([pose, label, np.full((17, 1), 0.8)], axis=1))
-    np.savez(
-        path,
-        blob=np.frombuffer(b"".join(blobs), np.uint8),
-        offsets=np.cumsum([0, *map(len, blobs)]),
-        keypoints=np.array(points, np.float32),
-        source=np.array([0, 1, 2]),
-    )
-
-
-def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
-    write_pack(tmp_path / "pack.npz")
-    options = PackSource.model_validate(
-        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
-    )
-    opened = open_source(options)
-    people = opened.frames.people
-    assert len(people) == 2  # the first has no labels
-    assert opened.dropped == {"people without keypoints": 1}
-    np.testing.assert_allclose(people.weights[:, 0], [0.3 * 0.8, 1])
-    assert people.repeats.tolist() == [1, 6]
-    np.testing.assert_allclose(people.boxes[0], [28, 37.333, 92, 122.667], atol=1e-3)
-    frame = opened.frames.source.read(opened.frames.keys[1])
-    assert frame.image.shape == (160, 120, 3)
-    assert len(opened.truth.annotations) == 2
-
-
-def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
-    tmp_path: Path,
-) -> None:
-    write_pack(tmp_path / "pack.npz")
-    options = PackSource.model_validate(
-        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
-    )
-    opened = open_source(options)
-    assert len(opened.frames.people) == len(opened.truth.annotations) == 1
-    np.testing.assert_allclose(opened.frames.people.weights, 1)
-
-
-def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
-    def opening(name: str, **options: Any) -> None:
-        open_source(PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options}))
-
-    with pytest.raises(InputError, match="cannot be read as a pack"):
-        opening("none.npz")
-    np.savez(tmp_path / "other.npz", blob=np.zeros(3))
-    with pytest.raises(InputError, match="it has no offsets, keypoints, source"):
-        opening("other.npz")
-    write_pack(tmp_path / "pack.npz")
-    with pytest.raises(InputError, match="17 keypoints a person, mpii has 16"):
-        opening("pack.npz", keypoint_set="mpii")
-    whole = (tmp_path / "pack.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    for name in ("cut.npz", "array.npz"):
-        with pytest.raises(InputError, match=f"{name} cannot be read as a pack") as caught:
-            opening(name)
-        assert "make it again" in caught.value.hint
 
 
 def boxes_of_categories(folder: Path, *categories: dict[str, Any]) -> None:
