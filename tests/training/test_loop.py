@@ -111,7 +111,7 @@ def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
     values = small_run(tmp_path, stages=[stage], model={"weights": str(teacher)})
     listener = run(tmp_path, stages=[stage], model=values["model"])
     said = [
-        f"The head robot starts anew: {teacher} has no head of this name.",
+        f"The head robot starts anew: {teacher} has none of its keypoints.",
         "The keypoints of robot have no names of left and right: no crop is mirrored, and there "
         "is no flip test.",
     ]

@@ -2,14 +2,14 @@
 
 The mathematics of a step and nothing else: no files, no clocks, no terminal. Chance within the
 network (stochastic depth) is seeded at each step from the step's number, so that a stage that was
-interrupted goes on with the same bits. A step whose gradient is not finite changes nothing, whatever
-the number format, and no GPU waits to learn of it: torch's scaler leaves the weights alone; batch
+interrupted goes on with the same bits. A step whose gradient is not finite changes nothing, in any
+number format, and no GPU waits to learn of it: torch's scaler leaves the weights alone; batch
 statistics, which are changed on the way forward, are put back; and the average does not move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -80,6 +80,7 @@ class Stage:
         number: int,
         schedule: Schedule,
         placement: Placement,
+        learnt: Collection[str] | None = None,
     ) -> None:
         """Make a network ready to learn.
 
@@ -89,6 +90,7 @@ class Stage:
             number: Which stage, from 0.
             schedule: Its learning rate.
             placement: Where it learns.
+            learnt: The heads that there is somebody for; all by default.
         """
         model, self._header = network.model, network.header
         self._device, self._dtype = placement.device, placement.dtype
@@ -100,7 +102,7 @@ class Stage:
         self._seed = (config.seed, number, self._process.rank)
         self.model = model.to(self._device)
         choose_attention(self.model, self._device, self._dtype)
-        self._frozen = hold_still(model, config)
+        self._frozen = hold_still(model, config, learnt)
         groups = parameter_groups(model, config.optimizer)
         self._parameters = [one for group in groups for one in group.parameters]
         self._optimizer: Any = build_optimizer(groups, config.optimizer, self._device)
