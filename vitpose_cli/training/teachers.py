@@ -127,7 +127,8 @@ def _known(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]) -
     known = same_sets(ours, theirs)
     if not known:
         raise ConfigError(
-            f"The teacher knows {', '.join(sorted(theirs))}, and is to teach {', '.join(ours)}.",
+            f"The teacher knows {', '.join(sorted(theirs))}, and is to teach {', '.join(ours)}: "
+            "these are other keypoints.",
             "Give distill.teacher a network of the same keypoints.",
         )
     return known
