@@ -9,6 +9,7 @@ from vitpose_cli.runtime import (
     Process,
     has_fast,
     num_reader_threads,
+    own_gpu,
     resolve_device,
     resolve_precision,
     seed_everything,
@@ -60,6 +61,15 @@ def test_process_reads_torchrun_then_a_slurm_step() -> None:
     assert Process.from_environment(step) == Process(2, 4, 2)
     batch_script = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}
     assert Process.from_environment(batch_script) == Process()
+
+
+def test_a_task_that_is_shown_one_gpu_takes_it() -> None:
+    step = {"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "4", "SLURM_LOCALID": "1"}
+    assert own_gpu(1, step) == 0
+    assert own_gpu(2, step) == 1
+    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"}
+    assert own_gpu(1, step | torchrun) == 1  # too many processes, which is refused
+    assert own_gpu(1, {}) == 0
 
 
 def test_process_reads_a_slurm_array_that_starts_anywhere() -> None:

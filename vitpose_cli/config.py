@@ -31,13 +31,17 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class StrictModel(BaseModel):
-    """A part of a configuration: unknown keys are refused, values never change.
+    """A part of a configuration: unknown keys are refused, numbers finite, values never change.
 
     The docstring under each field is its documentation.
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
     )
 
 

@@ -28,7 +28,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     """Return the device called `name`: auto, cpu, cuda, cuda:N or mps.
 
     `auto` is the first of cuda, mps, cpu that this machine has. A plain `cuda` is the GPU of this
-    process: the one of its local rank under torchrun or srun, else the first.
+    process: the one of its local rank under torchrun or srun, else the first; see `own_gpu`.
 
     Raises:
         ConfigError: There is no such device here.
@@ -45,13 +45,27 @@ def resolve_device(name: str = "auto") -> torch.device:
             raise ConfigError("This machine has no mps device.", "Use --device auto.")
         return torch.device("mps")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    number = int(index) if index else Process.from_environment().local_rank
+    number = int(index) if index else own_gpu(count)
     if number >= count:
         raise ConfigError(
             f"There is no device cuda:{number} here (CUDA devices: {count}).",
             "Use --device auto, or check the driver with nvidia-smi.",
         )
     return torch.device("cuda", number)
+
+
+def own_gpu(count: int, environment: Mapping[str, str] = os.environ) -> int:
+    """Return the number of this process's GPU among `count`.
+
+    With `--gpus-per-task=1` srun shows each task one GPU alone, which is number 0 in all of them.
+    torchrun shows everybody all of them.
+
+    Raises:
+        ConfigError: The environment contradicts itself.
+    """
+    if count == 1 and "RANK" not in environment:
+        return 0
+    return Process.from_environment(environment).local_rank
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:

@@ -106,3 +106,10 @@ def test_what_cannot_hide_patches_is_refused(change: dict[str, object]) -> None:
     config = ViTPoseConfig(TINY, {}, (48, 64), **change)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="full attention"):
         MaskedAutoencoder(config, PixelDecoderConfig())
+
+
+def test_some_patches_are_shown() -> None:
+    config = ViTPoseConfig(TINY, {}, (48, 64))
+    assert MaskedAutoencoder(config, PixelDecoderConfig(0.91)).num_hidden == 11
+    with pytest.raises(ConfigError, match="hides 12 of 12 patches"):
+        MaskedAutoencoder(config, PixelDecoderConfig(0.999))

@@ -15,7 +15,11 @@ def test_an_average_follows_weights_and_statistics() -> None:
         for parameter in source.parameters():
             parameter.add_(1)
     source(torch.randn(2, 3, 64, 48))
-    average.follow(0)
+    average.follow(0, torch.tensor(False))
+    for key, value in average.model.state_dict().items():
+        if value.is_floating_point():
+            assert torch.equal(value, before[key])
+    average.follow(0, torch.tensor(True))
     after, target = average.model.state_dict(), source.state_dict()
     for key, value in after.items():
         if value.is_floating_point():

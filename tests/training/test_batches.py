@@ -19,7 +19,14 @@ INPUT_WH = (96, 128)
 CODEC = HeatmapCodec(INPUT_WH, (24, 32), "udp")
 GEOMETRY = AugmentationOptions(truncation=0.3)
 EVERYTHING = AugmentationOptions(
-    truncation=0.3, brightness=0.1, contrast=0.2, saturation=0.3, tint=0.1, grey=0.2, erasing=0.5
+    truncation=0.3,
+    brightness=0.1,
+    contrast=0.2,
+    saturation=0.3,
+    tint=0.1,
+    grey=0.2,
+    erasing=0.5,
+    erasing_mix=0.4,
 )
 
 
@@ -119,6 +126,14 @@ def test_erased_rectangles_show_another_crop_where_that_is_asked() -> None:
     assert covered.any(axis=(1, 2)).all()
     wanted = np.where(covered[..., None], np.roll(whole, 1, axis=0), whole)
     np.testing.assert_array_equal(mixed, wanted)
+
+
+def test_nobody_else_is_nobody_to_show() -> None:
+    made = batches(AugmentationOptions(erasing=1.0, erasing_mix=1.0))
+    share = made.shares(0, np.arange(1))[0]
+    assert np.isfinite(share.plan.fills).all()
+    covered = replace(share, plan=replace(share.plan, erased=np.full((1, 2, 4), -1, np.float32)))
+    assert not torch.equal(make_crops(share, CPU), make_crops(covered, CPU))
 
 
 def test_some_erased_rectangles_are_mixed_and_the_others_are_not() -> None:

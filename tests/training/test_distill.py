@@ -14,7 +14,7 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
 from vitpose_cli.training.config import StageOptions, TrainConfig
@@ -278,7 +278,7 @@ def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     options = distilling(tmp_path, path).distill
     with pytest.raises(ConfigError, match="knows coco, and is to teach mpii"):
-        open_teachers(options, {"mpii": COCO}, Placement(CPU), 1)
+        open_teachers(options, {"mpii": KEYPOINT_SETS["mpii"]}, Placement(CPU), 1)
 
 
 def test_a_plan_names_the_teacher(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One encoder, several data sets: each has a head and an expert of its own (ViTPose+)."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def people_of(keypoint_set: KeypointSet, repeats: float) -> tuple[People, HostCr
 
 
 def opened(
-    process: Process | None = None, repeats: tuple[float, float] = (1, 1)
+    process: Process | None = None,
+    repeats: tuple[float, float] = (1, 1),
+    learnt: Collection[str] | None = None,
 ) -> tuple[Stage, Batches]:
     chosen = config()
     torch.manual_seed(0)
@@ -65,9 +68,8 @@ def opened(
     ]
     batches = Batches(courses, chosen.stages[0], chosen.augmentation, (0,), CPU)
     schedule = Schedule.of_stage(chosen.stages[0], chosen.optimizer, batches.steps_per_epoch)
-    return Stage(
-        network, chosen, 0, schedule, Placement(CPU, process=process or Process())
-    ), batches
+    placement = Placement(CPU, process=process or Process())
+    return Stage(network, chosen, 0, schedule, placement, learnt), batches
 
 
 def steps(stage: Stage, batches: Batches, start: int, stop: int) -> list[float]:
@@ -103,6 +105,21 @@ def test_only_the_experts_of_the_people_shown_get_a_gradient() -> None:
         used = [bool(one.weight.grad.abs().sum() > 0) for one in block.mlp.experts]
         assert used == [False, True]
         assert block.mlp.fc2.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("learnt", [None, ["mpii"]])
+def test_experts_of_sets_that_are_measured_alone_stay_as_they_are(
+    learnt: list[str] | None,
+) -> None:
+    stage, batches = opened(repeats=(0, 1), learnt=learnt)
+    before = {key: value.clone() for key, value in stage.model.state_dict().items()}
+    steps(stage, batches, 0, 3)
+    same = {
+        key for key, value in stage.model.state_dict().items() if torch.equal(value, before[key])
+    }
+    idle = {key for key in before if ".experts.0.weight" in key}
+    assert idle & same == (idle if learnt else set())  # weight decay would wear them down
+    assert not [key for key in same if ".experts.1." in key or ".mlp.fc2." in key]
 
 
 def test_each_set_has_a_mean_of_its_own() -> None:

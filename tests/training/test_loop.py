@@ -15,6 +15,7 @@ from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
@@ -80,6 +81,24 @@ def test_a_network_that_diverges_leaves_no_rubbish(tmp_path: Path) -> None:
     assert math.isnan(read_metrics(folder / "metrics.jsonl")[0]["loss"])
 
 
+def test_a_network_that_is_not_finite_any_more_is_not_saved(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 2, "batch_size": 2}
+    # Its gradient is finite, and the second step goes beyond the largest number of float32.
+    optimizer = {"lr": 3.4e38, "betas": [0, 0], "weight_decay": 0.9, "schedule": "constant"}
+    optimizer |= {"warmup_steps": 1, "warmup_ratio": 1e-45}
+    changes = {"stages": [stage], "optimizer": optimizer, "checkpoint_every": 1}
+    with pytest.raises(ConfigError, match=r"not finite, as in .*: it has diverged, and is not"):
+        run(tmp_path, **changes, validation={"every_steps": 1})
+    folder = tmp_path / "run"
+    saved = RunFolder(folder).load_state()
+    assert saved is not None
+    assert saved.position.step == 1
+    for name in ("last", "best"):
+        state = read_state(folder / f"{name}.safetensors")
+        assert all(torch.isfinite(value).all() for value in state.values())
+
+
 def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
     path = write_coco(tmp_path, 4)
     document = json.loads(path.read_text())
@@ -92,7 +111,7 @@ def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
     values = small_run(tmp_path, stages=[stage], model={"weights": str(teacher)})
     listener = run(tmp_path, stages=[stage], model=values["model"])
     said = [
-        f"The head robot starts anew: {teacher} has no head of this name.",
+        f"The head robot starts anew: {teacher} has none of its keypoints.",
         "The keypoints of robot have no names of left and right: no crop is mirrored, and there "
         "is no flip test.",
     ]

@@ -66,6 +66,23 @@ def test_a_skipped_step_changes_nothing() -> None:
         assert torch.equal(one, other)
 
 
+def test_a_matrix_without_gradient_is_left_alone() -> None:
+    plain, ours = matrices(), matrices()
+    expected, optimizer = Muon(groups(plain)), Muon(groups(ours))
+    for parameters, each in ((plain, expected), (ours, optimizer)):
+        give_gradients(parameters, 0)
+        each.step()
+    give_gradients(ours, 1)
+    ours[2].grad = torch.zeros_like(ours[2])
+    optimizer.step()
+    assert torch.equal(ours[2], plain[2])
+    assert not torch.equal(ours[0], plain[0])  # of the same shape
+    for parameters, each in ((plain, expected), (ours, optimizer)):
+        give_gradients(parameters, 2)
+        each.step()
+    assert torch.equal(ours[2], plain[2])  # so its momentum was left alone, too
+
+
 @pytest.mark.parametrize("shape", [(3, 64, 16), (3, 16, 64)])
 def test_the_orthogonal_part_of_a_matrix(shape: tuple[int, int, int]) -> None:
     given = torch.randn(shape, generator=torch.Generator().manual_seed(2))

@@ -1,7 +1,9 @@
 """Whole runs of several processes, which talk to each other on the CPU."""
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,35 @@ def test_processes_wait_for_each_other_for_many_hours(tmp_path: Path) -> None:
     script = tmp_path / "patient.py"
     script.write_text(_PATIENT)
     for code, said in ended(start_together([script], [script])):
+        assert code == 0, said
+        assert float(said.split()[-1]) > 12 * 3600
+
+
+def in_a_slurm_step(script: Path, **variables: str) -> list[tuple[int, str]]:
+    """Run a script as the two tasks of a step of Slurm's srun; return how they ended."""
+    step = {"SLURM_STEP_NUM_TASKS": "2"} | variables
+    theirs = ("MASTER_", "SLURM_")
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(theirs)}
+    return ended(
+        [
+            subprocess.Popen(
+                [sys.executable, str(script)],
+                env=clean | step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for rank in ("0", "1")
+        ]
+    )
+
+
+def test_tasks_of_a_slurm_step_find_each_other(tmp_path: Path) -> None:
+    script = tmp_path / "patient.py"
+    script.write_text(_PATIENT)
+    job = str(os.getpid())  # another port for each test that runs at the same time
+    step = {"SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": job, "SLURM_STEP_ID": "0"}
+    for code, said in in_a_slurm_step(script, **step):
         assert code == 0, said
         assert float(said.split()[-1]) > 12 * 3600
 

@@ -9,7 +9,7 @@ from training_cases import boxes, small_source, write_coco, write_document
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.training.data import open_data
-from vitpose_cli.training.data_options import CocoSource, DataOptions, PackSource
+from vitpose_cli.training.data_options import CocoSource, DataOptions
 from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
 
 
@@ -177,6 +177,13 @@ def test_missing_photos_are_refused_above_one_percent(tmp_path: Path) -> None:
     assert data.notes == [f"{tmp_path / 'people.json'}: left out 1 photos missing."]
 
 
+def test_a_wrong_folder_of_photos_is_told(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    with pytest.raises(InputError, match="4 of 4 photos are missing, and nobody is") as caught:
+        coco(tmp_path, images=tmp_path / "nowhere")
+    assert caught.value.hint == "Check `images` of this source."
+
+
 def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder, names in zip(folders, (["hand", "foot"], ["hand", "knee"]), strict=True):
@@ -223,6 +230,7 @@ def test_frames_of_a_video_are_found_extracted(tmp_path: Path) -> None:
     assert [str(key) for key in keys] == ["clip.mp4/frame_000007.jpg", "002.png"]
 
 
+<<<<<<< HEAD
 def write_pack(path: Path) -> None:
     """Write a pack of three crops from the annotations' pictures."""
     from training_cases import SIZE_WH, picture_of, pose_in
@@ -299,6 +307,8 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
         assert "make it again" in caught.value.hint
 
 
+=======
+>>>>>>> fix-training
 def boxes_of_categories(folder: Path, *categories: dict[str, Any]) -> None:
     """Write pictures with one box each, of these categories in turn."""
     path = write_coco(folder, 4)

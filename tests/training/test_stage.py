@@ -10,6 +10,7 @@ import torch
 from training_cases import first_gradient, gradients_of_two, small_run, some_people
 
 from vitpose_cli.config import parse_config
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 from vitpose_cli.runtime import Process
@@ -56,6 +57,10 @@ def weights(stage: Stage) -> torch.Tensor:
     return torch.cat([value.flatten() for value in stage.model.state_dict().values()])
 
 
+def averaged(stage: Stage) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in stage.network.model.state_dict().values()])
+
+
 def test_a_network_learns() -> None:
     calm = {"flip": 0, "rotation": 0, "scale_std": 0, "shift": 0, "half_body": 0}
     stage, batches = opened(config(stage={"steps": 30}, augmentation=calm))
@@ -91,19 +96,38 @@ def test_a_taken_up_state_gives_the_same_bits(kind: str) -> None:
 
 
 @OPTIMIZERS
-def test_a_step_without_finite_gradient_changes_nothing(kind: str) -> None:
-    stage, batches = opened(config(optimizer=PLAIN["optimizer"] | {"kind": kind}))
+@pytest.mark.parametrize("head", ["simple", "classic"])  # which has batch statistics
+def test_a_step_without_finite_gradient_changes_nothing(kind: str, head: str) -> None:
+    changes: dict[str, Any] = {"optimizer": PLAIN["optimizer"] | {"kind": kind}}
+    changes |= {"model": PLAIN["model"] | {"head": head}, "ema": {"decay": 0.9}}
+    stage, batches = opened(config(**changes))
     steps(stage, batches, 0, 2)
-    before = weights(stage).clone()
+    before = weights(stage).clone(), averaged(stage).clone()
     (batch,) = next(iter(batches.ahead(2, 3)))
-    poisoned = batch.crops.clone()
-    poisoned[0, 0, 0, 0] = float("nan")
-    _, norm = stage.step(2, [Batch(poisoned, batch.targets)])
-    assert not torch.isfinite(norm)
-    assert torch.equal(weights(stage), before)
+    for lost in (float("nan"), float("inf")):
+        poisoned = batch.crops.clone()
+        poisoned[0, 0, 0, 0] = lost
+        _, norm = stage.step(2, [Batch(batch.crops, batch.targets), Batch(poisoned, batch.targets)])
+        assert not torch.isfinite(norm)
+        assert torch.equal(weights(stage), before[0])
+        assert torch.equal(averaged(stage), before[1])
     steps(stage, batches, 2, 4)
-    assert torch.isfinite(weights(stage)).all()
-    assert not torch.equal(weights(stage), before)
+    for now, then in zip((weights(stage), averaged(stage)), before, strict=True):
+        assert torch.isfinite(now).all()
+        assert not torch.equal(now, then)
+    stage.check_finite()
+
+
+def test_a_network_with_numbers_that_are_not_finite_is_not_saved() -> None:
+    stage, batches = opened(config(ema={"decay": 0.9}))
+    steps(stage, batches, 0, 1)
+    stage.check_finite()
+    with torch.no_grad():
+        stage.network.model.state_dict()["heads.coco.final.bias"][3] = float("inf")
+    with pytest.raises(
+        ConfigError, match=r"not finite, as in heads\.coco\.final\.bias: it has div"
+    ):
+        stage.check_finite()
 
 
 def fused(stage: Stage) -> Stage:

@@ -98,7 +98,7 @@ def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) ->
     assert network.drawn_heads == {"robot", "mpii"}
     assert network.notes == (
         f"The head robot starts anew: that of {path} is of other keypoints.",
-        f"The head mpii starts anew: {path} has no head of this name.",
+        f"The head mpii starts anew: {path} has none of its keypoints.",
     )
 
 
@@ -142,6 +142,17 @@ def test_keypoints_to_measure_are_learnt_or_known(tmp_path: Path) -> None:
         first_network(afresh, MPII | COCO, MPII)
     with pytest.raises(ConfigError, match=r"no source of data\.train has: mpii"):
         first_network(known, MPII | COCO, COCO)
+
+
+def test_no_more_blocks_than_there_are_can_be_frozen(tmp_path: Path) -> None:
+    all_of_them, one_more = (
+        parse_config(TrainConfig, small_run(tmp_path, freeze={"blocks": blocks}))
+        for blocks in (4, 5)
+    )
+    first_network(all_of_them, COCO)
+    with pytest.raises(ConfigError, match="is 5; tiny-test has 4 blocks") as caught:
+        first_network(one_more, COCO)
+    assert caught.value.hint.startswith("Give 4 at most")
 
 
 def test_small_networks_with_other_attention_heads_are_refused(

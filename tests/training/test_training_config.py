@@ -73,6 +73,8 @@ def test_what_would_do_nothing_is_refused() -> None:
     data = small_run(Path("data"))["data"] | {"validation": []}
     model = {"variant": "tiny-test", "experts": True}
     assert "leave out model.experts" in problems(task="pretrain", data=data, model=model)
+    said = problems(task="pretrain", data=data, freeze={"encoder": True})
+    assert "task: pretrain learns an encoder; leave out freeze.encoder" in said
 
 
 def test_what_is_out_of_range_is_refused() -> None:
@@ -82,6 +84,18 @@ def test_what_is_out_of_range_is_refused() -> None:
     )
     assert "optimizer.betas.1: should be less than 1 (given: 1.0)" in said
     assert "augmentation: erasing_size [0.3, 0.1] must be [smaller, larger]" in said
+    said = problems(
+        optimizer={"lr": float("inf"), "milestones": [float("nan")]},
+        data=small_run(Path("data"))["data"] | {"context": float("inf"), "cache_wh": [1, 15]},
+    )
+    for line in (
+        "optimizer.lr: should be a finite number (given: inf)",
+        "optimizer.milestones.0: should be a finite number (given: nan)",
+        "data.context: should be a finite number (given: inf)",
+        "data.cache_wh.0: should be greater than or equal to 16 (given: 1)",
+        "data.cache_wh.1: should be greater than or equal to 16 (given: 15)",
+    ):
+        assert f"\n  {line}" in said
     said = problems(augmentation={"scale_limits": [1.5, 0.5]})
     assert "scale_limits [1.5, 0.5] must be [smaller, larger]" in said
 

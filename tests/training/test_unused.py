@@ -90,6 +90,7 @@ def test_what_does_nothing_is_said(changes: dict[str, Any], sentence: str) -> No
 def test_pretraining_says_what_it_has_no_heads_for() -> None:
     data = small_run(Path("data"))["data"] | {"validation": [], "cache": "none"}
     data["train"][0]["boxes"] = "boxes.json"
+    data["train"][0] |= {"min_score": 0.5, "model_weight": 0.9}
     data["context"] = 2.0
     sentences = said(
         task="pretrain",
@@ -99,11 +100,15 @@ def test_pretraining_says_what_it_has_no_heads_for() -> None:
         augmentation={"half_body": 0.5, "truncation": 0.3, "flip": 0.1},
         stages=[STAGE | {"loss": {"weight": 3000}}],
     )
+    unlabelled = "does nothing with task: pretrain, where people have no keypoints."
     assert sentences == [
         "model.head does nothing with task: pretrain, which makes no heads.",
-        "augmentation.half_body does nothing with task: pretrain, where people have no keypoints.",
-        "augmentation.truncation does nothing with task: pretrain, where people have no keypoints.",
+        f"augmentation.half_body {unlabelled}",
+        f"augmentation.truncation {unlabelled}",
+        f"data.train.0.model_weight {unlabelled}",
+        f"data.train.0.min_score {unlabelled}",
         "stages.0.loss.weight does nothing with task: pretrain.",
         "data.train.0.boxes does nothing here: training takes the boxes of the annotations.",
+        "validation.every_steps does nothing without data.validation.",
         "data.context does nothing with data.cache: none.",
     ]

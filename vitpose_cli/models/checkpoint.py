@@ -102,6 +102,11 @@ class CheckpointHeader:
     knowledge_token: bool = False
     format: int = FORMAT
 
+    @property
+    def keypoint_sets(self) -> dict[str, KeypointSet]:
+        """What each head shows, by the head's name."""
+        return {name: head.keypoint_set for name, head in self.heads.items()}
+
     def config(self) -> ViTPoseConfig:
         """Return the configuration of the network.
 

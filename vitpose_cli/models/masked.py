@@ -59,6 +59,13 @@ class MaskedAutoencoder(ViTPose):
                 "weights of its own that could be pre-trained.",
             )
         self.pixels = pixels
+        if not 0 < self.num_hidden < self.encoder.patch_embed.num_patches:
+            raise ConfigError(
+                f"A share of {pixels.masked:g} hides {self.num_hidden} of "
+                f"{self.encoder.patch_embed.num_patches} patches, and some must be hidden, some "
+                "shown.",
+                "Give pretrain.masked another value, or stages a larger input.",
+            )
         self.decoder = PixelDecoder(config, pixels)
 
     @property

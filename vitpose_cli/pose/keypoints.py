@@ -184,6 +184,20 @@ def keypoint_set(name: str) -> KeypointSet:
     )
 
 
+def same_sets(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]) -> dict[str, str]:
+    """Return which of `their` sets shows the same as each of ours, by our name; for some, none.
+
+    It is the one of our name, or else the first: animals of AP-10K and of APT-36K have the same
+    keypoints, and a file tells nothing more of them.
+    """
+    found = {}
+    for name, own in ours.items():
+        alike = [other for other, one in theirs.items() if own.shows_the_same(one)]
+        if alike:
+            found[name] = name if name in alike else alike[0]
+    return found
+
+
 def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
     """Return the keypoint names of a `categories` entry."""
     names = category.get("keypoints")

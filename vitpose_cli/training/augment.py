@@ -291,6 +291,7 @@ def _rectangles(
     fills = generator.random((*shape, 3)) * 255
     halves[generator.random(shape) >= options.erasing] = -1
     if options.erasing_mix > 0:
-        fills[generator.random(shape) < options.erasing_mix] = np.nan
+        mixed = generator.random(shape) < options.erasing_mix
+        fills[mixed & (count > 1)] = np.nan  # else there is nobody else
     boxes = np.concatenate([centres - halves, centres + halves], axis=-1)
     return boxes.astype(np.float32), fills.astype(np.float32)

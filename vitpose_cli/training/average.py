@@ -1,17 +1,17 @@
 """A moving average of a network's weights.
 
 timm's `ModelEmaV3` computes the same; it gathers both state dicts anew at each step, which takes a
-GPU's host longer than a small network's gradient.
+GPU's host longer than a small network's gradient. torch's `get_ema_multi_avg_fn` takes a number for
+how far to go, and whether a step was skipped is known to the GPU alone.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import EmaOptions
@@ -35,12 +35,12 @@ class MovingAverage:
         self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Move towards the network after step `step`, counted from 0."""
-        decay = self.decay(step)
-        averages, sources = zip(*self._pairs, strict=True)
-        move: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        move(list(averages), list(sources), 0)
+    def follow(self, step: int, taken: Tensor) -> None:
+        """Move towards the network after step `step`, counted from 0, if it was `taken` (bool)."""
+        averages, sources = (list(part) for part in zip(*self._pairs, strict=True))
+        moves = torch._foreach_sub(sources, averages)
+        torch._foreach_mul_(moves, (1 - self.decay(step)) * taken)
+        torch._foreach_add_(averages, moves)
         for average, source in self._counters:
             average.copy_(source)
 

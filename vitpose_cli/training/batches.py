@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vitpose_cli.media.frames import prefetch
 from vitpose_cli.models.normalisation import normalise
+from vitpose_cli.pose.geometry import Alignment
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.augment import CropPlan, plan_crops
@@ -84,6 +85,8 @@ class Share:
         lesson_size: The same for the loss against a teacher's heatmaps.
         order: (B, N) int64 permutations of the patches, of which the last are hidden; None where
             heatmaps are learnt.
+        covers: Whose crops show in rectangles of theirs, one for each: who comes before them in
+            the whole step, whoever makes it; None where nobody's do.
     """
 
     course: Course
@@ -92,11 +95,22 @@ class Share:
     size: float
     lesson_size: float = 1.0
     order: NDArray[np.int64] | None = None
+    covers: Share | None = None
 
     def select(self, index: NDArray[np.int64]) -> Share:
         """Return the people at `index`, in order; the divisors stay."""
-        order = None if self.order is None else self.order[index]
-        return replace(self, rows=self.rows[index], plan=self.plan.select(index), order=order)
+        return replace(
+            self,
+            rows=self.rows[index],
+            plan=self.plan.select(index),
+            order=None if self.order is None else self.order[index],
+            covers=None if self.covers is None else self.covers.select(index),
+        )
+
+    def resized(self, size_wh: tuple[int, int], alignment: Alignment) -> Share:
+        """Return the same people with crops of another size and alignment."""
+        covers = None if self.covers is None else self.covers.resized(size_wh, alignment)
+        return replace(self, plan=self.plan.resized(size_wh, alignment), covers=covers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +265,10 @@ class Batches:
             size = heatmap_loss_size(num_maps, map_w * map_h, total, loss)
             lesson_size = heatmap_loss_size(num_maps, map_w * map_h, num_maps, loss)
             order = self._orders(len(own), generator) if self._num_patches else None
-            shares.append(Share(course, own, plan, size, lesson_size, order))
+            share = Share(course, own, plan, size, lesson_size, order)
+            if np.isnan(plan.fills).any():
+                share = replace(share, covers=share.select(np.arange(len(own)) - 1))
+            shares.append(share)
         return shares
 
     def _orders(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -287,6 +304,13 @@ def make_batch(shares: Sequence[Share], device: torch.device) -> Batch:
 
 def make_crops(share: Share, device: torch.device) -> Tensor:
     """Return the crops of a share, (B, 3, H, W) float32, normalised."""
+    pixels = _uncovered(share, device)
+    _cover(pixels, share)
+    return normalise(pixels.permute(0, 2, 3, 1))
+
+
+def _uncovered(share: Share, device: torch.device) -> Tensor:
+    """Return the crops of a share, (B, 3, H, W) float32 in [0, 255], before any is covered."""
     course, plan = share.course, share.plan
     warped = course.crops.warp(course.people.images[share.rows], plan.transforms)
     # Planes of one colour each: mixing them is one product of matrices.
@@ -296,8 +320,7 @@ def make_crops(share: Share, device: torch.device) -> Tensor:
         mixed = torch.baddbmm(affines[:, :, 3:], affines[:, :, :3], pixels.flatten(2))
         pixels = mixed.clamp_(0, 255).view_as(pixels)
     _hide_outside(pixels, plan)
-    _erase(pixels, plan)
-    return normalise(pixels.permute(0, 2, 3, 1))
+    return pixels
 
 
 def _to(tensor: Tensor, device: torch.device) -> Tensor:
@@ -337,20 +360,33 @@ def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:
     pixels[index] = pixels[index] * shown[:, None]
 
 
-def _erase(pixels: Tensor, plan: CropPlan) -> None:
-    """Cover rectangles of (B, 3, H, W) with their colours or the crop before, in place."""
-    height, width = pixels.shape[2:]
-    device = pixels.device
-    across = torch.arange(width, device=device)
-    down = torch.arange(height, device=device)[:, None]
-    for number in range(plan.erased.shape[1]):
-        rows = np.flatnonzero(plan.erased[:, number, 2] > plan.erased[:, number, 0])
-        if not len(rows):
-            continue
-        box = upload(plan.erased[rows, number], device)[:, :, None, None]
-        covered = (across >= box[:, 0]) & (across <= box[:, 2])
-        covered = covered & (down >= box[:, 1]) & (down <= box[:, 3])
-        index = upload(rows, device)
-        fill = upload(plan.fills[rows, number], device)[:, :, None, None]
-        fill = torch.where(fill.isnan(), pixels[index - 1], fill)
-        pixels[index] = torch.where(covered[:, None], fill, pixels[index])
+def _cover(pixels: Tensor, share: Share) -> None:
+    """Cover rectangles of (B, 3, H, W) with their colours or other crops, in place."""
+    plan, device = share.plan, pixels.device
+    wide = plan.erased[:, :, 2] > plan.erased[:, :, 0]
+    mixed = wide & np.isnan(plan.fills[:, :, 0])
+    borrowing = np.flatnonzero(mixed.any(axis=1))
+    others = pixels[:0]
+    if share.covers is not None and len(borrowing):
+        others = _uncovered(share.covers.select(borrowing), device)
+    for number in range(wide.shape[1]):
+        for plain in (True, False):
+            rows = np.flatnonzero(wide[:, number] & (mixed[:, number] != plain))
+            if not len(rows):
+                continue
+            if plain:
+                fill = upload(plan.fills[rows, number], device)[:, :, None, None]
+            else:
+                fill = others[upload(np.searchsorted(borrowing, rows), device)]
+            covered = _inside(upload(plan.erased[rows, number], device), pixels)
+            index = upload(rows, device)
+            pixels[index] = torch.where(covered, fill, pixels[index])
+
+
+def _inside(boxes: Tensor, pixels: Tensor) -> Tensor:
+    """Return which of the pixels (..., H, W) lie in each of boxes (B, 4), (B, 1, H, W) bool."""
+    height, width = pixels.shape[-2:]
+    across = torch.arange(width, device=boxes.device)
+    down = torch.arange(height, device=boxes.device)[:, None]
+    x0, y0, x1, y1 = boxes[:, :, None, None, None].unbind(1)
+    return (across >= x0) & (across <= x1) & (down >= y0) & (down <= y1)

@@ -148,7 +148,8 @@ class StageOptions(StrictModel):
     batch_size: Count = 512
     """People in one step, over all GPUs."""
     accumulate: Count = 1
-    """Split a step's people into this many passes."""
+    """Split a step's people into this many passes; a classic decoder has batch statistics of each
+    pass."""
     lr: Positive | None = None
     """Peak learning rate; default: the optimiser's."""
     loss: LossOptions = LossOptions()
@@ -283,6 +284,8 @@ class TrainConfig(StrictModel):
                 "task: pretrain makes no experts; leave out model.experts, and give it in the run "
                 "that starts from these weights"
             )
+        if self.task == "pretrain" and self.freeze.encoder:
+            raise ValueError("task: pretrain learns an encoder; leave out freeze.encoder")
         if self.task == "token" and (self.model.weights is None or self.distill):
             raise ValueError("task: token needs model.weights, the teacher, and no distill")
         losses = {stage.loss.kind for stage in self.stages}

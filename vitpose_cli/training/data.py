@@ -62,14 +62,13 @@ class OpenedData:
 
     @property
     def keypoint_sets(self) -> dict[str, KeypointSet]:
-        """The keypoint sets by name, in the order in which they come up."""
-        sources = [*self.train, *self.validation]
-        return {one.keypoint_set.name: one.keypoint_set for one in _people(sources)}
+        """Those to learn or to measure by name, in the order in which they come up."""
+        return self.learnt_sets | _sets(_people(self.validation))
 
     @property
     def learnt_sets(self) -> dict[str, KeypointSet]:
-        """Those of them that there is something to learn from."""
-        return {one.keypoint_set.name: one.keypoint_set for one in _people(self.train)}
+        """Those that there is something to learn from: a `repeat` of 0 shows nobody."""
+        return _sets([one for one in _people(self.train) if one.repeats.any()])
 
     @property
     def epoch_length(self) -> int:
@@ -153,6 +152,8 @@ def load_material(
     size_wh = options.cache_wh or (round(width * CACHE_SCALE), round(height * CACHE_SCALE))
     parts: dict[str, list[Material]] = {}
     for source in data.train:
+        if source.frames.people.keypoint_set.name not in data.learnt_sets:
+            continue
         group = parts.setdefault(source.frames.people.keypoint_set.name, [])
         cut = None
         if options.cache == "none":
@@ -260,6 +261,10 @@ def _joined(parts: Sequence[Material]) -> Material:
     ]
     crops = JoinedCrops([part.crops for part in parts], starts)
     return Material(People.joined(people), crops, " ".join(part.identity for part in parts))
+
+
+def _sets(people: Iterable[People]) -> dict[str, KeypointSet]:
+    return {one.keypoint_set.name: one.keypoint_set for one in people}
 
 
 def _people(sources: Sequence[OpenedSource]) -> list[People]:

@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 from vitpose_cli.config import Count, NotNegative, Positive, Probability, StrictModel
 from vitpose_cli.split import Group
 
+CropSide = Annotated[int, Field(ge=16)]
+"""A side of a kept crop, px: no input has a shorter one."""
+
 
 class SourceOptions(StrictModel):
     """What every source of labelled people has."""
@@ -44,7 +47,7 @@ class CocoSource(SourceOptions):
     """A COCO-keypoint file with its photos, or with frames of videos."""
 
     kind: Literal["coco"]
-    """`coco`."""
+    """`coco`: a COCO-keypoint file with its photos. `pack`: person crops, ready cut."""
     annotations: Path
     """The annotation file, of any project; a labelling run; or a glob of shards."""
     images: Path
@@ -88,7 +91,7 @@ class DataOptions(StrictModel):
     cache: Literal["none", "ram", "disk", "device"] = "ram"
     """Where crops of all people are kept ready: `device` is the GPU's memory; `none` cuts them
     from the photos every time (COCO files only)."""
-    cache_wh: tuple[Count, Count] | None = None
+    cache_wh: tuple[CropSide, CropSide] | None = None
     """Size of a kept crop, px; default: 1.25 times the largest input."""
     context: Annotated[float, Field(ge=1)] = 1.5
     """How much larger a kept crop is than the region the network sees, so that it can be turned

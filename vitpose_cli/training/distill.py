@@ -52,8 +52,7 @@ class EachLook:
         """Say what a student shall answer to a share's crops."""
         theirs, ours = self.teacher.codec, share.course.codec
         if (theirs.input_wh, theirs.alignment) != (ours.input_wh, ours.alignment):
-            plan = share.plan.resized(theirs.input_wh, theirs.alignment)
-            crops = make_crops(Share(share.course, share.rows, plan, share.size), crops.device)
+            crops = make_crops(share.resized(theirs.input_wh, theirs.alignment), crops.device)
         same = np.tile(np.eye(2, 3), (len(share.rows), 1, 1))
         maps = fit_maps(self.teacher.maps(crops), same, theirs, ours)
         return Lesson(maps, torch.ones(maps.shape[:2], device=maps.device))

@@ -56,7 +56,7 @@ from vitpose_cli.training.sheets import Image, batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
-from vitpose_cli.training.teachers import open_teachers
+from vitpose_cli.training.teachers import open_teachers, untaught_heads
 from vitpose_cli.training.tensorboard import TensorBoard
 
 MAX_SKIPPED = 20
@@ -148,6 +148,8 @@ class _Run:
             self._observer = Several(self._observer, board)
         device, threads = self._placement.device, config.data.threads
         teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
+        for note in untaught_heads(config.distill, data.learnt_sets, teachers):
+            self._observer.note(note)
         inputs_wh = [stage.input_wh for stage in config.stages]
         inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
         unread: list[str] = []
@@ -218,7 +220,7 @@ class _Run:
         taught = [course.head for course in courses]
         network = with_blobs(network, taught, options.loss.blob_sigma)
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
-        stage = Stage(network, config, number, schedule, self._placement)
+        stage = Stage(network, config, number, schedule, self._placement, taught)
         learning, total = trainable_size(stage.model)
         self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
         check_stage_memory(number, stage, self._placement)
@@ -329,6 +331,7 @@ class _Run:
 
     def _save(self, stage: Stage) -> None:
         if self._leads:
+            stage.check_finite()
             self._folder.save_state(self._position, stage.state_dict(), self._learnt_from)
             self._save_weights(stage, self._folder.last)
 

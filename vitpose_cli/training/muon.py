@@ -6,6 +6,10 @@ together.
 
 Sources: kellerjordan.github.io/posts/muon for the iteration and its coefficients, arXiv 2502.16982,
 section 2.2, for the length of a step: that of AdamW, so that both take the same rate.
+
+Every step has this length, however small the gradient. So a matrix that has none in a step, as an
+expert of ViTPose+ with nobody there, is left alone, or its old momentum would drive it for hundreds
+of full steps.
 """
 
 from __future__ import annotations
@@ -84,18 +88,19 @@ class _Stack:
 
     def step(self, found_inf: Tensor | None) -> None:
         gradients = torch.stack([matrix.grad for matrix in self.matrices])  # type: ignore[misc]
-        kept: Tensor | float = 1.0
+        taken = gradients.flatten(1).any(dim=1)[:, None, None]
         if found_inf is not None:
-            kept = (found_inf == 0).to(gradients.dtype)
-            gradients = torch.where(kept > 0, gradients, 0)
+            taken = taken & (found_inf == 0)
+            gradients = torch.where(taken, gradients, 0)
+        kept = taken.to(gradients.dtype)
         self.momentum.lerp_(gradients, (1 - MOMENTUM) * kept)
-        turned = orthogonal(gradients.lerp(self.momentum, MOMENTUM))
+        turned = orthogonal(gradients.lerp(self.momentum, MOMENTUM)).float()
         length = ADAMW_LENGTH * math.sqrt(max(turned.shape[1:]))
-        steps = list(turned.float().unbind())
+        steps = list(turned.unbind())
         torch._foreach_mul_(steps, [length * group["lr"] for group in self.groups])
         decays = [group["lr"] * group["weight_decay"] for group in self.groups]
         torch._foreach_add_(steps, torch._foreach_mul(self.matrices, decays))
-        torch._foreach_mul_(steps, kept)
+        turned.mul_(kept)
         torch._foreach_sub_(self.matrices, steps)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from vitpose_cli.models.checkpoint import CheckpointHeader
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose, ViTPoseConfig
 from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.keypoints import KeypointSet
 
 FEW_TOKENS = 400
 """Up to here torch's fused attention (2.14) takes longer than products of matrices, in 16 bits on a
@@ -60,6 +61,41 @@ def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Networ
         for name, head in network.header.heads.items()
     }
     return replace(network, header=replace(network.header, heads=told))
+
+
+def with_head_names(
+    network: Network, names: Mapping[str, str], sets: Mapping[str, KeypointSet]
+) -> Network:
+    """Return the network with some of its heads under other names.
+
+    Args:
+        network: The network.
+        names: What a head is called now, by the name that it gets.
+        sets: The keypoint sets of the new names, which show the same.
+    """
+    if all(new == old for new, old in names.items()):
+        return network
+    old, state = network.header.heads, network.model.state_dict()
+    heads = {new: replace(old[name], keypoint_set=sets[new]) for new, name in names.items()}
+    others = old.keys() - names.values() - heads.keys()
+    heads |= {name: head for name, head in old.items() if name in others}
+    header = replace(network.header, heads=heads)
+    model = same_network(network.model, replace(network.model.config, heads=header.config().heads))
+    moved = {key: value for key, value in state.items() if not key.startswith("heads.")}
+    for name in heads:
+        moved |= head_tensors(state, names.get(name, name), name)
+    model.load_state_dict(moved)
+    return replace(network, model=model.train(network.model.training), header=header)
+
+
+def head_tensors(state: Mapping[str, Tensor], head: str, name: str) -> dict[str, Tensor]:
+    """Return the tensors of a head of `state`, as those of a head called `name`."""
+    start = f"heads.{head}."
+    return {
+        f"heads.{name}.{key.removeprefix(start)}": value
+        for key, value in state.items()
+        if key.startswith(start)
+    }
 
 
 def same_network(model: ViTPose, config: ViTPoseConfig) -> ViTPose:

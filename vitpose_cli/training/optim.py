@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,11 +222,39 @@ class Schedule:
         return [mark * self.steps_per_unit for mark in marks]
 
 
-def hold_still(model: ViTPose, config: TrainConfig) -> list[nn.Module]:
-    """Freeze what a run's task and options want frozen; see `freeze`."""
+def hold_still(
+    model: ViTPose, config: TrainConfig, learnt: Collection[str] | None = None
+) -> list[nn.Module]:
+    """Freeze what a run's task and options want frozen, see `freeze`, and experts of nobody.
+
+    Args:
+        model: The network.
+        config: The run.
+        learnt: The heads that there is somebody to learn from for; all by default.
+    """
     if config.task == "token":
         return learn_token_alone(model)
-    return freeze(model, config.freeze)
+    heads = model.config.heads
+    return freeze(model, config.freeze) + _freeze_experts(
+        model, heads if learnt is None else learnt
+    )
+
+
+def _freeze_experts(model: ViTPose, learnt: Collection[str]) -> list[nn.Module]:
+    """Freeze the experts of all other heads, and return them.
+
+    An expert has a gradient even of nobody, see there, and weight decay would wear it down.
+    """
+    used = {head.expert for name, head in model.config.heads.items() if name in learnt}
+    idle: list[nn.Module] = [
+        expert
+        for block in (model.encoder.blocks if model.config.num_experts else ())
+        for number, expert in enumerate(block.mlp.experts)
+        if number not in used
+    ]
+    for expert in idle:
+        expert.requires_grad_(False)
+    return idle
 
 
 def freeze(model: ViTPose, options: FreezeOptions) -> list[nn.Module]:

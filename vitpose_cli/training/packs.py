@@ -106,6 +106,22 @@ class Pack:
             raise InputError(f"{key}: {frame.error}")
         return frame
 
+    def size_wh(self) -> tuple[int, int]:
+        """Return width and height of all crops, px: those of the first that can be read.
+
+        Raises:
+            InputError: None can be read.
+        """
+        failure = ""
+        for key in self.keys():
+            frame = self._load(key)
+            if not isinstance(frame, FrameFailure):
+                return frame.size_wh
+            failure = failure or f"{key}: {frame.error}"
+        raise InputError(
+            f"None of the {self.expected} pictures of {self.name} can be read ({failure})."
+        )
+
     def boxes(self, size_wh: tuple[int, int], context: float) -> NDArray[np.float32]:
         """Return the box of every person, (N, 4) float32 xyxy, crop px.
 

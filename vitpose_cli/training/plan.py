@@ -17,7 +17,7 @@ from vitpose_cli.config import dump_config
 from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.network import Network, choose_attention, same_network
 from vitpose_cli.training.notes import opening_notes
@@ -30,7 +30,7 @@ from vitpose_cli.training.process import (
 )
 from vitpose_cli.training.stage import HeadRouter, Parts, Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
-from vitpose_cli.training.teachers import open_teachers
+from vitpose_cli.training.teachers import Teacher, open_teachers, untaught_heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +121,18 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     config = with_input_sizes(config)
     data = open_data(config.data, labelled=config.task != "pretrain")
     network = first_network(config, data.keypoint_sets, data.learnt_sets)
-    notes = opening_notes(config, data, network)
-    hold_still(network.model, config)
+    # What is wrong with teachers is to be told before anything is trained.
+    options, sets = config.distill, data.learnt_sets
+    teachers = open_teachers(options, sets, placement, data.options.threads)
+    notes = opening_notes(config, data, network) + untaught_heads(options, sets, teachers)
+    hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
     stages = []
     for number, stage in enumerate(config.stages):
         if number > 0:
             network = next_network(network, stage.input_wh, fresh_heads=False)
-            hold_still(network.model, config)
+            hold_still(network.model, config, data.learnt_sets)
         stages.append(_stage_row(config, stage, network, data, placement))
     return TrainingPlan(
         config=dump_config(config),
@@ -140,7 +143,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
             name: f"{head.kind}, {head.keypoint_set.num_keypoints} keypoints, {head.alignment}"
             for name, head in network.header.heads.items()
         },
-        teachers=_teachers(config, data, placement),
+        teachers=_looks(options, teachers),
         trainable=trainable,
         groups=tuple(
             GroupRow(
@@ -157,16 +160,12 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     )
 
 
-def _teachers(config: TrainConfig, data: OpenedData, placement: Placement) -> dict[str, str]:
-    """Open the teachers, so that what is wrong with them is told before anything is trained."""
-    options, sets = config.distill, data.learnt_sets
-    if options is None:
-        return {}
-    found = open_teachers(options, sets, placement, data.options.threads)
+def _looks(options: DistillOptions | None, teachers: Mapping[str, Teacher]) -> dict[str, str]:
+    """Say of each head that has a teacher how it sees people, and when."""
+    when = "each crop" if options is None or options.looks == "each" else "everybody once"
     return {
-        head: f"sees {'x'.join(map(str, one.codec.input_wh))} px, {one.codec.alignment}, "
-        + ("each crop" if options.looks == "each" else "everybody once")
-        for head, one in found.items()
+        head: f"sees {'x'.join(map(str, one.codec.input_wh))} px, {one.codec.alignment}, {when}"
+        for head, one in teachers.items()
     }
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,9 @@ _PATIENCE = timedelta(days=1)
 """How long processes wait for each other. One may have slower disks, or be the one that computes
 AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
 died: torchrun does, and so do the others by its connection, which is closed then."""
+
+_FIRST_PORT, _NUM_PORTS = 15_000, 15_000
+"""Where processes under srun meet: below the ports that Linux gives to whoever asks for any."""
 
 _CLOSED = ("Connection closed by peer", "Connection reset by peer")
 """What gloo says of a process that has died; torch has no type of its own for it."""
@@ -103,6 +107,7 @@ def process_group(placement: Placement) -> Iterator[None]:
     """Join the other processes, if there are any.
 
     Raises:
+        ConfigError: Nobody says where they meet.
         InputError: Another process has ended before the work was done.
     """
     process = placement.process
@@ -112,7 +117,11 @@ def process_group(placement: Placement) -> Iterator[None]:
     # What is said on the CPU goes through gloo, so that no GPU waits for it.
     backend = "cpu:gloo,cuda:nccl" if placement.device.type == "cuda" else "gloo"
     distributed.init_process_group(
-        backend, timeout=_PATIENCE, rank=process.rank, world_size=process.world_size
+        backend,
+        init_method=meeting_place(),
+        timeout=_PATIENCE,
+        rank=process.rank,
+        world_size=process.world_size,
     )
     try:
         yield
@@ -125,6 +134,39 @@ def process_group(placement: Placement) -> Iterator[None]:
         ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def meeting_place(environment: Mapping[str, str] = os.environ) -> str:
+    """Return where the processes of one training meet, as torch takes it.
+
+    torchrun has written it into the environment. srun has not, but all of its tasks see the same
+    list of hosts, of which the first runs the first task, and the same numbers of job and step,
+    from which a port follows.
+
+    Raises:
+        ConfigError: Nobody says it.
+    """
+    if {"MASTER_ADDR", "MASTER_PORT"} <= environment.keys():
+        return "env://"
+    host = environment.get("MASTER_ADDR") or _first_host(environment.get("SLURM_STEP_NODELIST", ""))
+    port = environment.get("MASTER_PORT")
+    numbers = [environment.get(f"SLURM_{name}", "") for name in ("JOB_ID", "STEP_ID")]
+    if not port and all(number.isdecimal() for number in numbers):
+        job, step = map(int, numbers)
+        port = str(_FIRST_PORT + (job + step) % _NUM_PORTS)
+    if not host or not port:
+        raise ConfigError(
+            "There are several processes, and neither MASTER_ADDR and MASTER_PORT nor Slurm say "
+            "where they meet.",
+            "Start them with torchrun, or with srun.",
+        )
+    return f"tcp://{host}:{port}"
+
+
+def _first_host(hosts: str) -> str:
+    """Return the first of Slurm's list of hosts: `node07` of `node[07-09,12],other`."""
+    first = re.match(r"([^\[,]*)(?:\[([^\],-]+)[^\]]*\])?([^\[,]*)", hosts)
+    return "".join(part or "" for part in first.groups()) if first else ""
 
 
 def gathered(value: _Value, process: Process) -> list[_Value]:
@@ -208,6 +250,7 @@ def _too_large(number: int, options: StageOptions, world_size: int, parts: int) 
         f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
         "into memory.",
         f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
-        f"smaller passes; --set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
+        "smaller passes, but for the batch statistics of a classic decoder; "
+        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
         "takes fewer people a step; model.activation_checkpointing saves memory, too.",
     )

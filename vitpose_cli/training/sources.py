@@ -13,6 +13,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
@@ -82,7 +83,7 @@ def open_source(
         InputError: A file is missing or damaged, or nobody in it is labelled.
     """
     if isinstance(options, PackSource):
-        return _open_pack(options, num_threads, labelled)
+        return _open_pack(options, num_threads, labelled, measured)
     return _open_coco(options, num_threads, labelled, measured)
 
 
@@ -119,12 +120,7 @@ def _open_coco(
     shown = _present_keys({one: keys[one] for one in chosen}, options, dropped)
     numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
     if not numbered:
-        raise InputError(
-            f"Nobody in {options.annotations} can be learnt from"
-            f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
-            "Label some keypoints, or check `include`, `split`, `min_score`, `human_weight` and "
-            "`model_weight` of this source.",
-        )
+        raise _nobody(options, dropped, len(chosen))
     people = People(
         keypoint_set_,
         np.stack([person.box for _, person in numbered]).astype(np.float32),
@@ -155,6 +151,24 @@ def _open_coco(
         tuple(size_of(images[image_id]) for image_id in shown),
     )
     return OpenedSource(frames, _truth(document, shown, options), +dropped, fingerprint, boxes)
+
+
+def _nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputError:
+    """Return the error of a source in whose `num_photos` nobody is left."""
+    path = options.annotations if options.kind == "coco" else options.path
+    missing = dropped["photos missing"]
+    if missing:
+        return InputError(
+            f"{path}: {missing} of {num_photos} photos are missing, and nobody is left.",
+            "Check `images` of this source.",
+        )
+    own = "include" if options.kind == "coco" else "repeat_of"
+    return InputError(
+        f"Nobody in {path} can be learnt from"
+        f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
+        f"Label some keypoints, or check `{own}`, `split`, `min_score`, `human_weight` and "
+        "`model_weight` of this source.",
+    )
 
 
 def _people_by_image(
@@ -277,10 +291,12 @@ def _spread(chosen: list[int], options: SourceOptions) -> list[int]:
     return [chosen[index * len(chosen) // options.limit] for index in range(options.limit)]
 
 
-def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedSource:
+def _open_pack(
+    options: PackSource, num_threads: int, labelled: bool, measured: bool
+) -> OpenedSource:
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
-    frame = pack.read(keys[0])
+    size_wh = pack.size_wh()
     known_as = keypoint_set(options.keypoint_set)
     if pack.keypoints.shape[1] != known_as.num_keypoints:
         raise InputError(
@@ -289,19 +305,25 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
             "Set keypoint_set of this source.",
         )
     points = pack.keypoints[..., :2]
-    inside = ((points >= 0) & (points <= np.array(frame.size_wh))).all(axis=-1)
+    inside = ((points >= 0) & (points <= np.array(size_wh))).all(axis=-1)
     labels = np.where(inside, pack.keypoints[..., 2], 0).astype(np.int64)
     weights = keypoint_weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
-    useless = (weights <= 0).all(axis=1) if labelled else np.zeros(len(weights), bool)
     repeats = np.array([options.repeat_of.get(int(one), options.repeat) for one in pack.sources])
-    usable = ~useless & ~np.isin(pack.sources, [n for n, x in options.repeat_of.items() if x == 0])
+    never = [number for number, repeat in options.repeat_of.items() if repeat == 0]
+    usable = ~np.isin(pack.sources, never)
     usable &= np.array([_in_split(str(key), options) for key in keys])
+    dropped: Counter[str] = Counter()
+    reasons = {
+        "people without keypoints": labelled & ~(labels > 0).any(axis=1),
+        "people whose keypoints count nothing": labelled & ~(measured | weights.any(axis=1)),
+    }
+    for reason, applies in reasons.items():
+        dropped[reason] = int((usable & applies).sum())
+        usable &= ~applies
     rows = np.array(_spread(np.flatnonzero(usable).tolist(), options), np.int64)
     if not len(rows):
-        raise InputError(
-            f"Nobody in {options.path} can be learnt from.", "Check `split` and `repeat_of`."
-        )
-    boxes = pack.boxes(frame.size_wh, options.context)[rows]
+        raise _nobody(options, dropped, len(keys))
+    boxes = pack.boxes(size_wh, options.context)[rows]
     people = People(
         known_as,
         boxes,
@@ -310,7 +332,6 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
         repeats[rows].astype(np.float32),
         np.arange(len(rows)),
     )
-    dropped = Counter({"people without keypoints": int(useless.sum())})
     chosen = tuple(keys[row] for row in rows)
     file = files_hash((options.path,))
     known = f"{people_hash(people, chosen, {})} {file}"  # the pixels are in the file
@@ -321,17 +342,22 @@ def _open_pack(options: PackSource, num_threads: int, labelled: bool) -> OpenedS
         pack,
         _identity(fingerprint, options),
         options.path,
-        (frame.size_wh,) * len(people),
+        (size_wh,) * len(people),
     )
-    truth = _pack_truth(options.path, people, frame.size_wh)
+    truth = _pack_truth(options.path, people, labels[rows] > 0, size_wh)
     return OpenedSource(frames, truth, +dropped, fingerprint)
 
 
-def _pack_truth(path: Path, people: People, size_wh: tuple[int, int]) -> CocoDocument:
-    """Return the people of a pack as a COCO document, each in a photo of their own."""
+def _pack_truth(
+    path: Path, people: People, known: NDArray[np.bool_], size_wh: tuple[int, int]
+) -> CocoDocument:
+    """Return the people of a pack, and which keypoints (N, K) are known, as a COCO document.
+
+    Each is in a photo of their own.
+    """
     xywh = xyxy_to_xywh(people.boxes.astype(np.float64))
-    known = (people.weights > 0)[..., None]
-    points = np.concatenate([np.where(known, people.keypoints, 0), 2 * known], axis=-1)
+    shown = known[..., None]
+    points = np.concatenate([np.where(shown, people.keypoints, 0), 2 * shown], axis=-1)
     images = [
         {"id": number, "file_name": f"{number:06d}", "width": size_wh[0], "height": size_wh[1]}
         for number in range(1, len(people) + 1)

@@ -2,13 +2,14 @@
 
 The mathematics of a step and nothing else: no files, no clocks, no terminal. Chance within the
 network (stochastic depth) is seeded at each step from the step's number, so that a stage that was
-interrupted goes on with the same bits. A step whose gradient is not finite changes nothing: torch's
-scaler sees to that without making the GPU wait, whatever the number format.
+interrupted goes on with the same bits. A step whose gradient is not finite changes nothing, in any
+number format, and no GPU waits to learn of it: torch's scaler leaves the weights alone; batch
+statistics, which are changed on the way forward, are put back; and the average does not move.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.average import MovingAverage
@@ -78,6 +80,7 @@ class Stage:
         number: int,
         schedule: Schedule,
         placement: Placement,
+        learnt: Collection[str] | None = None,
     ) -> None:
         """Make a network ready to learn.
 
@@ -87,6 +90,7 @@ class Stage:
             number: Which stage, from 0.
             schedule: Its learning rate.
             placement: Where it learns.
+            learnt: The heads that there is somebody for; all by default.
         """
         model, self._header = network.model, network.header
         self._device, self._dtype = placement.device, placement.dtype
@@ -98,7 +102,7 @@ class Stage:
         self._seed = (config.seed, number, self._process.rank)
         self.model = model.to(self._device)
         choose_attention(self.model, self._device, self._dtype)
-        self._frozen = hold_still(model, config)
+        self._frozen = hold_still(model, config, learnt)
         groups = parameter_groups(model, config.optimizer)
         self._parameters = [one for group in groups for one in group.parameters]
         self._optimizer: Any = build_optimizer(groups, config.optimizer, self._device)
@@ -131,6 +135,7 @@ class Stage:
         seeds = np.random.SeedSequence((*self._seed, number))
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         self._optimizer.zero_grad(set_to_none=True)
+        before = [buffer.clone() for buffer in self.model.buffers()]
         total = torch.zeros((), device=self._device)
         for turn, batch in enumerate(passes):
             with self._together(turn == len(passes) - 1):
@@ -143,9 +148,30 @@ class Stage:
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
+        taken = torch.isfinite(norm)
+        for buffer, old in zip(self.model.buffers(), before, strict=True):
+            buffer.copy_(torch.where(taken, buffer, old))
         if self._average is not None:
-            self._average.follow(number)
+            self._average.follow(number, taken)
         return total, norm
+
+    def check_finite(self) -> None:
+        """Refuse to let a network be saved that can be of no use.
+
+        Raises:
+            ConfigError: It has numbers that are not finite.
+        """
+        networks = [self.model] if self._average is None else [self.model, self._average.model]
+        tensors = [pair for network in networks for pair in network.state_dict().items()]
+        finite = torch.stack([torch.isfinite(value).all() for _, value in tensors]).tolist()
+        lost = [name for (name, _), each in zip(tensors, finite, strict=True) if not each]
+        if lost:
+            raise ConfigError(
+                f"The network has numbers that are not finite, as in {lost[0]}: it has diverged, "
+                "and is not saved.",
+                "Lower the learning rate, or warm up longer, in another folder; what was saved in "
+                "this one before stays as it was.",
+            )
 
     @property
     def network(self) -> Network:

@@ -21,11 +21,11 @@ from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KeypointSet, same_sets
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
-from vitpose_cli.training.network import Network, same_network
+from vitpose_cli.training.network import Network, head_tensors, same_network, with_head_names
 from vitpose_cli.training.origin import Origin, input_wh_of, opened_origin
 
 _POSITION_TABLE = "encoder.pos_embed"
@@ -70,27 +70,45 @@ def first_network(
     """
     input_wh, asked, options = config.stages[0].input_wh, config.pretrain, config.model
     if config.task == "token":
-        network = teacher_with_token(options.weights or "", input_wh)
-        _check_variant(options, network.header.variant)
-        unknown = keypoint_sets.keys() - network.header.heads.keys()
-        if unknown:
-            raise ConfigError(
-                f"{options.weights} has no head for {', '.join(sorted(unknown))}.",
-                "A token is learnt on labels of keypoints that the teacher knows.",
-            )
-        network.model.set_grad_checkpointing(options.activation_checkpointing)
+        return _with_token(options, keypoint_sets, input_wh)
+    pixels = None
+    if config.task == "pretrain":
+        pixels = PixelDecoderConfig(
+            asked.masked, asked.decoder_dim, asked.decoder_depth, asked.normalise
+        )
+    network = build_network(options, {} if pixels else keypoint_sets, input_wh, pixels)
+    depth = network.model.config.variant.depth
+    if config.freeze.blocks > depth:
+        raise ConfigError(
+            f"freeze.blocks is {config.freeze.blocks}; "
+            f"{network.header.variant} has {depth} blocks.",
+            f"Give {depth} at most; freeze.encoder holds all of it still.",
+        )
+    if pixels is not None:
         return network
-    if config.task == "pose":
-        network = build_network(options, keypoint_sets, input_wh)
-        if learnt_sets is not None:
-            _check_measured(config, network, learnt_sets)
-        if config.distill is None or config.distill.token is None:
-            return network
-        return with_token(network, fitted_token(config.distill.token, network.model))
-    pixels = PixelDecoderConfig(
-        asked.masked, asked.decoder_dim, asked.decoder_depth, asked.normalise
-    )
-    return build_network(options, {}, input_wh, pixels)
+    if learnt_sets is not None:
+        _check_measured(config, network, learnt_sets)
+    if config.distill is None or config.distill.token is None:
+        return network
+    return with_token(network, fitted_token(config.distill.token, network.model))
+
+
+def _with_token(
+    options: ModelOptions, keypoint_sets: Mapping[str, KeypointSet], input_wh: tuple[int, int]
+) -> Network:
+    """Return a whole network with a random knowledge token, its heads called as the data's sets."""
+    network = teacher_with_token(options.weights or "", input_wh)
+    _check_variant(options, network.header.variant)
+    known = same_sets(keypoint_sets, network.header.keypoint_sets)
+    unknown = sorted(keypoint_sets.keys() - known.keys())
+    if unknown:
+        raise ConfigError(
+            f"{options.weights} has no head for the keypoints of {', '.join(unknown)}.",
+            "A token is learnt on labels of keypoints that the teacher knows.",
+        )
+    network = with_head_names(network, known, keypoint_sets)
+    network.model.set_grad_checkpointing(options.activation_checkpointing)
+    return network
 
 
 def _check_measured(config: TrainConfig, network: Network, learnt_sets: Collection[str]) -> None:
@@ -170,23 +188,24 @@ def _loaded(
     named = options.model_copy(update={"variant": variant})
     network = _blank(named, keypoint_sets, input_wh, origin.header, pixels)
     model = network.model
-    known = _same_sets(network.header, origin.header)
-    encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=next(iter(known), None))
+    known = _known_heads(keypoint_sets, origin.header)
+    first = next(iter(known.values()), None)
+    encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=first)
     if network.header.num_experts:
         encoder = _with_experts(encoder, network.header, origin, known)
     state = model.state_dict() | encoder
-    drawn = _drawn_heads(network.header, origin.header, options.weights or "")
-    if origin.header is not None:
-        kept = network.header.heads.keys() - drawn.keys()
-        stored = read_state(origin.path)
-        state |= {key: value for key, value in stored.items() if key.split(".")[1] in kept}
+    drawn = _drawn_heads(network.header, origin.header, known, options.weights or "")
+    kept = {name: theirs for name, theirs in known.items() if name not in drawn}
+    stored = read_state(origin.path) if kept else {}
+    for name, theirs in kept.items():
+        state |= head_tensors(stored, theirs, name)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
-    notes = _notes(network.header, origin, options.weights or "", drawn)
+    notes = _notes(network.header, origin, options.weights or "", kept, drawn)
     return replace(network, drawn_heads=frozenset(drawn), notes=tuple(notes))
 
 
@@ -203,7 +222,7 @@ def _with_experts(
     encoder: dict[str, Tensor],
     header: CheckpointHeader,
     origin: Origin,
-    known: Mapping[str, HeadHeader],
+    known: Mapping[str, str],
 ) -> dict[str, Tensor]:
     """Give the folded `encoder` of `origin` one expert for each head.
 
@@ -214,42 +233,44 @@ def _with_experts(
     spread = spread_experts(encoder, num_experts=header.num_experts, expert_dim=expert_dim)
     if origin.header is None or not origin.header.num_experts:
         return spread
-    first = next(iter(known.values()), next(iter(origin.header.heads.values())))
-    chosen = [known.get(name, first).expert for name in header.heads]
+    theirs = origin.header.heads
+    first = next(iter(known.values()), next(iter(theirs)))
+    chosen = [theirs[known.get(name, first)].expert for name in header.heads]
     return spread | pick_experts(read_state(origin.path), chosen)
 
 
-def _same_sets(ours: CheckpointHeader, theirs: CheckpointHeader | None) -> dict[str, HeadHeader]:
-    """Return those of `their` heads whose keypoint set is one of ours, in our order."""
-    old = {} if theirs is None else theirs.heads
-    return {
-        name: old[name]
-        for name, head in ours.heads.items()
-        if name in old and old[name].keypoint_set.shows_the_same(head.keypoint_set)
-    }
+def _known_heads(
+    keypoint_sets: Mapping[str, KeypointSet], theirs: CheckpointHeader | None
+) -> dict[str, str]:
+    """Return which of `their` heads shows each of the keypoint sets, in their order; see there."""
+    return {} if theirs is None else same_sets(keypoint_sets, theirs.keypoint_sets)
 
 
 def _drawn_heads(
-    ours: CheckpointHeader, theirs: CheckpointHeader | None, weights: str
+    ours: CheckpointHeader, theirs: CheckpointHeader | None, known: Mapping[str, str], weights: str
 ) -> dict[str, str]:
     """Return the heads that are not taken over from `weights`, and why."""
-    same, drawn = _same_sets(ours, theirs), {}
+    drawn = {}
     for name, head in ours.heads.items():
         if theirs is None or not theirs.heads:
             drawn[name] = f"{weights} has no heads"
-        elif name not in theirs.heads:
-            drawn[name] = f"{weights} has no head of this name"
-        elif name not in same:
-            drawn[name] = f"that of {weights} is of other keypoints"
+        elif name not in known:
+            other = f"that of {weights} is of other keypoints"
+            drawn[name] = other if name in theirs.heads else f"{weights} has none of its keypoints"
         elif ours.stride != theirs.stride:
             drawn[name] = f"model.stride is {ours.stride}, that of {weights} {theirs.stride}"
-        elif head.kind != same[name].kind:
-            drawn[name] = f"model.head is {head.kind}, that of {weights} {same[name].kind}"
+        elif head.kind != theirs.heads[known[name]].kind:
+            kind = theirs.heads[known[name]].kind
+            drawn[name] = f"model.head is {head.kind}, that of {weights} {kind}"
     return drawn
 
 
 def _notes(
-    header: CheckpointHeader, origin: Origin, weights: str, drawn: Mapping[str, str]
+    header: CheckpointHeader,
+    origin: Origin,
+    weights: str,
+    kept: Mapping[str, str],
+    drawn: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield what a user should know of what is taken from `weights`, and what is not."""
     if origin.header is not None and origin.header.heads:
@@ -257,8 +278,10 @@ def _notes(
             if name in drawn:
                 yield f"The head {name} starts anew: {drawn[name]}."
             else:
-                yield f"The head {name} is taken over from {weights}."
-                if origin.header.heads[name].region != header.heads[name].region:
+                theirs = kept[name]
+                called = "" if theirs == name else f", where it is called {theirs}"
+                yield f"The head {name} is taken over from {weights}{called}."
+                if origin.header.heads[theirs].region != header.heads[name].region:
                     yield "It was shown square regions, and is shown those of the input now."
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
@@ -281,7 +304,9 @@ def _blank(
             f"model.variant is {options.variant!r}; sizes are {', '.join(VARIANTS)}.",
             "Name one, or give model.weights.",
         )
-    heads = _head_headers(options, keypoint_sets, origin.heads if origin is not None else {})
+    known = _known_heads(keypoint_sets, origin)
+    old = {name: origin.heads[theirs] for name, theirs in known.items()} if origin else {}
+    heads = _head_headers(options, keypoint_sets, old)
     finer = None if pixels is not None else origin  # pre-training needs neither of the two
     stride = options.stride or (finer.stride if finer is not None else 16)
     shift = origin is not None and origin.patch_shift and stride == 16
@@ -310,12 +335,10 @@ def _head_headers(
     keypoint_sets: Mapping[str, KeypointSet],
     old: Mapping[str, HeadHeader],
 ) -> dict[str, HeadHeader]:
-    """Say what each head is; what an `old` one of the same keypoints is stays."""
+    """Say what each head is; what the `old` one is that it is taken from stays."""
     heads = {}
     for number, (name, keypoints) in enumerate(keypoint_sets.items()):
         before = old.get(name)
-        if before is not None and not before.keypoint_set.shows_the_same(keypoints):
-            before = None
         heads[name] = HeadHeader(
             kind=options.head or (before.kind if before is not None else "classic"),
             keypoint_set=keypoints,

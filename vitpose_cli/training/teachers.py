@@ -18,7 +18,7 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import LoadedViTPose, load_model, read_header, weights_hash
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set, same_sets
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.process import Placement
@@ -92,32 +92,43 @@ def open_teachers(
         return {}
     if not isinstance(options.teacher, str):
         outside = options.teacher
-        _check_known({outside.keypoint_set}, keypoint_sets)
-        return {outside.keypoint_set: NcnnNetwork.open(outside, num_threads)}
-    path = resolve_weights(options.teacher)
+        shown = {outside.keypoint_set: keypoint_set(outside.keypoint_set)}
+        known = _known(keypoint_sets, shown)
+        return dict.fromkeys(known, NcnnNetwork.open(outside, num_threads))
+    path = resolve_weights(options.teacher, whole=True)
     header = read_header(path)
-    known = {
-        name
-        for name, head in header.heads.items()
-        if name in keypoint_sets and head.keypoint_set.names == keypoint_sets[name].names
-    }
-    _check_known(set(header.heads), keypoint_sets, known)
     teachers: dict[str, Teacher] = {}
-    for name in sorted(known):
-        model = load_model(path, head=name).requires_grad_(False).to(placement.device)
-        shape, head = model.config, header.heads[name]
+    for name, theirs in sorted(_known(keypoint_sets, header.keypoint_sets).items()):
+        model = load_model(path, head=theirs).requires_grad_(False).to(placement.device)
+        shape, head = model.config, header.heads[theirs]
         codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment, head.blob_sigma)
-        identity = f"{weights_hash(path)} {name}"
+        identity = f"{weights_hash(path)} {theirs}"
         teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype)
     return teachers
 
 
-def _check_known(
-    theirs: set[str], ours: Mapping[str, KeypointSet], shared: set[str] | None = None
-) -> None:
-    """Refuse a teacher that knows nothing of what is to be learnt."""
-    if not (theirs & ours.keys() if shared is None else shared):
+def untaught_heads(
+    options: DistillOptions | None,
+    keypoint_sets: Mapping[str, KeypointSet],
+    teachers: Mapping[str, Teacher],
+) -> list[str]:
+    """Return a sentence for each of the student's heads that a teacher is of no use to."""
+    if options is None or options.teacher is None:
+        return []
+    return [
+        f"The teacher does not know the keypoints of {name}: this head learns from labels alone."
+        for name in keypoint_sets
+        if name not in teachers
+    ]
+
+
+def _known(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]) -> dict[str, str]:
+    """Return which head of a teacher is for each of ours; refuse one that is for none."""
+    known = same_sets(ours, theirs)
+    if not known:
         raise ConfigError(
-            f"The teacher knows {', '.join(sorted(theirs))}, and is to teach {', '.join(ours)}.",
+            f"The teacher knows {', '.join(sorted(theirs))}, and is to teach {', '.join(ours)}: "
+            "these are other keypoints.",
             "Give distill.teacher a network of the same keypoints.",
         )
+    return known

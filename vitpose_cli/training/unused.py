@@ -26,6 +26,9 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         where = "with task: pretrain, where people have no keypoints"
         names = ("half_body", "half_body_keypoints", "truncation")
         yield from _given(config.augmentation, "augmentation", where, *names)
+        names = ("human_weight", "model_weight", "min_score")
+        for number, source in enumerate(data.train):
+            yield from _given(source, f"data.train.{number}", where, *names)
         for number, stage in enumerate(config.stages):
             yield from _given(stage.loss, f"stages.{number}.loss", "with task: pretrain")
     else:
@@ -46,6 +49,8 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         if source.kind == "coco":
             where = "here: training takes the boxes of the annotations"
             yield from _given(source, f"data.train.{number}", where, "boxes")
+    if not data.validation:
+        yield from _given(config.validation, "validation", "without data.validation")
     if data.cache == "none":
         yield from _given(data, "data", "with data.cache: none", "cache_wh", "context")
     if config.distill is not None:

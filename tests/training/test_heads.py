@@ -1,0 +1,194 @@
+"""Which heads of other weights are taken: for the start, for a token, and of teachers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from foreign_layouts import SETS, decoder, hugging_face, original
+from training_cases import small_run, write_coco
+from training_runs import Listener
+
+from vitpose_cli.config import parse_config
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.checkpoint import (
+    CheckpointHeader,
+    HeadHeader,
+    read_header,
+    save_checkpoint,
+)
+from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet, same_sets
+from vitpose_cli.training.config import DistillOptions, ModelOptions, TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.plan import plan_training
+from vitpose_cli.training.process import Placement
+from vitpose_cli.training.start import build_network
+from vitpose_cli.training.teachers import open_teachers
+
+CPU = torch.device("cpu")
+STAGES = [{"input_wh": [48, 64], "steps": 1, "batch_size": 2}]
+
+
+def saved(folder: Path, *sets: KeypointSet, experts: bool = False) -> Path:
+    """Write weights of a tiny network with a head for each set."""
+    header = CheckpointHeader(
+        variant="tiny-test",
+        heads={
+            one.name: HeadHeader("simple", one, "udp", number if experts else 0)
+            for number, one in enumerate(sets)
+        },
+        input_wh=(48, 64),
+        source="a test",
+        licence="none",
+        num_experts=len(sets) if experts else 0,
+    )
+    path = folder / "weights.safetensors"
+    torch.manual_seed(1)
+    model = ViTPose(header.config())
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    save_checkpoint(path, model.state_dict(), header)
+    return path
+
+
+def labelled(folder: Path, keypoints: KeypointSet, name: str = "people") -> dict[str, Any]:
+    """Write pictures of people labelled with a set; return them as a source."""
+    path = write_coco(folder / name, 4)
+    document = json.loads(path.read_text())
+    document["categories"] = [keypoints.to_category()]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][: 3 * keypoints.num_keypoints]
+    path.write_text(json.dumps(document))
+    return {"kind": "coco", "annotations": str(path), "images": str(path.parent / "images")}
+
+
+def configured(folder: Path, source: dict[str, Any], **changes: Any) -> TrainConfig:
+    data = {"train": [source], "threads": 1}
+    values = small_run(folder, data=data, stages=STAGES, ema=None, validation={})
+    return parse_config(TrainConfig, values | changes)
+
+
+def dog(*names: str, called: str = "dog") -> KeypointSet:
+    return KeypointSet.from_category({"name": called, "keypoints": list(names)})
+
+
+DOG = dog("nose", "left_ear", "right_ear")
+
+
+def test_the_same_keypoints_are_found_by_their_name_first() -> None:
+    first, second = replace(DOG, name="first"), replace(DOG, name="second")
+    known = {"cat": dog("nose"), "first": first, "second": second}
+    assert same_sets({"second": second}, known) == {"second": "second"}
+    assert same_sets({"cat": DOG, "coco": KEYPOINT_SETS["coco"]}, known) == {"cat": "first"}
+
+
+def test_weights_of_apt36k_are_tuned_on_a_file_of_animals(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["apt36k"])
+    sets = {"ap10k": KEYPOINT_SETS["ap10k"]}
+    network = build_network(ModelOptions(weights=str(path)), sets, (48, 64))
+    assert network.notes == (
+        f"The head ap10k is taken over from {path}, where it is called apt36k.",
+    )
+    assert not network.drawn_heads
+    ours, theirs = network.model.state_dict(), read_state(path)
+    assert ours.keys() == {key.replace("apt36k", "ap10k") for key in theirs}
+    assert all(torch.equal(theirs[key.replace("ap10k", "apt36k")], ours[key]) for key in ours)
+
+
+def test_the_expert_of_the_same_keypoints_is_taken(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["coco"], KEYPOINT_SETS["apt36k"], experts=True)
+    sets = {"ap10k": KEYPOINT_SETS["ap10k"]}
+    theirs = read_state(path)
+    whole = build_network(ModelOptions(weights=str(path), experts=True), sets, (48, 64))
+    plain = build_network(ModelOptions(weights=str(path)), sets, (48, 64))
+    layer = "encoder.blocks.1.mlp"
+    own = theirs[f"{layer}.experts.1.weight"]
+    assert torch.equal(whole.model.state_dict()[f"{layer}.experts.0.weight"], own)
+    assert torch.equal(plain.model.state_dict()[f"{layer}.fc2.weight"][-len(own) :], own)
+
+
+def test_a_token_is_learnt_on_keypoints_that_have_another_name(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["coco"], KEYPOINT_SETS["apt36k"], experts=True)
+    source = labelled(tmp_path, KEYPOINT_SETS["ap10k"])
+    config = configured(tmp_path, source, task="token", model={"weights": str(path)})
+    weights = train(config, tmp_path / "run", Listener()).weights
+    assert {*read_header(weights).heads} == {"ap10k", "coco"}
+    assert read_header(weights).heads["ap10k"].expert == 1
+    before, after = read_state(path), read_state(weights)
+    for key, value in before.items():
+        assert torch.equal(after[key.replace("apt36k", "ap10k")], value), key
+
+
+@pytest.mark.parametrize("names", [("right_ear", "nose", "left_ear"), ("nose", "tail")])
+def test_a_token_of_other_keypoints_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    path = saved(tmp_path, DOG)
+    source = labelled(tmp_path, dog(*names))
+    config = configured(tmp_path, source, task="token", model={"weights": str(path)})
+    with pytest.raises(ConfigError, match="has no head for the keypoints of dog"):
+        plan_training(config)
+
+
+def test_a_teacher_of_the_same_keypoints_teaches(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["apt36k"])
+    options = DistillOptions(teacher=str(path))
+    teachers = open_teachers(options, {"ap10k": KEYPOINT_SETS["ap10k"]}, Placement(CPU), 1)
+    assert teachers["ap10k"].identity.endswith(" apt36k")
+
+
+def test_a_vitpose_plus_teaches_all_heads_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    theirs = hugging_face(part_features=16)
+    state = original(theirs, [decoder(theirs, count) for count in list(SETS.values())[1:]])
+    torch.save({"state_dict": state}, tmp_path / "plus.pth")
+    sets = {name: KEYPOINT_SETS[name] for name in ("ap10k", "coco", "crowdpose")}
+    options = DistillOptions(teacher=str(tmp_path / "plus.pth"))
+    teachers = open_teachers(options, sets, Placement(CPU), 1)
+    assert {*teachers} == {"ap10k", "coco"}
+    maps = {name: one.maps(torch.zeros(1, 3, 64, 48)) for name, one in teachers.items()}
+    assert not torch.equal(maps["ap10k"], maps["coco"])  # both have 17
+
+
+def test_a_head_without_a_teacher_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["coco"])
+    sources = [
+        labelled(tmp_path, keypoints, keypoints.name) for keypoints in (KEYPOINT_SETS["coco"], DOG)
+    ]
+    config = configured(tmp_path, sources[0], distill={"teacher": str(path)})
+    said = "The teacher does not know the keypoints of dog: this head learns from labels alone."
+    assert said not in plan_training(config).notes
+    data = config.data.model_copy(
+        update={"train": configured(tmp_path, sources[1]).data.train + config.data.train}
+    )
+    both = config.model_copy(update={"data": data})
+    listener = Listener()
+    train(both, tmp_path / "run", listener)
+    assert said in listener.notes
+    assert said in plan_training(both).notes
+
+
+def test_a_set_that_no_epoch_shows_is_not_learnt(tmp_path: Path) -> None:
+    people, dogs = (
+        labelled(tmp_path, keypoints, keypoints.name) for keypoints in (KEYPOINT_SETS["coco"], DOG)
+    )
+    data = {"train": [people, dogs | {"repeat": 0}], "threads": 1}
+    config = configured(tmp_path, people, data=data)
+    weights = train(config, tmp_path / "run", Listener()).weights
+    assert {*read_header(weights).heads} == {"coco"}
+    measured = configured(tmp_path, people, data=data | {"validation": [dogs]})
+    with pytest.raises(ConfigError, match=r"no source of data\.train has: dog"):
+        plan_training(measured)
+    known = configured(
+        tmp_path,
+        people,
+        data=data | {"validation": [dogs]},
+        model={"weights": str(saved(tmp_path, DOG))},
+    )
+    listener = Listener()
+    train(known, tmp_path / "known", listener)
+    assert list(listener.lines[-1]["sources"]) == ["1 people"]

@@ -1,0 +1,131 @@
+"""Packs as sources of people: what is taken of them, to learn and to measure."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_cases import SIZE_WH, picture_of, pose_in
+from training_runs import Listener, one_stage
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
+from vitpose_cli.training.data_options import PackSource
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.sources import OpenedSource, open_source
+
+
+def write_pack(path: Path, damaged: Collection[int] = ()) -> None:
+    """Write a pack of three crops, of which the first has no labels."""
+    blobs, points = [], []
+    half = np.array(SIZE_WH) / (2 * 1.25 * 1.5)
+    middle = np.array(SIZE_WH) / 2
+    for number in range(3):
+        pose = pose_in((*(middle - half), *(middle + half)))
+        ImageSink(path.parent).write(Frame(FrameKey("one.png"), picture_of(pose)))
+        whole = (path.parent / "one.png").read_bytes()
+        blobs.append(whole[:10] if number in damaged else whole)
+        label = np.full((17, 1), number)
+        points.append(np.concatenate([pose, label, np.full((17, 1), 0.8)], axis=1))
+    np.savez(
+        path,
+        blob=np.frombuffer(b"".join(blobs), np.uint8),
+        offsets=np.cumsum([0, *map(len, blobs)]),
+        keypoints=np.array(points, np.float32),
+        source=np.array([0, 1, 2]),
+    )
+
+
+def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.npz")
+    options = PackSource.model_validate(
+        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
+    )
+    opened = open_source(options)
+    people = opened.frames.people
+    assert len(people) == 2  # the first has no labels
+    assert opened.dropped == {"people without keypoints": 1}
+    np.testing.assert_allclose(people.weights[:, 0], [0.3 * 0.8, 1])
+    assert people.repeats.tolist() == [1, 6]
+    np.testing.assert_allclose(people.boxes[0], [28, 37.333, 92, 122.667], atol=1e-3)
+    frame = opened.frames.source.read(opened.frames.keys[1])
+    assert frame.image.shape == (160, 120, 3)
+    assert len(opened.truth.annotations) == 2
+
+
+def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
+    tmp_path: Path,
+) -> None:
+    write_pack(tmp_path / "pack.npz")
+    options = PackSource.model_validate(
+        {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
+    )
+    opened = open_source(options)
+    assert len(opened.frames.people) == len(opened.truth.annotations) == 1
+    np.testing.assert_allclose(opened.frames.people.weights, 1)
+
+
+def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
+    def opening(name: str, **options: Any) -> None:
+        open_source(PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options}))
+
+    with pytest.raises(InputError, match="cannot be read as a pack"):
+        opening("none.npz")
+    np.savez(tmp_path / "other.npz", blob=np.zeros(3))
+    with pytest.raises(InputError, match="it has no offsets, keypoints, source"):
+        opening("other.npz")
+    write_pack(tmp_path / "pack.npz")
+    with pytest.raises(InputError, match="17 keypoints a person, mpii has 16"):
+        opening("pack.npz", keypoint_set="mpii")
+    whole = (tmp_path / "pack.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    for name in ("cut.npz", "array.npz"):
+        with pytest.raises(InputError, match=f"{name} cannot be read as a pack") as caught:
+            opening(name)
+        assert "make it again" in caught.value.hint
+
+
+def opened(path: Path, *, measured: bool = False, **options: Any) -> OpenedSource:
+    values = {"kind": "pack", "path": path, **options}
+    return open_source(PackSource.model_validate(values), measured=measured)
+
+
+def test_a_damaged_picture_is_like_a_missing_photo_also_if_it_is_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "pack.npz"
+    write_pack(path, damaged=[0, 1])
+    source = {"kind": "pack", "path": str(path)}
+    with pytest.raises(InputError, match="1 of 2 photos are missing or unreadable"):
+        train(one_stage(tmp_path, train=[source]), tmp_path / "run", Listener())
+    listener = Listener()
+    config = one_stage(tmp_path, train=[source], allow_missing=True)
+    train(config, tmp_path / "run", listener)
+    assert any("left out 1 photo that cannot be read" in note for note in listener.notes)
+    write_pack(path, damaged=[0, 1, 2])
+    with pytest.raises(InputError, match=r"None of the 3 pictures of pack\.npz can be read"):
+        opened(path)
+
+
+def test_everybody_with_keypoints_is_measured_whatever_their_weight(tmp_path: Path) -> None:
+    path = tmp_path / "pack.npz"
+    write_pack(path)
+    for options in ({"min_score": 0.9}, {"model_weight": 0}):
+        learnt, measured = (opened(path, measured=each, **options) for each in (False, True))
+        assert len(learnt.frames.people) == 1
+        assert learnt.dropped == {
+            "people without keypoints": 1,
+            "people whose keypoints count nothing": 1,
+        }
+        assert len(measured.frames.people) == len(measured.truth.annotations) == 2
+        assert measured.dropped == {"people without keypoints": 1}
+        for one in measured.truth.annotations:
+            assert one["keypoints"][2::3] == [2] * 17
+    with pytest.raises(
+        InputError, match=r"1 people without .*, 2 people whose .* nothing"
+    ) as caught:
+        opened(path, min_score=0.9, human_weight=0)
+    assert "`repeat_of`, `split`, `min_score`" in caught.value.hint
+    assert len(opened(path, measured=True, human_weight=0).truth.annotations) == 2
