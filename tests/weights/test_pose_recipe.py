@@ -144,4 +144,4 @@ def test_what_the_shipped_file_learnt_from_stands_written() -> None:
     assert names == set(re.findall(r"pose/processor/(\w+)\.yaml", told)) == {"learn", "settle"}
     for name in names:
         config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
-        assert {stage.input_wh for stage in config.stages} == {(144, 192)}
+        assert {stage.input_wh for stage in config.stages} == {(192, 256)}
