@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from label_cases import COCO, make_failure, make_people, make_record, make_run
-from runs import vitpose
+from runs import environment, vitpose
 
 from vitpose_cli.difference import DiffOptions, compare, paired, same_people
 from vitpose_cli.errors import InputError
@@ -33,6 +35,10 @@ def test_the_same_labels_do_not_differ(tmp_path: Path) -> None:
     assert found.mean_oks == pytest.approx(1.0, abs=1e-4)
     assert all(row.median_px < 0.01 for row in found.keypoints if row.num_both)
     assert found.num_people_first == found.num_people_second == 0
+    assert found.worst == ()
+    done = vitpose("diff", run, run, "--picture", tmp_path / "worst.png")  # without photos
+    assert done.returncode == 0, done.stderr
+    assert "Nobody differs, so" in done.stderr
 
 
 def test_distances_are_of_the_keypoint_that_was_moved(tmp_path: Path) -> None:
@@ -171,9 +177,44 @@ def test_the_worst_are_drawn(tmp_path: Path) -> None:
     assert picture.shape[1] > 2 * 480  # two people, each twice
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
     with pytest.raises(InputError, match="not in"):
-        compare(DiffOptions(other, other, picture=tmp_path / "none.png"))
+        compare(DiffOptions(one, other, picture=tmp_path / "none.png", images=tmp_path))
     with pytest.raises(InputError, match=r"cannot be drawn into worst\.webp"):
         compare(DiffOptions(one, other, picture=tmp_path / "worst.webp"))
+
+
+_MEASURED = r"""
+import re, sys
+from pathlib import Path
+from vitpose_cli.difference import DiffOptions, compare
+
+used = lambda: int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+one, other, picture = map(Path, sys.argv[1:])
+compare(DiffOptions(one, other))
+before = used()
+assert len(compare(DiffOptions(one, other, 40, picture)).worst) == 40
+print(used() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
+def test_frames_of_the_worst_are_not_all_in_memory(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo = cv2.imencode(".jpg", np.full((2000, 3000, 3), 120, np.uint8))[1].tobytes()
+    names = [f"{number}.jpg" for number in range(40)]
+    for name in names:
+        (photos / name).write_bytes(photo)  # 17 MiB when decoded
+    seen = moved(make_people(1, 3), 5, 0)
+    sets = [
+        make_run(tmp_path / name, [make_record(each, people=people) for each in names],
+                 sources=(str(photos),))
+        for name, people in (("one", seen), ("other", moved(seen, 5, 40)))
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *sets, tmp_path / "worst.png"], check=True,
+        capture_output=True, text=True, env=environment(),
+    )  # fmt: skip
+    assert int(done.stdout) < 400  # MiB; all of them take 690
 
 
 def test_sets_without_a_common_frame_are_refused(tmp_path: Path) -> None:

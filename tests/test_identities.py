@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from time import process_time
 
 import numpy as np
 from hypothesis import given, settings
@@ -152,6 +153,20 @@ def test_of_sources_that_share_no_frame_the_first_is_believed() -> None:
         # Whoever is first: from its frame on, nobody goes to and fro.
         confused = [[1, 2]] * 6 + [[2, 1]] * 6
         assert found == ([[1, 2]] * 12 if right == 0 else confused)
+
+
+def test_a_frame_takes_no_longer_where_many_were_met_before() -> None:
+    identities = Identities(SIGMAS)
+
+    def seconds(first: int, last: int) -> float:
+        began = process_time()
+        for index in range(first, last):
+            identities.given_to(named(record("a.mp4", index, 100), index + 1))
+        return process_time() - began
+
+    early = seconds(0, 500)
+    seconds(500, 20_000)
+    assert seconds(20_000, 20_500) < 3 * early
 
 
 def test_a_later_source_keeps_people_apart_who_cross() -> None:

@@ -61,6 +61,7 @@ def test_people_who_differ_are_listed(tmp_path: Path) -> None:
         for name in ("x.jpg", "z.jpg")
     ]
     # What was rejected is not in the document.
+    assert (summary.num_frames, summary.num_people) == (2, 2)
     assert [image["file_name"] for image in read_coco(tmp_path / "out.json").images] == [
         "x.jpg",
         "y.jpg",

@@ -281,6 +281,9 @@ def test_interrupted_while_encoding(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert "interrupted; the same command draws anew, from the labels that are there." in said
     assert list(folder.iterdir()) == []
 
 

@@ -25,6 +25,7 @@ from vitpose_cli.annotate import annotate
 from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.render import RenderOptions, Summary, render
@@ -121,12 +122,12 @@ def test_one_pass_that_was_interrupted_goes_on_in_two(
                    "--device", "cpu", "--json")  # fmt: skip
     with subprocess.Popen(code, stderr=subprocess.PIPE, env=environment()) as process:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:
+        while not list(tmp_path.glob(f".*{TEMPORARY_SUFFIX}")) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert process.returncode == 130, told
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(f".*{TEMPORARY_SUFFIX}"))
     assert not Path("clip-pose.mp4").exists()
     journal = Path("clip.mp4.vitpose") / "journal-1-of-1.jsonl"
     before = journal.read_bytes()

@@ -55,6 +55,12 @@ def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> No
     assert pages[0] == pages[1] != pages[2]
 
 
+def test_a_page_makes_its_folder_and_counts_one_person(run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "new" / "folder" / "s.html"
+    assert make_sheet(SheetOptions(run, page, number=1)) == 1
+    assert "<h1>run: 1 person, worst</h1>" in page.read_text()
+
+
 def test_what_cannot_be_written_or_found_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="pdf"):
         make_sheet(SheetOptions(run, tmp_path / "s.pdf"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,8 @@ from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
-from vitpose_cli.media.named_files import is_there, where_found
+from vitpose_cli.media.named_files import where_found
+from vitpose_cli.media.places import folder_of, is_there
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -37,6 +39,7 @@ from vitpose_cli.notices import (
 )
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import known_roots
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -152,7 +155,7 @@ def annotate_along(
         say(assembly.advice)
     with Run.open(
         options.run,
-        new_manifest(options, assembly),
+        replace(new_manifest(options, assembly), root=root_of_names(options, source)),
         overwrite=options.overwrite,
         refresh=options.refresh,
         worker=options.worker,
@@ -201,6 +204,7 @@ def prepare(options: AnnotateOptions) -> tuple[MediaSource, Assembly]:
         num_threads=num_threads,
         video=options.video,
         max_pixels=options.max_pixels,
+        roots=roots_of_names(options),
     )
     if options.extract_to is not None:
         _check_apart(source, options, options.extract_to)
@@ -345,6 +349,24 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "compiled": estimator.options.compiled,
         },
     )
+
+
+def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:
+    """Return what the names of a run that goes on may be relative to.
+
+    Raises:
+        InputError: Its manifest cannot be read.
+    """
+    return () if options.overwrite else known_roots(options.run)
+
+
+def root_of_names(options: AnnotateOptions, source: MediaSource) -> str:
+    """Return what the names of a run are relative to, as its manifest has it."""
+    root = source.root
+    if not root.as_posix().startswith("//"):  # of URLs, and the network shares of Windows
+        with suppress(ValueError):  # another drive
+            root = Path(os.path.relpath(root, folder_of(options.sources[0])))
+    return root.as_posix()
 
 
 def _written(source: str) -> str:

@@ -42,6 +42,7 @@ TILE_WH = (240, 320)
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _COLUMNS = 6
 _GAP_PX = 4
+_NO_DIFFERENCE = 0.9995  # OKS that is shown as 1.000
 _FAR = 95  # percentile that stands for the long distances
 
 
@@ -117,7 +118,7 @@ class Difference:
         num_people_second: In the second alone.
         mean_oks: Mean OKS of people in both who share a keypoint, 0 to 1; NaN where nobody does.
         keypoints: By keypoint.
-        worst: Who differs most, most different first.
+        worst: Who differs most, most different first; nobody whose OKS is shown as 1.000.
     """
 
     num_frames: int
@@ -271,11 +272,13 @@ class _Comparison:
             if np.isnan(oks):
                 continue
             self._similarities.append(oks)
+            if oks >= _NO_DIFFERENCE:
+                continue
             person = WorstPerson(round(oks, 4), first.key, row, column)
             item = (-oks, len(self._similarities), person)
             if len(self._worst) < self._num_worst:
                 heapq.heappush(self._worst, item)
-            elif self._num_worst and oks < 1:
+            elif self._num_worst:
                 heapq.heappushpop(self._worst, item)
 
     def _add_person(self, one: Instances, row: int, other: Instances, column: int) -> None:
@@ -332,28 +335,33 @@ def _draw(
     known = [*sets[0].folders(), *sets[1].folders()]
     places = [MediaFolders.at(images)] if images else known
     labels = [_people_of(each, keys) for each in sets]
-    frames = {frame.key: frame for frame in read_found(places, keys)}
-    tiles, captions = [], []
-    for person in worst:
-        frame = frames[person.key]
+    tiles: dict[WorstPerson, NDArray[np.uint8]] = {}
+    for frame in read_found(places, keys):  # few at a time are in memory
         if isinstance(frame, FrameFailure):
             continue
-        both = [
-            labels[0][person.key].select([person.first]),
-            labels[1][person.key].select([person.second]),
-        ]
-        boxes = np.concatenate([each.boxes for each in both])
-        region = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-        halves = [
-            cut_out(frame.image, each, region, TILE_WH, sets[0].keypoint_set) for each in both
-        ]
-        gap = np.full((TILE_WH[1], _GAP_PX, 3), 255, np.uint8)
-        tiles.append(np.concatenate([halves[0], gap, halves[1]], axis=1))
-        captions.append(f"{person.key} OKS {person.oks:.2f}")  # long ones are cut at their front
+        for person in (each for each in worst if each.key == frame.key):
+            both = [
+                labels[0][person.key].select([person.first]),
+                labels[1][person.key].select([person.second]),
+            ]
+            tiles[person] = _side_by_side(frame.image, both, sets[0].keypoint_set)
     if not tiles:
         raise InputError("None of the pictures of the worst cases can be read.")
-    sheet = mosaic(tiles, captions, _COLUMNS // 2)
+    shown = [person for person in worst if person in tiles]
+    captions = [f"{each.key} OKS {each.oks:.3f}" for each in shown]  # long: cut at their front
+    sheet = mosaic([tiles[person] for person in shown], captions, _COLUMNS // 2)
     ImageSink(picture.parent, mark=True).write(Frame(FrameKey(picture.name), sheet))
+
+
+def _side_by_side(
+    image: NDArray[np.uint8], both: Sequence[Instances], keypoint_set: KeypointSet
+) -> NDArray[np.uint8]:
+    """Return one person twice, with the labels of each set."""
+    boxes = np.concatenate([each.boxes for each in both])
+    region = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+    left, right = (cut_out(image, each, region, TILE_WH, keypoint_set) for each in both)
+    gap = np.full((TILE_WH[1], _GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([left, gap, right], axis=1)
 
 
 def _people_of(labels: RecordSet, keys: set[FrameKey]) -> Mapping[FrameKey, Instances]:

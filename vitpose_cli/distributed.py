@@ -23,7 +23,13 @@ from time import monotonic
 from typing import Any
 
 from vitpose_cli.actor_pool import BLOCKS_AHEAD, ActorPool, Job
-from vitpose_cli.annotate import Report, Summary, conclude
+from vitpose_cli.annotate import (
+    Report,
+    Summary,
+    conclude,
+    root_of_names,
+    roots_of_names,
+)
 from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
@@ -69,7 +75,12 @@ def annotate_on_cluster(
         raise ConfigError(
             "With --ray no pictures are written.", "Draw them afterwards with `vitpose render`."
         )
-    source = open_source(options.sources, video=options.video, max_pixels=options.max_pixels)
+    source = open_source(
+        options.sources,
+        video=options.video,
+        max_pixels=options.max_pixels,
+        roots=roots_of_names(options),
+    )
     with _connected(cluster.address) as ray:
         pool = ActorPool(
             ray,
@@ -80,7 +91,11 @@ def annotate_on_cluster(
         )
         try:
             ready = pool.start(say)
-            manifest = replace(ready.manifest, weights_name=options.labeler.weights)
+            manifest = replace(
+                ready.manifest,
+                weights_name=options.labeler.weights,
+                root=root_of_names(options, source),
+            )
             if ready.advice:
                 say(ready.advice)
             with Run.open(

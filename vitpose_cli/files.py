@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -147,6 +148,35 @@ def temporary_name(name: str, suffix: str) -> str:
     """Return the hidden name under which this process writes a file; cut where `name` is long."""
     start = os.fsencode(name)[:_NAME_BYTES]
     return f".{start.decode(errors='ignore')}.{os.getpid()}{suffix}"
+
+
+def remove_left_over(path: Path) -> None:
+    """Delete what killed processes have left of a file under temporary names, where one can tell.
+
+    Their names hold the number of a process, which is looked for on this machine: whoever writes
+    one file from two is in their own way in any case. Windows deletes no file that is open.
+    """
+    start = temporary_name(path.name, TEMPORARY_SUFFIX).rpartition(str(os.getpid()))[0]
+    pattern = re.compile(rf"{re.escape(start)}(\d+){re.escape(TEMPORARY_SUFFIX)}")
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            found = pattern.fullmatch(each.name)
+            if found is not None and not _is_alive(int(found[1])):
+                with suppress(OSError):
+                    each.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    """Return whether a process of this number runs here; False on Windows, where asking ends it."""
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,7 +8,8 @@ have two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
@@ -69,6 +70,27 @@ class _Seen(NamedTuple):
     ids: NDArray[np.int64]
 
 
+class _Names(dict[int, int]):
+    """Identities by what a source calls people; `num_names` says how many names each has.
+
+    The latter is kept along, as looking through all names in each frame of a long video takes
+    longer than everything else.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_names: Counter[int] = Counter()
+
+    def learn(self, name: int, identity: int) -> None:
+        """Call somebody by a name, who had another before, or whose it was."""
+        if (before := self.get(name)) is not None:
+            self.num_names[before] -= 1
+            if not self.num_names[before]:
+                del self.num_names[before]
+        self[name] = identity
+        self.num_names[identity] += 1
+
+
 class Identities:
     """Numbers for the people of one video after the other.
 
@@ -92,7 +114,7 @@ class Identities:
     def begin(self) -> None:
         """Begin the next video: everybody in it is new."""
         self._tracker = Tracker(self._sigmas)
-        self._ids: dict[int, dict[int, int]] = {}  # by source, and by what it calls people
+        self._ids: dict[int, _Names] = {}  # by source
         self._last: _Seen | None = None
 
     def given_to(self, record: FrameRecord, source: int = 0) -> FrameRecord:
@@ -122,10 +144,10 @@ class Identities:
         names = _names(people)
         for row in np.flatnonzero(ids == UNKNOWN).tolist():
             ids[row] = self._number(names[row])
-        known = self._ids.setdefault(source, {})
+        known = self._ids.setdefault(source, _Names())
         for name, identity in zip(names, ids.tolist(), strict=True):
-            if name != UNKNOWN:
-                known.setdefault(name, identity)
+            if name != UNKNOWN and name not in known:
+                known.learn(name, identity)
         self._tracker.see(time_s, people, ids)
         self._last = _Seen(time_s, source, people, ids)
         return ids
@@ -144,10 +166,10 @@ class Identities:
             return
         here = Tracker(self._sigmas)
         here.see(0, people, people.track_ids)
-        known = self._ids.setdefault(source, {})
+        known = self._ids.setdefault(source, _Names())
         for name, identity in zip(_names(others), here.match(0, others).tolist(), strict=True):
             if name != UNKNOWN and identity != UNKNOWN:
-                known[name] = identity
+                known.learn(name, identity)
 
     def _follow(self, last: _Seen, time_s: float, people: Instances, source: int) -> None:
         """Learn what a source calls the people whom one that is believed more has just seen.
@@ -158,7 +180,7 @@ class Identities:
             return
         here = Tracker(self._sigmas)  # how they moved, where sources disagree, is anybody's guess
         here.see(last.time_s, last.people, last.ids)
-        known, everybody = self._ids.setdefault(source, {}), {*last.ids.tolist()}
+        known, everybody = self._ids.setdefault(source, _Names()), {*last.ids.tolist()}
         for row, (name, identity) in enumerate(
             zip(_names(people), here.match(time_s, people).tolist(), strict=True)
         ):
@@ -166,15 +188,15 @@ class Identities:
                 continue
             alone, others = people.select(np.array([row])), everybody - {known.get(name, UNKNOWN)}
             if here.match(time_s, alone, barred=others)[0] == UNKNOWN:
-                known[name] = identity
+                known.learn(name, identity)
 
     def _recognised(self, time_s: float, people: Instances, source: int) -> NDArray[np.int64]:
         """Return who is somebody met before, `UNKNOWN` elsewhere."""
-        known = self._ids.get(source, {})
+        known = self._ids.get(source, _Names())
         ids = np.array([known.get(name, UNKNOWN) for name in _names(people)], np.int64)
         _, first = np.unique(ids, return_index=True)
         ids[np.setdiff1d(np.arange(len(ids)), first)] = UNKNOWN  # nobody is in a frame twice
-        barred = {*known.values()} if people.track_ids is not None else set()
+        barred: Container[int] = known.num_names if people.track_ids is not None else ()
         return self._tracker.match(time_s, people, ids, barred)
 
     def _number(self, wanted: int) -> int:

@@ -27,7 +27,7 @@ from vitpose_cli.identities import Identities, identified
 from vitpose_cli.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_together
-from vitpose_cli.records.coco_writer import frame_annotations
+from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_categories import Categories
 from vitpose_cli.records.kept_images import Licences
@@ -308,8 +308,9 @@ def _check_same_picture(
 def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator[LabelledFrame]:
     for frame in frames:
         people = frame.record.instances
-        summary.num_frames += 1
-        summary.num_people += 0 if people is None else len(people)
+        if people is not None and is_in_document(frame.record):
+            summary.num_frames += 1
+            summary.num_people += len(people)
         summary.num_human += frame.record.review is not None
         if frame.num_others:
             summary.left_out["annotations without keypoints"] += frame.num_others

@@ -117,8 +117,12 @@ class OwnFiles:
             raise write_error(path, error) from error
         self._forget({self._name(path)})
 
-    def delete(self, folders: Collection[Path]) -> list[Path]:
+    def delete(self, folders: Collection[Path], suffix: str = "") -> list[Path]:
         """Delete the own files below some folders, and folders that held nothing else.
+
+        Args:
+            folders: They need not be there.
+            suffix: What is looked at ends so.
 
         Returns:
             What lies there besides, sorted.
@@ -131,7 +135,8 @@ class OwnFiles:
             for base, below, names in os.walk(folder, topdown=False):
                 here = Path(base)
                 links = [name for name in below if (here / name).is_symlink()]
-                for path in (here / name for name in (*names, *links)):
+                ours = (name for name in (*names, *links) if name.endswith(suffix))
+                for path in map(here.__truediv__, ours):
                     name = self._name(path)
                     if name not in self._names and path.suffix != TEMPORARY_SUFFIX:
                         others.append(path)

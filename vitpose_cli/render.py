@@ -36,7 +36,7 @@ from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import MANIFEST, stored_manifest
+from vitpose_cli.records.folder import MANIFEST, known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.smoothing import SmoothOptions
 
@@ -131,7 +131,9 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
     if options.annotations is not None:
         labels = open_labels(options.annotations)
         taken = options.video or _video_options(labels)
-        return _Rendering(options, taken, report, say).draw(labels, options.annotations)
+        return _Rendering(options, taken, options.annotations, report, say).draw(
+            labels, options.annotations
+        )
     # Only here, so that drawing labels which exist does not wait for the network's libraries.
     from vitpose_cli.annotate import annotate, annotate_along, default_run
     from vitpose_cli.annotate_options import AnnotateOptions
@@ -148,7 +150,7 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
         track=besides.get("track", True),
         smooth=besides.get("smooth", False),
     )
-    rendering = _Rendering(options, options.video, report, say)
+    rendering = _Rendering(options, options.video, run, report, say)
     if rendering.takes_one_pass(run):
         with closing(annotate_along(wanted, report, say)) as labelled:
             summary = rendering.draw_along(labelled, run)
@@ -172,6 +174,7 @@ class _Rendering:
         self,
         options: RenderOptions,
         taken: VideoOptions | None,
+        annotations: Path,
         report: Report,
         say: Callable[[str], None],
     ) -> None:
@@ -180,6 +183,7 @@ class _Rendering:
         Args:
             options: What to do.
             taken: Which frames of videos are drawn.
+            annotations: Where labels come from; a run says what its names are relative to.
             report: Told after every frame.
             say: Takes a sentence for the user.
 
@@ -188,7 +192,7 @@ class _Rendering:
         """
         self._options = options
         self._taken = taken or VideoOptions()
-        self._source = open_source(options.sources, video=taken)
+        self._source = open_source(options.sources, video=taken, roots=known_roots(annotations))
         self._targets = Targets(
             options.output,
             self._source,

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from vitpose_cli.charts import PAGE_START, is_page
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, check_replaceable
+from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
+from vitpose_cli.plurals import people
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.record_set import open_records
@@ -95,6 +96,7 @@ def make_sheet(options: SheetOptions) -> int:
     tiles, captions = _tiles(chosen, places, labels.keypoint_set)
     if suffix == ".html":
         page = _page(tiles, captions, options)
+        make_folder(options.output.parent)
         with atomic_file(options.output) as stream:
             stream.write(page.encode())
     else:
@@ -113,13 +115,13 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
             return generator.random()
         return score if options.order == "worst" else -score
 
-    people = (
+    found = (
         _Person(rank(score), record.key, position, score, record.instances)
         for record in records
         if record.instances is not None and not record.rejected
         for position, score in enumerate(map(float, record.instances.scores))
     )
-    return heapq.nsmallest(options.number, people)
+    return heapq.nsmallest(options.number, found)
 
 
 def _tiles(
@@ -136,8 +138,8 @@ def _tiles(
             if isinstance(frame, FrameFailure):
                 captions[place] += f": {frame.error}"
                 continue
-            people = chosen[place].frame.select([chosen[place].position])
-            tiles[place] = cut_out(frame.image, people, people.boxes[0], TILE_WH, keypoint_set)
+            one = chosen[place].frame.select([chosen[place].position])
+            tiles[place] = cut_out(frame.image, one, one.boxes[0], TILE_WH, keypoint_set)
     # Last, as long captions are cut at their front.
     scores = (f"{person.score:.2f}" for person in chosen)
     return tiles, [" ".join(parts) for parts in zip(captions, scores, strict=True)]
@@ -151,7 +153,7 @@ def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOpt
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for tile, caption in zip(tiles, captions, strict=True)
     )
-    title = escape(f"{options.labels.name}: {len(tiles)} people, {options.order}")
+    title = escape(f"{options.labels.name}: {people(len(tiles))}, {options.order}")
     return f"""{PAGE_START}<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; }}

@@ -9,7 +9,7 @@ in our measurements, and bring matplotlib along; see the decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,7 +141,7 @@ class Tracker:
         time_s: float,
         people: Instances,
         known: NDArray[np.int64] | None = None,
-        barred: Set[int] = frozenset(),
+        barred: Container[int] = (),
     ) -> NDArray[np.int64]:
         """Return who the people of a frame are (N,), `UNKNOWN` where nobody seen before fits.
 
@@ -156,8 +156,12 @@ class Tracker:
         self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
         ids = np.full(len(people), UNKNOWN, np.int64) if known is None else known.copy()
         rows = np.flatnonzero(ids == UNKNOWN)
-        taken = barred | {*ids.tolist()}
-        tracks = [track for track in self._tracks if track.track_id not in taken]
+        taken = {*ids.tolist()}
+        tracks = [
+            track
+            for track in self._tracks
+            if track.track_id not in taken and track.track_id not in barred
+        ]
         if not tracks or not len(rows):
             return ids
         people = people.select(rows)

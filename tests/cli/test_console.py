@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -43,6 +44,32 @@ def test_output_that_finds_no_room_is_no_bug(run: Path, options: list[str]) -> N
     assert done.returncode == 3
     assert "error: Cannot write the output: No space left on device." in done.stderr
     assert "disk is full" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams as POSIX shells do")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(run: Path, tmp_path: Path, closed: str) -> None:
+    def ended(*arguments: str | Path) -> int:
+        program = ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*arguments)]
+        return subprocess.run(program, check=False, env=environment(), timeout=60).returncode
+
+    other = make_run(tmp_path / "other", [make_record("b.jpg")])
+    assert ended("merge", run, other, "-o", tmp_path / "both.json", "--json") == 0
+    images = json.loads((tmp_path / "both.json").read_bytes())["images"]
+    assert [image["file_name"] for image in images][:2] == ["a.jpg", "b.jpg"]
+    assert ended("stats", tmp_path / "none") == 3
+
+
+def test_names_do_not_command_the_terminal(tmp_path: Path) -> None:
+    name = "a\x1b]0;title\x07\r\x9b31m\t[red]\nerror: b"
+    done = subprocess.run(
+        command("stats", tmp_path / name), capture_output=True, text=True, check=False,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "a\\x1b]0;title\\x07\\r\\x9b31m\\t[red]\\nerror: b" in done.stderr
+    assert not any(sign in done.stderr for sign in "\x1b\x07\r\x9b\t")
+    assert len(done.stderr.splitlines()) == 2  # error and hint
 
 
 def test_one_is_not_many(run: Path) -> None:

@@ -152,6 +152,17 @@ def test_two_splits_make_one_dataset(tmp_path: Path) -> None:
         yolo.write(content(run), tmp_path / "out", replace(val, split="valid"))
 
 
+def test_old_labels_of_photos_in_an_own_folder_images_are_cleared(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    labels = out / "images/train/a/labels"  # where they are looked for
+    run = make_run(tmp_path / "run", [record(f"a/images/{name}.jpg") for name in "pq"])
+    yolo.write(content(run), out, NO_PICTURES)
+    (labels / "mine.txt").touch()
+    again = replace(NO_PICTURES, overwrite=True)
+    yolo.write(content(run, names=frozenset({"a/images/p.jpg"})), out, again)
+    assert {path.name for path in labels.iterdir()} == {"p.txt", "mine.txt"}
+
+
 @pytest.mark.parametrize("pictures", ["link", "copy"])
 def test_photos_come_along(tmp_path: Path, photos: Path, pictures: Any) -> None:
     run = make_run(tmp_path / "run", sources=(str(photos),))

@@ -90,6 +90,20 @@ def test_a_list_of_urls_and_braces(server: str, tmp_path: Path) -> None:
         find_media([f"{server}/a/1.jpg", str(listed.parent / "a")])
 
 
+def test_a_list_of_urls_keeps_its_names(server: str, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{server}/a/1.jpg\n{server}/b/1.jpg\n")
+    before = find_media([f"@{listed}"])
+    assert list(before.files) == ["a/1.jpg", "b/1.jpg"]
+    assert before.root.as_posix() == f"//{server.removeprefix('http://')}"
+    listed.write_text(f"{server}/b/1.jpg\n{server}/b/2.jpg\n")
+    now = find_media([f"@{listed}"], [before.root])
+    assert list(now.files) == ["b/1.jpg", "b/2.jpg"]
+    assert now.root == before.root
+    listed.write_text(f"{server}/b/1.jpg\nhttp://127.0.0.2/b/1.jpg\n")
+    assert find_media([f"@{listed}"], [before.root]).root.as_posix() == "//"
+
+
 def test_urls_that_would_have_one_name_are_refused(tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     url = "http://127.0.0.1:9/photo.jpg"

@@ -106,6 +106,22 @@ def test_media_names_are_relative_to_the_common_root(tmp_path: Path) -> None:
     assert found(day / "mon", day / "tue") == everything
     assert found(day / "tue/1.jpg", day / "mon", day / "tue/deep/../") == everything
     assert find_media([str(day / "mon"), str(day / "tue")]).root == day.resolve()
+    (day / "wed").mkdir()
+    assert found(day / "wed", day / "mon/1.jpg") == ["mon/1.jpg"]
+    assert found(day / "mon", tmp_path / "*") == [f"d/{name}" for name in everything]
+
+
+def test_names_stay_relative_to_a_folder_of_before(tmp_path: Path) -> None:
+    plant(tmp_path, "d/mon/1.jpg", "e/1.jpg")
+    mon = [str(tmp_path / "d/mon")]
+    roots = [tmp_path / "gone", tmp_path / "d", tmp_path]
+    assert [*find_media(mon, roots).files] == ["mon/1.jpg"]
+    assert find_media(mon, roots).root == tmp_path / "d"
+    assert [*find_media(mon, roots[:1]).files] == ["1.jpg"]
+    assert [*find_media([*mon, str(tmp_path / "e/1.jpg")], roots[:2]).files] == [
+        "d/mon/1.jpg",
+        "e/1.jpg",
+    ]
 
 
 def test_a_file_named_in_several_ways_is_taken_once(
@@ -149,6 +165,33 @@ def test_list_files(tmp_path: Path) -> None:
         find_media([f"@{photos}"])
     with pytest.raises(InputError, match="cannot be read"):
         find_media([f"@{tmp_path}/no.txt"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX names")
+def test_a_line_of_a_list_is_a_name_as_it_is(tmp_path: Path) -> None:
+    names = ["# 1.jpg", " a.jpg", "c\u2028d.jpg", "e\x0bf.jpg", "g\r.jpg", "plain.jpg"]
+    plant(tmp_path, *names)
+    photos = tmp_path / "list.txt"
+    lines = [*names, "  plain.jpg ", "# of " + "no matter what " * 30, " ", "#"]
+    photos.write_text("\r\n".join(lines), newline="")
+    assert sorted(found(f"@{photos}")) == sorted(names)
+    plant(tmp_path, "two\nlines.jpg")
+    photos.write_bytes("\0".join([*names, "two\nlines.jpg", ""]).encode())
+    assert sorted(found(f"@{photos}")) == sorted([*names, "two\nlines.jpg"])
+    photos.write_text("long" * 100)
+    with pytest.raises(InputError) as caught:
+        find_media([f"@{photos}"])
+    assert f"1 of 1 paths in {photos} do not exist: {'long' * 20}…." in caught.value.message
+
+
+def test_no_list_is_read_from_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="cannot be read from stdin") as caught:
+        find_media(["@-"])
+    assert "@list.txt" in caught.value.hint
+    plant(tmp_path, "a.jpg")
+    Path("-").write_text("a.jpg\n")
+    assert found("@-") == ["a.jpg"]
 
 
 @pytest.mark.parametrize("source", ["", "gone", "gone/x.jpg", "x" * 300, "a\0b", "~nobody/x"])

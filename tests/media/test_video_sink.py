@@ -28,6 +28,7 @@ from video_cases import (
 )
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video import VideoFile, VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions, VideoCodec
@@ -58,7 +59,7 @@ def read(path: Path) -> list[Frame]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.endswith(".part")]
+    return [path.name for path in folder.iterdir() if path.suffix == TEMPORARY_SUFFIX]
 
 
 def test_what_every_player_needs(tmp_path: Path) -> None:
@@ -357,6 +358,26 @@ def test_interrupted(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_what_a_killed_process_left_is_deleted_by_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "[out].mp4"
+    command = [sys.executable, "-c", ENDLESS, str(target)]
+    others = [f".[out].mp4.{os.getppid()}{TEMPORARY_SUFFIX}", f".o.mp4.1{TEMPORARY_SUFFIX}"]
+    for name in others:  # of a process that runs, and of another file
+        (tmp_path / name).touch()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "under way\n"
+        while len(leftovers(tmp_path)) < 3:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    assert len(leftovers(tmp_path)) == 3
+    with VideoSink(target) as sink:
+        sink.write(frame(0))
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, *others}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files the POSIX way")

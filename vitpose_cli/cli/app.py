@@ -32,7 +32,7 @@ from vitpose_cli.cli import (
     validate,
     weights,
 )
-from vitpose_cli.cli.console import WarningsAsTalk, guarded, stdout
+from vitpose_cli.cli.console import WarningsAsTalk, guarded, open_closed_streams, stdout
 
 app = typer.Typer(
     name="vitpose",
@@ -63,8 +63,14 @@ app.command("validate")(validate.validate)
 app.add_typer(weights.app, name="weights")
 
 
-_GOES_ON = ("annotate", "render", "train", "weights")
-"""Commands that take up what was interrupted; the others begin anew."""
+_INTERRUPTED = {
+    **dict.fromkeys(
+        ("annotate", "train", "weights"),
+        "interrupted; the same command goes on where this one stopped.",
+    ),
+    "render": "interrupted; the same command draws anew, from the labels that are there.",
+}
+"""What to say of commands that keep something when they are interrupted."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,9 +91,10 @@ def _root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
+    open_closed_streams()
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     logging.getLogger("vitpose_cli").addHandler(WarningsAsTalk())
     words = sys.argv[1:] if arguments is None else arguments
-    goes_on = bool(words) and words[0] in _GOES_ON
-    return guarded(lambda: app(args=arguments), goes_on=goes_on)
+    interrupted = _INTERRUPTED.get(words[0] if words else "", "interrupted.")
+    return guarded(lambda: app(args=arguments), interrupted=interrupted)

@@ -10,6 +10,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -28,16 +29,34 @@ from vitpose_cli.errors import ExitCode, VitposeError
 from vitpose_cli.files import write_error
 
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
+_UNSEEN = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # our own lines are indented
 
 
 def _output() -> Console:
     """Return what prints on stdout: as wide as the terminal, where it is one."""
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    # What is closed is None, until `open_closed_streams` is called.
+    told = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
     return Console(highlight=False, width=None if told else _FILE_WIDTH)
 
 
 stdout = _output()
 stderr = Console(stderr=True, highlight=False)
+
+
+def open_closed_streams() -> None:
+    """Give a program whose stdin, stdout or stderr is closed (`>&-`) ones that lead nowhere.
+
+    Otherwise the next file that is opened has the number of one of them, and whatever a library
+    prints is written into that file.
+    """
+    for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number is given
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115, to the end
+            setattr(sys, name, stream)
 
 
 def print_json(value: Any) -> None:
@@ -48,19 +67,24 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Say something on stderr."""
-    stderr.print(escape(text), soft_wrap=True)
+    stderr.print(_shown(text), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Warn on stderr."""
-    stderr.print(f"[yellow]warning:[/yellow] {escape(text)}", soft_wrap=True)
+    stderr.print(f"[yellow]warning:[/yellow] {_shown(text)}", soft_wrap=True)
 
 
 def show_error(error: VitposeError) -> None:
     """Print an error and its hint on stderr."""
-    stderr.print(f"[red]error:[/red] {escape(error.message)}", soft_wrap=True)
+    stderr.print(f"[red]error:[/red] {_shown(error.message)}", soft_wrap=True)
     if error.hint:
-        stderr.print(f"[dim]hint:[/dim]  {escape(error.hint)}", soft_wrap=True)
+        stderr.print(f"[dim]hint:[/dim]  {_shown(error.hint)}", soft_wrap=True)
+
+
+def _shown(text: str) -> str:
+    """Return a text as it can be printed: names of files may hold what commands a terminal."""
+    return escape(_UNSEEN.sub(lambda found: repr(found[0])[1:-1], text))
 
 
 class WarningsAsTalk(logging.Handler):
@@ -78,7 +102,7 @@ class WarningsAsTalk(logging.Handler):
             warn(text)
 
 
-def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
+def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> int:
     """Run the command line; turn errors and interruptions into text and an exit code.
 
     Typer itself ends with SystemExit: 0 for help, 2 for wrong usage, 130 for Ctrl-C. An exception
@@ -86,7 +110,7 @@ def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
 
     Args:
         run: The command line.
-        goes_on: Whether the command, given again, takes up what was interrupted.
+        interrupted: What to say to whoever interrupts it.
     """
     try:
         with _terminated_like_interrupted(), _flushed():
@@ -96,8 +120,7 @@ def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
             return ExitCode.UNHEARD
         code = end.code if isinstance(end.code, int) else ExitCode.OK
         if code == ExitCode.INTERRUPTED:
-            more = "; the same command goes on where this one stopped" if goes_on else ""
-            note(f"interrupted{more}.")
+            note(interrupted)
         return code
     except VitposeError as error:
         show_error(error)
@@ -112,7 +135,7 @@ def guarded(run: Callable[[], object], *, goes_on: bool = True) -> int:
         if os.environ.get("VITPOSE_DEBUG"):
             raise
         stderr.print(
-            f"[red]bug:[/red] {escape(type(error).__name__)}: {escape(str(error))}", soft_wrap=True
+            f"[red]bug:[/red] {type(error).__name__}: {_shown(str(error))}", soft_wrap=True
         )
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG

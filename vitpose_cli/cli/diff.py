@@ -52,8 +52,9 @@ def diff(
         print_json(found.as_dict())
     else:
         _show(found)
-    if picture is not None and found.worst:
-        note(f"{counted(len(found.worst), 'worst case')} -> {picture}")
+    if picture is not None and worst:
+        drawn = f"{counted(len(found.worst), 'worst case')} -> {picture}"
+        note(drawn if found.worst else f"Nobody differs, so {picture} is not drawn.")
 
 
 def _show(found: Difference) -> None:
@@ -84,5 +85,4 @@ def _show(found: Difference) -> None:
         )
     stdout.print(table)
     for person in found.worst:
-        if person.oks < 1:
-            stdout.print(f"OKS {person.oks:.3f}  {person.key}", markup=False, soft_wrap=True)
+        stdout.print(f"OKS {person.oks:.3f}  {person.key}", markup=False, soft_wrap=True)

@@ -113,6 +113,8 @@ def _make_room(
     for folder in present:
         pictures.check_apart(folder, (frame.record.key for frame in content.frames()))
     others = own.delete(present)
+    if folders[0] not in anew and options.overwrite:  # texts of what lies in `a/images` there
+        own.delete(folders[:1], ".txt")
     for folder in folders:
         make_folder(folder)
     return others

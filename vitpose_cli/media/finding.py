@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,7 +32,7 @@ class FoundMedia:
     """The photos and videos that were found.
 
     Attributes:
-        root: The folder that all of them lie below; of URLs no more than its name.
+        root: The folder that all of them lie below; of URLs their path, as `//PATH`.
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
             archive lie below it, in their own order; something wrong with it has its own name, and
@@ -45,28 +45,34 @@ class FoundMedia:
     ignored: Mapping[str, int]
 
 
-def find_media(sources: Sequence[str]) -> FoundMedia:
+def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia:
     """Find all photos and videos that `sources` name.
 
     A source is a folder (searched with everything below it), a file, a glob (`**` included), names
     with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
-    list, and comments after `#` at the start of a line. A file that is named twice is taken once.
+    list (see `listed`). A file that is named twice is taken once.
     Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list.
     In folders, archives and globs, hidden files and the folders of runs are passed over; in folders
     and globs also what an export wrote in a folder below, and pictures and videos that were drawn,
     as far as their names say that they may have been: opening all files would take too long.
+
+    Args:
+        sources: As the user wrote them.
+        roots: What names may have been relative to before: the first of them that all sources lie
+            below is taken again, so that nothing gets another name.
 
     Raises:
         InputError: A source is missing or unreadable, is a run folder or one of its drawn copies,
             photos at URLs would have the same name, or there is no photo or video at all.
     """
     named = find_named(sources)
+    common = named.common_root()
+    root = next((str(root) for root in roots if Path(common).is_relative_to(root)), common)
     if named.urls:
-        return _at_urls(named.urls, named.ignored)
-    root = named.common_root()
+        return _at_urls(named.urls, root, named.ignored)
     below = len(root.rstrip(os.sep)) + 1
-    paths = {_media_name(path[below:]): Path(path) for path in named.roots}
-    no_text = {_media_name(path[below:]) for path in named.roots if not _is_text(path[below:])}
+    paths = {_media_name(path[below:]): Path(path) for path in named.files}
+    no_text = {_media_name(path[below:]) for path in named.files if not _is_text(path[below:])}
 
     def in_order(media: str) -> tuple[bool, object]:
         return is_video(paths[media]), natural_order(media)
@@ -98,15 +104,11 @@ def find_media_root(sources: Sequence[str]) -> Path:
     return Path(find_named(sources).common_root())
 
 
-def _at_urls(urls: Mapping[str, str], ignored: Mapping[str, int]) -> FoundMedia:
-    """Return the photos at URLs, of which each folder is known."""
-    try:
-        root = posixpath.commonpath({path_of(folder) for folder in urls.values()})
-    except ValueError:
-        root = ""
+def _at_urls(urls: Collection[str], root: str, ignored: Mapping[str, int]) -> FoundMedia:
+    """Return the photos at URLs, all below `root`."""
 
     def name(url: str) -> str:
-        return _media_name(posixpath.relpath(path_of(url), root or "."))
+        return _media_name(posixpath.relpath(f"//{path_of(url)}", root))
 
     files = {name(url): url for url in urls}
     if len(files) < len(urls):

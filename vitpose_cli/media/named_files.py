@@ -7,10 +7,8 @@ too.
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -32,11 +30,12 @@ from vitpose_cli.media.kinds import (
     is_visible,
     packed_suffix,
 )
+from vitpose_cli.media.listed import examples, read_list
 from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
+from vitpose_cli.media.places import GLOB_SIGNS, is_there, split_glob
 from vitpose_cli.media.remote import is_url, list_urls, path_of
 from vitpose_cli.own_files import LIST_NAME, listed_in
 
-_GLOB_SIGNS = re.compile(r"[*?\[]")
 _WHAT_RUNS_DO = (
     "Give the photos or videos themselves. What takes runs: `vitpose review RUN`, "
     "`vitpose select RUN`, `vitpose render SOURCE -a RUN`."
@@ -56,9 +55,9 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
         except OSError as error:
             where = error.filename or source
             raise InputError(f"{where} cannot be read: {error.strerror}.") from error
-    if not named.roots and not named.urls:
+    if not named.files and not named.urls:
         raise named.nothing(sources)
-    if named.roots and named.urls:
+    if named.files and named.urls:
         raise InputError(
             "Some sources are files and some are URLs.", "Label them in two runs; `merge` joins."
         )
@@ -69,25 +68,32 @@ class NamedFiles:
     """The files that some sources name, added source by source.
 
     Attributes:
-        roots: By the absolute path of each file, the folder its name is to be relative to.
+        files: Their absolute paths, each once, in the order in which they were found.
         urls: The same of photos at URLs.
         ignored: How many files of each suffix, or made by this program, were passed over.
     """
 
     def __init__(self) -> None:
-        self.roots: dict[str, str] = {}
-        self.urls: dict[str, str] = {}
+        self.files: dict[str, None] = {}
+        self.urls: dict[str, None] = {}
         self.ignored: Counter[str] = Counter()
         self._exported: set[str] = set()
+        self._folders: set[str] = set()
+        self._url_folders: set[str] = set()
 
     def common_root(self) -> str:
-        """Return the folder that all files lie below.
+        """Return the folder that all sources name or lie in: `//PATH` at URLs.
+
+        It does not depend on the files that are in them now, but where a list names files outside
+        of its own folder: these are taken for themselves.
 
         Raises:
             InputError: They have none.
         """
+        if self.urls:
+            return "/" + posixpath.commonpath([f"/{path_of(each)}" for each in self._url_folders])
         try:
-            return os.path.commonpath(set(self.roots.values()))
+            return os.path.commonpath(self._folders)
         except ValueError as error:
             raise InputError(
                 "The sources lie on different drives.", "Label each drive in a run of its own."
@@ -114,41 +120,42 @@ class NamedFiles:
         elif source and is_there(path) and path.is_dir():
             folder = path.resolve()
             _check_no_run(folder)
+            self._folders.add(str(folder))
             self._add_folder(folder)
         elif source and is_there(path):
             parent = path.parent.resolve()
-            self._add_named(parent / path.name, parent)
+            self._folders.add(str(parent))
+            self._add_named(parent / path.name)
         elif has_braces(source):
             self._add_numbered(source)
-        elif _GLOB_SIGNS.search(source):
+        elif GLOB_SIGNS.search(source):
             self._add_glob(path)
         else:
             raise InputError(
                 f"There is no file or folder {source!r}.", "Check its spelling; quote spaces."
             )
 
-    def _add_named(self, path: Path, root: Path) -> None:
+    def _add_named(self, path: Path) -> None:
         """Take a file that the user named; it must be one we read."""
         _check_not_drawn(path)
-        if not self._add_file(path, root):
+        if not self._add_file(path):
             if packed_suffix(path.name):
                 raise InputError(f"{path} is a compressed archive.", UNPACK)
             raise InputError(f"{path} is neither a photo nor a video, by its suffix.", WHAT_IS_READ)
 
-    def _add_file(self, path: Path, root: Path) -> bool:
-        """Take a file if it holds photos or a video; whoever names it first gives the root."""
+    def _add_file(self, path: Path) -> bool:
+        """Take a file if it holds photos or a video."""
         if is_read(path):
-            self.roots.setdefault(str(path), str(root))
+            self.files[str(path)] = None
             return True
         self.ignored[packed_suffix(path.name) or path.suffix.lower() or "without suffix"] += 1
         return False
 
-    def _add_found(self, path: Path, root: Path, drawn: bool) -> None:
+    def _add_found(self, path: Path, drawn: bool) -> None:
         """Take a file that nobody named, unless this program made it.
 
         Args:
             path: The file.
-            root: What its name is to be relative to.
             drawn: Whether a folder on the way is named as what is drawn is.
         """
         if str(path) in self._exported:
@@ -157,7 +164,7 @@ class NamedFiles:
         elif (drawn or is_named_as_drawn(path.name)) and is_read(path) and is_drawn(path):
             self.ignored[DRAWN] += 1
         else:
-            self._add_file(path, root)
+            self._add_file(path)
 
     def _learn_exported(self, folder: Path) -> None:
         """Remember what an export wrote into a folder that nobody named."""
@@ -167,20 +174,22 @@ class NamedFiles:
         """Take a photo at a URL without a look at it, or what lies below a folder there."""
         suffix = PurePosixPath(path_of(url)).suffix.lower()
         if "*" not in url and suffix in IMAGE_SUFFIXES:
-            self.urls.setdefault(url, posixpath.dirname(url))
+            self._url_folders.add(posixpath.dirname(url))
+            self.urls[url] = None
             return
         if suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
             raise InputError(
                 f"{url}: videos and archives are not read from URLs.", "Copy it first."
             )
         folder = url.partition("*")[0].rpartition("/")[0] if "*" in url else url.rstrip("/")
+        self._url_folders.add(folder)
         for found in list_urls(url):
             path = PurePosixPath(path_of(found))
             parts = path.relative_to(path_of(folder)).parts if _is_below(found, folder) else ("..",)
             if ".." in parts or not all(map(is_visible, parts)):
                 continue
             if path.suffix.lower() in IMAGE_SUFFIXES:
-                self.urls.setdefault(found, folder)
+                self.urls[found] = None
             else:
                 self.ignored[f"{path.suffix.lower() or 'without suffix'} at URLs"] += 1
 
@@ -188,23 +197,22 @@ class NamedFiles:
         """Take all that a name with braces stands for; globs among them may match nothing."""
         names = list(expand_braces(source))
         missing = [
-            name for name in names if not _GLOB_SIGNS.search(name) and not Path(name).exists()
+            name for name in names if not GLOB_SIGNS.search(name) and not Path(name).exists()
         ]
         if missing:
             raise InputError(
                 f"{len(missing)} of the {len(names)} files that {source!r} stands for do not "
-                f"exist: {_examples(missing)}.",
+                f"exist: {examples(missing)}.",
                 "Check the numbers.",
             )
         for name in names:
             self.add(name)
 
-    def _add_folder(self, folder: Path, root: Path | None = None, drawn: bool = False) -> None:
+    def _add_folder(self, folder: Path, drawn: bool = False) -> None:
         """Take all below `folder`; links to folders are followed, but never in a circle.
 
         Args:
             folder: The folder.
-            root: What names are to be relative to; None for the folder itself.
             drawn: Whether nobody named the folder, and its name is that of what is drawn.
         """
         visited = set()
@@ -223,21 +231,21 @@ class NamedFiles:
             drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(folder).parts))
             for name in names:
                 if is_visible(name):
-                    self._add_found(here / name, root or folder, drawn_here)
+                    self._add_found(here / name, drawn_here)
 
     def _add_glob(self, pattern: Path) -> None:
         """Take all files and folders that match; names relative to the part without signs."""
-        signs = [bool(_GLOB_SIGNS.search(part)) for part in pattern.parts]
-        first = signs.index(True)
-        base = Path(*pattern.parts[:first]).resolve()
+        above, rest = split_glob(pattern)
+        base = above.resolve()
         _check_no_run(base)
+        self._folders.add(str(base))
         try:
-            matches = sorted(base.glob(str(Path(*pattern.parts[first:]))))
+            matches = sorted(base.glob(str(rest)))
         except ValueError as error:
             raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
         runs: dict[Path, bool] = {}
         places = {match.parent for match in matches}
-        for folder in {above for place in places for above in (place, *place.parents)}:
+        for folder in {each for place in places for each in (place, *place.parents)}:
             if folder != base and folder.is_relative_to(base):
                 self._learn_exported(folder)
         for match in matches:
@@ -247,40 +255,28 @@ class NamedFiles:
             if match.is_dir():
                 if match != base:
                     self._learn_exported(match)
-                self._add_folder(match, base, any(map(is_named_as_drawn, parts)))
+                self._add_folder(match, any(map(is_named_as_drawn, parts)))
             else:
-                self._add_found(match, base, any(map(is_named_as_drawn, parts[:-1])))
+                self._add_found(match, any(map(is_named_as_drawn, parts[:-1])))
         if not matches:
             raise InputError(f"Nothing matches {str(pattern)!r}.", "Check the pattern.")
 
     def _add_list(self, path: Path) -> None:
         """Take the paths in a list file, relative to the list's folder where they lie below it."""
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise InputError(f"The list {path} is not UTF-8 text.") from error
         root = path.parent.resolve()
-        named = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        for url in filter(is_url, named):
-            self.add(url)
-        named = [name for name in named if not is_url(name)]
-        entries = [Path(os.path.normpath(root / name)) for name in named]
-        missing = [name for name, entry in zip(named, entries, strict=True) if not entry.exists()]
-        if missing:
-            raise InputError(
-                f"{len(missing)} of {len(named)} paths in {path} do not exist: "
-                f"{_examples(missing)}.",
-                "Paths in a list are relative to the folder of the list.",
-            )
-        for entry in entries:
-            is_folder = entry.is_dir()
-            own_root = entry if is_folder else entry.parent
-            entry_root = root if entry.is_relative_to(root) else own_root
+        for entry in read_list(path):
+            if is_url(entry):
+                self.add(entry)
+                continue
+            place = Path(entry)
+            is_folder = place.is_dir()
+            own = place if is_folder else place.parent
+            self._folders.add(str(root if place.is_relative_to(root) else own))
             if is_folder:
-                _check_no_run(entry)
-                self._add_folder(entry, entry_root)
+                _check_no_run(place)
+                self._add_folder(place)
             else:
-                self._add_named(entry, entry_root)
+                self._add_named(place)
 
 
 def where_found(path: Path, sources: Sequence[str]) -> str | None:
@@ -293,20 +289,6 @@ def where_found(path: Path, sources: Sequence[str]) -> str | None:
         if all(map(is_visible, place.relative_to(folder).parts)):
             return source
     return None
-
-
-def is_there(path: Path) -> bool:
-    """Return whether a file or folder has this name; a pattern may be too long for one.
-
-    Raises:
-        OSError: Nobody may look there.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return False
 
 
 def _check_no_run(folder: Path) -> None:
@@ -337,10 +319,6 @@ def _check_not_drawn(path: Path) -> None:
 
 def _is_below(url: str, folder: str) -> bool:
     return PurePosixPath(path_of(url)).is_relative_to(path_of(folder))
-
-
-def _examples(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if names[3:] else "")
 
 
 def _raise(error: OSError) -> None:

@@ -34,6 +34,7 @@ def open_source(
     num_threads: int = 4,
     video: VideoOptions | None = None,
     max_pixels: int = MAX_PIXELS,
+    roots: Sequence[Path] = (),
 ) -> MediaSource:
     """Find all photos and videos that `sources` name, as `find_media` does, and read from them.
 
@@ -42,11 +43,12 @@ def open_source(
         num_threads: Photos decoded at once.
         video: Which frames of videos are taken; all of them by default.
         max_pixels: Larger photos come out as failures, before memory is taken for them.
+        roots: What names may have been relative to before.
 
     Raises:
         InputError: A source is missing or unreadable, or there is no photo or video at all.
     """
-    found = find_media(sources)
+    found = find_media(sources, roots)
     return MediaSource(found, num_threads=num_threads, video=video, max_pixels=max_pixels)
 
 

@@ -14,7 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import check_replaceable, temporary_name
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    check_replaceable,
+    remove_left_over,
+    temporary_name,
+)
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder, is_drawn
@@ -26,7 +31,8 @@ AHEAD = 4
 class VideoSink:
     """An MP4 file that takes frames in order.
 
-    Until `close` is done it has a hidden temporary name. Used as a context manager, it is closed
+    Until `close` is done it has a hidden temporary name; what a killed process left under such a
+    name is deleted by the next one that writes the file. Used as a context manager, it is closed
     at the end, and removed after an exception, Ctrl-C included.
     """
 
@@ -60,7 +66,8 @@ class VideoSink:
             raise InputError(f"{path} is the video to read from.", "Give the output another name.")
         check_replaceable(path, is_drawn)
         self._path = path
-        self._temporary = path.with_name(temporary_name(path.name, ".part"))
+        remove_left_over(path)
+        self._temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))
         self._options = options or EncodeOptions()
         self._source_video = source_video
         self._taken = taken or VideoOptions()

@@ -228,8 +228,8 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
     """
     windows = PureWindowsPath(file_name)
     parts = PurePosixPath(file_name.replace("\\", "/")).parts
-    # 1:30.jpg is a name like others, but Windows' own functions see a drive in it.
-    drive = windows.drive and (os.name == "nt" or windows.drive[0].isalpha())
+    # b:1.jpg is a name like others, but on Windows, where it leads to a drive.
+    drive = windows.drive and os.name == "nt"
     outside = drive or windows.root or not parts or {"..", "/"} & {*parts}
     path = root / file_name
     if outside or "\0" in file_name or not (follow_links or _is_inside(path, root)):

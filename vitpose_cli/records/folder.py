@@ -18,7 +18,7 @@ from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
-from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.manifest import RunManifest, bases
 
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
@@ -97,6 +97,23 @@ def stored_manifest(folder: Path) -> RunManifest:
             said = f"{folder} is a file, not a run folder."
         raise InputError(said, run_meant(folder))
     return RunManifest.read(path)
+
+
+def known_roots(folder: Path) -> tuple[Path, ...]:
+    """Return what the media names of a run may be relative to; nothing where there is no run.
+
+    Raises:
+        InputError: Its manifest cannot be read.
+    """
+    path = folder / MANIFEST
+    try:
+        if not path.is_file():
+            return ()
+    except OSError:  # no folder can be called so, which is said when it is to be made
+        return ()
+    manifest = RunManifest.read(path)
+    roots = map(manifest.media_root, bases(folder))
+    return tuple(root for root in roots if root is not None)
 
 
 def run_meant(path: Path, more: str = "") -> str:

@@ -20,6 +20,7 @@ NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
 
 _FORMAT = "vitpose-run"
+_FEW = 3  # sources that a message lists
 
 
 def _now() -> str:
@@ -43,6 +44,8 @@ class RunManifest:
         tool_version: The version that began the run, or refreshed it last; not compared.
         created: When that was, ISO 8601 UTC; not compared.
         history: What labels were made with before each refresh, oldest first; not compared.
+        root: What media names are relative to, from where the first of the sources points to, so
+            that both may be moved; at URLs `//PATH`. None in older runs and those of other labels.
     """
 
     keypoint_set: Mapping[str, Any]
@@ -55,6 +58,7 @@ class RunManifest:
     tool_version: str = __version__
     created: str = field(default_factory=_now)
     history: tuple[Mapping[str, Any], ...] = ()
+    root: str | None = None
 
     @property
     def names_per_source(self) -> bool:
@@ -98,6 +102,21 @@ class RunManifest:
             ) from error
         return manifest
 
+    def media_root(self, base: Path = Path()) -> Path | None:
+        """Return the folder that media names are relative to, None where that is not known.
+
+        Args:
+            base: What relative sources are relative to.
+        """
+        return root_at(self.sources, self.root, base)
+
+    def with_sources(self, wanted: RunManifest) -> RunManifest:
+        """Return the manifest of a run that goes on with `wanted`, in which more files may be."""
+        grew = len({*wanted.sources}) > len({*self.sources})
+        if wanted.root is None or (self.root is not None and not grew):
+            return self
+        return replace(self, sources=wanted.sources, root=wanted.root)
+
     def write(self, path: Path) -> None:
         """Write the manifest to `path`, whole or not at all.
 
@@ -122,10 +141,13 @@ class RunManifest:
             refresh = "--refresh model to label anew what nobody has reviewed, "
             if any(self._lasting(wanted, folder)):
                 refresh = ""  # would be refused
+            advice = ""
+            if len(wanted.sources) > _FEW:
+                advice = " Name many files by their folder, a glob in quotes, or @list.txt."
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
                 "Use the same options to go on with it, another output folder (-o), "
-                f"{refresh}or --overwrite to start anew.",
+                f"{refresh}or --overwrite to start anew.{advice}",
             )
 
     def refreshed(self, wanted: RunManifest, folder: Path) -> RunManifest:
@@ -216,8 +238,51 @@ class RunManifest:
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
         meant = _real(wanted.sources, Path())
-        if meant not in (_real(self.sources, base) for base in (Path(), folder.resolve().parent)):
-            yield f"sources: was {_shown(self.sources)}, now {_shown(wanted.sources)}"
+        known = {base: _real(self.sources, base) for base in bases(folder)}
+        here = next((base for base, each in known.items() if _is_same(each, meant)), None)
+        if here is None:
+            yield f"sources: {_changed(self.sources, wanted.sources)}"
+            return
+        old, new = self.media_root(here), wanted.media_root()
+        if old is not None and new is not None and old != new:
+            yield (
+                f"names: were relative to {old}, but not all photos and videos lie there now; "
+                f"their common folder is {new}"
+            )
+
+
+def bases(run: Path) -> tuple[Path, Path]:
+    """Return what relative sources of a run may be relative to: here, or where it lies."""
+    return Path(), run.resolve().parent
+
+
+def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None:
+    """Return the folder that a manifest's `root` means, perhaps not there; None if it has none."""
+    # Only here, as it loads OpenCV.
+    from vitpose_cli.media.places import based, folder_of
+
+    if root is None or not sources:
+        return None
+    try:
+        return Path(os.path.normpath(folder_of(based(sources[0], base)) / root))
+    except OSError:  # nobody may look there
+        return None
+
+
+def _is_same(known: Sequence[str], meant: Sequence[str]) -> bool:
+    """Return whether sources are those of before, or more files, as a shell makes of a glob."""
+    return known == meant or ({*known} <= {*meant} and all(map(os.path.isfile, meant)))
+
+
+def _changed(before: Sequence[str], now: Sequence[str]) -> str:
+    """Say how sources differ; of many, how many there are and what is new."""
+    if max(len(before), len(now)) <= _FEW:
+        return f"was {_shown(before)}, now {_shown(now)}"
+    said = [f"{len(before)}, now {len(now)}"]
+    for what, names, others in ("new", now, before), ("gone", before, now):
+        if first := next((name for name in names if name not in {*others}), None):
+            said.append(f"first {what}: {first}")
+    return "; ".join(said)
 
 
 def _unnamed(category: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.manifest import bases, root_at
 
 _NUM_SAMPLES = 20
 
@@ -100,23 +101,31 @@ def read_found(
     yield from read_frames({key.media: folders.path(key.media) for key in keys}, keys)
 
 
-def labelled_folders(sources: Sequence[str], run: Path) -> list[MediaFolders]:
-    """Return where the sources in a run's manifest may be.
+def labelled_folders(
+    sources: Sequence[str], run: Path, root: str | None = None
+) -> list[MediaFolders]:
+    """Return where the sources in a run's manifest may be, whose `root` is perhaps known.
 
     Relative paths are looked for in the working folder, then beside the run, where `annotate`
-    puts a run by default. Names are relative to what all sources have in common, or, where runs
-    were merged, to each source.
+    puts a run by default. Where a run does not say what its names are relative to, that is what
+    all sources have in common, or, where runs were merged, each source.
     """
     # Only here: most formats need no photos, and so no OpenCV.
+    from vitpose_cli.media.places import based
     from vitpose_cli.media.remote import is_url
 
     if any(map(is_url, sources)):
         return []
     places = []
-    for base in (Path(), run.resolve().parent):
-        named = [_based(source, base) for source in sources]
-        alone = [_root_of([source]) for source in named] if len(named) > 1 else []
-        if folders := [root for root in (_root_of(named), *alone) if root is not None]:
+    for base in bases(run):
+        known = root_at(sources, root, base)
+        if known is not None:
+            folders = [known] if known.is_dir() else []
+        else:
+            named = [based(source, base) for source in sources]
+            tried = [named, *([source] for source in named if len(named) > 1)]
+            folders = [each for each in map(_root_of, tried) if each is not None]
+        if folders:
             places.append(MediaFolders.at(*folders))
     return places
 
@@ -131,8 +140,3 @@ def _root_of(sources: Sequence[str]) -> Path | None:
         return find_media_root(sources)
     except InputError:
         return None
-
-
-def _based(source: str, base: Path) -> str:
-    sign = "@" if source.startswith("@") else ""
-    return sign + str(base / source[len(sign) :])

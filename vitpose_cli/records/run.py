@@ -127,7 +127,8 @@ class Run:
                 before.check_resumable(manifest, folder)
                 chosen = before
             check_unused(folder, count if chosen is before else None)
-            manifest = replace(chosen, document=manifest.document)
+            going_on = chosen if before is None else chosen.with_sources(manifest)
+            manifest = replace(going_on, document=manifest.document)
             if manifest != before:  # first: a journal without it could not be read
                 manifest.write(stored)
             writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))

@@ -1,0 +1,60 @@
+"""Where the words of a command line point to by themselves, whatever lies there now."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+from vitpose_cli.media.braces import expand_braces, has_braces
+from vitpose_cli.media.kinds import is_read
+
+GLOB_SIGNS = re.compile(r"[*?\[]")
+"""What makes a pattern of a name that no file has."""
+
+
+def based(source: str, base: Path) -> str:
+    """Return a source whose path, or that of its list, is relative to `base` if to anything."""
+    sign = "@" * source.startswith("@")
+    return sign + str(base / source[len(sign) :])
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or folder has this name; a pattern may be too long for one.
+
+    Raises:
+        OSError: Nobody may look there.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def folder_of(source: str) -> Path:
+    """Return the folder that a source names, or names something in: resolved, perhaps not there.
+
+    That of a file or a list is where it lies, that of a glob ends before the first sign, and braces
+    count as the first name that they stand for.
+
+    Raises:
+        OSError: Nobody may look there.
+    """
+    path = Path(source)
+    if source.startswith("@"):
+        return Path(source[1:]).parent.resolve()
+    if is_there(path):
+        return (path if path.is_dir() else path.parent).resolve()
+    if has_braces(source):
+        return folder_of(next(expand_braces(source)))
+    if GLOB_SIGNS.search(source):
+        return split_glob(path)[0].resolve()
+    return (path.parent if is_read(path) else path).resolve()
+
+
+def split_glob(pattern: Path) -> tuple[Path, Path]:
+    """Return the folder that a glob is looked for in, and the rest of it."""
+    first = next(place for place, part in enumerate(pattern.parts) if GLOB_SIGNS.search(part))
+    return Path(*pattern.parts[:first]), Path(*pattern.parts[first:])
