@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from vitpose_cli.difference import DiffOptions, compare
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video_sink import VideoSink
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.render import RenderOptions, render
 from vitpose_cli.select.options import SelectOptions
 from vitpose_cli.select.selection import select_frames
@@ -30,7 +32,7 @@ def draw_sheet(run: Path, output: Path) -> None:
 
 
 def draw_difference(run: Path, output: Path) -> None:
-    compare(DiffOptions(run, run, picture=output))
+    compare(DiffOptions(run, run.with_name("moved"), picture=output))
 
 
 def draw_photo(run: Path, output: Path) -> None:
@@ -67,7 +69,15 @@ def run(tmp_path: Path) -> Path:
     for name in PHOTOS:
         cv2.imwrite(str(tmp_path / "photos" / name), np.zeros((480, 640, 3), np.uint8))
     sources = (str(tmp_path / "photos"),)
-    return make_run(tmp_path / "run", map(make_record, PHOTOS), sources=sources)
+    records = [make_record(name) for name in PHOTOS]
+    moved = [replace(each, instances=moved_by(5, each.instances)) for each in records]
+    make_run(tmp_path / "moved", moved, sources=sources)
+    return make_run(tmp_path / "run", records, sources=sources)
+
+
+def moved_by(px: float, people: Instances | None) -> Instances:
+    assert people is not None
+    return replace(people, keypoints=people.keypoints + np.float32(px))
 
 
 @pytest.mark.parametrize(("command", "name"), COMMANDS)

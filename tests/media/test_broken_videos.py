@@ -52,6 +52,18 @@ def test_mp4_without_its_last_bytes_keeps_all_whole_pictures(tmp_path: Path) -> 
     assert "cut off" in failures[0].error
 
 
+def test_an_avi_that_ends_between_two_pictures_is_cut_off(healthy_videos: dict[str, Path]) -> None:
+    whole = healthy_videos["avi"]
+    with av.open(str(whole)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pos is not None]
+    path = whole.with_name("ended.avi")
+    path.write_bytes(whole.read_bytes()[: places[21] - 8])  # without the head of the next
+    frames, failures = frames_and_failures(path)
+    assert len(frames) == 21
+    assert [failure.key.index for failure in failures] == [21]
+    assert "ends at 0.8 s of announced 1.2 s" in failures[0].error
+
+
 def damage(path: Path, packet: int) -> None:
     """Overwrite the end of a packet."""
     with av.open(str(path)) as container:

@@ -108,6 +108,9 @@ class AvReader:
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
         # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
         self._has_pts = container.format.name != "avi"
+        if not self._has_pts and self._stream.frames:
+            # FFmpeg fits the duration to the bytes that are there, also of a file that is cut off.
+            self._announced_s = self._stream.frames * self._mean_step_s
 
     @property
     def size_wh(self) -> tuple[int, int]:
