@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from select_cases import COCO, make_people, make_record
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.bones import implausibility
 from vitpose_cli.records.record import FrameRecord, Review
@@ -103,3 +104,11 @@ def test_people_of_another_run_get_rows_where_this_one_lacks_them() -> None:
     assert table.num_people.tolist() == [1, 1]
     np.testing.assert_allclose(table.signals["disagreement"], [0, 1, np.nan], atol=1e-6)
     assert np.isnan(table.signals["mean_keypoint_score"][1])
+
+
+def test_runs_of_pictures_of_other_sizes_are_not_compared() -> None:
+    ours = make_record("a.jpg", 0.9)
+    assert ours.size_wh is not None
+    theirs = replace(ours, size_wh=(ours.size_wh[0] // 2, ours.size_wh[1] // 2))
+    with pytest.raises(InputError, match=r"a\.jpg has .* px in the run, and .* to compare with"):
+        read_doubts([ours], COCO, others=[theirs])

@@ -18,6 +18,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.signals import SIGNALS, frame_signals
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.stated_sizes import check_same_size
 from vitpose_cli.select.disagreement import disagreement, side_by_side
 from vitpose_cli.select.jumps import JumpMeter
 
@@ -71,6 +72,9 @@ def read_doubts(
         records: Of a run, sorted by key.
         keypoint_set: Of the run.
         others: Of another run over the same frames, sorted by key, to be compared with.
+
+    Raises:
+        InputError: A frame has another size in the other run.
     """
     builder = _Builder(keypoint_set)
     identified = with_track_ids(records, keypoint_set.sigmas)
@@ -79,6 +83,9 @@ def read_doubts(
             builder.add(record)
     else:
         for record, other in side_by_side(identified, others):
+            if other is not None:
+                sizes_wh = record.size_wh, other.size_wh
+                check_same_size(record.key, sizes_wh, ("the run", "the run to compare with"))
             builder.add(record, other)
     return builder.table()
 
