@@ -168,7 +168,6 @@ class ReviewSession:
                 "id": blake2b(identity.encode(), digest_size=8).hexdigest(),
                 "name": run.path.name,
                 "reviewer": self.reviewer,
-                "category": keypoints.category,
                 "keypoints": keypoints.names,
                 "sides": keypoints.sides,
                 "edges": keypoints.edges,
