@@ -279,8 +279,8 @@ def _changed(before: Sequence[str], now: Sequence[str]) -> str:
     if max(len(before), len(now)) <= _FEW:
         return f"was {_shown(before)}, now {_shown(now)}"
     said = [f"{len(before)}, now {len(now)}"]
-    for what, names, others in ("new", now, before), ("gone", before, now):
-        if first := next((name for name in names if name not in {*others}), None):
+    for what, names, others in ("new", now, {*before}), ("gone", before, {*now}):
+        if first := next((name for name in names if name not in others), None):
             said.append(f"first {what}: {first}")
     return "; ".join(said)
 
