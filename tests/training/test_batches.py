@@ -128,7 +128,37 @@ def test_erased_rectangles_show_another_crop_where_that_is_asked() -> None:
     np.testing.assert_array_equal(mixed, wanted)
 
 
+def test_another_crop_shines_through_where_that_is_asked() -> None:
+    made = batches(AugmentationOptions(blend=0.5, blend_limit=0.4))
+    share = made.shares(0, np.arange(8))[0]
+    blends = share.plan.blends
+    assert (blends == 0).any()
+    assert (blends > 0.01).any()
+    assert blends.max() <= 0.4
+    nothing = replace(share, plan=replace(share.plan, blends=np.zeros_like(blends)))
+    whole = pixels(make_crops(nothing, CPU))
+    blended = pixels(make_crops(share, CPU))
+    own = blends[:, None, None, None]
+    wanted = (1 - own) * whole + own * np.roll(whole, 1, axis=0)
+    np.testing.assert_allclose(blended, wanted, atol=1e-3)  # of 255, normalised and back
+    np.testing.assert_array_equal(blended[blends == 0], whole[blends == 0])
+
+
+def test_what_covers_a_blended_crop_is_another_crop_alone() -> None:
+    made = batches(AugmentationOptions(erasing=1.0, erasing_mix=1.0, blend=1.0))
+    share = made.shares(0, np.arange(8))[0]
+    everything = np.tile(np.array([-1, -1, *INPUT_WH], np.float32), (8, 1, 1))
+    plan = replace(share.plan, erased=everything, fills=share.plan.fills[:, :1])
+    nothing = replace(plan, erased=-everything, blends=np.zeros(8, np.float32))
+    whole = pixels(make_crops(replace(share, plan=nothing), CPU))
+    covered = pixels(make_crops(replace(share, plan=plan), CPU))
+    np.testing.assert_array_equal(covered, np.roll(whole, 1, axis=0))
+
+
 def test_nobody_else_is_nobody_to_show() -> None:
+    alone = batches(AugmentationOptions(blend=1.0)).shares(0, np.arange(1))[0]
+    assert alone.plan.blends == 0
+    assert alone.covers is None
     made = batches(AugmentationOptions(erasing=1.0, erasing_mix=1.0))
     share = made.shares(0, np.arange(1))[0]
     assert np.isfinite(share.plan.fills).all()

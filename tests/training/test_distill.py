@@ -144,10 +144,43 @@ def test_a_teacher_that_looks_each_time_is_shown_the_same_region_in_its_own_size
     assert lesson_of(batch.targets[0]).maps.shape == (16, 17, 16, 12)
 
 
+class SpotTeacher(Oracle):
+    """A teacher that says where the brightest pixel of a crop is, its cell c being pixel 4 c."""
+
+    codec = HeatmapCodec((96, 128), (24, 32), "classic")
+
+    def maps(self, crops: torch.Tensor) -> torch.Tensor:
+        self.seen.append(crops)
+        across, down = (spots(crops) / 4).unsqueeze(-1).unbind(dim=1)
+        columns = torch.exp(-((torch.arange(24) - across) ** 2) / 8)
+        rows = torch.exp(-((torch.arange(32) - down) ** 2) / 8)
+        return (rows[:, :, None] * columns[:, None])[:, None].expand(-1, 17, -1, -1)
+
+
+def spots(crops: torch.Tensor) -> torch.Tensor:
+    """Return the brightest pixels (B, 2) xy of crops."""
+    flat = crops.sum(dim=1).flatten(1).argmax(dim=1)
+    width = crops.shape[3]
+    return torch.stack([flat % width, flat // width], dim=-1)
+
+
+def test_a_teacher_of_the_same_size_is_shown_the_very_crops() -> None:
+    teacher, codec = SpotTeacher(), HeatmapCodec((96, 128), (24, 32), "udp")
+    (batch,) = next(iter(batches(EachLook(teacher), GEOMETRY, codec).ahead(0, 1)))
+    (seen,) = teacher.seen
+    assert torch.equal(seen, batch.crops)
+    wanted = spots(seen)
+    deep = ((wanted > 16) & (wanted < torch.tensor([79, 111]))).all(dim=1)
+    assert deep.sum() > 3
+    # Its answer lies on the pixel that it is about, though a classic map is laid out otherwise.
+    found = codec.decode(lesson_of(batch.targets[0]).maps).crop_keypoints[deep]
+    assert (found - wanted[deep][:, None]).abs().max() < 0.1  # px, a fortieth of a cell
+
+
 def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:
     path = small_teacher(tmp_path, (48, 64))
     options = parse_config(TrainConfig, small_run(tmp_path, distill={"teacher": str(path)})).distill
-    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU))["coco"]
     made_batches = batches(EachLook(teacher), GEOMETRY)
     (batch,) = next(iter(made_batches.ahead(0, 1)))
     with torch.no_grad():
@@ -163,14 +196,14 @@ def test_a_trained_teacher_says_how_wide_its_blobs_are(tmp_path: Path) -> None:
     options = parse_config(
         TrainConfig, small_run(tmp_path, distill={"teacher": str(trained)})
     ).distill
-    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU))["coco"]
     assert teacher.codec.blob_sigma == 1.5
 
 
 def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     config = distilling(tmp_path, path)
-    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU))["coco"]
     assert isinstance(teacher, ViTPoseTeacher)
     before = {key: value.clone() for key, value in teacher.model.state_dict().items()}
     stage, made = student(config, EachLook(teacher))
@@ -201,7 +234,7 @@ def student(config: TrainConfig, lessons: Lessons) -> tuple[Stage, Batches]:
 def test_the_loss_is_the_mean_of_squares_against_both(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     config = distilling(tmp_path, path)
-    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU), 1)["coco"]
+    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU))["coco"]
     stage, made = student(config, EachLook(teacher))
     (batch,) = next(iter(made.ahead(0, 1)))
     (target,) = batch.targets
@@ -278,7 +311,7 @@ def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     options = distilling(tmp_path, path).distill
     with pytest.raises(ConfigError, match="knows coco, and is to teach mpii"):
-        open_teachers(options, {"mpii": KEYPOINT_SETS["mpii"]}, Placement(CPU), 1)
+        open_teachers(options, {"mpii": KEYPOINT_SETS["mpii"]}, Placement(CPU))
 
 
 def test_a_plan_names_the_teacher(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_token_of_other_keypoints_is_refused(tmp_path: Path, names: tuple[str,
 def test_a_teacher_of_the_same_keypoints_teaches(tmp_path: Path) -> None:
     path = saved(tmp_path, KEYPOINT_SETS["apt36k"])
     options = DistillOptions(teacher=str(path))
-    teachers = open_teachers(options, {"ap10k": KEYPOINT_SETS["ap10k"]}, Placement(CPU), 1)
+    teachers = open_teachers(options, {"ap10k": KEYPOINT_SETS["ap10k"]}, Placement(CPU))
     assert teachers["ap10k"].identity.endswith(" apt36k")
 
 
@@ -148,7 +148,7 @@ def test_a_vitpose_plus_teaches_all_heads_that_it_knows(
     torch.save({"state_dict": state}, tmp_path / "plus.pth")
     sets = {name: KEYPOINT_SETS[name] for name in ("ap10k", "coco", "crowdpose")}
     options = DistillOptions(teacher=str(tmp_path / "plus.pth"))
-    teachers = open_teachers(options, sets, Placement(CPU), 1)
+    teachers = open_teachers(options, sets, Placement(CPU))
     assert {*teachers} == {"ap10k", "coco"}
     maps = {name: one.maps(torch.zeros(1, 3, 64, 48)) for name, one in teachers.items()}
     assert not torch.equal(maps["ap10k"], maps["coco"])  # both have 17

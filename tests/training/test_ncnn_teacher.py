@@ -1,6 +1,5 @@
 """An outside network as a teacher: PP-TinyPose in the format of ncnn, beside the checkout."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +13,20 @@ from vitpose_cli.training.cache import fill_crops
 from vitpose_cli.training.config import NcnnTeacher
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
+from vitpose_cli.training.process import Placement
 from vitpose_cli.training.sources import open_source
 
-
-def test_what_runs_it_must_be_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "ncnn", None)
-    with pytest.raises(ConfigError, match="not installed") as caught:
-        NcnnNetwork.open(NcnnTeacher(ncnn=tmp_path / "a.param"), 1)
-    assert "vitpose-cli[teachers]" in str(caught.value.hint)
+CPU = torch.device("cpu")
 
 
-def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
-    pytest.importorskip("ncnn")
-    path = tmp_path / "a.param"
-    with pytest.raises(WeightsError, match=r"a\.param"):
-        NcnnNetwork.open(NcnnTeacher(ncnn=path), 1)
-    path.write_text("no network")
-    path.with_suffix(".bin").write_bytes(b"")
-    with pytest.raises(WeightsError, match="cannot be read as an ncnn network"):
-        NcnnNetwork.open(NcnnTeacher(ncnn=path), 1)
+def tinypose(shared_data: Path) -> Path:
+    return shared_data / "teachers" / "tinypose_256x192.param"
 
 
-def test_it_finds_keypoints_of_real_people(shared_data: Path) -> None:
-    pytest.importorskip("ncnn")
-    path = shared_data / "teachers" / "tinypose_256x192.param"
-    teacher = NcnnNetwork.open(NcnnTeacher(ncnn=path), 2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_finds_keypoints_of_real_people(shared_data: Path, dtype: torch.dtype) -> None:
+    options = NcnnTeacher(ncnn=tinypose(shared_data))
+    teacher = NcnnNetwork.open(options, Placement(CPU, dtype))
     folder = shared_data / "coco_train"
     source = open_source(
         CocoSource(
@@ -52,7 +40,9 @@ def test_it_finds_keypoints_of_real_people(shared_data: Path) -> None:
     transforms = CropTransforms.from_boxes(people.boxes, (192, 256), alignment="classic")
     crops = np.zeros((len(people), 256, 192, 3), np.uint8)
     fill_crops(source.frames, transforms, crops)
-    decoded = teacher.codec.decode(teacher.maps(normalise(torch.from_numpy(crops))))
+    maps = teacher.maps(normalise(torch.from_numpy(crops)))
+    assert maps.dtype == torch.float32
+    decoded = teacher.codec.decode(maps)
     truth = transforms.to_crop(people.keypoints)
     known = (people.weights > 0) & (decoded.scores.numpy() > 0.5)
     assert known.sum() > 50
@@ -63,7 +53,13 @@ def test_it_finds_keypoints_of_real_people(shared_data: Path) -> None:
 
 
 def test_a_network_of_other_keypoints_is_refused(shared_data: Path) -> None:
-    pytest.importorskip("ncnn")
-    path = shared_data / "teachers" / "tinypose_256x192.param"
+    options = NcnnTeacher(ncnn=tinypose(shared_data), keypoint_set="mpii")
     with pytest.raises(ConfigError, match="expected 16 heatmaps"):
-        NcnnNetwork.open(NcnnTeacher(ncnn=path, keypoint_set="mpii"), 1)
+        NcnnNetwork.open(options, Placement(CPU))
+
+
+def test_a_network_of_another_input_is_refused(shared_data: Path) -> None:
+    options = NcnnTeacher(ncnn=tinypose(shared_data), input_wh=(100, 100))
+    with pytest.raises(WeightsError, match="cannot be shown crops of 100 x 100 px") as caught:
+        NcnnNetwork.open(options, Placement(CPU))
+    assert "input_wh" in caught.value.hint

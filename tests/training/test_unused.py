@@ -48,6 +48,10 @@ def test_a_run_without_such_options_says_nothing() -> None:
             "augmentation.erasing_mix does nothing with erasing: 0.",
         ),
         (
+            {"augmentation": {"blend_limit": 0.3}},
+            "augmentation.blend_limit does nothing with blend: 0.",
+        ),
+        (
             {"distill": {"token": "token.safetensors", "weight": 2}},
             "distill.weight does nothing without distill.teacher.",
         ),

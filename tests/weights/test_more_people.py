@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from runs import environment
 
 from vitpose_cli.training.packs import Pack
@@ -48,7 +47,6 @@ def write_known(path: Path, pack: Pack | None, rows: list[int]) -> None:
 
 
 def test_a_pack_holds_who_is_not_known_yet(tmp_path: Path, shared_data: Path) -> None:
-    pytest.importorskip("ncnn")
     photos = tmp_path / "data" / "people" / SOURCE / "images"
     photos.mkdir(parents=True)
     (tmp_path / "data" / "packs").mkdir()

@@ -47,6 +47,7 @@ class CropPlan:
         colours: (B, 3, 4) float32 affine of RGB in [0, 255], or None where none changes.
         erased: (B, R, 4) float32 xyxy, crop px; empty boxes cover nothing.
         fills: (B, R, 3) float32 their colours, in [0, 255]; NaN shows another crop.
+        blends: (B,) float32 in [0, 1], how much of another crop shines through everywhere else.
     """
 
     transforms: CropTransforms
@@ -56,6 +57,7 @@ class CropPlan:
     colours: NDArray[np.float32] | None
     erased: NDArray[np.float32]
     fills: NDArray[np.float32]
+    blends: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -67,6 +69,14 @@ class CropPlan:
         near = (self.crop_keypoints >= 0) & (self.crop_keypoints <= far)
         within: NDArray[np.bool_] = np.all(near, axis=-1)
         return within
+
+    @property
+    def borrows(self) -> NDArray[np.bool_]:
+        """(B,), whether something of another crop is seen in each."""
+        wide = self.erased[:, :, 2] > self.erased[:, :, 0]
+        covered = (wide & np.isnan(self.fills[:, :, 0])).any(axis=1)
+        borrowing: NDArray[np.bool_] = covered | (self.blends > 0)
+        return borrowing
 
     def resized(self, size_wh: tuple[int, int], alignment: Alignment) -> CropPlan:
         """Return the same regions and changes as crops of another size and alignment."""
@@ -92,6 +102,7 @@ class CropPlan:
             None if self.colours is None else self.colours[chosen],
             self.erased[chosen],
             self.fills[chosen],
+            self.blends[chosen],
         )
 
 
@@ -162,6 +173,7 @@ def plan_crops(
         _colours(count, options, generator),
         erased,
         fills,
+        _blends(count, options, generator),
     )
 
 
@@ -181,6 +193,7 @@ def plan_plain_crops(
         None,
         np.zeros((count, 0, 4), np.float32),
         np.zeros((count, 0, 3), np.float32),
+        np.zeros(count, np.float32),
     )
 
 
@@ -295,3 +308,14 @@ def _rectangles(
         fills[mixed & (count > 1)] = np.nan  # else there is nobody else
     boxes = np.concatenate([centres - halves, centres + halves], axis=-1)
     return boxes.astype(np.float32), fills.astype(np.float32)
+
+
+def _blends(
+    count: int, options: AugmentationOptions, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw how much of another crop shines through each, (B,)."""
+    if options.blend == 0 or count < 2:  # else there is nobody else
+        return np.zeros(count, np.float32)
+    blends = generator.uniform(0, options.blend_limit, count)
+    blends[generator.random(count) >= options.blend] = 0
+    return blends.astype(np.float32)

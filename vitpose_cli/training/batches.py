@@ -85,7 +85,7 @@ class Share:
         lesson_size: The same for the loss against a teacher's heatmaps.
         order: (B, N) int64 permutations of the patches, of which the last are hidden; None where
             heatmaps are learnt.
-        covers: Whose crops show in rectangles of theirs, one for each: who comes before them in
+        covers: Whose crops show in theirs, one for each: who comes before them in
             the whole step, whoever makes it; None where nobody's do.
     """
 
@@ -266,7 +266,7 @@ class Batches:
             lesson_size = heatmap_loss_size(num_maps, map_w * map_h, num_maps, loss)
             order = self._orders(len(own), generator) if self._num_patches else None
             share = Share(course, own, plan, size, lesson_size, order)
-            if np.isnan(plan.fills).any():
+            if plan.borrows.any():
                 share = replace(share, covers=share.select(np.arange(len(own)) - 1))
             shares.append(share)
         return shares
@@ -361,14 +361,18 @@ def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:
 
 
 def _cover(pixels: Tensor, share: Share) -> None:
-    """Cover rectangles of (B, 3, H, W) with their colours or other crops, in place."""
+    """Blend (B, 3, H, W) with other crops, then cover rectangles with colours or them, in place."""
     plan, device = share.plan, pixels.device
     wide = plan.erased[:, :, 2] > plan.erased[:, :, 0]
     mixed = wide & np.isnan(plan.fills[:, :, 0])
-    borrowing = np.flatnonzero(mixed.any(axis=1))
+    borrowing = np.flatnonzero(plan.borrows)
     others = pixels[:0]
     if share.covers is not None and len(borrowing):
         others = _uncovered(share.covers.select(borrowing), device)
+    if (plan.blends > 0).any():
+        index = upload(borrowing, device)
+        shares = upload(plan.blends[borrowing], device)[:, None, None, None]
+        pixels[index] = torch.lerp(pixels[index], others, shares)
     for number in range(wide.shape[1]):
         for plain in (True, False):
             rows = np.flatnonzero(wide[:, number] & (mixed[:, number] != plain))

@@ -165,7 +165,7 @@ class StageOptions(StrictModel):
 
 
 class NcnnTeacher(StrictModel):
-    """A heatmap network in ncnn's format; `pip install 'vitpose-cli[teachers]'` runs it."""
+    """A heatmap network in ncnn's format, of the layers that PP-TinyPose has."""
 
     ncnn: Path
     """The `.param` file; the `.bin` file lies beside it."""
@@ -247,7 +247,8 @@ class TrainConfig(StrictModel):
     precision: Precision = "auto"
     """Number format of the network's products: auto, fp32, bf16 or fp16."""
     compile: bool = False
-    """Let torch.compile fuse the network; pays from some minutes on."""
+    """Let torch.compile fuse the network, and a teacher that looks at each crop; pays from some
+    minutes on."""
     model: ModelOptions
     """The network."""
     data: DataOptions

@@ -145,6 +145,12 @@ class AugmentationOptions(StrictModel):
     erasing_mix: Probability = 0.0
     """How often what covers it is not one colour but the same place of another crop of the step, so
     that parts of other people lie about (after CutMix, but labels stay)."""
+    blend: Probability = 0.0
+    """How often another crop of the step shines through (after mixup, but labels stay). Together
+    with a teacher that is shown each crop it makes an endless number of pictures of few people
+    (Beyer et al., arXiv 2106.05237)."""
+    blend_limit: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """How much of it at most."""
 
     @model_validator(mode="after")
     def _check(self) -> AugmentationOptions:

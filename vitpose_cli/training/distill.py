@@ -49,11 +49,19 @@ class EachLook:
     teacher: Teacher
 
     def __call__(self, share: Share, crops: Tensor) -> Lesson:
-        """Say what a student shall answer to a share's crops."""
+        """Say what a student shall answer to a share's crops.
+
+        Where both see crops of one size the teacher sees the student's, even if it would have cut
+        them by half a pixel wider: a pixel is a pixel, and its maps are moved to where it is.
+        """
         theirs, ours = self.teacher.codec, share.course.codec
-        if (theirs.input_wh, theirs.alignment) != (ours.input_wh, ours.alignment):
+        moved = np.eye(2, 3)
+        if theirs.input_wh == ours.input_wh:
+            reach = reach_wh(theirs.input_wh, theirs.alignment)
+            moved[:, :2] *= reach / reach_wh(ours.input_wh, ours.alignment)
+        else:
             crops = make_crops(share.resized(theirs.input_wh, theirs.alignment), crops.device)
-        same = np.tile(np.eye(2, 3), (len(share.rows), 1, 1))
+        same = np.tile(moved, (len(share.rows), 1, 1))
         maps = fit_maps(self.teacher.maps(crops), same, theirs, ours)
         return Lesson(maps, torch.ones(maps.shape[:2], device=maps.device))
 

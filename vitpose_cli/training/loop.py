@@ -146,8 +146,10 @@ class _Run:
             self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
             board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
             self._observer = Several(self._observer, board)
-        device, threads = self._placement.device, config.data.threads
-        teachers = open_teachers(config.distill, data.learnt_sets, self._placement, threads)
+        device = self._placement.device
+        teachers = open_teachers(
+            config.distill, data.learnt_sets, self._placement, compiled=config.compile
+        )
         for note in untaught_heads(config.distill, data.learnt_sets, teachers):
             self._observer.note(note)
         inputs_wh = [stage.input_wh for stage in config.stages]

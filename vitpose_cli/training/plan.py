@@ -123,7 +123,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     network = first_network(config, data.keypoint_sets, data.learnt_sets)
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
-    teachers = open_teachers(options, sets, placement, data.options.threads)
+    teachers = open_teachers(options, sets, placement)
     notes = opening_notes(config, data, network) + untaught_heads(options, sets, teachers)
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)

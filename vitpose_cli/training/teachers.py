@@ -74,7 +74,8 @@ def open_teachers(
     options: DistillOptions | None,
     keypoint_sets: Mapping[str, KeypointSet],
     placement: Placement,
-    num_threads: int,
+    *,
+    compiled: bool = False,
 ) -> dict[str, Teacher]:
     """Find a teacher for each head that there is one for.
 
@@ -82,24 +83,30 @@ def open_teachers(
         options: Whom to learn from.
         keypoint_sets: Of the student's heads, by name.
         placement: Where the student learns.
-        num_threads: Crops that an outside network looks at side by side.
+        compiled: Let torch.compile fuse those that look at each crop.
 
     Raises:
-        ConfigError: The teacher knows none of the keypoint sets, or what runs it is not installed.
+        ConfigError: The teacher knows none of the keypoint sets.
         WeightsError: Its weights cannot be found, read or matched.
     """
     if options is None or options.teacher is None:
         return {}
+    fused = compiled and options.looks == "each"
     if not isinstance(options.teacher, str):
         outside = options.teacher
         shown = {outside.keypoint_set: keypoint_set(outside.keypoint_set)}
         known = _known(keypoint_sets, shown)
-        return dict.fromkeys(known, NcnnNetwork.open(outside, num_threads))
+        teacher = NcnnNetwork.open(outside, placement)
+        if fused:
+            teacher.network.compile()
+        return dict.fromkeys(known, teacher)
     path = resolve_weights(options.teacher, whole=True)
     header = read_header(path)
     teachers: dict[str, Teacher] = {}
     for name, theirs in sorted(_known(keypoint_sets, header.keypoint_sets).items()):
         model = load_model(path, head=theirs).requires_grad_(False).to(placement.device)
+        if fused:
+            model.compile()
         shape, head = model.config, header.heads[theirs]
         codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment, head.blob_sigma)
         identity = f"{weights_hash(path)} {theirs}"

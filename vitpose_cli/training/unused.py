@@ -40,6 +40,8 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if not config.augmentation.erasing:
         sizes = ("erasing_size", "erasing_mix")
         yield from _given(config.augmentation, "augmentation", "with erasing: 0", *sizes)
+    if not config.augmentation.blend:
+        yield from _given(config.augmentation, "augmentation", "with blend: 0", "blend_limit")
     if model.weights is not None:
         yield from _given(model, "model", "with model.weights", "initialisation")
     if model.attention.pattern in (None, "full"):

@@ -28,6 +28,7 @@ from vitpose_cli.pose.geometry import PADDING, CropTransforms, box_iou
 from vitpose_cli.training.config import NcnnTeacher
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.packs import Pack
+from vitpose_cli.training.process import Placement
 
 sys.path.append(str(Path(__file__).parents[1] / "detector"))
 from prepare_data import Photo, TeacherNotes, photos_of_people
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     candidates = list(crops_of_photos(photos_of_people(options.data / "people"), notes))
     crops = new_crops(candidates, options.data / "packs" / "people_b.npz")
     network = NcnnTeacher(ncnn=options.data / "teachers" / "tinypose_256x192.param")
-    keypoints = keypoints_of(crops, NcnnNetwork.open(network, num_threads=2))
+    keypoints = keypoints_of(crops, NcnnNetwork.open(network, Placement(torch.device("cpu"))))
     surest = np.sort(keypoints[..., 3], axis=1)[:, -7:].mean(axis=1)
     kept = np.flatnonzero(surest >= LEAST_CONFIDENCE)
     write_pack(options.out, [crops[index] for index in kept], keypoints[kept], SOURCE)

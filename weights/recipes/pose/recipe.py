@@ -4,7 +4,7 @@
 
 DATA holds packs/people_a.npz, people_b.npz and people_c.npz (without the last, `more_people.py`
 makes it of people/ in WORK); teachers/tinypose_256x192.param and .bin, to learn from its heatmaps
-(where they or `ncnn` are missing, the teacher's keypoints in the packs do); and, for the last
+(where they are missing, the teacher's keypoints in the packs do); and, for the last
 stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`: pretrain, distil,
 finetune, each from what the one before has made; before each a short run that finds how many steps
 fit into its share of the minutes. Then export at half precision, and `vitpose evaluate` of the new
@@ -16,7 +16,6 @@ taken. Further options go to every `vitpose train`: --set data.cache=ram on a ma
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -109,9 +108,9 @@ class Recipe:
     def teacher(self) -> list[str]:
         """Return where the teacher is, or that there is none."""
         path = self.data / "teachers" / "tinypose_256x192.param"
-        if path.is_file() and importlib.util.find_spec("ncnn") is not None:
+        if path.is_file():
             return [f"distill.teacher.ncnn={path}", f"distill.folder={self.work / 'heatmaps'}"]
-        print("The teacher cannot run here: its keypoints in the packs are learnt from instead.")
+        print("The teacher is not here: its keypoints in the packs are learnt from instead.")
         return ["distill=null"]
 
     def steps(self, name: str, options: Sequence[str]) -> list[str]:
