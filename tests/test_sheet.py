@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from label_cases import COCO
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
@@ -130,3 +132,25 @@ def test_captions_are_cut_at_their_front() -> None:
     long = mosaic([tile], ["a/very/long/path/to/a/photo.jpg"], 1)
     assert long.shape == (40 + CAPTION_HEIGHT + 2 * GAP, 60 + 2 * GAP, 3)
     assert (long[:, -GAP:] == 250).all()
+
+
+@pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [50, 50, 0, 0], [50, 50, -5, 10]])
+def test_a_person_with_an_empty_box_is_shown_by_the_keypoints(
+    tmp_path: Path, bbox: list[int]
+) -> None:
+    (name,) = save_photos(tmp_path / "photos", 1)
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox, "area": 1, "iscrowd": 0}
+    points = [20, 20, 2, 40, 50, 2] + [0, 0, 0] * 15
+    document = {
+        "images": [{"id": 1, "file_name": name, "width": 64, "height": 64}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names), "skeleton": []}],
+        "annotations": [
+            person | {"keypoints": points, "num_keypoints": 2},
+            person | {"id": 2, "keypoints": [0] * 51, "num_keypoints": 0},
+        ],
+    }
+    (tmp_path / "d.json").write_text(json.dumps(document))
+    done = vitpose(
+        "sheet", tmp_path / "d.json", "--images", tmp_path / "photos", "-o", tmp_path / "s.png"
+    )
+    assert done.returncode == 0, done.stderr

@@ -148,3 +148,10 @@ def test_photos_alone_are_told(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert "no video among the sources" in done.stderr
+
+
+def test_frames_of_the_same_time_are_not_filled() -> None:
+    records = [record(0), record(1, (1,)), record(2)]
+    at_once = [FrameRecord(each.key, each.size_wh, 0.0, each.instances) for each in records]
+    done = list(with_smoothed(at_once))
+    assert [len(each.instances) for each in done if each.instances is not None] == [2, 1, 2]

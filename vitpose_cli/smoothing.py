@@ -174,7 +174,7 @@ def _filled(
     path: Instances, frames: NDArray[np.intp], times_s: NDArray[np.float64], max_gap_s: float
 ) -> tuple[Instances, NDArray[np.intp]]:
     """Put one person into the frames between two sights that are near in time, on a line."""
-    short = np.diff(times_s[frames]) <= max_gap_s
+    short = (np.diff(times_s[frames]) <= max_gap_s) & (max_gap_s > 0)
     wanted = [
         np.arange(start, stop if near else start + 1)
         for start, stop, near in zip(frames[:-1], frames[1:], short, strict=True)

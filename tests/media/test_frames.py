@@ -1,12 +1,16 @@
 """Ordered, bounded read-ahead in threads."""
 
 import gc
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from vitpose_cli.media.frames import FrameKey, PixelBudget, prefetch
@@ -142,3 +146,45 @@ def test_who_waits_for_room_is_let_go_when_nobody_takes_any_more() -> None:
     budget.close()
     waiting.join(5)
     assert not waiting.is_alive()
+
+
+def test_a_picture_that_raises_lets_those_behind_it_go() -> None:
+    budget = PixelBudget(10)
+
+    def decode(place: int) -> int:
+        if place == 1:
+            raise ValueError("no picture")
+        budget.take(place, 10)
+        return place
+
+    decoded = prefetch(decode, range(9), num_threads=4, ahead=8, release=budget.close)
+    budget.give_back(next(decoded))
+    with pytest.raises(ValueError, match="no picture"):
+        next(decoded)
+
+
+def test_an_interrupt_ends_the_process_while_large_photos_wait_for_room(tmp_path: Path) -> None:
+    photo = np.zeros((6000, 8000), np.uint8)  # 48 million pixels: few are held at once
+    assert cv2.imwrite(str(tmp_path / "0.png"), photo)
+    for number in range(1, 40):
+        (tmp_path / f"{number}.png").symlink_to(tmp_path / "0.png")
+    program = (
+        "import sys\n"
+        "from vitpose_cli.media.source import open_source\n"
+        "for number, _ in enumerate(open_source([sys.argv[1]]).frames()):\n"
+        "    print(number, flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        process.send_signal(signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert "KeyboardInterrupt" in said

@@ -150,5 +150,15 @@ def test_without_its_library_a_url_is_a_config_error(monkeypatch: pytest.MonkeyP
     assert "vitpose-cli[remote]" in caught.value.hint
 
 
+def test_one_url_without_its_library_among_others_ends_the_run(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    urls = [f"{server}/a/1.jpg", "s3://0/a.jpg", f"{server}/a/2.jpg", f"{server}/a/10.jpg"]
+    source = open_source(urls)
+    with pytest.raises(ConfigError, match="s3"):
+        list(source.frames())
+
+
 def test_what_is_no_url(tmp_path: Path) -> None:
     assert not any(map(remote.is_url, ["C://a", "photos", "@list", "a:b", "/a://b"]))

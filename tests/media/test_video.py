@@ -178,6 +178,30 @@ def test_animations_are_videos(tmp_path: Path, suffix: str) -> None:
     assert VideoFile(path, "clip").expected == 5
 
 
+def test_pictures_that_are_to_be_seen_for_no_time_follow_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "moving.webp"
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(4)]
+    animation.durations = [0, 10, 11, 100]
+    assert cv2.imwriteanimation(str(path), animation)
+    times = [frame.time_s for frame in frames_of(path)]
+    assert times == pytest.approx([0, 0.1, 0.2, 0.211])  # as in browsers
+
+
+def test_a_damaged_webp_is_one_failure(tmp_path: Path) -> None:
+    path = tmp_path / "moving.webp"
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(2)]
+    animation.durations = [100] * 2
+    assert cv2.imwriteanimation(str(path), animation)
+    data = bytearray(path.read_bytes())
+    data[24:27] = (2**20).to_bytes(3, "little")  # wider than OpenCV allows, and it raises
+    path.write_bytes(data)
+    frames, failures = frames_and_failures(path)
+    assert not frames
+    assert "damaged" in failures[0].error
+
+
 def test_size_may_change_inside_the_file(tmp_path: Path) -> None:
     # As when a broadcast goes from one programme to another: the clock starts anew, too.
     small = write_video(tmp_path / "a.ts", num=10)

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from video_cases import picture
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video import VideoFile
 from vitpose_cli.media.video_cursor import LEAD_UP, VideoCursor
 
@@ -70,3 +72,21 @@ def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         list(cursor.lead_up(NUM_FRAMES - 1))
     assert list(cursor.lead_up(4))[-1].key.index == 4
+
+
+def test_frames_of_a_program_stream_are_those_of_the_file(tmp_path: Path) -> None:
+    # After a jump into this one, FFmpeg gives pictures the times of those behind them.
+    path = tmp_path / "clip.mpg"
+    with av.open(str(path), "w", format="mpeg") as container:
+        stream = container.add_stream("mpeg2video", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 12, 1
+        for index in range(80):
+            image = np.asarray(cv2.resize(picture(index), (64, 48)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    file = VideoFile(path, "clip")
+    frames = [frame for frame in file.frames() if isinstance(frame, Frame)]
+    assert len(frames) == 80
+    for frame in frames[::3]:
+        assert np.array_equal(file.read(frame.key).image, frame.image)

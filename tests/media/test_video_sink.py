@@ -201,6 +201,23 @@ def test_the_first_and_the_last_picture_reach_both_ends(
     assert heard_s == pytest.approx(duration_s, abs=0.025)  # a packet of AAC lasts 21 ms
 
 
+@pytest.mark.parametrize("audio", ["aac", "mp2"])
+def test_sound_goes_on_where_its_clock_goes_back(tmp_path: Path, audio: str) -> None:
+    one = write_video(tmp_path / "in.ts", audio=audio, num=50)
+    both = tmp_path / "both.ts"  # joined recordings, as by cat
+    both.write_bytes(2 * one.read_bytes())
+    out = tmp_path / "out.mp4"
+    with VideoSink(out, source_video=both) as sink:
+        for item in VideoFile(both, "clip").frames():
+            if isinstance(item, Frame):
+                sink.write(item)
+    # A beep a second, the third and the fourth of the second recording.
+    assert beep_times(out) == pytest.approx([0, 1, 2, 3], abs=0.1)
+    with av.open(str(out)) as container:
+        packets = [packet.pts for packet in container.demux(audio=0) if packet.pts is not None]
+    assert np.diff(packets).min() > 0
+
+
 def test_damaged_sound_ends_early(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = write_video(tmp_path / "in.mkv", audio="pcm_s16le", num=50)
     data = bytearray(source.read_bytes())

@@ -150,3 +150,18 @@ def test_files_of_another_kind_are_refused(tmp_path: Path, content: str) -> None
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.json"):
         open_detector(str(tmp_path / "none.json"), DetectorOptions())
+
+
+def test_boxes_with_negative_scores_count_unless_somebody_chose(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "boxes.json",
+        [
+            {"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "score": score}
+            for score in (-0.4, 1.7)
+        ],
+    )
+    for threshold, count in ((None, 2), (0.0, 1), (-0.5, 2)):
+        options = DetectorOptions(threshold=threshold, image_names={1: "a.jpg"})
+        detector = BoxesFile.open(path, options)
+        assert [len(found) for found in detector.detect([frame("a.jpg")])] == [count]
+        assert detector.num_dropped == 0

@@ -146,6 +146,17 @@ def test_half_the_bytes_and_another_input_size(tmp_path: Path) -> None:
         TorchvisionDetector.open(path, DetectorOptions(input_wh=(16, 320)))
 
 
+def test_a_threshold_below_torchvisions_own_limit_counts() -> None:
+    wanted = header("person_fcos_nano")
+    found = []
+    for threshold in (0.0, 0.2):
+        options = DetectorOptions(threshold=threshold)
+        detector = TorchvisionDetector(network(wanted), wanted, options, "random")
+        found.append(detector.detect(FRAMES))
+    # Random weights of a focal loss score everything at about 0.01.
+    assert sum(map(len, found[0])) > 0 == sum(map(len, found[1]))
+
+
 def test_bf16(tmp_path: Path) -> None:
     wanted = header()
     options = DetectorOptions(dtype=torch.bfloat16)

@@ -24,11 +24,13 @@ def cut_out(
     Args:
         image: (H, W, 3) uint8 RGB, the frame.
         people: Who is drawn; points in frame px.
-        region: (4,) xyxy, frame px; a little more than it is shown.
+        region: (4,) xyxy, frame px; a little more than it is shown. One that encloses nothing is
+            replaced by what the keypoints enclose.
         size_wh: Width and height of the result, px.
         keypoint_set: What their keypoints are.
     """
-    transforms = CropTransforms.from_boxes(region[None], size_wh, alignment="classic")
+    shown = region if (region[2:] > region[:2]).all() else _around(people, region[:2])
+    transforms = CropTransforms.from_boxes(shown[None], size_wh, alignment="classic")
     picture: NDArray[np.uint8] = warp_crops(image, transforms)[0]
     count = len(people)
     if not count:
@@ -45,3 +47,11 @@ def cut_out(
         visibility=people.visibility,
     )
     return draw_instances(picture, moved, keypoint_set, DrawStyle(boxes=False, scores=False))
+
+
+def _around(people: Instances, corner: FloatArray) -> FloatArray:
+    """Return the box (4,) round everybody's keypoints; without any, a pixel at a corner."""
+    points = people.keypoints[people.placed]
+    points = points if len(points) else corner[None]
+    low = points.min(axis=0)
+    return np.concatenate([low, np.maximum(points.max(axis=0), low + 1)])

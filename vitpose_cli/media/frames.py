@@ -176,6 +176,7 @@ def prefetch(
     *,
     num_threads: int,
     ahead: int,
+    release: Callable[[], None] | None = None,
 ) -> Generator[Result, None, None]:
     """Apply `function` to every item in threads, and yield the results in the items' order.
 
@@ -190,6 +191,8 @@ def prefetch(
         items: Drawn from in the consumer's thread, only as far as needed.
         num_threads: At least 1.
         ahead: At least `num_threads` to keep every thread busy.
+        release: Called at the end, before the threads are waited for: lets go whoever of them
+            waits for the consumer.
     """
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="prefetch")
     pending: deque[Future[Result]] = deque()
@@ -201,7 +204,10 @@ def prefetch(
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        if release is not None:
+            release()
+        pool.shutdown()
 
 
 def drawn_ahead(items: Generator[Result, None, None], ahead: int) -> Generator[Result, None, None]:

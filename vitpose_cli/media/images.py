@@ -152,9 +152,13 @@ class ImageFolder:
 
         wanted = (key for media in self._files if (key := FrameKey(media)) not in skip)
         ahead = prefetch(
-            load, enumerate(wanted), num_threads=self._num_threads, ahead=2 * self._num_threads
+            load,
+            enumerate(wanted),
+            num_threads=self._num_threads,
+            ahead=2 * self._num_threads,
+            release=budget.close,
         )
-        with closing(ahead), closing(budget):
+        with closing(ahead):
             for place, (frame, rotated) in enumerate(ahead):
                 budget.give_back(place)
                 self.num_rotated += rotated
@@ -188,6 +192,8 @@ class ImageFolder:
             image = _decode(data, header, self._max_pixels)
         except OSError as error:
             return FrameFailure(key, f"The file cannot be read: {error.strerror or error}."), False
+        except MemoryError:
+            return FrameFailure(key, "The file is larger than the memory."), False
         except InputError as error:
             return FrameFailure(key, error.message), False
         return Frame(key, image), header.orientation != 1

@@ -63,8 +63,13 @@ class AudioTrack:
     def write(self, until_s: float = math.inf) -> None:
         """Write the sound before `until_s`, in seconds of the output."""
         while self._step is not None and self._step[0] < until_s:
-            self._output.mux(self._step[1])
-            self._step = self._next_step()
+            try:
+                self._output.mux(self._step[1])
+            except av.ArgumentError as error:  # of the packets, not of the disk
+                self._say_broken_off(error)
+                self._step = None
+            else:
+                self._step = self._next_step()
 
     def close(self) -> None:
         """Close the source."""
@@ -92,17 +97,41 @@ class AudioTrack:
         try:
             return next(self._steps, None)
         except av.FFmpegError as error:
-            _log.warning("The sound of %s breaks off: %s.", self._source, error.strerror)
+            self._say_broken_off(error)
             return None
+
+    def _say_broken_off(self, error: av.FFmpegError) -> None:
+        _log.warning("The sound of %s breaks off: %s.", self._source, error.strerror)
+
+
+class _Onward:
+    """A clock that never goes back: where one does, as in joined recordings, what follows goes on.
+
+    As the pictures' times do; see `video_reader`.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._duration = 0
+        self._ahead = 0
+
+    def __call__(self, pts: int, duration: int) -> int:
+        """Return when something of `duration` begins, in ticks like `pts`, which it states."""
+        if self._last is not None and pts + self._ahead <= self._last:
+            self._ahead = self._last + self._duration - pts
+        self._last, self._duration = pts + self._ahead, max(1, duration)
+        return self._last
 
 
 def _copied(
     packets: Iterator[Packet[AudioStream]], copy: AudioStream, start_s: float, trimmed: bool
 ) -> Iterator[_Step]:
     """Yield the packets from `start_s` on, with their times in the output."""
+    onward = _Onward()
     for packet in packets:
         if packet.pts is None or packet.time_base is None:
             continue
+        packet.pts = onward(packet.pts, packet.duration or 1)
         time_s = float(packet.pts * packet.time_base) - start_s
         # Sound before 0 of an uncut file is what the decoder needs to warm up.
         if trimmed and time_s < 0:
@@ -121,11 +150,13 @@ def _encoded(frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float)
     )
     tick = Fraction(1, encoder.rate)
     time_s = 0.0
+    onward = _Onward()
 
     for frame in frames:
         if frame.pts is None or frame.time_base is None:
             continue
-        time_s = float(frame.pts * frame.time_base) - start_s
+        duration = round(frame.samples / frame.sample_rate / frame.time_base)
+        time_s = float(onward(frame.pts, duration) * frame.time_base) - start_s
         if time_s < 0:
             continue
         frame.pts, frame.time_base = round(time_s / tick), tick

@@ -169,11 +169,13 @@ class AvReader:
     def all_pts(self) -> NDArray[np.int64] | None:
         """Return the ticks of every picture, from the packets alone, without decoding.
 
-        Leaves the reader at the end of the file. None where a file has no ticks, or packets and
-        pictures do not match one to one.
+        Leaves the reader at the end of the file. None where a file has no ticks, packets and
+        pictures do not match one to one, or pictures have other ticks after a jump.
         """
         if not self._has_pts or self._stream.codec_context.name == "vp8":
             return None  # VP8 has packets that are never shown
+        if self._container.format.name == "mpeg":
+            return None  # after a jump, pictures of a program stream have the ticks of the next
         shown = [
             packet
             for packet in self._container.demux(self._stream)

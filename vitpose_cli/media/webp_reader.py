@@ -16,6 +16,9 @@ from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture
 _WEBP_CANVAS_AT = (24, 27)  # width and height less one, 24 bits each
 _WEBP_FRAME = b"ANMF"
 
+_AT_ONCE_MS, _INSTEAD_MS = 10, 100
+"""Pictures that are to be seen for no longer are seen for so long, as in browsers."""
+
 
 class WebpReader:
     """An animated WebP, which FFmpeg cannot decode, through OpenCV. It is held in memory whole."""
@@ -26,16 +29,25 @@ class WebpReader:
         Raises:
             InputError: The animation is damaged.
         """
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in _WEBP_CANVAS_AT)
         if width * height * data.count(_WEBP_FRAME) > MAX_PICTURE_PIXELS:
             raise InputError(f"{path} has more pixels in all than are held in memory.")
         row = np.frombuffer(data, np.uint8)[np.newaxis]  # OpenCV 4 takes no column for WebP
-        done, animation = cv2.imdecodeanimation(row)
+        damaged = InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
+        try:
+            done, animation = cv2.imdecodeanimation(row)
+        except cv2.error as error:
+            raise damaged from error
         if not done or not len(animation.frames):
-            raise InputError(f"{path} is an animated WebP that cannot be decoded: it is damaged.")
+            raise damaged
         self._frames = animation.frames
-        self._ends_s = np.cumsum(animation.durations, dtype=np.float64) / 1000
+        durations_ms = np.array(animation.durations, np.float64)
+        durations_ms[durations_ms <= _AT_ONCE_MS] = _INSTEAD_MS
+        self._ends_s = np.cumsum(durations_ms) / 1000
 
     @property
     def size_wh(self) -> tuple[int, int]:

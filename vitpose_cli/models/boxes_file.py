@@ -7,6 +7,7 @@ guess at folders was refused, because the photo 1.jpg of one folder would get th
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class BoxesFile:
     """A detector that has read its boxes from a file.
 
     Attributes:
-        threshold: Boxes scored below it are dropped; 0 if nobody chose: the file has chosen.
+        threshold: Boxes scored below it are dropped; none are if nobody chose: the file has chosen.
         num_dropped: Boxes so far that had no area within their frame.
     """
 
@@ -37,7 +38,7 @@ class BoxesFile:
             path: Where they are from, for errors.
             threshold: Least score; None takes all.
         """
-        self.threshold = threshold or 0.0
+        self.threshold = -math.inf if threshold is None else threshold
         self.num_dropped = 0
         self._boxes = boxes
         self._path = path

@@ -293,4 +293,4 @@ def _drop_early(network: Any, threshold: float) -> None:
     That takes nothing from the others: a box only ever suppresses lower ones.
     """
     owner = getattr(network, "roi_heads", network)
-    owner.score_thresh = max(owner.score_thresh, threshold)
+    owner.score_thresh = threshold
