@@ -64,7 +64,7 @@ def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: P
         command, capture_output=True, text=True, timeout=300, check=False, env=environment()
     )
     assert done.returncode == 0, done.stderr
-    assert "The teacher cannot run here" in done.stdout
+    assert "The teacher is not here" in done.stdout
     assert "nothing was measured or replaced" in done.stdout
     made = work / "weights.safetensors"
     model = load_model(made)
@@ -145,3 +145,20 @@ def test_what_the_shipped_file_learnt_from_stands_written() -> None:
     for name in names:
         config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
         assert {stage.input_wh for stage in config.stages} == {(192, 256)}
+
+
+def test_two_files_of_one_network_are_averaged_and_others_are_not(tmp_path: Path) -> None:
+    one, other = (save_weights(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (0, 1))
+    out = tmp_path / "between.safetensors"
+    command = [sys.executable, RECIPE / "average.py", one, other, "0.25", out]
+    subprocess.run([*map(str, command)], check=True, env=environment())
+    states = [load_model(path).state_dict() for path in (one, other, out)]
+    for first, second, mean in zip(*(state.values() for state in states), strict=True):
+        torch.testing.assert_close(mean, 0.75 * first + 0.25 * second)
+    assert load_model(out).header == load_model(one).header
+
+    command[3] = save_weights(tmp_path / "mpii.safetensors", names="mpii")
+    refused = subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert "are not of one network" in refused.stderr
