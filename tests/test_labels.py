@@ -125,3 +125,20 @@ def test_kinds_of_labels(run: Path, tmp_path: Path) -> None:
     foreign = orjson.loads(document.read_bytes()) | {"info": {"vitpose": "of another kind"}}
     (tmp_path / "foreign.json").write_bytes(orjson.dumps(foreign))
     assert open_labels(tmp_path / "foreign.json").options == {}
+
+
+def test_what_has_no_keypoints_and_crowds_are_nobody(run: Path, tmp_path: Path) -> None:
+    document = orjson.loads((run / "annotations.json").read_bytes())
+    number = {image["file_name"]: image["id"] for image in document["images"]}["a.jpg"]
+    place = {"image_id": number, "bbox": [1, 2, 30, 40], "area": 1200, "iscrowd": 0}
+    person = document["categories"][0]["id"]
+    document["categories"].append({"id": 77, "name": "car"})
+    document["annotations"] += [
+        place | {"id": 1000, "category_id": 77},
+        place | {"id": 1001, "category_id": person, "iscrowd": 1, "keypoints": [0] * 51},
+    ]
+    (tmp_path / "more.json").write_bytes(orjson.dumps(document))
+    ours, theirs = (
+        open_labels(path) for path in (run / "annotations.json", tmp_path / "more.json")
+    )
+    np.testing.assert_array_equal(theirs.people(PHOTO).boxes, ours.people(PHOTO).boxes)

@@ -38,6 +38,26 @@ def test_a_person_beats_a_model_whatever_the_order(tmp_path: Path) -> None:
     assert read_coco(tmp_path / "out" / "annotations.json").images
 
 
+def test_labels_by_hand_beat_a_model_without_a_decision(tmp_path: Path) -> None:
+    truth = make_record("x.jpg", count=1, by_hand=True)
+    model = make_run(tmp_path / "model", of_model("x.jpg", "aa", count=3))
+    other = make_run(tmp_path / "other", make_record("x.jpg", count=2, by_hand=True))
+    person = make_run(tmp_path / "truth", truth)
+    # A document says the same, in an attribute of each of them.
+    for number, given in enumerate((person, person / "annotations.json")):
+        out = tmp_path / f"out{number}"
+        summary = merge_labels(MergeOptions((model, given, other), out))
+        assert (summary.num_human, summary.num_people) == (1, 1)
+        assert [each.kept for each in summary.conflicts] == [str(given)]
+        with Run.read(out) as merged:
+            record = merged.record(truth.key)
+        assert record is not None
+        assert (record.origin, record.review) == ("human", None)
+        document = read_coco(out / "annotations.json")
+        (found,) = document.annotations
+        assert found["attributes"]["source"] == "human"
+
+
 def test_labels_beat_errors_and_the_earlier_input_wins(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", make_failure("x.jpg"), of_model("y.jpg", "aa"))
     second = make_run(

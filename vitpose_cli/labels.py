@@ -17,7 +17,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import time_of, uids_of
+from vitpose_cli.records.coco_people import bodies_of, labelled_people, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -115,9 +115,10 @@ class DocumentLabels:
         """
         self.keypoint_set = document.keypoint_set
         self.options: Mapping[str, Any] = options_of(document.info)
-        keys = document.keys()
+        keys, bodies = document.keys(), bodies_of(document.categories)
         self._annotations = {
-            keys[image_id]: annotations for image_id, annotations in document.by_image().items()
+            keys[image_id]: labelled_people(annotations, bodies)
+            for image_id, annotations in document.by_image().items()
         }
         self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
         self._keys = sorted(self._annotations)

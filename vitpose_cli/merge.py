@@ -197,7 +197,7 @@ def _merged(
         differing = [
             entry.number
             for entry in entries[1:]
-            if entry.record.review is not None and not same_labels(best.record, entry.record)
+            if entry.record.origin == "human" and not same_labels(best.record, entry.record)
         ]
         if differing:
             dropped = tuple(inputs[number].name for number in differing)
@@ -242,11 +242,12 @@ def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
         yield _Entry(frame._replace(record=record), number)
 
 
-def _precedence(entry: _Entry) -> tuple[bool, bool, bool, int]:
-    """Return what to sort by: a person's decision, a person's draft, labels, an error."""
-    review = entry.record.review
+def _precedence(entry: _Entry) -> tuple[bool, bool, bool, bool, int]:
+    """Return what to sort by: a person's decision, draft, labels, then a model's, then an error."""
+    record, review = entry.record, entry.record.review
     decided = review is not None and review.state != "draft"
-    return not decided, review is None, entry.record.error is not None, entry.number
+    by_model = record.origin == "model"
+    return not decided, review is None, by_model, record.error is not None, entry.number
 
 
 def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
@@ -311,7 +312,7 @@ def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator
         if people is not None and is_in_document(frame.record):
             summary.num_frames += 1
             summary.num_people += len(people)
-        summary.num_human += frame.record.review is not None
+        summary.num_human += frame.record.origin == "human"
         if frame.num_others:
             summary.left_out["annotations without keypoints"] += frame.num_others
         yield frame

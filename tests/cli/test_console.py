@@ -72,6 +72,23 @@ def test_names_do_not_command_the_terminal(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 2  # error and hint
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_encoding_that_lacks_a_sign_is_no_bug(tmp_path: Path, options: list[str]) -> None:
+    run = make_run(tmp_path / "run", [make_record("日é.jpg")])
+    done = subprocess.run(
+        command("select", run, "-n", "1", "-o", tmp_path / "q.json", *options),
+        capture_output=True, check=False, env=environment() | {"PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    if options:
+        assert "日é.jpg" in json.dumps(json.loads(done.stdout), ensure_ascii=False)
+    stats = subprocess.run(
+        command("stats", run), capture_output=True, check=False,
+        env=environment() | {"PYTHONIOENCODING": "latin-1"},
+    )  # fmt: skip
+    assert stats.returncode == 0, stats.stderr
+
+
 def test_one_is_not_many(run: Path) -> None:
     done = subprocess.run(
         command("stats", run), capture_output=True, text=True, check=True, env=environment()

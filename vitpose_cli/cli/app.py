@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -92,6 +93,8 @@ def _root(
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
     open_closed_streams()
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal of another encoding than the names
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
     logging.getLogger("vitpose_cli").addHandler(WarningsAsTalk())

@@ -60,9 +60,11 @@ def open_closed_streams() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print `value` on stdout as one JSON object, indented for people."""
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    sys.stdout.write(orjson.dumps(value, option=options).decode() + "\n")
+    """Print `value` on stdout as one JSON object, indented for people; in UTF-8, as JSON is."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    sys.stdout.flush()
+    sys.stdout.buffer.write(orjson.dumps(value, option=options))
+    sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:

@@ -74,10 +74,10 @@ def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
 
 def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
     review = record.review
-    by = f"model {record.model}" if review is None else review.reviewer or "a person"
+    by = "a person" if record.origin == "human" else f"model {record.model}"
     when = ""
     if review is not None:
-        by += f" in {review.tool}" * bool(review.tool)
+        by = (review.reviewer or by) + f" in {review.tool}" * bool(review.tool)
         if review.edited_at_s:
             local = datetime.fromtimestamp(review.edited_at_s, UTC).astimezone()
             when = local.isoformat(" ", "seconds")

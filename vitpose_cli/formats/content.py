@@ -21,6 +21,7 @@ from vitpose_cli.records.coco import instances_of, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import (
+    called_by_hand,
     labelled_people,
     model_of,
     review_of,
@@ -294,7 +295,7 @@ def _record(
     size_wh = size_of(image)
     if size_wh is None:
         raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
-    uids = uids_of(key, people)
+    uids, review = uids_of(key, people), review_of(image)
     return FrameRecord(
         key,
         size_wh,
@@ -302,5 +303,6 @@ def _record(
         instances_of(people, keypoint_set.num_keypoints, uids),
         model=model_of(people),
         uids=uids,
-        review=review_of(image),
+        review=review,
+        by_hand=review is None and called_by_hand(people),
     )

@@ -251,7 +251,7 @@ class _Judge:
             )
         comparison = self._compare(record, frame)
         decided = Decision(
-            str(key), "unchanged", comparison=comparison, of_model=record.review is None
+            str(key), "unchanged", comparison=comparison, of_model=record.origin == "model"
         )
         if comparison.same:
             looked_at = record.review is not None and record.review.state != "draft"

@@ -62,6 +62,15 @@ def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
     )
 
 
+def called_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether it is said of somebody that a person made their labels."""
+    return any(
+        isinstance(attributes := person.get("attributes"), dict)
+        and attributes.get("source") == "human"
+        for person in people
+    )
+
+
 def review_of(image: Mapping[str, Any]) -> Review | None:
     """Return what a person is said to have decided about an image; None where that is not said."""
     state: Any = image.get("review")
