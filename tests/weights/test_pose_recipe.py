@@ -84,7 +84,7 @@ def test_the_recipe_means_what_its_readme_says() -> None:
     )
     assert pretrain.task == "pretrain"
     assert distil.distill is not None
-    assert (distil.distill.looks, distil.distill.keep) == ("once", "device")
+    assert distil.distill.looks == "each"
     assert [stage.input_wh for stage in distil.stages] == [(96, 128), (192, 256)]
     assert finetune.distill is None
     assert finetune.augmentation.truncation == 0.3

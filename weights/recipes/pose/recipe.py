@@ -109,7 +109,7 @@ class Recipe:
         """Return where the teacher is, or that there is none."""
         path = self.data / "teachers" / "tinypose_256x192.param"
         if path.is_file():
-            return [f"distill.teacher.ncnn={path}", f"distill.folder={self.work / 'heatmaps'}"]
+            return [f"distill.teacher.ncnn={path}"]
         print("The teacher is not here: its keypoints in the packs are learnt from instead.")
         return ["distill=null"]
 
