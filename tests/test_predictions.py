@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from record_cases import make_failure, make_manifest, make_record, small_document, write_json
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -53,6 +55,49 @@ def test_results_are_matched_by_id_or_file_name(tmp_path: Path, truth: CocoFrame
     assert second.areas is not None
     assert second.areas.tolist() == [12, 20]
     assert first.missing is second.missing is None
+
+
+def test_a_name_that_the_truth_lacks_is_no_other_photo(tmp_path: Path, truth: CocoFrames) -> None:
+    rest = {"category_id": 1, "keypoints": POINTS}
+    results = [
+        {"image_id": 1, "file_name": "elsewhere.jpg", **rest, "score": 0.75},  # no. 1 is a.jpg here
+        {"image_id": 3, "file_name": "sub/b.jpg", **rest, "score": 0.5},
+        {"image_id": 1, **rest, "score": 0.25},
+    ]
+    path = write_json(tmp_path / "p.json", results)
+    first, second = predicted_photos(path, truth)
+    assert (first.scores.tolist(), second.scores.tolist()) == ([0.25], [0.5])
+    results[1]["file_name"] = "photos/sub/b.jpg"  # no name is known: the ids are all that there is
+    write_json(path, results)
+    first, second = predicted_photos(path, truth)
+    assert (sorted(first.scores.tolist()), second.scores.tolist()) == ([0.25, 0.75], [])
+
+
+def test_results_of_a_run_fit_a_truth_that_has_half_of_the_photos(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(6)]
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        for name in names:
+            run.append(make_record(name))
+        run.export()
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    ids = {image["id"]: number for number, image in enumerate(document["images"][3:], start=1)}
+    document["images"] = document["images"][3:]
+    document["annotations"] = [one for one in document["annotations"] if one["image_id"] in ids]
+    for image in document["images"]:
+        image["id"] = ids[image["id"]]
+    for person in document["annotations"]:
+        person["image_id"] = ids[person["image_id"]]
+    write_json(tmp_path / "half.json", document)
+    done = vitpose("export", "run", "-f", "results", "-o", "results.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = []
+    for labels in ("run", "results.json"):
+        done = vitpose("evaluate", "-a", "half.json", "-p", labels, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        measured = json.loads(done.stdout)
+        found.append((measured["coco"], measured["num_predicted"]))
+    assert found[0] == found[1]
+    assert found[1][1] == 6
 
 
 def test_nothing_predicted_is_fine(tmp_path: Path, truth: CocoFrames) -> None:
