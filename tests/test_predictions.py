@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,26 @@ def test_results_do_not_say_what_their_keypoints_are(tmp_path: Path) -> None:
     results = [{"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.5}]
     first, _ = predicted_photos(write_json(tmp_path / "p.json", results), truth)
     np.testing.assert_array_equal(first.found[0], np.reshape(POINTS, (17, 3))[:, :2])
+
+
+def test_frames_of_a_run_are_known_by_their_names_where_the_truth_has_no_videos(
+    tmp_path: Path,
+) -> None:
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        for index in range(3):
+            run.append(make_record("clip.mp4", index))
+            run.append(make_record("cafe\u0301.mp4", index))
+        run.append(make_record("photo.mp4/frame_000001.jpg"))
+        run.export()
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    del document["videos"]
+    for image in document["images"]:
+        for name in ("video_id", "frame_id", "timestamp"):
+            image.pop(name, None)
+        image["file_name"] = unicodedata.normalize("NFC", image["file_name"])
+    write_json(tmp_path / "truth.json", document)
+    done = vitpose("evaluate", "-a", "truth.json", "-p", "run", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["coco"]["AP"] == 1.0
+    assert (measured["num_predicted"], measured["num_missing"]) == (14, 0)
