@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from record_cases import make_failure, make_manifest, make_record, small_document, write_json
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -53,6 +56,49 @@ def test_results_are_matched_by_id_or_file_name(tmp_path: Path, truth: CocoFrame
     assert second.areas is not None
     assert second.areas.tolist() == [12, 20]
     assert first.missing is second.missing is None
+
+
+def test_a_name_that_the_truth_lacks_is_no_other_photo(tmp_path: Path, truth: CocoFrames) -> None:
+    rest = {"category_id": 1, "keypoints": POINTS}
+    results = [
+        {"image_id": 1, "file_name": "elsewhere.jpg", **rest, "score": 0.75},  # no. 1 is a.jpg here
+        {"image_id": 3, "file_name": "sub/b.jpg", **rest, "score": 0.5},
+        {"image_id": 1, **rest, "score": 0.25},
+    ]
+    path = write_json(tmp_path / "p.json", results)
+    first, second = predicted_photos(path, truth)
+    assert (first.scores.tolist(), second.scores.tolist()) == ([0.25], [0.5])
+    results[1]["file_name"] = "photos/sub/b.jpg"  # no name is known: the ids are all that there is
+    write_json(path, results)
+    first, second = predicted_photos(path, truth)
+    assert (sorted(first.scores.tolist()), second.scores.tolist()) == ([0.25, 0.75], [])
+
+
+def test_results_of_a_run_fit_a_truth_that_has_half_of_the_photos(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(6)]
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        for name in names:
+            run.append(make_record(name))
+        run.export()
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    ids = {image["id"]: number for number, image in enumerate(document["images"][3:], start=1)}
+    document["images"] = document["images"][3:]
+    document["annotations"] = [one for one in document["annotations"] if one["image_id"] in ids]
+    for image in document["images"]:
+        image["id"] = ids[image["id"]]
+    for person in document["annotations"]:
+        person["image_id"] = ids[person["image_id"]]
+    write_json(tmp_path / "half.json", document)
+    done = vitpose("export", "run", "-f", "results", "-o", "results.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = []
+    for labels in ("run", "results.json"):
+        done = vitpose("evaluate", "-a", "half.json", "-p", labels, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        measured = json.loads(done.stdout)
+        found.append((measured["coco"], measured["num_predicted"]))
+    assert found[0] == found[1]
+    assert found[1][1] == 6
 
 
 def test_nothing_predicted_is_fine(tmp_path: Path, truth: CocoFrames) -> None:
@@ -178,3 +224,26 @@ def test_results_do_not_say_what_their_keypoints_are(tmp_path: Path) -> None:
     results = [{"image_id": 1, "category_id": 1, "keypoints": POINTS, "score": 0.5}]
     first, _ = predicted_photos(write_json(tmp_path / "p.json", results), truth)
     np.testing.assert_array_equal(first.found[0], np.reshape(POINTS, (17, 3))[:, :2])
+
+
+def test_frames_of_a_run_are_known_by_their_names_where_the_truth_has_no_videos(
+    tmp_path: Path,
+) -> None:
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        for index in range(3):
+            run.append(make_record("clip.mp4", index))
+            run.append(make_record("cafe\u0301.mp4", index))
+        run.append(make_record("photo.mp4/frame_000001.jpg"))
+        run.export()
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    del document["videos"]
+    for image in document["images"]:
+        for name in ("video_id", "frame_id", "timestamp"):
+            image.pop(name, None)
+        image["file_name"] = unicodedata.normalize("NFC", image["file_name"])
+    write_json(tmp_path / "truth.json", document)
+    done = vitpose("evaluate", "-a", "truth.json", "-p", "run", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["coco"]["AP"] == 1.0
+    assert (measured["num_predicted"], measured["num_missing"]) == (14, 0)

@@ -118,7 +118,7 @@ class OwnFiles:
         self._forget({self._name(path)})
 
     def delete(self, folders: Collection[Path], suffix: str = "") -> list[Path]:
-        """Delete the own files below some folders, and folders that held nothing else.
+        """Delete the own files below some folders, and the folders that held them and nothing else.
 
         Args:
             folders: They need not be there.
@@ -130,10 +130,13 @@ class OwnFiles:
         Raises:
             InputError: Something cannot be deleted.
         """
-        others, deleted = [], set()
+        others: list[Path] = []
+        deleted: set[str] = set()
+        emptied: set[Path] = set()
         for folder in folders:
             for base, below, names in os.walk(folder, topdown=False):
                 here = Path(base)
+                num_deleted = len(deleted)
                 links = [name for name in below if (here / name).is_symlink()]
                 ours = (name for name in (*names, *links) if name.endswith(suffix))
                 for path in map(here.__truediv__, ours):
@@ -146,8 +149,10 @@ class OwnFiles:
                     except OSError as error:
                         raise write_error(path, error) from error
                     deleted.add(name)
-                with suppress(OSError):  # something else is in it
-                    here.rmdir()
+                if len(deleted) > num_deleted or any(here / name in emptied for name in below):
+                    with suppress(OSError):  # something else is in it
+                        here.rmdir()
+                        emptied.add(here)
         self._forget(deleted)
         return sorted(others)
 

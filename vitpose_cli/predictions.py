@@ -172,9 +172,14 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         others = ByName({key.text: key for key in done if not key.media.isascii()})
 
         def in_run(number: int) -> FrameKey:
-            """Return a frame of the truth as the run calls it."""
+            """Return a frame of the truth, which may know no videos, as the run calls it."""
             key = truth.key(number)
-            return key if key in done else others.get(key.text) or key
+            named = FrameKey.of_video(truth.names[number])
+            for each in (key,) if named is None else (key, named):
+                there = each if each in done else others.get(each.text)
+                if there is not None:
+                    return there
+            return key
 
         if len(run) and not any(in_run(number) in done for number in range(len(truth))):
             raise _no_image_in_common(path, truth)

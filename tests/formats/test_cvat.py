@@ -20,9 +20,11 @@ from format_cases import (
     run_tool,
     tool_python,
 )
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.cvat import task_labels
+from vitpose_cli.own_files import LIST_NAME, listed_in
 from vitpose_cli.records.validate import validate
 
 DOCUMENT = "annotations/person_keypoints_default.json"
@@ -117,6 +119,27 @@ def test_an_archive_for_photos_and_one_for_each_video(tmp_path: Path) -> None:
     plain = tmp_path / "photos.json"
     plain.write_text(json.dumps(photos))
     assert validate(plain).counts == {}
+
+
+def test_no_archive_of_an_earlier_export_is_left(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", [*RECORDS, record("d/two.mp4", index=3)])
+    arguments = ("export", "run", "--format", "cvat", "-o", "out")
+    done = vitpose(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "out" / "theirs.zip").write_text("by hand")
+    (tmp_path / "out" / "empty" / "of somebody").mkdir(parents=True)
+    frame = {"id": 1, "file_name": "clip.mp4/frame_000012.jpg"}
+    only = {"images": [frame], "annotations": [], "categories": [COCO.to_category()]}
+    (tmp_path / "only.json").write_text(json.dumps(only))
+    done = vitpose(*arguments, "--only", "only.json", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.glob("out/**/*")}
+    kept = {"theirs.zip", "empty", "empty/of somebody"}
+    assert left - kept == {"labels.json", "clip.mp4.zip", LIST_NAME}
+    assert kept <= left
+    assert listed_in(tmp_path / "out") == {"labels.json", "clip.mp4.zip"}
+    video = document_in(tmp_path / "out" / "clip.mp4.zip")
+    assert [image["file_name"] for image in video["images"]] == ["frame_000012.jpg"]
 
 
 def test_the_same_labels_give_the_same_bytes(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
 """Exports into the folder that the photos themselves lie in."""
 
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
 from format_cases import NO_PICTURES, export, make_run, record
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.written import Placing, WriteOptions
@@ -60,3 +66,58 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str, key: tuple[s
     with pytest.raises(InputError, match="leads out"):
         export(run, name, tmp_path / "a" / "b")
     assert not [*tmp_path.rglob("out.*")]
+
+
+NOBODY = 65534
+MEMORY = Path("/proc/self/mem")  # it can be opened; reading from its beginning is an I/O error
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up the right of root to read everything, for a while."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no permissions")
+@pytest.mark.parametrize("locked", ["a.jpg", "shard.tar"])
+def test_a_photo_that_nobody_may_read_is_named(locked: str) -> None:
+    with TemporaryDirectory(dir="/tmp") as name:  # one that others may enter
+        folder = Path(name)
+        folder.chmod(0o777)
+        data = make_photo(folder / "photos" / "a.jpg")
+        with tarfile.open(folder / "photos" / "shard.tar", "w") as archive:
+            archive.add(folder / "photos" / "a.jpg", "a.jpg")
+        media = "a.jpg" if locked == "a.jpg" else "shard.tar/a.jpg"
+        run = make_run(folder / "run", [record(media)], sources=(str(folder / "photos"),))
+        options = WriteOptions(pictures="copy", overwrite=True)
+        (folder / "out").mkdir()
+        (folder / "out").chmod(0o777)
+        export(run, "fiftyone", folder / "first", options)  # what is in the archive is known now
+        assert (folder / "first" / "data" / media).read_bytes() == data
+        (folder / "photos" / locked).chmod(0)
+        with as_nobody(), pytest.raises(InputError) as caught:
+            export(run, "fiftyone", folder / "out", options)
+        place = folder / "photos" / media
+        assert caught.value.message == f"Cannot read {place}: Permission denied."
+        assert not [*folder.glob("out/data/**/*.jpg")]
+
+
+@pytest.mark.skipif(not MEMORY.exists(), reason="no /proc")
+def test_a_disk_that_fails_while_a_photo_is_copied_is_that_of_the_photo(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").symlink_to(MEMORY)
+    make_run(tmp_path / "run", [record("a.jpg")], sources=(str(tmp_path / "photos"),))
+    done = vitpose(
+        "export", "run", "-f", "fiftyone", "--pictures", "copy", "-o", "out", cwd=tmp_path
+    )
+    assert done.returncode == 3, done.stderr
+    assert "Cannot read /proc/" in done.stderr
+    assert "Cannot write" not in done.stderr
+    assert not [*(tmp_path / "out" / "data").iterdir()]

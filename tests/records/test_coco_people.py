@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from label_cases import make_record, make_run
 from runs import vitpose
 
 from vitpose_cli.formats.content import Selection, open_content
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.coco_people import time_of
+from vitpose_cli.records.coco_people import time_of, uids_of
+from vitpose_cli.records.record import instance_uid
 from vitpose_cli.smoothed_labels import for_document
 
 
@@ -72,3 +74,41 @@ def test_half_characters_and_huge_numbers_are_copied(tmp_path: Path) -> None:
     copied = json.loads((tmp_path / "copy.json").read_text())
     assert copied["images"][1]["serial"] == 2**70
     assert copied["annotations"][1]["attributes"]["note"] == "\udfff"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((None, None), (0, 1)),
+        ((1, None), (1, 2)),
+        ((None, 0, 1), (2, 0, 1)),
+        ((None, None, 0, 2), (1, 3, 0, 2)),
+        ((2, 2, None, 4), (2, 1, 3, 4)),
+    ],
+)
+def test_a_new_name_is_nobody_elses(
+    given: tuple[int | None, ...], expected: tuple[int, ...]
+) -> None:
+    key = FrameKey("a.jpg")
+    people = [{} if n is None else {"attributes": {"uid": instance_uid(key, n)}} for n in given]
+    assert uids_of(key, people) == tuple(instance_uid(key, number) for number in expected)
+
+
+def test_whom_another_program_added_gets_a_name_besides_those_who_stayed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [make_record("a.jpg")])
+    document = json.loads((run / "annotations.json").read_bytes())
+    first, second = document["annotations"]
+    added = {name: value for name, value in first.items() if name != "attributes"}
+    document["annotations"] = [second, added]
+    (tmp_path / "edited.json").write_text(json.dumps(document))
+    for arguments in (
+        ("stats", "edited.json"),
+        ("export", "edited.json", "-f", "coco", "-o", "copy.json"),
+        ("merge", run, "edited.json", "--human", "edited.json", "-o", "merged.json"),
+    ):
+        done = vitpose(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    merged = json.loads((tmp_path / "merged.json").read_bytes())
+    uids = [person["attributes"]["uid"] for person in merged["annotations"]]
+    assert second["attributes"]["uid"] in uids
+    assert len({*uids}) == 2

@@ -62,6 +62,8 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         own.claim(labels)
         with atomic_file(labels) as stream:
             stream.write(orjson.dumps(task_labels(keypoint_set, pose), option=orjson.OPT_INDENT_2))
+        if options.overwrite:
+            own.delete([out], ".zip")  # there may be fewer tasks than in the earlier export
         for name, frames in _tasks(content):
             archive = safe_media_path(out, f"{name}.zip")
             own.claim(archive)

@@ -7,13 +7,12 @@ are decoded, since no program but ours takes `clip.mp4/frame_000123.jpg` out of 
 from __future__ import annotations
 
 import errno
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder, write_error
+from vitpose_cli.files import atomic_file, make_folder, read_error, write_error
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
@@ -22,6 +21,8 @@ from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import MediaFolders, find_folders
+
+_PIECE_BYTES = 1 << 20
 
 
 class Pictures:
@@ -100,7 +101,7 @@ class Pictures:
         if picture.is_file():
             self._put(picture.resolve(), safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
-            self._write(photo, safe_media_path(self._folder, name))
+            self._write(photo, picture, safe_media_path(self._folder, name))
         elif key.index >= 0 and self._sources.path(key.media).is_file():
             self._in_videos[key.media].add(key)
         else:
@@ -137,12 +138,16 @@ class Pictures:
         missing = counted(len(self.missing), "picture was", "pictures were")
         return (f"{missing} not found in {self._sources}: {examples}.",)
 
-    def _write(self, photo: PhotoFile, target: Path) -> None:
+    def _write(self, photo: PhotoFile, picture: Path, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""
+        try:
+            data = photo.read_bytes()
+        except OSError as error:
+            raise read_error(picture, error) from error
         self._own.claim(target)
         make_folder(target.parent)
         with atomic_file(target, durable=False) as stream:
-            stream.write(photo.read_bytes())
+            stream.write(data)
 
     def _put(self, picture: Path, target: Path) -> None:
         try:
@@ -160,8 +165,22 @@ class Pictures:
             raise InputError(
                 f"Cannot write {target}: {error.strerror}.", "Copy the pictures instead."
             ) from error
-        with picture.open("rb") as source, atomic_file(target, durable=False) as stream:
-            shutil.copyfileobj(source, stream)
+        with atomic_file(target, durable=False) as stream:
+            stream.writelines(_pieces(picture))
+
+
+def _pieces(picture: Path) -> Iterator[bytes]:
+    """Yield what a file holds; an error of its disk is none of the disk that is written to.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        with picture.open("rb") as source:
+            while piece := source.read(_PIECE_BYTES):
+                yield piece
+    except OSError as error:
+        raise read_error(picture, error) from error
 
 
 class _AllBut:

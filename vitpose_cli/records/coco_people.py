@@ -7,7 +7,8 @@ outlines, fields of other tools) stays in the document.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, get_args
 
 from vitpose_cli.media.frames import FrameKey
@@ -39,18 +40,31 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
         key: Their frame.
         people: Its annotations.
     """
+    given: list[str | None] = []
+    for person in people:
+        uid = _usable_uid(person)
+        given.append(None if uid in given else uid)
+    # A new name may be that of somebody further down, as they come from places in the document.
+    taken = {uid for uid in given if uid is not None}
     uids: list[str] = []
-    for place, person in enumerate(people):
-        attributes = person.get("attributes")
-        uid = attributes.get("uid") if isinstance(attributes, dict) else None
-        usable = (
-            isinstance(uid, str)
-            and 0 < len(uid) <= MAX_UID_CHARS
-            and uid.isprintable()
-            and uid not in uids
-        )
-        uids.append(str(uid) if usable else instance_uid(key, place))
+    for place, uid in enumerate(given):
+        name = uid or next(new for new in _new_uids(key, place) if new not in taken)
+        taken.add(name)
+        uids.append(name)
     return tuple(uids)
+
+
+def _usable_uid(person: Mapping[str, Any]) -> str | None:
+    """Return the name that somebody has in the document; None where it is no name."""
+    attributes = person.get("attributes")
+    uid = attributes.get("uid") if isinstance(attributes, dict) else None
+    usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid.isprintable()
+    return uid if usable else None
+
+
+def _new_uids(key: FrameKey, place: int) -> Iterator[str]:
+    """Yield the names that an instance at `place` may have, the usual one first."""
+    return (instance_uid(key, ordinal) for ordinal in count(place))
 
 
 def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:

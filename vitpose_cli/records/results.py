@@ -45,13 +45,15 @@ class ImageResults(PlaceReader):
 
         Args:
             path: The file.
-            image_ids: The id of each image by `file_name`, which comes before a result's own id.
+            image_ids: The id of each image by `file_name`. Where a result has a name, its own id is
+                another image's, perhaps: it counts only if none of the names in the file is known.
 
         Raises:
             InputError: The file cannot be read, is something else, or a result has no keypoints.
         """
         super().__init__((path,))
-        self._places = GroupedPlaces()
+        known, unknown = GroupedPlaces(), GroupedPlaces()
+        is_any_known = False
         for item, place in stream_places(path):
             result = _checked(path, item)
             if result is None:
@@ -64,15 +66,21 @@ class ImageResults(PlaceReader):
             ):
                 where = f"prediction {item.position}"
                 raise wrong(path, where, "has no keypoints x, y, score, ...")
-            named = image_ids.get(str(result.get("file_name")))
-            image_id = result.get("image_id") if named is None else named
-            if isinstance(image_id, int):
-                self._places.add(image_id, 0, place)
-        self._places.sort()
+            name, image_id = result.get("file_name"), result.get("image_id")
+            named = image_ids.get(name) if isinstance(name, str) else None
+            if named is not None:
+                is_any_known = True
+                known.add(named, 0, place)
+            elif isinstance(image_id, int):
+                places = unknown if isinstance(name, str) else known
+                places.add(image_id, 0, place)
+        self._places = (known,) if is_any_known else (known, unknown)
+        for places in self._places:
+            places.sort()
 
     def image_ids(self) -> NDArray[np.int64]:
-        """Return the image of every result, (N,)."""
-        return self._places.groups()
+        """Return the image of every result that counts, (N,)."""
+        return np.concatenate([places.groups() for places in self._places])
 
     def of(self, image_id: int) -> list[dict[str, Any]]:
         """Return the results of an image.
@@ -80,8 +88,11 @@ class ImageResults(PlaceReader):
         Raises:
             InputError: The file was changed meanwhile, or cannot be read.
         """
-        rows = self._places.rows(image_id)
-        return [self.read_object(*self._places.place(row)) for row in rows]
+        return [
+            self.read_object(*places.place(row))
+            for places in self._places
+            for row in places.rows(image_id)
+        ]
 
 
 def is_results_file(path: Path) -> bool:
