@@ -189,6 +189,12 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     assert Path(parts["val"]["path"]).is_file()
 
 
+def test_a_part_without_a_share_is_none(run: Path, tmp_path: Path) -> None:
+    parts = split_labels(SplitOptions(run, tmp_path, val=0, test=0.2))
+    assert set(parts) == {"train", "test"}
+    assert not (tmp_path / "val.json").exists()
+
+
 def test_labels_are_never_replaced_by_a_part_of_themselves(run: Path, tmp_path: Path) -> None:
     labels = tmp_path / "train.json"
     labels.write_bytes((run / "annotations.json").read_bytes())

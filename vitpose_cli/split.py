@@ -98,7 +98,8 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             or a part cannot be written, or only in place of the labels or of a file that no
             split wrote; or an earlier split left a part that is not wanted, and may not be deleted.
     """
-    shares = {VAL: options.val} | ({TEST: options.test} if options.test else {})
+    wanted = {VAL: options.val, TEST: options.test}
+    shares = {name: share for name, share in wanted.items() if share}
     paths = {name: options.output / f"{name}.json" for name in (TRAIN, *shares)}
     for path in paths.values():
         if path.exists() and options.labels.exists() and path.samefile(options.labels):

@@ -39,6 +39,8 @@ class Licences:
     def fields(self, image: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Return what an image holds besides that which is written of its record.
 
+        A licence that its own document does not list is left out where another has that number.
+
         Args:
             image: The entry of `images`.
             number: Which of the documents it is from, counted from 0.
@@ -47,6 +49,8 @@ class Licences:
         licence = kept.get("license")
         if isinstance(licence, _ID) and licence in self._numbers[number]:
             kept["license"] = self._numbers[number][licence]
+        elif licence in [entry["id"] for entry in self.entries]:
+            del kept["license"]
         return kept
 
     def _number(self, licence: Mapping[str, Any]) -> int:
