@@ -36,7 +36,7 @@ WHOLE_IMAGE_POSE_THRESHOLD = 0.5
 """A whole photo taken as one box holds a person only if its mean keypoint score reaches this.
 
 Of 222 cut-outs of people (COCO val2017, at least five keypoints and 60 px high) the shipped tiny
-weights keep 85 % at 0.5, of 140 cut-outs without people 9 % (`benchmarks/whole_image.py`).
+weights keep 84 % at 0.5, of 140 cut-outs without people 6 % (`benchmarks/whole_image.py`).
 """
 
 COMPILE_FROM_FRAMES = 100_000
