@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.video import VideoFile, VideoOptions
+from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.media.video_sink import VideoSink
 
 NUM_BITS = 12
 BLOCK = 8
@@ -220,3 +222,18 @@ FORMATS = {
     "one.mp4": Video(num=1),
 }
 """Healthy videos of many kinds, by name."""
+
+
+def copy_video(
+    source: Path,
+    target: Path,
+    taken: VideoOptions | None = None,
+    options: EncodeOptions | None = None,
+) -> Path:
+    """Send a video through source and sink."""
+    taken = taken or VideoOptions()
+    with VideoSink(target, options, source_video=source, taken=taken) as sink:
+        for frame in VideoFile(source, "clip", taken).frames():
+            assert isinstance(frame, Frame)
+            sink.write(frame)
+    return target

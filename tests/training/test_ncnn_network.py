@@ -89,6 +89,7 @@ def test_pp_tinypose_answers_as_in_ncnn(shared_data: Path) -> None:
         ("6=216 9=1", "6=216 9=2", "first.*9=2"),
         ("BinaryOp sum 2 1 j c k", "BinaryOp sum 2 1 j c k 0=2", "sum.*0=2"),
         ("-233,-233", "-233,3", "cuts unevenly"),
+        (" -23300=2,-233,-233", "", "cuts unevenly"),
         ("6=216 9=1", "6=216 9=1 99=1", "first.*99=1"),
         ("Split copies 1 2 a b c", "Split copies 1 2 z b c", "copies takes what no layer"),
         ("1 1 k l", "1 2 k l", "cannot be read as an ncnn network"),

@@ -85,8 +85,8 @@ class Share:
         lesson_size: The same for the loss against a teacher's heatmaps.
         order: (B, N) int64 permutations of the patches, of which the last are hidden; None where
             heatmaps are learnt.
-        covers: Whose crops show in theirs, one for each: who comes before them in
-            the whole step, whoever makes it; None where nobody's do.
+        covers: Whose crops show in theirs, one for each: who comes before them in the whole step,
+            whoever makes it; None where nobody's do.
     """
 
     course: Course

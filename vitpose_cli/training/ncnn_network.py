@@ -24,6 +24,9 @@ _MAGIC = "7767517"
 _HALF = 0x01306B47
 """Tag of weights stored in half precision; 0 says float32."""
 
+_SIZES = -23300
+"""The parameter that lists the sizes of a slice's parts."""
+
 _EVENLY = "-233"
 """A slice's size that means: the same share of what is left for each."""
 
@@ -63,14 +66,17 @@ class Layer:
         """Return a parameter."""
         return int(float(self.options.get(key, default)))
 
-    def only(self, **allowed: tuple[int, ...]) -> None:
-        """Refuse what is not known: `_3=(1, 2)` allows parameter 3 to be 1 or 2, `_3=()` anything.
+    def only(self, allowed: Mapping[int, tuple[int, ...]]) -> None:
+        """Refuse parameters that are not known.
+
+        Args:
+            allowed: The values of each that are, by its number; none where any is.
 
         Raises:
             WeightsError: A parameter has another value, or is not named.
         """
         for key, value in self.options.items():
-            values = allowed.get(f"_{key}")
+            values = allowed.get(key)
             if values is None or (values and self.number(key) not in values):
                 raise WeightsError(
                     f"The layer {self.name} ({self.kind}) has the parameter {key}={value}, "
@@ -199,10 +205,8 @@ class _Convolution(nn.Module):
 
     def __init__(self, layer: Layer, numbers: _Numbers) -> None:
         super().__init__()
-        depthwise = layer.kind == "ConvolutionDepthWise"
-        groups: dict[str, tuple[int, ...]] = {"_7": ()} if depthwise else {}
-        sizes: dict[str, tuple[int, ...]] = {f"_{key}": () for key in (0, 1, 2, 3, 4, 5, 6)}
-        layer.only(**sizes, **groups, _9=(0, 1))
+        sizes = range(8) if layer.kind == "ConvolutionDepthWise" else range(7)  # 7 are the groups
+        layer.only({**dict.fromkeys(sizes, ()), 9: (0, 1)})
         out, side = layer.number(0), layer.number(1)
         weights = numbers.tagged(layer.number(6)).reshape(out, -1, side, side)
         bias = numbers.plain(out) if layer.number(5) else np.zeros(out, np.float32)
@@ -220,17 +224,17 @@ class _Convolution(nn.Module):
 
 
 def _rectifier(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(0,))
+    layer.only({0: (0,)})
     return lambda blobs: [F.relu(blobs[0])]
 
 
 def _sum(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(0,), _1=(0,))
+    layer.only({0: (0,), 1: (0,)})
     return lambda blobs: [blobs[0] + blobs[1]]
 
 
 def _concatenation(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(0,))
+    layer.only({0: (0,)})
     return lambda blobs: [torch.cat(blobs, dim=1)]
 
 
@@ -240,8 +244,8 @@ def _copies(layer: Layer, numbers: _Numbers) -> _Run:
 
 
 def _parts(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_1=(0,), **{"_-23300": ()})
-    count, *sizes = layer.options[-23300].split(",")
+    layer.only({1: (0,), _SIZES: ()})
+    count, *sizes = layer.options.get(_SIZES, "0").split(",")
     if int(count) != len(layer.outputs) or set(sizes) != {_EVENLY}:
         raise ValueError(f"{layer.name} cuts unevenly")
 
@@ -252,18 +256,18 @@ def _parts(layer: Layer, numbers: _Numbers) -> _Run:
 
 
 def _reshaping(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(), _1=(), _2=())
+    layer.only({0: (), 1: (), 2: ()})
     width, height, channels = (layer.number(key, -1) for key in (0, 1, 2))
     return lambda blobs: [blobs[0].reshape(-1, channels, height, width)]
 
 
 def _transposition(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(2,))
+    layer.only({0: (2,)})
     return lambda blobs: [blobs[0].transpose(1, 2)]
 
 
 def _resizing(layer: Layer, numbers: _Numbers) -> _Run:
-    layer.only(_0=(1, 2), _1=(), _2=(), _3=(), _4=(), _6=(0, 1))
+    layer.only({0: (1, 2), 1: (), 2: (), 3: (), 4: (), 6: (0, 1)})
     nearest, size = layer.number(0) == 1, (layer.number(3), layer.number(4))
     scale = tuple(float(layer.options.get(key, 1)) for key in (2, 1))
     aligned = None if nearest else layer.number(6) == 1

@@ -46,11 +46,11 @@ class NcnnNetwork:
         try:
             with torch.no_grad():
                 found = network(torch.zeros(1, 3, height, width)).shape
-        except RuntimeError as error:
+        except (RuntimeError, IndexError, ValueError) as error:
             raise WeightsError(
                 f"{options.ncnn} cannot be shown crops of {width} x {height} px: "
                 f"{str(error).splitlines()[0]}",
-                "Set distill.teacher.input_wh to what it was trained for.",
+                "Set distill.teacher.input_wh to what it was trained for, or copy the files again.",
             ) from error
         if found[1] != count:
             raise ConfigError(
