@@ -106,11 +106,13 @@ def test_nothing_predicted_is_fine(tmp_path: Path, truth: CocoFrames) -> None:
     assert [photo.found.shape for photo in photos] == [(0, 17, 2)] * 2
 
 
-@pytest.mark.parametrize("kind", ["results", "document"])
+@pytest.mark.parametrize("kind", ["results", "names", "document"])
 def test_predictions_for_other_photos_are_refused(
     tmp_path: Path, truth: CocoFrames, kind: str
 ) -> None:
     content: Any = [{"image_id": 77, "keypoints": POINTS, "score": 0.5}]
+    if kind == "names":
+        content = [{"file_name": "elsewhere.jpg", "keypoints": POINTS, "score": 0.5}]
     if kind == "document":
         content = small_document()
         for image in content["images"]:

@@ -68,7 +68,8 @@ class LabelerOptions:
         batch_size: Crops in one forward pass; None takes what suits the device.
         compiled: Fuse the network with PyTorch's compiler, on a CUDA GPU; None decides by the
             number of frames.
-        flip_test: Average with the mirrored crop.
+        flip_test: Average with the mirrored crop; the detector that ships looks at the mirrored
+            photo, too.
         box_threshold: Boxes scored below it are dropped; None takes the detector's own.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
@@ -159,6 +160,7 @@ def assemble(
         device=device,
         dtype=dtype,
         threshold=options.box_threshold,
+        flip_test=options.flip_test,
         classes=classes_of(header.heads[head].keypoint_set.category),
         image_names=image_names,
     )

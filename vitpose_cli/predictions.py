@@ -260,8 +260,7 @@ def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     image_ids = ByName(dict(zip(truth.names, truth.image_ids.tolist(), strict=True)))
     with closing(ImageResults(path, image_ids)) as results:
         num_keypoints = truth.keypoint_set.num_keypoints
-        found = results.image_ids()
-        if len(found) and not np.isin(found, truth.image_ids).any():
+        if results.num_results and not np.isin(results.image_ids(), truth.image_ids).any():
             raise _no_image_in_common(path, truth)
         for number, image_id in enumerate(truth.image_ids.tolist()):
             people = _bodies(truth, number)

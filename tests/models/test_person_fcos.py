@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from torchvision.models.detection.image_list import ImageList
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import open_detector
-from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos
+from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos, vote
 from vitpose_cli.models.torchvision_detector import DetectorHeader, build_network, save_detector
 
 
@@ -57,3 +58,72 @@ def test_a_file_opens_as_any_other(tmp_path: Path) -> None:
     assert len(found) > 0
     assert found.boxes.min() >= 0
     assert (found.boxes.max(axis=0) <= [200, 90, 200, 90]).all()
+
+
+def guesses(*rows: tuple[float, ...], labels: list[int] | None = None) -> dict[str, torch.Tensor]:
+    """Return boxes xyxy with a score each as a network guesses them."""
+    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+    kinds = torch.tensor(labels or [1] * len(table))
+    return {"boxes": table[:, :4], "scores": table[:, 4], "labels": kinds}
+
+
+class TestVoting:
+    """One box for each person, and where it lies."""
+
+    def test_boxes_that_agree_are_averaged(self) -> None:
+        """By the square of the score; one that overlaps less has no say, and one far off stays."""
+        best, agrees = (10.0, 10.0, 50.0, 60.0, 0.8), (14.0, 10.0, 50.0, 60.0, 0.4)
+        disagrees, far = (10.0, 10.0, 50.0, 37.0, 0.5), (70.0, 10.0, 90.0, 60.0, 0.6)
+        answer = vote(guesses(agrees, far, best, disagrees))
+        left = (10 * 0.8**2 + 14 * 0.4**2) / (0.8**2 + 0.4**2)
+        wanted = torch.tensor([[left, 10, 50, 60], far[:4]])
+        torch.testing.assert_close(answer["boxes"], wanted, atol=1e-4, rtol=0)
+        assert answer["scores"].tolist() == pytest.approx([0.8, 0.6])
+
+    def test_classes_do_not_mix(self) -> None:
+        found = guesses((10, 10, 50, 60, 0.6), (12, 10, 52, 60, 0.7), labels=[0, 1])
+        answer = vote(found)
+        wanted = torch.tensor([[12.0, 10, 52, 60], [10, 10, 50, 60]])
+        torch.testing.assert_close(answer["boxes"], wanted, atol=1e-4, rtol=0)
+        assert answer["labels"].tolist() == [1, 0]
+
+    def test_nobody_and_boxes_without_an_area(self) -> None:
+        assert len(vote(guesses())["boxes"]) == 0
+        answer = vote(guesses((10, 10, 10, 60, 0.6), (0, 0, 20, 20, 0.0)))
+        assert answer["boxes"].tolist() == [[10, 10, 10, 60], [0, 0, 20, 20]]
+
+
+def shipped(**options: Any) -> Any:
+    """Open the detector that ships."""
+    path = Path(__file__).parents[2] / "weights/person-detector.safetensors"
+    return open_detector(str(path), DetectorOptions(**options))
+
+
+def two_looks() -> tuple[Frame, Frame]:
+    """Return a photo of people and its mirror image."""
+    path = sorted((Path(__file__).parents[2] / "examples/photos").glob("**/*.jpg"))[0]
+    photo = cv2.imread(str(path))
+    assert photo is not None
+    image = np.ascontiguousarray(photo[:, :, ::-1], np.uint8)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    return Frame(FrameKey("a.jpg"), image), Frame(FrameKey("b.jpg"), mirrored)
+
+
+def test_a_photo_and_its_mirror_image_have_the_same_people() -> None:
+    """With the flip test; without it the network sees them differently."""
+    differences = []
+    for flip_test in (True, False):
+        one, other = shipped(flip_test=flip_test).detect(two_looks())
+        assert len(one) == len(other) > 0
+        boxes = other.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1]
+        boxes[:, [0, 2]] += two_looks()[0].image.shape[1]
+        differences.append(np.abs(one.boxes - boxes).max())
+    assert differences[0] < 0.01 * differences[1]
+
+
+def test_a_threshold_moves_no_box() -> None:
+    """Boxes under it have a say all the same."""
+    few = shipped(threshold=0.6).detect(two_looks()[:1])[0]
+    many = shipped(threshold=0.1).detect(two_looks()[:1])[0]
+    assert 0 < len(few) < len(many)
+    np.testing.assert_array_equal(few.boxes, many.boxes[: len(few)])

@@ -28,6 +28,7 @@ from vitpose_cli.models.torchvision_detector import (
     save_detector,
 )
 from vitpose_cli.pose.geometry import clip_boxes
+from vitpose_cli.pose.instances import Detections
 
 SSD = "ssdlite320_mobilenet_v3_large"
 RCNN = "fasterrcnn_mobilenet_v3_large_320_fpn"
@@ -43,7 +44,8 @@ def header(architecture: str = SSD, **changes: Any) -> DetectorHeader:
 def network(wanted: DetectorHeader) -> Any:
     """Build a random network whose answers depend on the picture.
 
-    As initialised, its signal dies out; so its batch norms are fitted to a picture.
+    As initialised, its signal dies out; so its batch norms are fitted to a picture. Random boxes
+    reach for thousands of pixels, which makes pixels of rounding errors: they reach less far.
     """
     torch.manual_seed(0)
     built: Any = build_network(wanted)
@@ -54,6 +56,9 @@ def network(wanted: DetectorHeader) -> Any:
     features = list(built.backbone(picture).values())
     if wanted.architecture == SSD:
         built.head(features)
+    if wanted.architecture == RCNN:
+        for last in (built.rpn.head.bbox_pred, built.roi_heads.box_predictor.bbox_pred):
+            last.weight *= 0.1
     return built.eval()
 
 
@@ -86,6 +91,13 @@ def documented(built: Any, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
     return {key: value.numpy() for key, value in found.items()}
 
 
+def holds(found: Detections, boxes: NDArray[Any], scores: NDArray[Any]) -> bool:
+    """Say whether every box is among those found, in any order: scores may be all but equal."""
+    near = np.abs(found.boxes - boxes[:, None]).max(axis=2) < 0.1  # px
+    alike = np.abs(found.scores - scores[:, None]) < 1e-3
+    return bool((near & alike).any(axis=1).all())
+
+
 @pytest.mark.parametrize("architecture", [SSD, RCNN])
 def test_boxes_equal_torchvisions(architecture: str, tmp_path: Path) -> None:
     """Given the same bytes, which differ from torchvision's floats by rounding."""
@@ -105,9 +117,7 @@ def test_boxes_equal_torchvisions(architecture: str, tmp_path: Path) -> None:
         boxes = clip_boxes(reference["boxes"][chosen] * scale, one.size_wh)
         assert len(found) == len(boxes)
         num_boxes += len(boxes)
-        for box, score in zip(boxes, reference["scores"][chosen], strict=True):
-            near = np.abs(found.boxes - box).max(axis=1) < 0.1  # px
-            assert (near & (np.abs(found.scores - score) < 1e-3)).any()
+        assert holds(found, boxes, reference["scores"][chosen])
     assert num_boxes > 10
 
 
@@ -117,7 +127,8 @@ def test_neighbours_change_nothing(architecture: str) -> None:
     detector = TorchvisionDetector(network(wanted), wanted, DetectorOptions(), "random")
     for found, one in zip(detector.detect(FRAMES), FRAMES, strict=True):
         [alone] = detector.detect([one])
-        np.testing.assert_allclose(found.boxes, alone.boxes, atol=0.02)  # px
+        assert len(found) == len(alone)
+        assert holds(found, alone.boxes, alone.scores)
     assert detector.detect([]) == []
 
 

@@ -111,6 +111,7 @@ def test_who_has_no_identity_where_others_have_gets_one(tmp_path: Path) -> None:
         (["annotations", 0, "category_id"], {}, r"annotations\[0\] has the category \{\}"),
         (["annotations", 0, "keypoints"], [1, 2, 2], r"needs 51 numbers in keypoints"),
         (["annotations", 0, "keypoints"], [0.5] * 51, "third number is not 0, 1 or 2"),
+        (["annotations", 0, "iscrowd"], "0", "iscrowd '0', which is neither 0 nor 1"),
         (["annotations", 0, "bbox"], [1, 2, 3], "needs four numbers in bbox"),
         (["annotations", 0, "bbox"], [1, 2, 3, float("nan")], "needs four numbers in bbox"),
         (["annotations", 0, "bbox"], [1, 2, 3, 10**400], "needs four numbers in bbox"),

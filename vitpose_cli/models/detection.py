@@ -46,6 +46,7 @@ class DetectorOptions:
         threshold: Boxes scored below it are dropped; None takes the detector's own.
         classes: Names of the wanted classes; a detector must know at least one.
         input_wh: Width and height of the network's input, px; None takes the detector's own.
+        flip_test: Whether a detector that was made for it looks at the mirrored frame, too.
         image_names: File names by image id, for boxes of a results file that has ids alone; None
             takes those of COCO's own photos.
     """
@@ -55,6 +56,7 @@ class DetectorOptions:
     threshold: float | None = None
     classes: tuple[str, ...] = PERSON
     input_wh: tuple[int, int] | None = None
+    flip_test: bool = True
     image_names: Mapping[int, str] | None = None
 
 

@@ -31,7 +31,7 @@ from vitpose_cli.models.detection import (
     find_classes,
     groups_of,
 )
-from vitpose_cli.models.person_fcos import PERSON_FCOS, build_person_fcos
+from vitpose_cli.models.person_fcos import LEAST_VOTE, PERSON_FCOS, VotingFCOS, build_person_fcos
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_metadata, write_tensors
 from vitpose_cli.pose.instances import Detections
@@ -153,6 +153,8 @@ class TorchvisionDetector:
         if options.input_wh is not None:
             _set_input_size(network, options.input_wh)
         _drop_early(network, self.threshold)
+        if isinstance(network, VotingFCOS):
+            network.mirror = options.flip_test
         self._network: Any = network.eval().to(options.device)
 
     @classmethod
@@ -290,7 +292,9 @@ def _input_size(transform: Any, frame_wh: tuple[int, int]) -> tuple[int, int]:
 def _drop_early(network: Any, threshold: float) -> None:
     """Make the network drop boxes under the threshold before it compares them with each other.
 
-    That takes nothing from the others: a box only ever suppresses lower ones.
+    That takes nothing from the others: a box only ever suppresses lower ones. Where lower ones have
+    a say in where a box lies, they stay.
     """
     owner = getattr(network, "roi_heads", network)
-    owner.score_thresh = threshold
+    votes = isinstance(network, VotingFCOS)
+    owner.score_thresh = min(threshold, LEAST_VOTE) if votes else threshold

@@ -105,7 +105,10 @@ def complete_annotation(annotation: dict[str, Any], num_keypoints: Mapping[int, 
     category_id = annotation.get("category_id")
     if not isinstance(category_id, int) or category_id not in num_keypoints:
         return f"has the category {category_id!r}, which is not in the file"
-    annotation.setdefault("iscrowd", 0)
+    if annotation.get("iscrowd") is None:
+        annotation["iscrowd"] = 0
+    if annotation["iscrowd"] not in (0, 1):
+        return f"has the iscrowd {annotation['iscrowd']!r}, which is neither 0 nor 1"
     length = 3 * num_keypoints[category_id]
     points = annotation.get("keypoints") or [0] * length
     if not are_numbers(points, length):

@@ -38,7 +38,11 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 class ImageResults(PlaceReader):
-    """The poses of a results file, image by image; what is kept of a result is where it lies."""
+    """The poses of a results file, image by image; what is kept of a result is where it lies.
+
+    Attributes:
+        num_results: How many there are in the file, of whatever image.
+    """
 
     def __init__(self, path: Path, image_ids: ByName[int]) -> None:
         """Read through the file.
@@ -54,10 +58,12 @@ class ImageResults(PlaceReader):
         super().__init__((path,))
         known, unknown = GroupedPlaces(), GroupedPlaces()
         is_any_known = False
+        self.num_results = 0
         for item, place in stream_places(path):
             result = _checked(path, item)
             if result is None:
                 continue
+            self.num_results += 1
             points = result.get("keypoints")
             if (
                 not isinstance(points, list)
