@@ -91,7 +91,8 @@ FlipTest = Annotated[
     bool,
     typer.Option(
         "--flip-test/--no-flip-test",
-        help="Average with the mirrored crop: better by about 0.5-1 AP, twice the work.",
+        help="Average with the mirrored crop, and show the detector that ships the mirrored photo, "
+        "too: better by about 0.5-1 AP, twice the work.",
     ),
 ]
 BoxThreshold = Annotated[
