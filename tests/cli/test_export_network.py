@@ -50,6 +50,41 @@ def test_a_run_becomes_onnx(run: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert facts["keypoint_set"] == "coco"
     assert 0 <= facts["max_difference"] < 1e-3
     assert out.exists()
+    again = ["export", str(run), "--fold", "mpii", "-o", str(out), "--overwrite"]
+    assert vitpose(again) == 0
+    (tmp_path / "theirs.onnx").write_bytes(b"of another program")
+    assert vitpose([*again[:-2], str(tmp_path / "theirs.onnx"), "--overwrite"]) == 3
+
+
+def test_overwriting_replaces_networks_alone(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an earlier call wrote, but neither what is read nor files of others."""
+    weights, out, notes = (tmp_path / f"{name}.safetensors" for name in ("both", "mpii", "notes"))
+    weights.write_bytes((run / "last.safetensors").read_bytes())
+    notes.write_text("my notes")
+    export = ["export", str(weights), "--fold", "mpii", "--overwrite", "-o"]
+    assert vitpose([*export, str(out)]) == vitpose([*export, str(out)]) == 0
+    capsys.readouterr()
+    assert vitpose([*export, str(weights)]) == 3
+    assert "is what the network comes from" in capsys.readouterr().err
+    assert weights.read_bytes() == (run / "last.safetensors").read_bytes()
+    assert vitpose([*export, str(notes)]) == 3
+    assert "is something else" in capsys.readouterr().err
+    assert notes.read_text() == "my notes"
+
+
+def test_a_file_of_transformers_is_not_replaced_by_its_translation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"theirs")
+    out = folder / "model.safetensors"
+    assert vitpose(["weights", "convert", str(folder), "-o", str(out), "--overwrite"]) == 3
+    assert "is what the network comes from" in capsys.readouterr().err
+    assert out.read_bytes() == b"theirs"
 
 
 @pytest.mark.parametrize(

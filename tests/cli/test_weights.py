@@ -117,7 +117,7 @@ class Terminal:
     endpoint: str = "http://127.0.0.1:9"  # nothing listens there
 
     def run(
-        self, *arguments: str | Path, offline: bool = False
+        self, *arguments: str | Path, offline: bool = False, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         environment = {key: v for key, v in os.environ.items() if not key.startswith("HF_")}
         environment |= {
@@ -125,6 +125,7 @@ class Terminal:
             "HF_ENDPOINT": self.endpoint,
             "HF_HUB_OFFLINE": "1" if offline else "0",
             "OMP_NUM_THREADS": "1",
+            **(variables or {}),
         }
         return subprocess.run(
             [sys.executable, "-m", "vitpose_cli", "weights", *map(str, arguments)],
@@ -270,6 +271,23 @@ def test_without_a_network(offline: bool, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),
+        ("all_proxy", "socks://127.0.0.1:9/"),
+        ("HTTP_PROXY", "foo://bar:1"),
+        ("HF_TOKEN", "\u00fcn\u00ef"),
+    ],
+)
+def test_a_proxy_or_token_that_cannot_be_used(variable: str, value: str, tmp_path: Path) -> None:
+    """It is a way to the server that is barred, not a bug."""
+    done = Terminal(tmp_path).run("pull", "vitpose-h", variables={variable: value})
+    assert done.returncode == 4, done.stderr
+    assert "Cannot reach http://127.0.0.1:9" in done.stderr
+    assert "ALL_PROXY" in done.stderr
+
+
 def test_without_a_network_all_files_of_a_folder_are_named(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     done = terminal.run("pull", "vitpose-b", offline=True)
@@ -332,7 +350,11 @@ def test_convert(tmp_path: Path) -> None:
     refused = terminal.run(*arguments)
     assert refused.returncode == 3
     assert "--overwrite" in refused.stderr
+    replaced = terminal.run(*arguments, "--overwrite")
+    assert replaced.returncode == 0, replaced.stderr
     assert terminal.run("convert", "theirs.pth", "-o", "ours.pth").returncode == 2
+    deeper = terminal.run("convert", "theirs.pth", "-o", "new/folder/ours.safetensors")
+    assert deeper.returncode == 0, deeper.stderr
 
 
 class Attack:

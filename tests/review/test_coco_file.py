@@ -138,6 +138,21 @@ def test_a_file_that_cannot_be_reviewed_is_refused(
     assert not (tmp_path / "people.json.vitpose").exists()
 
 
+def test_labels_of_photos_that_are_on_their_way_are_not_lost(tmp_path: Path) -> None:
+    """Without a size they cannot be kept, so that the file is refused until the photo is there."""
+    path = write_file(tmp_path)
+    document = json.loads(path.read_bytes())
+    person = document["annotations"][0]
+    document["annotations"].append({**person, "id": 6, "image_id": 4})
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(InputError, match=r"labels in 1 photo without width and height.*gone\.jpg"):
+        import_file(path, None)
+    assert not (tmp_path / "people.json.vitpose").exists()
+    make_photo(tmp_path / "images" / "gone.jpg")
+    run = import_file(path, None).run
+    assert len(read_coco(run / "annotations.json").annotations) == 4
+
+
 def test_photos_that_are_elsewhere_are_asked_for(tmp_path: Path) -> None:
     path = write_file(tmp_path)
     (tmp_path / "images").rename(tmp_path / "photos")

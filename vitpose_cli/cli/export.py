@@ -210,10 +210,7 @@ def _export_network(
     subject: Path, output: Path, fold: str | None, *, overwrite: bool, json: bool
 ) -> None:
     """Write a network with one head, without experts."""
-    if output.exists() and not overwrite:
-        raise InputError(f"{output} exists.", "Take another name, or --overwrite.")
     with starting():
-        from vitpose_cli.files import make_folder
         from vitpose_cli.models.catalog import resolve_weights
         from vitpose_cli.models.checkpoint import (
             head_named,
@@ -221,6 +218,7 @@ def _export_network(
             read_header,
             save_checkpoint,
         )
+        from vitpose_cli.models.network_output import check_network_output
         from vitpose_cli.models.onnx_file import write_onnx
         from vitpose_cli.models.trained import is_training_run
 
@@ -232,8 +230,8 @@ def _export_network(
         )
     weights = resolve_weights(subject if is_training_run(subject) else str(subject))
     head = head_named(read_header(weights), fold, of=subject, option="--fold NAME")
+    check_network_output(output, (weights,), overwrite=overwrite)
     model = load_model(weights, head=head)
-    make_folder(output.parent)
     facts = {"path": str(output), "weights": str(weights), "keypoint_set": head}
     width, height = model.header.input_wh
     said = f"{weights} -> {output}: {head}, {width} x {height} px"

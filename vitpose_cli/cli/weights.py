@@ -11,7 +11,7 @@ from rich.table import Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, stdout
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     from vitpose_cli.models.catalog import DetectorModel, PoseWeights
@@ -153,11 +153,11 @@ def convert(
     """
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output} must end in .safetensors.", "That is the format of weights.")
-    if output.exists() and not overwrite:
-        raise InputError(f"{output} exists.", "Take another name, or --overwrite.")
     from vitpose_cli.models.checkpoint import save_checkpoint, weights_hash
     from vitpose_cli.models.convert import convert_file, halved
+    from vitpose_cli.models.network_output import check_network_output
 
+    check_network_output(output, (file,), overwrite=overwrite)
     conversion = convert_file(file, keypoint_set=keypoint_set)
     for sentence in conversion.notes:
         note(sentence)

@@ -169,6 +169,14 @@ def save_checkpoint(
     write_tensors(path, state, metadata, dtype=dtype)
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file is weights in our format, of whatever release."""
+    try:
+        return _METADATA_KEY in read_metadata(path)
+    except WeightsError:
+        return False
+
+
 def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
     """Read what a weights file says about itself, without its tensors.
 

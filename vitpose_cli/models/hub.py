@@ -54,17 +54,19 @@ def fetch(repo: str, file: str, revision: str, use: Use) -> Path:
 
     if present := find_cached(repo, file, revision):
         return present
+    # Proxies and tokens that cannot be used, and packages that they need, are neither of the first.
+    unreachable = (httpx.HTTPError, OSError, ImportError, ValueError)
     try:
         # Asked first because the download tries a dead server again for half a minute.
         get_hf_file_metadata(hf_hub_url(repo, file, revision=revision), timeout=_TIMEOUT_S)
     except HfHubHTTPError as error:
         if error.response.status_code not in _BUSY:
             raise _error(error, repo, file, revision, use) from error
-    except (httpx.HTTPError, OSError) as error:
+    except unreachable as error:
         raise _error(error, repo, file, revision, use) from error
     try:
         return Path(hf_hub_download(repo, file, revision=revision))
-    except (httpx.HTTPError, OSError) as error:
+    except unreachable as error:
         raise _error(error, repo, file, revision, use) from error
 
 
@@ -162,5 +164,6 @@ def _error(error: Exception, repo: str, file: str, revision: str, use: Use) -> W
         )
     return WeightsError(
         f"Cannot reach {constants.ENDPOINT} for {where}: {in_short(error)}.",
-        f"Check the network, a proxy (HTTPS_PROXY) or a mirror (HF_ENDPOINT). {by_hand}",
+        "Check the network, a proxy (HTTPS_PROXY, ALL_PROXY), a mirror (HF_ENDPOINT) and HF_TOKEN. "
+        f"{by_hand}",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import mmap
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ MAX_DIFFERENCE = 1e-3
 """Heatmap values that differ by more are another network; 1e-6 is usual in float32."""
 
 _LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+_MADE_BY = b'"vitpose '
+"""How the metadata begins that says which release wrote a file."""
+
 _TESTED_BATCHES = (1, 2, 5)
 _LARGEST_FILE = 2**31 - 2**24
 """Protocol buffers end at 2 GiB; what is larger gets its weights beside it."""
@@ -78,6 +82,12 @@ def write_onnx(model: LoadedViTPose, path: Path) -> float:
             "Check that the folder exists, is writable and has room.",
         ) from error
     return difference
+
+
+def is_exported(path: Path) -> bool:
+    """Return whether a file is a network that `write_onnx` wrote, by what its metadata says."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_MADE_BY) >= 0
 
 
 def onnx_metadata(model: LoadedViTPose) -> dict[str, str]:

@@ -102,7 +102,8 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         weights_hash=digest,
         document={"track": False},  # it has the identities that the file has
     )
-    labels = _Labels(document, digest, Pictures(folders, follow_links=follow_links))
+    labels = _Labels(document, digest, Pictures(folders, follow_links=follow_links), keys)
+    _check_sizes(document, labels, keys)
     with Run.open(folder, manifest) as run:
         done = run.done(retry_errors=False)
         for image in document.images:
@@ -126,27 +127,41 @@ class _Labels:
 
     Attributes:
         num_left_out: Annotations that are no labelled people.
+        sizes_wh: The size of every photo, px, read where the file does not state it; or why it
+            cannot be read.
     """
 
-    def __init__(self, document: CocoDocument, digest: str, pictures: Pictures) -> None:
+    def __init__(
+        self,
+        document: CocoDocument,
+        digest: str,
+        pictures: Pictures,
+        keys: Mapping[int, FrameKey],
+    ) -> None:
         self._num_keypoints = document.keypoint_set.num_keypoints
         self._digest = digest
-        self._pictures = pictures
         bodies = bodies_of(document.categories)
         self._people = {
             image_id: labelled_people(annotations, bodies)
             for image_id, annotations in document.by_image().items()
         }
         self.num_left_out = len(document.annotations) - sum(map(len, self._people.values()))
+        self.sizes_wh: dict[FrameKey, tuple[int, int] | str] = {}
+        for image in document.images:
+            key = keys[image["id"]]
+            try:
+                self.sizes_wh[key] = size_of(image) or pictures.size_wh(key)
+            except InputError as error:
+                self.sizes_wh[key] = error.message
+
+    def would_lose(self, image_id: int, key: FrameKey) -> bool:
+        """Say whether a photo has people, and a size that cannot be found out."""
+        return bool(self._people[image_id]) and isinstance(self.sizes_wh[key], str)
 
     def record(self, key: FrameKey, image: Mapping[str, Any]) -> FrameRecord:
-        people = self._people[image["id"]]
-        size_wh = size_of(image)
-        if size_wh is None:
-            try:
-                size_wh = self._pictures.size_wh(key)
-            except InputError as error:
-                return FrameRecord(key, error=error.message, model=self._digest)
+        people, size_wh = self._people[image["id"]], self.sizes_wh[key]
+        if isinstance(size_wh, str):
+            return FrameRecord(key, error=size_wh, model=self._digest)
         uids, by_hand = uids_of(key, people), made_by_hand(people)
         instances = _with_ordered_boxes(instances_of(people, self._num_keypoints, uids))
         return FrameRecord(
@@ -158,6 +173,17 @@ class _Labels:
             uids=uids,
             review=review_of(image),
             by_hand=by_hand,
+        )
+
+
+def _check_sizes(document: CocoDocument, labels: _Labels, keys: Mapping[int, FrameKey]) -> None:
+    """Refuse photos with labels whose size nobody knows: the labels would be lost."""
+    unknown = [key for image_id, key in keys.items() if labels.would_lose(image_id, key)]
+    if unknown:
+        raise InputError(
+            f"{document.path} has labels in {counted(len(unknown), 'photo')} without width and "
+            f"height that cannot be read: {labels.sizes_wh[unknown[0]]}",
+            "Bring these photos, name their folder with --images, or write their sizes there.",
         )
 
 
