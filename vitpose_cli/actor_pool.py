@@ -24,6 +24,7 @@ from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.models.boxes_file import BoxesFile
+from vitpose_cli.models.catalog import is_catalog_name
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.runtime import num_reader_threads, resolve_device
@@ -286,7 +287,7 @@ def _absolute(options: LabelerOptions) -> LabelerOptions:
 
     return replace(
         options,
-        weights=found(options.weights),
+        weights=options.weights if is_catalog_name(options.weights) else found(options.weights),
         detector=options.detector and found(options.detector),
         boxes=options.boxes and options.boxes.absolute(),
     )

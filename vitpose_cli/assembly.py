@@ -229,7 +229,8 @@ def _detector_name(name: str) -> str:
     weights = detector_weights(name)
     if weights is None:
         return name
-    return f"{Path(name).name if Path(name).is_file() else name} ({weights_hash(weights)})"
+    called = Path(name).resolve().name if Path(name).exists() else name
+    return f"{called} ({weights_hash(weights)})"
 
 
 def _document_name(path: Path) -> str:

@@ -211,7 +211,7 @@ def resolve_weights(
     """
     path = Path(name_or_path)
     is_word = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
-    if not (is_word and path.name.partition(":")[0] in load_catalog().pose):
+    if not is_catalog_name(name_or_path):
         if path.is_dir():
             path = _in_folder(path)
         if path.exists():
@@ -227,6 +227,11 @@ def resolve_weights(
         return source
     origin = Origin(row.full_name, row.address, row.model.licence, row.file.sha256)
     return convert_once(source, row.keypoint_set, origin, whole=whole)
+
+
+def is_catalog_name(name_or_path: str | Path) -> bool:
+    """Say whether weights are taken from the catalog, whatever file or folder is called so."""
+    return isinstance(name_or_path, str) and name_or_path.partition(":")[0] in load_catalog().pose
 
 
 def _in_folder(folder: Path) -> Path:

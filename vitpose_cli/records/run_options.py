@@ -16,7 +16,7 @@ CHOICE_OF_FRAMES = frozenset({"every", "fps", "start", "end", "max-frames"})
 
 _NAMES = {"start_s": "start", "end_s": "end", "max_frames": "max-frames"}
 _PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-_HASHED = re.compile(r"(.+) \([0-9a-f]{16}\)")
+_HASHED = re.compile(r"(.+) \(([0-9a-f]{16})\)")
 _LEFT_OUT = {"every": 1, "start": 0.0}
 
 
@@ -26,14 +26,19 @@ def differing_options(
     """Yield the name of every option that differs and its two values, None where left out."""
     old, new = _given(before), _given(now)
     for name in sorted({*old, *new}):
-        if old.get(name) != new.get(name) and not _is_older_name(old.get(name), new.get(name)):
+        if old.get(name) != new.get(name) and not _is_same_file(old.get(name), new.get(name)):
             yield name, old.get(name), new.get(name)
 
 
-def _is_older_name(old: Any, new: Any) -> bool:
-    """Return whether an option of before names what has a hash today, such as a detector."""
-    named = _HASHED.fullmatch(new) if isinstance(new, str) else None
-    return named is not None and named[1] == old
+def _is_same_file(old: Any, new: Any) -> bool:
+    """Return whether two options name the same, such as a detector: what it holds is its hash.
+
+    Runs made earlier name it without.
+    """
+    before, now = (
+        _HASHED.fullmatch(each) if isinstance(each, str) else None for each in (old, new)
+    )
+    return now is not None and (now[1] == old or (before is not None and before[2] == now[2]))
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from vitpose_cli.config import dump_config, load_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
+from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.fingerprints import DataFingerprint
 
@@ -30,6 +33,9 @@ _MAY_CHANGE = (
     *("data.threads", "data.allow_missing"),
 )
 """Options that a resumed run may have otherwise: they do not change what is learnt."""
+
+_LOCK = "training.lock"
+"""The file that is there while a process trains; a killed one may leave it, which does no harm."""
 
 _KEPT_CROPS = ("ram", "disk", "device")
 """Values of `data.cache` that a resumed run may exchange: the crops are the same."""
@@ -113,6 +119,20 @@ class RunFolder:
         model = model.model_copy(update={"stride": stride, "attention": attention})
         return config.model_copy(update={"optimizer": optimizer, "model": model})
 
+    @contextmanager
+    def held(self, config: TrainConfig) -> Iterator[None]:
+        """Open the folder, and keep other processes from it until the block ends.
+
+        Raises:
+            ConfigError: The folder holds a run with other options.
+            InputError: It cannot be written, is something else, or another process trains in it.
+        """
+        self._check_place()
+        self._make()
+        with FileLock(self.path / _LOCK, f"The training run in {self.path}"):
+            self.open(config)
+            yield
+
     def open(self, config: TrainConfig) -> None:
         """Make the folder for `config`, or check that it was made for the same.
 
@@ -127,21 +147,30 @@ class RunFolder:
                     f"{self.path} holds a run with other options:\n  " + "\n  ".join(changed),
                     "Choose another folder with --output, or take the options back.",
                 )
-        elif self.path.exists() and not self.path.is_dir():
+        self._check_place()
+        self._make()
+        with atomic_file(self.config) as stream:
+            stream.write(dump_config(config).encode())
+
+    def _check_place(self) -> None:
+        """Refuse what is there already, unless it is a training run."""
+        if self.config.exists() or not self.path.exists():
+            return
+        if not self.path.is_dir():
             raise InputError(
                 f"{self.path} is a file, and a run needs a folder.",
                 "Choose another folder with --output.",
             )
-        elif self.path.exists() and any(self.path.iterdir()):
+        if any(not each.name.startswith(_LOCK) for each in self.path.iterdir()):
             raise InputError(
                 f"{self.path} is not empty and no training run.", "Choose another folder."
             )
+
+    def _make(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(self.path, error) from error
-        with atomic_file(self.config) as stream:
-            stream.write(dump_config(config).encode())
 
     def save_state(
         self, position: Position, stage: dict[str, Any], data: DataFingerprint | None = None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.training.data_options import CocoSource, SourceOptions
 
 
@@ -57,9 +58,9 @@ def person_of(
     x, y, width, height = annotation["bbox"]
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
     known = points[:, 2] > 0
-    if image.get("width") and image.get("height"):
-        far = np.array([image["width"], image["height"]])
-        inside = ((points[:, :2] >= 0) & (points[:, :2] <= far)).all(axis=1)
+    stated_wh = size_of(image)
+    if stated_wh is not None:
+        inside = ((points[:, :2] >= 0) & (points[:, :2] <= stated_wh)).all(axis=1)
         dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
         known = known & inside
     scores = np.array(annotation.get("keypoint_scores") or np.ones(len(points)), np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,7 +57,7 @@ from vitpose_cli.training.sheets import Image, batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
-from vitpose_cli.training.teachers import open_teachers, untaught_heads
+from vitpose_cli.training.teachers import open_teachers, teacher_notes
 from vitpose_cli.training.tensorboard import TensorBoard
 
 MAX_SKIPPED = 20
@@ -122,9 +123,11 @@ class _Run:
 
     def go(self) -> Outcome:
         """Train all stages that are not done."""
+        with self._folder.held(self._config) if self._leads else nullcontext():
+            return self._train()
+
+    def _train(self) -> Outcome:
         config, folder = self._config, self._folder
-        if self._leads:
-            folder.open(config)
         data = open_data(config.data, labelled=config.task != "pretrain")
         seed_everything(config.seed)
         network = first_network(config, data.keypoint_sets, data.learnt_sets)
@@ -150,7 +153,7 @@ class _Run:
         teachers = open_teachers(
             config.distill, data.learnt_sets, self._placement, compiled=config.compile
         )
-        for note in untaught_heads(config.distill, data.learnt_sets, teachers):
+        for note in teacher_notes(config.distill, data.learnt_sets, teachers):
             self._observer.note(note)
         inputs_wh = [stage.input_wh for stage in config.stages]
         inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
@@ -273,9 +276,11 @@ class _Run:
                             save = partial(self._measure_saved, stage, measurement, asked)
                         self._keep(save, meter, last=last)
                 if stopping:
-                    # Whoever leaves first has torchrun end the others, who may still be saving.
-                    gathered(None, process)
-                    raise KeyboardInterrupt
+                    break
+            if asked():  # perhaps only while the last step was measured and saved
+                # Whoever leaves first has torchrun end the others, who may still be saving.
+                gathered(None, process)
+                raise KeyboardInterrupt
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""

@@ -49,13 +49,13 @@ def weighted_squares(maps: Tensor, targets: Tensor, weights: Tensor, foreground:
 
     Args:
         maps: (B, K, H, W).
-        targets: (B, K, H, W) in [0, 1].
+        targets: (B, K, H, W), drawn in [0, 1] or a teacher's, which may be a little below 0.
         weights: (B, K).
-        foreground: A pixel counts 1 + this x its target.
+        foreground: A pixel counts 1 + this x its target, where that is above 0.
     """
     squares = (maps - targets) ** 2
     if foreground:
-        squares = squares * (1 + foreground * targets)
+        squares = squares * (1 + foreground * targets.clamp_min(0))
     return (squares.sum(dim=(2, 3)) * weights).sum()
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.pose.geometry import Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.training.config import NcnnTeacher
@@ -25,12 +26,14 @@ class NcnnNetwork:
         codec: The size of its crops, and how its heatmaps are drawn.
         identity: The hash of its files, and what it is said to be.
         dtype: Number format of its products.
+        region: What of a frame it was shown when it learnt.
     """
 
     network: NcnnModule
     codec: HeatmapCodec
     identity: str
     dtype: torch.dtype
+    region: Region = "fitted"
 
     @classmethod
     def open(cls, options: NcnnTeacher, placement: Placement) -> NcnnNetwork:

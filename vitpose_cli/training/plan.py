@@ -30,7 +30,7 @@ from vitpose_cli.training.process import (
 )
 from vitpose_cli.training.stage import HeadRouter, Parts, Stage
 from vitpose_cli.training.start import first_network, next_network, with_input_sizes
-from vitpose_cli.training.teachers import Teacher, open_teachers, untaught_heads
+from vitpose_cli.training.teachers import Teacher, open_teachers, teacher_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
-    notes = opening_notes(config, data, network) + untaught_heads(options, sets, teachers)
+    notes = opening_notes(config, data, network) + teacher_notes(options, sets, teachers)
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)

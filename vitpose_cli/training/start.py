@@ -107,6 +107,10 @@ def _with_token(
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
     network = with_head_names(network, known, keypoint_sets)
+    squares = [name for name in known if network.header.heads[name].region == "square"]
+    fitted = {name: replace(network.header.heads[name], region="fitted") for name in squares}
+    header = replace(network.header, heads={**network.header.heads, **fitted})
+    network = replace(network, header=header, notes=tuple(map(_shown_otherwise, squares)))
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
 
@@ -282,12 +286,16 @@ def _notes(
                 called = "" if theirs == name else f", where it is called {theirs}"
                 yield f"The head {name} is taken over from {weights}{called}."
                 if origin.header.heads[theirs].region != header.heads[name].region:
-                    yield "It was shown square regions, and is shown those of the input now."
+                    yield _shown_otherwise(name)
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
             "MAE's for ViTPose; weights of timm or ImageNet with 6 fit as well, and start badly."
         )
+
+
+def _shown_otherwise(head: str) -> str:
+    return f"The head {head} was shown square regions, and is shown those of the input now."
 
 
 def _blank(

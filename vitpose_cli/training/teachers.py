@@ -17,6 +17,7 @@ from torch import Tensor
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import LoadedViTPose, load_model, read_header, weights_hash
+from vitpose_cli.pose.geometry import Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set, same_sets
 from vitpose_cli.training.config import DistillOptions
@@ -37,6 +38,11 @@ class Teacher(Protocol):
         """A text that changes with its weights."""
         ...
 
+    @property
+    def region(self) -> Region:
+        """What of a frame it was shown when it learnt."""
+        ...
+
     def maps(self, crops: Tensor) -> Tensor:
         """Return the heatmaps (B, K, h, w) float32 of normalised crops (B, 3, H, W).
 
@@ -54,12 +60,14 @@ class ViTPoseTeacher:
         codec: The size of its crops, and how its heatmaps are drawn.
         identity: The hash of its weights and the name of its head.
         dtype: Number format of its products.
+        region: What of a frame it was shown when it learnt.
     """
 
     model: LoadedViTPose
     codec: HeatmapCodec
     identity: str
     dtype: torch.dtype
+    region: Region
 
     @torch.no_grad()
     def maps(self, crops: Tensor) -> Tensor:
@@ -110,19 +118,25 @@ def open_teachers(
         shape, head = model.config, header.heads[theirs]
         codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment, head.blob_sigma)
         identity = f"{weights_hash(path)} {theirs}"
-        teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype)
+        teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype, head.region)
     return teachers
 
 
-def untaught_heads(
+def teacher_notes(
     options: DistillOptions | None,
     keypoint_sets: Mapping[str, KeypointSet],
     teachers: Mapping[str, Teacher],
 ) -> list[str]:
-    """Return a sentence for each of the student's heads that a teacher is of no use to."""
+    """Return a sentence for each of the student's heads that a teacher is of less use to."""
     if options is None or options.teacher is None:
         return []
-    return [
+    squares = [
+        f"The teacher was shown square regions for the keypoints of {name}, and is shown the "
+        "student's here, which it knows less well."
+        for name, teacher in teachers.items()
+        if teacher.region == "square"
+    ]
+    return squares + [
         f"The teacher does not know the keypoints of {name}: this head learns from labels alone."
         for name in keypoint_sets
         if name not in teachers
