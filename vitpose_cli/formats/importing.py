@@ -202,26 +202,25 @@ class _Judge:
 
     def decide(self) -> list[Decision]:
         """Return a decision for each frame of the file, in its order."""
-        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
-        found: dict[FrameKey, CorrectedFrame] = {}
         decisions: list[Decision] = []
-        later: dict[FrameKey, int] = {}
-        for frame in self._corrections.frames:
+        later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
+        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
+        keys = names.find_all(self._corrections.frames, self._uids)
+        for frame, key in zip(self._corrections.frames, keys, strict=True):
             try:
-                key = names.find(frame.name, {each.uid for each in frame.people}, self._uids)
-                if key in found:
-                    raise LookupError(f"it comes twice: {found[key].name!r} is {key}, too")
-                found[key] = frame
+                if isinstance(key, LookupError):
+                    raise key
                 decision = self._decision(key, frame)
             except LookupError as error:
                 if frame.people:
                     decisions.append(Decision(frame.name, "unmatched", str(error)))
                 continue
             if decision is None:
-                later[key] = len(decisions)
+                later[key] = len(decisions), frame
             decisions.append(decision or Decision(frame.name, "unchanged"))
         for key, past in histories(self._run.path, later):
-            decisions[later[key]] = self._decision_by_past(key, found[key], past)
+            place, frame = later[key]
+            decisions[place] = self._decision_by_past(key, frame, past)
         return decisions
 
     def _uids(self, key: FrameKey) -> Set[str]:
