@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_file, atomic_set
 from vitpose_cli.formats.content import Content, Excerpt, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
@@ -33,33 +33,32 @@ from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_d
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int, to_json
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import document_parts, shard_paths
+from vitpose_cli.records.shards import document_parts, num_shards_of, shard_paths
 
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
 _SECTIONS = {*_PER_IMAGE, "info", "licenses", "categories", "videos"}
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
-    """Write the frames as a COCO annotation file.
+    """Write the frames as a COCO annotation file, in the place of all parts that it had before.
 
     Raises:
         ConfigError: A copy of a file is to be several files.
         InputError: It cannot be written.
     """
-    count = options.num_shards
     for part in (out, *document_parts(out)):
         check_new(part, options, _is_document, content.files)
-    if content.excerpt is not None and count is not None:
+    if content.excerpt is not None and options.num_shards is not None:
         raise ConfigError(
             f"{content.name} is copied with all that is in it, as one file.",
             "Shards are written of a run: leave --shards out.",
         )
     if content.excerpt is None:
+        count = options.num_shards or num_shards_of(out)
         size = write_frames(content, content.frames(), out, num_shards=count)
     else:
-        size = _copy(content.excerpt, out)
-    files = shard_paths(out, count or 1)
-    return Written(files, size.num_images, size.num_instances)
+        count, size = 1, _copy(content.excerpt, out)
+    return Written(shard_paths(out, count), size.num_images, size.num_instances)
 
 
 def _is_document(path: Path) -> bool:
@@ -209,7 +208,7 @@ def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
     image_ids = excerpt.image_ids()
     counts: Counter[str] = Counter()
     first, *others = excerpt.files
-    with atomic_file(out) as stream:
+    with atomic_set(out, document_parts(out)) as new_file, new_file(out) as stream:
         sections = _Sections(stream)
 
         def add(section: str, value: Any) -> None:
