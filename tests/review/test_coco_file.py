@@ -160,6 +160,27 @@ def test_a_file_is_reviewed_like_a_run(tmp_path: Path) -> None:
     assert images["b.jpg"] == "fixed"
 
 
+def test_shards_are_reviewed_as_one_file(tmp_path: Path) -> None:
+    document = json.loads(write_file(tmp_path).read_bytes())
+    wanted = {image["file_name"] for image in document["images"]}
+    for number in range(2):
+        images = document["images"][number::2]
+        ids = {image["id"] for image in images}
+        people = [each for each in document["annotations"] if each["image_id"] in ids]
+        shard = tmp_path / f"set-{number:05d}-of-00002.json"
+        shard.write_text(json.dumps(document | {"images": images, "annotations": people}))
+    with running(tmp_path / "set-*.json") as server:
+        assert {row["name"] for row in server.get("api/rows?numbers=0,1,2,3").json} == wanted
+        assert server.save("b.jpg", "fixed", []).status == 200
+    run = tmp_path / "set.json.vitpose"
+    assert images_of(run / "annotations.json")["b.jpg"]["review"] == "fixed"
+    with running(tmp_path / "set-*-of-00002.json") as server:
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+    shard.write_text(json.dumps(document | {"images": [], "annotations": []}))
+    with pytest.raises(InputError, match="has changed since"):
+        import_file(tmp_path / "set-*.json", None)
+
+
 def images_of(path: Path) -> dict[str, Any]:
     return {image["file_name"]: image for image in read_coco(path).images}
 

@@ -24,7 +24,7 @@ def import_labels(
         typer.Argument(
             metavar="FILE",
             help="What the other program exported: CVAT's archive (COCO Keypoints 1.0), Label "
-            "Studio's JSON, a COCO file.",
+            "Studio's JSON, a COCO file or a glob of its shards.",
             show_default=False,
         ),
     ],
