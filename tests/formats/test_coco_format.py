@@ -299,3 +299,14 @@ def test_overwriting_keeps_the_number_of_shards(tmp_path: Path) -> None:
     assert len(written(run, 3)) == 3
     assert written(run / "annotations.json", None) == ["out.json"], "a copy is one file"
     assert written(run, None) == ["out.json"]
+
+
+def test_names_are_taken_from_a_file_with_wrong_labels(tmp_path: Path) -> None:
+    run, chosen = make_run(tmp_path / "run"), tmp_path / "chosen.json"
+    wrong = [{"image_id": 99, "bbox": None}]
+    chosen.write_text(json.dumps({"images": [{"file_name": "a/one.jpg"}], "annotations": wrong}))
+    part = coco.write(
+        content(run, names=selected_names(chosen)), tmp_path / "part.json", NO_PICTURES
+    )
+    assert selected_names(part.files[0]) == {"a/one.jpg"}
+    assert part.num_instances == 2
