@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from vitpose_cli.formats.corrections import CorrectedFrame
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.records.composed_names import ByName, composed
 
 
