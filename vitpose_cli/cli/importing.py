@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.cli.console import note, print_json, progress, warn
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people
 
@@ -102,7 +102,8 @@ def import_labels(
         video=video,
         dry_run=dry_run,
     )
-    summary = import_corrections(into, file, read, settings, for_document)
+    with progress("frames") as report:
+        summary = import_corrections(into, file, read, settings, for_document, report)
     if json:
         print_json(summary.as_dict())
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +29,7 @@ from vitpose_cli.formats.corrections import (
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
-from vitpose_cli.records.coco import CocoDocument, read_coco
+from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int, to_json
@@ -78,7 +79,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
     Raises:
         InputError: The file cannot be read, or has other keypoints.
     """
-    return corrections_of(read_coco(path), names)
+    with closing(CocoFrames(path)) as document:
+        return corrections_of(document, names)
 
 
 def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections:
@@ -102,17 +104,16 @@ def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections
             raise InputError(error.message.replace(str(copy), name), error.hint) from error
 
 
-def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
+def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
     """Return the people of a document; crowds and what has no keypoints are left out.
 
     Raises:
         InputError: It has other keypoints.
     """
     orders = _orders(document, names)
-    keys, frames, num_ignored = document.keys(), [], 0
-    by_image = document.by_image()
-    for image in document.images:
-        annotations = by_image[image["id"]]
+    frames, num_ignored = [], 0
+    for number, name in enumerate(document.names):
+        image, annotations = document.image(number), document.annotations(number)
         people = [
             _person(item, orders[item["category_id"]])
             for item in annotations
@@ -122,7 +123,7 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
         width, height = image.get("width"), image.get("height")
         frames.append(
             CorrectedFrame(
-                name=str(keys[image["id"]]),
+                name=name,
                 size_wh=(width, height) if is_int(width) and is_int(height) else None,
                 version=_first_text("version", image, *annotations),
                 people=tuple(people),
@@ -131,7 +132,7 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
     return Corrections(document.path, frames, num_ignored=num_ignored)
 
 
-def _orders(document: CocoDocument, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:
+def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:
     """Return where the run's keypoints are in those of each category that has them all."""
     orders: dict[int, NDArray[np.int64]] = {}
     reason = InputError(f"{document.path} has no keypoints.", "Export skeletons, not boxes.")

@@ -20,7 +20,7 @@ import numpy as np
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
 from vitpose_cli.formats.frame_names import FrameNames
-from vitpose_cli.formats.people import Comparison, compare
+from vitpose_cli.formats.people import Comparison, Differences, compare
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.history import histories
@@ -65,7 +65,7 @@ class Decision:
         outcome: What becomes of it.
         reason: Why nothing does, where that needs a word.
         record: What is written; None where nothing is.
-        comparison: What was corrected; None where the frame is not in the run.
+        comparison: How much was corrected; None where nothing is written.
         of_model: Whether the labels until now were a model's.
     """
 
@@ -73,7 +73,7 @@ class Decision:
     outcome: Outcome
     reason: str = ""
     record: FrameRecord | None = None
-    comparison: Comparison | None = None
+    comparison: Differences | None = None
     of_model: bool = False
 
 
@@ -114,7 +114,7 @@ class ImportSummary:
         return float(np.mean(values)) if values else None
 
     def total(self, name: str) -> int:
-        """Return the sum of a number of `Comparison` over all frames that were written."""
+        """Return the sum of a number of `Differences` over all frames that were written."""
         return sum(getattr(each.comparison, name) for each in self._written())
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,7 +150,12 @@ class ImportSummary:
 
 
 def import_corrections(
-    folder: Path, path: Path, read: Read, options: ImportOptions, finish: Finish
+    folder: Path,
+    path: Path,
+    read: Read,
+    options: ImportOptions,
+    finish: Finish,
+    report: Callable[[int, int | None], None],
 ) -> ImportSummary:
     """Bring the corrections in a file into a run, and write its document anew.
 
@@ -160,6 +165,7 @@ def import_corrections(
         read: Reads it.
         options: How to do it.
         finish: What is to be done with the records on their way into the document.
+        report: Told after every frame of the file how many are decided, and how many there are.
 
     Raises:
         InputError: File or run cannot be used, somebody edits the run just now, or the file has
@@ -173,13 +179,12 @@ def import_corrections(
                 f"Nobody is in any of the {len(corrections.frames)} frames of {path}.",
                 "With --force everybody is removed from these frames of the run.",
             )
-        decisions = _Judge(run, corrections, keypoint_set, options).decide()
+        decisions = _Judge(run, corrections, keypoint_set, options).decide(report)
         records = [each.record for each in decisions if each.record is not None]
         if records and not options.dry_run:
-            for record in records:
-                run.append(record)
+            run.append(*records)
             run.export(finish)
-        num_matched = sum(each.comparison is not None for each in decisions)
+        num_matched = sum(each.outcome != "unmatched" for each in decisions)
         return ImportSummary(
             decisions,
             corrections.num_ignored,
@@ -200,13 +205,19 @@ class _Judge:
         self._options = options
         self._now_s = round(time.time(), 3)
 
-    def decide(self) -> list[Decision]:
-        """Return a decision for each frame of the file, in its order."""
+    def decide(self, report: Callable[[int, int | None], None]) -> list[Decision]:
+        """Return a decision for each frame of the file, in its order.
+
+        Args:
+            report: See `import_corrections`.
+        """
         decisions: list[Decision] = []
         later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
         names = FrameNames(self._run.done(retry_errors=False), self._options.video)
-        keys = names.find_all(self._corrections.frames, self._uids)
-        for frame, key in zip(self._corrections.frames, keys, strict=True):
+        frames = self._corrections.frames
+        keys = names.find_all(frames, self._uids)
+        for number, (frame, key) in enumerate(zip(frames, keys, strict=True)):
+            report(number - len(later), len(frames))
             try:
                 if isinstance(key, LookupError):
                     raise key
@@ -218,9 +229,12 @@ class _Judge:
             if decision is None:
                 later[key] = len(decisions), frame
             decisions.append(decision or Decision(frame.name, "unchanged"))
-        for key, past in histories(self._run.path, later):
+        past_of = histories(self._run.path, later)
+        for number, (key, past) in enumerate(past_of, len(frames) - len(later)):
+            report(number, len(frames))
             place, frame = later[key]
             decisions[place] = self._decision_by_past(key, frame, past)
+        report(len(frames), len(frames))
         return decisions
 
     def _uids(self, key: FrameKey) -> Set[str]:
@@ -256,7 +270,7 @@ class _Judge:
             )
         comparison = self._compare(record, frame)
         if comparison.same:
-            return self._as_it_was(record, record, comparison)
+            return self._as_it_was(record, record, comparison.differences)
         if frame.version == record.version:
             return self._corrected(record, record, comparison, size_wh)
         return None
@@ -282,20 +296,20 @@ class _Judge:
         comparison = self._compare(base, frame, names_first=names_first)
         forced = self._options.force and record.review is not None
         if comparison.same and not (forced and base is exported):
-            return self._as_it_was(record, base, comparison)
+            return self._as_it_was(record, base, comparison.differences)
         mine = forced or record.review is None or record.review.tool == self._options.tool
         for version, state in states.items() if not forced else ():
             if not mine or version not in lineage:
                 known = self._compare(state, frame)
                 if known.same:
-                    return self._as_it_was(record, state, known)
+                    return self._as_it_was(record, state, known.differences)
         if not mine:
             who = (record.review and record.review.reviewer) or "somebody"
             reason = f"{who} labelled it here meanwhile"
-            return Decision(str(key), "conflict", reason, comparison=comparison)
+            return Decision(str(key), "conflict", reason)
         return self._corrected(record, base, comparison, record.size_wh or frame.size_wh)
 
-    def _as_it_was(self, record: FrameRecord, base: FrameRecord, same: Comparison) -> Decision:
+    def _as_it_was(self, record: FrameRecord, base: FrameRecord, same: Differences) -> Decision:
         """Return what becomes of a frame in which nothing was corrected.
 
         Args:
@@ -303,15 +317,13 @@ class _Judge:
             base: Those that came back, possibly earlier ones.
             same: What was compared.
         """
-        decided = Decision(
-            str(record.key), "unchanged", comparison=same, of_model=record.origin == "model"
-        )
         review = record.review
         looked_at = review is not None and (review.state != "draft" or base is not record)
         if looked_at or base.error is not None or not self._options.accept_unchanged:
-            return decided
+            return Decision(str(record.key), "unchanged")
         accepted = replace(base, review=self._review("accepted", base), exact=True)
-        return replace(decided, outcome="accepted", record=accepted)
+        by_model = record.origin == "model"
+        return Decision(str(record.key), "accepted", "", accepted, same, by_model)
 
     def _corrected(
         self,
@@ -341,7 +353,7 @@ class _Judge:
             str(record.key),
             "changed",
             record=fixed,
-            comparison=comparison,
+            comparison=comparison.differences,
             of_model=record.origin == "model",
         )
 

@@ -30,12 +30,10 @@ _EXTENT_PX = 1.0  # programs round the extent of keypoints outwards
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a correction makes of a frame.
+class Differences:
+    """How much was corrected in a frame.
 
     Attributes:
-        instances: The people as they are to be.
-        uids: Their names.
         num_changed: People who were moved, hidden, shown, or got another box.
         num_added: New people.
         num_removed: People who are gone.
@@ -43,8 +41,6 @@ class Comparison:
         similarities: OKS between label and correction, of everybody who was there before.
     """
 
-    instances: Instances
-    uids: tuple[str, ...]
     num_changed: int
     num_added: int
     num_removed: int
@@ -55,6 +51,30 @@ class Comparison:
     def same(self) -> bool:
         """Whether nothing was corrected."""
         return not (self.num_changed or self.num_added or self.num_removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Differences):
+    """What a correction makes of a frame.
+
+    Attributes:
+        instances: The people as they are to be.
+        uids: Their names.
+    """
+
+    instances: Instances
+    uids: tuple[str, ...]
+
+    @property
+    def differences(self) -> Differences:
+        """How much was corrected, without the people."""
+        return Differences(
+            self.num_changed,
+            self.num_added,
+            self.num_removed,
+            self.num_keypoints,
+            self.similarities,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +169,7 @@ def _pairs(
     pairs: dict[int, int] = {}
     if names_first:
         _pair_by_name(pairs, uids, people)
-    if len(shown) and people:
+    if len(pairs) < min(len(shown), len(people)):
         alike = _likeness(shown, people, sigmas)
         alike[[*pairs]] = alike[:, [*pairs.values()]] = 0
         while alike.max() >= SAME_PERSON:
