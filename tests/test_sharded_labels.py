@@ -79,6 +79,11 @@ def test_the_command_line(run: Path, tmp_path: Path) -> None:
     assert copied.returncode == 0, copied.stderr
     whole = read_coco(tmp_path / "whole.json")
     assert read_coco(tmp_path / "copy.json").keys() == whole.keys()
+    options = ("--into", run, "--accept-unchanged", "--json")
+    brought_back = vitpose("import", "e-*.json", *options, cwd=tmp_path)
+    assert brought_back.returncode == 0, brought_back.stderr
+    frames = json.loads(brought_back.stdout)["frames"]
+    assert (frames["accepted"], frames["unchanged"]) == (5, 1), "one was fixed before"
     refused = vitpose(
         "export", "e-*.json", "-f", "coco", "-o", "x.json", "--shards", "2", cwd=tmp_path
     )

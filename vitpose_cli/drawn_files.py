@@ -15,7 +15,8 @@ from vitpose_cli.media.copies import (
     video_copy,
 )
 from vitpose_cli.media.frames import FrameKey, FrameSink
-from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageSink
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.kinds import VIDEO_SUFFIXES, is_video
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource

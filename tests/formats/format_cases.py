@@ -97,7 +97,7 @@ def bring_back(run: Path, path: Path, tool: str, **options: Any) -> ImportSummar
     read = format_named(tool).read
     assert read is not None
     settings = ImportOptions(tool, "bea", **options)
-    return import_corrections(run, path, read, settings, for_document)
+    return import_corrections(run, path, read, settings, for_document, lambda *_: None)
 
 
 def labels(run: Path) -> dict[str, FrameRecord]:

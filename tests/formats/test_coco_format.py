@@ -28,6 +28,7 @@ from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import selected_names
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.validate import validate
 
@@ -280,3 +281,32 @@ def test_a_box_without_an_area_says_nothing(tmp_path: Path) -> None:
     before = (run / "annotations.json").read_bytes()
     assert bring_back(run, tmp_path / "back.json", "coco").count("changed") == 0
     assert (run / "annotations.json").read_bytes() == before
+
+
+def test_overwriting_keeps_the_number_of_shards(tmp_path: Path) -> None:
+    run, out = make_run(tmp_path / "run"), tmp_path / "out.json"
+
+    def written(path: Path, shards: int | None) -> list[str]:
+        options = replace(NO_PICTURES, overwrite=True, num_shards=shards)
+        files = coco.write(content(path), out, options).files
+        assert sorted(files) == sorted(tmp_path.glob("out*.json")), shards
+        assert len(read_coco(tmp_path / "out*.json").images) == 7
+        return [file.name for file in files]
+
+    two = written(run, 2)
+    assert len(two) == 2
+    assert written(run, None) == two, "as before"
+    assert len(written(run, 3)) == 3
+    assert written(run / "annotations.json", None) == ["out.json"], "a copy is one file"
+    assert written(run, None) == ["out.json"]
+
+
+def test_names_are_taken_from_a_file_with_wrong_labels(tmp_path: Path) -> None:
+    run, chosen = make_run(tmp_path / "run"), tmp_path / "chosen.json"
+    wrong = [{"image_id": 99, "bbox": None}]
+    chosen.write_text(json.dumps({"images": [{"file_name": "a/one.jpg"}], "annotations": wrong}))
+    part = coco.write(
+        content(run, names=selected_names(chosen)), tmp_path / "part.json", NO_PICTURES
+    )
+    assert selected_names(part.files[0]) == {"a/one.jpg"}
+    assert part.num_instances == 2

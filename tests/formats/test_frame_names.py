@@ -17,6 +17,8 @@ def find(name: str, *, video: str | None = None, uids: frozenset[str] = frozense
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
+        ("x.y", "x.y.jpg"),
+        ("d/x.y.png", "x.y.jpg"),
         ("a/one.jpg", "a/one.jpg"),
         ("photos/a/one.jpg", "a/one.jpg"),
         ("/data/photos/b/two.png", "b/two.png"),
@@ -40,7 +42,7 @@ def test_what_may_be_several_frames_is_none(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["c/one.jpg", "three.jpg", "..", "/", "one.jpg/", "frame_000001", " "]
+    "name", ["c/one.jpg", "three.jpg", "..", "/", "one.jpg/", "frame_000001", " ", "a/one.v2"]
 )
 def test_what_is_not_there(name: str) -> None:
     with pytest.raises(LookupError, match="no frame"):

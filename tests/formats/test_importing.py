@@ -271,3 +271,53 @@ def test_a_name_that_came_back_in_another_form_of_unicode(tmp_path: Path) -> Non
     summary = bring_back(run, exported(run, tmp_path / "out.json", edit), "coco")
     assert (summary.count("changed"), summary.count("unmatched")) == (1, 0)
     assert labels(run)["cafe\u0301.jpg"].review is not None
+
+
+def test_a_photo_belongs_to_its_exact_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("sub/one.jpg"), record("two.jpg")])
+    before = labels(run)["sub/one.jpg"].version
+
+    def edit(document: dict[str, Any]) -> None:
+        document["images"].insert(0, {"id": 99, "file_name": "one.jpg"})  # of the folder above
+        new = {**people_of(document, "two.jpg")[0], "id": 99, "image_id": 99, "attributes": {}}
+        document["annotations"].append(new)
+
+    summary = bring_back(run, exported(run, tmp_path / "out.json", edit), "coco")
+    assert (summary.count("unchanged"), summary.count("changed")) == (2, 0)
+    assert summary.as_dict()["problems"] == [
+        {
+            "frame": "one.jpg",
+            "outcome": "unmatched",
+            "reason": "it comes twice: 'sub/one.jpg' is sub/one.jpg, too",
+        }
+    ]
+    assert labels(run)["sub/one.jpg"].version == before
+
+
+def test_a_photo_that_two_may_be_belongs_to_none(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("one.jpg"), record("two.jpg")])
+
+    def edit(document: dict[str, Any]) -> None:
+        names = {"one.jpg": "a/one.jpg", "two.jpg": "b/one.jpg"}
+        for image in document["images"]:
+            image["file_name"] = names[image["file_name"]]
+
+    summary = bring_back(run, exported(run, tmp_path / "out.json", edit), "coco")
+    assert {each["frame"]: each["reason"] for each in summary.as_dict()["problems"]} == {
+        "a/one.jpg": "it comes twice: 'b/one.jpg' may be one.jpg, too",
+        "b/one.jpg": "it comes twice: 'a/one.jpg' may be one.jpg, too",
+    }
+    assert not any(each.review for each in labels(run).values())
+
+
+def test_a_dot_in_a_name_without_suffix(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("img.jpg"), record("img.v2.jpg")])
+
+    def edit(document: dict[str, Any]) -> None:
+        for image in document["images"]:
+            image["file_name"] = image["file_name"].removesuffix(".jpg")
+        for annotation in document["annotations"]:
+            annotation["attributes"] = {}
+
+    summary = bring_back(run, exported(run, tmp_path / "out.json", edit), "coco")
+    assert (summary.count("unchanged"), summary.count("unmatched")) == (2, 0)

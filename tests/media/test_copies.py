@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vitpose_cli.media.copies import CopySink, photo_copy, video_copy
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import VIDEO_SUFFIXES
 
 PHOTO_ENDINGS = [*sorted(IMAGE_SUFFIXES), ".JPG", ".WEBP"]

@@ -1,5 +1,6 @@
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,27 @@ def test_a_file_is_reviewed_like_a_run(tmp_path: Path) -> None:
     assert images["b.jpg"] == "fixed"
 
 
+def test_shards_are_reviewed_as_one_file(tmp_path: Path) -> None:
+    document = json.loads(write_file(tmp_path).read_bytes())
+    wanted = {image["file_name"] for image in document["images"]}
+    for number in range(2):
+        images = document["images"][number::2]
+        ids = {image["id"] for image in images}
+        people = [each for each in document["annotations"] if each["image_id"] in ids]
+        shard = tmp_path / f"set-{number:05d}-of-00002.json"
+        shard.write_text(json.dumps(document | {"images": images, "annotations": people}))
+    with running(tmp_path / "set-*.json") as server:
+        assert {row["name"] for row in server.get("api/rows?numbers=0,1,2,3").json} == wanted
+        assert server.save("b.jpg", "fixed", []).status == 200
+    run = tmp_path / "set.json.vitpose"
+    assert images_of(run / "annotations.json")["b.jpg"]["review"] == "fixed"
+    with running(tmp_path / "set-*-of-00002.json") as server:
+        assert server.frame("b.jpg")["row"]["state"] == "fixed"
+    shard.write_text(json.dumps(document | {"images": [], "annotations": []}))
+    with pytest.raises(InputError, match="has changed since"):
+        import_file(tmp_path / "set-*.json", None)
+
+
 def images_of(path: Path) -> dict[str, Any]:
     return {image["file_name"]: image for image in read_coco(path).images}
 
@@ -253,3 +275,45 @@ def test_reasons_that_are_no_texts_are_refused(tmp_path: Path, reasons: Any) -> 
 def test_an_empty_queue_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no images"):
         read_queue(write_file(tmp_path, images=[], annotations=[]))
+
+
+def test_the_labels_of_a_queue_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "queue.json"
+    images = [{"file_name": "b.jpg"}, {"id": "3", "file_name": "a.jpg", "reasons": ["dark"]}]
+    wrong = {"annotations": [{"image_id": 99, "bbox": "none"}], "categories": [{}]}
+    for queue in (wrong | {"images": images}, {"images": images} | wrong, {"images": images}):
+        path.write_text(json.dumps(queue))
+        assert list(read_queue(path).items()) == [("b.jpg", ()), ("a.jpg", ("dark",))]
+
+
+def test_a_queue_of_many_labels_takes_memory_for_its_names_alone(tmp_path: Path) -> None:
+    path, count = tmp_path / "queue.json", 5_000
+    images = [{"id": number, "file_name": f"{number:06d}.jpg"} for number in range(count)]
+    person = {"category_id": 1, "bbox": [1, 2, 3, 4], "keypoints": [1.5, 2.5, 2] * 17}
+    people = [{"id": number, "image_id": number, **person} for number in range(count)]
+    document = {"images": images, "annotations": people, "categories": [{**CATEGORY, "id": 1}]}
+    path.write_text(json.dumps(document))
+    tracemalloc.start()
+    try:
+        assert len(read_queue(path)) == count
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 500 * count + (8 << 20)  # what is read ahead
+
+
+@pytest.mark.parametrize(
+    ("queue", "reason"),
+    [
+        ([], "is a list"),
+        ({"annotations": []}, "has no images"),
+        ({"images": {}}, "images is not one list"),
+        ({"images": [3]}, r"images\[0\] is not an object"),
+        ({"images": [{"file_name": "a.jpg"}, {"id": 1}]}, r"images\[1\].file_name is missing"),
+    ],
+)
+def test_what_is_no_queue_is_refused(tmp_path: Path, queue: Any, reason: str) -> None:
+    path = tmp_path / "queue.json"
+    path.write_text(json.dumps(queue))
+    with pytest.raises(InputError, match=reason):
+        read_queue(path)

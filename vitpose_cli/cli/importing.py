@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.cli.console import note, print_json, progress, warn
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people
 
@@ -24,7 +24,7 @@ def import_labels(
         typer.Argument(
             metavar="FILE",
             help="What the other program exported: CVAT's archive (COCO Keypoints 1.0), Label "
-            "Studio's JSON, a COCO file.",
+            "Studio's JSON, a COCO file or a glob of its shards.",
             show_default=False,
         ),
     ],
@@ -102,7 +102,8 @@ def import_labels(
         video=video,
         dry_run=dry_run,
     )
-    summary = import_corrections(into, file, read, settings, for_document)
+    with progress("frames") as report:
+        summary = import_corrections(into, file, read, settings, for_document, report)
     if json:
         print_json(summary.as_dict())
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_file, atomic_set
 from vitpose_cli.formats.content import Content, Excerpt, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
@@ -28,38 +29,37 @@ from vitpose_cli.formats.corrections import (
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
-from vitpose_cli.records.coco import CocoDocument, read_coco
+from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int, to_json
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import document_parts, shard_paths
+from vitpose_cli.records.shards import document_parts, num_shards_of, shard_paths
 
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
 _SECTIONS = {*_PER_IMAGE, "info", "licenses", "categories", "videos"}
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
-    """Write the frames as a COCO annotation file.
+    """Write the frames as a COCO annotation file, in the place of all parts that it had before.
 
     Raises:
         ConfigError: A copy of a file is to be several files.
         InputError: It cannot be written.
     """
-    count = options.num_shards
     for part in (out, *document_parts(out)):
         check_new(part, options, _is_document, content.files)
-    if content.excerpt is not None and count is not None:
+    if content.excerpt is not None and options.num_shards is not None:
         raise ConfigError(
             f"{content.name} is copied with all that is in it, as one file.",
             "Shards are written of a run: leave --shards out.",
         )
     if content.excerpt is None:
+        count = options.num_shards or num_shards_of(out)
         size = write_frames(content, content.frames(), out, num_shards=count)
     else:
-        size = _copy(content.excerpt, out)
-    files = shard_paths(out, count or 1)
-    return Written(files, size.num_images, size.num_instances)
+        count, size = 1, _copy(content.excerpt, out)
+    return Written(shard_paths(out, count), size.num_images, size.num_instances)
 
 
 def _is_document(path: Path) -> bool:
@@ -79,7 +79,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
     Raises:
         InputError: The file cannot be read, or has other keypoints.
     """
-    return corrections_of(read_coco(path), names)
+    with closing(CocoFrames(path)) as document:
+        return corrections_of(document, names)
 
 
 def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections:
@@ -103,17 +104,16 @@ def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections
             raise InputError(error.message.replace(str(copy), name), error.hint) from error
 
 
-def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
+def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
     """Return the people of a document; crowds and what has no keypoints are left out.
 
     Raises:
         InputError: It has other keypoints.
     """
     orders = _orders(document, names)
-    keys, frames, num_ignored = document.keys(), [], 0
-    by_image = document.by_image()
-    for image in document.images:
-        annotations = by_image[image["id"]]
+    frames, num_ignored = [], 0
+    for number, name in enumerate(document.names):
+        image, annotations = document.image(number), document.annotations(number)
         people = [
             _person(item, orders[item["category_id"]])
             for item in annotations
@@ -123,7 +123,7 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
         width, height = image.get("width"), image.get("height")
         frames.append(
             CorrectedFrame(
-                name=str(keys[image["id"]]),
+                name=name,
                 size_wh=(width, height) if is_int(width) and is_int(height) else None,
                 version=_first_text("version", image, *annotations),
                 people=tuple(people),
@@ -132,7 +132,7 @@ def corrections_of(document: CocoDocument, names: Sequence[str]) -> Corrections:
     return Corrections(document.path, frames, num_ignored=num_ignored)
 
 
-def _orders(document: CocoDocument, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:
+def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:
     """Return where the run's keypoints are in those of each category that has them all."""
     orders: dict[int, NDArray[np.int64]] = {}
     reason = InputError(f"{document.path} has no keypoints.", "Export skeletons, not boxes.")
@@ -209,7 +209,7 @@ def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
     image_ids = excerpt.image_ids()
     counts: Counter[str] = Counter()
     first, *others = excerpt.files
-    with atomic_file(out) as stream:
+    with atomic_set(out, document_parts(out)) as new_file, new_file(out) as stream:
         sections = _Sections(stream)
 
         def add(section: str, value: Any) -> None:

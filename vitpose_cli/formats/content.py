@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import instances_of, read_coco
+from vitpose_cli.records.coco import instances_of
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.coco_items import named_images, wrong
 from vitpose_cli.records.coco_people import (
     called_by_hand,
     labelled_people,
@@ -37,7 +37,7 @@ from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
-from vitpose_cli.records.shards import ANNOTATIONS, document_parts
+from vitpose_cli.records.shards import ANNOTATIONS, document_files, document_parts
 
 _GOOD_STATES = frozenset({"accepted", "fixed"})
 
@@ -175,10 +175,12 @@ class Content:
 def selected_names(path: Path) -> frozenset[str]:
     """Return the file names in a COCO file, such as a queue or one part of a split.
 
+    Its labels are passed over.
+
     Raises:
         InputError: The file cannot be read, or is no COCO file.
     """
-    return frozenset(image["file_name"] for image in read_coco(path).images)
+    return frozenset(image["file_name"] for _, image in named_images(document_files(path)))
 
 
 def open_content(

@@ -3,14 +3,17 @@
 A program may drop the suffix, put a folder in front, lose the folders, or call a video's frames
 `frame_000123`. A name is therefore compared from its end, part by part, in any form of Unicode;
 where two frames fit equally well none is taken, unless the people in it tell which one is meant.
+Nor is one that another frame of the file has the exact name of, or may be as well.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
+from vitpose_cli.formats.corrections import CorrectedFrame
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.records.composed_names import ByName, composed
 
 
@@ -33,6 +36,44 @@ class FrameNames:
         self._whole = ByName(exact)
         self._video: str | None = None  # that people told last
 
+    def exact(self, name: str) -> FrameKey | None:
+        """Return the frame of just this name, in any form of Unicode; None where there is none."""
+        return self._whole.get(name)
+
+    def find_all(
+        self, frames: Sequence[CorrectedFrame], known: Callable[[FrameKey], Set[str]]
+    ) -> list[FrameKey | LookupError]:
+        """Return which frame each frame of a file is, or why it is none.
+
+        What several claim belongs to the one that has its exact name, else to none of them.
+
+        Args:
+            frames: Those of the file.
+            known: Gives the names of the people in a frame of the run.
+        """
+        found: list[FrameKey | LookupError] = []
+        claims: dict[FrameKey, list[int]] = defaultdict(list)
+        owners: dict[FrameKey, int] = {}
+        for place, frame in enumerate(frames):
+            try:
+                key = self.find(frame.name, {each.uid for each in frame.people}, known)
+            except LookupError as error:
+                found.append(error)
+                continue
+            found.append(key)
+            claims[key].append(place)
+            if self.exact(frame.name) is not None:
+                owners.setdefault(key, place)
+        for key, places in claims.items():
+            owner = owners.get(key)
+            said = "may be" if owner is None else "is"
+            for place in places if len(places) > 1 else ():
+                if place != owner:
+                    rival = next(each for each in places if each != place and owner in (None, each))
+                    reason = f"it comes twice: {frames[rival].name!r} {said} {key}, too"
+                    found[place] = LookupError(reason)
+        return found
+
     def find(self, name: str, uids: Set[str], known: Callable[[FrameKey], Set[str]]) -> FrameKey:
         """Return the frame of a name.
 
@@ -44,13 +85,12 @@ class FrameNames:
         Raises:
             LookupError: None has this name, or several do; the message says which.
         """
-        whole = self._whole.get(name)
+        whole = self.exact(name)
         if whole is not None:
             return whole
-        parts = _parts(name)
         shared = {
             key: depth
-            for key in self._by_stem.get(parts[0], ())
+            for parts, key in self._alike(name)
             if (depth := _shared_tail(parts, _parts(str(key))))
         }
         most = max(shared.values(), default=0)
@@ -65,6 +105,19 @@ class FrameNames:
             examples = ", ".join(str(key) for key in best[:3])
             raise LookupError(f"it may be any of {len(best)} frames: {examples}")
         return best[0]
+
+    def _alike(self, name: str) -> Iterator[tuple[tuple[str, ...], FrameKey]]:
+        """Yield the frames whose last part may be that of a name, each with the name's parts.
+
+        What follows a dot may be another suffix, or belong to a name without any, as in `img.v2`.
+        """
+        whole, stem = _whole_parts(name), _parts(name)
+        for key in self._by_stem.get(whole[0], ()):
+            yield whole, key
+        suffix = _suffix(name)
+        for key in self._by_stem.get(stem[0], ()) if stem != whole else ():
+            if f".{suffix}" in IMAGE_SUFFIXES or suffix == _suffix(str(key)):
+                yield stem, key
 
     def _with_people(
         self, keys: Iterable[FrameKey], uids: Set[str], known: Callable[[FrameKey], Set[str]]
@@ -88,9 +141,15 @@ class FrameNames:
 
 def _parts(name: str) -> tuple[str, ...]:
     """Return the parts of a name without its suffix, the last one first."""
-    *folders, last = composed(name).replace("\\", "/").split("/")
+    last, *folders = _whole_parts(name)
     stem, dot, _ = last.rpartition(".")
-    return (stem if dot else last, *filter(None, folders[::-1]))
+    return (stem if dot else last, *folders)
+
+
+def _whole_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a name, the last one first."""
+    *folders, last = composed(name).replace("\\", "/").split("/")
+    return (last, *filter(None, folders[::-1]))
 
 
 def _suffix(name: str) -> str:

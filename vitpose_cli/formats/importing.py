@@ -1,15 +1,16 @@
 """Corrections from another program become a person's records in a run.
 
-Every frame is decided upon before the first one is written. Nothing is taken from a person who
-labelled a frame here meanwhile: such frames are listed as conflicts, unless the file was exported
-from that very state, or brings only what the run has known before. A frame that the file does not
-have stays as it is.
+Every frame is decided upon before the first one is written. A frame is compared with the labels
+that it was exported from, also where other ones count by now: only what somebody changed in them is
+a correction. Nothing is taken from a person who labelled a frame here meanwhile: such frames are
+listed as conflicts, unless the file was exported from that very state, or brings only what the run
+has known before. A frame that the file does not have stays as it is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ import numpy as np
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
 from vitpose_cli.formats.frame_names import FrameNames
-from vitpose_cli.formats.people import Comparison, compare
+from vitpose_cli.formats.people import Comparison, Differences, compare
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.history import histories
@@ -64,7 +65,7 @@ class Decision:
         outcome: What becomes of it.
         reason: Why nothing does, where that needs a word.
         record: What is written; None where nothing is.
-        comparison: What was corrected; None where the frame is not in the run.
+        comparison: How much was corrected; None where nothing is written.
         of_model: Whether the labels until now were a model's.
     """
 
@@ -72,7 +73,7 @@ class Decision:
     outcome: Outcome
     reason: str = ""
     record: FrameRecord | None = None
-    comparison: Comparison | None = None
+    comparison: Differences | None = None
     of_model: bool = False
 
 
@@ -113,7 +114,7 @@ class ImportSummary:
         return float(np.mean(values)) if values else None
 
     def total(self, name: str) -> int:
-        """Return the sum of a number of `Comparison` over all frames that were written."""
+        """Return the sum of a number of `Differences` over all frames that were written."""
         return sum(getattr(each.comparison, name) for each in self._written())
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,7 +150,12 @@ class ImportSummary:
 
 
 def import_corrections(
-    folder: Path, path: Path, read: Read, options: ImportOptions, finish: Finish
+    folder: Path,
+    path: Path,
+    read: Read,
+    options: ImportOptions,
+    finish: Finish,
+    report: Callable[[int, int | None], None],
 ) -> ImportSummary:
     """Bring the corrections in a file into a run, and write its document anew.
 
@@ -159,6 +165,7 @@ def import_corrections(
         read: Reads it.
         options: How to do it.
         finish: What is to be done with the records on their way into the document.
+        report: Told after every frame of the file how many are decided, and how many there are.
 
     Raises:
         InputError: File or run cannot be used, somebody edits the run just now, or the file has
@@ -172,13 +179,12 @@ def import_corrections(
                 f"Nobody is in any of the {len(corrections.frames)} frames of {path}.",
                 "With --force everybody is removed from these frames of the run.",
             )
-        decisions = _Judge(run, corrections, keypoint_set, options).decide()
+        decisions = _Judge(run, corrections, keypoint_set, options).decide(report)
         records = [each.record for each in decisions if each.record is not None]
         if records and not options.dry_run:
-            for record in records:
-                run.append(record)
+            run.append(*records)
             run.export(finish)
-        num_matched = sum(each.comparison is not None for each in decisions)
+        num_matched = sum(each.outcome != "unmatched" for each in decisions)
         return ImportSummary(
             decisions,
             corrections.num_ignored,
@@ -199,50 +205,63 @@ class _Judge:
         self._options = options
         self._now_s = round(time.time(), 3)
 
-    def decide(self) -> list[Decision]:
-        """Return a decision for each frame of the file, in its order."""
-        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
-        found: dict[FrameKey, CorrectedFrame] = {}
+    def decide(self, report: Callable[[int, int | None], None]) -> list[Decision]:
+        """Return a decision for each frame of the file, in its order.
+
+        Args:
+            report: See `import_corrections`.
+        """
         decisions: list[Decision] = []
-        doubtful: dict[FrameKey, int] = {}
-        for frame in self._corrections.frames:
+        later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
+        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
+        frames = self._corrections.frames
+        keys = names.find_all(frames, self._uids)
+        for number, (frame, key) in enumerate(zip(frames, keys, strict=True)):
+            report(number - len(later), len(frames))
             try:
-                key = names.find(frame.name, {each.uid for each in frame.people}, self._uids)
-                if key in found:
-                    raise LookupError(f"it comes twice: {found[key].name!r} is {key}, too")
-                found[key] = frame
+                if isinstance(key, LookupError):
+                    raise key
                 decision = self._decision(key, frame)
             except LookupError as error:
                 if frame.people:
                     decisions.append(Decision(frame.name, "unmatched", str(error)))
                 continue
-            if decision.outcome == "conflict":
-                doubtful[key] = len(decisions)
-            decisions.append(decision)
-        for key, records in histories(self._run.path, doubtful.keys()).items() if doubtful else ():
-            if any(self._compare(record, found[key]).same for record in records):
-                place = doubtful[key]
-                decisions[place] = replace(decisions[place], outcome="unchanged", reason="")
+            if decision is None:
+                later[key] = len(decisions), frame
+            decisions.append(decision or Decision(frame.name, "unchanged"))
+        past_of = histories(self._run.path, later)
+        for number, (key, past) in enumerate(past_of, len(frames) - len(later)):
+            report(number, len(frames))
+            place, frame = later[key]
+            decisions[place] = self._decision_by_past(key, frame, past)
+        report(len(frames), len(frames))
         return decisions
 
     def _uids(self, key: FrameKey) -> Set[str]:
         record = self._run.record(key)
         return set() if record is None else {*record.uids}
 
-    def _compare(self, record: FrameRecord, frame: CorrectedFrame) -> Comparison:
+    def _compare(
+        self, record: FrameRecord, frame: CorrectedFrame, *, names_first: bool = True
+    ) -> Comparison:
         found = self._corrections
         return compare(
-            record, frame, self._sigmas, found.tolerance_px, tells_hidden=found.tells_hidden
+            record,
+            frame,
+            self._sigmas,
+            found.tolerance_px,
+            tells_hidden=found.tells_hidden,
+            names_first=names_first,
         )
 
-    def _decision(self, key: FrameKey, frame: CorrectedFrame) -> Decision:
-        """Return what becomes of a frame that the run has.
+    def _decision(self, key: FrameKey, frame: CorrectedFrame) -> Decision | None:
+        """Return what becomes of a frame that the run has; None where its past has to tell.
 
         Raises:
             LookupError: It is a frame of another size.
         """
         record = self._run.record(key)
-        size_wh = frame.size_wh if record is None or record.size_wh is None else record.size_wh
+        size_wh = None if record is None else record.size_wh or frame.size_wh
         if record is None or size_wh is None:
             raise LookupError("the run could not read it, and the file does not say its size")
         if frame.size_wh not in (None, size_wh):
@@ -250,41 +269,113 @@ class _Judge:
                 f"it is {_shown(frame.size_wh)} px in the file and {_shown(size_wh)} in the run"
             )
         comparison = self._compare(record, frame)
-        decided = Decision(
-            str(key), "unchanged", comparison=comparison, of_model=record.origin == "model"
-        )
         if comparison.same:
-            looked_at = record.review is not None and record.review.state != "draft"
-            if looked_at or record.error is not None or not self._options.accept_unchanged:
-                return decided
-            accepted = replace(record, review=self._review("accepted", record), exact=True)
-            return replace(decided, outcome="accepted", record=accepted)
-        if not self._may_change(record, frame):
+            return self._as_it_was(record, record, comparison.differences)
+        if frame.version == record.version:
+            return self._corrected(record, record, comparison, size_wh)
+        return None
+
+    def _decision_by_past(
+        self, key: FrameKey, frame: CorrectedFrame, past: Sequence[FrameRecord]
+    ) -> Decision:
+        """Return what becomes of a frame that is not as it is in the run, nor exported from that.
+
+        Args:
+            key: The frame.
+            frame: What came back.
+            past: Every record of it.
+        """
+        record = self._run.record(key)
+        assert record is not None
+        states = {each.version: each for each in past if each.error is None}
+        lineage = _lineage(record, states)
+        exported = states.get(frame.version)
+        base, names_first = record, exported is not None or lineage.issuperset(states)
+        if exported is not None and exported.version not in lineage:
+            base = exported
+        comparison = self._compare(base, frame, names_first=names_first)
+        forced = self._options.force and record.review is not None
+        if comparison.same and not (forced and base is exported):
+            return self._as_it_was(record, base, comparison.differences)
+        mine = forced or record.review is None or record.review.tool == self._options.tool
+        for version, state in states.items() if not forced else ():
+            if not mine or version not in lineage:
+                known = self._compare(state, frame)
+                if known.same:
+                    return self._as_it_was(record, state, known.differences)
+        if not mine:
             who = (record.review and record.review.reviewer) or "somebody"
-            return replace(decided, outcome="conflict", reason=f"{who} labelled it here meanwhile")
+            reason = f"{who} labelled it here meanwhile"
+            return Decision(str(key), "conflict", reason)
+        return self._corrected(record, base, comparison, record.size_wh or frame.size_wh)
+
+    def _as_it_was(self, record: FrameRecord, base: FrameRecord, same: Differences) -> Decision:
+        """Return what becomes of a frame in which nothing was corrected.
+
+        Args:
+            record: The labels that count.
+            base: Those that came back, possibly earlier ones.
+            same: What was compared.
+        """
+        review = record.review
+        looked_at = review is not None and (review.state != "draft" or base is not record)
+        if looked_at or base.error is not None or not self._options.accept_unchanged:
+            return Decision(str(record.key), "unchanged")
+        accepted = replace(base, review=self._review("accepted", base), exact=True)
+        by_model = record.origin == "model"
+        return Decision(str(record.key), "accepted", "", accepted, same, by_model)
+
+    def _corrected(
+        self,
+        record: FrameRecord,
+        base: FrameRecord,
+        comparison: Comparison,
+        size_wh: tuple[int, int] | None,
+    ) -> Decision:
+        """Return that a correction is taken.
+
+        Args:
+            record: The labels that count until now.
+            base: Those that were corrected, possibly earlier ones.
+            comparison: What was corrected in them.
+            size_wh: Of the frame, px.
+        """
         fixed = FrameRecord(
-            key,
+            record.key,
             size_wh,
             record.time_s,
             comparison.instances,
-            model=record.model,
+            model=base.model,
             uids=comparison.uids,
-            review=self._review("fixed", record),
+            review=self._review("fixed", base),
         )
-        return replace(decided, outcome="changed", record=fixed)
-
-    def _may_change(self, record: FrameRecord, frame: CorrectedFrame) -> bool:
-        """Return whether nobody's work is lost: only a model's, or what came the same way."""
-        return (
-            self._options.force
-            or record.review is None
-            or record.review.tool == self._options.tool
-            or record.version == frame.version
+        return Decision(
+            str(record.key),
+            "changed",
+            record=fixed,
+            comparison=comparison.differences,
+            of_model=record.origin == "model",
         )
 
     def _review(self, state: Literal["accepted", "fixed"], record: FrameRecord) -> Review:
         options = self._options
         return Review(state, options.reviewer, self._now_s, record.version, options.tool)
+
+
+def _lineage(record: FrameRecord, states: Mapping[str, FrameRecord]) -> set[str]:
+    """Return the versions of a record and of those that people made it from.
+
+    Args:
+        record: The labels that count.
+        states: Every record of the frame, by version.
+    """
+    found = {record.version}
+    before: FrameRecord | None = record
+    while before is not None and before.review is not None:
+        previous = before.review.previous
+        before = None if previous in found else states.get(previous)
+        found.add(previous)
+    return found
 
 
 def _shown(size_wh: tuple[int, int] | None) -> str:

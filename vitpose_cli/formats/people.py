@@ -30,12 +30,10 @@ _EXTENT_PX = 1.0  # programs round the extent of keypoints outwards
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What a correction makes of a frame.
+class Differences:
+    """How much was corrected in a frame.
 
     Attributes:
-        instances: The people as they are to be.
-        uids: Their names.
         num_changed: People who were moved, hidden, shown, or got another box.
         num_added: New people.
         num_removed: People who are gone.
@@ -43,8 +41,6 @@ class Comparison:
         similarities: OKS between label and correction, of everybody who was there before.
     """
 
-    instances: Instances
-    uids: tuple[str, ...]
     num_changed: int
     num_added: int
     num_removed: int
@@ -55,6 +51,30 @@ class Comparison:
     def same(self) -> bool:
         """Whether nothing was corrected."""
         return not (self.num_changed or self.num_added or self.num_removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Differences):
+    """What a correction makes of a frame.
+
+    Attributes:
+        instances: The people as they are to be.
+        uids: Their names.
+    """
+
+    instances: Instances
+    uids: tuple[str, ...]
+
+    @property
+    def differences(self) -> Differences:
+        """How much was corrected, without the people."""
+        return Differences(
+            self.num_changed,
+            self.num_added,
+            self.num_removed,
+            self.num_keypoints,
+            self.similarities,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,7 @@ def compare(
     tolerance_px: float,
     *,
     tells_hidden: bool = True,
+    names_first: bool = True,
 ) -> Comparison:
     """Return what a correction makes of the labels of a frame.
 
@@ -91,11 +112,13 @@ def compare(
         tolerance_px: Coordinates that differ by less are the same.
         tells_hidden: Whether the program can say that a keypoint is hidden; else those that were
             hidden still are.
+        names_first: Whether the names in the file are those of the record; else they may be those
+            of other people in earlier labels, and people are found by likeness first.
     """
     before = record.instances or Instances.empty(len(sigmas))
     shown = _as_exported(record, len(sigmas))
     people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
-    pairs = _pairs(record.uids, shown, people, sigmas)
+    pairs = _pairs(record.uids, shown, people, sigmas, names_first=names_first)
     if not tells_hidden:
         for row, place in pairs.items():
             people[place] = _hidden_as_before(people[place], shown.visibility[row])
@@ -139,21 +162,32 @@ def _pairs(
     shown: Instances,
     people: Sequence[CorrectedPerson],
     sigmas: NDArray[np.float64],
+    *,
+    names_first: bool,
 ) -> dict[int, int]:
-    """Return which correction (by place) is of which person (by row): by name, else by likeness."""
+    """Return which correction (by place) is of which person (by row): by name and by likeness."""
     pairs: dict[int, int] = {}
-    for place, person in enumerate(people):
-        if person.uid in uids:  # a copied person has the name of the first one
-            pairs.setdefault(uids.index(person.uid), place)
-    if not len(shown) or not people:
-        return pairs
-    alike = _likeness(shown, people, sigmas)
-    alike[[*pairs]] = alike[:, [*pairs.values()]] = 0
-    while alike.max() >= SAME_PERSON:
-        row, place = divmod(int(alike.argmax()), len(people))
-        pairs[row] = place
-        alike[row] = alike[:, place] = 0
+    if names_first:
+        _pair_by_name(pairs, uids, people)
+    if len(pairs) < min(len(shown), len(people)):
+        alike = _likeness(shown, people, sigmas)
+        alike[[*pairs]] = alike[:, [*pairs.values()]] = 0
+        while alike.max() >= SAME_PERSON:
+            row, place = divmod(int(alike.argmax()), len(people))
+            pairs[row] = place
+            alike[row] = alike[:, place] = 0
+    if not names_first:
+        _pair_by_name(pairs, uids, people)
     return pairs
+
+
+def _pair_by_name(
+    pairs: dict[int, int], uids: Sequence[str], people: Sequence[CorrectedPerson]
+) -> None:
+    """Add the pairs of the same name; a copied person has the name of the first one."""
+    for place, person in enumerate(people):
+        if person.uid in uids and place not in pairs.values():
+            pairs.setdefault(uids.index(person.uid), place)
 
 
 def _likeness(

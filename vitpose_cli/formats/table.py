@@ -14,6 +14,7 @@ from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.importing import Read
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.shards import document_files
 
 Write = Callable[[Content, Path, WriteOptions], Written]
 """Writes labels as a file or a folder."""
@@ -84,7 +85,7 @@ def format_named(name: str) -> Format:
 
 
 def format_of(path: Path) -> str:
-    """Return the name of the format that a file or folder with corrections has.
+    """Return the name of the format that a file, a glob of shards or a folder with corrections has.
 
     Raises:
         InputError: It cannot be read, or has none that can be read back.
@@ -98,7 +99,7 @@ def format_of(path: Path) -> str:
         return "cvat" if (path / "annotations").is_dir() else "fiftyone"
     if cvat.is_archive(path):
         return "cvat"
-    for section, position, value in stream_items(path):
+    for section, position, value in stream_items(document_files(path)[0]):
         if section == "" and position is not None:
             if isinstance(value, dict) and "data" in value:
                 return "labelstudio"

@@ -29,7 +29,7 @@ class WriteOptions:
         truth: A COCO file whose ids of images and categories results get; None for those of the
             document that the labels come from.
         overwrite: Replace what an earlier export left at the same place.
-        num_shards: Into how many files a COCO document is written; None for one.
+        num_shards: Into how many files a COCO document is written; None for as many as before.
     """
 
     split: str = ""

@@ -13,7 +13,8 @@ from collections.abc import Container
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.media.images import IMAGE_SUFFIXES, ImageSink
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.kinds import VIDEO_SUFFIXES
 
 VIDEO_SUFFIX = ".mp4"

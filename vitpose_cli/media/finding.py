@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import ArchiveIndex, Unreadable, read_index
 from vitpose_cli.media.frames import PhotoFile, prefetch
-from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import is_archive, is_video, is_visible
 from vitpose_cli.media.named_files import find_named
 from vitpose_cli.media.order import natural_order

@@ -17,6 +17,11 @@ from vitpose_cli.errors import InputError
 
 ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
 
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+)
+"""Suffixes, in lower case, by which photos are found in a folder."""
+
 ANIMATION_BYTES = 21
 """How many bytes tell an animated WebP from a photo."""
 

@@ -31,11 +31,6 @@ from vitpose_cli.media.headers import ImageHeader, read_header
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.reading import read_whole
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-)
-"""Suffixes, in lower case, by which photos are found in a folder."""
-
 MAX_PIXELS = 500_000_000
 """Photos larger than this are refused: 1.5 GB decoded, more than any camera makes."""
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.frames import PhotoFile
-from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
-from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.headers import ANIMATION_BYTES, IMAGE_SUFFIXES, is_animated_webp
 from vitpose_cli.media.marks import RUN_SUFFIX, is_marked
 from vitpose_cli.media.reading import read_start
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
 from vitpose_cli.media.braces import expand_braces, has_braces
-from vitpose_cli.media.images import IMAGE_SUFFIXES
+from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import (
     DRAWN,
     EXPORTED,

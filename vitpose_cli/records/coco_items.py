@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.json_stream import Place, stream_places
+from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
@@ -77,6 +77,34 @@ def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
         head.licences += [licence for licence in here.licences if licence not in head.licences]
 
 
+def named_images(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the entries of `images` of all files, each with where it stands; nothing else is read.
+
+    Only their names are checked: whatever is wrong with the labels beside them does not matter.
+
+    Raises:
+        InputError: A file cannot be read, has no list of images, or one has no name.
+    """
+    for path in files:
+        is_there = False
+        for section, position, value in stream_items(path):
+            if section == "":
+                raise _no_document(path)
+            if section != "images" and is_there:
+                break
+            if section == "images" and position is None and value != []:
+                raise wrong(path, section, "is not one list")
+            is_there |= section == "images"
+            if section == "images" and position is not None:
+                place = f"images[{position}]"
+                if not isinstance(value, dict):
+                    raise wrong(path, place, "is not an object")
+                _check_name(path, place, value)
+                yield place, value
+        if not is_there:
+            raise _lacking(path, ["images"])
+
+
 def check_image(path: Path, item: CocoItem) -> int:
     """Return the id of an image, which has a name.
 
@@ -87,12 +115,17 @@ def check_image(path: Path, item: CocoItem) -> int:
     Raises:
         InputError: It has no id or no name.
     """
-    image_id, name = item.value.get("id"), item.value.get("file_name")
+    image_id, place = item.value.get("id"), f"images[{item.position}]"
     if not isinstance(image_id, int):
-        raise wrong(path, f"images[{item.position}].id", NO_OWN_ID)
-    if not isinstance(name, str) or not name:
-        raise wrong(path, f"images[{item.position}].file_name", "is missing")
+        raise wrong(path, f"{place}.id", NO_OWN_ID)
+    _check_name(path, place, item.value)
     return image_id
+
+
+def _check_name(path: Path, place: str, image: Mapping[str, Any]) -> None:
+    name = image.get("file_name")
+    if not isinstance(name, str) or not name:
+        raise wrong(path, f"{place}.file_name", "is missing")
 
 
 def complete_annotation(annotation: dict[str, Any], num_keypoints: Mapping[int, int]) -> str:
@@ -149,10 +182,7 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
     small = {"categories": head.categories, "videos": head.videos}
     for (section, position, value), place in stream_places(path):
         if section == "":
-            raise InputError(
-                f"{path} is a list (a results file), not a COCO annotation file.",
-                "Give a file with images, annotations and categories.",
-            )
+            raise _no_document(path)
         if section in _SECTIONS and position is None:
             if value != [] or section in seen:
                 raise wrong(path, section, "is not one list")
@@ -172,11 +202,22 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
             head.licences.append(value)
     missing = [name for name in _SECTIONS[:3] if name not in seen]
     if missing:
-        raise InputError(
-            f"{path} is not a COCO annotation file: it has no {' and no '.join(missing)}.",
-            "Give a file with images, annotations and categories.",
-        )
+        raise _lacking(path, missing)
     head.num_keypoints.update(_checked_categories(path, head.categories))
+
+
+def _no_document(path: Path) -> InputError:
+    return InputError(
+        f"{path} is a list (a results file), not a COCO annotation file.",
+        "Give a file with images, annotations and categories.",
+    )
+
+
+def _lacking(path: Path, sections: Sequence[str]) -> InputError:
+    return InputError(
+        f"{path} is not a COCO annotation file: it has no {' and no '.join(sections)}.",
+        "Give a file with images, annotations and categories.",
+    )
 
 
 def _checked_categories(path: Path, categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:

@@ -6,7 +6,7 @@ past is in them. It is read by a pass over the run, which a question asked now a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,39 +70,38 @@ def frame_history(folder: Path, text: str) -> list[FrameRecord]:
         InputError: There is no run, it cannot be read, or it has no such frame.
     """
     stored_manifest(folder)
-    found = _records(folder, set(parse_key(text)))
-    if not found:
+    past = [record for _, records in histories(folder, parse_key(text)) for record in records]
+    if not past:
         raise InputError(
             f"The run in {folder} has no frame {text!r}.",
             "Give file_name as it is in annotations.json, such as a/b.jpg or "
             "clip.mp4/frame_000123.jpg.",
         )
-    return sorted(found, key=lambda record: record.review is not None)
+    return sorted(past, key=lambda record: record.review is not None)
 
 
-def histories(folder: Path, keys: Set[FrameKey]) -> dict[FrameKey, list[FrameRecord]]:
-    """Return every record of some frames, by one pass over the run.
+def histories(
+    folder: Path, keys: Iterable[FrameKey]
+) -> Iterator[tuple[FrameKey, list[FrameRecord]]]:
+    """Yield each of some frames with every record of it, journal by journal.
+
+    One pass over the run finds where they lie; the records of one frame are in memory at a time.
 
     Raises:
         InputError: The run cannot be read.
     """
-    found: dict[FrameKey, list[FrameRecord]] = {key: [] for key in keys}
-    for record in _records(folder, keys):
-        found[record.key].append(record)
-    return found
-
-
-def _records(folder: Path, keys: Set[FrameKey]) -> list[FrameRecord]:
-    """Return the records of some frames, journal by journal."""
-    wanted = {(key.media, key.index) for key in keys}
+    places: dict[FrameKey, list[tuple[int, int, int]]] = {key: [] for key in keys}
+    if not places:
+        return
     paths = sorted(folder.glob(JOURNALS))
+    for number, path in enumerate(paths):
+        for entry in Scan(path).entries():
+            found = places.get(FrameKey(entry.media, entry.frame_index))
+            if found is not None and not entry.taken_back:
+                found.append((number, entry.offset, entry.length))
     with closing(JournalReader(paths)) as reader:
-        return [
-            reader.read(number, entry.offset, entry.length)
-            for number, path in enumerate(paths)
-            for entry in Scan(path).entries()
-            if not entry.taken_back and (entry.media, entry.frame_index) in wanted
-        ]
+        for key, found in places.items():
+            yield key, [reader.read(*place) for place in found]
 
 
 def changes(before: FrameRecord, after: FrameRecord) -> Changes:

@@ -188,8 +188,12 @@ class JournalWriter:
             self._lock.release()
             raise write_error(path, error) from error
 
-    def append(self, record: FrameRecord) -> Entry:
+    def append(self, record: FrameRecord, *, wait: bool = True) -> Entry:
         """Write one line and return where its record lies.
+
+        Args:
+            record: What is written.
+            wait: False where another line follows at once: a durable journal waits for both then.
 
         Raises:
             InputError: The line cannot be written, because the disk is full for example, or
@@ -201,7 +205,7 @@ class JournalWriter:
         start = self.size
         try:
             _write_all(self._handle, line)
-            if self._durable:
+            if self._durable and wait:
                 os.fsync(self._handle)
         except BaseException as error:
             self._take_back(start)

@@ -132,29 +132,30 @@ class Journals:
         with self.mutex:
             return {text for number in self._meet_new() for text in self._read_on(number, None)}
 
-    def append(self, record: FrameRecord) -> None:
-        """Write a record into the own journal.
+    def append(self, *records: FrameRecord) -> None:
+        """Write records into the own journal.
 
         Raises:
             InputError: There is none, it cannot be written (it stays whole), or the record has
-                other keypoints than the run.
+                other keypoints than the run; those before it are written.
         """
         writer = self._own_writer()
         if not self._whole:  # what is behind the end of a journal that we know would be passed over
             self.refresh()
         wanted = self._manifest.num_keypoints
-        if record.instances is not None and record.instances.num_keypoints != wanted:
-            raise InputError(
-                f"{record.key} has {record.instances.num_keypoints} keypoints, "
-                f"the run in {self._folder} has {wanted}."
-            )
-        with self.mutex:
-            if writer.path in self._complete:
-                complete_mark(writer.path).unlink(missing_ok=True)
-                self._complete.discard(writer.path)
-            entry = writer.append(record)
-            self.index.add(entry, _OWN)
-            self._ends[_OWN] = writer.size
+        for number, record in enumerate(records, 1):
+            if record.instances is not None and record.instances.num_keypoints != wanted:
+                raise InputError(
+                    f"{record.key} has {record.instances.num_keypoints} keypoints, "
+                    f"the run in {self._folder} has {wanted}."
+                )
+            with self.mutex:
+                if writer.path in self._complete:
+                    complete_mark(writer.path).unlink(missing_ok=True)
+                    self._complete.discard(writer.path)
+                entry = writer.append(record, wait=number == len(records))
+                self.index.add(entry, _OWN)
+                self._ends[_OWN] = writer.size
 
     def complete(self) -> bool:
         """Take down that the own worker has nothing left to do; return whether none of them has.

@@ -236,14 +236,14 @@ class Run:
         """
         return self._journals.complete()
 
-    def append(self, record: FrameRecord) -> None:
-        """Write the record of one finished frame; a killed process loses nothing that returned.
+    def append(self, *records: FrameRecord) -> None:
+        """Write the records of finished frames; a killed process loses nothing that returned.
 
         Raises:
             InputError: The journal cannot be written, because the disk is full for example (it
                 stays whole), or the record has other keypoints than the run.
         """
-        self._journals.append(record)
+        self._journals.append(*records)
 
     def append_end(self, record: FrameRecord) -> None:
         """Write down where a video ended, unless that is known.

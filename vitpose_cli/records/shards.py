@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from collections.abc import Sequence
 from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,17 @@ def document_parts(path: Path) -> tuple[Path, ...]:
         if (found := _SHARD.fullmatch(other.name)) and found[1] == path.stem
     )
     return (*((path,) if path.is_file() else ()), *sorted(shards))
+
+
+def document_title(path: Path, files: Sequence[Path]) -> str:
+    """Return what to call the document at a path: of a glob of shards that of which they are.
+
+    Args:
+        path: What a user gave.
+        files: What `document_files` returns for it.
+    """
+    shard = _SHARD.fullmatch(files[0].name) if len(files) > 1 else None
+    return path.name if shard is None else shard[1] + shard[4]
 
 
 def document_files(path: Path) -> tuple[Path, ...]:

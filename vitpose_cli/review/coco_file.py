@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.shards import ANNOTATIONS, document_parts
+from vitpose_cli.records.shards import ANNOTATIONS, document_files, document_parts, document_title
 from vitpose_cli.review.edits import MAX_NUMBER
 from vitpose_cli.review.pictures import Pictures
 
@@ -69,7 +69,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
     """Return the run folder of a COCO file; make it at the first time.
 
     Args:
-        path: The file.
+        path: The file, or a glob of shards.
         images: The folder that its file names are relative to; by default where `file_name` is
             found: beside the file, or in `images` there.
         follow_links: Read photos that a link leads out of the folder for.
@@ -78,8 +78,9 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         InputError: The file or its photos cannot be used, or it has changed since the first time.
         ConfigError: The run folder holds something else.
     """
-    folder = path.with_name(path.name + RUN_SUFFIX)
-    digest = _digest(path)
+    files = document_files(path)
+    folder = path.with_name(document_title(path, files) + RUN_SUFFIX)
+    digest = _digest(files)
     if (folder / MANIFEST).is_file():
         _check_unchanged(folder, digest, path)
         if document_parts(folder / ANNOTATIONS):  # written when all records were
@@ -212,9 +213,12 @@ def _check_unchanged(folder: Path, digest: str, path: Path) -> None:
         )
 
 
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()[:_HASH_DIGITS]
-    except OSError as error:
-        raise read_error(path, error) from error
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            with path.open("rb") as stream:
+                hashlib.file_digest(stream, lambda: digest)
+        except OSError as error:
+            raise read_error(path, error) from error
+    return digest.hexdigest()[:_HASH_DIGITS]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.records.coco import read_coco
-from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.coco_items import named_images, wrong
+from vitpose_cli.records.shards import document_files
 
 
 def read_queue(path: Path) -> dict[str, tuple[str, ...]]:
@@ -22,17 +22,17 @@ def read_queue(path: Path) -> dict[str, tuple[str, ...]]:
     Raises:
         InputError: The file cannot be read, is no COCO file, or names no image.
     """
-    document = read_coco(path)
-    if not document.images:
-        raise InputError(f"{path} names no images.", "A queue lists frames under `images`.")
-    return {
+    reasons = {
         image["file_name"]: _reasons(image, path, place)
-        for place, image in enumerate(document.images)
+        for place, image in named_images(document_files(path))
     }
+    if not reasons:
+        raise InputError(f"{path} names no images.", "A queue lists frames under `images`.")
+    return reasons
 
 
-def _reasons(image: Mapping[str, Any], path: Path, place: int) -> tuple[str, ...]:
+def _reasons(image: Mapping[str, Any], path: Path, place: str) -> tuple[str, ...]:
     reasons = image.get("reasons", [])
     if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        raise wrong(path, f"images[{place}].reasons", "is not a list of texts")
+        raise wrong(path, f"{place}.reasons", "is not a list of texts")
     return tuple(reasons)
