@@ -40,6 +40,8 @@ def test_runs_of_before_do_not_know_the_hash_of_their_detector() -> None:
         make_manifest(options={"detector": name}) for name in ("dfine-n", known, other)
     )
     before.check_resumable(now, Path("run"))
+    spelled = make_manifest(options={"detector": f"./{known}"})  # a folder, typed otherwise
+    spelled.check_resumable(now, Path("run"))
     for first in (now, make_manifest(options={"detector": "dfine-s"})):
         with pytest.raises(ConfigError, match="detector: was dfine-"):
             first.check_resumable(later, Path("run"))

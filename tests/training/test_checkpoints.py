@@ -53,6 +53,18 @@ def test_a_damaged_state_is_named(tmp_path: Path, data: bytes) -> None:
         folder.load_state()
 
 
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    config = parse_config(TrainConfig, small_run(tmp_path))
+    first, second = (RunFolder(tmp_path / "run") for _ in range(2))
+    with first.held(config), pytest.raises(InputError, match="is being written by"):
+        second.held(config).__enter__()
+    assert [path.name for path in first.path.iterdir()] == ["config.yaml"]
+    (first.path / "config.yaml").unlink()
+    (first.path / "training.lock").touch()  # of a process that was killed before it wrote anything
+    with second.held(config):
+        assert second.config.exists()
+
+
 def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.open(parse_config(TrainConfig, small_run(tmp_path)))

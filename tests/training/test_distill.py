@@ -12,7 +12,7 @@ from training_cases import COCO, Stopping, losses, small_run, small_teacher, som
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.checkpoint import load_model
-from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.pose.parts import inside
@@ -43,6 +43,7 @@ class Oracle:
 
     codec = HeatmapCodec((96, 128), (24, 32), "classic")
     identity = "oracle"
+    region: Region = "fitted"
 
     def __init__(self) -> None:
         self.seen: list[torch.Tensor] = []

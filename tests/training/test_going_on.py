@@ -149,6 +149,19 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+def test_an_interruption_at_the_end_of_a_stage_ends_the_run(tmp_path: Path) -> None:
+    """While its last step is measured and saved; nothing of the next stage is learnt."""
+    write_coco(tmp_path, 4)
+    config = parse_config(TrainConfig, small_run(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run", Stopping(4))  # three steps and a measurement
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [(one["stage"], one["step"]) for one in lines] == [(0, 1), (0, 2), (0, 3), (0, 3)]
+    saved = RunFolder(tmp_path / "run").load_state()
+    assert saved is not None
+    assert (saved.position.step, saved.position.measured) == (3, True)
+
+
 def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
     stage = {"input_wh": [32, 48], "steps": 3, "batch_size": 2}

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 from training_cases import COCO, Stopping, losses, small_run, small_teacher, write_coco
+from training_runs import Listener
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
-from vitpose_cli.models.checkpoint import load_model, read_header
+from vitpose_cli.models.checkpoint import load_model, read_header, save_checkpoint
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.training.config import ModelOptions, TrainConfig
@@ -52,6 +53,21 @@ def test_a_teacher_learns_its_token_and_nothing_else(tmp_path: Path) -> None:
     plan = plan_training(configured(tmp_path, task="token", model=model))
     assert plan.trainable[0] == 64
     assert [(one.weight_decay, one.num_tensors) for one in plan.groups] == [(0.0, 1)]
+
+
+def test_a_token_is_learnt_on_fitted_regions_and_says_so(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    path = small_teacher(tmp_path)
+    header = read_header(path)
+    heads = {name: replace(head, region="square") for name, head in header.heads.items()}
+    save_checkpoint(path, read_state(path), replace(header, heads=heads))
+    said = Listener()
+    config = configured(tmp_path, task="token", model={"weights": str(path)})
+    learnt = train(config, tmp_path / "token", said).weights
+    assert [head.region for head in read_header(learnt).heads.values()] == ["fitted"]
+    assert any("was shown square regions" in note for note in said.notes)
+    distil = configured(tmp_path, distill={"teacher": str(path)})
+    assert any("was shown square regions" in note for note in plan_training(distil).notes)
 
 
 def test_a_token_is_learnt_in_less_memory(tmp_path: Path) -> None:

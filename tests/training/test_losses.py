@@ -56,6 +56,13 @@ def test_foreground_counts_more() -> None:
     assert weighted_squares(said, truth, torch.ones(1, 1), 4.0) == 5 + 1
 
 
+def test_what_a_teacher_says_below_zero_counts_as_background() -> None:
+    """And never less: the loss would have no least value."""
+    said, truth = torch.tensor([[[[0.5, 2.0]]]]), torch.tensor([[[[-0.3, -0.3]]]])
+    squares = weighted_squares(said, truth, torch.ones(1, 1), 8.0)
+    assert squares.item() == pytest.approx(0.8**2 + 2.3**2)
+
+
 def test_cross_entropy_is_that_of_a_choice_among_pixels() -> None:
     targets = torch.zeros(2, 1, 4, 3)
     targets[:, 0, 2, 1] = 0.5  # scaled to 1

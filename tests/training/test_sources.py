@@ -62,6 +62,18 @@ def test_what_cannot_be_learnt_from_is_dropped_and_counted(tmp_path: Path) -> No
     assert [image["id"] for image in opened.truth.images] == [4, 5]
 
 
+@pytest.mark.parametrize("width", ["640", [640], -1, None])
+def test_sizes_that_are_none_are_not_compared(tmp_path: Path, width: Any) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    for image in document["images"]:
+        image["width"] = width
+    path.write_text(json.dumps(document))
+    opened = coco(tmp_path)
+    assert not opened.dropped
+    assert len(opened.frames.people) == 2
+
+
 @pytest.mark.parametrize(
     ("include", "kept"),
     [("all", [1, 2, 3, 4]), ("reviewed", [2, 3, 4]), ("human", [3, 4])],
