@@ -21,6 +21,18 @@ def hold_back(page: Page, address: str) -> list[Route]:
     return waiting
 
 
+def lose_edits(page: Page) -> None:
+    """Let no edit of a page reach the server."""
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST":
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/frames/*", lose)
+
+
 def test_a_person_chooses_between_two_windows(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -41,6 +53,38 @@ def test_a_person_chooses_between_two_windows(
             saved(page)
             page.locator("#people-title", has_text="1" if wanted else "Nobody").wait_for()
             assert len(server.frame("b.jpg")["people"]) == wanted
+
+
+def test_a_decision_that_is_kept_keeps_the_labels_that_were_seen(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        first, second = "b.jpg", PHOTOS[3]
+        seen = {name: server.frame(name)["people"] for name in (first, second)}
+        page.keyboard.press("j")
+        opened(page, first)
+        server.save(first, "fixed", [])  # another window
+        page.keyboard.press("a")
+        page.wait_for_selector("#conflict[open]")
+        opened(page, second)  # the next is open already
+        page.get_by_text("Keep mine").click()
+        saved(page)
+        assert server.frame(first)["people"] == seen[first]
+        assert server.frame(first)["row"]["state"] == "accepted"
+
+        # So does one that the browser kept until the page was opened again.
+        lose_edits(page)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.close()
+        server.save(second, "fixed", [])
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.get_by_text("Keep mine").click()
+        page.get_by_text(f"An edit of {second} that had not been saved is saved now.").wait_for()
+        assert server.frame(second)["people"] == seen[second]
+        assert server.frame(second)["row"]["state"] == "accepted"
 
 
 def test_undo_leaves_what_another_window_did_since(

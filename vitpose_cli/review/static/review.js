@@ -135,14 +135,14 @@ async function ask(path, edit, options = {}) {
 
 /** Sends edits one after another, of each frame only the newest; keeps them until they are safe. */
 class Saver {
-  #jobs = new Map(); // number -> {name, state, people}; people null: as they are
+  #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
   #versions = new Map(); // number -> the version that the next edit is made on
   #flying = null; // the number of the frame whose edit is on its way
   #busy = false;
   #timer = null;
 
   constructor(listeners) {
-    this.on = listeners; // saved(number, view), choose(number, job, current), dropped(number)
+    this.on = listeners; // saved(number, view), choose(job, current), dropped(number)
   }
 
   get pending() {
@@ -166,9 +166,9 @@ class Saver {
     return before !== undefined && before !== version;
   }
 
-  put(number, name, state, people, delayMs = 0) {
+  put(number, {name, state, people, seen}, delayMs = 0) {
     const before = this.#jobs.get(number);
-    const job = {name, state, people: people ?? before?.people ?? null};
+    const job = {name, state, people: people ?? before?.people ?? null, seen};
     this.#jobs.set(number, job);
     this.#remember(number, job);
     this.#show('saving', 'Saving…');
@@ -191,9 +191,9 @@ class Saver {
       const name = key.slice(prefix.length);
       const number = await findFrame(name);
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, state, people} = JSON.parse(localStorage.getItem(key));
+      const {version, ...job} = JSON.parse(localStorage.getItem(key));
       try {
-        await this.#recover(number, {name, state, people}, version);
+        await this.#recover(number, job, version);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
@@ -208,11 +208,11 @@ class Saver {
     } catch (error) {
       if (error.status !== 409) throw error;
       const {current} = error.body;
-      if ((await this.on.choose(number, job, current)) !== 'mine') return;
+      if ((await this.on.choose(job, current)) !== 'mine') return;
       await ask(`frames/${number}`, {
         version: current.version,
         state: job.state,
-        people: job.people,
+        people: job.people ?? job.seen,
       });
     }
     toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
@@ -259,9 +259,11 @@ class Saver {
   }
 
   async #resolve(number, current) {
-    const mine = (await this.on.choose(number, this.#jobs.get(number), current)) === 'mine';
+    const job = this.#jobs.get(number);
+    const mine = (await this.on.choose(job, current)) === 'mine';
     this.#versions.set(number, current.version);
-    if (!mine) this.#drop(number, '');
+    if (mine) job.people ??= job.seen; // a decision alone means the labels that were seen here
+    else this.#drop(number, '');
   }
 
   #drop(number, reason) {
@@ -481,7 +483,8 @@ function become({people, state: wanted}, delayMs = 0) {
   frame.state = state;
   if (!personOf(people, app.person)) choose(null, null);
   app.placing &&= chosenPerson().keypoints[app.keypoint][SEEN] === UNLABELLED;
-  saver.put(frame.number, frame.name, told, same ? null : people, delayMs);
+  const job = {name: frame.name, state: told, people: same ? null : people};
+  saver.put(frame.number, {...job, seen: frame.error === null ? people : null}, delayMs);
   list.setState(frame.number, state, people.length);
   render();
 }
@@ -1740,7 +1743,7 @@ async function readOn() {
   await lookAgain('This frame was labelled again later: these labels count.');
 }
 
-function askForChoice(number, job, current) {
+function askForChoice(job, current) {
   const dialog = $('conflict');
   const who = current.reviewer ? `by ${current.reviewer} ` : '';
   const when = current.edited_at_s
@@ -1752,16 +1755,7 @@ function askForChoice(number, job, current) {
   dialog.returnValue = 'theirs';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener(
-      'close',
-      () => {
-        // A decision alone means the labels that were seen here.
-        if (dialog.returnValue === 'mine' && job.people === null && app.frame?.number === number)
-          job.people = app.frame.people;
-        resolve(dialog.returnValue);
-      },
-      {once: true},
-    );
+    dialog.addEventListener('close', () => resolve(dialog.returnValue), {once: true});
   });
 }
 
