@@ -339,6 +339,18 @@ function inside([x, y]) {
   return [clamp(x, 0, width - 1), clamp(y, 0, height - 1)];
 }
 
+/** Whether a place is in the picture, up to its edges: what is not is no label in COCO files. */
+function isInside([x, y]) {
+  const [width, height] = app.frame.size_wh;
+  return x >= 0 && x <= width && y >= 0 && y <= height;
+}
+
+/** Where a keypoint stands, as usual where that is nowhere or outside of the picture. */
+function placeOf(person, keypoint) {
+  const point = person.keypoints[keypoint];
+  return isPlaced(point) && isInside(point) ? point : usualPlace(person, keypoint);
+}
+
 /** Put a keypoint somewhere; that labels it. */
 function placeKeypoint(person, keypoint, place, seen) {
   const before = person.keypoints[keypoint];
@@ -347,9 +359,8 @@ function placeKeypoint(person, keypoint, place, seen) {
 }
 
 function setSeen(person, keypoint, seen) {
-  const point = person.keypoints[keypoint];
-  if (seen && !isPlaced(point)) placeKeypoint(person, keypoint, usualPlace(person, keypoint), seen);
-  else person.keypoints[keypoint] = [point[X], point[Y], seen, seen ? 1 : 0];
+  const [x, y] = seen ? placeOf(person, keypoint) : person.keypoints[keypoint];
+  person.keypoints[keypoint] = [x, y, seen, seen ? 1 : 0];
 }
 
 function movePerson(person, dx, dy) {
@@ -359,7 +370,9 @@ function movePerson(person, dx, dy) {
   dy = clamp(dy, -y1, height - y0);
   person.box = [x0 + dx, y0 + dy, x1 + dx, y1 + dy];
   for (const point of person.keypoints) {
-    if (isPlaced(point)) [point[X], point[Y]] = inside([point[X] + dx, point[Y] + dy]);
+    if (!isPlaced(point)) continue;
+    const moved = [point[X] + dx, point[Y] + dy];
+    [point[X], point[Y]] = isInside(point) ? inside(moved) : moved; // outside it is no label
   }
 }
 
@@ -1538,8 +1551,7 @@ function nudge(event) {
     'nudge',
     (person) => {
       if (app.keypoint === null) return movePerson(person, dx, dy);
-      const point = person.keypoints[app.keypoint];
-      const [x, y] = isPlaced(point) ? point : usualPlace(person, app.keypoint);
+      const [x, y] = placeOf(person, app.keypoint);
       return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
     },
     {merge: `nudge ${app.person} ${app.keypoint}`},
@@ -1602,8 +1614,11 @@ async function copyPose() {
   });
 }
 
+/** Keypoints as they are copied: placed by hand, and no labels outside of the picture. */
 function copied(keypoints) {
-  return keypoints.map(([x, y, seen]) => [...inside([x, y]), seen, seen ? 1 : 0]);
+  return keypoints.map(([x, y, seen]) =>
+    seen && isInside([x, y]) ? [...inside([x, y]), seen, 1] : [x, y, UNLABELLED, 0],
+  );
 }
 
 /** Decide about the open frame, and go on. The server makes `fixed` of what is not as it was. */
