@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from disks import Disk
 from page_cases import opened, saved
-from review_cases import FAILED, PHOTOS, make_run, running
+from review_cases import FAILED, PHOTOS, VIDEO, make_run, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -148,6 +149,36 @@ def test_only_frames_that_were_seen_are_decided(
         page.keyboard.press("r")
         saved(page)
         assert server.frame(following)["row"]["state"] == "rejected"
+
+
+def test_a_copy_is_of_the_pose_whose_edit_is_still_on_its_way(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    first, second = (f"{VIDEO}/frame_00000{index}.jpg" for index in range(2))
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.locator(f".row[title^='{first}']").click()
+        opened(page, first)
+        held_back = hold_back(page, f"**/api/frames/{server.number(first)}")
+        for key in ("p", ".", ".", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        while not held_back:
+            page.wait_for_timeout(20)
+        page.keyboard.press("j")
+        opened(page, second)
+        page.keyboard.press("p")
+        page.keyboard.press("c")
+        page.wait_for_timeout(300)
+        (route,) = held_back
+        route.continue_()
+        page.wait_for_selector("#frame-state[data-state=draft]")
+        saved(page)
+        third = f"{VIDEO}/frame_000002.jpg"  # which was as these two were
+        before, after, untouched = (
+            server.frame(name)["people"][0]["keypoints"][1] for name in (first, second, third)
+        )
+        assert after == before
+        assert before[0] == pytest.approx(untouched[0] + 10)
 
 
 def test_the_rejection_of_an_unreadable_photo_can_be_undone(

@@ -1586,6 +1586,7 @@ async function copyPose() {
   const {frame} = app;
   if (frame.previous === null)
     return toast('There is no frame before this one in its video or folder.');
+  await saver.settled(frame.previous);
   const before = await ask(`frames/${frame.previous}`);
   if (app.frame !== frame) return undefined;
   const chosen = chosenPerson();
