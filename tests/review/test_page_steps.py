@@ -123,7 +123,7 @@ def test_nobody_is_copied_beside_themselves(tmp_path: Path, new_page: Callable[.
         page.keyboard.press("c")
         page.locator("#people-title", has_text="2").wait_for()
         saved(page)
-        assert [person["track_id"] for person in server.frame(name)["people"]] == [7, 8]
+        assert [person["track_id"] for person in server.frame(name)["people"]] == ["7", "8"]
         page.keyboard.press("c")
         page.get_by_text("Everybody of the frame before is here already.").wait_for()
 
@@ -167,3 +167,21 @@ def test_keypoints_outside_of_the_picture_become_no_labels(
     document = read_coco(tmp_path / "run" / "annotations.json")
     for annotation in document.annotations:
         assert annotation["keypoints"][3 * ankle : 3 * ankle + 3] == [0, 0, 0]
+
+
+def test_large_identities_stay_as_they_are(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    track_ids = [1_700_000_000_123_456_789, 2**62 - 1]  # nanoseconds since 1970, as trackers give
+    people = replace(make_people(2), track_ids=np.array(track_ids))
+    make_photo(tmp_path / "media" / "a.jpg")
+    with Run.open(tmp_path / "run", make_manifest(tmp_path / "media")) as run:
+        run.append(FrameRecord(FrameKey("a.jpg"), SIZE_WH, instances=people))
+    with running(tmp_path / "run") as server:
+        page = new_page(server.url)
+        assert f"#{track_ids[0]}" in page.inner_text("#people")
+        page.keyboard.press("p")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#frame-state[data-state=draft]")
+        saved(page)
+    document = read_coco(tmp_path / "run" / "annotations.json")
+    saved_ids = [annotation["attributes"]["track_id"] for annotation in document.annotations]
+    assert saved_ids == track_ids
