@@ -151,6 +151,43 @@ def test_only_frames_that_were_seen_are_decided(
         assert server.frame(following)["row"]["state"] == "rejected"
 
 
+def test_a_lost_answer_is_no_other_window(run_folder: Path, new_page: Callable[..., Page]) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        before = server.frame("b.jpg")["people"][0]["keypoints"][1]
+        held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
+        for key in ("p", ".", ".", "1"):
+            page.keyboard.press(key)
+        while not held_back:
+            page.wait_for_timeout(20)
+        (route,) = held_back
+        route.fetch()  # the server has it
+        page.keyboard.press("Shift+ArrowRight")
+        route.abort("connectionreset")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.wait_for_selector("#save-state[data-kind=saved], #conflict[open]")
+        assert page.is_hidden("#conflict")
+        after = server.frame("b.jpg")["people"][0]["keypoints"][1]
+        assert after == [pytest.approx(before[0] + 10), before[1], 1, 1]
+
+        # Whoever else changed it since is asked about.
+        held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
+        page.keyboard.press("2")
+        while not held_back:
+            page.wait_for_timeout(20)
+        (route,) = held_back
+        route.fetch()
+        page.keyboard.press("0")
+        server.save("b.jpg", "fixed", [])
+        route.abort("connectionreset")
+        page.wait_for_selector("#conflict[open]")
+        page.get_by_text("Take that version").click()
+        saved(page)
+        assert server.frame("b.jpg")["people"] == []
+
+
 def test_a_copy_is_of_the_pose_whose_edit_is_still_on_its_way(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

@@ -138,6 +138,7 @@ class Saver {
   #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
   #versions = new Map(); // number -> the version that the next edit is made on
   #flying = null; // the number of the frame whose edit is on its way
+  #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
   #busy = false;
   #timer = null;
 
@@ -233,6 +234,7 @@ class Saver {
         attempts = 0;
         banner('');
         this.#versions.set(number, view.version);
+        this.#unanswered.delete(number);
         const newer = this.#jobs.get(number);
         if (newer) this.#remember(number, newer);
         else localStorage.removeItem(this.#key(job.name));
@@ -240,9 +242,11 @@ class Saver {
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
+        if (error.status === 409 && (await this.#isOwn(number))) continue;
         if (error.status === 409) await this.#resolve(number, error.body.current);
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
+          if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
           this.#show('failed', 'Not saved');
           banner(notSaved(error), 'unsaved');
           await wait(Math.min(5000, 250 * 2 ** attempts++));
@@ -256,6 +260,24 @@ class Saver {
   #post(number, job, options) {
     const version = this.#versions.get(number);
     return ask(`frames/${number}`, {version, state: job.state, people: job.people}, options);
+  }
+
+  #keepUnanswered(number, job) {
+    const jobs = this.#unanswered.get(number) ?? new Set();
+    this.#unanswered.set(number, jobs.add(job));
+  }
+
+  /** Whether the server has an edit of ours whose answer was lost; then the next is made on that. */
+  async #isOwn(number) {
+    const jobs = this.#unanswered.get(number) ?? [];
+    this.#unanswered.delete(number);
+    for (const job of jobs) {
+      const view = await this.#post(number, job).catch(() => null); // again changes nothing there
+      if (!view) continue;
+      this.#versions.set(number, view.version);
+      return true;
+    }
+    return false;
   }
 
   async #resolve(number, current) {
