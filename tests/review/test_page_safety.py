@@ -284,3 +284,27 @@ def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) ->
         saved(page)
         assert page.is_hidden("#banner")
         assert server.frame("b.jpg")["row"]["state"] == "rejected"
+
+
+def test_what_waits_for_an_edit_that_cannot_be_saved_says_so(
+    disk: Disk, new_page: Callable[..., Page]
+) -> None:
+    run = make_run(disk.path)
+    with running(run, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        disk.leave(0)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        opened(page, "b.jpg")
+        for key in ("u", "u", "a", "f", "r"):
+            page.evaluate("document.getElementById('toast').textContent = ''")
+            page.keyboard.press(key)
+            page.locator("#toast", has_text="This waits until the last edit is saved.").wait_for()
+        opened(page, "b.jpg")
+        disk.leave()
+        opened(page, "a.jpg")  # undone, once and no more
+        page.get_by_text("Undone: accepted").wait_for()
+        saved(page)
+        states = {name: server.frame(name)["row"]["state"] for name in ("a.jpg", "b.jpg")}
+        assert states == {"a.jpg": "draft", "b.jpg": "todo"}

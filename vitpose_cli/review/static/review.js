@@ -140,6 +140,7 @@ class Saver {
   #flying = null; // the number of the frame whose edit is on its way
   #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
   #busy = false;
+  #attempts = 0; // how often in a row an edit could not be saved
   #timer = null;
 
   constructor(listeners) {
@@ -154,8 +155,15 @@ class Saver {
     return this.#jobs.has(number) || this.#flying === number;
   }
 
+  /** Whether a frame, null for none, has an edit that could not be saved so far. */
+  isStuck(number) {
+    return this.#attempts > 0 && number !== null && this.isPending(number);
+  }
+
   /** Wait until the server has every edit of a frame: only then can it be asked for it. */
   async settled(number) {
+    while (this.isPending(number) && !this.isStuck(number)) await wait(20);
+    if (this.isStuck(number)) toast(WAITS, 6);
     while (this.isPending(number)) await wait(20);
   }
 
@@ -222,7 +230,7 @@ class Saver {
   async #send() {
     if (this.#busy) return;
     this.#busy = true;
-    let attempts = 0;
+    this.#attempts = 0;
     while (this.#jobs.size) {
       const [number, job] = this.#jobs.entries().next().value;
       this.#jobs.delete(number);
@@ -231,7 +239,7 @@ class Saver {
         const view = await this.#post(number, job).finally(() => {
           this.#flying = null;
         });
-        attempts = 0;
+        this.#attempts = 0;
         banner('');
         this.#versions.set(number, view.version);
         this.#unanswered.delete(number);
@@ -249,7 +257,7 @@ class Saver {
           if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
           this.#show('failed', 'Not saved');
           banner(notSaved(error), 'unsaved');
-          await wait(Math.min(5000, 250 * 2 ** attempts++));
+          await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
         }
       }
     }
@@ -314,6 +322,8 @@ class Saver {
     $('save-state').textContent = text;
   }
 }
+
+const WAITS = 'This waits until the last edit is saved. Another frame can be opened meanwhile.';
 
 /** Whether an edit may yet be saved: there is nothing wrong with it. */
 const mayPass = (error) => !(error instanceof ServerError) || error.status === NOT_WRITTEN;
@@ -528,9 +538,11 @@ let travels = Promise.resolve();
 
 /** Undo or redo one step after the other: each has to open its frame first. */
 function travel(side, verb) {
+  if (saver.isStuck(app.opening)) return toast(WAITS, 6); // or all would be done at once later
   travels = travels
     .then(() => travelOnce(side, verb))
     .catch((error) => toast(error.message, 6));
+  return undefined;
 }
 
 async function travelOnce(side, verb) {
@@ -1646,6 +1658,7 @@ function copied(keypoints) {
 
 /** Decide about the open frame, and go on. The server makes `fixed` of what is not as it was. */
 function decide(state) {
+  if (saver.isStuck(app.opening)) return toast(WAITS, 6);
   if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
   if (frame.error && state !== 'rejected') return toast('This frame can only be rejected.');
