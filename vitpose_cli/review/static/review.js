@@ -198,7 +198,7 @@ class Saver {
     const prefix = this.#key('');
     for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
-      const number = await findFrame(name);
+      const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
       const {version, ...job} = JSON.parse(localStorage.getItem(key));
       try {
