@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from disks import Disk
 from page_cases import opened, saved
-from review_cases import FAILED, PHOTOS, make_run, running
+from review_cases import FAILED, PHOTOS, VIDEO, make_run, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
@@ -19,6 +20,18 @@ def hold_back(page: Page, address: str) -> list[Route]:
     waiting: list[Route] = []
     page.route(address, lambda route: waiting.append(route), times=1)
     return waiting
+
+
+def lose_edits(page: Page) -> None:
+    """Let no edit of a page reach the server."""
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST":
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/frames/*", lose)
 
 
 def test_a_person_chooses_between_two_windows(
@@ -41,6 +54,38 @@ def test_a_person_chooses_between_two_windows(
             saved(page)
             page.locator("#people-title", has_text="1" if wanted else "Nobody").wait_for()
             assert len(server.frame("b.jpg")["people"]) == wanted
+
+
+def test_a_decision_that_is_kept_keeps_the_labels_that_were_seen(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        first, second = "b.jpg", PHOTOS[3]
+        seen = {name: server.frame(name)["people"] for name in (first, second)}
+        page.keyboard.press("j")
+        opened(page, first)
+        server.save(first, "fixed", [])  # another window
+        page.keyboard.press("a")
+        page.wait_for_selector("#conflict[open]")
+        opened(page, second)  # the next is open already
+        page.get_by_text("Keep mine").click()
+        saved(page)
+        assert server.frame(first)["people"] == seen[first]
+        assert server.frame(first)["row"]["state"] == "accepted"
+
+        # So does one that the browser kept until the page was opened again.
+        lose_edits(page)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.close()
+        server.save(second, "fixed", [])
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.get_by_text("Keep mine").click()
+        page.get_by_text(f"An edit of {second} that had not been saved is saved now.").wait_for()
+        assert server.frame(second)["people"] == seen[second]
+        assert server.frame(second)["row"]["state"] == "accepted"
 
 
 def test_undo_leaves_what_another_window_did_since(
@@ -104,6 +149,73 @@ def test_only_frames_that_were_seen_are_decided(
         page.keyboard.press("r")
         saved(page)
         assert server.frame(following)["row"]["state"] == "rejected"
+
+
+def test_a_lost_answer_is_no_other_window(run_folder: Path, new_page: Callable[..., Page]) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        before = server.frame("b.jpg")["people"][0]["keypoints"][1]
+        held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
+        for key in ("p", ".", ".", "1"):
+            page.keyboard.press(key)
+        while not held_back:
+            page.wait_for_timeout(20)
+        (route,) = held_back
+        route.fetch()  # the server has it
+        page.keyboard.press("Shift+ArrowRight")
+        route.abort("connectionreset")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.wait_for_selector("#save-state[data-kind=saved], #conflict[open]")
+        assert page.is_hidden("#conflict")
+        after = server.frame("b.jpg")["people"][0]["keypoints"][1]
+        assert after == [pytest.approx(before[0] + 10), before[1], 1, 1]
+
+        # Whoever else changed it since is asked about.
+        held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
+        page.keyboard.press("2")
+        while not held_back:
+            page.wait_for_timeout(20)
+        (route,) = held_back
+        route.fetch()
+        page.keyboard.press("0")
+        server.save("b.jpg", "fixed", [])
+        route.abort("connectionreset")
+        page.wait_for_selector("#conflict[open]")
+        page.get_by_text("Take that version").click()
+        saved(page)
+        assert server.frame("b.jpg")["people"] == []
+
+
+def test_a_copy_is_of_the_pose_whose_edit_is_still_on_its_way(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    first, second = (f"{VIDEO}/frame_00000{index}.jpg" for index in range(2))
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.locator(f".row[title^='{first}']").click()
+        opened(page, first)
+        held_back = hold_back(page, f"**/api/frames/{server.number(first)}")
+        for key in ("p", ".", ".", "Shift+ArrowRight"):
+            page.keyboard.press(key)
+        while not held_back:
+            page.wait_for_timeout(20)
+        page.keyboard.press("j")
+        opened(page, second)
+        page.keyboard.press("p")
+        page.keyboard.press("c")
+        page.wait_for_timeout(300)
+        (route,) = held_back
+        route.continue_()
+        page.wait_for_selector("#frame-state[data-state=draft]")
+        saved(page)
+        third = f"{VIDEO}/frame_000002.jpg"  # which was as these two were
+        before, after, untouched = (
+            server.frame(name)["people"][0]["keypoints"][1] for name in (first, second, third)
+        )
+        assert after == before
+        assert before[0] == pytest.approx(untouched[0] + 10)
 
 
 def test_the_rejection_of_an_unreadable_photo_can_be_undone(
@@ -172,3 +284,27 @@ def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) ->
         saved(page)
         assert page.is_hidden("#banner")
         assert server.frame("b.jpg")["row"]["state"] == "rejected"
+
+
+def test_what_waits_for_an_edit_that_cannot_be_saved_says_so(
+    disk: Disk, new_page: Callable[..., Page]
+) -> None:
+    run = make_run(disk.path)
+    with running(run, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        disk.leave(0)
+        page.keyboard.press("a")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        opened(page, "b.jpg")
+        for key in ("u", "u", "a", "f", "r"):
+            page.evaluate("document.getElementById('toast').textContent = ''")
+            page.keyboard.press(key)
+            page.locator("#toast", has_text="This waits until the last edit is saved.").wait_for()
+        opened(page, "b.jpg")
+        disk.leave()
+        opened(page, "a.jpg")  # undone, once and no more
+        page.get_by_text("Undone: accepted").wait_for()
+        saved(page)
+        states = {name: server.frame(name)["row"]["state"] for name in ("a.jpg", "b.jpg")}
+        assert states == {"a.jpg": "draft", "b.jpg": "todo"}

@@ -8,10 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from page_cases import opened, saved
-from review_cases import PHOTOS, SIZE_WH, VIDEO, make_manifest, make_people, make_video, running
+from review_cases import (
+    PHOTOS,
+    SIZE_WH,
+    VIDEO,
+    make_manifest,
+    make_people,
+    make_photo,
+    make_video,
+    running,
+)
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -112,6 +123,65 @@ def test_nobody_is_copied_beside_themselves(tmp_path: Path, new_page: Callable[.
         page.keyboard.press("c")
         page.locator("#people-title", has_text="2").wait_for()
         saved(page)
-        assert [person["track_id"] for person in server.frame(name)["people"]] == [7, 8]
+        assert [person["track_id"] for person in server.frame(name)["people"]] == ["7", "8"]
         page.keyboard.press("c")
         page.get_by_text("Everybody of the frame before is here already.").wait_for()
+
+
+def test_keypoints_outside_of_the_picture_become_no_labels(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    ankle = 15
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    people = make_people(1, 3)
+    keypoints = people.keypoints.copy()
+    keypoints[0, ankle] = (-31, 100)  # as a network puts it
+    with Run.open(tmp_path / "run", make_manifest(tmp_path / "media")) as run:
+        for name in names:
+            make_photo(tmp_path / "media" / name)
+            labels = replace(people, keypoints=keypoints)
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=labels))
+    with running(tmp_path / "run") as server:
+        page = new_page(server.url)
+
+        def ankle_after(name: str, *keys: str) -> list[float]:
+            opened(page, name)
+            for key in keys:
+                page.keyboard.press(key)
+            page.wait_for_timeout(300)  # moves are sent after 250 ms
+            saved(page)
+            return server.frame(name)["people"][0]["keypoints"][ankle]  # type: ignore[no-any-return]
+
+        moved = ankle_after("a.jpg", "p", "ArrowRight", "Shift+ArrowDown")
+        assert moved == [-30, 110, 2, pytest.approx(people.keypoint_scores[0, ankle], abs=1e-4)]
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert ankle_after("c.jpg", "p", "c") == [-31, 100, 0, 0]
+        page.keyboard.press("k")
+        chosen = ["p", *[","] * (17 - ankle)]
+        x, y, seen, score = ankle_after("b.jpg", *chosen, "1")
+        assert (seen, score) == (1, 1)
+        assert 0 <= x < SIZE_WH[0]
+        assert 0 <= y < SIZE_WH[1]
+        assert ankle_after("b.jpg", "0") == [x, y, 0, 0]
+    document = read_coco(tmp_path / "run" / "annotations.json")
+    for annotation in document.annotations:
+        assert annotation["keypoints"][3 * ankle : 3 * ankle + 3] == [0, 0, 0]
+
+
+def test_large_identities_stay_as_they_are(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    track_ids = [1_700_000_000_123_456_789, 2**62 - 1]  # nanoseconds since 1970, as trackers give
+    people = replace(make_people(2), track_ids=np.array(track_ids))
+    make_photo(tmp_path / "media" / "a.jpg")
+    with Run.open(tmp_path / "run", make_manifest(tmp_path / "media")) as run:
+        run.append(FrameRecord(FrameKey("a.jpg"), SIZE_WH, instances=people))
+    with running(tmp_path / "run") as server:
+        page = new_page(server.url)
+        assert f"#{track_ids[0]}" in page.inner_text("#people")
+        page.keyboard.press("p")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector("#frame-state[data-state=draft]")
+        saved(page)
+    document = read_coco(tmp_path / "run" / "annotations.json")
+    saved_ids = [annotation["attributes"]["track_id"] for annotation in document.annotations]
+    assert saved_ids == track_ids

@@ -1,14 +1,21 @@
 """A list of 100,000 frames: what the page waits for before it shows something."""
 
+from __future__ import annotations
+
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from review_cases import SIZE_WH, make_manifest, make_people, make_photo, running
 
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 NUM_FRAMES = 100_000
 FIRST_PAINT_S = 0.5
@@ -59,3 +66,27 @@ def test_a_hundred_thousand_frames_are_listed_at_once(tmp_path: Path) -> None:
         found = server.get("api/frames?text=img_099999").json["numbers"]
         assert found == [99_999]
         assert time.monotonic() - began < 2 * FIRST_PAINT_S
+
+
+def test_a_page_with_an_unsaved_edit_opens_where_the_run_cannot_be_read(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    run = write_large_run(tmp_path)
+    hindrance = run / "journal-9-of-9.jsonl"
+    hindrance.mkdir()
+    with running(run) as server:
+        page = new_page(server.url)
+        name = page.get_attribute("#frame-name", "title")
+        page.keyboard.press("r")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.close()
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#frame-name:not(:empty)")
+        page.get_by_text("The rest of the run cannot be read.").wait_for()
+    hindrance.rmdir()
+    with running(run, port=server.port) as server:
+        page.goto(server.url)
+        page.get_by_text(f"An edit of {name} that had not been saved is saved now.").wait_for()
+        found = server.get("api/frames?states=rejected").json["numbers"]
+        assert [row["name"] for row in server.get(f"api/rows?numbers={found[0]}").json] == [name]

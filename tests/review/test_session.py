@@ -85,6 +85,9 @@ POINT = PERSON["keypoints"][0]
         ({"box_score": 1e7}, "box_score"),
         ({"track_id": -1}, "track_id"),
         ({"track_id": 1.0}, "track_id"),
+        ({"track_id": "-1"}, "track_id"),
+        ({"track_id": "٣"}, "track_id"),
+        ({"track_id": str(2**62 + 1)}, "track_id"),
         ({"keypoints": []}, "keypoints"),
         ({"keypoints": [[1, 2, 3]] * 17}, r"keypoints\[0\]"),
         ({"keypoints": [POINT] * 16 + [[1, 2, 3, 1]]}, r"keypoints\[16\]"),
@@ -118,7 +121,7 @@ def test_somebody_added_to_a_tracked_frame_gets_an_identity() -> None:
     people = [PERSON | {"uid": "a", "track_id": 7}, PERSON | {"uid": "b", "track_id": None}]
     instances = edit("0" * 8, "fixed", people).instances
     (kept, new) = instances.track_ids.tolist()
-    assert kept == 7
+    assert kept == 7, "earlier pages sent numbers"
     assert new > 1 << 32, "the next number may be somebody's in another frame"
     other = [PERSON | {"uid": "a", "track_id": 7}, PERSON | {"uid": "c", "track_id": None}]
     assert edit("0" * 8, "fixed", other).instances.track_ids[1] != new

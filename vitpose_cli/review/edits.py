@@ -32,6 +32,7 @@ MAX_NUMBER = 1e6
 """No coordinate is farther from 0, px, and no score, also where a program writes logits."""
 
 _VERSION = re.compile(r"[0-9a-f]{8}")
+_TRACK_ID = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,9 @@ def parse_edit(body: bytes, num_keypoints: int) -> Edit:
 
     Args:
         body: JSON `{"version": ..., "state": ..., "people": null or [...]}`; a person is
-            `{"uid": ..., "box": [x0, y0, x1, y1], "box_score": ..., "track_id": int or null,
-            "keypoints": [[x, y, visibility, score], ...]}`, all in frame px.
+            `{"uid": ..., "box": [x0, y0, x1, y1], "box_score": ..., "track_id": "7" or null,
+            "keypoints": [[x, y, visibility, score], ...]}`, all in frame px. Edits that a browser
+            keeps from earlier versions have numbers as identities.
         num_keypoints: K, of every person.
 
     Raises:
@@ -144,7 +146,7 @@ def _check_person(person: Any, where: str, num_keypoints: int) -> None:
         raise InputError(f"{where}.box is not [x0, y0, x1, y1].")
     if not _is_score(person.get("box_score")):
         raise InputError(f"{where}.box_score is not a score.")
-    track_id = person.get("track_id")
+    track_id = _track_id(person)
     if track_id is not None and not (is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID):
         raise InputError(f"{where}.track_id is not a number from 0.")
     if not isinstance(points, list) or len(points) != num_keypoints:
@@ -172,10 +174,15 @@ def _instances(people: Sequence[Mapping[str, Any]], num_keypoints: int) -> Insta
         keypoints=points[..., :2],
         keypoint_scores=points[..., 3],
         visibility=points[..., 2].astype(np.int8),
-        track_ids=completed_track_ids(
-            (person.get("track_id") for person in people), (person["uid"] for person in people)
-        ),
+        track_ids=completed_track_ids(map(_track_id, people), (person["uid"] for person in people)),
     )
+
+
+def _track_id(person: Mapping[str, Any]) -> Any:
+    """Return the identity of a person as a number, if it is the text of one."""
+    track_id: Any = person.get("track_id")
+    is_text = isinstance(track_id, str) and _TRACK_ID.fullmatch(track_id)
+    return int(track_id) if is_text else track_id
 
 
 def _are_coordinates(values: Any, count: int) -> bool:

@@ -14,8 +14,8 @@ def frame_view(record: FrameRecord) -> dict[str, Any]:
     """Return a frame as JSON values.
 
     People have the form that `edits.parse_edit` reads. Keypoints of visibility 0 keep the place
-    that the network gave them. An identity below 0 is none: earlier versions took it over from
-    files.
+    that the network gave them. An identity is a text, as JavaScript rounds numbers above 2^53; one
+    below 0 is none: earlier versions took it over from files.
     """
     review = record.review
     return {
@@ -48,7 +48,7 @@ def _people(record: FrameRecord) -> list[dict[str, Any]]:
             "uid": uid,
             "box": boxes[row],
             "box_score": box_scores[row],
-            "track_id": track_id if track_id is not None and track_id >= 0 else None,
+            "track_id": str(track_id) if track_id is not None and track_id >= 0 else None,
             "keypoints": [
                 [x, y, seen, score]
                 for (x, y), seen, score in zip(

@@ -135,14 +135,16 @@ async function ask(path, edit, options = {}) {
 
 /** Sends edits one after another, of each frame only the newest; keeps them until they are safe. */
 class Saver {
-  #jobs = new Map(); // number -> {name, state, people}; people null: as they are
+  #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
   #versions = new Map(); // number -> the version that the next edit is made on
   #flying = null; // the number of the frame whose edit is on its way
+  #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
   #busy = false;
+  #attempts = 0; // how often in a row an edit could not be saved
   #timer = null;
 
   constructor(listeners) {
-    this.on = listeners; // saved(number, view), choose(number, job, current), dropped(number)
+    this.on = listeners; // saved(number, view), choose(job, current), dropped(number)
   }
 
   get pending() {
@@ -153,8 +155,15 @@ class Saver {
     return this.#jobs.has(number) || this.#flying === number;
   }
 
+  /** Whether a frame, null for none, has an edit that could not be saved so far. */
+  isStuck(number) {
+    return this.#attempts > 0 && number !== null && this.isPending(number);
+  }
+
   /** Wait until the server has every edit of a frame: only then can it be asked for it. */
   async settled(number) {
+    while (this.isPending(number) && !this.isStuck(number)) await wait(20);
+    if (this.isStuck(number)) toast(WAITS, 6);
     while (this.isPending(number)) await wait(20);
   }
 
@@ -166,9 +175,9 @@ class Saver {
     return before !== undefined && before !== version;
   }
 
-  put(number, name, state, people, delayMs = 0) {
+  put(number, {name, state, people, seen}, delayMs = 0) {
     const before = this.#jobs.get(number);
-    const job = {name, state, people: people ?? before?.people ?? null};
+    const job = {name, state, people: people ?? before?.people ?? null, seen};
     this.#jobs.set(number, job);
     this.#remember(number, job);
     this.#show('saving', 'Saving…');
@@ -189,11 +198,11 @@ class Saver {
     const prefix = this.#key('');
     for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
-      const number = await findFrame(name);
+      const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, state, people} = JSON.parse(localStorage.getItem(key));
+      const {version, ...job} = JSON.parse(localStorage.getItem(key));
       try {
-        await this.#recover(number, {name, state, people}, version);
+        await this.#recover(number, job, version);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
@@ -208,11 +217,11 @@ class Saver {
     } catch (error) {
       if (error.status !== 409) throw error;
       const {current} = error.body;
-      if ((await this.on.choose(number, job, current)) !== 'mine') return;
+      if ((await this.on.choose(job, current)) !== 'mine') return;
       await ask(`frames/${number}`, {
         version: current.version,
         state: job.state,
-        people: job.people,
+        people: job.people ?? job.seen,
       });
     }
     toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
@@ -221,7 +230,7 @@ class Saver {
   async #send() {
     if (this.#busy) return;
     this.#busy = true;
-    let attempts = 0;
+    this.#attempts = 0;
     while (this.#jobs.size) {
       const [number, job] = this.#jobs.entries().next().value;
       this.#jobs.delete(number);
@@ -230,9 +239,10 @@ class Saver {
         const view = await this.#post(number, job).finally(() => {
           this.#flying = null;
         });
-        attempts = 0;
+        this.#attempts = 0;
         banner('');
         this.#versions.set(number, view.version);
+        this.#unanswered.delete(number);
         const newer = this.#jobs.get(number);
         if (newer) this.#remember(number, newer);
         else localStorage.removeItem(this.#key(job.name));
@@ -240,12 +250,14 @@ class Saver {
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
+        if (error.status === 409 && (await this.#isOwn(number))) continue;
         if (error.status === 409) await this.#resolve(number, error.body.current);
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
+          if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
           this.#show('failed', 'Not saved');
           banner(notSaved(error), 'unsaved');
-          await wait(Math.min(5000, 250 * 2 ** attempts++));
+          await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
         }
       }
     }
@@ -258,10 +270,30 @@ class Saver {
     return ask(`frames/${number}`, {version, state: job.state, people: job.people}, options);
   }
 
+  #keepUnanswered(number, job) {
+    const jobs = this.#unanswered.get(number) ?? new Set();
+    this.#unanswered.set(number, jobs.add(job));
+  }
+
+  /** Whether the server has an edit of ours whose answer was lost; then the next is made on that. */
+  async #isOwn(number) {
+    const jobs = this.#unanswered.get(number) ?? [];
+    this.#unanswered.delete(number);
+    for (const job of jobs) {
+      const view = await this.#post(number, job).catch(() => null); // again changes nothing there
+      if (!view) continue;
+      this.#versions.set(number, view.version);
+      return true;
+    }
+    return false;
+  }
+
   async #resolve(number, current) {
-    const mine = (await this.on.choose(number, this.#jobs.get(number), current)) === 'mine';
+    const job = this.#jobs.get(number);
+    const mine = (await this.on.choose(job, current)) === 'mine';
     this.#versions.set(number, current.version);
-    if (!mine) this.#drop(number, '');
+    if (mine) job.people ??= job.seen; // a decision alone means the labels that were seen here
+    else this.#drop(number, '');
   }
 
   #drop(number, reason) {
@@ -290,6 +322,8 @@ class Saver {
     $('save-state').textContent = text;
   }
 }
+
+const WAITS = 'This waits until the last edit is saved. Another frame can be opened meanwhile.';
 
 /** Whether an edit may yet be saved: there is nothing wrong with it. */
 const mayPass = (error) => !(error instanceof ServerError) || error.status === NOT_WRITTEN;
@@ -337,6 +371,18 @@ function inside([x, y]) {
   return [clamp(x, 0, width - 1), clamp(y, 0, height - 1)];
 }
 
+/** Whether a place is in the picture, up to its edges: what is not is no label in COCO files. */
+function isInside([x, y]) {
+  const [width, height] = app.frame.size_wh;
+  return x >= 0 && x <= width && y >= 0 && y <= height;
+}
+
+/** Where a keypoint stands, as usual where that is nowhere or outside of the picture. */
+function placeOf(person, keypoint) {
+  const point = person.keypoints[keypoint];
+  return isPlaced(point) && isInside(point) ? point : usualPlace(person, keypoint);
+}
+
 /** Put a keypoint somewhere; that labels it. */
 function placeKeypoint(person, keypoint, place, seen) {
   const before = person.keypoints[keypoint];
@@ -345,9 +391,8 @@ function placeKeypoint(person, keypoint, place, seen) {
 }
 
 function setSeen(person, keypoint, seen) {
-  const point = person.keypoints[keypoint];
-  if (seen && !isPlaced(point)) placeKeypoint(person, keypoint, usualPlace(person, keypoint), seen);
-  else person.keypoints[keypoint] = [point[X], point[Y], seen, seen ? 1 : 0];
+  const [x, y] = seen ? placeOf(person, keypoint) : person.keypoints[keypoint];
+  person.keypoints[keypoint] = [x, y, seen, seen ? 1 : 0];
 }
 
 function movePerson(person, dx, dy) {
@@ -357,7 +402,9 @@ function movePerson(person, dx, dy) {
   dy = clamp(dy, -y1, height - y0);
   person.box = [x0 + dx, y0 + dy, x1 + dx, y1 + dy];
   for (const point of person.keypoints) {
-    if (isPlaced(point)) [point[X], point[Y]] = inside([point[X] + dx, point[Y] + dy]);
+    if (!isPlaced(point)) continue;
+    const moved = [point[X] + dx, point[Y] + dy];
+    [point[X], point[Y]] = isInside(point) ? inside(moved) : moved; // outside it is no label
   }
 }
 
@@ -481,7 +528,8 @@ function become({people, state: wanted}, delayMs = 0) {
   frame.state = state;
   if (!personOf(people, app.person)) choose(null, null);
   app.placing &&= chosenPerson().keypoints[app.keypoint][SEEN] === UNLABELLED;
-  saver.put(frame.number, frame.name, told, same ? null : people, delayMs);
+  const job = {name: frame.name, state: told, people: same ? null : people};
+  saver.put(frame.number, {...job, seen: frame.error === null ? people : null}, delayMs);
   list.setState(frame.number, state, people.length);
   render();
 }
@@ -490,9 +538,11 @@ let travels = Promise.resolve();
 
 /** Undo or redo one step after the other: each has to open its frame first. */
 function travel(side, verb) {
+  if (saver.isStuck(app.opening)) return toast(WAITS, 6); // or all would be done at once later
   travels = travels
     .then(() => travelOnce(side, verb))
     .catch((error) => toast(error.message, 6));
+  return undefined;
 }
 
 async function travelOnce(side, verb) {
@@ -1535,8 +1585,7 @@ function nudge(event) {
     'nudge',
     (person) => {
       if (app.keypoint === null) return movePerson(person, dx, dy);
-      const point = person.keypoints[app.keypoint];
-      const [x, y] = isPlaced(point) ? point : usualPlace(person, app.keypoint);
+      const [x, y] = placeOf(person, app.keypoint);
       return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
     },
     {merge: `nudge ${app.person} ${app.keypoint}`},
@@ -1571,6 +1620,7 @@ async function copyPose() {
   const {frame} = app;
   if (frame.previous === null)
     return toast('There is no frame before this one in its video or folder.');
+  await saver.settled(frame.previous);
   const before = await ask(`frames/${frame.previous}`);
   if (app.frame !== frame) return undefined;
   const chosen = chosenPerson();
@@ -1599,12 +1649,16 @@ async function copyPose() {
   });
 }
 
+/** Keypoints as they are copied: placed by hand, and no labels outside of the picture. */
 function copied(keypoints) {
-  return keypoints.map(([x, y, seen]) => [...inside([x, y]), seen, seen ? 1 : 0]);
+  return keypoints.map(([x, y, seen]) =>
+    seen && isInside([x, y]) ? [...inside([x, y]), seen, 1] : [x, y, UNLABELLED, 0],
+  );
 }
 
 /** Decide about the open frame, and go on. The server makes `fixed` of what is not as it was. */
 function decide(state) {
+  if (saver.isStuck(app.opening)) return toast(WAITS, 6);
   if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
   if (frame.error && state !== 'rejected') return toast('This frame can only be rejected.');
@@ -1740,7 +1794,7 @@ async function readOn() {
   await lookAgain('This frame was labelled again later: these labels count.');
 }
 
-function askForChoice(number, job, current) {
+function askForChoice(job, current) {
   const dialog = $('conflict');
   const who = current.reviewer ? `by ${current.reviewer} ` : '';
   const when = current.edited_at_s
@@ -1752,16 +1806,7 @@ function askForChoice(number, job, current) {
   dialog.returnValue = 'theirs';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener(
-      'close',
-      () => {
-        // A decision alone means the labels that were seen here.
-        if (dialog.returnValue === 'mine' && job.people === null && app.frame?.number === number)
-          job.people = app.frame.people;
-        resolve(dialog.returnValue);
-      },
-      {once: true},
-    );
+    dialog.addEventListener('close', () => resolve(dialog.returnValue), {once: true});
   });
 }
 
