@@ -22,6 +22,8 @@ from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.distributed import ClusterOptions, annotate_on_cluster
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import weights_hash
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.shards import document_files
 
@@ -126,6 +128,20 @@ def test_the_driver_writes_shards(job: Job, cluster: Any, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert len(document_files(run)) == 2
     assert read_coco(run).annotations == read_coco(job.run).annotations
+
+
+def test_a_name_is_the_catalogs_as_without_ray(job: Job, cluster: Any, tmp_path: Path) -> None:
+    """Whatever folder is called so, such as that of a training run of these weights."""
+    (tmp_path / "tiny").mkdir()
+    words = on_ray(job, cluster, tmp_path / "run")
+    words[words.index(str(job.weights))] = "tiny"
+    done = subprocess.run(
+        [*words, "--max-frames", "1"], env=environment(), cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
+    assert manifest["weights_hash"] == weights_hash(resolve_weights("tiny"))
 
 
 @pytest.mark.parametrize(
