@@ -14,7 +14,13 @@ from torchvision.models.detection.image_list import ImageList
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import open_detector
-from vitpose_cli.models.person_fcos import PERSON_FCOS, STRIDES, build_person_fcos, vote
+from vitpose_cli.models.person_fcos import (
+    MOST_PEOPLE,
+    PERSON_FCOS,
+    STRIDES,
+    build_person_fcos,
+    vote,
+)
 from vitpose_cli.models.torchvision_detector import DetectorHeader, build_network, save_detector
 
 
@@ -86,6 +92,12 @@ class TestVoting:
         wanted = torch.tensor([[12.0, 10, 52, 60], [10, 10, 50, 60]])
         torch.testing.assert_close(answer["boxes"], wanted, atol=1e-4, rtol=0)
         assert answer["labels"].tolist() == [1, 0]
+
+    def test_a_crowd_has_a_limit(self) -> None:
+        rows = [(20.0 * n, 0.0, 20.0 * n + 10, 30.0, 1 - n / 200) for n in range(150)]
+        answer = vote(guesses(*rows))
+        assert len(answer["boxes"]) == MOST_PEOPLE
+        assert answer["scores"].min() > 0.5
 
     def test_nobody_and_boxes_without_an_area(self) -> None:
         assert len(vote(guesses())["boxes"]) == 0

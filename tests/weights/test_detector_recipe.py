@@ -22,7 +22,7 @@ from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import open_detector
 
 RECIPE = Path(__file__).parents[2] / "weights" / "recipes" / "detector"
-PARTS = ("pack", "teacher", "store", "augment", "loss", "measure")
+PARTS = ("pack", "teacher", "store", "augment", "loss", "distillation", "measure")
 
 
 @pytest.fixture
@@ -142,6 +142,52 @@ def write_data(folder: Path) -> None:
     (folder / "people" / "street" / "images").mkdir(parents=True)
     image, _ = draw_photo(99)
     cv2.imwrite(str(folder / "people" / "street" / "images" / "a.png"), image)
+
+
+def test_the_teacher_is_heard_everywhere(parts: dict[str, Any]) -> None:
+    """The loss is least where the student says what the teacher says, and moves it there."""
+    centres = torch.tensor([[4.0, 4.0], [12.0, 4.0]])
+    places = parts["loss"].Places(centres, torch.tensor([8.0, 8.0]))
+    hints = parts["distillation"].Hints(
+        torch.tensor([[[0.0, 0.0, 8.0, 8.0], [4.0, 0.0, 20.0, 8.0]]]), torch.tensor([[0.9, 0.1]])
+    )
+    agreed = {
+        "cls_logits": torch.stack([torch.zeros(1, 2), torch.tensor([[2.197, -2.197]])], dim=-1),
+        "bbox_regression": torch.tensor([[[0.5, 0.5, 0.5, 0.5], [9.0, 9.0, 9.0, 9.0]]]),
+    }
+    loss = parts["distillation"].hint_loss
+    least = sum(loss(agreed, places, hints).values())
+    assert least < 1e-4  # the second box is of nobody, and is not learnt
+    for key in agreed:
+        other = agreed | {key: agreed[key] + torch.tensor(0.3)}
+        assert sum(loss(other, places, hints).values()) > least + 1e-4
+
+
+TEACHER = Path(__file__).parents[3] / "shared/data/teachers/yolox_nano.onnx"
+
+
+@pytest.mark.skipif(not TEACHER.exists(), reason="needs shared/data/teachers/yolox_nano.onnx")
+@pytest.mark.parametrize("side", [384, 416, 448])
+def test_hints_are_what_the_teacher_finds(parts: dict[str, Any], side: int) -> None:
+    """The best hint is the best box of a plain look, whatever the size of the picture."""
+    photo = cv2.imread(str(RECIPE.parents[2] / "examples/photos/astronaut.jpg"))
+    assert photo is not None
+    picture = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+    places = parts["loss"].Places(
+        torch.cat([_centres(side, stride) for stride in (8, 16, 32, 64)]),
+        torch.cat([torch.full(((side // stride) ** 2,), stride) for stride in (8, 16, 32, 64)]),
+    )
+    pixels = torch.from_numpy(picture[:, :, ::-1].copy()).permute(2, 0, 1)[None] / 255
+    hints = parts["distillation"].DenseTeacher(TEACHER).look_at(pixels, places)
+    boxes, scores = parts["teacher"].Teacher(TEACHER).detect_once(picture)
+    best = hints.boxes[0, hints.scores[0].argmax()].numpy()
+    assert parts["teacher"].box_iou(best[None].clip(0, side), boxes[:1]) > 0.9
+    assert float(hints.scores.max()) == pytest.approx(float(scores[0]), abs=0.1)
+
+
+def _centres(side: int, stride: int) -> torch.Tensor:
+    steps = torch.arange(side // stride) * stride + stride / 2
+    return torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1).reshape(-1, 2)
 
 
 def test_all_stages_run(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ _AGREE_IOU = 0.6
 _MOST_GUESSES = 1000
 """Guesses of a photo that take part, the best."""
 
+MOST_PEOPLE = 100
+"""People found in a photo at most, as in torchvision; a threshold near 0 would leave hundreds."""
+
 LEAST_VOTE = 0.05
 """Score from which on a box has a say, whatever the threshold, so that this moves no box."""
 
@@ -167,7 +170,7 @@ def vote(guesses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         guesses: `boxes` (N, 4) xyxy, `scores` (N,) and `labels` (N,).
     """
     boxes, scores, labels = guesses["boxes"].float(), guesses["scores"].float(), guesses["labels"]
-    kept = batched_nms(boxes, scores, labels, _SAME_PERSON_IOU)
+    kept = batched_nms(boxes, scores, labels, _SAME_PERSON_IOU)[:MOST_PEOPLE]
     agree = box_iou(boxes[kept], boxes) >= _AGREE_IOU
     agree &= labels[kept][:, None] == labels
     say = agree * scores.square().clamp(min=1e-12)

@@ -16,7 +16,8 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
 _MOST_PLACES = 13
-_PERSON = 1
+PERSON = 1
+"""Column of the person among the classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def detection_loss(
         boxes: (B, P, 4) xyxy, px.
         weights: (B, P): above 0 a person and the trust in it, 0 a region to ignore, -1 nothing.
     """
-    logits = answers["cls_logits"][..., _PERSON].float()
+    logits = answers["cls_logits"][..., PERSON].float()
     found = places.decode(answers["bbox_regression"].float())
     with torch.no_grad():
         owners, overlaps = assign(logits.sigmoid(), found, places, boxes, weights)

@@ -7,6 +7,7 @@ for every cell of three grids, the box relative to its cell (YOLOX, arXiv:2107.0
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,8 +15,12 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 
-_INPUT = 416
-_STRIDES = (8, 16, 32)
+INPUT = 416
+"""Side of the square that it is shown, px."""
+
+STRIDES = (8, 16, 32)
+"""Pixels from one of its places to the next, level by level."""
+
 _GREY = 114
 _PERSON = 5
 """Column of COCO's first class, the person."""
@@ -34,8 +39,8 @@ class Teacher:
         self._network = cv2.dnn.readNetFromONNX(str(path))
         cells = [
             np.stack([*np.meshgrid(np.arange(side), np.arange(side)), np.full((side, side), step)])
-            for step in _STRIDES
-            for side in [_INPUT // step]
+            for step in STRIDES
+            for side in [INPUT // step]
         ]
         grid = np.concatenate([cell.reshape(3, -1) for cell in cells], axis=1)
         self._corners, self._steps = grid[:2].T, grid[2][:, None]
@@ -55,20 +60,35 @@ class Teacher:
         """Return boxes and scores as `detect`, without the mirror: what the network itself does."""
         return self._look(image)
 
-    def _look(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        scale = _INPUT / max(image.shape[:2])
-        size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-        canvas = np.full((_INPUT, _INPUT, 3), _GREY, np.uint8)
-        canvas[: size_wh[1], : size_wh[0]] = cv2.resize(image, size_wh)
-        self._network.setInput(np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], np.float32))
+    def answer_everywhere(self, picture: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what the network says at each of its places of a square picture.
+
+        Args:
+            picture: (416, 416, 3) BGR, 0 to 255.
+
+        Returns:
+            Boxes (3549, 4) xyxy, px of the picture, and their scores (3549,), of the places at
+            strides 8, 16 and 32, row by row.
+        """
+        return self._answers(picture)
+
+    def _answers(self, picture: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        self._network.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
         rows = self._network.forward()[0]
-        scores = rows[:, 4] * rows[:, _PERSON]
-        kept = scores >= self.least_score
         centres = (rows[:, :2] + self._corners) * self._steps
         halves = np.exp(rows[:, 2:4]) * self._steps / 2
-        boxes = np.concatenate([centres - halves, centres + halves], axis=1)[kept] / scale
-        boxes = boxes.clip(0, [image.shape[1], image.shape[0]] * 2).astype(np.float32)
-        return suppress(boxes, scores[kept].astype(np.float32), iou=0.6)
+        boxes = np.concatenate([centres - halves, centres + halves], axis=1)
+        return boxes.astype(np.float32), (rows[:, 4] * rows[:, _PERSON]).astype(np.float32)
+
+    def _look(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        scale = INPUT / max(image.shape[:2])
+        size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        canvas = np.full((INPUT, INPUT, 3), _GREY, np.uint8)
+        canvas[: size_wh[1], : size_wh[0]] = cv2.resize(image, size_wh)
+        boxes, scores = self._answers(canvas)
+        kept = scores >= self.least_score
+        boxes = (boxes[kept] / scale).clip(0, [image.shape[1], image.shape[0]] * 2)
+        return suppress(boxes.astype(np.float32), scores[kept], iou=0.6)
 
 
 def suppress(boxes: FloatArray, scores: FloatArray, iou: float) -> tuple[FloatArray, FloatArray]:

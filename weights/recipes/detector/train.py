@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from augment import Augmenter
+from distillation import DenseTeacher, hint_loss
 from loss import Places, detection_loss
 from measure import Matches, PhotoResult, match
 from pack import LabelledPhoto, decode_webp, read_pack
@@ -52,6 +53,7 @@ class Plan:
     out: Path
     network: str
     start: Path | None
+    teacher: Path | None
     side: int
     canvas: int
     batch: int
@@ -93,6 +95,7 @@ class Trainer:
         self._layout = torch.channels_last if cuda else torch.contiguous_format
         self.network: Any = network.to(self.device, memory_format=self._layout)
         self.average: Any = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.teacher = DenseTeacher(plan.teacher) if plan.teacher else None
         self.optimizer = torch.optim.AdamW(parameter_groups(self.network, plan.decay), lr=plan.rate)
         self.step, self.elapsed_s = 0, 0.0
         # One graph for each of the three sides: a graph for all of them is several times slower.
@@ -165,6 +168,8 @@ class Trainer:
             features, answers = self._answer(images)
         places = self._places_of(images, features)
         parts = detection_loss(answers, places, batch.boxes, batch.weights)
+        if self.teacher is not None:
+            parts |= hint_loss(answers, places, self.teacher.look_at(batch.images, places))
         loss: Any = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -342,6 +347,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     add("--out", type=Path, required=True, help="folder of the run")
     add("--network", choices=sorted(PERSON_FCOS), default="person_fcos_small")
     add("--start", type=Path, help="weights file of this network to start from")
+    add("--teacher", type=Path, help="YOLOX-nano as .onnx, to be shown every picture")
     add("--side", type=int, default=448, help="of the pictures, px; a multiple of 64")
     add("--canvas", type=int, default=448, help="px up to which photos are kept")
     add("--batch", type=int, default=128)
