@@ -376,7 +376,8 @@ def test_a_run_knows_a_detector_by_its_weights(
     folder = Path(shutil.copytree(folders("d_fine"), tmp_path / "detector"))
     options = LabelerOptions(detector=str(folder), device="cpu", precision="fp32")
     name = assemble(options).detector_name
-    assert name == f"{folder} ({weights_hash(folder / 'model.safetensors')})"
+    assert name == f"detector ({weights_hash(folder / 'model.safetensors')})"
+    assert assemble(replace(options, detector=f"{folder}/")).detector_name == name
     state = load_file(folder / "model.safetensors")
     changed = {key: tensor + 1 if "bias" in key else tensor for key, tensor in state.items()}
     save_file(changed, folder / "model.safetensors", {"format": "pt"})
