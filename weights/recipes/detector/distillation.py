@@ -61,7 +61,13 @@ class DenseTeacher:
 
 
 def hint_loss(answers: dict[str, Tensor], places: Places, hints: Hints) -> dict[str, Tensor]:
-    """Return the parts of the loss against the teacher's answers; see `detection_loss`."""
+    """Return the parts of the loss against the teacher's answers.
+
+    Args:
+        answers: `cls_logits` (B, A, C) and `bbox_regression` (B, A, 4); see `detection_loss`.
+        places: Of those answers.
+        hints: Of the same pictures, at the same places.
+    """
     logits = answers["cls_logits"][..., PERSON].float()
     total = hints.scores.sum().clamp(min=1)
     gap = (hints.scores - logits.sigmoid()).detach().abs() ** 2

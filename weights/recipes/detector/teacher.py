@@ -60,7 +60,7 @@ class Teacher:
         """Return boxes and scores as `detect`, without the mirror: what the network itself does."""
         return self._look(image)
 
-    def answer_everywhere(self, picture: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def answer_everywhere(self, picture: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         """Return what the network says at each of its places of a square picture.
 
         Args:
@@ -70,9 +70,6 @@ class Teacher:
             Boxes (3549, 4) xyxy, px of the picture, and their scores (3549,), of the places at
             strides 8, 16 and 32, row by row.
         """
-        return self._answers(picture)
-
-    def _answers(self, picture: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
         self._network.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
         rows = self._network.forward()[0]
         centres = (rows[:, :2] + self._corners) * self._steps
@@ -85,7 +82,7 @@ class Teacher:
         size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
         canvas = np.full((INPUT, INPUT, 3), _GREY, np.uint8)
         canvas[: size_wh[1], : size_wh[0]] = cv2.resize(image, size_wh)
-        boxes, scores = self._answers(canvas)
+        boxes, scores = self.answer_everywhere(canvas)
         kept = scores >= self.least_score
         boxes = (boxes[kept] / scale).clip(0, [image.shape[1], image.shape[0]] * 2)
         return suppress(boxes.astype(np.float32), scores[kept], iou=0.6)
