@@ -52,6 +52,14 @@ class CopySink(ImageSink):
         """
         return super().path(key if key.video else FrameKey(photo_copy(key.media)))
 
+    def has(self, key: FrameKey) -> bool:
+        """Return whether the frame `key` is there.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        return self.path(key).exists()
+
 
 def _copy(media: str, ending: str, renamed: Container[str]) -> str:
     """Return a name, with `ending` behind it if it has one of some suffixes before its endings."""
