@@ -28,6 +28,7 @@ from tqdm import tqdm
 from vitpose_cli.errors import ExitCode, VitposeError
 from vitpose_cli.files import write_error
 
+_MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
 _UNSEEN = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # our own lines are indented
 
@@ -39,6 +40,8 @@ def _output() -> Console:
     return Console(highlight=False, width=None if told else _FILE_WIDTH)
 
 
+if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns) < _MIN_COLUMNS:
+    del os.environ["COLUMNS"]  # rich prints nothing in no columns, and tqdm no bar
 stdout = _output()
 stderr = Console(stderr=True, highlight=False)
 
