@@ -13,6 +13,7 @@ from format_cases import (
     export,
     labels,
     make_run,
+    record,
     run_tool,
     tool_python,
 )
@@ -224,3 +225,9 @@ def test_huge_numbers_and_half_characters_come_and_go(run: Path, tmp_path: Path)
     for tool in ("fiftyone", "coco"):
         written = export(labels, tool, tmp_path / tool)
         assert json.loads(written.files[0].read_bytes())["info"].items() >= odd.items()
+
+
+def test_a_photo_whose_name_is_too_long_for_a_file_is_missing(run: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "long", [PHOTOS[0], record("l" * 300 + ".jpg")])
+    written = export(run, "fiftyone", tmp_path / "out", WriteOptions(images=tmp_path / "photos"))
+    assert "1 picture was not found" in written.notes[0]
