@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import Assembly, assemble
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import fitted_name
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.copies import CopySink
@@ -102,12 +103,12 @@ def default_run(sources: Sequence[str]) -> Path:
     """
     first = sources[0]
     if first.startswith("@"):
-        return Path(Path(first[1:]).stem + RUN_SUFFIX)
+        return Path(fitted_name(Path(first[1:]).stem, RUN_SUFFIX))
     path = Path(first)
     while any(sign in path.name for sign in "*?[{") and not is_there(path):
         path = path.parent
     name = path.resolve().name if path.name in ("", "..") else path.name
-    return Path(name + RUN_SUFFIX)
+    return Path(fitted_name(name, RUN_SUFFIX))
 
 
 def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:

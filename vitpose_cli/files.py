@@ -12,13 +12,15 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
 
 TEMPORARY_SUFFIX = ".vitpose-tmp"
-_NAME_BYTES = 200  # of a name; file systems allow 255, and process id and suffix come behind
+_MAX_NAME_BYTES = 255
+_NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
 
@@ -170,6 +172,18 @@ def temporary_name(name: str, suffix: str) -> str:
     """Return the hidden name under which this process writes a file; cut where `name` is long."""
     start = os.fsencode(name)[:_NAME_BYTES]
     return f".{start.decode(errors='ignore')}.{os.getpid()}{suffix}"
+
+
+def fitted_name(start: str, ending: str) -> str:
+    """Return `start` with `ending` behind it, as a name that file systems take.
+
+    What makes it longer than 255 bytes is cut from the start, with a hash of that behind the cut.
+    """
+    data = os.fsencode(start)
+    if len(data) + len(ending) <= _MAX_NAME_BYTES:
+        return start + ending
+    ending = f"~{blake2b(data, digest_size=4).hexdigest()}{ending}"
+    return data[: _MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending
 
 
 def remove_left_over(path: Path) -> None:

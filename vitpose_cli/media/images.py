@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, check_replaceable, make_folder
+from vitpose_cli.files import atomic_file, check_replaceable, fitted_name, make_folder
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -242,7 +242,7 @@ class ImageSink:
         """
         path = place_of(key, self._folder)
         if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            path = path.with_name(path.name + ".jpg")
+            path = path.with_name(fitted_name(path.name, ".jpg"))
         return path
 
 
