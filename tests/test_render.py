@@ -265,6 +265,8 @@ def test_it_says_where_drawn_copies_would_be_labelled(tmp_path: Path, clip: Path
         done = vitpose("render", folder, "-a", tmp_path / "run", "-o", folder / name)
         assert done.returncode == 0, done.stderr
         assert ("move it away" in done.stderr) == is_said, name
+    done = vitpose("render", folder / "*", "-a", tmp_path / "run", "-o", folder / "more")
+    assert "move it away" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder, read_error, write_error
+from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, write_error
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
@@ -98,11 +98,11 @@ class Pictures:
         if self._how == "none":
             return
         picture = self._sources.path(str(key))
-        if picture.is_file():
+        if is_file(picture):
             self._put(picture.resolve(), safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
             self._write(photo, picture, safe_media_path(self._folder, name))
-        elif key.index >= 0 and self._sources.path(key.media).is_file():
+        elif key.index >= 0 and is_file(self._sources.path(key.media)):
             self._in_videos[key.media].add(key)
         else:
             self.missing.append(key)

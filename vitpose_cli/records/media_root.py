@@ -56,11 +56,16 @@ class MediaFolders:
         return next((path for path in (first, *others) if photo_at(path) is not None), first)
 
     def has(self, name: str) -> bool:
-        """Return whether there is a photo or video of this name."""
+        """Return whether there is a photo or video of this name.
+
+        Raises:
+            InputError: Nobody may look there.
+        """
         try:
-            return photo_at(self.path(name)) is not None
+            paths = [safe_media_path(folder, name) for folder in self.folders]
         except InputError:
             return False
+        return any(photo_at(path) is not None for path in paths)
 
 
 def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> MediaFolders:
