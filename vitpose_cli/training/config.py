@@ -132,7 +132,8 @@ class LossOptions(StrictModel):
     foreground: NotNegative = 0.0
     """With mse: a pixel counts 1 + this x its target, against the mass of background."""
     blob_sigma: Positive = 2.0
-    """Standard deviation of the target's blob, heatmap px."""
+    """Standard deviation of the target's blob, heatmap px; with task: token it is that which each
+    head was taught."""
 
 
 class StageOptions(StrictModel):
@@ -308,11 +309,17 @@ class TrainConfig(StrictModel):
         return self
 
     def _kept_by_token(self) -> list[str]:
-        """Return the options of the network that were given and are not for `task: token`."""
+        """Return the options of network and maps that were given and are not for `task: token`."""
         model = self.model.model_dump(exclude_defaults=True)
         earlier = {name for name, value in _EARLIER_DEFAULTS if model.get(name) == value}
         given = {
             "model": model.keys() - _OF_A_TOKEN - earlier,
             "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
         }
-        return [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]
+        blobs = [
+            f"stages.{number}.loss.blob_sigma"
+            for number, stage in enumerate(self.stages)
+            if "blob_sigma" in stage.loss.model_dump(exclude_defaults=True)
+        ]
+        told = [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]
+        return told + blobs

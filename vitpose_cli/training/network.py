@@ -47,11 +47,12 @@ class Network:
         state = self.model.state_dict()
         return {key: value for key, value in state.items() if not key.startswith("decoder.")}
 
-    def codec(self, head: str, blob_sigma: float = 2.0) -> HeatmapCodec:
+    def codec(self, head: str) -> HeatmapCodec:
         """Return how the heatmaps of a head are drawn and read."""
         shape, own = self.model.config, self.header.heads.get(head)
-        alignment = own.alignment if own else "udp"  # of pre-training, which draws no heatmaps
-        return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
+        if own is None:  # in pre-training, which draws no heatmaps
+            return HeatmapCodec(shape.input_wh, shape.map_wh, "udp")
+        return HeatmapCodec(shape.input_wh, shape.map_wh, own.alignment, own.blob_sigma)
 
 
 def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Network:
