@@ -71,8 +71,8 @@ class OpenedData:
         return _sets([one for one in _people(self.train) if one.repeats.any()])
 
     @property
-    def epoch_length(self) -> int:
-        """How many people an epoch shows, by their repeats."""
+    def epoch_length(self) -> float:
+        """How many people an epoch shows on average, by their repeats."""
         return _epoch_length(_people(self.train))
 
     @property
@@ -218,7 +218,7 @@ def _store(
     return DeviceCrops(cut.pixels, device) if options.cache == "device" else HostCrops(cut.pixels)
 
 
-def _epoch_length(people: Sequence[People]) -> int:
+def _epoch_length(people: Sequence[People]) -> float:
     repeats = np.concatenate([part.repeats for part in people])
     return EndlessOrder(repeats, ()).epoch_length
 
