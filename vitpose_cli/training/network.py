@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,13 +26,14 @@ class Network:
     Attributes:
         model: The module, in training mode.
         header: What its weights files say.
-        drawn_heads: Heads that start from random numbers; of the network that a run begins with.
+        drawn_heads: Heads that start from random numbers, and why; of the network that a run
+            begins with.
         notes: Sentences on what it has taken from the weights that it starts from.
     """
 
     model: ViTPose
     header: CheckpointHeader
-    drawn_heads: frozenset[str] = frozenset()
+    drawn_heads: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
