@@ -90,7 +90,7 @@ def test_a_key_of_another_branch_is_not_suggested() -> None:
     assert "did you mean repeat" not in caught.value.message
     with pytest.raises(ConfigError) as caught:
         parse_config(Training, {"data": [{"kind": "pack", "path": "a"}]})
-    assert caught.value.message.endswith("\n  data.0.path: unknown key")
+    assert caught.value.message.endswith("\n  data.0.path: unknown key; did you mean repeat?")
 
 
 @pytest.mark.parametrize(
