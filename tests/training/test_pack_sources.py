@@ -119,6 +119,17 @@ def opened(path: Path, *, measured: bool = False, **options: Any) -> OpenedSourc
     return open_source(PackSource.model_validate(values), measured=measured)
 
 
+def test_numbers_that_the_pack_does_not_have_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "pack.npz"
+    write_pack(path)
+    listener = Listener()
+    source = {"kind": "pack", "path": str(path), "repeat_of": {2: 3, 7: 0, 5: 2}}
+    train(one_stage(tmp_path, train=[source]), tmp_path / "run", listener)
+    said = f"repeat_of does nothing for 5, 7: the source numbers in {path} are 0, 1, 2."
+    assert said in listener.notes
+    assert opened(path, repeat_of={2: 3}).notes == ()
+
+
 def test_a_damaged_picture_is_like_a_missing_photo_also_if_it_is_the_first(tmp_path: Path) -> None:
     path = tmp_path / "pack.npz"
     write_pack(path, damaged=[0, 1])

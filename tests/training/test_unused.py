@@ -91,6 +91,17 @@ def test_what_does_nothing_is_said(changes: dict[str, Any], sentence: str) -> No
     assert said(**changes) == [sentence]
 
 
+def test_what_does_nothing_to_a_measurement_is_said() -> None:
+    data = small_run(Path("data"))["data"]
+    options = {"repeat": 2, "human_weight": 0.5, "model_weight": 0.9, "min_score": 0.4}
+    data["validation"] = [data["validation"][0] | {"limit": 5}, data["validation"][0] | options]
+    assert said(data=data) == [
+        f"data.validation.1.{name} does nothing here: everybody with keypoints is measured, once "
+        "and alike."
+        for name in options
+    ]
+
+
 def test_pretraining_says_what_it_has_no_heads_for() -> None:
     data = small_run(Path("data"))["data"] | {"validation": [], "cache": "none"}
     data["train"][0]["boxes"] = "boxes.json"

@@ -77,7 +77,7 @@ class OpenedData:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was left out."""
+        """Sentences about what was left out, or is spoken of and not there."""
         several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
         names = ", ".join(f"{one.name} ({one.num_keypoints})" for one in several.values())
         return [
@@ -86,6 +86,7 @@ class OpenedData:
                 for source in (*self.train, *self.validation)
                 if source.dropped
             ),
+            *(note for source in (*self.train, *self.validation) for note in source.notes),
             *(
                 [f"The files list different keypoints; each list gets a head: {names}."]
                 * bool(names)

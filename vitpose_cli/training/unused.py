@@ -51,6 +51,10 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         if source.kind == "coco":
             where = "here: training takes the boxes of the annotations"
             yield from _given(source, f"data.train.{number}", where, "boxes")
+    for number, source in enumerate(data.validation):
+        where = "here: everybody with keypoints is measured, once and alike"
+        names = ("repeat", "human_weight", "model_weight", "min_score")
+        yield from _given(source, f"data.validation.{number}", where, *names)
     if not data.validation:
         yield from _given(config.validation, "validation", "without data.validation")
     if data.cache == "none":
