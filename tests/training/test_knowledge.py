@@ -107,6 +107,7 @@ def test_the_students_token_never_changes_and_stays_for_labelling(tmp_path: Path
     plain = build_network(config.model, {"coco": COCO}, (48, 64)).model
     stored = read_state(weights)
     assert torch.equal(stored[TOKEN], fitted_token(token, plain))
+    assert torch.equal(stored[TOKEN], fitted_token(tmp_path / "token", plain)), "of a run's folder"
     state = torch.load(tmp_path / "student" / "state.pt", weights_only=True)["stage"]
     assert torch.equal(state["model"][TOKEN], stored[TOKEN])
     assert torch.equal(state["average"][TOKEN], stored[TOKEN])

@@ -190,7 +190,8 @@ class DistillOptions(StrictModel):
     truth: NotNegative = 1.0
     """Factor of the loss against the labels; 0 learns from the teacher alone."""
     token: Path | None = None
-    """Weights made by `task: token`, whose knowledge token the student gets, frozen."""
+    """Weights made by `task: token`, or the folder of that run; the student gets their knowledge
+    token, frozen."""
     looks: Literal["each", "once"] = "each"
     """`each`: the teacher is shown every crop that the student is shown, as in the paper. `once`:
     it is shown everybody's plain crop, and its heatmaps follow the crop as that is turned, scaled
