@@ -9,10 +9,11 @@ import pytest
 import yaml
 from training_cases import small_run
 
-from vitpose_cli.config import dump_config, parse_config
+from vitpose_cli.config import dump_config, load_config, parse_config
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.unused import unused_options
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yaml"))
 STAGE = {"input_wh": [48, 64], "steps": 2}
 
 
@@ -100,6 +101,11 @@ def test_what_does_nothing_to_a_measurement_is_said() -> None:
         "and alike."
         for name in options
     ]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_option_of_an_example_does_something(path: Path) -> None:
+    assert unused_options(load_config(TrainConfig, path)) == []
 
 
 def test_pretraining_says_what_it_has_no_heads_for() -> None:

@@ -24,7 +24,9 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if config.task == "pretrain":
         yield from _given(model, "model", "with task: pretrain, which makes no heads", "head")
         where = "with task: pretrain, where people have no keypoints"
-        names = ("half_body", "half_body_keypoints", "truncation")
+        names = ("half_body_keypoints", "truncation")
+        if config.augmentation.half_body:  # else it was switched off
+            names = ("half_body", *names)
         yield from _given(config.augmentation, "augmentation", where, *names)
         names = ("human_weight", "model_weight", "min_score")
         for number, source in enumerate(data.train):
