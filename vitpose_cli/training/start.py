@@ -120,7 +120,7 @@ def _check_measured(config: TrainConfig, network: Network, learnt_sets: Collecti
     drawn = network.drawn_heads
     if len({stage.loss.kind for stage in config.stages}) > 1:
         why = "after a stage with another kind of loss all heads start anew"
-        drawn = dict.fromkeys(network.header.heads, why) | drawn
+        drawn = {**dict.fromkeys(network.header.heads, why), **drawn}
     untrained = [f"{name} ({drawn[name]})" for name in sorted(drawn.keys() - set(learnt_sets))]
     if untrained:
         raise ConfigError(
