@@ -17,7 +17,6 @@ from runs import save_boxes, save_photos, save_weights
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.lookup import read_frames
-from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.pictures import Pictures
@@ -136,8 +135,7 @@ def test_copies_and_drawings_have_the_names_of_the_document(
 def test_whoever_looks_at_labels_finds_photos_in_archives(job: Job, run: Path) -> None:
     keys = [FrameKey(name) for name in job.names[:3]]
     source = str(job.folder / "shards" / "shard-{000..002}.tar")
-    manifest = RunManifest({"keypoints": ["nose"]}, (source,))
-    folders = find_folders(labelled_folders(manifest, run), keys)
+    folders = find_folders(labelled_folders([source], run), keys)
     assert folders == MediaFolders.at(job.folder / "shards")
     frames = list(read_frames({key.media: folders.path(key.media) for key in keys}, keys))
     assert all(isinstance(frame, Frame) for frame in frames)

@@ -119,7 +119,7 @@ def test_a_run_and_its_sources_may_be_moved_together(
     run = tmp_path / "there/run"
     monkeypatch.chdir(tmp_path / "there/here")
     assert tmp_path / "there/here" in known_roots(run)
-    places = labelled_folders(manifest, run)
+    places = labelled_folders(manifest.sources, run, manifest.root)
     assert places == [MediaFolders.at(tmp_path / "there/here")]
     runs.folder = tmp_path / "there"
     assert "(0 now" in runs.label("here/mon", "here/tue")

@@ -40,7 +40,7 @@ from vitpose_cli.notices import (
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import known_roots
-from vitpose_cli.records.manifest import STARTED_IN, RunManifest
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.resume import AllBut
@@ -168,10 +168,8 @@ def annotate_along(
 
         def take(frame: Frame, people: Instances) -> None:
             latest[:] = [frame]
-            decided = frame.key in run.reviewed()  # a person's labels count
-            drawn = _people_of(run, frame.key) if decided else people
-            if pictures is not None and drawn is not None:
-                pictures(frame, drawn)
+            if pictures is not None:
+                pictures(frame, people)
 
         wanted = with_frames or pictures is not None
         labeler = new_labeler(options, assembly, take if wanted else None)
@@ -349,7 +347,6 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "computes-in": precisions(estimator.options.device),
             "batch-size": estimator.batch_size,
             "compiled": estimator.options.compiled,
-            **_started_in(options.run),
         },
     )
 
@@ -370,14 +367,6 @@ def root_of_names(options: AnnotateOptions, source: MediaSource) -> str:
         with suppress(ValueError):  # another drive
             root = Path(os.path.relpath(root, folder_of(options.sources[0])))
     return root.as_posix()
-
-
-def _started_in(run: Path) -> dict[str, str]:
-    """Return the note from where relative sources are given."""
-    try:
-        return {STARTED_IN: Path(os.path.relpath(Path.cwd(), run.resolve().parent)).as_posix()}
-    except ValueError:  # another drive
-        return {}
 
 
 def _written(source: str) -> str:

@@ -10,15 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.errors import InputError
-from vitpose_cli.files import make_folder, write_error
+from vitpose_cli.files import make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
-from vitpose_cli.records.folder import MANIFEST
-from vitpose_cli.records.manifest import NAMES_PER_SOURCE, STARTED_IN, RunManifest
+from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -102,26 +100,16 @@ def write_merged_run(
         document={"track": False},  # the records have the identities that the inputs have
         notes={
             "merged": [each.name for each in inputs],
-            STARTED_IN: ".",
             NAMES_PER_SOURCE: len(roots - {()}) > 1 or any(each.names_per_source for each in runs),
         },
     )
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError:  # since the inputs were begun to be read
-        raise InputError(f"{folder} exists.", "Choose another output with -o.") from None
-    except OSError as error:
-        raise write_error(folder, error) from error
-    is_ours = False
-    try:
         with Run.open(folder, manifest) as run:
-            is_ours = True
             for record in records:
                 run.append(record)
             run.export(num_shards=num_shards)
     except BaseException:
-        if is_ours or not (folder / MANIFEST).exists():  # or another command was faster
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
         raise
 
 

@@ -56,16 +56,6 @@ def test_boxes_of_photos_and_of_video_frames(tmp_path: Path) -> None:
     assert len(empty) == len(unnamed) == 0
 
 
-def test_boxes_of_a_photo_of_another_size_are_refused(tmp_path: Path) -> None:
-    content = document((1, 1, [10, 20, 30, 40]))
-    content["images"][1] |= {"width": 0, "height": 0}  # as files that do not know it say
-    detector = BoxesFile.open(written(tmp_path / "boxes.json", content), DetectorOptions())
-    assert len(detector.detect([frame("empty.jpg", 50, 40)])[0]) == 0
-    for size_wh in ((50, 40), (80, 100)):  # resized, and turned
-        with pytest.raises(InputError, match=r"px, and .*boxes\.json labels a photo of 100 x 80"):
-            detector.detect([frame("a/één.jpg", *size_wh)])
-
-
 def test_the_wanted_category_is_taken(tmp_path: Path) -> None:
     path = written(tmp_path / "boxes.json", document((1, 1, [0, 0, 9, 9]), (1, 7, [5, 5, 9, 9])))
     for classes, left in ((("person",), 0), (("dog",), 5)):

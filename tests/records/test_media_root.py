@@ -4,12 +4,7 @@ import pytest
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.manifest import STARTED_IN, RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
-
-
-def _manifest(sources: tuple[str, ...], **notes: str) -> RunManifest:
-    return RunManifest({"keypoints": ["nose"]}, sources, notes=notes)
 
 
 @pytest.fixture
@@ -27,36 +22,19 @@ def test_runs_find_their_photos_again(
     there = MediaFolders.at(photos)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    places = labelled_folders(_manifest(("photos",)), run)
+    places = labelled_folders(("photos",), run)
     assert places == [there]
     keys = [FrameKey("none.jpg"), FrameKey("a.jpg")]
     assert find_folders([MediaFolders.at(tmp_path), *places], keys) == there
-    assert labelled_folders(_manifest((str(photos / "*.png"), "@none.txt")), run) == []
-    assert labelled_folders(_manifest((str(photos / "a.jpg"),)), run)[0] == there
-
-
-def test_photos_are_looked_for_where_they_were_labelled_before_the_working_folder(
-    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = tmp_path / "other" / "photos"
-    other.mkdir(parents=True)
-    (other / "a.jpg").write_bytes(b"")
-    monkeypatch.chdir(other.parent)
-    run = tmp_path / "runs" / "a.vitpose"
-    keys = [FrameKey("a.jpg")]
-    noted = labelled_folders(_manifest(("photos",), **{STARTED_IN: ".."}), run)
-    assert find_folders(noted, keys) == MediaFolders.at(photos)
-    older = labelled_folders(_manifest(("photos",)), run)
-    assert find_folders(older, keys) == MediaFolders.at(other)
-    (photos / "a.jpg").unlink()
-    assert find_folders(noted, keys) == MediaFolders.at(other)
+    assert labelled_folders((str(photos / "*.png"), "@none.txt"), run) == []
+    assert labelled_folders((str(photos / "a.jpg"),), run)[0] == there
 
 
 def test_merged_runs_find_photos_in_several_folders(tmp_path: Path, photos: Path) -> None:
     others = tmp_path / "more" / "others"
     others.mkdir(parents=True)
     (others / "b.jpg").write_bytes(b"")
-    (place,) = labelled_folders(_manifest(("photos", "more/others")), tmp_path / "run")
+    (place,) = labelled_folders(("photos", "more/others"), tmp_path / "run")
     assert place == MediaFolders.at(tmp_path, photos, others)
     found = find_folders([place], [FrameKey("a.jpg"), FrameKey("b.jpg")])
     assert found.path("a.jpg") == photos / "a.jpg"

@@ -8,14 +8,9 @@ from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.review import pictures as module
 from vitpose_cli.review.pictures import Pictures
-
-
-def _manifest(*sources: str) -> RunManifest:
-    return RunManifest({"keypoints": ["nose"]}, sources)
 
 
 def size_wh(data: bytes) -> tuple[int, int]:
@@ -106,21 +101,21 @@ def test_sources_are_found_from_the_working_folder_and_beside_the_run(
     keys = [FrameKey("gone.jpg"), FrameKey(PHOTOS[2])]
     media = MediaFolders.at(tmp_path / "media")
     monkeypatch.chdir(tmp_path)
-    assert find_folders(labelled_folders(_manifest("media"), run), keys) == media
-    assert find_folders(labelled_folders(_manifest("media/**/*.png"), run), keys) == media
-    several = labelled_folders(_manifest("media/**/*.png", f"media/{VIDEO}"), run)
+    assert find_folders(labelled_folders(["media"], run), keys) == media
+    assert find_folders(labelled_folders(["media/**/*.png"], run), keys) == media
+    several = labelled_folders(["media/**/*.png", f"media/{VIDEO}"], run)
     assert find_folders(several, keys) == media
     (tmp_path / "list.txt").write_text(f"media/a.jpg\nmedia/{PHOTOS[2]}\n", encoding="utf-8")
-    assert labelled_folders(_manifest("@list.txt"), run)[0] == MediaFolders.at(tmp_path)
+    assert labelled_folders(["@list.txt"], run)[0] == MediaFolders.at(tmp_path)
     monkeypatch.chdir("/")
-    assert find_folders(labelled_folders(_manifest("media"), run), keys) == media
+    assert find_folders(labelled_folders(["media"], run), keys) == media
 
 
 def test_a_folder_without_the_frames_is_an_error_with_a_hint(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (tmp_path / "other").mkdir()
     other = MediaFolders.at(tmp_path / "other")
-    for candidates in ([], [other], labelled_folders(_manifest("moved"), run)):
+    for candidates in ([], [other], labelled_folders(["moved"], run)):
         with pytest.raises(InputError, match=r"'a\.jpg'") as caught:
             find_folders(candidates, [FrameKey("a.jpg")])
         assert "--images" in caught.value.hint

@@ -19,10 +19,6 @@ from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
 NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
 
-STARTED_IN = "started-in"
-"""The note of a manifest from where its relative sources were given, relative to beside the run, so
-that both may be moved."""
-
 _FORMAT = "vitpose-run"
 _FEW = 3  # sources that a message lists
 
@@ -73,11 +69,6 @@ class RunManifest:
         return bool(self.notes.get(NAMES_PER_SOURCE))
 
     @property
-    def started_in(self) -> str | None:
-        """What relative sources are relative to, from beside the run; None in older runs."""
-        return self.notes.get(STARTED_IN)
-
-    @property
     def generation(self) -> int:
         """How many times labels were begun: 1, and one more for each refresh."""
         return len(self.history) + 1
@@ -100,7 +91,8 @@ class RunManifest:
                 raise ValueError("another format")
             lists = {name: tuple(fields.get(name, ())) for name in ("sources", "history")}
             manifest = cls(**{**fields, **lists})
-            manifest._check_kinds()
+            if manifest.num_keypoints < 1:
+                raise ValueError("no keypoints")
         except OSError as error:
             raise read_error(path, error) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -110,57 +102,20 @@ class RunManifest:
             ) from error
         return manifest
 
-    def _check_kinds(self) -> None:
-        """Refuse fields of another kind than they have to be of.
-
-        Raises:
-            ValueError: One is.
-        """
-        mappings = ("keypoint_set", "options", "document", "notes")
-        if not all(isinstance(getattr(self, name), Mapping) for name in mappings):
-            raise ValueError(f"one of {', '.join(mappings)} is no object")
-        texts = (self.weights_name, self.weights_hash, *self.sources, self.root or "")
-        if not all(isinstance(text, str) for text in (*texts, self.started_in or "")):
-            raise ValueError("one of weights_name, weights_hash, sources, root is no text")
-        if not isinstance(self.keypoint_set.get("id"), int):
-            raise ValueError("keypoint_set has no id")
-        if self.num_keypoints < 1:
-            raise ValueError("no keypoints")
-
-    def bases(self, run: Path) -> tuple[Path, ...]:
-        """Return what relative sources of the run in the folder `run` may be relative to.
-
-        That is from where they were given. In older runs, or where they are not there any more: the
-        working folder, or where the run lies.
-        """
-        beside = run.resolve().parent
-        if self.started_in is None:
-            return Path(), beside
-        return Path(os.path.normpath(beside / self.started_in)), Path(), beside
-
     def media_root(self, base: Path = Path()) -> Path | None:
-        """Return the folder that media names are relative to, perhaps not there; None if unknown.
+        """Return the folder that media names are relative to, None where that is not known.
 
         Args:
             base: What relative sources are relative to.
         """
-        # Only here, as it loads OpenCV.
-        from vitpose_cli.media.places import based, folder_of
-
-        if self.root is None or not self.sources:
-            return None
-        try:
-            return Path(os.path.normpath(folder_of(based(self.sources[0], base)) / self.root))
-        except OSError:  # nobody may look there
-            return None
+        return root_at(self.sources, self.root, base)
 
     def with_sources(self, wanted: RunManifest) -> RunManifest:
         """Return the manifest of a run that goes on with `wanted`, in which more files may be."""
         grew = len({*wanted.sources}) > len({*self.sources})
         if wanted.root is None or (self.root is not None and not grew):
             return self
-        notes = _noted(self.notes, wanted.started_in)
-        return replace(self, sources=wanted.sources, root=wanted.root, notes=notes)
+        return replace(self, sources=wanted.sources, root=wanted.root)
 
     def write(self, path: Path) -> None:
         """Write the manifest to `path`, whole or not at all.
@@ -218,7 +173,6 @@ class RunManifest:
             wanted,
             keypoint_set=self.keypoint_set,
             sources=self.sources,
-            notes=_noted(wanted.notes, self.started_in),
             history=(*self.history, past),
         )
 
@@ -284,20 +238,10 @@ class RunManifest:
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
         meant = _real(wanted.sources, Path())
-        # Only here, as it loads OpenCV.
-        from vitpose_cli.media.places import is_there
-
-        places = self.bases(folder)
-        root = None if self.started_in is None else self.media_root(places[0])
-        if root is not None and is_there(root):
-            places = places[:1]  # nothing was moved, and the same words mean something else here
-        known = {base: _real(self.sources, base) for base in places}
+        known = {base: _real(self.sources, base) for base in bases(folder)}
         here = next((base for base, each in known.items() if _is_same(each, meant)), None)
         if here is None:
-            texts = (self.sources, wanted.sources)
-            if self.sources == wanted.sources:
-                texts = (tuple(known[places[0]]), tuple(meant))
-            yield f"sources: {_changed(*texts)}"
+            yield f"sources: {_changed(self.sources, wanted.sources)}"
             return
         old, new = self.media_root(here), wanted.media_root()
         if old is not None and new is not None and old != new:
@@ -307,10 +251,22 @@ class RunManifest:
             )
 
 
-def _noted(notes: Mapping[str, Any], started_in: str | None) -> dict[str, Any]:
-    """Return notes that say from where the sources were given, if that is known."""
-    others = {name: value for name, value in notes.items() if name != STARTED_IN}
-    return others if started_in is None else {**others, STARTED_IN: started_in}
+def bases(run: Path) -> tuple[Path, Path]:
+    """Return what relative sources of a run may be relative to: here, or where it lies."""
+    return Path(), run.resolve().parent
+
+
+def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None:
+    """Return the folder that a manifest's `root` means, perhaps not there; None if it has none."""
+    # Only here, as it loads OpenCV.
+    from vitpose_cli.media.places import based, folder_of
+
+    if root is None or not sources:
+        return None
+    try:
+        return Path(os.path.normpath(folder_of(based(sources[0], base)) / root))
+    except OSError:  # nobody may look there
+        return None
 
 
 def _is_same(known: Sequence[str], meant: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.records.coco import safe_media_path
-from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.manifest import bases, root_at
 
 _NUM_SAMPLES = 20
 
@@ -106,14 +106,15 @@ def read_found(
     yield from read_frames({key.media: folders.path(key.media) for key in keys}, keys)
 
 
-def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
-    """Return where the sources in the manifest of the folder `run` may be.
+def labelled_folders(
+    sources: Sequence[str], run: Path, root: str | None = None
+) -> list[MediaFolders]:
+    """Return where the sources in a run's manifest may be, whose `root` is perhaps known.
 
-    Relative paths are looked for as `RunManifest.bases` says. Where a run does not say what its
-    names are relative to, that is what all sources have in common, or, where runs were merged, each
-    source.
+    Relative paths are looked for in the working folder, then beside the run, where `annotate`
+    puts a run by default. Where a run does not say what its names are relative to, that is what
+    all sources have in common, or, where runs were merged, each source.
     """
-    sources = manifest.sources
     # Only here: most formats need no photos, and so no OpenCV.
     from vitpose_cli.media.places import based
     from vitpose_cli.media.remote import is_url
@@ -121,8 +122,8 @@ def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
     if any(map(is_url, sources)):
         return []
     places = []
-    for base in manifest.bases(run):
-        known = manifest.media_root(base)
+    for base in bases(run):
+        known = root_at(sources, root, base)
         if known is not None:
             folders = [known] if known.is_dir() else []
         else:
@@ -131,7 +132,7 @@ def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
             folders = [each for each in map(_root_of, tried) if each is not None]
         if folders:
             places.append(MediaFolders.at(*folders))
-    return list(dict.fromkeys(places))
+    return places
 
 
 def _root_of(sources: Sequence[str]) -> Path | None:

@@ -18,7 +18,6 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
@@ -112,28 +111,13 @@ def is_results_file(path: Path) -> bool:
     return first is not None and first.section == ""
 
 
-class ImageBoxes(dict[str, Detections]):
-    """Boxes of images by their `file_name`.
-
-    Attributes:
-        sizes_wh: Width and height of the images, px, as far as the file states them.
-    """
-
-    def __init__(
-        self, boxes: Mapping[str, Detections], sizes_wh: Mapping[str, tuple[int, int]]
-    ) -> None:
-        """Take both."""
-        super().__init__(boxes)
-        self.sizes_wh = sizes_wh
-
-
 def boxes_by_image(
     path: Path,
     names: Mapping[int, str] | None = None,
     category: str | None = None,
     *,
     labelled: bool = False,
-) -> ImageBoxes:
+) -> dict[str, Detections]:
     """Read boxes made elsewhere, from an annotation file or a results file.
 
     Boxes marked as crowds are left out; a box without a score has 1.
@@ -147,7 +131,7 @@ def boxes_by_image(
         labelled: Of an annotation file, take only people with labelled keypoints.
 
     Returns:
-        The boxes of each image; an image without boxes is there too if the file names it.
+        Boxes by `file_name`; an image without boxes is there too if the file names it.
 
     Raises:
         InputError: The file is something else, or a box is not four numbers.
@@ -156,7 +140,7 @@ def boxes_by_image(
         results = read_results(path)
         if category == "person" and len({item.get("category_id") for item in results}) > 1:
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]
-        return ImageBoxes(_grouped(_result_rows(path, results, names or {}), ()), {})
+        return _grouped(_result_rows(path, results, names or {}), ())
     folded = category.casefold() if category else None
     with closing(CocoFrames(path)) as document:
         wanted = {
@@ -172,11 +156,7 @@ def boxes_by_image(
             and (not wanted or item["category_id"] in wanted)
             and (not labelled or any(item["keypoints"][2::3]))
         )
-        boxes = _grouped(rows, document.names)
-        stated = {
-            name: size_of(document.image(number)) for number, name in enumerate(document.names)
-        }
-    return ImageBoxes(boxes, {name: size for name, size in stated.items() if size is not None})
+        return _grouped(rows, document.names)
 
 
 def _checked(path: Path, item: Item) -> dict[str, Any] | None:
