@@ -167,7 +167,8 @@ def annotate_along(
         def take(frame: Frame, people: Instances) -> None:
             latest[:] = [frame]
             if pictures is not None:
-                pictures(frame, people)
+                decided = _people_of(run, frame.key) if frame.key in run.reviewed() else None
+                pictures(frame, people if decided is None else decided)
 
         wanted = with_frames or pictures is not None
         labeler = new_labeler(options, assembly, take if wanted else None)
