@@ -92,6 +92,7 @@ class RunManifest:
             fields = orjson.loads(path.read_bytes())
             if fields.pop("format") != _FORMAT:
                 raise ValueError("another format")
+            _check_types(fields)
             lists = {name: tuple(fields.get(name, ())) for name in ("sources", "history")}
             manifest = cls(**{**fields, **lists})
             if manifest.num_keypoints < 1:
@@ -283,6 +284,37 @@ class RunManifest:
                 f"names: were relative to {old}, but not all photos and videos lie there now; "
                 f"their common folder is {new}"
             )
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    """Refuse fields of a manifest that are something else than what is written into it.
+
+    Raises:
+        ValueError: One is.
+    """
+    texts = ("weights_name", "weights_hash", "tool_version", "created")
+    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(texts, str)
+    kinds |= dict.fromkeys(("root", "base"), (str, type(None)))
+    kinds |= dict.fromkeys(("keypoint_set", "options", "document", "notes"), dict)
+    kinds |= dict.fromkeys(("sources", "history"), list)
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if name in fields and not isinstance(fields[name], kind)
+    ]
+    wrong += [
+        name
+        for name, kind in (("sources", str), ("history", dict))
+        if name not in wrong and not all(isinstance(each, kind) for each in fields.get(name, ()))
+    ]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is of another kind")
+    keypoint_set = fields["keypoint_set"]
+    names = keypoint_set["keypoints"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its keypoints are no names")
+    if not isinstance(keypoint_set.get("id"), int):
+        raise ValueError("its keypoint_set has no id")
 
 
 def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None:
