@@ -173,6 +173,30 @@ def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_p
     assert len(document(run)["images"]) == NUM_PHOTOS + 2
 
 
+def test_boxes_of_photos_of_another_size_fail_one_by_one(job: Job, tmp_path: Path) -> None:
+    names = [path.relative_to(job.photos).as_posix() for path in sorted(job.photos.rglob("*.jpg"))]
+    box = {"category_id": 1, "bbox": [5, 5, 30, 40], "iscrowd": 0}
+    content = {
+        "images": [
+            {"id": number, "file_name": name, "width": 90, "height": 120}
+            for number, name in enumerate(names)
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [box | {"id": i, "image_id": i} for i in range(len(names))],
+    }
+    content["images"][-1] |= {"width": 120, "height": 90}
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    arguments = job.arguments(tmp_path / "run")
+    arguments[arguments.index("--boxes") + 1] = str(tmp_path / "boxes.json")
+    done = vitpose(*arguments)
+    assert done.returncode == 5, done.stderr
+    assert len(document(tmp_path / "run")["annotations"]) == 1
+    lines = (tmp_path / "run/failures.jsonl").read_text().splitlines()
+    assert len(lines) == len(names) - 1
+    assert f"{names[0]} has 120 x 90 px, and" in lines[0]
+    assert "EXIF" in lines[0]
+
+
 def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
     assert done.returncode == 0, done.stderr

@@ -156,7 +156,7 @@ def annotate_along(
     with (
         Run.open(
             options.run,
-            replace(new_manifest(options, assembly), root=root_of_names(options, source)),
+            located(new_manifest(options, assembly), options, source),
             overwrite=options.overwrite,
             refresh=options.refresh,
             worker=options.worker,
@@ -169,7 +169,8 @@ def annotate_along(
         def take(frame: Frame, people: Instances) -> None:
             latest[:] = [frame]
             if pictures is not None:
-                pictures(frame, people)
+                decided = _people_of(run, frame.key) if frame.key in run.reviewed() else None
+                pictures(frame, people if decided is None else decided)
 
         wanted = with_frames or pictures is not None
         labeler = new_labeler(options, assembly, take if wanted else None)
@@ -360,13 +361,20 @@ def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:
     return () if options.overwrite else known_roots(options.run)
 
 
-def root_of_names(options: AnnotateOptions, source: MediaSource) -> str:
-    """Return what the names of a run are relative to, as its manifest has it."""
+def located(manifest: RunManifest, options: AnnotateOptions, source: MediaSource) -> RunManifest:
+    """Return the manifest of a run with what its names, and its sources, are relative to."""
     root = source.root
     if not root.as_posix().startswith("//"):  # of URLs, and the network shares of Windows
-        with suppress(ValueError):  # another drive
-            root = Path(os.path.relpath(root, folder_of(options.sources[0])))
-    return root.as_posix()
+        root = _seen_from(folder_of(options.sources[0]), root)
+    base = _seen_from(options.run.resolve(), Path.cwd())
+    return replace(manifest, root=root.as_posix(), base=base.as_posix())
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """Return a path relative to `folder`; on another drive, as it is."""
+    with suppress(ValueError):
+        return Path(os.path.relpath(path, folder))
+    return path
 
 
 def _written(source: str) -> str:

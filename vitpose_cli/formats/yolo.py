@@ -63,7 +63,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         own.claim(described)
         others = _make_room(out, split, content, pictures, own, options)
         for frame, name in _named(content):
-            pictures.place(frame.record.key, name)
+            pictures.place(frame.record.key, name, frame.record.size_wh)
             lines = list(_lines(frame, categories))
             text = safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}"))
             own.claim(text)
