@@ -15,7 +15,8 @@ from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.training.data_options import PackSource
 from vitpose_cli.training.loop import train
-from vitpose_cli.training.sources import OpenedSource, open_source
+from vitpose_cli.training.opened_source import OpenedSource
+from vitpose_cli.training.sources import open_source
 
 
 def write_pack(path: Path, damaged: Collection[int] = ()) -> None:

@@ -23,8 +23,9 @@ from vitpose_cli.training.crops import FrameCrops
 from vitpose_cli.training.data_options import CocoSource, PackSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
+from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.sizes import check_sizes
-from vitpose_cli.training.sources import OpenedSource, open_source
+from vitpose_cli.training.sources import open_source
 from vitpose_cli.training.validate import Validator
 
 SAID = r"003.png has 60 x 80 px, and .*people.json labels a photo of 120 x 160 px"

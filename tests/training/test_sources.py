@@ -10,7 +10,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions
-from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
+from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
+from vitpose_cli.training.sources import open_source
 
 
 def coco(folder: Path, **options: Any) -> OpenedSource:

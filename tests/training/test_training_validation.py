@@ -14,8 +14,9 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions
+from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.sheets import sheet
-from vitpose_cli.training.sources import OpenedSource, open_source
+from vitpose_cli.training.sources import open_source
 from vitpose_cli.training.validate import Validator, mean_ap
 
 CODEC = HeatmapCodec((96, 128), (24, 32), "udp")

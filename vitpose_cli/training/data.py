@@ -22,8 +22,9 @@ from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import DataOptions, Source
 from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
+from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.people import EndlessOrder, People
-from vitpose_cli.training.sources import OpenedSource, dropped_sentence, open_source
+from vitpose_cli.training.sources import open_source
 
 MISSING_SHARE = 0.01
 """More missing photos than this are a wrong path rather than bad luck."""

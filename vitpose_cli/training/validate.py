@@ -28,10 +28,10 @@ from vitpose_cli.pose.oks import oks_matrix, oks_nms
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.cache import fill_crops, frame_sizes
 from vitpose_cli.training.config import ValidationOptions
+from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.process import gathered
 from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
-from vitpose_cli.training.sources import OpenedSource
 
 _UNKNOWN_WH = (1 << 24, 1 << 24)
 """Cuts no box of a frame that cannot be read and whose size nobody states, px."""

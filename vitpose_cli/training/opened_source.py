@@ -1,0 +1,78 @@
+"""What a source of people holds once its labels are read, and what every kind of source shares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from zlib import crc32
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.training.data_options import Source, SourceOptions
+from vitpose_cli.training.fingerprints import Fingerprint
+from vitpose_cli.training.people import LabelledFrames
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """A source whose labels are read; of its photos it is only known whether they are there.
+
+    Attributes:
+        frames: The people who can be trained on or measured, with their frames.
+        truth: All labels of these frames as a COCO document, for measuring; who is not wanted is
+            marked as neither to be found nor to be missed.
+        dropped: How many people, keypoints and photos were left out, by the reason.
+        fingerprint: What the source holds, in short.
+        boxes: Boxes by `file_name` to measure with; None for those of the people.
+        notes: Sentences on options that do nothing with what the source holds.
+    """
+
+    frames: LabelledFrames
+    truth: CocoDocument
+    dropped: Mapping[str, int]
+    fingerprint: Fingerprint
+    boxes: Mapping[str, Detections] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def dropped_sentence(dropped: Mapping[str, int]) -> str:
+    """Say what was left out, by reason; empty where nothing was."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+
+
+def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputError:
+    """Return the error of a source in whose `num_photos` nobody is left."""
+    path = options.annotations if options.kind == "coco" else options.path
+    missing = dropped["photos missing"]
+    if missing:
+        return InputError(
+            f"{path}: {missing} of {num_photos} photos are missing, and nobody is left.",
+            "Check `images` of this source.",
+        )
+    own = "include" if options.kind == "coco" else "repeat_of"
+    return InputError(
+        f"Nobody in {path} can be learnt from"
+        f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
+        f"Label some keypoints, or check `{own}`, `split`, `min_score`, `human_weight` and "
+        "`model_weight` of this source.",
+    )
+
+
+def in_split(group: str, options: SourceOptions) -> bool:
+    """Tell whether a group of photos is of the part that a source takes, the same in every run."""
+    share = crc32(group.encode()) / 2**32
+    return options.split[0] <= share < options.split[1]
+
+
+def spread(chosen: list[int], options: SourceOptions) -> list[int]:
+    """Return at most `limit` of these, spread evenly."""
+    if options.limit is None or len(chosen) <= options.limit:
+        return chosen
+    return [chosen[index * len(chosen) // options.limit] for index in range(options.limit)]
+
+
+def identity(fingerprint: Fingerprint, options: SourceOptions) -> str:
+    """Return a text that changes with the people taken, and with how and from where."""
+    return f"{fingerprint.people} {options.model_dump_json()}"
