@@ -130,6 +130,12 @@ BROKEN: list[tuple[str, str, Change]] = [
         "categories[0].keypoints",
         put("categories", "keypoints", list(range(17))),
     ),
+    ("category-name", "categories[0].name", put("categories", "name", "half\ud800")),
+    (
+        "category-keypoints",
+        "categories[0].keypoints",
+        put("categories", "keypoints", ["half\ud800", *map(str, range(16))]),
+    ),
     (
         "category-without-keypoints",
         "categories[1].keypoints",

@@ -6,7 +6,7 @@ from typing import Any
 
 from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
 from vitpose_cli.records.json_stream import Item
-from vitpose_cli.records.json_values import is_int, shown
+from vitpose_cli.records.json_values import are_texts, is_int, shown
 
 
 class CheckedCategories:
@@ -40,7 +40,8 @@ class CheckedCategories:
             count = len(names) if isinstance(names, list) else 0
             self.num_keypoints.setdefault(category["id"], count)
         name = category.get("name")
-        if not isinstance(name, str) or not name or in_or_add(self._names, name):
+        fit = isinstance(name, str) and name and are_texts([name])
+        if not fit or in_or_add(self._names, name):
             self._findings.add("category-name", f"{place}.name", what_it_is(category, "name"))
         if not names:
             self._findings.add(
@@ -71,4 +72,4 @@ class CheckedCategories:
 def _are_names(values: Any) -> bool:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return False
-    return len({*values}) == len(values)
+    return are_texts(values) and len({*values}) == len(values)

@@ -14,7 +14,7 @@ import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
-from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.json_values import are_numbers, are_texts
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
 NO_OWN_ID = "is not a whole number of its own"
@@ -229,5 +229,8 @@ def _checked_categories(path: Path, categories: Sequence[Mapping[str, Any]]) -> 
         names = category.get("keypoints") or []
         if not isinstance(names, list):
             raise wrong(path, f"categories[{position}].keypoints", "is not a list")
+        if not are_texts([category.get("name"), *names]):
+            fault = "has half a character (\\ud800 to \\udfff) in a name, which no file can hold"
+            raise wrong(path, f"categories[{position}]", fault)
         num_keypoints[category["id"]] = len(names)
     return num_keypoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 import orjson
@@ -29,6 +30,16 @@ def are_numbers(values: Any, count: int) -> TypeGuard[list[float]]:
         return all(map(math.isfinite, values))
     except (TypeError, OverflowError):
         return False
+
+
+def are_texts(values: Iterable[Any]) -> bool:
+    """Return whether all texts among `values` can be written: JSON may hold half characters."""
+    try:
+        for value in values:
+            str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def to_json(value: Any) -> bytes:
