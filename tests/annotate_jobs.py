@@ -1,4 +1,4 @@
-"""A labelling job of photos and clips for tests of workers and faults."""
+"""A labelling job, of photos and clips where it is made here: for tests of workers and faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUM_FRAMES = NUM_PHOTOS + len(CLIPS) * NUM_PICTURES
 
 @dataclass(frozen=True)
 class Job:
-    """Photos and clips, and the run of one process that nobody disturbed."""
+    """What is labelled, and the run of one process that nobody disturbed."""
 
     media: Path
     boxes: Path

@@ -12,6 +12,7 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.run import Run
 
 CATEGORY = keypoint_set("coco").to_category()
 SIZE_WH = (640, 480)
@@ -79,3 +80,27 @@ def small_document() -> dict[str, Any]:
         "categories": [deepcopy(CATEGORY)],
         "annotations": [{"id": 1, "image_id": 1, **person}, {"id": 2, "image_id": 2, **person}],
     }
+
+
+RECORDS = [
+    make_record("b.jpg"),
+    make_record("sub/ä.jpg", count=0),
+    make_failure("bad.jpg"),
+    *(make_record("clip.mp4", index) for index in range(3)),
+    make_record("a.jpg", count=3),
+]
+
+
+def fill(folder: Path, records: list[FrameRecord] = RECORDS) -> Path:
+    """Make a run of these records in a folder."""
+    with Run.open(folder, make_manifest()) as run:
+        for record in records:
+            run.append(record)
+    return folder
+
+
+def exported(folder: Path) -> tuple[bytes, bytes]:
+    """Export the run in a folder; return the bytes of its document and of its failures."""
+    with Run.open(folder, make_manifest()) as run:
+        summary = run.export()
+    return summary.annotations.read_bytes(), summary.failures.read_bytes()

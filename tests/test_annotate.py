@@ -8,61 +8,30 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from annotate_jobs import Job
 from disks import Disk
 from numpy.typing import NDArray
+from photo_jobs import NUM_PHOTOS, make_photo_job
 from PIL import Image
-from runs import command, environment, save_boxes, save_photos, save_weights, vitpose
+from runs import command, environment, save_boxes, save_weights, vitpose
 
 from vitpose_cli.actor_pool import _Annotator
 from vitpose_cli.annotate import default_run
 from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.files import TEMPORARY_SUFFIX
-from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.source import open_source
-
-NUM_PHOTOS = 70  # three chunks, the last of them short
-
-
-@dataclass(frozen=True)
-class Job:
-    """Photos, boxes and weights, and the run that nobody disturbed."""
-
-    photos: Path
-    boxes: Path
-    weights: Path
-    run: Path
-
-    def arguments(self, run: Path) -> list[str]:
-        """Return the command that labels the photos into `run`."""
-        return [
-            "annotate", str(self.photos), "-o", str(run), "-w", str(self.weights),
-            "--boxes", str(self.boxes), "--no-flip-test", "--batch-size", "8",
-            "--keypoint-threshold", "0.05",
-        ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    folder = tmp_path_factory.mktemp("job")
-    names = save_photos(folder / "photos", NUM_PHOTOS)
-    made = Job(
-        folder / "photos",
-        save_boxes(folder / "boxes.json", names),
-        save_weights(folder / "weights.safetensors"),
-        folder / "run",
-    )
-    done = vitpose(*made.arguments(made.run))
-    assert done.returncode == 0, done.stderr
-    return made
+    return make_photo_job(tmp_path_factory.mktemp("job"))
 
 
 def document(run: Path) -> dict[str, Any]:
@@ -141,7 +110,7 @@ def test_other_options_are_refused_with_what_differs(job: Job, tmp_path: Path) -
     arguments = job.arguments(job.run)
     arguments[arguments.index("-w") + 1] = str(weights)
     assert "weights: was" in vitpose(*arguments).stderr
-    names = sorted(path.relative_to(job.photos).as_posix() for path in job.photos.rglob("*.jpg"))
+    names = sorted(path.relative_to(job.media).as_posix() for path in job.media.rglob("*.jpg"))
     arguments = job.arguments(job.run)
     other_boxes = save_boxes(tmp_path / job.boxes.name, names, people=1)
     arguments[arguments.index("--boxes") + 1] = str(other_boxes)
@@ -150,7 +119,7 @@ def test_other_options_are_refused_with_what_differs(job: Job, tmp_path: Path) -
 
 def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    shutil.copytree(job.photos, photos)
+    shutil.copytree(job.media, photos)
     good = photos / "a" / "photo 1.jpg"
     (photos / "a" / "empty.jpg").touch()
     (photos / "a" / "text.png").write_text("not a photo")
@@ -174,7 +143,7 @@ def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_p
 
 
 def test_boxes_of_photos_of_another_size_fail_one_by_one(job: Job, tmp_path: Path) -> None:
-    names = [path.relative_to(job.photos).as_posix() for path in sorted(job.photos.rglob("*.jpg"))]
+    names = [path.relative_to(job.media).as_posix() for path in sorted(job.media.rglob("*.jpg"))]
     box = {"category_id": 1, "bbox": [5, 5, 30, 40], "iscrowd": 0}
     content = {
         "images": [
@@ -195,78 +164,6 @@ def test_boxes_of_photos_of_another_size_fail_one_by_one(job: Job, tmp_path: Pat
     assert len(lines) == len(names) - 1
     assert f"{names[0]} has 120 x 90 px, and" in lines[0]
     assert "EXIF" in lines[0]
-
-
-def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
-    done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "run" / "preview").rglob("*.jpg"))) == NUM_PHOTOS
-    assert "labelled earlier" not in done.stderr
-
-
-def test_previews_of_names_that_begin_alike_do_not_meet(job: Job, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
-    for name in ("a.webp", "a.webp.jpg"):
-        cv2.imwrite(str(tmp_path / "photos" / name), np.zeros((90, 120, 3), np.uint8))
-    arguments = ["annotate", str(tmp_path / "photos"), "-o", str(tmp_path / "run"), "--preview"]
-    for _ in range(2):
-        done = vitpose(*arguments, "-w", job.weights, "--detector", "whole-image")
-        assert done.returncode == 0, done.stderr
-        assert "labelled earlier" not in done.stderr
-    written = {path.name for path in (tmp_path / "run" / "preview").iterdir()}
-    assert written == {"a.webp.jpg", "a.webp.jpg.jpg"}
-
-
-def test_a_run_that_is_begun_anew_keeps_only_what_it_did_not_make(job: Job, tmp_path: Path) -> None:
-    photos, run = tmp_path / "photos", tmp_path / "run"
-    for name in ("a/photo 1.jpg", "a/photo 3.jpg", "b/photo 2.jpg"):
-        (photos / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(job.photos / name, photos / name)
-    shutil.copy(photos / "a" / "photo 1.jpg", photos / "a" / "copy.png")  # whatever it is called
-    arguments = replace(job, photos=photos).arguments(run)
-    assert vitpose(*arguments, "--preview").returncode == 0
-    assert vitpose("select", run).returncode == 0
-    own = ("preview/a/mine.jpg", "preview/a/photo 9.jpg", "preview/notes.txt", "other.json")
-    for name in own:
-        shutil.copy(job.photos / "a" / "photo 1.jpg", run / name)
-    (run / "preview" / "a" / f".x.jpg.1{TEMPORARY_SUFFIX}").touch()  # of a process that was killed
-    (photos / "a" / "photo 3.jpg").unlink()
-    (photos / "a" / "copy.png").unlink()
-    (photos / "b" / "photo 2.jpg").unlink()
-    assert vitpose(*arguments, "--overwrite", "--preview").returncode == 0
-    assert {path.relative_to(run).as_posix() for path in (run / "preview").rglob("*")} == {
-        "preview/a", "preview/a/photo 1.jpg", *own[:3],
-    }  # fmt: skip
-    assert not (run / "queue.json").exists()
-    shutil.copy(run / "other.json", run / "queue.json")
-    assert vitpose(*arguments, "--overwrite").returncode == 0
-    assert not (run / "preview" / "a" / "photo 1.jpg").exists()
-    assert all((run / name).exists() for name in (*own, "queue.json"))
-
-
-def test_photos_labelled_earlier_get_their_pictures(job: Job, tmp_path: Path) -> None:
-    shutil.copytree(job.run, tmp_path / "run")
-    shutil.copytree(job.photos, tmp_path / "photos")
-    arguments = replace(job, photos=tmp_path / "photos").arguments(tmp_path / "run")
-    (tmp_path / "photos" / "a" / "photo 1.jpg").write_bytes(b"")
-    at_once = tmp_path / "at once"
-    assert vitpose(*job.arguments(at_once), "--preview").returncode == 0
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
-    manifest["sources"] = [arguments[1]]
-    (tmp_path / "run" / "manifest.json").write_text(json.dumps(manifest))
-    late = vitpose(*arguments, "--preview", "--extract-frames", tmp_path / "out", "--json")
-    assert late.returncode == 0, late.stderr
-    assert json.loads(late.stdout)["num_new"] == 0
-    assert f"{NUM_PHOTOS} frames were labelled earlier" in late.stderr
-    assert "1 frame, such as a/photo 1.jpg, cannot be read again" in late.stderr
-    names = {path.relative_to(job.photos) for path in job.photos.rglob("*.jpg")}
-    for name in names - {Path("a/photo 1.jpg")}:
-        assert (tmp_path / "out" / name).read_bytes() == (job.photos / name).read_bytes()
-        drawn, wanted = (
-            np.float32(decode_image((folder / "preview" / name).read_bytes()))
-            for folder in (tmp_path / "run", at_once)
-        )
-        assert np.abs(drawn - wanted).mean() < 2  # records keep 0.01 px; 2.5 or more without people
 
 
 def test_photos_of_every_kind_are_labelled_at_their_own_size(job: Job, tmp_path: Path) -> None:
@@ -342,7 +239,7 @@ def test_bad_input_ends_with_its_code_and_a_clear_sentence(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    (tmp_path / "photos").symlink_to(job.photos)
+    (tmp_path / "photos").symlink_to(job.media)
     (tmp_path / "boxes.json").symlink_to(job.boxes)
     (tmp_path / "list.json").write_text('{"what": "is this"}')
     (tmp_path / "broken.safetensors").write_bytes(job.weights.read_bytes()[:5000])
@@ -371,81 +268,6 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(job: Job, disk: Disk) -> Non
     assert finished == (job.run / "annotations.json").read_bytes()
 
 
-def test_photos_are_never_overwritten_by_what_is_extracted(job: Job, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(job.photos, photos)
-    before = {path: path.read_bytes() for path in photos.rglob("*.jpg")}
-    arguments = replace(job, photos=photos).arguments(tmp_path / "run")
-    for folder in (photos, photos / "a"):
-        done = vitpose(*arguments, "--extract-frames", folder)
-        assert done.returncode == 3
-        assert "what is to be labelled lies there" in done.stderr
-    linked = tmp_path / "linked"
-    linked.mkdir()
-    for number, photo in enumerate(sorted(before)):
-        (linked / f"{number}.jpg").symlink_to(photo)
-    done = vitpose("annotate", linked, "-o", tmp_path / "run", "--extract-frames", photos)
-    assert done.returncode == 3
-    assert "what is to be labelled lies there" in done.stderr
-    assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
-
-
-@pytest.mark.parametrize("source", ["", "*", "list.txt"])
-def test_frames_extracted_among_the_photos_are_never_photos(
-    job: Job, tmp_path: Path, source: str
-) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(job.photos / "a", photos / "a")
-    (photos / "list.txt").write_text(".\n")
-    arguments = replace(job, photos=photos / source).arguments(tmp_path / "run")
-    arguments[1] = "@" * source.endswith(".txt") + arguments[1]
-    arguments += ["--extract-frames", str(photos / "frames"), "--json"]
-    first, again = vitpose(*arguments), vitpose(*arguments)
-    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
-    assert json.loads(again.stdout)["num_new"] == 0
-    num_photos = len(list((photos / "a").rglob("*.jpg")))
-    assert json.loads(again.stdout)["num_frames"] == num_photos
-    assert f"passed over: {num_photos} exported" in again.stderr
-    assert "labelled earlier" not in again.stderr
-
-
-def test_extracted_frames_replace_nothing_of_others(job: Job, tmp_path: Path) -> None:
-    arguments = job.arguments(tmp_path / "run")
-    name = sorted(path.relative_to(job.photos) for path in job.photos.rglob("*.jpg"))[0]
-    notes = tmp_path / "mine" / name
-    notes.parent.mkdir(parents=True)
-    notes.write_text("notes")
-    for _ in range(2):
-        done = vitpose(*arguments, "--extract-frames", tmp_path / "mine")
-        assert done.returncode == 3
-        assert f"{notes} is there already" in done.stderr
-        assert notes.read_text() == "notes"
-    notes.unlink()
-    done = vitpose(*arguments, "--extract-frames", tmp_path / "mine")
-    assert done.returncode == 0, done.stderr
-    assert notes.read_bytes() == (job.photos / name).read_bytes()
-
-
-def test_pictures_in_a_run_among_its_photos_are_never_photos(job: Job, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(job.photos / "a", photos / "a")
-    run = photos / "run"
-    arguments = replace(job, photos=photos).arguments(run)
-    pictures = ["--preview", "--extract-frames", str(run / "frames")]
-    assert vitpose(*arguments, *pictures).returncode == 0
-    before = document(run)
-    again = vitpose(*arguments, *pictures, "--json")
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["num_new"] == 0
-    assert document(run) == before
-    for source in (run, run / "preview", run / "preview" / "a" / "photo 1.jpg"):
-        done = vitpose("annotate", source, "-o", tmp_path / "other")
-        assert done.returncode == 3
-        assert "run folder" in done.stderr
-        assert "vitpose review RUN" in done.stderr
-        assert not (tmp_path / "other").exists()
-
-
 @pytest.mark.parametrize(
     ("source", "name"),
     [
@@ -471,7 +293,7 @@ def test_no_worker_deletes_the_labels_of_others() -> None:
 
 def test_workers_of_a_cluster_refuse_large_photos_too(job: Job) -> None:
     labeler = LabelerOptions(weights=str(job.weights), boxes=job.boxes, device="cpu")
-    options = AnnotateOptions((str(job.photos),), Path("run"), labeler, max_pixels=100)
+    options = AnnotateOptions((str(job.media),), Path("run"), labeler, max_pixels=100)
     source = open_source(options.sources)
     worker = _Annotator(options, None)
     worker.prepare()
