@@ -120,6 +120,12 @@ def test_the_original_spelling_of_ap10k_is_recognised() -> None:
     assert KeypointSet.from_category(category) is KEYPOINT_SETS["ap10k"]
 
 
+def test_the_original_file_of_crowdpose_is_recognised_with_the_skeleton_of_coco() -> None:
+    names = [*keypoint_set("crowdpose").names[:12], "head", "neck"]
+    category = {"name": "person", "keypoints": names, "skeleton": [[16, 14], [17, 15]]}
+    assert KeypointSet.from_category(category) is KEYPOINT_SETS["crowdpose"]
+
+
 def test_an_own_set_is_built_from_its_category() -> None:
     horse = KeypointSet.from_category(
         {

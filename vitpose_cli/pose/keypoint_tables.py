@@ -5,6 +5,8 @@ Nothing here that can be derived: flip pairs and upper bodies follow from the na
 positions they join, counted from 0.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -192,3 +194,8 @@ TABLES = (
         source="easy_ViTPose's coco_25 order; neck and hip sigmas of Halpe, feet of WholeBody",
     ),
 )
+
+OTHER_NAMES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"crowdpose": MappingProxyType({"top_head": "head"})}
+)
+"""What a data set's own files call keypoints of a set, by set and by name here."""

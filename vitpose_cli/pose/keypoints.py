@@ -8,7 +8,7 @@ derived from the names for both alike.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.keypoint_names import (
+    Words,
     canonical_words,
     flip_pairs,
     has_side,
     is_upper_body,
 )
-from vitpose_cli.pose.keypoint_tables import TABLES, KeypointTable
+from vitpose_cli.pose.keypoint_tables import OTHER_NAMES, TABLES, KeypointTable
 
 UNKNOWN_SIGMA = 0.067
 """OKS sigma of a keypoint nobody has measured: the mean of COCO's seventeen (1.138 / 17)."""
@@ -140,13 +141,21 @@ class KeypointSet:
         names = _names_of(category, label)
         words = [canonical_words(each) for each in names]
         for built_in in KEYPOINT_SETS.values():
-            if [canonical_words(each) for each in built_in.names] == words:
+            if words in _spellings(built_in):
                 return built_in
         try:
             bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
         except (TypeError, ValueError) as error:
             raise InputError(f"Category {label!r}: the skeleton is not a list of pairs.") from error
         first = 0 if any(0 in bone for bone in bones) else 1
+        there = range(first, len(names) + first)
+        stray = [bone for bone in bones if bone[0] not in there or bone[1] not in there]
+        if stray:
+            raise InputError(
+                f"Category {label!r} has {len(names)} keypoints, and its skeleton joins "
+                f"{stray[0][0]} and {stray[0][1]}.",
+                "Write pairs of keypoint numbers, counted from 1, or leave the skeleton out.",
+            )
         return _complete(
             KeypointTable(
                 name=name or label,
@@ -207,6 +216,13 @@ def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
             "A COCO-keypoint file lists them under categories[].keypoints.",
         )
     return tuple(str(name) for name in names)
+
+
+def _spellings(built_in: KeypointSet) -> Iterator[list[Words]]:
+    """Yield the words of a built-in set's names, here and in the files of its data set."""
+    others = OTHER_NAMES.get(built_in.name, {})
+    for names in (built_in.names, [others.get(name, name) for name in built_in.names]):
+        yield [canonical_words(name) for name in names]
 
 
 def _complete(table: KeypointTable) -> KeypointSet:

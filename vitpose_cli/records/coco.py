@@ -104,7 +104,7 @@ def read_coco(path: Path) -> CocoDocument:
     for item in annotations:
         wanted = item.value.get("image_id")
         if isinstance(wanted, int) and wanted in image_ids:
-            fault = complete_annotation(item.value, head.num_keypoints)
+            fault = complete_annotation(item.value, head)
         else:
             fault = unknown_image(wanted)
         if fault:
@@ -139,7 +139,10 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
                 "have different keypoints.",
                 "Split the file into one for each list of keypoints.",
             )
-    return KeypointSet.from_category(first)
+    try:
+        return KeypointSet.from_category(first)
+    except InputError as error:
+        raise InputError(f"{path}: {error}", error.hint) from error
 
 
 def video_names(videos: Iterable[Mapping[str, Any]]) -> dict[int, Any]:

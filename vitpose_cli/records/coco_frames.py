@@ -185,7 +185,7 @@ class CocoFrames:
             raise self._wrong(int(strangers[0]), unknown_image(int(wanted[strangers[0]])))
 
     def _complete(self, row: int, annotation: dict[str, Any]) -> None:
-        fault = complete_annotation(annotation, self._head.num_keypoints)
+        fault = complete_annotation(annotation, self._head)
         if fault:
             raise self._wrong(row, fault)
 

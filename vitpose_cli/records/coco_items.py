@@ -15,6 +15,7 @@ import numpy as np
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers, are_texts
+from vitpose_cli.records.whole_body import has_parts, join_parts, widen_category
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
 NO_OWN_ID = "is not a whole number of its own"
@@ -51,6 +52,7 @@ class CocoHead:
         videos: Empty for photos.
         licences: Those of its photos; the section `licenses`.
         num_keypoints: K by category id.
+        with_parts: Ids of categories whose people have feet, face and hands beside the body.
     """
 
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class CocoHead:
     videos: list[dict[str, Any]] = field(default_factory=list)
     licences: list[dict[str, Any]] = field(default_factory=list)
     num_keypoints: dict[int, int] = field(default_factory=dict)
+    with_parts: set[int] = field(default_factory=set)
 
 
 def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
@@ -128,21 +131,24 @@ def _check_name(path: Path, place: str, image: Mapping[str, Any]) -> None:
         raise wrong(path, f"{place}.file_name", "is missing")
 
 
-def complete_annotation(annotation: dict[str, Any], num_keypoints: Mapping[int, int]) -> str:
+def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
     """Fill in what may be missing; return what is wrong, empty where nothing is.
 
     Args:
         annotation: To be completed.
-        num_keypoints: K by category id.
+        head: Of its document, with the categories.
     """
     category_id = annotation.get("category_id")
-    if not isinstance(category_id, int) or category_id not in num_keypoints:
+    if not isinstance(category_id, int) or category_id not in head.num_keypoints:
         return f"has the category {category_id!r}, which is not in the file"
     if annotation.get("iscrowd") is None:
         annotation["iscrowd"] = 0
     if annotation["iscrowd"] not in (0, 1):
         return f"has the iscrowd {annotation['iscrowd']!r}, which is neither 0 nor 1"
-    length = 3 * num_keypoints[category_id]
+    num_keypoints = head.num_keypoints[category_id]
+    if category_id in head.with_parts and (fault := join_parts(annotation, num_keypoints)):
+        return fault
+    length = 3 * num_keypoints
     points = annotation.get("keypoints") or [0] * length
     if not are_numbers(points, length):
         return f"needs {length} numbers in keypoints"
@@ -193,8 +199,10 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
             if section in small:
                 small[section].append(value)
             else:
-                if section == "annotations" and not head.num_keypoints:
-                    head.num_keypoints.update(_checked_categories(path, head.categories))
+                if section == "annotations":
+                    _note_parts(value, head)
+                    if not head.num_keypoints:
+                        head.num_keypoints.update(_checked_categories(path, head))
                 yield CocoItem(section, value, file_number, position, place)
         elif section == "info" and isinstance(value, dict):
             head.info = value
@@ -203,7 +211,17 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
     missing = [name for name in _SECTIONS[:3] if name not in seen]
     if missing:
         raise _lacking(path, missing)
-    head.num_keypoints.update(_checked_categories(path, head.categories))
+    head.num_keypoints.update(_checked_categories(path, head))
+
+
+def _note_parts(annotation: Mapping[str, Any], head: CocoHead) -> None:
+    """Note the category of a person who has feet, face and hands beside the body."""
+    category_id = annotation.get("category_id")
+    if not isinstance(category_id, int) or category_id in head.with_parts:
+        return
+    if has_parts(annotation):
+        head.with_parts.add(category_id)
+        head.num_keypoints.clear()  # of a body alone
 
 
 def _no_document(path: Path) -> InputError:
@@ -220,10 +238,10 @@ def _lacking(path: Path, sections: Sequence[str]) -> InputError:
     )
 
 
-def _checked_categories(path: Path, categories: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Return the number of keypoints by category id."""
+def _checked_categories(path: Path, head: CocoHead) -> dict[int, int]:
+    """Return the number of keypoints by category id; whole bodies get all of theirs."""
     num_keypoints: dict[int, int] = {}
-    for position, category in enumerate(categories):
+    for position, category in enumerate(head.categories):
         if not isinstance(category.get("id"), int):
             raise wrong(path, f"categories[{position}].id", "is not a whole number")
         names = category.get("keypoints") or []
@@ -232,5 +250,7 @@ def _checked_categories(path: Path, categories: Sequence[Mapping[str, Any]]) -> 
         if not are_texts([category.get("name"), *names]):
             fault = "has half a character (\\ud800 to \\udfff) in a name, which no file can hold"
             raise wrong(path, f"categories[{position}]", fault)
-        num_keypoints[category["id"]] = len(names)
+        if category["id"] in head.with_parts:
+            widen_category(category)
+        num_keypoints[category["id"]] = len(category.get("keypoints") or [])
     return num_keypoints

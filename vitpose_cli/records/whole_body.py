@@ -1,0 +1,59 @@
+"""COCO-WholeBody's own files: feet, face and hands in fields beside the keypoints of the body.
+
+They are read as the 133 keypoints that they are. A person without one of the fields has none of
+its points labelled. Order: arXiv:2007.11858.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.json_values import are_numbers
+
+_PARTS: Mapping[str, int] = {
+    "foot_kpts": 6,
+    "face_kpts": 68,
+    "lefthand_kpts": 21,
+    "righthand_kpts": 21,
+}
+"""Field of each part and how many keypoints it has, in the order in which they follow the body."""
+
+
+def has_parts(annotation: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation has parts beside its body."""
+    return any(name in annotation for name in _PARTS)
+
+
+def widen_category(category: dict[str, Any]) -> None:
+    """Give a category with the keypoints of COCO's bodies those of whole bodies."""
+    if category.get("keypoints") == list(keypoint_set("coco").names):
+        whole = keypoint_set("wholebody").to_category()
+        category.update(keypoints=whole["keypoints"], skeleton=whole["skeleton"])
+
+
+def join_parts(annotation: dict[str, Any], num_keypoints: int) -> str:
+    """Put the parts of an annotation behind its body; return what is wrong, empty if nothing is.
+
+    Whatever the third number of a part's point is above 0, a score in some versions, the point is
+    labelled (as in mmpose).
+
+    Args:
+        annotation: Of a body; any other stays as it is.
+        num_keypoints: K of its category, of bodies of any kind or of whole ones.
+    """
+    num_body = keypoint_set("coco").num_keypoints
+    body = annotation.get("keypoints") or [0] * 3 * num_body
+    if num_keypoints != num_body + sum(_PARTS.values()) or not are_numbers(body, 3 * num_body):
+        return ""
+    joined = [*body]
+    for name, count in _PARTS.items():
+        points = annotation.pop(name, None) or [0] * 3 * count
+        if not are_numbers(points, 3 * count):
+            return f"needs {3 * count} numbers in {name}"
+        for x, y, sure in zip(points[::3], points[1::3], points[2::3], strict=True):
+            joined += [x, y, sure if sure in (1, 2) else 2] if sure > 0 else [0, 0, 0]
+    annotation["keypoints"] = joined
+    annotation["num_keypoints"] = sum(value > 0 for value in joined[2::3])
+    return ""
