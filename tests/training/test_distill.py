@@ -119,6 +119,20 @@ def test_what_a_teacher_saw_once_follows_the_crop() -> None:
     assert (lesson.weights.numpy()[~cut] == 1).all()
 
 
+def test_a_keypoint_outside_of_what_the_teacher_saw_gives_no_lesson() -> None:
+    people, pictures = some_people(8)
+    plain = CropTransforms.from_boxes(people.boxes, TrueTeacher.codec.input_wh, alignment="udp")
+    places = plain.to_crop(people.keypoints)
+    places[:, 9] = [-3, 100]  # a hand that the box does not hold
+    moved = replace(people, keypoints=plain.to_frame(places).astype(np.float32))
+    course = Course("coco", moved, HostCrops(pictures), STUDENT)
+    course = replace(course, lessons=look_once(TrueTeacher(), course, CPU))
+    stage = StageOptions(input_wh=STUDENT.input_wh, steps=1, batch_size=8)
+    weights = lesson_of(first(Batches([course], stage, CALM, (0,), CPU))).weights
+    assert (weights[:, 9] == 0).all()
+    assert weights.sum() == 8 * 16
+
+
 def test_a_teacher_that_saw_one_side_says_nothing_of_a_mirrored_crop() -> None:
     people, pictures = some_people(8)
     names = ["tool" if name == "right_wrist" else name for name in COCO.names]

@@ -63,6 +63,19 @@ def test_what_cannot_be_learnt_from_is_dropped_and_counted(tmp_path: Path) -> No
     assert [image["id"] for image in opened.truth.images] == [4, 5]
 
 
+def test_boxes_are_cut_at_their_photo_as_where_people_are_measured(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    width, height = (document["images"][0][name] for name in ("width", "height"))
+    first, second = document["annotations"]
+    first["bbox"] = [-20, 10.5, width + 50, height]
+    second["bbox"] = [width + 1, 10, 20, 20]
+    path.write_text(json.dumps(document))
+    opened = coco(tmp_path)
+    assert opened.frames.people.boxes.tolist() == [[0, 10.5, width, height]]
+    assert opened.dropped == {"boxes without area": 1}
+
+
 @pytest.mark.parametrize("width", ["640", [640], -1, None])
 def test_sizes_that_are_none_are_not_compared(tmp_path: Path, width: Any) -> None:
     path = write_coco(tmp_path, 2)

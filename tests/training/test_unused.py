@@ -28,7 +28,7 @@ def said(**changes: Any) -> list[str]:
 
 def test_a_run_without_such_options_says_nothing() -> None:
     assert said() == []
-    assert said(optimizer={"schedule": "step", "milestones": [3], "gamma": 0.5}) == []
+    assert said(optimizer={"schedule": "step", "milestones": [1], "gamma": 0.5}) == []
     assert said(distill={"teacher": "vitpose-b", "looks": "once", "folder": "maps"}) == []
 
 
@@ -39,6 +39,10 @@ def test_a_run_without_such_options_says_nothing() -> None:
         (
             {"optimizer": {"schedule": "cosine", "milestones": [3]}},
             "optimizer.milestones does nothing with schedule: cosine.",
+        ),
+        (
+            {"optimizer": {"schedule": "step", "milestones": [1, 170]}},
+            "optimizer.milestones: 170 does nothing beyond the end of every stage.",
         ),
         (
             {"optimizer": {"final_ratio": 0.5}},

@@ -32,6 +32,7 @@ from vitpose_cli.training.cache import atomic_array
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.crops import sampling_matrices, upload
 from vitpose_cli.training.data import Material
+from vitpose_cli.training.people import People
 from vitpose_cli.training.teachers import Teacher
 
 _BATCH_SIZE = 64
@@ -87,23 +88,33 @@ class OneLook:
     def __call__(self, share: Share, crops: Tensor) -> Lesson:
         """Say what a student shall answer to a share's crops.
 
-        Of a photo that was cut, what is behind the cut gives no loss: the teacher saw it.
+        Of a photo that was cut, what is behind the cut gives no loss: the teacher saw it. Nor does
+        a labelled keypoint outside of the plain crop: the teacher did not see it.
         """
         people, plan = share.course.people.select(share.rows), share.plan
         plain = _plain_transforms(people.boxes, self.codec)
         turned = _chained(plan.transforms, plain)
         found = self.maps[upload(share.rows, self.maps.device)].to(crops.device, torch.float32)
-        shown = inside(self.peaks[share.rows], plan.windows).astype(np.float32)
+        known = inside(self.peaks[share.rows], plan.windows) & ~self._missed(people, plain)
+        shown = known.astype(np.float32)
         mirrored = np.linalg.det(turned[:, :, :2]) < 0
         order = np.where(
             mirrored[:, None], people.keypoint_set.flip_order, np.arange(shown.shape[1])
         )
         chosen = upload(order, crops.device)
         found = found.gather(1, chosen[:, :, None, None].expand_as(found))
-        known = np.take_along_axis(shown, order, axis=1)
-        known[np.ix_(mirrored, people.keypoint_set.one_sided)] = 0
-        weights = upload(known, crops.device)
-        return Lesson(fit_maps(found, turned, self.codec, share.course.codec), weights)
+        weights = np.take_along_axis(shown, order, axis=1)
+        weights[np.ix_(mirrored, people.keypoint_set.one_sided)] = 0
+        maps = fit_maps(found, turned, self.codec, share.course.codec)
+        return Lesson(maps, upload(weights, crops.device))
+
+    def _missed(self, people: People, plain: CropTransforms) -> NDArray[np.bool_]:
+        """Return which keypoints (B, K) are labelled outside of what the teacher saw."""
+        reach = reach_wh(self.codec.input_wh, self.codec.alignment)
+        windows = np.tile([0.0, 0.0, *reach], (len(people), 1))
+        seen = inside(plain.to_crop(people.keypoints), windows)
+        missed: NDArray[np.bool_] = (people.weights > 0) & ~seen
+        return missed
 
 
 def open_lessons(

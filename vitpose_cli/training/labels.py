@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.pose.geometry import clip_boxes, xywh_to_xyxy
 from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.training.data_options import CocoSource, SourceOptions
 
@@ -53,10 +54,10 @@ def person_of(
         options: The source.
         dropped: Counts the reasons.
         labelled: Whether people without keypoints are of no use.
-        measured: Whether people are measured on; then weights do not matter, and keypoints outside
-            of the photo are to be found, as by `evaluate`.
+        measured: Whether people are measured on; then weights do not matter, keypoints outside of
+            the photo are to be found, as by `evaluate`, and the box is cut at the photo later.
     """
-    x, y, width, height = annotation["bbox"]
+    boxes = xywh_to_xyxy(np.array([annotation["bbox"]], np.float64))
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
     known = points[:, 2] > 0
     stated_wh = size_of(image)
@@ -64,13 +65,15 @@ def person_of(
         inside = ((points[:, :2] >= 0) & (points[:, :2] <= stated_wh)).all(axis=1)
         dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
         known = known & inside
+        boxes = clip_boxes(boxes, stated_wh)
+    box = boxes[0].astype(np.float64)
     scores = np.array(annotation.get("keypoint_scores") or np.ones(len(points)), np.float64)
     human = _attributes(annotation).get("source", "human") == "human"
     weights = keypoint_weights(np.where(known, 2 if human else 1, 0), scores, options)
     reasons = {
         "crowds": annotation["iscrowd"] != 0,
         "people whose labels nobody has checked": not is_wanted(annotation, options),
-        "boxes without area": not (width > 0 and height > 0),
+        "boxes without area": not (box[2:] > box[:2]).all(),
         "people without keypoints": labelled and not known.any(),
         "people whose keypoints count nothing": labelled and not (measured or weights.any()),
     }
@@ -78,7 +81,7 @@ def person_of(
         if applies:
             dropped[reason] += 1
             return None
-    return Person(np.array([x, y, x + width, y + height], np.float64), points[:, :2], weights)
+    return Person(box, points[:, :2], weights)
 
 
 def keypoint_weights(

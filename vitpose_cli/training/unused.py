@@ -64,6 +64,7 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if config.distill is not None:
         yield from _unused_in_distillation(config.distill)
     yield from _unused_in_schedule(config.optimizer)
+    yield from _milestones_never_reached(config)
 
 
 def _unused_in_distillation(options: DistillOptions) -> Iterator[tuple[str, str]]:
@@ -80,6 +81,14 @@ def _unused_in_schedule(options: OptimizerOptions) -> Iterator[tuple[str, str]]:
         yield from _given(options, "optimizer", where, "milestones", "gamma")
     if options.schedule != "cosine":
         yield from _given(options, "optimizer", where, "final_ratio")
+
+
+def _milestones_never_reached(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Yield the milestones that lie behind the end of every stage, in its epochs or steps."""
+    longest = max(stage.steps or stage.epochs or 0 for stage in config.stages)
+    for mark in config.optimizer.milestones or ():
+        if config.optimizer.schedule == "step" and mark >= longest:
+            yield f"optimizer.milestones: {mark:g}", "beyond the end of every stage"
 
 
 def _given(options: BaseModel, path: str, where: str, *names: str) -> Iterator[tuple[str, str]]:
