@@ -332,6 +332,7 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
         sources=tuple(map(_written, options.sources)),
         options={
             "detector": assembly.detector_name,
+            **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
             "flip-test": labeler.flip_test,
             "box-threshold": labeler.box_threshold,
             "keypoint-threshold": labeler.keypoint_threshold,

@@ -28,7 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
-from vitpose_cli.ranges import COUNTS, SCORES
+from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
@@ -61,6 +61,8 @@ class LabelerOptions:
         keypoint_set: The head to use of weights that have several.
         detector: Catalog name, file, folder, Hugging Face id or `whole-image`; None takes the
             detector that ships with the tool, or `whole-image` where none does.
+        detector_size: Side of the square that the detector sees or that photos are fitted into,
+            px; None takes the detector's own size.
         boxes: COCO annotations, a glob of their shards, a run, or results, whose boxes are used
             instead of a detector.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -80,6 +82,7 @@ class LabelerOptions:
     weights: str = "tiny"
     keypoint_set: str | None = None
     detector: str | None = None
+    detector_size: int | None = None
     boxes: Path | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -101,6 +104,8 @@ class LabelerOptions:
             object.__setattr__(self, "boxes", Path(self.boxes))
         if self.batch_size is not None:
             COUNTS.check("batch_size", self.batch_size)
+        if self.detector_size is not None:
+            DETECTOR_SIZES.check("detector_size", self.detector_size)
         if self.box_threshold is not None:
             SCORES.check("box_threshold", self.box_threshold)
         SCORES.check("keypoint_threshold", self.keypoint_threshold)
@@ -148,6 +153,7 @@ def assemble(
     """
     if options.boxes is not None and options.detector is not None:
         raise ConfigError("--boxes and --detector exclude each other: boxes come from one of them.")
+    side = options.detector_size
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
     path = resolve_weights(options.weights, keypoint_set=options.keypoint_set)
@@ -160,6 +166,7 @@ def assemble(
         device=device,
         dtype=dtype,
         threshold=options.box_threshold,
+        input_wh=None if side is None else (side, side),
         flip_test=options.flip_test,
         classes=classes_of(header.heads[head].keypoint_set.category),
         image_names=image_names,
@@ -171,6 +178,11 @@ def assemble(
             "Leave it out.",
         )
     whole_image = isinstance(detector, WholeImage)
+    if side is not None and (whole_image or options.boxes is not None):
+        raise ConfigError(
+            "--detector-size does nothing without a network that finds the people.",
+            "Leave it out, or give --detector one.",
+        )
     estimator = PoseEstimator(
         model,
         EstimatorOptions(

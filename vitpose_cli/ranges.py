@@ -52,4 +52,5 @@ class FloatRange:
 
 SCORES = FloatRange(0.0, 1.0)
 COUNTS = IntRange(1)
+DETECTOR_SIZES = IntRange(32, 8192)
 SHARDS = IntRange(1, 99_999)

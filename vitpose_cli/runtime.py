@@ -86,7 +86,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     if not has_fast(dtype, device):
         raise ConfigError(
             f"{device} does not compute in {name}; it would be emulated, slower than fp32.",
-            "Use --precision auto.",
+            "Use auto.",
         )
     return dtype
 

@@ -1,11 +1,12 @@
 """What the command line makes of the user and the words they type."""
 
 import getpass
+import json
 from pathlib import Path
 
 import pytest
 from rich.console import Console
-from runs import vitpose
+from runs import EXAMPLES, vitpose
 
 from vitpose_cli.cli import options, select
 from vitpose_cli.errors import ConfigError
@@ -45,3 +46,16 @@ def test_labels_are_either_drawn_or_made(tmp_path: Path) -> None:
     done = vitpose("render", tmp_path, "-a", tmp_path / "run", "--weights", "vitpose-b")
     assert done.returncode == 2
     assert "Leave one or the other out" in done.stderr
+
+
+def test_the_detector_sees_photos_at_the_size_that_is_wanted(tmp_path: Path) -> None:
+    sized = ["annotate", EXAMPLES, "-o", tmp_path / "run", "--detector-size", "256"]
+    assert vitpose(*sized).returncode == 0
+    options = json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]
+    assert options["detector-size"] == 256
+    other = vitpose("annotate", EXAMPLES, "-o", tmp_path / "run")
+    assert other.returncode != 0
+    assert "detector-size: was 256, now not given" in other.stderr
+    useless = vitpose(*sized, "--detector", "whole-image")
+    assert useless.returncode == 2
+    assert "does nothing without a network" in useless.stderr

@@ -26,6 +26,7 @@ _OF_LABELLING = (
     "gt_boxes",
     "boxes",
     "detector",
+    "detector_size",
     "flip_test",
     "device",
     "precision",
@@ -66,6 +67,7 @@ def evaluate(
     ] = None,
     boxes: options.Boxes = None,
     detector: options.DetectorName = None,
+    detector_size: options.DetectorSize = None,
     flip_test: options.FlipTest = True,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -95,7 +97,7 @@ def evaluate(
             "beside --predictions, which measures labels that are there",
             "Leave one or the other out; --images labels photos now.",
         )
-    if gt_boxes and (boxes or detector):
+    if gt_boxes and (boxes or detector or detector_size):
         raise ConfigError(
             "--gt-boxes, --boxes and --detector exclude each other: boxes come from one of them.",
             "Give one of them.",
@@ -113,6 +115,7 @@ def evaluate(
             weights=weights,
             keypoint_set=keypoint_set,
             detector=detector,
+            detector_size=detector_size,
             boxes=boxes,
             device=device,
             precision=precision,

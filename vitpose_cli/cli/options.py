@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.ranges import COUNTS, SCORES, SHARDS
+from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, SHARDS
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -41,6 +41,17 @@ DetectorName = Annotated[
         help="Who finds the people: catalog name, file, folder, Hugging Face id, or whole-image "
         "(each photo is one person's box, and they are written where the pose is clear). Default: "
         "the detector that ships, else whole-image.",
+    ),
+]
+DetectorSize = Annotated[
+    int | None,
+    typer.Option(
+        "--detector-size",
+        metavar="PX",
+        min=DETECTOR_SIZES.low,
+        max=DETECTOR_SIZES.high,
+        help="Show the detector photos of PX x PX px, mostly a multiple of 32: larger finds "
+        "smaller people and takes longer; left out, the detector's own size.",
     ),
 ]
 Boxes = Annotated[
