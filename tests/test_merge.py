@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from label_cases import make_failure, make_fixed, make_record
 from merge_cases import make_run, of_model
-from runs import save_photos, save_weights, vitpose
+from runs import command, environment, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.merge import MergeOptions, merge_labels, same_labels
@@ -223,6 +225,23 @@ def test_a_run_that_another_process_made_meanwhile_is_left_alone(tmp_path: Path)
     with pytest.raises(InputError, match="out exists"):
         write_merged_run(other, inputs[0].records(), inputs, None)
     assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+
+
+def test_a_merge_that_is_killed_leaves_no_run_that_looks_whole(tmp_path: Path) -> None:
+    names = [f"{number:04d}.jpg" for number in range(1500)]
+    first = make_run(tmp_path / "a", *(of_model(name, "aa") for name in names[::2]))
+    second = make_run(tmp_path / "b", *(of_model(name, "bb") for name in names[1::2]))
+    merge = command("merge", first, second, "-o", tmp_path / "out.vitpose")
+    with subprocess.Popen(merge, env=environment(), stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob("*out.vitpose*/journal-*.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+    assert not (tmp_path / "out.vitpose").exists()
+    again = vitpose("merge", first, second, "-o", tmp_path / "out.vitpose")
+    assert again.returncode == 0, again.stderr
+    assert len(read_coco(tmp_path / "out.vitpose").images) == len(names)
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", "out.vitpose"}
 
 
 def test_same_labels_ignore_what_nobody_sees() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
@@ -187,7 +188,7 @@ def fitted_name(start: str, ending: str) -> str:
 
 
 def remove_left_over(path: Path) -> None:
-    """Delete what killed processes have left of a file under temporary names, where one can tell.
+    """Delete what killed processes have left of a file or folder under temporary names.
 
     Their names hold the number of a process, which is looked for on this machine: whoever writes
     one file from two is in their own way in any case. Windows deletes no file that is open.
@@ -198,8 +199,11 @@ def remove_left_over(path: Path) -> None:
         for each in path.parent.iterdir():
             found = pattern.fullmatch(each.name)
             if found is not None and not _is_alive(int(found[1])):
-                with suppress(OSError):
-                    each.unlink()
+                if each.is_dir():
+                    shutil.rmtree(each, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        each.unlink()
 
 
 def _is_alive(process: int) -> bool:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import make_folder, write_error
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    make_folder,
+    remove_left_over,
+    sync_folder,
+    temporary_name,
+    write_error,
+)
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
@@ -106,14 +112,17 @@ def write_merged_run(
             NAMES_PER_SOURCE: len(roots - {()}) > 1 or any(each.names_per_source for each in runs),
         },
     )
-    run = _begun(folder, manifest)
+    make_folder(folder.parent)
+    remove_left_over(folder)
+    begun = folder.with_name(temporary_name(folder.name, TEMPORARY_SUFFIX))
     try:
-        with run:
+        with Run.open(begun, manifest) as run:
             for record in records:
                 run.append(record)
             run.export(num_shards=num_shards)
+        _publish(begun, folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # ours alone: made here, and locked until now
+        shutil.rmtree(begun, ignore_errors=True)
         raise
 
 
@@ -122,25 +131,17 @@ def output_exists(path: Path) -> InputError:
     return InputError(f"{path} exists.", "Choose another output with -o.")
 
 
-def _begun(folder: Path, manifest: RunManifest) -> Run:
-    """Make a run folder that nobody else has made, and open the run in it.
+def _publish(begun: Path, folder: Path) -> None:
+    """Give a finished run its name: it is there whole or not at all, whoever is killed when.
 
     Raises:
-        InputError, ConfigError: Somebody else has; or it cannot be written.
+        InputError: Somebody else has made something of that name; or it cannot be given.
     """
-    make_folder(folder.parent)
     try:
-        folder.mkdir()
-    except FileExistsError as error:
-        raise output_exists(folder) from error
+        begun.rename(folder)
     except OSError as error:
-        raise write_error(folder, error) from error
-    try:
-        return Run.open(folder, manifest)
-    except BaseException:
-        with suppress(OSError):  # what is in it may be somebody else's, who was faster
-            folder.rmdir()
-        raise
+        raise (output_exists(folder) if folder.exists() else write_error(folder, error)) from error
+    sync_folder(folder.parent)
 
 
 def _info(inputs: Sequence[RecordSet]) -> dict[str, Any]:

@@ -49,7 +49,14 @@ def test_labels_are_either_drawn_or_made(tmp_path: Path) -> None:
 
 
 def test_the_detector_sees_photos_at_the_size_that_is_wanted(tmp_path: Path) -> None:
-    sized = ["annotate", EXAMPLES, "-o", tmp_path / "run", "--detector-size", "256"]
+    sized: list[str | Path] = [
+        "annotate",
+        EXAMPLES,
+        "-o",
+        tmp_path / "run",
+        "--detector-size",
+        "256",
+    ]
     assert vitpose(*sized).returncode == 0
     options = json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]
     assert options["detector-size"] == 256

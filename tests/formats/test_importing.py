@@ -176,6 +176,20 @@ def test_a_second_import_goes_on_where_the_first_stopped(run: Path, tmp_path: Pa
     assert bring_back(run, out, "cvat").count("changed") == 0
 
 
+def test_an_import_that_was_killed_before_the_document_ends_with_the_next(
+    run: Path, tmp_path: Path
+) -> None:
+    out = exported(run, tmp_path / "out.json", nudge("a/one.jpg"))
+    stale = (run / "annotations.json").read_bytes()
+    bring_back(run, out, "coco")
+    wanted = (run / "annotations.json").read_bytes()
+    (run / "annotations.json").write_bytes(stale)
+    long_ago_s = (run / "journal-review.jsonl").stat().st_mtime - 60
+    os.utime(run / "annotations.json", (long_ago_s, long_ago_s))
+    assert bring_back(run, out, "coco").count("changed") == 0
+    assert (run / "annotations.json").read_bytes() == wanted
+
+
 def test_an_old_file_does_not_undo_what_came_after(run: Path, tmp_path: Path) -> None:
     out = exported(run, tmp_path / "out.json", nudge("a/one.jpg"))
     bring_back(run, out, "coco")

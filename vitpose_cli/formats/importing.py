@@ -27,6 +27,7 @@ from vitpose_cli.records.history import histories
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
+from vitpose_cli.records.shards import lacks_edits
 
 Read = Callable[[Path, Sequence[str]], Corrections]
 """Reads a file of another program, given the names of the run's keypoints."""
@@ -181,7 +182,7 @@ def import_corrections(
             )
         decisions = _Judge(run, corrections, keypoint_set, options).decide(report)
         records = [each.record for each in decisions if each.record is not None]
-        if records and not options.dry_run:
+        if not options.dry_run and (records or lacks_edits(folder)):
             run.append(*records)
             run.export(finish)
         num_matched = sum(each.outcome != "unmatched" for each in decisions)
