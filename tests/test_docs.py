@@ -13,6 +13,7 @@ import pytest
 from typer.main import get_command
 
 from vitpose_cli.cli.app import app
+from vitpose_cli.records.folder import QUEUE
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -50,6 +51,13 @@ def test_every_command_that_the_documentation_shows_exists(page: str, line: str)
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
     assert used <= known | {"--help"}, f"{page}: {line}"
+
+
+def test_queues_are_read_where_select_writes_them() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in PAGES if page.suffix == ".md"]
+    used = re.findall(r"--(?:queue|only) ([^\s`]*queue[^\s`]*)", "\n".join(pages))
+    assert len(used) >= 6
+    assert {*used} == {f"photos.vitpose/{QUEUE}"}
 
 
 def test_generated_pages_are_up_to_date() -> None:

@@ -115,3 +115,12 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     table = vitpose("stats", run)
     assert "left_shoulder" in table.stdout
     assert "33.3%" in table.stdout
+
+
+def test_a_page_with_charts_never_becomes_a_document(run: Path) -> None:
+    (run / "annotations.json").unlink(missing_ok=True)
+    done = vitpose("stats", run, "--html", run / "annotations.json")
+    assert done.returncode == 3
+    assert "Charts cannot be written as annotations.json." in done.stderr
+    assert not done.stdout
+    assert not (run / "annotations.json").exists()

@@ -98,6 +98,13 @@ def test_workers_one_after_the_other_and_the_last_writes_the_document(
     job.assert_equal(run)
 
 
+def test_a_part_without_frames_is_called_so(job: Job, launcher: Launcher, tmp_path: Path) -> None:
+    done = launcher.run(*job.arguments(tmp_path / "run"), "--worker", "30/30")
+    assert done.returncode == 0, done.stderr
+    assert "There are no frames in this part; the last worker" in done.stderr
+    assert "no frames of" not in done.stderr
+
+
 def test_another_process_that_is_no_fellow_worker_is_refused(
     job: Job, launcher: Launcher, tmp_path: Path
 ) -> None:

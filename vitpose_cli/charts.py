@@ -28,6 +28,9 @@ PAGE_START = (
 )
 """What every page of this program begins with, and is known by."""
 
+PAGE_SUFFIXES = (".html", ".htm")
+"""How the name of a page ends; with another one it might take the place of other data."""
+
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1360px; padding: 0 1rem;
        color: #222; background: #fff; }

@@ -73,7 +73,7 @@ class Targets:
         if self._one_file and only:
             if suffix not in ((VIDEO_SUFFIX,) if is_video(only) else PHOTO_SUFFIXES):
                 raise ConfigError(
-                    f"{only} cannot be drawn into {self.output}.",
+                    f"{source.media[0]} cannot be drawn into {self.output}.",
                     "A video gives an .mp4 file, a photo a .jpg or .png.",
                 )
             if self.output.exists() and only.exists() and self.output.samefile(only):

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.charts import PAGE_START, is_page
+from vitpose_cli.charts import PAGE_START, PAGE_SUFFIXES, is_page
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.media.cutouts import cut_out
@@ -85,18 +85,19 @@ def make_sheet(options: SheetOptions) -> int:
             of something else.
     """
     suffix = options.output.suffix.lower()
-    if suffix not in (".png", ".jpg", ".jpeg", ".html"):
+    is_html = suffix in PAGE_SUFFIXES
+    if not is_html and suffix not in (".png", ".jpg", ".jpeg"):
         raise InputError(
             f"A sheet cannot be written as {options.output.name}.", "Name it .png, .jpg or .html."
         )
-    check_replaceable(options.output, is_page if suffix == ".html" else is_marked)
+    check_replaceable(options.output, is_page if is_html else is_marked)
     labels = open_records(options.labels)
     chosen = _chosen(labels.records(), options)
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
     places = [MediaFolders.at(options.images)] if options.images else labels.folders()
     tiles, captions = _tiles(chosen, places, labels)
-    if suffix == ".html":
+    if is_html:
         page = _page(tiles, captions, options)
         make_folder(options.output.parent)
         with atomic_file(options.output) as stream:

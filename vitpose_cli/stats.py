@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.charts import Axes, bar_chart, figure, html_page, is_page
+from vitpose_cli.charts import PAGE_SUFFIXES, Axes, bar_chart, figure, html_page, is_page
+from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.pose.geometry import box_areas
@@ -106,13 +107,24 @@ def measure(path: Path) -> LabelStats:
     return counts.result(labels.keypoint_set.names)
 
 
+def check_page(path: Path) -> None:
+    """Refuse a place where no page with charts can be written.
+
+    Raises:
+        InputError: It is not named as a page, or something else is there.
+    """
+    if path.suffix.lower() not in PAGE_SUFFIXES:
+        raise InputError(f"Charts cannot be written as {path.name}.", "Name it .html.")
+    check_replaceable(path, is_page)
+
+
 def write_page(stats: LabelStats, title: str, path: Path) -> None:
     """Write the numbers as a page with charts that opens without a network.
 
     Raises:
-        InputError: It cannot be written, or only in place of something else.
+        InputError: As `check_page`, or it cannot be written.
     """
-    check_replaceable(path, is_page)
+    check_page(path)
     edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
     sizes = [f"{number * _SIZE_STEP}" for number in range(len(stats.sizes_px))]
     people = [str(number) for number in range(len(stats.people_per_frame))]

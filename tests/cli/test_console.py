@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,6 +88,18 @@ def test_an_encoding_that_lacks_a_sign_is_no_bug(tmp_path: Path, options: list[s
         env=environment() | {"PYTHONIOENCODING": "latin-1"},
     )  # fmt: skip
     assert stats.returncode == 0, stats.stderr
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are UTF-8 there")
+def test_names_that_are_not_read_as_utf_8_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "Übung", [make_record("日é.jpg")])
+    for locale, code in ({"PYTHONUTF8": "0"}, 2), ({"PYTHONUTF8": "1"}, 0):
+        done = subprocess.run(
+            command("history", run, "日é.jpg"), capture_output=True, text=True, check=False,
+            encoding="utf-8", env=environment() | {"LC_ALL": "C"} | locale,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert ("Set PYTHONUTF8=1" in done.stderr) == bool(code)
 
 
 def test_one_is_not_many(run: Path) -> None:

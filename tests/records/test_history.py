@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from record_cases import make_manifest, make_record
+from record_cases import make_failure, make_manifest, make_record
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -41,11 +41,63 @@ def test_history_tells_every_step_in_order(tmp_path: Path) -> None:
         documents = list(run.json_records([first.key, FrameKey("none.jpg")]))
     assert [document["review"]["state"] for document in documents] == ["accepted"]
     past = frame_history(tmp_path, str(first.key))
-    assert [record.version for record in past] == [
+    assert [version.record.version for version in past] == [
         record.version for record in (first, again, fixed, accepted)
     ]
-    assert past[-1].review is not None
-    assert past[-1].review.previous == past[-2].version
+    assert [version.counts for version in past] == [False, False, False, True]
+
+
+def test_what_a_model_says_later_is_not_what_a_person_changed(tmp_path: Path) -> None:
+    first = make_record("a.jpg")
+    people = first.instances
+    assert people is not None
+    later = replace(
+        first,
+        model="fedcba9876543210",
+        instances=replace(people, visibility=np.ones_like(people.visibility)),
+    )
+    points = people.keypoints.copy()
+    points[0, 5] += (3, 4)
+    fixed = edited(first, "fixed", instances=replace(people, keypoints=points))
+    accepted = edited(fixed, "accepted")
+    unread = make_failure("b.jpg")
+    manifest = make_manifest()
+    with Run.open(tmp_path, manifest) as run:
+        run.append(first)
+        run.append(unread)
+    with Run.edit(tmp_path) as run:
+        run.append(fixed)
+        run.append(accepted)
+        run.append(edited(unread, "accepted"))
+    refreshed = make_manifest(weights_hash="fedcba9876543210")
+    with Run.open(tmp_path, refreshed, refresh=True) as run:
+        run.append(later)
+        run.append(make_record("b.jpg"))
+    past = frame_history(tmp_path, "a.jpg")
+    assert [version.record.version for version in past] == [
+        record.version for record in (first, fixed, accepted, later)
+    ]
+    assert [version.counts for version in past] == [False, False, True, False]
+    assert past[0].changes is None
+    assert past[1].changes == Changes(num_moved=1, max_move_px=5.0)
+    assert past[2].changes == Changes()
+    assert past[3].changes == Changes(num_visibility=people.visibility.size)
+    decided = [version for version in frame_history(tmp_path, "b.jpg") if version.counts]
+    assert [version.record.origin for version in decided] == ["human", "model"]
+
+
+def test_a_person_who_saw_what_is_gone_is_compared_with_the_one_before(tmp_path: Path) -> None:
+    first = make_record("a.jpg")
+    late = replace(first, review=Review("accepted", "anna", 1.0, "gone"))
+    with Run.open(tmp_path, make_manifest()) as run:
+        run.append(first)
+    with Run.edit(tmp_path) as run:
+        run.append(late)
+        run.append(edited(first, "rejected"))
+    past = frame_history(tmp_path, "a.jpg")
+    states = [version.record.review and version.record.review.state for version in past]
+    assert states == [None, "accepted", "rejected"]
+    assert [version.changes for version in past] == [None, Changes(), Changes()]
 
 
 def test_an_unknown_frame_is_an_error_with_a_hint(tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def test_every_answered_edit_survives_a_kill_in_the_middle(run_folder: Path) -> 
         assert not clicks.is_alive()
     past = frame_history(run_folder, "b.jpg")
     places = [
-        round(float(record.instances.boxes[0, 0]), 2) for record in past[1:] if record.instances
+        round(float(version.record.instances.boxes[0, 0]), 2)
+        for version in past[1:]
+        if version.record.instances
     ]
     assert places[: len(answered)] == answered
     assert len(places) <= len(answered) + 1  # one may be on the disk without an answer

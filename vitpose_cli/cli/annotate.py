@@ -246,10 +246,10 @@ def _place(worker: str | None) -> tuple[int, int]:
 def _show(summary: Summary) -> None:
     """Say on stderr what was done."""
     if summary.annotations is None:
-        note(
-            f"{_frames(summary)} of this part are done ({summary.num_new} now, "
-            f"{summary.seconds:.1f} s); the last worker to finish writes the document."
-        )
+        now = f"{summary.num_new} now, {summary.seconds:.1f} s"
+        done = f"{_frames(summary)} of this part are done ({now})"
+        done = done if summary.num_frames else "There are no frames in this part"
+        note(f"{done}; the last worker to finish writes the document.")
         return
     note(
         f"{people(summary.num_people or 0)} in {_frames(summary)} "

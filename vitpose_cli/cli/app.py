@@ -34,6 +34,7 @@ from vitpose_cli.cli import (
     weights,
 )
 from vitpose_cli.cli.console import WarningsAsTalk, guarded, open_closed_streams, stdout
+from vitpose_cli.errors import ConfigError
 
 app = typer.Typer(
     name="vitpose",
@@ -88,6 +89,12 @@ def _root(
     ] = False,
 ) -> None:
     """Label people and animals with ViTPose: photos and videos in, COCO-keypoint files out."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":  # the same name would be another one in a run
+        raise ConfigError(
+            f"Names of files are read as {encoding} here, but runs hold them as UTF-8.",
+            "Set PYTHONUTF8=1, or a UTF-8 locale such as LC_ALL=C.UTF-8.",
+        )
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -133,7 +133,7 @@ def export(
 
       vitpose export photos.vitpose --format cvat -o for-cvat/
 
-      vitpose export photos.vitpose --format labelstudio --only queue.json -o for-ls/
+      vitpose export photos.vitpose --format labelstudio --only photos.vitpose/queue.json -o for-ls/
 
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,7 @@ from vitpose_cli.cli.console import print_json, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
-    from vitpose_cli.records.history import Changes
-    from vitpose_cli.records.record import FrameRecord
+    from vitpose_cli.records.history import Changes, Version
 
 
 def history(
@@ -39,23 +37,23 @@ def history(
 
       vitpose history photos.vitpose holiday/img_0042.jpg
     """
-    from vitpose_cli.records.history import changes, frame_history
+    from vitpose_cli.records.history import frame_history
 
-    records = frame_history(run, key)
-    steps = [None, *(changes(old, new) for old, new in pairwise(records))]
+    versions = frame_history(run, key)
+    name = str(versions[0].record.key)
     if json:
-        versions = [_version(record, step) for record, step in zip(records, steps, strict=True)]
-        print_json({"frame": str(records[0].key), "versions": versions})
+        print_json({"frame": name, "versions": [_fields(version) for version in versions]})
         return
-    table = Table(title=escape(str(records[0].key)), title_justify="left")
-    for name in ("version", "by", "when", "state", "people", "changed"):
-        table.add_column(name)
-    for record, step in zip(records, steps, strict=True):
-        table.add_row(*(escape(word) for word in _row(record, step)))
+    table = Table(title=escape(name), title_justify="left")
+    for column in ("version", "by", "when", "state", "people", "changed", "counts"):
+        table.add_column(column)
+    for version in versions:
+        table.add_row(*(escape(word) for word in _row(version)))
     stdout.print(table)
 
 
-def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
+def _fields(version: Version) -> dict[str, Any]:
+    record = version.record
     review = record.review
     return {
         "version": record.version,
@@ -68,11 +66,13 @@ def _version(record: FrameRecord, step: Changes | None) -> dict[str, Any]:
         "previous": None if review is None else review.previous,
         "num_people": None if record.instances is None else len(record.instances),
         "error": record.error,
-        "changes": step,
+        "changes": version.changes,
+        "counts": version.counts,
     }
 
 
-def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
+def _row(version: Version) -> tuple[str, ...]:
+    record, changes = version.record, version.changes
     review = record.review
     by = "a person" if record.origin == "human" else f"model {record.model}"
     when = ""
@@ -83,7 +83,8 @@ def _row(record: FrameRecord, step: Changes | None) -> tuple[str, ...]:
             when = local.isoformat(" ", "seconds")
     state = "" if review is None else review.state
     people = record.error if record.instances is None else str(len(record.instances))
-    return record.version, by, when, state, people or "", "" if step is None else _words(step)
+    changed = "" if changes is None else _words(changes)
+    return record.version, by, when, state, people or "", changed, "yes" * version.counts
 
 
 def _words(step: Changes) -> str:

@@ -78,7 +78,7 @@ def review(
 
       vitpose review photos.vitpose
 
-      vitpose review photos.vitpose --queue queue.json
+      vitpose review photos.vitpose --queue photos.vitpose/queue.json
 
       vitpose review person_keypoints.json --images photos/
     """

@@ -29,7 +29,7 @@ def stats(
     ],
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Also write a page with charts."),
+        typer.Option("--html", metavar="FILE", help="Also write a page with charts, named .html."),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -39,8 +39,10 @@ def stats(
 
       vitpose stats photos.vitpose --html stats.html
     """
-    from vitpose_cli.stats import measure, write_page
+    from vitpose_cli.stats import check_page, measure, write_page
 
+    if html is not None:
+        check_page(html)  # before a large run is read for nothing
     found = measure(labels)
     if html is not None:
         write_page(found, labels.name, html)

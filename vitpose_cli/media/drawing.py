@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.letters import writable
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 
@@ -182,7 +183,7 @@ def _draw_label(
         words.append(f"{instances.scores[index]:.2f}")
     if not words:
         return
-    text = " ".join(words)
+    text = writable(" ".join(words))
     height, width = canvas.shape[:2]
     letter_height = style.line_scale * max(9.0, min(height, width) / 40)
     (_, unit_height), _ = cv2.getTextSize("0", _FONT, 1.0, 1)

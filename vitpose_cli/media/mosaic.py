@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.media.letters import writable
+
 GAP = 8
 """Pixels round every tile."""
 
@@ -26,8 +28,7 @@ def mosaic(
 
     Args:
         tiles: At least one, (H, W, 3) uint8 RGB each.
-        captions: One line for each; cut where it is too long. OpenCV's letters are ASCII alone,
-            others come out as question marks.
+        captions: One line for each; cut where it is too long, letters as in `writable`.
         columns: Tiles in a row, at least 1.
 
     Returns:
@@ -42,7 +43,7 @@ def mosaic(
         left, top = number % columns * step_x + GAP, number // columns * step_y + GAP
         canvas[top : top + height, left : left + width] = tile
         place = (left, top + height + CAPTION_HEIGHT - 8)
-        text = _fitting(caption.encode("ascii", "replace").decode(), width)
+        text = _fitting(writable(caption), width)
         cv2.putText(
             canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, _FONT_SCALE, _INK, 1, cv2.LINE_AA
         )

@@ -1,12 +1,14 @@
-"""What happened to the labels of one frame: every record of it in the journals, oldest first.
+"""What happened to the labels of one frame: every record of it in the journals, in order.
 
 Nothing is kept for this but the journals themselves: they are only ever appended to, so a label's
 past is in them. It is read by a pass over the run, which a question asked now and then may cost.
+When a model worked is not in them, but a person's record names the one that the person saw: that is
+what it stands behind, and what it is compared with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,9 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.folder import JOURNALS, stored_manifest
-from vitpose_cli.records.index import JournalReader
-from vitpose_cli.records.journal import Scan
+from vitpose_cli.records.folder import JOURNALS, journal_generation, stored_manifest
+from vitpose_cli.records.index import JournalIndex, JournalReader
+from vitpose_cli.records.journal import Entry, Scan
 from vitpose_cli.records.record import FrameRecord
 
 _STILL_PX = 0.05
@@ -56,11 +58,33 @@ def parse_key(text: str) -> list[FrameKey]:
     return [FrameKey(text)] if frame is None else [FrameKey(text), frame]
 
 
-def frame_history(folder: Path, text: str) -> list[FrameRecord]:
-    """Return every record of a frame, oldest first; the last one counts.
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One record of a frame among the others.
 
-    Model records come before a person's, as the journals do not say when a model worked; the
-    order inside of each journal is that of time.
+    Attributes:
+        record: The record.
+        before: What it was made from, or would have replaced: of a person's the record that the
+            person saw, of a model's the model's before; None where there is none.
+        counts: Whether it is the one that counts. Where a person decided about a frame that could
+            not be read then, the decision and the labels of now both do.
+    """
+
+    record: FrameRecord
+    before: FrameRecord | None
+    counts: bool
+
+    @property
+    def changes(self) -> Changes | None:
+        """How its labels differ from those before; None where there are none before."""
+        return None if self.before is None else changes(self.before, self.record)
+
+
+def frame_history(folder: Path, text: str) -> list[Version]:
+    """Return every record of a frame.
+
+    Those of models are in their order; each of a person follows the one that the person saw, and
+    those of the person before. What models said later comes after it, although it does not count.
 
     Args:
         folder: The run folder.
@@ -69,15 +93,59 @@ def frame_history(folder: Path, text: str) -> list[FrameRecord]:
     Raises:
         InputError: There is no run, it cannot be read, or it has no such frame.
     """
-    stored_manifest(folder)
-    past = [record for _, records in histories(folder, parse_key(text)) for record in records]
+    manifest = stored_manifest(folder)
+    paths, entries = _entries(folder, parse_key(text))
+    past: list[Version] = []
+    with closing(JournalReader(paths)) as reader:
+        for key, found in entries.items():
+            index = JournalIndex()
+            for number, entry in found:
+                current = journal_generation(paths[number]) >= manifest.generation
+                index.add(entry, number, current=current)
+            counting = index.place(key), index.decision(key)
+            places = _places(found)
+            records = [(reader.read(*place), place in counting) for place in places]
+            past += _versions(records)
     if not past:
         raise InputError(
             f"The run in {folder} has no frame {text!r}.",
             "Give file_name as it is in annotations.json, such as a/b.jpg or "
             "clip.mp4/frame_000123.jpg.",
         )
-    return sorted(past, key=lambda record: record.review is not None)
+    return past
+
+
+def _versions(records: Iterable[tuple[FrameRecord, bool]]) -> list[Version]:
+    """Put the records of a frame in order.
+
+    Args:
+        records: As they are in the journals, and whether each counts.
+    """
+    past: list[Version] = []
+    decided: list[tuple[FrameRecord, bool]] = []
+    before: FrameRecord | None = None
+    for record, counts in records:
+        if record.review is not None:
+            decided.append((record, counts))
+        else:
+            past.append(Version(record, before, counts))
+            before = record
+    start = 0  # just behind the person before
+    for record, counts in decided:
+        seen = _place_of(record, past)
+        start = max(start, len(past) if seen is None else seen + 1)
+        neighbour = past[start - 1].record if start else None
+        source = neighbour if seen is None else past[seen].record
+        past.insert(start, Version(record, source, counts))
+        start += 1
+    return past
+
+
+def _place_of(decision: FrameRecord, past: Sequence[Version]) -> int | None:
+    """Return the position of the record that a person saw; None where it is not there."""
+    previous = decision.review.previous if decision.review else ""
+    found = [place for place, version in enumerate(past) if version.record.version == previous]
+    return found[-1] if found else None
 
 
 def histories(
@@ -90,18 +158,35 @@ def histories(
     Raises:
         InputError: The run cannot be read.
     """
-    places: dict[FrameKey, list[tuple[int, int, int]]] = {key: [] for key in keys}
-    if not places:
-        return
-    paths = sorted(folder.glob(JOURNALS))
+    paths, entries = _entries(folder, keys)
+    with closing(JournalReader(paths)) as reader:
+        for key, found in entries.items():
+            yield key, [reader.read(*place) for place in _places(found)]
+
+
+def _entries(
+    folder: Path, keys: Iterable[FrameKey]
+) -> tuple[list[Path], dict[FrameKey, list[tuple[int, Entry]]]]:
+    """Return the journals, and where in which of them, by number, each frame is spoken of.
+
+    Raises:
+        InputError: The run cannot be read.
+    """
+    found: dict[FrameKey, list[tuple[int, Entry]]] = {key: [] for key in keys}
+    paths = sorted(folder.glob(JOURNALS)) if found else []
     for number, path in enumerate(paths):
         for entry in Scan(path).entries():
-            found = places.get(FrameKey(entry.media, entry.frame_index))
-            if found is not None and not entry.taken_back:
-                found.append((number, entry.offset, entry.length))
-    with closing(JournalReader(paths)) as reader:
-        for key, found in places.items():
-            yield key, [reader.read(*place) for place in found]
+            of_frame = found.get(FrameKey(entry.media, entry.frame_index))
+            if of_frame is not None:
+                of_frame.append((number, entry))
+    return paths, found
+
+
+def _places(entries: Iterable[tuple[int, Entry]]) -> list[tuple[int, int, int]]:
+    """Return the places of records, without failures taken back."""
+    return [
+        (number, entry.offset, entry.length) for number, entry in entries if not entry.taken_back
+    ]
 
 
 def changes(before: FrameRecord, after: FrameRecord) -> Changes:
