@@ -42,7 +42,11 @@ def place(index: int) -> float:
 
 
 def save_run(
-    folder: Path, keys: list[FrameKey], missing: tuple[int, ...] = (), **options: float
+    folder: Path,
+    keys: list[FrameKey],
+    missing: tuple[int, ...] = (),
+    size_wh: tuple[int, int] = SIZE_WH,
+    **options: float,
 ) -> Path:
     """Write a run with a person who walks to the right, and its document."""
     manifest = RunManifest(COCO.to_category(), options=options)
@@ -50,7 +54,7 @@ def save_run(
         for key in keys:
             people = Instances.empty(17) if key.index in missing else person(place(key.index))
             time_s = None if key.index < 0 else key.index / 25
-            run.append(FrameRecord(key, SIZE_WH, time_s, instances=people))
+            run.append(FrameRecord(key, size_wh, time_s, instances=people))
         run.export()
     return folder
 

@@ -173,6 +173,30 @@ def test_photos_that_cannot_be_read_are_recorded_and_tried_again(job: Job, tmp_p
     assert len(document(run)["images"]) == NUM_PHOTOS + 2
 
 
+def test_boxes_of_photos_of_another_size_fail_one_by_one(job: Job, tmp_path: Path) -> None:
+    names = [path.relative_to(job.photos).as_posix() for path in sorted(job.photos.rglob("*.jpg"))]
+    box = {"category_id": 1, "bbox": [5, 5, 30, 40], "iscrowd": 0}
+    content = {
+        "images": [
+            {"id": number, "file_name": name, "width": 90, "height": 120}
+            for number, name in enumerate(names)
+        ],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [box | {"id": i, "image_id": i} for i in range(len(names))],
+    }
+    content["images"][-1] |= {"width": 120, "height": 90}
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    arguments = job.arguments(tmp_path / "run")
+    arguments[arguments.index("--boxes") + 1] = str(tmp_path / "boxes.json")
+    done = vitpose(*arguments)
+    assert done.returncode == 5, done.stderr
+    assert len(document(tmp_path / "run")["annotations"]) == 1
+    lines = (tmp_path / "run/failures.jsonl").read_text().splitlines()
+    assert len(lines) == len(names) - 1
+    assert f"{names[0]} has 120 x 90 px, and" in lines[0]
+    assert "EXIF" in lines[0]
+
+
 def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     done = vitpose(*job.arguments(tmp_path / "run"), "--preview")
     assert done.returncode == 0, done.stderr
@@ -356,10 +380,50 @@ def test_photos_are_never_overwritten_by_what_is_extracted(job: Job, tmp_path: P
         done = vitpose(*arguments, "--extract-frames", folder)
         assert done.returncode == 3
         assert "what is to be labelled lies there" in done.stderr
-    done = vitpose(*arguments, "--extract-frames", photos / "frames")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for number, photo in enumerate(sorted(before)):
+        (linked / f"{number}.jpg").symlink_to(photo)
+    done = vitpose("annotate", linked, "-o", tmp_path / "run", "--extract-frames", photos)
     assert done.returncode == 3
-    assert "would take them for photos" in done.stderr
+    assert "what is to be labelled lies there" in done.stderr
     assert {path: path.read_bytes() for path in photos.rglob("*.jpg")} == before
+
+
+@pytest.mark.parametrize("source", ["", "*", "list.txt"])
+def test_frames_extracted_among_the_photos_are_never_photos(
+    job: Job, tmp_path: Path, source: str
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(job.photos / "a", photos / "a")
+    (photos / "list.txt").write_text(".\n")
+    arguments = replace(job, photos=photos / source).arguments(tmp_path / "run")
+    arguments[1] = "@" * source.endswith(".txt") + arguments[1]
+    arguments += ["--extract-frames", str(photos / "frames"), "--json"]
+    first, again = vitpose(*arguments), vitpose(*arguments)
+    assert first.returncode == again.returncode == 0, first.stderr + again.stderr
+    assert json.loads(again.stdout)["num_new"] == 0
+    num_photos = len(list((photos / "a").rglob("*.jpg")))
+    assert json.loads(again.stdout)["num_frames"] == num_photos
+    assert f"passed over: {num_photos} exported" in again.stderr
+    assert "labelled earlier" not in again.stderr
+
+
+def test_extracted_frames_replace_nothing_of_others(job: Job, tmp_path: Path) -> None:
+    arguments = job.arguments(tmp_path / "run")
+    name = sorted(path.relative_to(job.photos) for path in job.photos.rglob("*.jpg"))[0]
+    notes = tmp_path / "mine" / name
+    notes.parent.mkdir(parents=True)
+    notes.write_text("notes")
+    for _ in range(2):
+        done = vitpose(*arguments, "--extract-frames", tmp_path / "mine")
+        assert done.returncode == 3
+        assert f"{notes} is there already" in done.stderr
+        assert notes.read_text() == "notes"
+    notes.unlink()
+    done = vitpose(*arguments, "--extract-frames", tmp_path / "mine")
+    assert done.returncode == 0, done.stderr
+    assert notes.read_bytes() == (job.photos / name).read_bytes()
 
 
 def test_pictures_in_a_run_among_its_photos_are_never_photos(job: Job, tmp_path: Path) -> None:

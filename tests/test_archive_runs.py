@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import pytest
 from launcher import Launcher
+from record_cases import make_manifest
 from runs import save_boxes, save_photos, save_weights
 
 from vitpose_cli.labels import open_labels
@@ -135,7 +136,8 @@ def test_copies_and_drawings_have_the_names_of_the_document(
 def test_whoever_looks_at_labels_finds_photos_in_archives(job: Job, run: Path) -> None:
     keys = [FrameKey(name) for name in job.names[:3]]
     source = str(job.folder / "shards" / "shard-{000..002}.tar")
-    folders = find_folders(labelled_folders([source], run), keys)
+    manifest = make_manifest(sources=(source,))
+    folders = find_folders(labelled_folders(manifest, run), keys)
     assert folders == MediaFolders.at(job.folder / "shards")
     frames = list(read_frames({key.media: folders.path(key.media) for key in keys}, keys))
     assert all(isinstance(frame, Frame) for frame in frames)

@@ -83,6 +83,16 @@ def test_every_problem_is_told_at_once_with_suggestions(tmp_path: Path) -> None:
         assert f"\n  {line}" in caught.value.message
 
 
+def test_a_key_of_another_branch_is_not_suggested() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Training, {"data": [{"kind": "photos", "path": "a", "repeat": 1}]})
+    assert "data.0.repeat: unknown key" in caught.value.message
+    assert "did you mean repeat" not in caught.value.message
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Training, {"data": [{"kind": "pack", "path": "a"}]})
+    assert caught.value.message.endswith("\n  data.0.path: unknown key; did you mean repeat?")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -18,6 +18,7 @@ from vitpose_cli.difference import DiffOptions, compare, paired, same_people
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.record import FrameRecord
 
 
 def moved(people: Instances, keypoint: int, by_px: float) -> Instances:
@@ -205,8 +206,12 @@ def test_frames_of_the_worst_are_not_all_in_memory(tmp_path: Path) -> None:
     for name in names:
         (photos / name).write_bytes(photo)  # 17 MiB when decoded
     seen = moved(make_people(1, 3), 5, 0)
+
+    def of_size(name: str, people: Instances) -> FrameRecord:
+        return replace(make_record(name, people=people), size_wh=(3000, 2000))
+
     sets = [
-        make_run(tmp_path / name, [make_record(each, people=people) for each in names],
+        make_run(tmp_path / name, [of_size(each, people=people) for each in names],
                  sources=(str(photos),))
         for name, people in (("one", seen), ("other", moved(seen, 5, 40)))
     ]  # fmt: skip

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, atomic_set, read_error, write_error
+from vitpose_cli.files import (
+    atomic_file,
+    atomic_set,
+    fitted_name,
+    is_file,
+    read_error,
+    write_error,
+)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -100,3 +107,32 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
         pass
     assert (tmp_path / "pipe").is_fifo()
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_what_cannot_be_read_is_not_what_is_written(tmp_path: Path) -> None:
+    source, target = tmp_path / "none.jpg", tmp_path / "a.jpg"
+    with (
+        pytest.raises(InputError, match=r"Cannot read .*none\.jpg: No such file"),
+        atomic_file(target) as stream,
+    ):
+        stream.write(source.read_bytes())
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(InputError, match=r"Cannot write .*a\.jpg"), atomic_file(target / "a.jpg"):
+        pass
+
+
+@pytest.mark.parametrize("letter", ["w", "é", "日"])
+def test_made_names_are_cut_where_no_file_system_takes_them(tmp_path: Path, letter: str) -> None:
+    assert fitted_name(letter, ".jpg") == f"{letter}.jpg"
+    longest = "w" * 251
+    assert fitted_name(longest, ".jpg") == f"{longest}.jpg"
+    names = [fitted_name(letter * number, ".jpg") for number in (252, 253)]
+    assert len({*names}) == 2
+    for name in names:
+        assert name.endswith(".jpg")
+        (tmp_path / name).touch()
+        assert is_file(tmp_path / name)
+
+
+def test_a_name_that_is_too_long_is_of_no_file(tmp_path: Path) -> None:
+    assert not is_file(tmp_path / ("l" * 300))

@@ -14,6 +14,8 @@ from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.merge import MergeOptions, merge_labels, same_labels
+from vitpose_cli.merged_labels import write_merged_run
+from vitpose_cli.record_set import open_together
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
@@ -212,6 +214,15 @@ def test_what_cannot_be_merged_is_refused_and_leaves_nothing(tmp_path: Path) -> 
         MergeOptions((first,), tmp_path / "out")
     with pytest.raises(ConfigError, match="none of the inputs"):
         MergeOptions((first, second), tmp_path / "out", human=(tmp_path / "c",))
+
+
+def test_a_run_that_another_process_made_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    inputs = open_together([make_run(tmp_path / name, of_model("x.jpg", name)) for name in "ab"])
+    other = make_run(tmp_path / "out", of_model("y.jpg", "cc"))
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    with pytest.raises(InputError, match="out exists"):
+        write_merged_run(other, inputs[0].records(), inputs, None)
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
 
 
 def test_same_labels_ignore_what_nobody_sees() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -35,16 +36,19 @@ class Runs:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((32, 24, 3), 90, np.uint8))
 
-    def label(self, *sources: str, run: str = "run") -> str:
+    def label(self, *sources: str, run: str = "run", here: str = ".") -> str:
         """Label; return what was said, the number of new photos in it."""
-        done = vitpose("annotate", *sources, "-o", run, *self._more, cwd=self.folder)
+        done = self._annotate(*sources, run=run, here=here)
         assert done.returncode == ExitCode.OK, done.stderr
         return done.stderr
 
-    def refused(self, *sources: str, run: str = "run") -> str:
-        done = vitpose("annotate", *sources, "-o", run, *self._more, cwd=self.folder)
+    def refused(self, *sources: str, run: str = "run", here: str = ".") -> str:
+        done = self._annotate(*sources, run=run, here=here)
         assert done.returncode == ExitCode.CONFIG, done.stderr
         return done.stderr
+
+    def _annotate(self, *sources: str, run: str, here: str) -> subprocess.CompletedProcess[str]:
+        return vitpose("annotate", *sources, "-o", run, *self._more, cwd=self.folder / here)
 
     def names(self, run: str = "run") -> list[str]:
         document = json.loads((self.folder / run / "annotations.json").read_bytes())
@@ -119,7 +123,7 @@ def test_a_run_and_its_sources_may_be_moved_together(
     run = tmp_path / "there/run"
     monkeypatch.chdir(tmp_path / "there/here")
     assert tmp_path / "there/here" in known_roots(run)
-    places = labelled_folders(manifest.sources, run, manifest.root)
+    places = labelled_folders(manifest, run)
     assert places == [MediaFolders.at(tmp_path / "there/here")]
     runs.folder = tmp_path / "there"
     assert "(0 now" in runs.label("here/mon", "here/tue")
@@ -134,3 +138,52 @@ def test_a_run_that_does_not_say_what_its_names_are_relative_to_goes_on(runs: Ru
     path.write_text(json.dumps(fields))
     assert "(0 now" in runs.label("mon", "tue")
     assert RunManifest.read(path).root == ".."
+
+
+def test_photos_of_another_folder_of_the_same_name_are_others(runs: Runs) -> None:
+    runs.plant("a/photos/1.jpg", "b/photos/1.jpg", "b/photos/2.jpg")
+    runs.label("photos", run="photos.vitpose", here="a")
+    said = runs.refused("photos", run="../a/photos.vitpose", here="b")
+    there, here = (runs.folder / day / "photos" for day in "ab")
+    assert f"sources: was {there}, now {here}" in said
+    exported = vitpose(
+        "export", "../a/photos.vitpose", "-f", "yolo", "-o", "../ds", cwd=runs.folder / "b"
+    )
+    assert exported.returncode == ExitCode.OK, exported.stderr
+    (link,) = (runs.folder / "ds/images/train").iterdir()
+    assert link.resolve() == there / "1.jpg"
+    assert "(0 now" in runs.label("../a/photos", run="../a/photos.vitpose", here="b")
+
+
+def test_of_a_run_in_a_moved_set_what_lies_beside_it_counts(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.plant("a/photos/1.jpg", "c/photos/1.jpg")
+    runs.label("photos", run="../runs/photos.vitpose", here="a")
+    run, moved = runs.folder / "runs/photos.vitpose", runs.folder / "b"
+    manifest = RunManifest.read(run / "manifest.json")
+    assert manifest.base == "../../a"
+    shutil.move(runs.folder / "a", moved)
+    shutil.move(run, moved / "photos.vitpose")
+    run = moved / "photos.vitpose"
+    monkeypatch.chdir(runs.folder / "c")
+    beside, here = labelled_folders(manifest, run)
+    assert (beside, here) == (MediaFolders.at(moved / "photos"), MediaFolders.at(Path("photos")))
+    assert "(0 now" in runs.label("photos", run="photos.vitpose", here="b")
+    manifest = RunManifest.read(run / "manifest.json")
+    assert manifest.base == ".."
+    assert labelled_folders(manifest, run) == [beside]
+    assert "sources: was" in runs.refused("photos", run="../b/photos.vitpose", here="c")
+
+
+def test_a_run_that_does_not_say_where_it_was_begun_learns_it(runs: Runs) -> None:
+    runs.plant("a/photos/1.jpg", "b/photos/1.jpg")
+    runs.label("photos", run="photos.vitpose", here="a")
+    path = runs.folder / "a/photos.vitpose/manifest.json"
+    fields = json.loads(path.read_bytes())
+    assert fields.pop("base") == ".."
+    path.write_text(json.dumps(fields))
+    assert "(0 now" in runs.label("a/photos", run="a/photos.vitpose")
+    manifest = RunManifest.read(path)
+    assert (manifest.sources, manifest.base) == (("a/photos",), "../..")
+    assert "sources: was" in runs.refused("photos", run="../a/photos.vitpose", here="b")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from video_cases import Video, write_video
 
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video import VideoFile, VideoOptions
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -58,9 +58,11 @@ def played(browser: Browser, video: Path) -> dict[str, Any]:
 def rendered(source: Path, folder: Path, taken: VideoOptions | None = None) -> Path:
     """Render a video in which nobody was found: what is drawn does not matter here."""
     people = Instances.empty(17)
+    first = next(VideoFile(source, source.name).frames())
+    assert isinstance(first, Frame)
     with Run.open(folder / "run", RunManifest(keypoint_set("coco").to_category())) as run:
         for index in range(60):
-            run.append(FrameRecord(FrameKey(source.name, index), (2, 2), index / 25, people))
+            run.append(FrameRecord(FrameKey(source.name, index), first.size_wh, index / 25, people))
     output = folder / "out.mp4"
     options = RenderOptions((str(source),), output, folder / "run", video=taken)
     render(options, report=lambda *_: None, say=lambda _: None)

@@ -13,8 +13,8 @@ from record_cases import make_failure, make_manifest, make_record, small_documen
 from runs import vitpose
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.predictions import labelled_photos, predicted_photos
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
+from vitpose_cli.predictions import keypoint_order, labelled_photos, predicted_photos
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.run import Run
 
@@ -199,6 +199,19 @@ def test_keypoints_in_another_order_are_brought_into_that_of_the_truth(
         assert record.instances is not None
         wanted = record.instances.keypoints[:, right_before_left()]
     np.testing.assert_allclose(photo.found, wanted, atol=0.01)
+
+
+def named(*names: str) -> KeypointSet:
+    return KeypointSet.from_category({"name": "bug", "keypoints": list(names)})
+
+
+def test_keypoints_that_differ_in_case_alone_are_told_apart() -> None:
+    found, wanted = named("A", "a", "b"), named("a", "A", "b")
+    assert keypoint_order(found, wanted).tolist() == [1, 0, 2]
+    assert keypoint_order(found, found).tolist() == [0, 1, 2]
+    for other in (named("A", "a", "B"), named("b", "A", "a ")):
+        with pytest.raises(InputError, match="other keypoints than the ground truth"):
+            keypoint_order(other, wanted)
 
 
 @pytest.mark.parametrize("kind", ["document", "run", "now"])

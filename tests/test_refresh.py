@@ -30,7 +30,7 @@ class Job:
     run: Path
     names: list[str]
 
-    def annotate(self, run: Path, weights: str, *, refresh: bool) -> str:
+    def annotate(self, run: Path, weights: str, *, refresh: bool, preview: bool = False) -> str:
         """Label the photos; return what was said."""
         said: list[str] = []
         options = AnnotateOptions(
@@ -43,6 +43,7 @@ class Job:
                 device="cpu",
             ),
             refresh=refresh,
+            preview=preview,
         )
         annotate(options, report=lambda *_: None, say=said.append)
         return " ".join(said)
@@ -96,6 +97,18 @@ def test_only_what_nobody_reviewed_is_replaced(job: Job, refreshed: Path) -> Non
             assert old is not None
             assert new is not None
             assert not len(old) or not np.array_equal(old.boxes, new.boxes)
+
+
+def test_previews_show_what_counts(job: Job, tmp_path: Path) -> None:
+    kept, anew = (shutil.copytree(job.run, tmp_path / name) for name in ("kept", "anew"))
+    job.annotate(kept, "old", refresh=False, preview=True)
+    job.annotate(anew, "new", refresh=True, preview=True)
+    same = [
+        (kept / "preview" / name).read_bytes() == (anew / "preview" / name).read_bytes()
+        for name in job.names
+    ]
+    assert all(same[number] for number in REVIEWED)
+    assert not all(same)
 
 
 def test_the_manifest_tells_what_was_before(job: Job, refreshed: Path) -> None:

@@ -165,13 +165,21 @@ def test_pixels_that_are_not_square_stay_so_side_by_side(tmp_path: Path, rotatio
         tmp_path / "clip.mp4", num=3, size_wh=size_wh, rotation_deg=rotation_deg,
         options={"aspect": shape},
     )  # fmt: skip
-    save_run(tmp_path / "run", frame_keys(3))
+    save_run(tmp_path / "run", frame_keys(3), size_wh=(120, 200))
     for side_by_side in (False, True):
         draw(tmp_path, source, side_by_side=side_by_side)
         with av.open(str(tmp_path / "out.mp4")) as container:
             video = container.streams.video[0]
             assert (video.width, video.height) == (120 * (1 + side_by_side), 200)
             assert video.sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_frames_of_another_size_than_was_labelled_are_not_drawn(tmp_path: Path) -> None:
+    save_run(tmp_path / "run", frame_keys(3), size_wh=(SIZE_WH[0] * 2, SIZE_WH[1] * 2))
+    source = write_video(tmp_path / "clip.mp4", num=3, size_wh=SIZE_WH)
+    summary = draw(tmp_path, source)
+    assert (summary.num_frames, summary.num_failed) == (0, 3)
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_trails_show_where_somebody_came_from(tmp_path: Path, clip: Path) -> None:
@@ -265,6 +273,8 @@ def test_it_says_where_drawn_copies_would_be_labelled(tmp_path: Path, clip: Path
         done = vitpose("render", folder, "-a", tmp_path / "run", "-o", folder / name)
         assert done.returncode == 0, done.stderr
         assert ("move it away" in done.stderr) == is_said, name
+    done = vitpose("render", folder / "*", "-a", tmp_path / "run", "-o", folder / "more")
+    assert "move it away" in done.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_cases import COCO
+from label_cases import COCO, make_record, make_run
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
@@ -134,6 +134,14 @@ def test_captions_are_cut_at_their_front() -> None:
     assert (long[:, -GAP:] == 250).all()
 
 
+def test_photos_of_another_size_than_was_labelled_are_refused(tmp_path: Path) -> None:
+    (name,) = save_photos(tmp_path / "photos", 1)
+    run = make_run(tmp_path / "run", [make_record(name)], sources=(str(tmp_path / "photos"),))
+    with pytest.raises(InputError, match=r"has 120 x 90 px, and .* a photo of 640 x 480 px"):
+        make_sheet(SheetOptions(run, tmp_path / "s.png"))
+    assert not (tmp_path / "s.png").exists()
+
+
 @pytest.mark.parametrize("bbox", [[0, 0, 0, 0], [50, 50, 0, 0], [50, 50, -5, 10]])
 def test_a_person_with_an_empty_box_is_shown_by_the_keypoints(
     tmp_path: Path, bbox: list[int]
@@ -142,7 +150,7 @@ def test_a_person_with_an_empty_box_is_shown_by_the_keypoints(
     person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": bbox, "area": 1, "iscrowd": 0}
     points = [20, 20, 2, 40, 50, 2] + [0, 0, 0] * 15
     document = {
-        "images": [{"id": 1, "file_name": name, "width": 64, "height": 64}],
+        "images": [{"id": 1, "file_name": name, "width": 120, "height": 90}],
         "categories": [{"id": 1, "name": "person", "keypoints": list(COCO.names), "skeleton": []}],
         "annotations": [
             person | {"keypoints": points, "num_keypoints": 2},

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.assembly import Assembly, assemble
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import fitted_name
 from vitpose_cli.frame_pictures import FramePictures
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
-from vitpose_cli.media.named_files import where_found
 from vitpose_cli.media.places import folder_of, is_there
 from vitpose_cli.media.remote import is_url
 from vitpose_cli.media.source import MediaSource, open_source
@@ -103,12 +103,12 @@ def default_run(sources: Sequence[str]) -> Path:
     """
     first = sources[0]
     if first.startswith("@"):
-        return Path(Path(first[1:]).stem + RUN_SUFFIX)
+        return Path(fitted_name(Path(first[1:]).stem, RUN_SUFFIX))
     path = Path(first)
     while any(sign in path.name for sign in "*?[{") and not is_there(path):
         path = path.parent
     name = path.resolve().name if path.name in ("", "..") else path.name
-    return Path(name + RUN_SUFFIX)
+    return Path(fitted_name(name, RUN_SUFFIX))
 
 
 def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
@@ -153,21 +153,24 @@ def annotate_along(
     source, assembly = prepare(options)
     if assembly.advice:
         say(assembly.advice)
-    with Run.open(
-        options.run,
-        replace(new_manifest(options, assembly), root=root_of_names(options, source)),
-        overwrite=options.overwrite,
-        refresh=options.refresh,
-        worker=options.worker,
-    ) as run:
+    with (
+        Run.open(
+            options.run,
+            located(new_manifest(options, assembly), options, source),
+            overwrite=options.overwrite,
+            refresh=options.refresh,
+            worker=options.worker,
+        ) as run,
+        _pictures(options, source, assembly.estimator.keypoint_set) as pictures,
+    ):
         part = WorkerPart(source, run, options.worker)
-        pictures = _pictures(options, source, assembly.estimator.keypoint_set)
         latest: list[Frame] = []
 
         def take(frame: Frame, people: Instances) -> None:
             latest[:] = [frame]
             if pictures is not None:
-                pictures(frame, people)
+                decided = _people_of(run, frame.key) if frame.key in run.reviewed() else None
+                pictures(frame, people if decided is None else decided)
 
         wanted = with_frames or pictures is not None
         labeler = new_labeler(options, assembly, take if wanted else None)
@@ -207,7 +210,7 @@ def prepare(options: AnnotateOptions) -> tuple[MediaSource, Assembly]:
         roots=roots_of_names(options),
     )
     if options.extract_to is not None:
-        _check_apart(source, options, options.extract_to)
+        _check_apart(source, options.extract_to)
     assembly = assemble(options.labeler, source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
@@ -239,13 +242,17 @@ def new_labeler(
     )
 
 
+@contextmanager
 def _pictures(
     options: AnnotateOptions, source: MediaSource, keypoint_set: KeypointSet
-) -> FramePictures | None:
-    """Return who writes the pictures that are wanted; None for none."""
+) -> Iterator[FramePictures | None]:
+    """Give who writes the pictures that are wanted; None for none."""
     drawn = CopySink(options.run / PREVIEW) if options.preview else None
-    plain = ExtractedFrames(options.extract_to, source) if options.extract_to is not None else None
-    return FramePictures(drawn, plain, keypoint_set) if drawn or plain else None
+    if options.extract_to is None:
+        yield FramePictures(drawn, None, keypoint_set) if drawn else None
+        return
+    with closing(ExtractedFrames(options.extract_to, source, options.worker[0])) as plain:
+        yield FramePictures(drawn, plain, keypoint_set)
 
 
 def _people_of(run: Run, key: FrameKey) -> Instances | None:
@@ -284,28 +291,22 @@ def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], No
     )
 
 
-def _check_apart(source: MediaSource, options: AnnotateOptions, folder: Path) -> None:
+def _check_apart(source: MediaSource, folder: Path) -> None:
     """Refuse to write frames where photos and videos lie that are to be labelled.
 
     Raises:
-        InputError: Photos would be overwritten, or frames labelled as photos by the next call.
+        InputError: They do. What lies in a folder round it is searched without its frames.
     """
     inside = folder.resolve()
-    for media in source.media:
-        if source.path(media).is_relative_to(inside):
+    resolved = cache(Path.resolve)  # of folders: a million photos have few
+    for path, media in ((source.path(media), media) for media in source.media):
+        place = path.resolve() if path.is_symlink() else resolved(path.parent)
+        if place.is_relative_to(inside):
             raise InputError(
                 f"Frames cannot be extracted to {folder}: what is to be labelled lies there, "
                 f"such as {media}.",
                 "Choose a folder apart from the sources.",
             )
-    if inside.is_relative_to(options.run.resolve()):  # runs are passed over
-        return
-    if (around := where_found(folder, options.sources)) is not None:
-        raise InputError(
-            f"Frames cannot be extracted to {folder}: it lies in {around}, where the next call "
-            "would take them for photos.",
-            "Choose a folder apart from the sources, or in the run folder.",
-        )
 
 
 def _unfinished(part: WorkerPart) -> Summary:
@@ -360,13 +361,20 @@ def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:
     return () if options.overwrite else known_roots(options.run)
 
 
-def root_of_names(options: AnnotateOptions, source: MediaSource) -> str:
-    """Return what the names of a run are relative to, as its manifest has it."""
+def located(manifest: RunManifest, options: AnnotateOptions, source: MediaSource) -> RunManifest:
+    """Return the manifest of a run with what its names, and its sources, are relative to."""
     root = source.root
     if not root.as_posix().startswith("//"):  # of URLs, and the network shares of Windows
-        with suppress(ValueError):  # another drive
-            root = Path(os.path.relpath(root, folder_of(options.sources[0])))
-    return root.as_posix()
+        root = _seen_from(folder_of(options.sources[0]), root)
+    base = _seen_from(options.run.resolve(), Path.cwd())
+    return replace(manifest, root=root.as_posix(), base=base.as_posix())
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """Return a path relative to `folder`; on another drive, as it is."""
+    with suppress(ValueError):
+        return Path(os.path.relpath(path, folder))
+    return path
 
 
 def _written(source: str) -> str:

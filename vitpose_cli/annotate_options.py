@@ -27,7 +27,8 @@ class AnnotateOptions:
         labeler: Weights, detector, thresholds.
         preview: Also write drawn copies into the run folder.
         extract_to: Also write the labelled frames themselves into this folder, named as in the
-            document: photos as they are, frames of videos as JPEG; None for not.
+            document: photos as they are, frames of videos as JPEG; None for not. Only earlier
+            frames of the same source are replaced there.
         worker: (k, n), k from 1: label the k-th of n parts; the last to finish writes the document.
         overwrite: Delete the labels that the run folder holds.
         refresh: Label anew, with other weights or options, what nobody has reviewed.

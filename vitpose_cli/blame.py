@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from typing import TypeVar
 
-from vitpose_cli.errors import VitposeError, WeightsError, in_short
+from vitpose_cli.errors import InputError, VitposeError, WeightsError, in_short
 from vitpose_cli.media.frames import FrameFailure, FrameKey
 
 Item = TypeVar("Item")
@@ -99,6 +99,8 @@ class Stage:
             raise WeightsError(
                 f"{self._name} fails on every picture: {in_short(every)}", _HINT
             ) from every
+        if isinstance(error, InputError):  # a picture that does not fit its boxes, however many do
+            return FrameFailure(key, error.message)
         self._failed.add(key)
         if not self.worked and len(self._failed) >= FAILURES_AT_FIRST:
             raise WeightsError(

@@ -17,17 +17,27 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
 from vitpose_cli.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+
+def _no_bool(value: Any) -> Any:
+    """Refuse `true` and `false` as numbers, which Python, and so pydantic, takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Probability = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
 
 
 class StrictModel(BaseModel):
@@ -234,7 +244,8 @@ def _problem(model: type[BaseModel], details: Any) -> str:
 def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], set[str]]:
     """Return `location` as a path of the file, and the keys that are allowed there.
 
-    pydantic's locations also hold parts that only name the branch of a union; they are dropped.
+    pydantic's locations also hold parts that only name the branch of a union: its tag, or its
+    class. They are dropped, and with them the keys of the other branches.
     """
     candidates: list[Any] = [model]
     path: list[str] = []
@@ -243,9 +254,21 @@ def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list
         below = [one.model_fields[part].annotation for one in models if part in one.model_fields]
         if below:
             candidates = [one for annotation in below for one in _alternatives(annotation)]
+        elif branch := [one for one in models if _is_called(one, part)]:
+            candidates = branch
         if below or not models or isinstance(part, int):
             path.append(str(part))
     return path, {key for one in candidates if _is_model(one) for key in one.model_fields}
+
+
+def _is_called(branch: type[BaseModel], part: str | int) -> bool:
+    """Return whether this part of a location means a branch of a union."""
+    literals = (
+        typing.get_args(field.annotation)
+        for field in branch.model_fields.values()
+        if typing.get_origin(field.annotation) is typing.Literal
+    )
+    return part == branch.__name__ or any((part,) == tags for tags in literals)
 
 
 def _unions(annotation: Any) -> Iterator[Any]:

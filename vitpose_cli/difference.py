@@ -30,7 +30,7 @@ from vitpose_cli.pose.oks import oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.stated_sizes import check_same_size
+from vitpose_cli.records.stated_sizes import check_same_size, check_size
 
 SAME_POSE = 0.3
 """The least OKS by which one person is known in both sets."""
@@ -335,10 +335,12 @@ def _draw(
     known = [*sets[0].folders(), *sets[1].folders()]
     places = [MediaFolders.at(images)] if images else known
     labels = [_people_of(each, keys) for each in sets]
+    sizes_wh = {record.key: record.size_wh for record in sets[0].records() if record.key in keys}
     tiles: dict[WorstPerson, NDArray[np.uint8]] = {}
     for frame in read_found(places, keys):  # few at a time are in memory
         if isinstance(frame, FrameFailure):
             continue
+        check_size(frame.key, frame.size_wh, sizes_wh[frame.key], sets[0].path)
         for person in (each for each in worst if each.key == frame.key):
             both = [
                 labels[0][person.key].select([person.first]),

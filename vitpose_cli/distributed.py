@@ -27,7 +27,7 @@ from vitpose_cli.annotate import (
     Report,
     Summary,
     conclude,
-    root_of_names,
+    located,
     roots_of_names,
 )
 from vitpose_cli.annotate_options import AnnotateOptions
@@ -91,11 +91,8 @@ def annotate_on_cluster(
         )
         try:
             ready = pool.start(say)
-            manifest = replace(
-                ready.manifest,
-                weights_name=options.labeler.weights,
-                root=root_of_names(options, source),
-            )
+            manifest = replace(ready.manifest, weights_name=options.labeler.weights)
+            manifest = located(manifest, options, source)
             if ready.advice:
                 say(ready.advice)
             with Run.open(

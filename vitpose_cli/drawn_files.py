@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import check_replaceable, make_folder
+from vitpose_cli.files import check_replaceable, fitted_name, make_folder
 from vitpose_cli.media.copies import (
     PHOTO_SUFFIXES,
     VIDEO_SUFFIX,
@@ -64,7 +64,7 @@ class Targets:
         only = source.path(source.media[0]) if len(source.media) == 1 else None
         if output is None:
             stem = only.stem if only else source.root.name
-            self.output = Path(f"{stem}-pose{_suffix(only) if only else ''}")
+            self.output = Path(fitted_name(stem, f"-pose{_suffix(only) if only else ''}"))
         else:
             self.output = output
         suffix = self.output.suffix.lower()

@@ -12,13 +12,17 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
 
 TEMPORARY_SUFFIX = ".vitpose-tmp"
-_NAME_BYTES = 200  # of a name; file systems allow 255, and process id and suffix come behind
+_MAX_NAME_BYTES = 255
+_NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
 
 _HINTS = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
@@ -49,9 +53,23 @@ def make_folder(path: Path) -> None:
         raise write_error(path, error) from error
 
 
-def read_error(path: Path, error: OSError) -> InputError:
+def read_error(path: Path | str, error: OSError) -> InputError:
     """Return the error to raise when reading `path` failed with `error`."""
     return InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.")
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name from elsewhere may be too long for one.
+
+    Raises:
+        InputError: Nobody may look there.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise read_error(path, error) from error
 
 
 def check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
@@ -107,7 +125,7 @@ def atomic_set(
         durable: As for `atomic_file`.
 
     Raises:
-        InputError: A file cannot be written.
+        InputError: A file cannot be written, or what is to be written cannot be read.
     """
     temporaries: dict[Path, Path] = {}
 
@@ -127,7 +145,13 @@ def atomic_set(
                 os.fsync(stream.fileno())
 
     try:
-        yield new_file
+        try:
+            yield new_file
+        except OSError as error:
+            known = map(str, (path, *temporaries, *temporaries.values()))
+            if error.errno in _FULL or error.filename is None or error.filename in known:
+                raise
+            raise read_error(error.filename, error) from error
         for old in outdated:
             if old not in temporaries or len(temporaries) > 1:
                 old.unlink(missing_ok=True)
@@ -148,6 +172,18 @@ def temporary_name(name: str, suffix: str) -> str:
     """Return the hidden name under which this process writes a file; cut where `name` is long."""
     start = os.fsencode(name)[:_NAME_BYTES]
     return f".{start.decode(errors='ignore')}.{os.getpid()}{suffix}"
+
+
+def fitted_name(start: str, ending: str) -> str:
+    """Return `start` with `ending` behind it, as a name that file systems take.
+
+    What makes it longer than 255 bytes is cut from the start, with a hash of that behind the cut.
+    """
+    data = os.fsencode(start)
+    if len(data) + len(ending) <= _MAX_NAME_BYTES:
+        return start + ending
+    ending = f"~{blake2b(data, digest_size=4).hexdigest()}{ending}"
+    return data[: _MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending
 
 
 def remove_left_over(path: Path) -> None:

@@ -82,7 +82,7 @@ class FramePictures:
 
     def _lacks(self, key: FrameKey) -> bool:
         sinks: tuple[CopySink | ExtractedFrames | None, ...] = (self._drawn, self._plain)
-        return any(sink is not None and not sink.path(key).exists() for sink in sinks)
+        return any(sink is not None and not sink.has(key) for sink in sinks)
 
     def _write(self, sink: CopySink | ExtractedFrames, frame: Frame) -> None:
         """Write a picture; one that does not fit into its format ends no run."""

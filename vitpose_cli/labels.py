@@ -17,7 +17,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import bodies_of, labelled_people, time_of, uids_of
+from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -43,6 +43,10 @@ class Labels(Protocol):
 
     def __contains__(self, key: object) -> bool:
         """Return whether a frame is labelled; one without people may be."""
+        ...
+
+    def size_wh(self, media: str) -> tuple[int, int] | None:
+        """Return width and height of what was labelled of a photo or video; None if unknown."""
         ...
 
     def people(self, key: FrameKey) -> Instances:
@@ -76,16 +80,21 @@ class RunLabels:
         self._run = run
         self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         self.options = run.manifest.options
-        self._ids = {
-            record.key: record.instances.track_ids
-            for record in identified(run.manifest, run.records())
-            if record.instances is not None and not record.rejected
-        }
+        self._ids = {}
+        self._sizes_wh: dict[str, tuple[int, int] | None] = {}
+        for record in identified(run.manifest, run.records()):
+            if record.instances is not None and not record.rejected:
+                self._ids[record.key] = record.instances.track_ids
+                self._sizes_wh[record.key.media] = record.size_wh
         self._keys = sorted(self._ids)
         self.media = frozenset(key.media for key in self._keys)
 
     def __contains__(self, key: object) -> bool:
         return key in self._ids
+
+    def size_wh(self, media: str) -> tuple[int, int] | None:
+        """Return the size of what was labelled, px. See `Labels.size_wh`."""
+        return self._sizes_wh.get(media)
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
@@ -120,12 +129,17 @@ class DocumentLabels:
             keys[image_id]: labelled_people(annotations, bodies)
             for image_id, annotations in document.by_image().items()
         }
+        self._sizes_wh = {keys[image["id"]].media: size_of(image) for image in document.images}
         self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
         self._keys = sorted(self._annotations)
         self.media = frozenset(key.media for key in self._keys)
 
     def __contains__(self, key: object) -> bool:
         return key in self._annotations
+
+    def size_wh(self, media: str) -> tuple[int, int] | None:
+        """Return the size of what was labelled, px. See `Labels.size_wh`."""
+        return self._sizes_wh.get(media)
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.identities import Identities, identified
-from vitpose_cli.merged_labels import write_merged_document, write_merged_run
+from vitpose_cli.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
@@ -147,8 +147,7 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     """
     there = document_parts(options.output)
     if options.output.exists() or there:
-        name = there[0] if there else options.output
-        raise InputError(f"{name} exists.", "Choose another output with -o.")
+        raise output_exists(there[0] if there else options.output)
     inputs = open_together(options.inputs)
     for other in inputs[1:]:
         if other.keypoint_set.names != inputs[0].keypoint_set.names:

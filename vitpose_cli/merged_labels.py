@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.files import make_folder
+from vitpose_cli.errors import InputError
+from vitpose_cli.files import make_folder, write_error
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
@@ -71,13 +73,14 @@ def write_merged_run(
     """Write a run whose records are those of its inputs, each with its own origin.
 
     Args:
-        folder: The run; it does not exist.
+        folder: The run, which does not exist.
         records: Sorted by key.
         inputs: What they come from.
         num_shards: Into how many files its document is written; None for one.
 
     Raises:
-        InputError: It cannot be written; nothing is left of it.
+        InputError: Another process has made the folder meanwhile, which stays as it is; or it
+            cannot be written, and nothing is left of it.
     """
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
@@ -103,13 +106,40 @@ def write_merged_run(
             NAMES_PER_SOURCE: len(roots - {()}) > 1 or any(each.names_per_source for each in runs),
         },
     )
+    run = _begun(folder, manifest)
     try:
-        with Run.open(folder, manifest) as run:
+        with run:
             for record in records:
                 run.append(record)
             run.export(num_shards=num_shards)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # ours alone: it did not exist before
+        shutil.rmtree(folder, ignore_errors=True)  # ours alone: made here, and locked until now
+        raise
+
+
+def output_exists(path: Path) -> InputError:
+    """Return the error to raise when something is where merged labels are to go."""
+    return InputError(f"{path} exists.", "Choose another output with -o.")
+
+
+def _begun(folder: Path, manifest: RunManifest) -> Run:
+    """Make a run folder that nobody else has made, and open the run in it.
+
+    Raises:
+        InputError, ConfigError: Somebody else has; or it cannot be written.
+    """
+    make_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise output_exists(folder) from error
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        return Run.open(folder, manifest)
+    except BaseException:
+        with suppress(OSError):  # what is in it may be somebody else's, who was faster
+            folder.rmdir()
         raise
 
 

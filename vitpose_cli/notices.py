@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
-from vitpose_cli.media.kinds import DRAWN, EXPORTED, VIDEO_SUFFIXES
+from vitpose_cli.media.kinds import DRAWN, LISTED, VIDEO_SUFFIXES
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
@@ -30,9 +30,7 @@ def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
             f"{counted(source.num_rotated, 'photo was', 'photos were')} turned upright by EXIF "
             "orientation; sizes and coordinates are those of the upright picture."
         )
-    made = [
-        f"{source.ignored[kind]} {kind}" for kind in (DRAWN, EXPORTED) if kind in source.ignored
-    ]
+    made = [f"{source.ignored[kind]} {kind}" for kind in (DRAWN, LISTED) if kind in source.ignored]
     if made:
         say(f"Files that vitpose itself made were passed over: {', '.join(made)}.")
     unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}

@@ -4,6 +4,10 @@ For folders in which files of others may lie, and files that cannot carry a mark
 and copies of them, and what has the form of another program. A name is in the list before its file
 is there, so that a process may be killed at any moment. Refused: whole folders as ours, since
 people put files of their own into what was exported.
+
+Frames that are extracted have lists apart, one for each source and worker: what was extracted from
+one source never takes the place of what was from another, and processes on several machines, whose
+lines a network share may mix up, never write to one file.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import errno
 import os
 from collections.abc import Collection
 from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -30,14 +35,22 @@ from vitpose_cli.files import (
 LIST_NAME = ".vitpose-files"
 """The list: paths relative to its folder with forward slashes, a JSON text a line."""
 
+FRAME_LISTS = ".vitpose-frames"
+"""The folder, in that of extracted frames, of their lists: of the same form."""
+
 
 def listed_in(folder: Path) -> frozenset[str]:
-    """Return the names in the list of a folder; none where there is no list.
+    """Return the names in the lists of a folder; none where there is no list.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: One cannot be read.
     """
-    path = folder / LIST_NAME
+    lists = (folder / LIST_NAME, *sorted((folder / FRAME_LISTS).glob("*")))
+    return frozenset().union(*map(_names_in, lists))
+
+
+def _names_in(path: Path) -> frozenset[str]:
+    """Return the names in a list; none where it is not there."""
     try:
         *lines, _torn = path.read_bytes().split(b"\n")
         return frozenset(orjson.loads(line) for line in lines)
@@ -55,14 +68,26 @@ def listed_in(folder: Path) -> frozenset[str]:
 class OwnFiles:
     """The files of a folder that this program wrote. Use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, source: str = "", worker: int = 1) -> None:
         """Read the list; the folder need not be there.
+
+        Args:
+            folder: Where the files are.
+            source: What they are frames of; only those of this source are then own files. Empty
+                for what is no frame.
+            worker: The number of this process among those that write frames of the source.
 
         Raises:
             InputError: It cannot be read.
         """
         self._folder = folder
-        self._names = {*listed_in(folder)}
+        self._path = folder / LIST_NAME
+        lists = [self._path]
+        if source:
+            start = blake2b(os.fsencode(source), digest_size=8).hexdigest()
+            self._path = folder / FRAME_LISTS / f"{start}-{worker}"
+            lists = list((folder / FRAME_LISTS).glob(f"{start}-*"))
+        self._names = set[str]().union(*map(_names_in, lists))
         self._list: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -74,22 +99,36 @@ class OwnFiles:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the list."""
         if self._list is not None:
             self._list.close()
 
-    def claim(self, path: Path) -> None:
+    def claim(self, path: Path, content: bytes | None = None) -> bool:
         """Say that a file of the folder is about to be written.
+
+        Args:
+            path: The file.
+            content: What is to be in it; None for what is not known yet.
+
+        Returns:
+            Whether it has to be written; not so where another file of this name, an own one from
+            now on, holds the very content.
 
         Raises:
             InputError: Somebody else's file has this name, or the list cannot be written.
         """
         name = self._name(path)
         if name in self._names:
-            return
-        if os.path.lexists(path):
+            return True
+        is_there = os.path.lexists(path)
+        if is_there and (content is None or not _holds(path, content)):
             raise InputError(
-                f"{path} is there already, and no earlier call wrote it.",
-                "Choose another place with -o, or move that file away.",
+                f"{path} is there already, and no earlier call wrote it"
+                + (" from the same source." if content is not None else "."),
+                "Choose another place to write to, or move that file away.",
             )
         try:
             if self._list is None:
@@ -98,8 +137,9 @@ class OwnFiles:
             if self._list.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise write_error(self._folder / LIST_NAME, error) from error
+            raise write_error(self._path, error) from error
         self._names.add(name)
+        return not is_there
 
     def owns(self, path: Path) -> bool:
         """Return whether a file of the folder is there, and this program wrote it."""
@@ -163,7 +203,7 @@ class OwnFiles:
             if self._list is not None:  # what is claimed from now on belongs into the new file
                 self._list.close()
                 self._list = None
-            with atomic_file(self._folder / LIST_NAME) as stream:
+            with atomic_file(self._path) as stream:
                 stream.writelines(orjson.dumps(name) + b"\n" for name in sorted(self._names))
 
     def _name(self, path: Path) -> str:
@@ -171,8 +211,16 @@ class OwnFiles:
 
     def _open(self) -> BinaryIO:
         """Open the list at the end of its last whole line."""
-        make_folder(self._folder)
-        stream = (self._folder / LIST_NAME).open("ab+", buffering=0)
+        make_folder(self._path.parent)
+        stream = self._path.open("ab+", buffering=0)
         stream.seek(0)
         stream.truncate(stream.read().rfind(b"\n") + 1)
         return stream
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Return whether a file has this content."""
+    try:
+        return path.is_file() and path.read_bytes() == content
+    except OSError as error:
+        raise read_error(path, error) from error

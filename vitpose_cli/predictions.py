@@ -129,6 +129,7 @@ def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]
     """Return where the keypoints of the ground truth are among those of predictions, (K,).
 
     However names are spelled, `keypoints[:, order]` are predictions in the order of the truth.
+    Names that differ in their spelling alone are told apart where both have the very same ones.
 
     Args:
         found: The keypoints of the predictions.
@@ -138,9 +139,9 @@ def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]
         InputError: They are not the same ones.
     """
     _check_count(found.num_keypoints, wanted.num_keypoints)
+    if set(found.names) == set(wanted.names):
+        return np.array([found.names.index(name) for name in wanted.names], np.int64)
     theirs, ours = ([canonical_words(name) for name in one.names] for one in (found, wanted))
-    if theirs == ours:
-        return np.arange(len(ours))
     if sorted(theirs) != sorted(ours) or len(set(ours)) < len(ours):
         raise InputError(
             f"The predictions have other keypoints than the ground truth: {_listed(found)}; there "

@@ -117,6 +117,6 @@ def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
         run.video_names,
         run.info,
         lambda: map(LabelledFrame, run.records()),
-        lambda: labelled_folders(manifest.sources, path, manifest.root),
+        lambda: labelled_folders(manifest, path),
         manifest,
     )

@@ -38,6 +38,7 @@ from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST, known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.stated_sizes import check_size
 from vitpose_cli.smoothing import SmoothOptions
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Summary:
     Attributes:
         output: The file or folder.
         num_frames: Photos and video frames drawn.
-        num_failed: Frames that could not be read, or are too large for their format.
+        num_failed: Frames that could not be read, have another size than was labelled, or are too
+            large for their format.
         num_left_out: Frames without labels.
         seconds: Wall time.
     """
@@ -253,7 +255,8 @@ class _Rendering:
         self._targets.check_apart(labels.media)
         skip = Unlabelled(labels)
         total = source.expected
-        labelled = with_people(self._readable(source.frames(skip)), labels, options.smooth)
+        usable = self._usable(source.frames(skip), labels, annotations)
+        labelled = with_people(usable, labels, options.smooth)
         self._write(labelled, labels.keypoint_set, lambda: self._report(self._num_frames, total))
         self._num_left_out = skip.num_met
         if not self._num_frames and not self._num_failed:
@@ -324,13 +327,25 @@ class _Rendering:
             else:
                 yield frame, record.instances
 
-    def _readable(self, frames: Iterable[Frame | FrameFailure]) -> Iterator[Frame]:
-        """Yield the frames that could be read."""
+    def _usable(
+        self, frames: Iterable[Frame | FrameFailure], labels: Labels, annotations: Path
+    ) -> Iterator[Frame]:
+        """Yield the frames that could be read, and have the size of what was labelled."""
+        is_said = False
         for frame in frames:
-            if isinstance(frame, Frame):
-                yield frame
-            else:
+            if isinstance(frame, FrameFailure):
                 self._num_failed += 1
+                continue
+            try:
+                stated_wh = labels.size_wh(frame.key.media)
+                check_size(frame.key, frame.size_wh, stated_wh, annotations)
+            except InputError as error:
+                self._num_failed += 1
+                if not is_said:
+                    self._say(f"{error.message} Neither it nor others like it are drawn.")
+                    is_said = True
+                continue
+            yield frame
 
     def _write(
         self,

@@ -28,10 +28,10 @@ from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.plurals import people
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.record_set import open_records
+from vitpose_cli.record_set import RecordSet, open_records
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.stated_sizes import check_size
 
 TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
@@ -71,6 +71,7 @@ class _Person:
     position: int
     score: float
     frame: Instances = field(compare=False)
+    size_wh: tuple[int, int] | None = field(compare=False)
 
 
 def make_sheet(options: SheetOptions) -> int:
@@ -79,8 +80,9 @@ def make_sheet(options: SheetOptions) -> int:
     Where a picture cannot be read any more, its people's tiles are black and say why.
 
     Raises:
-        InputError: Labels cannot be read, nobody is labelled, none of the pictures is found, or
-            the output cannot be written, or only in place of something else.
+        InputError: Labels cannot be read, nobody is labelled, none of the pictures is found, one
+            has another size than was labelled, or the output cannot be written, or only in place
+            of something else.
     """
     suffix = options.output.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg", ".html"):
@@ -93,7 +95,7 @@ def make_sheet(options: SheetOptions) -> int:
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
     places = [MediaFolders.at(options.images)] if options.images else labels.folders()
-    tiles, captions = _tiles(chosen, places, labels.keypoint_set)
+    tiles, captions = _tiles(chosen, places, labels)
     if suffix == ".html":
         page = _page(tiles, captions, options)
         make_folder(options.output.parent)
@@ -116,7 +118,7 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
         return score if options.order == "worst" else -score
 
     found = (
-        _Person(rank(score), record.key, position, score, record.instances)
+        _Person(rank(score), record.key, position, score, record.instances, record.size_wh)
         for record in records
         if record.instances is not None and not record.rejected
         for position, score in enumerate(map(float, record.instances.scores))
@@ -125,15 +127,23 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
 
 
 def _tiles(
-    chosen: Sequence[_Person], places: Iterable[MediaFolders], keypoint_set: KeypointSet
+    chosen: Sequence[_Person], places: Iterable[MediaFolders], labels: RecordSet
 ) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    """Return a picture of each person, and what is written below; one frame at a time is read."""
+    """Return a picture of each person, and what is written below; one frame at a time is read.
+
+    Raises:
+        InputError: Pictures are not found, or one is not of the size that was labelled.
+    """
+    keypoint_set = labels.keypoint_set
     tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
     captions = [str(person.key) for person in chosen]
     rows: dict[FrameKey, list[int]] = {}
     for place, person in enumerate(chosen):
         rows.setdefault(person.key, []).append(place)
     for frame in read_found(places, rows):
+        if isinstance(frame, Frame):
+            labelled_wh = chosen[rows[frame.key][0]].size_wh
+            check_size(frame.key, frame.size_wh, labelled_wh, labels.path)
         for place in rows[frame.key]:
             if isinstance(frame, FrameFailure):
                 captions[place] += f": {frame.error}"

@@ -149,3 +149,17 @@ def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path) -> None:
         env={**environment(), "PYTHONPATH": paths},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted.\n")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "19", "20", "none"])
+def test_a_terminal_without_columns_silences_nobody(tmp_path: Path, columns: str) -> None:
+    run = make_run(tmp_path / "run", [make_record("a.jpg")])
+    done = [
+        subprocess.run(
+            command("stats", path), capture_output=True, text=True, check=False,
+            env=environment() | {"COLUMNS": columns},
+        )
+        for path in (tmp_path / "none", run)
+    ]  # fmt: skip
+    assert f"error: Cannot read {tmp_path / 'none'}" in done[0].stderr
+    assert "frames" in done[1].stdout

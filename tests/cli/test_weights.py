@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -250,6 +251,57 @@ def test_a_download_with_other_bytes_is_thrown_away(
     assert "SHA-256 is wrong" in done.stderr
     left = [path for path in tmp_path.rglob("*") if path.stat().st_size == len(served)]
     assert left == [tmp_path / "served.pth"]
+
+
+def cached_blob(tmp_path: Path, content: bytes) -> Path:
+    """Return where Hugging Face's cache has put a file of this content."""
+    (blob,) = (path for path in tmp_path.rglob("blobs/*") if path.read_bytes() == content)
+    return blob
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(
+    hub: Hub, terminal: Terminal, tmp_path: Path
+) -> None:
+    model = network(17)
+    backbone = {"num_attention_heads": 4, "hidden_size": 64}
+    served = save(hugging_face(model))
+    hub.files[f"{HUB}/config.json"] = json.dumps({"backbone_config": backbone}).encode()
+    hub.files[f"{HUB}/model.safetensors"] = served
+    first = terminal.run("pull", "vitpose-b-simple")
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(tmp_path / "huggingface" / "vitpose")
+    blob = cached_blob(tmp_path, served)
+    assert blob.name == hashlib.sha256(served).hexdigest()
+    blob.write_bytes(served[:-1] + bytes([served[-1] ^ 1]))  # one bit of a tensor
+    damaged = terminal.run("pull", "vitpose-b-simple")
+    assert damaged.returncode == 4
+    assert "SHA-256 is wrong" in damaged.stderr
+    assert "thrown away; pull it again" in damaged.stderr
+    again = terminal.run("pull", "vitpose-b-simple")
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert_same_network(Path(again.stdout.strip()), model)
+
+
+def test_half_a_file_of_unknown_hash_is_downloaded_again(
+    hub: Hub, terminal: Terminal, tmp_path: Path
+) -> None:
+    model = network(16)
+    served = pickled({"state_dict": original(model)}, tmp_path)
+    hub.files[EASY] = served
+    first = terminal.run("pull", "vitpose-plus-b:mpii")
+    assert first.returncode == 0, first.stderr
+    shutil.rmtree(tmp_path / "huggingface" / "vitpose")
+    (link,) = tmp_path.rglob(f"snapshots/*/{EASY.split('/', 2)[2]}")
+    link.resolve().unlink()
+    link.unlink()
+    link.write_bytes(served[:5000])  # as where the cache has no links
+    half = terminal.run("pull", "vitpose-plus-b:mpii")
+    assert half.returncode == 4
+    assert "The download of vitpose-plus-b:mpii cannot be used" in half.stderr
+    assert "thrown away; pull it again" in half.stderr
+    again = terminal.run("pull", "vitpose-plus-b:mpii")
+    assert again.returncode == 0, again.stderr
+    assert_same_network(Path(again.stdout.strip()), model)
 
 
 def test_a_file_that_the_server_does_not_have(terminal: Terminal) -> None:

@@ -10,7 +10,7 @@ from annotate_jobs import NUM_FRAMES, Job
 from disks import Disk
 from launcher import Launcher
 
-from vitpose_cli.own_files import LIST_NAME
+from vitpose_cli.own_files import FRAME_LISTS, LIST_NAME
 
 LITTLE: list[dict[str, int]] = [
     {"num_files": 2},
@@ -20,8 +20,9 @@ LITTLE: list[dict[str, int]] = [
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder, by name, but the list of what was begun there."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LIST_NAME)
+    """Return all files below a folder, by name, but the lists of what was begun there."""
+    lists = {LIST_NAME, FRAME_LISTS}
+    files = (path for path in folder.rglob("*") if path.is_file() and lists.isdisjoint(path.parts))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 

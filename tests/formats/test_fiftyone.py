@@ -13,6 +13,7 @@ from format_cases import (
     export,
     labels,
     make_run,
+    record,
     run_tool,
     tool_python,
 )
@@ -188,3 +189,45 @@ def test_the_way_through_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
             assert np.isnan(np.array(points)[~shown]).all()
     summary = bring_back(run, tmp_path / "back", "fiftyone")
     assert summary.count("unchanged") == len(PHOTOS)
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "said"),
+    [
+        ("categories", [3], r"categories\[0\] is not an object"),
+        ("annotations", [3], r"annotations\[0\] is not an object"),
+        ("annotations", -1, "annotations is not one list"),
+        ("annotations", [{"keypoints": 7}], r"annotations\[0\]"),
+        ("categories", [{"id": 1, "keypoints": [5] * 17}], "no keypoints nose"),
+    ],
+)
+def test_what_is_no_object_there_is_named(
+    run: Path, tmp_path: Path, section: str, value: Any, said: str
+) -> None:
+    document = json.loads((run / "annotations.json").read_bytes()) | {section: value}
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=said) as caught:
+        bring_back(run, labels, "fiftyone")
+    assert caught.value.message.startswith(str(labels))
+
+
+def test_huge_numbers_and_half_characters_come_and_go(run: Path, tmp_path: Path) -> None:
+    document = json.loads((run / "annotations.json").read_bytes())
+    odd = {"huge": 2**70, "half": "\ud800"}
+    document["annotations"][0] |= odd
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(document))
+    assert bring_back(run, labels, "fiftyone").count("unchanged") == len(PHOTOS)
+    document["info"] |= odd
+    document["categories"][0]["keypoints"][0] = "\ud800"
+    labels.write_text(json.dumps(document))
+    for tool in ("fiftyone", "coco"):
+        written = export(labels, tool, tmp_path / tool)
+        assert json.loads(written.files[0].read_bytes())["info"].items() >= odd.items()
+
+
+def test_a_photo_whose_name_is_too_long_for_a_file_is_missing(run: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "long", [PHOTOS[0], record("l" * 300 + ".jpg")])
+    written = export(run, "fiftyone", tmp_path / "out", WriteOptions(images=tmp_path / "photos"))
+    assert "1 picture was not found" in written.notes[0]

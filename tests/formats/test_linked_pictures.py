@@ -49,9 +49,12 @@ def test_frames_of_videos_are_taken_out(tmp_path: Path, photos: Path) -> None:
     levels = [decode_image(frame.read_bytes()).mean() for frame in frames]
     np.testing.assert_allclose(levels, [40, 160], atol=4)
     assert (tmp_path / "out/data/a.jpg").is_symlink()
-    (note,) = written.notes
-    assert "1 picture was not found" in note
-    assert "frame_000050.jpg" in note
+    missing, resized = written.notes
+    assert "1 picture was not found" in missing
+    assert "frame_000050.jpg" in missing
+    # The labels are of 640 x 480.
+    assert "3 pictures have another size" in resized
+    assert "a.jpg, d/clip.mp4/frame_000002.jpg, d/clip.mp4/frame_000008.jpg. Give" in resized
 
 
 def test_frames_that_lie_there_already_are_linked(tmp_path: Path, photos: Path) -> None:

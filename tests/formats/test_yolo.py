@@ -152,6 +152,37 @@ def test_two_splits_make_one_dataset(tmp_path: Path) -> None:
         yolo.write(content(run), tmp_path / "out", replace(val, split="valid"))
 
 
+def test_splits_of_other_classes_make_no_dataset(tmp_path: Path) -> None:
+    names = [{"id": number, "name": name} for number, name in enumerate(("cat", "dog"), start=1)]
+    for split, categories in (("train", names), ("val", names[1:])):
+        document = {
+            "images": [{"id": 1, "file_name": f"{split}.jpg", "width": 64, "height": 48}],
+            "annotations": [
+                {"id": number, "image_id": 1, "category_id": category["id"], "iscrowd": 0}
+                | {"bbox": [1, 2, 30, 40], "area": 1200, "keypoints": [5, 6, 2, 9, 9, 2]}
+                for number, category in enumerate(categories, start=1)
+            ],
+            "categories": [
+                category | {"keypoints": ["nose", "tail"], "skeleton": []}
+                for category in categories
+            ],
+        }
+        (tmp_path / f"{split}.json").write_text(json.dumps(document))
+    out = tmp_path / "out"
+    train, val = (replace(NO_PICTURES, split=split) for split in ("train", "val"))
+    yolo.write(content(tmp_path / "train.json"), out, train)
+    before = (out / "data.yaml").read_bytes()
+    with pytest.raises(InputError, match=r"The split 'train' .* has other classes") as caught:
+        yolo.write(content(tmp_path / "val.json"), out, val)
+    assert "same categories" in caught.value.hint
+    assert (out / "data.yaml").read_bytes() == before
+    assert not (out / "labels/val").exists()
+    yolo.write(content(tmp_path / "train.json"), out, val)
+    yolo.write(content(tmp_path / "val.json"), tmp_path / "alone", val)
+    yolo.write(content(tmp_path / "train.json"), tmp_path / "alone", replace(val, overwrite=True))
+    assert yaml.safe_load(before)["names"] == {0: "cat", 1: "dog"}
+
+
 def test_old_labels_of_photos_in_an_own_folder_images_are_cleared(tmp_path: Path) -> None:
     out = tmp_path / "out"
     labels = out / "images/train/a/labels"  # where they are looked for

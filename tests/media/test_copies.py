@@ -72,3 +72,15 @@ def test_the_sink_writes_under_these_names(tmp_path: Path) -> None:
         assert sink.path(key).is_file()
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg")}
     assert written == {"a.webp.jpg", "a.webp.jpg.jpg", "a.webp/frame_000003.jpg"}
+
+
+def test_a_copy_of_a_photo_with_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    media = "a/" + "w" * 250 + ".webp"
+    sink = CopySink(tmp_path)
+    key = FrameKey(media)
+    assert not sink.has(key)
+    sink.write(Frame(key, np.zeros((6, 8, 3), np.uint8)))
+    assert sink.has(key)
+    assert video_copy(media).endswith(".mp4")
+    assert len(video_copy(media)) == 257
+    assert not sink.has(FrameKey("a/" + "w" * 249 + "v.webp"))

@@ -1,5 +1,6 @@
 """Labelled frames as files of their own."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.own_files import FRAME_LISTS, listed_in
 
 PHOTOS = ("a.webp", "b/b.bmp", "c.jpe", "d.TIFF", "e.jpg")
 
@@ -43,7 +45,8 @@ def extract(source: MediaSource, folder: Path) -> list[str]:
 def test_every_frame_has_the_name_that_labels_give_it(source: MediaSource, tmp_path: Path) -> None:
     out = tmp_path / "out"
     names = extract(source, out)
-    written = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    files = (path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    written = [file.as_posix() for file in files if file.parts[0] != FRAME_LISTS]
     assert sorted(written) == names
     assert len(names) == len(PHOTOS) + 3
     for name in PHOTOS:
@@ -58,3 +61,38 @@ def test_a_photo_that_went_away_is_named(source: MediaSource, tmp_path: Path) ->
     (tmp_path / "media" / frame.key.media).unlink()
     with pytest.raises(InputError, match=r"a\.webp cannot be read again: No such file"):
         ExtractedFrames(tmp_path / "out", source).write(frame)
+
+
+def test_frames_of_another_source_are_not_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for shade, folder in enumerate(("first", "second", "same")):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (30, 20), (shade % 2 * 99, 0, 0)).save(tmp_path / folder / "a.png")
+    first, second, same = (
+        open_source([str(tmp_path / name)]) for name in ("first", "second", "same")
+    )
+    content = (tmp_path / "first/a.png").read_bytes()
+    extract(first, out)
+    with pytest.raises(InputError, match=r"no earlier call wrote it from the same source"):
+        extract(second, out)
+    assert (out / "a.png").read_bytes() == content
+    key = first.keys()[0]
+    has = [ExtractedFrames(out, source).has(key) for source in (first, second, same)]
+    assert has == [True, False, False]
+    extract(same, out)  # the very content is there already
+    assert ExtractedFrames(out, same).has(key)
+
+    changed = Image.new("RGB", (30, 20), (0, 0, 99))
+    changed.save(tmp_path / "first/a.png")
+    extract(first, out)
+    assert (out / "a.png").read_bytes() == (tmp_path / "first/a.png").read_bytes()
+
+
+def test_workers_write_lists_of_their_own(source: MediaSource, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for worker, key in enumerate(source.keys(), start=1):
+        with closing(ExtractedFrames(out, source, worker)) as sink:
+            sink.write(source.read(key))
+    assert len(list((out / FRAME_LISTS).iterdir())) == len(PHOTOS)
+    assert listed_in(out) == {*PHOTOS}
+    assert all(map(ExtractedFrames(out, source).has, source.keys()))

@@ -81,7 +81,7 @@ def test_what_vitpose_made_itself_is_passed_over(tmp_path: Path) -> None:
         media = find_media([str(source)])
         assert list(media.files) == photos, source
         assert media.ignored["drawn"] == len(drawn) + 1
-        assert media.ignored["of an export"] == 1
+        assert media.ignored["exported"] == 1
     assert found(tmp_path / "set") == ["images/train/a.jpg", "mine.jpg"]
     assert found(tmp_path / "a-pose.jpg", tmp_path / "clip-pose.mp4") == [
         "a-pose.jpg",

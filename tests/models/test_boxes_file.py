@@ -56,6 +56,17 @@ def test_boxes_of_photos_and_of_video_frames(tmp_path: Path) -> None:
     assert len(empty) == len(unnamed) == 0
 
 
+def test_a_photo_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
+    content = document((1, 1, [10, 20, 30, 40]), (2, 1, [1, 2, 3, 4]))
+    content["images"][1] |= {"width": 0, "height": 0}  # states none
+    detector = BoxesFile.open(written(tmp_path / "boxes.json", content), DetectorOptions())
+    assert len(detector.detect([frame("empty.jpg", 50, 40)])[0]) == 1
+    with pytest.raises(InputError, match=r"has 50 x 40 px, and .* a photo of 100 x 80 px\.$"):
+        detector.detect([frame("a/één.jpg", 50, 40)])
+    with pytest.raises(InputError, match=r"100 x 80 px, as if .* by its EXIF orientation"):
+        detector.detect([frame("a/één.jpg", 80, 100)])
+
+
 def test_the_wanted_category_is_taken(tmp_path: Path) -> None:
     path = written(tmp_path / "boxes.json", document((1, 1, [0, 0, 9, 9]), (1, 7, [5, 5, 9, 9])))
     for classes, left in ((("person",), 0), (("dog",), 5)):

@@ -227,6 +227,8 @@ def test_a_head_of_many_must_be_named() -> None:
         ({"input_wh": (0, 128)}, "multiples of 16"),
         ({"heads": {"a.b": HeadConfig("simple", 3)}}, "cannot be the name"),
         ({"heads": {"keys": HeadConfig("simple", 3)}}, "cannot be the name"),
+        ({"heads": {"training": HeadConfig("simple", 3)}}, "cannot be the name"),
+        ({"heads": {"_modules": HeadConfig("simple", 3)}}, "cannot be the name"),
         ({"stride": 8, "patch_shift": True}, "patches are centred anyway"),
         ({"heads": {"a": HeadConfig("simple", 3, 2)}, "num_experts": 2}, "uses expert 2"),
     ],

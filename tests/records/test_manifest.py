@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,31 @@ def test_another_file_is_no_manifest(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)
     with pytest.raises(InputError, match="is not the manifest of a run"):
+        RunManifest.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"root": 3}, "root is of another kind"),
+        ({"base": []}, "base is of another kind"),
+        ({"document": None}, "document is of another kind"),
+        ({"options": []}, "options is of another kind"),
+        ({"sources": "photos"}, "sources is of another kind"),
+        ({"sources": [None]}, "sources is of another kind"),
+        ({"history": [1]}, "history is of another kind"),
+        ({"weights_hash": 7}, "weights_hash is of another kind"),
+        ({"keypoint_set": {"name": "x", "keypoints": ["a"]}}, "keypoint_set has no id"),
+        ({"keypoint_set": {"id": 1, "name": "x", "keypoints": "abc"}}, "keypoints are no names"),
+    ],
+)
+def test_a_manifest_with_something_else_in_it_is_refused(
+    tmp_path: Path, changed: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "manifest.json"
+    make_manifest().write(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(InputError, match=said):
         RunManifest.read(path)
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from record_cases import make_manifest
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -22,19 +23,22 @@ def test_runs_find_their_photos_again(
     there = MediaFolders.at(photos)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    places = labelled_folders(("photos",), run)
+    places = labelled_folders(make_manifest(sources=("photos",)), run)
     assert places == [there]
     keys = [FrameKey("none.jpg"), FrameKey("a.jpg")]
     assert find_folders([MediaFolders.at(tmp_path), *places], keys) == there
-    assert labelled_folders((str(photos / "*.png"), "@none.txt"), run) == []
-    assert labelled_folders((str(photos / "a.jpg"),), run)[0] == there
+    nothing = make_manifest(sources=(str(photos / "*.png"), "@none.txt"))
+    assert labelled_folders(nothing, run) == []
+    of_file = make_manifest(sources=(str(photos / "a.jpg"),))
+    assert labelled_folders(of_file, run)[0] == there
 
 
 def test_merged_runs_find_photos_in_several_folders(tmp_path: Path, photos: Path) -> None:
     others = tmp_path / "more" / "others"
     others.mkdir(parents=True)
     (others / "b.jpg").write_bytes(b"")
-    (place,) = labelled_folders(("photos", "more/others"), tmp_path / "run")
+    manifest = make_manifest(sources=("photos", "more/others"))
+    (place,) = labelled_folders(manifest, tmp_path / "run")
     assert place == MediaFolders.at(tmp_path, photos, others)
     found = find_folders([place], [FrameKey("a.jpg"), FrameKey("b.jpg")])
     assert found.path("a.jpg") == photos / "a.jpg"

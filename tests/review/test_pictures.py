@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from review_cases import PHOTOS, SECRET, VIDEO, make_photo, make_run
+from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.review import pictures as module
 from vitpose_cli.review.pictures import Pictures
@@ -94,6 +95,10 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert pictures.thumbnail(keys[0]) == first
 
 
+def folders_of(run: Path, *sources: str) -> list[MediaFolders]:
+    return labelled_folders(RunManifest(CATEGORY, sources), run)
+
+
 def test_sources_are_found_from_the_working_folder_and_beside_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,21 +106,21 @@ def test_sources_are_found_from_the_working_folder_and_beside_the_run(
     keys = [FrameKey("gone.jpg"), FrameKey(PHOTOS[2])]
     media = MediaFolders.at(tmp_path / "media")
     monkeypatch.chdir(tmp_path)
-    assert find_folders(labelled_folders(["media"], run), keys) == media
-    assert find_folders(labelled_folders(["media/**/*.png"], run), keys) == media
-    several = labelled_folders(["media/**/*.png", f"media/{VIDEO}"], run)
+    assert find_folders(folders_of(run, "media"), keys) == media
+    assert find_folders(folders_of(run, "media/**/*.png"), keys) == media
+    several = folders_of(run, "media/**/*.png", f"media/{VIDEO}")
     assert find_folders(several, keys) == media
     (tmp_path / "list.txt").write_text(f"media/a.jpg\nmedia/{PHOTOS[2]}\n", encoding="utf-8")
-    assert labelled_folders(["@list.txt"], run)[0] == MediaFolders.at(tmp_path)
+    assert folders_of(run, "@list.txt")[0] == MediaFolders.at(tmp_path)
     monkeypatch.chdir("/")
-    assert find_folders(labelled_folders(["media"], run), keys) == media
+    assert find_folders(folders_of(run, "media"), keys) == media
 
 
 def test_a_folder_without_the_frames_is_an_error_with_a_hint(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (tmp_path / "other").mkdir()
     other = MediaFolders.at(tmp_path / "other")
-    for candidates in ([], [other], labelled_folders(["moved"], run)):
+    for candidates in ([], [other], folders_of(run, "moved")):
         with pytest.raises(InputError, match=r"'a\.jpg'") as caught:
             find_folders(candidates, [FrameKey("a.jpg")])
         assert "--images" in caught.value.hint

@@ -181,7 +181,7 @@ def test_a_set_that_no_epoch_shows_is_not_learnt(tmp_path: Path) -> None:
     weights = train(config, tmp_path / "run", Listener()).weights
     assert {*read_header(weights).heads} == {"coco"}
     measured = configured(tmp_path, people, data=data | {"validation": [dogs]})
-    with pytest.raises(ConfigError, match=r"no source of data\.train has: dog"):
+    with pytest.raises(ConfigError, match=r"with a `repeat` above 0: dog"):
         plan_training(measured)
     known = configured(
         tmp_path,

@@ -70,6 +70,23 @@ def test_a_token_is_learnt_on_fitted_regions_and_says_so(tmp_path: Path) -> None
     assert any("was shown square regions" in note for note in plan_training(distil).notes)
 
 
+def test_a_token_is_learnt_for_the_blobs_of_each_head(tmp_path: Path) -> None:
+    same = learnt_token(tmp_path / "same")
+    write_coco(tmp_path, 6)
+    path = small_teacher(tmp_path)
+    header = read_header(path)
+    heads = {name: replace(head, blob_sigma=1.0) for name, head in header.heads.items()}
+    save_checkpoint(path, read_state(path), replace(header, heads=heads))
+    config = configured(tmp_path, task="token", model={"weights": str(path)})
+    learnt = train(config, tmp_path / "token", Silence()).weights
+    assert [head.blob_sigma for head in read_header(learnt).heads.values()] == [1.0]
+    assert losses(tmp_path / "token") != losses(tmp_path / "same" / "token"), "other targets"
+    assert [head.blob_sigma for head in read_header(same).heads.values()] == [2.0]
+    stages = [STAGES[0] | {"loss": {"blob_sigma": 1.0}}]
+    with pytest.raises(ConfigError, match=r"leave out stages\.0\.loss\.blob_sigma"):
+        configured(tmp_path, task="token", model={"weights": str(path)}, stages=stages)
+
+
 def test_a_token_is_learnt_in_less_memory(tmp_path: Path) -> None:
     plain = read_state(learnt_token(tmp_path))[TOKEN]
     model = {
@@ -90,6 +107,7 @@ def test_the_students_token_never_changes_and_stays_for_labelling(tmp_path: Path
     plain = build_network(config.model, {"coco": COCO}, (48, 64)).model
     stored = read_state(weights)
     assert torch.equal(stored[TOKEN], fitted_token(token, plain))
+    assert torch.equal(stored[TOKEN], fitted_token(tmp_path / "token", plain)), "of a run's folder"
     state = torch.load(tmp_path / "student" / "state.pt", weights_only=True)["stage"]
     assert torch.equal(state["model"][TOKEN], stored[TOKEN])
     assert torch.equal(state["average"][TOKEN], stored[TOKEN])

@@ -1,11 +1,12 @@
 """Packs as sources of people: what is taken of them, to learn and to measure."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from training_cases import SIZE_WH, picture_of, pose_in
 from training_runs import Listener, one_stage
 
@@ -89,9 +90,44 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
         assert "make it again" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("blob", lambda blob: np.uint8(3), r"blob must hold bytes .* in 1 dimension, not uint8 in"),
+        ("blob", lambda blob: blob.astype(float), r"blob must hold bytes \(uint8\)"),
+        ("offsets", lambda offsets: offsets.astype(str), "offsets must hold integers"),
+        ("source", lambda source: np.array(["a", "b", "c"]), "source must hold integers"),
+        ("keypoints", lambda keypoints: keypoints.astype(str), "keypoints must hold numbers"),
+        ("keypoints", lambda keypoints: keypoints[0], "keypoints must hold numbers in 3 dim"),
+        ("keypoints", lambda keypoints: keypoints * np.nan, "not finite, first of person 0"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(
+    name: str, change: Callable[[NDArray[Any]], Any], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pack.npz"
+    write_pack(path)
+    with np.load(path) as whole:
+        arrays = dict(whole)
+    np.savez(path, **arrays | {name: change(arrays[name])})
+    with pytest.raises(InputError, match=said):
+        opened(path)
+
+
 def opened(path: Path, *, measured: bool = False, **options: Any) -> OpenedSource:
     values = {"kind": "pack", "path": path, **options}
     return open_source(PackSource.model_validate(values), measured=measured)
+
+
+def test_numbers_that_the_pack_does_not_have_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "pack.npz"
+    write_pack(path)
+    listener = Listener()
+    source = {"kind": "pack", "path": str(path), "repeat_of": {2: 3, 7: 0, 5: 2}}
+    train(one_stage(tmp_path, train=[source]), tmp_path / "run", listener)
+    said = f"repeat_of does nothing for 5, 7: the source numbers in {path} are 0, 1, 2."
+    assert said in listener.notes
+    assert opened(path, repeat_of={2: 3}).notes == ()
 
 
 def test_a_damaged_picture_is_like_a_missing_photo_also_if_it_is_the_first(tmp_path: Path) -> None:

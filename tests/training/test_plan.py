@@ -50,7 +50,7 @@ def test_what_shows_nobody_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = small_run(tmp_path)["data"]["train"][0]
-    data = {"train": [source | {"repeat": 0.06}]}  # half a person of 8
+    data = {"train": [source | {"repeat": 0}]}
     with pytest.raises(ConfigError, match="`repeat` leaves none of 8 people"):
         planned(tmp_path, data=data)
     stages = [{"steps": 1, "batch_size": 4}, {"steps": 1, "batch_size": 2, "accumulate": 4}]

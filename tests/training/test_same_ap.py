@@ -52,7 +52,7 @@ def person(number: int, size_wh: tuple[int, int], points: Any, **extra: Any) -> 
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
+def test_boxes_and_keypoints_beyond_the_photo_and_people_without_any_give_the_same_ap(
     tmp_path: Path, stated: bool
 ) -> None:
     (tmp_path / "images").mkdir()
@@ -76,6 +76,8 @@ def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
         box = [100, 60 * number, 200, 300]
         nobody = people[number] | {"id": 10 + number, "bbox": box, "area": 30000}
         people.append(nobody | {"keypoints": [0] * 51, "num_keypoints": 0})
+    beyond = np.c_[np.full((17, 2), -9.0), np.full(17, 2)].ravel().tolist()
+    people.append(people[4] | {"id": 20, "bbox": [0, 0, 60, 60], "keypoints": beyond})
     path = write_document(tmp_path, images, people)
     done = vitpose(
         "evaluate", "-a", path, "-i", tmp_path / "images", "--gt-boxes", "-w", WEIGHTS, "--json",
@@ -85,7 +87,7 @@ def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
     measured, evaluated = validated(tmp_path)[0].as_dict(), json.loads(done.stdout)
     assert measured["coco"] == evaluated["coco"]
     assert 0.2 < measured["coco"]["AP"] < 0.95
-    assert measured["num_predicted"] == evaluated["num_predicted"] == 6
+    assert measured["num_predicted"] == evaluated["num_predicted"] == 7
     for mine, theirs in zip(measured["keypoints"], evaluated["keypoints"], strict=True):
         assert mine["oks"] == pytest.approx(theirs["oks"], rel=1e-4)
     (tmp_path / "boxes.json").write_text(path.read_text())
@@ -95,4 +97,4 @@ def test_boxes_beyond_the_photo_and_people_without_keypoints_give_the_same_ap(
         "--json", "--device", "cpu", "--precision", "fp32", cwd=tmp_path,
     )  # fmt: skip
     assert with_boxes["coco"] == json.loads(done.stdout)["coco"]
-    assert with_boxes["num_predicted"] == 9
+    assert with_boxes["num_predicted"] == 10

@@ -215,6 +215,21 @@ def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path)
     assert data.keypoint_sets["robot"].names == ("hand", "foot")
 
 
+@pytest.mark.parametrize("name", ["training", "_modules", "keys", "type", "mouse.v2"])
+def test_a_category_called_as_no_head_can_be_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": name, "keypoints": ["hand", "foot"]}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    options = DataOptions.model_validate({"train": [small_source(tmp_path)]})
+    with pytest.raises(InputError, match=f"calls its category '{name}'") as caught:
+        open_data(options)
+    assert caught.value.hint == f"Rename the category in {path}."
+    assert open_data(options, labelled=False).train
+
+
 def test_a_file_without_people_is_refused(tmp_path: Path) -> None:
     write_document(tmp_path, [], [])
     with pytest.raises(InputError, match=r"Nobody in .* \(no annotation fits\)"):

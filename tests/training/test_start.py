@@ -95,7 +95,7 @@ def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) ->
     assert not network.drawn_heads
     other = replace(ROBOT, names=("left_leg", "right_leg", "top"))
     network = build_network(ModelOptions(weights=str(path)), {"robot": other} | MPII, (48, 64))
-    assert network.drawn_heads == {"robot", "mpii"}
+    assert network.drawn_heads.keys() == {"robot", "mpii"}
     assert network.notes == (
         f"The head robot starts anew: that of {path} is of other keypoints.",
         f"The head mpii starts anew: {path} has none of its keypoints.",
@@ -131,16 +131,20 @@ def test_weights_with_a_shift_can_be_taken_to_stride_8(tmp_path: Path) -> None:
 def test_keypoints_to_measure_are_learnt_or_known(tmp_path: Path) -> None:
     path = saved(tmp_path)
     scratch = parse_config(TrainConfig, small_run(tmp_path))
-    with pytest.raises(ConfigError, match=r"no source of data\.train has: coco"):
+    unlearnt = r"from no source of data\.train with a `repeat` above 0: "
+    with pytest.raises(ConfigError, match=rf"{unlearnt}coco \(there are no model\.weights\)"):
         first_network(scratch, MPII | COCO, MPII)
     model = {"weights": str(path)}
     known = parse_config(TrainConfig, small_run(tmp_path, model=model))
-    assert first_network(known, MPII | COCO, MPII).drawn_heads == {"mpii"}
+    assert first_network(known, MPII | COCO, MPII).drawn_heads.keys() == {"mpii"}
+    other = parse_config(TrainConfig, small_run(tmp_path, model=model | {"head": "classic"}))
+    with pytest.raises(ConfigError, match=rf"{unlearnt}coco \(model\.head is classic, that of "):
+        first_network(other, MPII | COCO, MPII)
     stages = [{"steps": 1, "loss": {"kind": kind}} for kind in ("cross_entropy", "mse")]
     afresh = parse_config(TrainConfig, small_run(tmp_path, model=model, stages=stages))
-    with pytest.raises(ConfigError, match=r"no source of data\.train has: coco"):
+    with pytest.raises(ConfigError, match=rf"{unlearnt}coco \(after a stage with another kind"):
         first_network(afresh, MPII | COCO, MPII)
-    with pytest.raises(ConfigError, match=r"no source of data\.train has: mpii"):
+    with pytest.raises(ConfigError, match=rf"{unlearnt}mpii \(.* has none of its keypoints"):
         first_network(known, MPII | COCO, COCO)
 
 

@@ -100,6 +100,42 @@ def test_what_is_out_of_range_is_refused() -> None:
     assert "scale_limits [1.5, 0.5] must be [smaller, larger]" in said
 
 
+def test_true_and_false_are_no_numbers() -> None:
+    data = small_run(Path("data"))["data"]
+    pack = {"kind": "pack", "path": "a.npz", "repeat_of": {1: True}}
+    said = problems(
+        seed=True,
+        freeze={"blocks": True, "encoder": True},
+        augmentation={"flip": True},
+        optimizer={"betas": [False, 0.9], "layer_decay": True},
+        data=data | {"train": [data["train"][0] | {"limit": True}, pack]},
+        stages=[{"steps": True, "batch_size": True}],
+    )
+    for name in (
+        *(
+            "seed",
+            "freeze.blocks",
+            "augmentation.flip",
+            "optimizer.betas.0",
+            "optimizer.layer_decay",
+        ),
+        *(
+            "data.train.0.limit",
+            "data.train.1.repeat_of.1",
+            "stages.0.steps",
+            "stages.0.batch_size",
+        ),
+    ):
+        assert f"\n  {name}: should be a number, not true or false" in said
+    assert said.startswith("9 problems")
+
+
+def test_a_seed_has_an_end() -> None:
+    said = problems(seed=99999999999999999999999)
+    assert "\n  seed: should be less than or equal to 9007199254740992 (given: 9999" in said
+    parse_config(TrainConfig, small_run(Path("data"), seed=2**53))
+
+
 def test_default_stages_can_be_changed() -> None:
     values = small_run(Path("data"))
     del values["stages"]

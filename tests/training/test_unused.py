@@ -9,10 +9,11 @@ import pytest
 import yaml
 from training_cases import small_run
 
-from vitpose_cli.config import dump_config, parse_config
+from vitpose_cli.config import dump_config, load_config, parse_config
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.unused import unused_options
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yaml"))
 STAGE = {"input_wh": [48, 64], "steps": 2}
 
 
@@ -89,6 +90,22 @@ def test_a_run_without_such_options_says_nothing() -> None:
 )
 def test_what_does_nothing_is_said(changes: dict[str, Any], sentence: str) -> None:
     assert said(**changes) == [sentence]
+
+
+def test_what_does_nothing_to_a_measurement_is_said() -> None:
+    data = small_run(Path("data"))["data"]
+    options = {"repeat": 2, "human_weight": 0.5, "model_weight": 0.9, "min_score": 0.4}
+    data["validation"] = [data["validation"][0] | {"limit": 5}, data["validation"][0] | options]
+    assert said(data=data) == [
+        f"data.validation.1.{name} does nothing here: everybody with keypoints is measured, once "
+        "and alike."
+        for name in options
+    ]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_option_of_an_example_does_something(path: Path) -> None:
+    assert unused_options(load_config(TrainConfig, path)) == []
 
 
 def test_pretraining_says_what_it_has_no_heads_for() -> None:

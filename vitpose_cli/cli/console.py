@@ -26,8 +26,14 @@ from rich.markup import escape
 from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError
-from vitpose_cli.files import write_error
+from vitpose_cli.files import read_error, write_error
 
+_REFUSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE}
+)
+"""What a file system says to who may not look, asks for too much, or meets a tired disk."""
+
+_MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
 _UNSEEN = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # our own lines are indented
 
@@ -39,6 +45,8 @@ def _output() -> Console:
     return Console(highlight=False, width=None if told else _FILE_WIDTH)
 
 
+if (columns := os.environ.get("COLUMNS", "")).isdigit() and int(columns) < _MIN_COLUMNS:
+    del os.environ["COLUMNS"]  # rich prints nothing in no columns, and tqdm no bar
 stdout = _output()
 stderr = Console(stderr=True, highlight=False)
 
@@ -136,6 +144,10 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
             return ExitCode.INPUT
         if os.environ.get("VITPOSE_DEBUG"):
             raise
+        if isinstance(error, OSError) and error.errno in _REFUSED and error.filename is not None:
+            # Who only asks whether something is there need not know that one may be refused.
+            show_error(read_error(error.filename, error))
+            return ExitCode.INPUT
         stderr.print(
             f"[red]bug:[/red] {type(error).__name__}: {_shown(str(error))}", soft_wrap=True
         )

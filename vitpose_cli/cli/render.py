@@ -166,8 +166,9 @@ def render(
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
-        around = where_found(summary.output, sources)
-        if around is not None and not is_named_as_drawn(summary.output.name):
+        is_passed_over = is_named_as_drawn(summary.output.name)
+        around = None if is_passed_over else where_found(summary.output, sources)
+        if around is not None:
             note(
                 f"{summary.output} lies in {around}: before `vitpose annotate {around}` is called "
                 "again, move it away, or it is labelled, too."

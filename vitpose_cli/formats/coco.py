@@ -139,8 +139,8 @@ def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.
     for category in document.categories:
         if category.get("keypoints"):
             try:
-                found = keypoint_order(document.path, category["keypoints"], names)
-                orders[category["id"]] = found
+                found = [str(name) for name in category["keypoints"]]  # as keypoint sets take them
+                orders[category["id"]] = keypoint_order(document.path, found, names)
             except InputError as error:
                 reason = error
     if not orders:

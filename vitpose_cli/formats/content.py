@@ -227,7 +227,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                 yield LabelledFrame(record, version, image_id=image_id)
 
     def folders() -> Sequence[MediaFolders]:
-        return labelled_folders(run.manifest.sources, run.path, run.manifest.root)
+        return labelled_folders(run.manifest, run.path)
 
     category = run.manifest.keypoint_set
     return Content(

@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
@@ -24,6 +22,7 @@ from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.json_values import to_json
 
 _LABELS = "labels.json"
 _WHOLE_PX = 1.0  # FiftyOne cuts coordinates down to whole pixels
@@ -72,21 +71,40 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             sections[section] = value
         else:
             sections[section].append(value)
-    found = coco.read_content(orjson.dumps(_completed(sections, names)), str(labels), names)
+    found = coco.read_content(to_json(_completed(sections, names)), str(labels), names)
     return replace(found, path=path, tolerance_px=_WHOLE_PX, tells_hidden=False)
 
 
 def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return a document of FiftyOne with what it leaves out, without what only it writes."""
-    categories = [
-        category if category.get("keypoints") else {**category, "keypoints": list(names)}
-        for category in sections.get("categories", ())
-    ]
-    annotations = [
-        {"bbox": _NO_BOX}
-        | {name: item[name] for name in item.keys() & _FIELDS}
-        | {"attributes": dict(item)}
-        for item in sections.get("annotations", ())
-        if item.get("keypoints") and (any(item["keypoints"][2::3]) or "uid" in item)
-    ]
-    return {**sections, "categories": categories, "annotations": annotations}
+    """Return a document of FiftyOne with what it leaves out, without what only it writes.
+
+    What is no part of a COCO file stays, so that whoever reads it says where it is.
+    """
+    completed = dict(sections)
+    if isinstance(categories := sections.get("categories", ()), Sequence):
+        completed["categories"] = [
+            {**category, "keypoints": list(names)}
+            if isinstance(category, dict) and not category.get("keypoints")
+            else category
+            for category in categories
+        ]
+    if isinstance(annotations := sections.get("annotations", ()), Sequence):
+        completed["annotations"] = [
+            _completed_person(item) if isinstance(item, dict) else item
+            for item in annotations
+            if not isinstance(item, dict) or _is_kept(item)
+        ]
+    return completed
+
+
+def _completed_person(item: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: item[name] for name in item.keys() & _FIELDS}
+    return {"bbox": _NO_BOX, **fields, "attributes": dict(item)}
+
+
+def _is_kept(item: Mapping[str, Any]) -> bool:
+    """Return whether an annotation is a person, and not a box or a skeleton without keypoints."""
+    points = item.get("keypoints")
+    if not isinstance(points, list):
+        return bool(points)
+    return bool(points) and (any(points[2::3]) or "uid" in item)

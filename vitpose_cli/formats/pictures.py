@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder, read_error, write_error
+from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, write_error
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
+from vitpose_cli.media.headers import HEADER_BYTES, upright_size
+from vitpose_cli.media.reading import read_start
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.coco import safe_media_path
@@ -24,12 +26,16 @@ from vitpose_cli.records.media_root import MediaFolders, find_folders
 
 _PIECE_BYTES = 1 << 20
 
+Size = tuple[int, int]
+"""Width and height, px."""
+
 
 class Pictures:
     """Puts the pictures of frames below one folder.
 
     Attributes:
         missing: Frames whose picture was not found.
+        resized: Frames whose picture has another size than their labels are of, as it says.
     """
 
     def __init__(self, sources: MediaFolders, folder: Path, own: OwnFiles, how: Placing) -> None:
@@ -42,11 +48,12 @@ class Pictures:
             how: As links, as copies, or not at all.
         """
         self.missing: list[FrameKey] = []
+        self.resized: list[FrameKey] = []
         self._sources = sources
         self._folder = folder
         self._own = own
         self._how = how
-        self._in_videos: dict[str, set[FrameKey]] = defaultdict(set)
+        self._in_videos: dict[str, dict[FrameKey, Size | None]] = defaultdict(dict)
 
     @classmethod
     def of(cls, content: Content, folder: Path, own: OwnFiles, options: WriteOptions) -> Pictures:
@@ -85,12 +92,17 @@ class Pictures:
             InputError: One cannot be written.
         """
         for frame in frames:
-            self.place(frame.record.key, str(frame.record.key))
+            self.place(frame.record.key, str(frame.record.key), frame.record.size_wh)
             yield frame
         self.finish()
 
-    def place(self, key: FrameKey, name: str) -> None:
+    def place(self, key: FrameKey, name: str, size_wh: Size | None = None) -> None:
         """Put a frame's picture at `name` in the folder; one out of a video with `finish`.
+
+        Args:
+            key: The frame.
+            name: Where it goes, below the folder.
+            size_wh: Width and height of the upright picture that was labelled, px, if known.
 
         Raises:
             InputError: Its name leads out of a folder, or it cannot be written.
@@ -98,12 +110,13 @@ class Pictures:
         if self._how == "none":
             return
         picture = self._sources.path(str(key))
-        if picture.is_file():
+        if is_file(picture):
+            self._compare(key, _upright_size(picture), size_wh)
             self._put(picture.resolve(), safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
             self._write(photo, picture, safe_media_path(self._folder, name))
-        elif key.index >= 0 and self._sources.path(key.media).is_file():
-            self._in_videos[key.media].add(key)
+        elif key.index >= 0 and is_file(self._sources.path(key.media)):
+            self._in_videos[key.media][key] = size_wh
         else:
             self.missing.append(key)
 
@@ -125,18 +138,30 @@ class Pictures:
                 if isinstance(frame, Frame):
                     self._own.claim(sink.path(frame.key))
                     sink.write(frame)
-                    wanted.remove(frame.key)
+                    self._compare(frame.key, frame.size_wh, wanted.pop(frame.key))
                 if not wanted:
                     break
             self.missing += sorted(wanted)
 
     def notes(self) -> tuple[str, ...]:
-        """Say which pictures were not found."""
-        if not self.missing:
-            return ()
-        examples = ", ".join(map(str, self.missing[:3])) + (", …" if self.missing[3:] else "")
-        missing = counted(len(self.missing), "picture was", "pictures were")
-        return (f"{missing} not found in {self._sources}: {examples}.",)
+        """Say which pictures were not found, and which are not those that were labelled."""
+        notes = []
+        if self.missing:
+            missing = counted(len(self.missing), "picture was", "pictures were")
+            notes.append(f"{missing} not found in {self._sources}: {_examples(self.missing)}.")
+        if self.resized:
+            resized = counted(len(self.resized), "picture has", "pictures have")
+            notes.append(
+                f"{resized} another size in {self._sources} than when labelled, so that keypoints "
+                f"lie elsewhere: {_examples(self.resized)}. Give the folder that was labelled with "
+                "--images."
+            )
+        return tuple(notes)
+
+    def _compare(self, key: FrameKey, size_wh: Size | None, labelled_wh: Size | None) -> None:
+        """Take down a frame of another size than was labelled; sizes that nobody knows fit."""
+        if None not in (size_wh, labelled_wh) and size_wh != labelled_wh:
+            self.resized.append(key)
 
     def _write(self, photo: PhotoFile, picture: Path, target: Path) -> None:
         """Copy a photo out of an archive: there is nothing that a link could lead to."""
@@ -169,6 +194,18 @@ class Pictures:
             stream.writelines(_pieces(picture))
 
 
+def _examples(keys: Sequence[FrameKey]) -> str:
+    return ", ".join(map(str, keys[:3])) + (", …" if keys[3:] else "")
+
+
+def _upright_size(picture: Path) -> Size | None:
+    """Return the size that a photo says it has, px; None where it says none."""
+    try:
+        return upright_size(read_start(picture, HEADER_BYTES))
+    except OSError:
+        return None
+
+
 def _pieces(picture: Path) -> Iterator[bytes]:
     """Yield what a file holds; an error of its disk is none of the disk that is written to.
 
@@ -186,7 +223,7 @@ def _pieces(picture: Path) -> Iterator[bytes]:
 class _AllBut:
     """All frames but some."""
 
-    def __init__(self, keys: set[FrameKey]) -> None:
+    def __init__(self, keys: Container[FrameKey]) -> None:
         self._keys = keys
 
     def __contains__(self, key: object) -> bool:

@@ -9,7 +9,7 @@ train` and `--split val`, make one dataset. There is no way back: nothing in it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -31,6 +31,12 @@ SPLITS = ("train", "val", "test")
 _DECIMALS = 6
 _PICTURES = "images"
 _LABELS = "labels"
+_MEANING = {
+    "names": "classes",
+    "kpt_shape": "keypoints",
+    "kpt_names": "keypoints",
+    "flip_idx": "mirror images of keypoints",
+}
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
@@ -38,8 +44,9 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
 
     Raises:
         ConfigError: Ultralytics knows no such split.
-        InputError: The split is there already, photos are not found or lie where the split would
-            be written anew, a file of somebody else is in the way, or it cannot be written.
+        InputError: The split is there already, or others with other classes or keypoints; photos
+            are not found or lie where the split would be written anew, a file of somebody else is
+            in the way, or it cannot be written.
     """
     split = options.split or SPLITS[0]
     if split not in SPLITS:
@@ -47,12 +54,16 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     described = out / "data.yaml"
     num_images = num_instances = 0
     categories = Categories([content.categories])
+    meaning = _meaning(content.keypoint_set, categories.names)
+    others_there = [each for each in SPLITS if each != split and (out / _LABELS / each).is_dir()]
+    if others_there:
+        _check_alike(described, meaning, others_there[0])
     with OwnFiles(out) as own:
         pictures = Pictures.of(content, out / _PICTURES / split, own, options)
         own.claim(described)
         others = _make_room(out, split, content, pictures, own, options)
         for frame, name in _named(content):
-            pictures.place(frame.record.key, name)
+            pictures.place(frame.record.key, name, frame.record.size_wh)
             lines = list(_lines(frame, categories))
             text = safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}"))
             own.claim(text)
@@ -64,7 +75,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     with atomic_file(described) as stream:
         stream.write(
             yaml.safe_dump(
-                _data(content.keypoint_set, categories.names, present),
+                {each: f"{_PICTURES}/{each}" for each in present} | meaning,
                 sort_keys=False,
                 default_flow_style=None,
             ).encode()
@@ -156,15 +167,36 @@ def _write_text(path: Path, lines: Sequence[str]) -> None:
         stream.write("".join(f"{line}\n" for line in lines).encode())
 
 
-def _data(
-    keypoint_set: KeypointSet, classes: Sequence[str], splits: Sequence[str]
-) -> dict[str, Any]:
-    """Return what `data.yaml` says. Without `flip_idx` Ultralytics does not mirror pictures."""
-    data: dict[str, Any] = {split: f"{_PICTURES}/{split}" for split in splits}
-    data["kpt_shape"] = [keypoint_set.num_keypoints, 3]
+def _meaning(keypoint_set: KeypointSet, classes: Sequence[str]) -> dict[str, Any]:
+    """Return what `data.yaml` says of the numbers in the texts of all splits.
+
+    Without `flip_idx` Ultralytics does not mirror pictures.
+    """
+    meaning: dict[str, Any] = {"kpt_shape": [keypoint_set.num_keypoints, 3]}
     if keypoint_set.mirrorable:
-        data["flip_idx"] = keypoint_set.flip_order.tolist()
-    return data | {
+        meaning["flip_idx"] = keypoint_set.flip_order.tolist()
+    return meaning | {
         "names": dict(enumerate(classes)),
         "kpt_names": {number: list(keypoint_set.names) for number in range(len(classes))},
     }
+
+
+def _check_alike(described: Path, meaning: Mapping[str, Any], split: str) -> None:
+    """Refuse to describe the texts of another split by classes or keypoints that are not theirs.
+
+    Raises:
+        InputError: They differ, or nothing there says which they are.
+    """
+    try:
+        data = yaml.safe_load(described.read_bytes())
+    except (OSError, yaml.YAMLError, ValueError):
+        data = None
+    data = data if isinstance(data, dict) else {}
+    wrong = [name for name in _MEANING if data.get(name) != meaning.get(name)]
+    if wrong:
+        raise InputError(
+            f"The split {split!r} in {described.parent} has other {_MEANING[wrong[0]]} than what "
+            f"is to be written beside it, or {described.name} does not say which.",
+            "All splits need the same categories in the same order. Give both files those, or "
+            "choose another output folder with -o.",
+        )

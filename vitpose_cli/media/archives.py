@@ -20,6 +20,7 @@ from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import is_file
 from vitpose_cli.media.frames import PhotoFile
 
 ARCHIVE_SUFFIX = ".tar"
@@ -159,11 +160,14 @@ def photo_at(path: Path) -> PhotoFile | None:
     """Return the file at `path`, where an archive on the way counts as a folder; None for none.
 
     Indices of the archives that were used last are kept.
+
+    Raises:
+        InputError: Nobody may look there.
     """
-    if path.is_file():
+    if is_file(path):
         return path
     for archive in path.parents:
-        if archive.suffix.lower() != ARCHIVE_SUFFIX or not archive.is_file():
+        if archive.suffix.lower() != ARCHIVE_SUFFIX or not is_file(archive):
             continue
         try:
             index = _kept_index(archive, archive.stat().st_mtime_ns)

@@ -11,47 +11,65 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink, place_of
+from vitpose_cli.media.images import encoded_frame, place_of
 from vitpose_cli.media.reading import read_whole
 from vitpose_cli.media.source import MediaSource
+from vitpose_cli.own_files import OwnFiles
 
 
 class ExtractedFrames:
-    """A folder that takes frames under the names that they have in the document."""
+    """A folder that takes frames under the names that they have in the document.
 
-    def __init__(self, folder: Path, source: MediaSource) -> None:
+    A list in it says which files are frames of the source: others are never replaced, and whoever
+    searches a folder round it passes over those.
+    """
+
+    def __init__(self, folder: Path, source: MediaSource, worker: int = 1) -> None:
         """Write below `folder`, which is made when the first frame comes.
 
         Args:
             folder: Where to.
             source: Where the frames come from.
+            worker: The number of this process among those that write frames of the source.
+
+        Raises:
+            InputError: The list of what is there cannot be read.
         """
         self._folder = folder
         self._source = source
-        self._encoded = ImageSink(folder)
+        self._own = OwnFiles(folder, source=str(source.root), worker=worker)
 
     def write(self, frame: Frame) -> None:
-        """Write one frame; a file of that name is replaced as a whole or not at all.
+        """Write one frame; an earlier file of it is replaced as a whole or not at all.
 
         Raises:
             PictureTooLargeError: It is of a video, and too large for a JPEG.
             InputError: The frame's name leads out of the folder, the photo cannot be read any
-                more, or the file cannot be written.
+                more, or the file cannot be written, or only in place of another one.
         """
-        if frame.key.video is not None:
-            self._encoded.write(frame)
-            return
         path = self.path(frame.key)
-        try:
-            content = read_whole(self._source.file(frame.key.media))
-        except OSError as error:
-            raise InputError(
-                f"{frame.key} cannot be read again: {error.strerror or error}.",
-                "It is to be copied; the same command tries again.",
-            ) from error
-        make_folder(path.parent)
-        with atomic_file(path, durable=False) as stream:
-            stream.write(content)
+        if frame.key.video is not None:
+            content = encoded_frame(frame, path)
+        else:
+            try:
+                content = read_whole(self._source.file(frame.key.media))
+            except OSError as error:
+                raise InputError(
+                    f"{frame.key} cannot be read again: {error.strerror or error}.",
+                    "It is to be copied; the same command tries again.",
+                ) from error
+        if self._own.claim(path, content):
+            make_folder(path.parent)
+            with atomic_file(path, durable=False) as stream:
+                stream.write(content)
+
+    def has(self, key: FrameKey) -> bool:
+        """Return whether the frame `key` of the source is there.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        return self._own.owns(self.path(key))
 
     def path(self, key: FrameKey) -> Path:
         """Return where the frame `key` goes.
@@ -60,3 +78,7 @@ class ExtractedFrames:
             InputError: The name leads out of the folder.
         """
         return place_of(key, self._folder)
+
+    def close(self) -> None:
+        """Close the list."""
+        self._own.close()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, check_replaceable, make_folder
+from vitpose_cli.files import atomic_file, check_replaceable, fitted_name, make_folder
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -226,12 +226,7 @@ class ImageSink:
         path = self.path(frame.key)
         if self._mark:
             check_replaceable(path, is_marked)
-        encoded = _encode(frame.image, path.suffix.lower())
-        if encoded is None:
-            width, height = frame.size_wh
-            raise PictureTooLargeError(
-                f"{path}: {width} x {height} px do not fit into this format."
-            )
+        encoded = encoded_frame(frame, path)
         make_folder(path.parent)
         with atomic_file(path, durable=False) as stream:
             stream.write(marked(encoded) if self._mark else encoded)
@@ -247,7 +242,7 @@ class ImageSink:
         """
         path = place_of(key, self._folder)
         if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            path = path.with_name(path.name + ".jpg")
+            path = path.with_name(fitted_name(path.name, ".jpg"))
         return path
 
 
@@ -261,6 +256,19 @@ def place_of(key: FrameKey, folder: Path) -> Path:
     if name.is_absolute() or ".." in name.parts:
         raise InputError(f"{key} leads out of the output folder.", "Name it by a relative path.")
     return folder / name
+
+
+def encoded_frame(frame: Frame, path: Path) -> bytes:
+    """Return a frame as the content of the file at `path`, which its suffix says the format of.
+
+    Raises:
+        PictureTooLargeError: The picture is too large for the format.
+    """
+    encoded = _encode(frame.image, path.suffix.lower())
+    if encoded is None:
+        width, height = frame.size_wh
+        raise PictureTooLargeError(f"{path}: {width} x {height} px do not fit into this format.")
+    return encoded
 
 
 def _encode(image: NDArray[np.uint8], suffix: str) -> bytes | None:

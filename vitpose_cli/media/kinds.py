@@ -30,8 +30,8 @@ WHAT_IS_READ = (
 DRAWN = "drawn"
 """How files are counted that are passed over as `is_drawn` is true."""
 
-EXPORTED = "of an export"
-"""How those are that an export wrote."""
+LISTED = "exported"
+"""How those are that a list says were exported, or extracted as frames."""
 
 
 def is_video(file: PhotoFile) -> bool:

@@ -19,7 +19,7 @@ from vitpose_cli.media.braces import expand_braces, has_braces
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import (
     DRAWN,
-    EXPORTED,
+    LISTED,
     VIDEO_SUFFIXES,
     WHAT_IS_READ,
     is_drawn,
@@ -34,7 +34,7 @@ from vitpose_cli.media.listed import examples, read_list
 from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
 from vitpose_cli.media.places import GLOB_SIGNS, is_there, split_glob
 from vitpose_cli.media.remote import is_url, list_urls, path_of
-from vitpose_cli.own_files import LIST_NAME, listed_in
+from vitpose_cli.own_files import FRAME_LISTS, LIST_NAME, listed_in
 
 _WHAT_RUNS_DO = (
     "Give the photos or videos themselves. What takes runs: `vitpose review RUN`, "
@@ -77,7 +77,7 @@ class NamedFiles:
         self.files: dict[str, None] = {}
         self.urls: dict[str, None] = {}
         self.ignored: Counter[str] = Counter()
-        self._exported: set[str] = set()
+        self._own: set[str] = set()
         self._folders: set[str] = set()
         self._url_folders: set[str] = set()
 
@@ -158,17 +158,17 @@ class NamedFiles:
             path: The file.
             drawn: Whether a folder on the way is named as what is drawn is.
         """
-        if str(path) in self._exported:
+        if str(path) in self._own:
             if is_read(path):
-                self.ignored[EXPORTED] += 1
+                self.ignored[LISTED] += 1
         elif (drawn or is_named_as_drawn(path.name)) and is_read(path) and is_drawn(path):
             self.ignored[DRAWN] += 1
         else:
             self._add_file(path)
 
-    def _learn_exported(self, folder: Path) -> None:
-        """Remember what an export wrote into a folder that nobody named."""
-        self._exported.update(str(folder / name) for name in listed_in(folder))
+    def _learn_own(self, folder: Path) -> None:
+        """Remember what this program wrote into a folder that nobody named."""
+        self._own.update(str(folder / name) for name in listed_in(folder))
 
     def _add_url(self, url: str) -> None:
         """Take a photo at a URL without a look at it, or what lies below a folder there."""
@@ -225,9 +225,9 @@ class NamedFiles:
                 continue
             visited.add(identity)
             # In order, as of two links to one folder only the first is followed.
+            if here != folder and (LIST_NAME in names or FRAME_LISTS in folders):
+                self._learn_own(here)
             folders[:] = sorted(name for name in folders if is_visible(name))
-            if LIST_NAME in names and here != folder:
-                self._learn_exported(here)
             drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(folder).parts))
             for name in names:
                 if is_visible(name):
@@ -247,14 +247,14 @@ class NamedFiles:
         places = {match.parent for match in matches}
         for folder in {each for place in places for each in (place, *place.parents)}:
             if folder != base and folder.is_relative_to(base):
-                self._learn_exported(folder)
+                self._learn_own(folder)
         for match in matches:
             parts = match.relative_to(base).parts
             if not all(map(is_visible, parts)) or is_in_run(match, len(parts), runs):
                 continue
             if match.is_dir():
                 if match != base:
-                    self._learn_exported(match)
+                    self._learn_own(match)
                 self._add_folder(match, any(map(is_named_as_drawn, parts)))
             else:
                 self._add_found(match, any(map(is_named_as_drawn, parts[:-1])))
@@ -280,13 +280,16 @@ class NamedFiles:
 
 
 def where_found(path: Path, sources: Sequence[str]) -> str | None:
-    """Return which of some sources is a folder in which what is at `path` would be found."""
+    """Return in which of some sources a search would find what is at `path`, or below it.
+
+    Raises:
+        InputError: A source is missing or unreadable.
+    """
     place = path.resolve()
     for source in sources:
-        folder = Path(source).resolve()
-        if not (is_there(folder) and folder.is_dir() and place.is_relative_to(folder)):
-            continue
-        if all(map(is_visible, place.relative_to(folder).parts)):
+        if not is_url(source) and any(
+            Path(file).is_relative_to(place) for file in find_named([source]).files
+        ):
             return source
     return None
 

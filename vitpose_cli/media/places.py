@@ -33,6 +33,23 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def is_source_there(source: str, base: Path) -> bool:
+    """Return whether there is what a source names, or the folder that a pattern looks into.
+
+    Args:
+        source: As the user wrote it.
+        base: What it is relative to, if to anything.
+    """
+    path = base / source.removeprefix("@")
+    try:
+        if is_there(path):
+            return True
+        is_pattern = has_braces(source) or GLOB_SIGNS.search(source) is not None
+        return is_pattern and is_there(folder_of(str(path)))
+    except OSError:  # nobody may look there
+        return False
+
+
 def folder_of(source: str) -> Path:
     """Return the folder that a source names, or names something in: resolved, perhaps not there.
 

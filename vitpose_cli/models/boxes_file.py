@@ -15,7 +15,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.detection import DetectorOptions, tidy
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.results import boxes_and_sizes
+from vitpose_cli.records.stated_sizes import check_size
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,11 @@ class BoxesFile:
     """
 
     def __init__(
-        self, boxes: Mapping[str, Detections], path: Path, threshold: float | None = None
+        self,
+        boxes: Mapping[str, Detections],
+        path: Path,
+        threshold: float | None = None,
+        sizes_wh: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         """Take boxes by file name.
 
@@ -37,11 +42,13 @@ class BoxesFile:
             boxes: Boxes of each image by its `file_name`: the text form of a frame's key.
             path: Where they are from, for errors.
             threshold: Least score; None takes all.
+            sizes_wh: Width and height of images by `file_name`, px, where the file states them.
         """
         self.threshold = -math.inf if threshold is None else threshold
         self.num_dropped = 0
         self._boxes = boxes
         self._path = path
+        self._sizes_wh = sizes_wh or {}
 
     @classmethod
     def open(cls, path: Path, options: DetectorOptions) -> BoxesFile:
@@ -54,8 +61,8 @@ class BoxesFile:
             InputError: The file is missing, damaged or something else.
         """
         category = options.classes[0] if len(options.classes) == 1 else None
-        boxes = boxes_by_image(path, options.image_names, category)
-        return cls(boxes, path, options.threshold)
+        boxes, sizes_wh = boxes_and_sizes(path, options.image_names, category)
+        return cls(boxes, path, options.threshold, sizes_wh)
 
     def check(
         self,
@@ -91,13 +98,18 @@ class BoxesFile:
             )
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
-        """Return the boxes of each frame; none for frames that the file does not name."""
+        """Return the boxes of each frame; none for frames that the file does not name.
+
+        Raises:
+            InputError: A frame has another size than the file states.
+        """
         return [self._of(frame) for frame in frames]
 
     def _of(self, frame: Frame) -> Detections:
         given = self._boxes.get(str(frame.key))
         if given is None:
             return Detections.empty()
+        check_size(frame.key, frame.size_wh, self._sizes_wh.get(str(frame.key)), self._path)
         kept = tidy(given.boxes, given.scores, self.threshold, frame.size_wh)
         num_dropped = int((given.scores >= self.threshold).sum()) - len(kept)
         if num_dropped and not self.num_dropped:

@@ -16,8 +16,9 @@ from vitpose_cli.errors import InputError, WeightsError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.models import hub
 
-_VERSION = 2
-"""Raised when conversion changes, so that files converted before are not taken any more."""
+_VERSION = 3
+"""Raised when conversion, or the check before it, changes, so that files converted before are not
+taken any more."""
 
 _LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
 _log = logging.getLogger(__name__)
@@ -78,15 +79,17 @@ def convert_once(
     if target.is_file() and said.is_file():
         _warn(path, said.read_text("utf-8").splitlines())
         return target
-    if origin is not None:
-        _check_bytes(content, origin)
+    _check_bytes(content, origin)
     from vitpose_cli.models.checkpoint import save_checkpoint
     from vitpose_cli.models.convert import convert_file
 
     source, licence = (origin.address, origin.licence) if origin else (path.name, "unknown")
-    conversion = convert_file(
-        path, keypoint_set=keypoint_set, whole=whole, source=source, licence=licence
-    )
+    try:
+        conversion = convert_file(
+            path, keypoint_set=keypoint_set, whole=whole, source=source, licence=licence
+        )
+    except WeightsError as error:
+        raise error if origin is None else _unreadable(error, content, origin) from error
     _warn(path, conversion.notes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,14 +110,54 @@ def _warn(path: Path, notes: Iterable[str]) -> None:
         _log.warning("%s: %s", path, note)
 
 
-def _check_bytes(path: Path, origin: Origin) -> None:
-    """Throw a download away that is not the file the catalog means."""
-    if origin.sha256 is None or hub.sha256_of(path) == origin.sha256:
+def _check_bytes(path: Path, origin: Origin | None) -> None:
+    """Refuse a file that is not the one the catalog means, or not the one the cache stored.
+
+    A download is thrown away, so that the next one is not this one again.
+    """
+    stated = _stated_hashes(path, origin)
+    if not stated or stated == {hub.sha256_of(path)}:
         return
-    path.resolve().unlink()
-    path.unlink(missing_ok=True)
+    if origin is None:
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 is not that of its name, {path.resolve().name}.",
+            "Delete it, and download or copy it again.",
+        )
     raise WeightsError(
         f"The download of {origin.name} is not the published file: its SHA-256 is wrong.",
-        "It was thrown away; pull it again. If that does not help, the server or a mirror "
-        "(HF_ENDPOINT) serves other bytes.",
+        f"{_thrown_away([path])} If that does not help, the server or a mirror (HF_ENDPOINT) "
+        "serves other bytes.",
     )
+
+
+def _stated_hashes(path: Path, origin: Origin | None) -> set[str]:
+    """Return what the SHA-256 of a file should be: after the catalog, and its name in the cache."""
+    stated = {hub.known_sha256(path), origin.sha256 if origin is not None else None}
+    return {one for one in stated if one is not None}
+
+
+def _unreadable(error: WeightsError, path: Path, origin: Origin) -> WeightsError:
+    """Return the error of a download that cannot be converted.
+
+    What nobody knows the hash of is thrown away: half a file would else stay for ever.
+    """
+    config = path.with_name("config.json")
+    unsure = [] if _stated_hashes(path, origin) else [path]
+    unsure += [config] if config.is_file() and hub.known_sha256(config) is None else []
+    if not unsure:
+        return error
+    return WeightsError(
+        f"The download of {origin.name} cannot be used: {error.message}", _thrown_away(unsure)
+    )
+
+
+def _thrown_away(downloads: Iterable[Path]) -> str:
+    """Delete downloads from the cache and say so; say what to delete where that is forbidden."""
+    files = [file for path in downloads for file in dict.fromkeys((path.resolve(), path))]
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        names = " and ".join(map(str, files))
+        return f"Delete {names}, which we may not ({error.strerror}), and pull it again."
+    return "It was thrown away; pull it again."

@@ -99,7 +99,10 @@ def sha256_of(path: Path) -> str:
 
 
 def known_sha256(path: Path) -> str | None:
-    """Return the SHA-256 by which the cache stores a large file, None for any other file."""
+    """Return the SHA-256 by which the cache stores a large file, None for any other file.
+
+    That is what the file should have: the library checks sizes alone, and a disk may fail later.
+    """
     name = path.resolve().name
     return name if _SHA256.fullmatch(name) else None
 

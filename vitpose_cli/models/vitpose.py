@@ -130,10 +130,11 @@ class ViTPoseConfig:
                 "use attention.pattern full",
             )
         for name, head in self.heads.items():
-            if not name or "." in name or hasattr(nn.ModuleDict, name):
+            if not is_head_name(name):
                 raise ConfigError(
-                    f"{name!r} cannot be the name of a head",
-                    "use the name of a keypoint set, without dots",
+                    f"{name!r} cannot be the name of a head: it is empty, has a dot, or is a word "
+                    "of PyTorch's own",
+                    "call the keypoint set otherwise",
                 )
             if self.num_experts and not 0 <= head.expert < self.num_experts:
                 raise ConfigError(
@@ -150,6 +151,11 @@ class ViTPoseConfig:
     def map_wh(self) -> tuple[int, int]:
         """Width and height of the heatmaps."""
         return self.input_wh[0] // MAP_STRIDE, self.input_wh[1] // MAP_STRIDE
+
+
+def is_head_name(name: str) -> bool:
+    """Return whether a head can be called so: PyTorch refuses dots, and what a module has."""
+    return bool(name) and "." not in name and not hasattr(nn.ModuleDict(), name)
 
 
 class ViTPose(nn.Module):

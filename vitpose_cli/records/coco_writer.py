@@ -18,7 +18,6 @@ from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from vitpose_cli.files import atomic_set
@@ -189,7 +188,7 @@ class _Spool:
         if self._videos:
             target.write(b',\n"videos": [')
             for video in self._videos.values():
-                target.write((b"\n" if video["id"] == 1 else b",\n") + orjson.dumps(video))
+                target.write((b"\n" if video["id"] == 1 else b",\n") + to_json(video))
             target.write(b"\n]")
         target.write(b"\n}\n")
 
@@ -342,7 +341,7 @@ def _write_head(
     }
     stream.write(b"{")
     for name, value in head.items():
-        stream.write(b'\n"%s": %s,' % (name.encode(), orjson.dumps(value)))
+        stream.write(b'\n"%s": %s,' % (name.encode(), to_json(value)))
     stream.write(b"\n")
 
 

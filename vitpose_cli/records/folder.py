@@ -18,7 +18,7 @@ from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
-from vitpose_cli.records.manifest import RunManifest, bases
+from vitpose_cli.records.manifest import RunManifest
 
 MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
@@ -112,7 +112,7 @@ def known_roots(folder: Path) -> tuple[Path, ...]:
     except OSError:  # no folder can be called so, which is said when it is to be made
         return ()
     manifest = RunManifest.read(path)
-    roots = map(manifest.media_root, bases(folder))
+    roots = map(manifest.media_root, manifest.bases(folder))
     return tuple(root for root in roots if root is not None)
 
 

@@ -46,6 +46,8 @@ class RunManifest:
         history: What labels were made with before each refresh, oldest first; not compared.
         root: What media names are relative to, from where the first of the sources points to, so
             that both may be moved; at URLs `//PATH`. None in older runs and those of other labels.
+        base: What relative sources are relative to, from the run folder, so that both may be moved.
+            None where `root` is, and in runs that were begun before it was written down.
     """
 
     keypoint_set: Mapping[str, Any]
@@ -59,6 +61,7 @@ class RunManifest:
     created: str = field(default_factory=_now)
     history: tuple[Mapping[str, Any], ...] = ()
     root: str | None = None
+    base: str | None = None
 
     @property
     def names_per_source(self) -> bool:
@@ -89,6 +92,7 @@ class RunManifest:
             fields = orjson.loads(path.read_bytes())
             if fields.pop("format") != _FORMAT:
                 raise ValueError("another format")
+            _check_types(fields)
             lists = {name: tuple(fields.get(name, ())) for name in ("sources", "history")}
             manifest = cls(**{**fields, **lists})
             if manifest.num_keypoints < 1:
@@ -110,12 +114,38 @@ class RunManifest:
         """
         return root_at(self.sources, self.root, base)
 
-    def with_sources(self, wanted: RunManifest) -> RunManifest:
-        """Return the manifest of a run that goes on with `wanted`, in which more files may be."""
+    def bases(self, run: Path) -> tuple[Path, ...]:
+        """Return what relative sources may be relative to, the likeliest first.
+
+        Where the run was begun, and nothing else as long as a source is there: photos of the same
+        name elsewhere are others. Of a run that was moved, or does not say it, where it lies or
+        here.
+
+        Args:
+            run: The folder that the run lies in now.
+        """
+        # Only here, as it loads OpenCV.
+        from vitpose_cli.media.places import is_source_there
+
+        folder = run.resolve()
+        if self.base is not None:
+            base = Path(os.path.normpath(folder / self.base))
+            if any(is_source_there(source, base) for source in self.sources):
+                return (base,)
+        return folder.parent, Path()
+
+    def with_sources(self, wanted: RunManifest, run: Path) -> RunManifest:
+        """Return the manifest of a run that goes on with `wanted`, in which more files may be.
+
+        Args:
+            wanted: What it goes on with: the same sources as `check_resumable` compares them.
+            run: The folder that the run lies in now.
+        """
         grew = len({*wanted.sources}) > len({*self.sources})
-        if wanted.root is None or (self.root is not None and not grew):
+        known = self.root is not None and self.base is not None and len(self.bases(run)) == 1
+        if wanted.root is None or (known and not grew):
             return self
-        return replace(self, sources=wanted.sources, root=wanted.root)
+        return replace(self, sources=wanted.sources, root=wanted.root, base=wanted.base)
 
     def write(self, path: Path) -> None:
         """Write the manifest to `path`, whole or not at all.
@@ -173,6 +203,8 @@ class RunManifest:
             wanted,
             keypoint_set=self.keypoint_set,
             sources=self.sources,
+            root=self.root,
+            base=self.base,
             history=(*self.history, past),
         )
 
@@ -238,10 +270,13 @@ class RunManifest:
             before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
             yield f"keypoint set: was {before}, now {now}"
         meant = _real(wanted.sources, Path())
-        known = {base: _real(self.sources, base) for base in bases(folder)}
+        known = {base: _real(self.sources, base) for base in self.bases(folder)}
         here = next((base for base, each in known.items() if _is_same(each, meant)), None)
         if here is None:
-            yield f"sources: {_changed(self.sources, wanted.sources)}"
+            written: tuple[Sequence[str], Sequence[str]] = (self.sources, wanted.sources)
+            if self.sources == wanted.sources:  # only where they lie differs
+                written = (next(iter(known.values())), meant)
+            yield f"sources: {_changed(*written)}"
             return
         old, new = self.media_root(here), wanted.media_root()
         if old is not None and new is not None and old != new:
@@ -251,9 +286,35 @@ class RunManifest:
             )
 
 
-def bases(run: Path) -> tuple[Path, Path]:
-    """Return what relative sources of a run may be relative to: here, or where it lies."""
-    return Path(), run.resolve().parent
+def _check_types(fields: Mapping[str, Any]) -> None:
+    """Refuse fields of a manifest that are something else than what is written into it.
+
+    Raises:
+        ValueError: One is.
+    """
+    texts = ("weights_name", "weights_hash", "tool_version", "created")
+    kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(texts, str)
+    kinds |= dict.fromkeys(("root", "base"), (str, type(None)))
+    kinds |= dict.fromkeys(("keypoint_set", "options", "document", "notes"), dict)
+    kinds |= dict.fromkeys(("sources", "history"), list)
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if name in fields and not isinstance(fields[name], kind)
+    ]
+    wrong += [
+        name
+        for name, kind in (("sources", str), ("history", dict))
+        if name not in wrong and not all(isinstance(each, kind) for each in fields.get(name, ()))
+    ]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is of another kind")
+    keypoint_set = fields["keypoint_set"]
+    names = keypoint_set["keypoints"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its keypoints are no names")
+    if not isinstance(keypoint_set.get("id"), int):
+        raise ValueError("its keypoint_set has no id")
 
 
 def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None:

@@ -15,7 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.records.coco import safe_media_path
-from vitpose_cli.records.manifest import bases, root_at
+from vitpose_cli.records.manifest import RunManifest
 
 _NUM_SAMPLES = 20
 
@@ -56,11 +56,16 @@ class MediaFolders:
         return next((path for path in (first, *others) if photo_at(path) is not None), first)
 
     def has(self, name: str) -> bool:
-        """Return whether there is a photo or video of this name."""
+        """Return whether there is a photo or video of this name.
+
+        Raises:
+            InputError: Nobody may look there.
+        """
         try:
-            return photo_at(self.path(name)) is not None
+            paths = [safe_media_path(folder, name) for folder in self.folders]
         except InputError:
             return False
+        return any(photo_at(path) is not None for path in paths)
 
 
 def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> MediaFolders:
@@ -101,24 +106,28 @@ def read_found(
     yield from read_frames({key.media: folders.path(key.media) for key in keys}, keys)
 
 
-def labelled_folders(
-    sources: Sequence[str], run: Path, root: str | None = None
-) -> list[MediaFolders]:
-    """Return where the sources in a run's manifest may be, whose `root` is perhaps known.
+def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
+    """Return where the sources of a run may be, the likeliest first.
 
-    Relative paths are looked for in the working folder, then beside the run, where `annotate`
-    puts a run by default. Where a run does not say what its names are relative to, that is what
-    all sources have in common, or, where runs were merged, each source.
+    Relative paths are looked for where the run was begun, or, where nothing of them is there or
+    the run does not say it, beside the run, then in the working folder. Where a run does not say
+    what its names are relative to, that is what all sources have in common, or, where runs were
+    merged, each source.
+
+    Args:
+        manifest: Of the run.
+        run: The folder that the run lies in.
     """
     # Only here: most formats need no photos, and so no OpenCV.
     from vitpose_cli.media.places import based
     from vitpose_cli.media.remote import is_url
 
+    sources = manifest.sources
     if any(map(is_url, sources)):
         return []
     places = []
-    for base in bases(run):
-        known = root_at(sources, root, base)
+    for base in manifest.bases(run):
+        known = manifest.media_root(base)
         if known is not None:
             folders = [known] if known.is_dir() else []
         else:

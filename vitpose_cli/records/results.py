@@ -18,6 +18,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
+from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
@@ -118,6 +119,21 @@ def boxes_by_image(
     *,
     labelled: bool = False,
 ) -> dict[str, Detections]:
+    """Return the boxes alone of `boxes_and_sizes`.
+
+    Raises:
+        InputError: The file is something else, or a box is not four numbers.
+    """
+    return boxes_and_sizes(path, names, category, labelled=labelled)[0]
+
+
+def boxes_and_sizes(
+    path: Path,
+    names: Mapping[int, str] | None = None,
+    category: str | None = None,
+    *,
+    labelled: bool = False,
+) -> tuple[dict[str, Detections], dict[str, tuple[int, int]]]:
     """Read boxes made elsewhere, from an annotation file or a results file.
 
     Boxes marked as crowds are left out; a box without a score has 1.
@@ -131,7 +147,9 @@ def boxes_by_image(
         labelled: Of an annotation file, take only people with labelled keypoints.
 
     Returns:
-        Boxes by `file_name`; an image without boxes is there too if the file names it.
+        Boxes by `file_name`; an image without boxes is there too if the file names it. And the
+        width and height in px of the images of which the file states them; a results file does
+        of none.
 
     Raises:
         InputError: The file is something else, or a box is not four numbers.
@@ -140,7 +158,7 @@ def boxes_by_image(
         results = read_results(path)
         if category == "person" and len({item.get("category_id") for item in results}) > 1:
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]
-        return _grouped(_result_rows(path, results, names or {}), ())
+        return _grouped(_result_rows(path, results, names or {}), ()), {}
     folded = category.casefold() if category else None
     with closing(CocoFrames(path)) as document:
         wanted = {
@@ -156,7 +174,11 @@ def boxes_by_image(
             and (not wanted or item["category_id"] in wanted)
             and (not labelled or any(item["keypoints"][2::3]))
         )
-        return _grouped(rows, document.names)
+        sizes = (size_of(document.image(number)) for number in range(len(document.names)))
+        stated = {
+            name: size for name, size in zip(document.names, sizes, strict=True) if size is not None
+        }
+        return _grouped(rows, document.names), stated
 
 
 def _checked(path: Path, item: Item) -> dict[str, Any] | None:

@@ -127,7 +127,7 @@ class Run:
                 before.check_resumable(manifest, folder)
                 chosen = before
             check_unused(folder, count if chosen is before else None)
-            going_on = chosen if before is None else chosen.with_sources(manifest)
+            going_on = chosen if before is None else chosen.with_sources(manifest, folder)
             manifest = replace(going_on, document=manifest.document)
             if manifest != before:  # first: a journal without it could not be read
                 manifest.write(stored)

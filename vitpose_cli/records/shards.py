@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import is_file
 from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.json_values import is_number
@@ -45,7 +46,7 @@ def document_name(path: Path, count: int) -> Path:
 def num_shards_of(path: Path) -> int:
     """Return in how many parts the document `path` was written last; 1 where it was not."""
     shards = [found for part in document_parts(path) if (found := _SHARD.fullmatch(part.name))]
-    return 1 if path.is_file() or not shards else int(shards[-1][3])
+    return 1 if is_file(path) or not shards else int(shards[-1][3])
 
 
 def document_parts(path: Path) -> tuple[Path, ...]:
@@ -55,7 +56,7 @@ def document_parts(path: Path) -> tuple[Path, ...]:
         for other in path.parent.glob(f"{escape(path.stem)}-*-of-*{path.suffix}")
         if (found := _SHARD.fullmatch(other.name)) and found[1] == path.stem
     )
-    return (*((path,) if path.is_file() else ()), *sorted(shards))
+    return (*((path,) if is_file(path) else ()), *sorted(shards))
 
 
 def document_title(path: Path, files: Sequence[Path]) -> str:

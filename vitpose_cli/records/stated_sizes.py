@@ -32,9 +32,12 @@ def check_size(
     if stated_wh is None or size_wh == stated_wh:
         return
     (width, height), (stated_width, stated_height) = size_wh, stated_wh
+    turned = ""
+    if size_wh == (stated_height, stated_width):
+        turned = ", as if it were not turned upright by its EXIF orientation"
     raise InputError(
         f"{key} has {width} x {height} px, and {document} labels a photo of {stated_width} x "
-        f"{stated_height} px.",
+        f"{stated_height} px{turned}.",
         "Give the photos that were labelled: in resized or rotated copies every keypoint lies "
         "elsewhere. Photos are turned upright by their EXIF orientation here, so that labels of "
         "unturned ones do not fit. If only width and height in the file are wrong, remove them.",

@@ -103,7 +103,7 @@ def review(
     queue = None if options.queue is None else read_queue(options.queue)
     with closing(Run.edit(folder, read=False)) as run:
         session = ReviewSession(run, reviewer=options.reviewer, queue=queue)
-        places = labelled_folders(run.manifest.sources, folder, run.manifest.root)
+        places = labelled_folders(run.manifest, folder)
         if options.images:
             places = [MediaFolders.at(options.images)]
         folders = find_folders(places, session.keys())

@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vitpose_cli.config import Count, NotNegative, Positive, Probability, StrictModel
+from vitpose_cli.config import Count, NotNegative, Number, Positive, Probability, StrictModel, Whole
 from vitpose_cli.models.attention import AttentionPattern
 from vitpose_cli.training.data_options import AugmentationOptions, DataOptions
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Decay = Annotated[float, Field(ge=0, lt=1)]
+Decay = Annotated[Number, Field(ge=0, lt=1)]
 
 _OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
 """The options of a network that `task: token` has a use for."""
@@ -75,7 +75,7 @@ class FreezeOptions(StrictModel):
     ffn: bool = False
     """Feed-forward layers and the norm before them, of every block; patch and position embedding
     too, as in the original repository."""
-    blocks: Annotated[int, Field(ge=0)] = 0
+    blocks: Annotated[Whole, Field(ge=0)] = 0
     """Patch and position embedding and this many first blocks."""
     encoder: bool = False
     """Everything but the heads."""
@@ -84,7 +84,7 @@ class FreezeOptions(StrictModel):
 class EmaOptions(StrictModel):
     """A moving average of the weights; it is what is validated and saved."""
 
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.9998
+    decay: Annotated[Number, Field(gt=0, lt=1)] = 0.9998
     """Share of the old average at each step, once warm."""
     warmup: bool = True
     """Forget faster in the beginning: min(decay, 1 - (1 + step)^-2/3)."""
@@ -102,11 +102,11 @@ class OptimizerOptions(StrictModel):
     """AdamW's betas."""
     weight_decay: NotNegative = 0.1
     """Weight decay; none for biases, norms and the position table."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] | None = None
     """The rate of a layer relative to the one above it; default: that of the variant."""
     clip_norm: Positive = 1.0
     """Longest gradient (L2)."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 500
+    warmup_steps: Annotated[Whole, Field(ge=0)] = 500
     """Steps of linear warm-up at the start of each stage."""
     warmup_ratio: Positive = 0.001
     """The rate of the first of them, relative to the peak."""
@@ -132,7 +132,8 @@ class LossOptions(StrictModel):
     foreground: NotNegative = 0.0
     """With mse: a pixel counts 1 + this x its target, against the mass of background."""
     blob_sigma: Positive = 2.0
-    """Standard deviation of the target's blob, heatmap px."""
+    """Standard deviation of the target's blob, heatmap px; with task: token it is that which each
+    head was taught."""
 
 
 class StageOptions(StrictModel):
@@ -189,7 +190,8 @@ class DistillOptions(StrictModel):
     truth: NotNegative = 1.0
     """Factor of the loss against the labels; 0 learns from the teacher alone."""
     token: Path | None = None
-    """Weights made by `task: token`, whose knowledge token the student gets, frozen."""
+    """Weights made by `task: token`, or the folder of that run; the student gets their knowledge
+    token, frozen."""
     looks: Literal["each", "once"] = "each"
     """`each`: the teacher is shown every crop that the student is shown, as in the paper. `once`:
     it is shown everybody's plain crop, and its heatmaps follow the crop as that is turned, scaled
@@ -204,7 +206,7 @@ class DistillOptions(StrictModel):
 class PretrainOptions(StrictModel):
     """Masked autoencoding: hide patches of crops and let the network draw them."""
 
-    masked: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    masked: Annotated[Number, Field(gt=0, lt=1)] = 0.75
     """Share of the patches that are hidden."""
     decoder_dim: Count | None = None
     """Channels of the decoder, a multiple of 32; default: two thirds of the encoder's."""
@@ -240,7 +242,7 @@ class TrainConfig(StrictModel):
     task: Literal["pose", "pretrain", "token"] = "pose"
     """`pose`: learn heatmaps. `pretrain`: learn an encoder from people without labels. `token`:
     learn nothing but a knowledge token for the network `model.weights`, for `distill.token`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Whole, Field(ge=0, le=2**53)] = 0
     """Everything random follows from it and from the number of the step."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
@@ -308,11 +310,17 @@ class TrainConfig(StrictModel):
         return self
 
     def _kept_by_token(self) -> list[str]:
-        """Return the options of the network that were given and are not for `task: token`."""
+        """Return the options of network and maps that were given and are not for `task: token`."""
         model = self.model.model_dump(exclude_defaults=True)
         earlier = {name for name, value in _EARLIER_DEFAULTS if model.get(name) == value}
         given = {
             "model": model.keys() - _OF_A_TOKEN - earlier,
             "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
         }
-        return [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]
+        blobs = [
+            f"stages.{number}.loss.blob_sigma"
+            for number, stage in enumerate(self.stages)
+            if "blob_sigma" in stage.loss.model_dump(exclude_defaults=True)
+        ]
+        told = [f"{part}.{name}" for part, names in given.items() for name in sorted(names)]
+        return told + blobs

@@ -15,6 +15,7 @@ import torch
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
+from vitpose_cli.models.vitpose import is_head_name
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable_people
@@ -71,13 +72,13 @@ class OpenedData:
         return _sets([one for one in _people(self.train) if one.repeats.any()])
 
     @property
-    def epoch_length(self) -> int:
-        """How many people an epoch shows, by their repeats."""
+    def epoch_length(self) -> float:
+        """How many people an epoch shows on average, by their repeats."""
         return _epoch_length(_people(self.train))
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was left out."""
+        """Sentences about what was left out, or is spoken of and not there."""
         several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
         names = ", ".join(f"{one.name} ({one.num_keypoints})" for one in several.values())
         return [
@@ -86,6 +87,7 @@ class OpenedData:
                 for source in (*self.train, *self.validation)
                 if source.dropped
             ),
+            *(note for source in (*self.train, *self.validation) for note in source.notes),
             *(
                 [f"The files list different keypoints; each list gets a head: {names}."]
                 * bool(names)
@@ -103,7 +105,8 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     Raises:
         ConfigError: An epoch would show nobody.
         InputError: A file is missing or damaged, too many photos are missing, boxes to measure
-            with are of other photos, or two files mean different keypoints by one name.
+            with are of other photos, two files mean different keypoints by one name, or a name
+            that no head can have.
     """
     train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [open_source(one, options.threads, measured=True) for one in options.validation]
@@ -119,6 +122,12 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
                 f"{path} and {source.truth.path} have different keypoints, both called "
                 f"{own.name!r}.",
                 "Rename the category in one of them, or give both the same keypoints.",
+            )
+        if labelled and not is_head_name(own.name):
+            raise InputError(
+                f"{path} calls its category {own.name!r}, as no head can be called: PyTorch has a "
+                "use of its own for dots and some words.",
+                f"Rename the category in {path}.",
             )
     _check_shown(_people(train))
     return OpenedData(train, validation, options)
@@ -218,7 +227,7 @@ def _store(
     return DeviceCrops(cut.pixels, device) if options.cache == "device" else HostCrops(cut.pixels)
 
 
-def _epoch_length(people: Sequence[People]) -> int:
+def _epoch_length(people: Sequence[People]) -> float:
     repeats = np.concatenate([part.repeats for part in people])
     return EndlessOrder(repeats, ()).epoch_length
 

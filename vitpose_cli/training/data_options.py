@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vitpose_cli.config import Count, NotNegative, Positive, Probability, StrictModel
+from vitpose_cli.config import Count, NotNegative, Number, Positive, Probability, StrictModel, Whole
 from vitpose_cli.split import Group
 
-CropSide = Annotated[int, Field(ge=16)]
+CropSide = Annotated[Whole, Field(ge=16)]
 """A side of a kept crop, px: no input has a shorter one."""
 
 
@@ -73,7 +73,7 @@ class PackSource(SourceOptions):
     """What the keypoints are."""
     context: Positive = 1.5
     """How much larger the crops are than the region the network sees."""
-    repeat_of: dict[int, NotNegative] = Field(default_factory=dict)
+    repeat_of: dict[Whole, NotNegative] = Field(default_factory=dict)
     """`repeat` for the people of one `source` number of the pack; 0 leaves them out, in validation
     too."""
 
@@ -93,7 +93,7 @@ class DataOptions(StrictModel):
     from the photos every time (COCO files only)."""
     cache_wh: tuple[CropSide, CropSide] | None = None
     """Size of a kept crop, px; default: 1.25 times the largest input."""
-    context: Annotated[float, Field(ge=1)] = 1.5
+    context: Annotated[Number, Field(ge=1)] = 1.5
     """How much larger a kept crop is than the region the network sees, so that it can be turned
     and moved."""
     threads: Count = 4
@@ -149,7 +149,7 @@ class AugmentationOptions(StrictModel):
     """How often another crop of the step shines through (after mixup, but labels stay). Together
     with a teacher that is shown each crop it makes an endless number of pictures of few people
     (Beyer et al., arXiv 2106.05237)."""
-    blend_limit: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    blend_limit: Annotated[Number, Field(gt=0, lt=1)] = 0.5
     """How much of it at most."""
 
     @model_validator(mode="after")

@@ -73,7 +73,7 @@ def fitted_token(path: Path, student: ViTPose) -> Tensor:
     white noise, |A|_F. Between networks of the same embedding the token stays what it is.
 
     Args:
-        path: Weights made by `task: token`.
+        path: Weights made by `task: token`, or the folder of that run.
         student: Whose patch embedding is already that it starts from.
 
     Returns:
@@ -82,11 +82,12 @@ def fitted_token(path: Path, student: ViTPose) -> Tensor:
     Raises:
         WeightsError: The file cannot be read, or has no token.
     """
-    if not read_header(path).knowledge_token:
+    file = resolve_weights(path)
+    if not read_header(file).knowledge_token:
         raise WeightsError(
             f"{path} has no knowledge token.", "Learn one first: `vitpose train` with task: token."
         )
-    theirs, ours = read_state(path), student.state_dict()
+    theirs, ours = read_state(file), student.state_dict()
     (their_matrix, their_origin), (matrix, origin) = _embedding(theirs), _embedding(ours)
     offset = theirs[TOKEN].double().flatten() - their_origin
     pixels = torch.linalg.pinv(their_matrix, rtol=_SMALLEST) @ offset

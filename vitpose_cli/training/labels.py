@@ -53,13 +53,14 @@ def person_of(
         options: The source.
         dropped: Counts the reasons.
         labelled: Whether people without keypoints are of no use.
-        measured: Whether people are measured on; then weights do not matter.
+        measured: Whether people are measured on; then weights do not matter, and keypoints outside
+            of the photo are to be found, as by `evaluate`.
     """
     x, y, width, height = annotation["bbox"]
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
     known = points[:, 2] > 0
     stated_wh = size_of(image)
-    if stated_wh is not None:
+    if stated_wh is not None and not measured:
         inside = ((points[:, :2] >= 0) & (points[:, :2] <= stated_wh)).all(axis=1)
         dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
         known = known & inside

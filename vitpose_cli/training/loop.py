@@ -175,26 +175,14 @@ class _Run:
                 network = self._following(network, number)
             if number < self._position.stage:
                 continue
-            courses = self._courses(number, network, material, lessons)
+            if config.task != "token":  # there, heads stay what they are
+                network = with_blobs(network, material, config.stages[number].loss.blob_sigma)
+            courses = _courses(network, material, lessons)
             network = self._train_stage(number, network, courses, data, state)
             state = None
         if self._leads:
             write_report(folder)
         return Outcome(folder.weights, self._position.best, folder.report)
-
-    def _courses(
-        self,
-        number: int,
-        network: Network,
-        material: Mapping[str, Material],
-        lessons: Mapping[str, Lessons],
-    ) -> list[Course]:
-        """Return what each head learns from in stage `number`."""
-        sigma = self._config.stages[number].loss.blob_sigma
-        return [
-            Course(head, own.people, own.crops, network.codec(head, sigma), lessons.get(head))
-            for head, own in material.items()
-        ]
 
     def _following(self, network: Network, number: int) -> Network:
         """Return the network of stage `number`, from that of the stage before it."""
@@ -223,7 +211,6 @@ class _Run:
             num_patches=network.num_patches if config.task == "pretrain" else 0,
         )
         taught = [course.head for course in courses]
-        network = with_blobs(network, taught, options.loss.blob_sigma)
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement, taught)
         learning, total = trainable_size(stage.model)
@@ -357,3 +344,13 @@ class _Run:
         if self._leads:
             self._metrics.append(line)
             self._observer.line(line)
+
+
+def _courses(
+    network: Network, material: Mapping[str, Material], lessons: Mapping[str, Lessons]
+) -> list[Course]:
+    """Return what each head learns from in a stage."""
+    return [
+        Course(head, own.people, own.crops, network.codec(head), lessons.get(head))
+        for head, own in material.items()
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,13 +26,14 @@ class Network:
     Attributes:
         model: The module, in training mode.
         header: What its weights files say.
-        drawn_heads: Heads that start from random numbers; of the network that a run begins with.
+        drawn_heads: Heads that start from random numbers, and why; of the network that a run
+            begins with.
         notes: Sentences on what it has taken from the weights that it starts from.
     """
 
     model: ViTPose
     header: CheckpointHeader
-    drawn_heads: frozenset[str] = frozenset()
+    drawn_heads: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,11 +48,12 @@ class Network:
         state = self.model.state_dict()
         return {key: value for key, value in state.items() if not key.startswith("decoder.")}
 
-    def codec(self, head: str, blob_sigma: float = 2.0) -> HeatmapCodec:
+    def codec(self, head: str) -> HeatmapCodec:
         """Return how the heatmaps of a head are drawn and read."""
         shape, own = self.model.config, self.header.heads.get(head)
-        alignment = own.alignment if own else "udp"  # of pre-training, which draws no heatmaps
-        return HeatmapCodec(shape.input_wh, shape.map_wh, alignment, blob_sigma)
+        if own is None:  # in pre-training, which draws no heatmaps
+            return HeatmapCodec(shape.input_wh, shape.map_wh, "udp")
+        return HeatmapCodec(shape.input_wh, shape.map_wh, own.alignment, own.blob_sigma)
 
 
 def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Network:

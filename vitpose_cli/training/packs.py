@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,16 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
 from vitpose_cli.media.images import decode_image
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.geometry import PADDING
 
-_ARRAYS = ("blob", "offsets", "keypoints", "source")
+_ARRAYS = {
+    "blob": ("bytes (uint8)", (np.uint8,), 1),
+    "offsets": ("integers", (np.integer,), 1),
+    "keypoints": ("numbers", (np.floating, np.integer), 3),
+    "source": ("integers", (np.integer,), 1),
+}
+"""What each array holds, in words and in numpy's types, and how many dimensions it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,18 @@ class Pack:
                 f"{path} cannot be read as a pack: {error}.",
                 "Copy it once more, or make it again; docs/training.md describes packs.",
             ) from error
-        count = len(offsets) - 1 if offsets.ndim == 1 else 0
-        fits = keypoints.ndim == 3 and keypoints.shape[::2] == (count, 4)
+        for name, array in zip(_ARRAYS, (blob, offsets, keypoints, sources), strict=True):
+            _check_kind(path, name, array)
+        count = len(offsets) - 1
+        fits = keypoints.shape[::2] == (count, 4)
         if count < 1 or not fits or sources.shape != (count,) or offsets[-1] > len(blob):
             raise InputError(f"{path} is no pack: its arrays do not fit each other.")
+        strange = ~np.isfinite(keypoints).all(axis=(1, 2))
+        if strange.any():
+            raise InputError(
+                f"{path} has keypoints that are not finite, first of person {strange.argmax()}.",
+                "Write zeros for keypoints that are not known.",
+            )
         return cls(
             path.name,
             blob,
@@ -140,3 +156,15 @@ class Pack:
             return Frame(key, decode_image(self.blob[start:end].tobytes()))
         except InputError as error:
             return FrameFailure(key, error.message)
+
+
+def _check_kind(path: Path, name: str, array: NDArray[Any]) -> None:
+    """Refuse an array that holds something else than it should, or in another shape."""
+    words, types, num_dimensions = _ARRAYS[name]
+    if array.ndim != num_dimensions or not any(np.issubdtype(array.dtype, one) for one in types):
+        dimensions = counted(num_dimensions, "dimension")
+        raise InputError(
+            f"{path} is no pack: {name} must hold {words} in {dimensions}, not {array.dtype} in "
+            f"{array.ndim}.",
+            "Make it again; docs/training.md describes packs.",
+        )

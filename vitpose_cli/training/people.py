@@ -7,8 +7,10 @@ the rows, so a resumed run and every process of a distributed one agree without 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import ceil, floor
 from pathlib import Path
 
 import numpy as np
@@ -91,51 +93,65 @@ class EndlessOrder:
     """The rows of all epochs, one after the other: each a new shuffle of people by `repeats`.
 
     Batches run on over the end of an epoch, so that every epoch shows everybody, whatever the
-    batch size.
+    batch size. Where fractions do not add up to a whole number, epochs differ by one row, and all
+    of them together have as many as the fractions say: a small `repeat` is rare, not never.
     """
 
     def __init__(self, repeats: NDArray[np.float32], seed: tuple[int, ...]) -> None:
         """Order people by `repeats` (N,): whole parts in every epoch, fractions at random."""
         self._whole = np.repeat(np.arange(len(repeats)), np.floor(repeats).astype(np.int64))
         self._fractions = repeats.astype(np.float64) % 1
-        self._num_drawn = round(float(self._fractions.sum()))
+        self._num_drawn = float(self._fractions.sum())
         self._seed = seed
         self._epoch = -1
         self._shuffled = self._whole
 
     @property
-    def epoch_length(self) -> int:
-        """How many rows one epoch has."""
+    def epoch_length(self) -> float:
+        """How many rows an epoch has on average."""
         return len(self._whole) + self._num_drawn
 
     def rows(self, start: int, count: int) -> NDArray[np.int64]:
         """Return `count` rows from position `start` of the endless order on."""
         parts = []
         while count > 0:
-            epoch, position = divmod(start, self.epoch_length)
+            epoch = self._epoch_at(start)
+            position = start - self._start(epoch)
             part = self._order(epoch)[position : position + count]
             parts.append(part)
             start += len(part)
             count -= len(part)
         return np.concatenate(parts)
 
+    def _start(self, epoch: int) -> int:
+        """Return at which position of the endless order an epoch begins."""
+        return epoch * len(self._whole) + floor(epoch * self._num_drawn + 0.5)
+
+    def _epoch_at(self, position: int) -> int:
+        """Return the epoch that has a position; it is not empty."""
+        about = position / self.epoch_length
+        margin = 2 + 1 / self.epoch_length  # a rounded start is at most one row off
+        epochs = range(max(0, floor(about - margin)), ceil(about + margin))
+        return epochs[bisect_right(epochs, position, key=self._start) - 1]
+
     def _order(self, epoch: int) -> NDArray[np.int64]:
         if epoch != self._epoch:
             generator = np.random.default_rng((*self._seed, epoch))
             order = self._whole
-            if self._num_drawn:
-                order = np.concatenate([order, self._draw(generator)])
+            count = self._start(epoch + 1) - self._start(epoch) - len(order)
+            if count:
+                order = np.concatenate([order, self._draw(generator, count)])
             self._shuffled = generator.permutation(order)
             self._epoch = epoch
         return self._shuffled
 
-    def _draw(self, generator: np.random.Generator) -> NDArray[np.int64]:
+    def _draw(self, generator: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Draw people as often as their fractions say, by equal steps along a row of them all.
 
         `Generator.choice` without replacement would show those of large fractions too seldom.
         """
         row = generator.permutation(len(self._fractions))
         ends = np.cumsum(self._fractions[row])
-        steps = (np.arange(self._num_drawn) + generator.random()) * (ends[-1] / self._num_drawn)
+        steps = (np.arange(count) + generator.random()) * (ends[-1] / count)
         drawn: NDArray[np.int64] = row[np.searchsorted(ends[:-1], steps, side="right")]
         return drawn

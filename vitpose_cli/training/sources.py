@@ -7,7 +7,7 @@ never skipped in silence.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
@@ -47,6 +47,9 @@ from vitpose_cli.training.labels import (
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.people import LabelledFrames, People
 
+_SHOWN = 10
+"""How many numbers a sentence lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedSource:
@@ -59,6 +62,7 @@ class OpenedSource:
         dropped: How many people, keypoints and photos were left out, by the reason.
         fingerprint: What the source holds, in short.
         boxes: Boxes by `file_name` to measure with; None for those of the people.
+        notes: Sentences on options that do nothing with what the source holds.
     """
 
     frames: LabelledFrames
@@ -66,6 +70,7 @@ class OpenedSource:
     dropped: Mapping[str, int]
     fingerprint: Fingerprint
     boxes: Mapping[str, Detections] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def open_source(
@@ -345,7 +350,20 @@ def _open_pack(
         (size_wh,) * len(people),
     )
     truth = _pack_truth(options.path, people, labels[rows] > 0, size_wh)
-    return OpenedSource(frames, truth, +dropped, fingerprint)
+    notes = tuple(_unknown_sources(pack, options))
+    return OpenedSource(frames, truth, +dropped, fingerprint, notes=notes)
+
+
+def _unknown_sources(pack: Pack, options: PackSource) -> Iterator[str]:
+    """Yield a sentence if `repeat_of` speaks of sources that a pack does not have."""
+    there = set(pack.sources.tolist())
+    unknown = sorted(options.repeat_of.keys() - there)
+    if unknown:
+        yield (
+            f"repeat_of does nothing for {', '.join(map(str, unknown))}: the source numbers in "
+            f"{options.path} are {', '.join(map(str, sorted(there)[:_SHOWN]))}"
+            f"{', and others' * (len(there) > _SHOWN)}."
+        )
 
 
 def _pack_truth(

@@ -117,14 +117,17 @@ def _with_token(
 
 def _check_measured(config: TrainConfig, network: Network, learnt_sets: Collection[str]) -> None:
     """Refuse to measure a head that nobody trains: its rubbish would say which weights are best."""
-    one_loss = len({stage.loss.kind for stage in config.stages}) == 1  # else all heads start anew
-    drawn = network.drawn_heads if one_loss else frozenset(network.header.heads)
-    untrained = sorted(drawn.difference(learnt_sets))
+    drawn = network.drawn_heads
+    if len({stage.loss.kind for stage in config.stages}) > 1:
+        why = "after a stage with another kind of loss all heads start anew"
+        drawn = {**dict.fromkeys(network.header.heads, why), **drawn}
+    untrained = [f"{name} ({drawn[name]})" for name in sorted(drawn.keys() - set(learnt_sets))]
     if untrained:
-        names = ", ".join(untrained)
         raise ConfigError(
-            f"data.validation has keypoints that no source of data.train has: {names}.",
-            "Leave these sources out, or start from weights that know their keypoints.",
+            "data.validation has keypoints of heads that start anew and learn from no source of "
+            f"data.train with a `repeat` above 0: {', '.join(untrained)}.",
+            "Leave these sources out, give data.train people with these keypoints, or start from "
+            "weights whose head can be taken over.",
         )
 
 
@@ -210,7 +213,7 @@ def _loaded(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
     notes = _notes(network.header, origin, options.weights or "", kept, drawn)
-    return replace(network, drawn_heads=frozenset(drawn), notes=tuple(notes))
+    return replace(network, drawn_heads=drawn, notes=tuple(notes))
 
 
 def _check_variant(options: ModelOptions, variant: str) -> None:
@@ -335,7 +338,7 @@ def _blank(
     config = replace(header.config(), drop_path=drop_path)
     model = ViTPose(config) if pixels is None else MaskedAutoencoder(config, pixels)
     model.set_grad_checkpointing(options.activation_checkpointing)
-    return Network(model.train(), header, frozenset(heads))
+    return Network(model.train(), header, dict.fromkeys(heads, "there are no model.weights"))
 
 
 def _head_headers(

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 from vitpose_cli.training.config import DistillOptions, OptimizerOptions, TrainConfig
 
+_OF_LABELS = ("human_weight", "model_weight", "min_score")
+"""The options of a source that weigh its keypoints."""
+
 
 def unused_options(config: TrainConfig) -> list[str]:
     """Return a sentence for each option that differs from its default and does nothing."""
@@ -24,11 +27,11 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if config.task == "pretrain":
         yield from _given(model, "model", "with task: pretrain, which makes no heads", "head")
         where = "with task: pretrain, where people have no keypoints"
-        names = ("half_body", "half_body_keypoints", "truncation")
+        half_body = ("half_body",) * bool(config.augmentation.half_body)  # else it was switched off
+        names: tuple[str, ...] = (*half_body, "half_body_keypoints", "truncation")
         yield from _given(config.augmentation, "augmentation", where, *names)
-        names = ("human_weight", "model_weight", "min_score")
         for number, source in enumerate(data.train):
-            yield from _given(source, f"data.train.{number}", where, *names)
+            yield from _given(source, f"data.train.{number}", where, *_OF_LABELS)
         for number, stage in enumerate(config.stages):
             yield from _given(stage.loss, f"stages.{number}.loss", "with task: pretrain")
     else:
@@ -51,6 +54,9 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         if source.kind == "coco":
             where = "here: training takes the boxes of the annotations"
             yield from _given(source, f"data.train.{number}", where, "boxes")
+    for number, source in enumerate(data.validation):
+        where = "here: everybody with keypoints is measured, once and alike"
+        yield from _given(source, f"data.validation.{number}", where, "repeat", *_OF_LABELS)
     if not data.validation:
         yield from _given(config.validation, "validation", "without data.validation")
     if data.cache == "none":
