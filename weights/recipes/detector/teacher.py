@@ -11,8 +11,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
@@ -43,6 +41,9 @@ class Teacher:
 
     def __init__(self, path: Path, least_score: float = 0.05, threads: int = 1) -> None:
         """Load the network from an ONNX file, to be run on so many threads."""
+        import onnx  # here, since training without a teacher needs neither
+        import onnxruntime
+
         self.least_score = least_score
         network = onnx.load(path)
         network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in _STEMS)
