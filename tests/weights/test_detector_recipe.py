@@ -149,7 +149,9 @@ def test_the_teacher_is_heard_everywhere(parts: dict[str, Any]) -> None:
     centres = torch.tensor([[4.0, 4.0], [12.0, 4.0]])
     places = parts["loss"].Places(centres, torch.tensor([8.0, 8.0]))
     hints = parts["distillation"].Hints(
-        torch.tensor([[[0.0, 0.0, 8.0, 8.0], [4.0, 0.0, 20.0, 8.0]]]), torch.tensor([[0.9, 0.1]])
+        torch.tensor([[[0.0, 0.0, 8.0, 8.0], [4.0, 0.0, 20.0, 8.0]]]),
+        torch.tensor([[0.9, 0.1]]),
+        (),
     )
     agreed = {
         "cls_logits": torch.stack([torch.zeros(1, 2), torch.tensor([[2.197, -2.197]])], dim=-1),
@@ -161,6 +163,28 @@ def test_the_teacher_is_heard_everywhere(parts: dict[str, Any]) -> None:
     for key in agreed:
         other = agreed | {key: agreed[key] + torch.tensor(0.3)}
         assert sum(loss(other, places, hints).values()) > least + 1e-4
+
+
+def test_features_are_read_up_to_a_linear_map(parts: dict[str, Any]) -> None:
+    """Whoever sees what the teacher sees can learn to tell it; noise tells nothing."""
+    torch.manual_seed(0)
+    stems = tuple(torch.randn(2, 64, side, side) for side in (8, 4, 2))
+    mix = torch.randn(96, 64) / 8
+    seen = [torch.einsum("cs,bshw->bchw", mix, stem) for stem in stems]
+    noise = [torch.randn_like(feature) for feature in seen]
+    losses = []
+    for features in (seen, noise):
+        reader = parts["distillation"].StemReader(96)
+        optimizer = torch.optim.Adam(reader.parameters(), lr=0.02)
+        for _ in range(60):
+            optimizer.zero_grad()
+            reader(features, stems).backward()
+            optimizer.step()
+        fresh = tuple(torch.randn(2, 64, side, side) for side in (8, 4, 2))
+        told = [torch.einsum("cs,bshw->bchw", mix, stem) for stem in fresh]
+        losses.append(reader(told if features is seen else noise, fresh).item())
+    assert losses[0] < 0.5
+    assert losses[1] > 0.8
 
 
 TEACHER = Path(__file__).parents[3] / "shared/data/teachers/yolox_nano.onnx"
@@ -178,10 +202,11 @@ def test_hints_are_what_the_teacher_finds(parts: dict[str, Any], side: int) -> N
         torch.cat([torch.full(((side // stride) ** 2,), stride) for stride in (8, 16, 32, 64)]),
     )
     pixels = torch.from_numpy(picture[:, :, ::-1].copy()).permute(2, 0, 1)[None] / 255
-    hints = parts["distillation"].DenseTeacher(TEACHER).look_at(pixels, places)
+    hints = parts["distillation"].DenseTeacher(TEACHER, threads=1).look_at(pixels, places)
     boxes, scores = parts["teacher"].Teacher(TEACHER).detect_once(picture)
     best = hints.boxes[0, hints.scores[0].argmax()].numpy()
     assert parts["teacher"].box_iou(best[None].clip(0, side), boxes[:1]) > 0.9
+    assert [stem.shape[-1] for stem in hints.stems] == [52, 26, 13]
     assert float(hints.scores.max()) == pytest.approx(float(scores[0]), abs=0.1)
 
 

@@ -3,7 +3,9 @@
 Boxes kept in the pack say where the teacher was sure, on the photo as it is. Shown the very picture
 (cut, mosaicked, with people pasted in), it says at each place how likely somebody is there, and
 what box they have: a soft answer for every place, rather than a yes or no (knowledge distillation,
-arXiv:1503.02531, as dense as the student's own answer).
+arXiv:1503.02531, as dense as the student's own answer). What it sees there of all its 80 classes,
+dogs and hydrants too, is in the features before its heads, which the student's pyramid is taught to
+tell, too (arXiv:2207.02039).
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from loss import PERSON, Places
-from teacher import INPUT, STRIDES, Teacher
-from torch import Tensor
+from teacher import INPUT, STEM_WIDTH, STRIDES, Teacher
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
@@ -30,18 +32,20 @@ class Hints:
     Attributes:
         boxes: (B, A, 4) xyxy, px of the pictures.
         scores: (B, A) in [0, 1].
+        stems: What goes into its heads, (B, `STEM_WIDTH`, H, W) at each of its `STRIDES`.
     """
 
     boxes: Tensor
     scores: Tensor
+    stems: tuple[Tensor, ...]
 
 
 class DenseTeacher:
     """Shows training pictures to the teacher."""
 
-    def __init__(self, path: Path) -> None:
-        """Load the teacher from an ONNX file."""
-        self._teacher = Teacher(path)
+    def __init__(self, path: Path, threads: int) -> None:
+        """Load the teacher from an ONNX file, to be run on so many threads."""
+        self._teacher = Teacher(path, threads=threads)
 
     @torch.no_grad()
     def look_at(self, images: Tensor, places: Places) -> Hints:
@@ -52,12 +56,48 @@ class DenseTeacher:
         )
         pixels = (small.flip(1) * 255).permute(0, 2, 3, 1).cpu().numpy()
         answers = [self._teacher.answer_everywhere(picture) for picture in pixels]
-        index = _nearest(places, side).cpu()
-        boxes, scores = (
-            torch.from_numpy(np.stack(parts))[:, index].to(images.device)
+        boxes, scores, *stems = (
+            torch.from_numpy(np.stack(parts)).to(images.device)
             for parts in zip(*answers, strict=True)
         )
-        return Hints(boxes * (side / INPUT), scores)
+        index = _nearest(places, side)
+        return Hints(boxes[:, index] * (side / INPUT), scores[:, index], tuple(stems))
+
+
+class StemReader(nn.Module):  # type: ignore[misc]  # torch has no types for mypy
+    """Reads the teacher's stems from the student's pyramid; thrown away after the training."""
+
+    def __init__(self, pyramid_width: int) -> None:
+        """Start a linear map for each of the teacher's strides.
+
+        Args:
+            pyramid_width: Channels of the student's pyramid.
+        """
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Conv2d(pyramid_width, STEM_WIDTH, 1) for _ in STRIDES)
+
+    def forward(self, features: list[Tensor], stems: tuple[Tensor, ...]) -> Tensor:
+        """Return how much of the stems is not told, in [0, 2]: 1 - Pearson's correlation.
+
+        Args:
+            features: Of the student at the teacher's strides, (B, C, H, W), and at any further.
+            stems: Of the teacher.
+        """
+        losses = []
+        for read, feature, stem in zip(self.maps, features, stems, strict=False):
+            wanted = functional.interpolate(
+                stem, feature.shape[-2:], mode="bilinear", align_corners=False
+            )
+            product = _standardised(read(feature).float()) * _standardised(wanted)
+            losses.append(1 - product.mean())
+        return torch.stack(losses).mean()
+
+
+def _standardised(features: Tensor) -> Tensor:
+    """Return (B, C, H, W) with mean 0 and variance 1 in each channel."""
+    mean = features.mean(dim=(0, 2, 3), keepdim=True)
+    spread = features.var(dim=(0, 2, 3), keepdim=True, correction=0)
+    return (features - mean) / (spread + 1e-6).sqrt()
 
 
 def hint_loss(answers: dict[str, Tensor], places: Places, hints: Hints) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""YOLOX-nano, the teacher: an ONNX file run by OpenCV, so that nothing more must be installed.
+"""YOLOX-nano, the teacher, run by ONNX Runtime.
 
 Its input is a 416 px letterbox of raw BGR, its output a row (cx, cy, w, h, objectness, 80 classes)
 for every cell of three grids, the box relative to its cell (YOLOX, arXiv:2107.08430).
@@ -21,6 +21,12 @@ INPUT = 416
 STRIDES = (8, 16, 32)
 """Pixels from one of its places to the next, level by level."""
 
+STEM_WIDTH = 64
+"""Channels of what goes into its heads."""
+
+_STEMS = ("input.599", "input.671", "input.743")
+"""Names of that in the file, by stride."""
+
 _GREY = 114
 _PERSON = 5
 """Column of COCO's first class, the person."""
@@ -33,10 +39,21 @@ class Teacher:
         least_score: Boxes scored below it are dropped.
     """
 
-    def __init__(self, path: Path, least_score: float = 0.05) -> None:
-        """Load the network from an ONNX file."""
+    def __init__(self, path: Path, least_score: float = 0.05, threads: int = 1) -> None:
+        """Load the network from an ONNX file, to be run on so many threads."""
+        import onnx  # here, since training without a teacher needs neither
+        import onnxruntime
+
         self.least_score = least_score
-        self._network = cv2.dnn.readNetFromONNX(str(path))
+        network = onnx.load(path)
+        network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in _STEMS)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._network = onnxruntime.InferenceSession(
+            network.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        [entry] = self._network.get_inputs()
+        self._entry = entry.name
         cells = [
             np.stack([*np.meshgrid(np.arange(side), np.arange(side)), np.full((side, side), step)])
             for step in STRIDES
@@ -60,7 +77,7 @@ class Teacher:
         """Return boxes and scores as `detect`, without the mirror: what the network itself does."""
         return self._look(image)
 
-    def answer_everywhere(self, picture: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+    def answer_everywhere(self, picture: NDArray[Any]) -> tuple[FloatArray, ...]:
         """Return what the network says at each of its places of a square picture.
 
         Args:
@@ -68,21 +85,24 @@ class Teacher:
 
         Returns:
             Boxes (3549, 4) xyxy, px of the picture, and their scores (3549,), of the places at
-            strides 8, 16 and 32, row by row.
+            strides 8, 16 and 32, row by row; and what goes into the heads of those strides, each
+            (`STEM_WIDTH`, H, W).
         """
-        self._network.setInput(np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32))
-        rows = self._network.forward()[0]
+        pixels = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+        answer, *stems = self._network.run(None, {self._entry: pixels})
+        rows = answer[0]
         centres = (rows[:, :2] + self._corners) * self._steps
         halves = np.exp(rows[:, 2:4]) * self._steps / 2
         boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-        return boxes.astype(np.float32), (rows[:, 4] * rows[:, _PERSON]).astype(np.float32)
+        scores = (rows[:, 4] * rows[:, _PERSON]).astype(np.float32)
+        return boxes.astype(np.float32), scores, *(stem[0] for stem in stems)
 
     def _look(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         scale = INPUT / max(image.shape[:2])
         size_wh = (round(image.shape[1] * scale), round(image.shape[0] * scale))
         canvas = np.full((INPUT, INPUT, 3), _GREY, np.uint8)
         canvas[: size_wh[1], : size_wh[0]] = cv2.resize(image, size_wh)
-        boxes, scores = self.answer_everywhere(canvas)
+        boxes, scores, *_ = self.answer_everywhere(canvas)
         kept = scores >= self.least_score
         boxes = (boxes[kept] / scale).clip(0, [image.shape[1], image.shape[0]] * 2)
         return suppress(boxes.astype(np.float32), scores[kept], iou=0.6)

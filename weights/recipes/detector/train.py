@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from augment import Augmenter
-from distillation import DenseTeacher, hint_loss
+from distillation import DenseTeacher, StemReader, hint_loss
 from loss import Places, detection_loss
 from measure import Matches, PhotoResult, match
 from pack import LabelledPhoto, decode_webp, read_pack
@@ -54,6 +54,7 @@ class Plan:
     network: str
     start: Path | None
     teacher: Path | None
+    stem_weight: float
     side: int
     canvas: int
     batch: int
@@ -95,8 +96,10 @@ class Trainer:
         self._layout = torch.channels_last if cuda else torch.contiguous_format
         self.network: Any = network.to(self.device, memory_format=self._layout)
         self.average: Any = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.teacher = DenseTeacher(plan.teacher) if plan.teacher else None
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, plan.decay), lr=plan.rate)
+        self.teacher = DenseTeacher(plan.teacher, plan.threads) if plan.teacher else None
+        self.reader = StemReader(PERSON_FCOS[plan.network].pyramid_width).to(self.device)
+        learning = nn.ModuleList([self.network, self.reader])
+        self.optimizer = torch.optim.AdamW(parameter_groups(learning, plan.decay), lr=plan.rate)
         self.step, self.elapsed_s = 0, 0.0
         # One graph for each of the three sides: a graph for all of them is several times slower.
         compiled = torch.compile(self._eager_answer, dynamic=False) if plan.compile else None
@@ -169,7 +172,9 @@ class Trainer:
         places = self._places_of(images, features)
         parts = detection_loss(answers, places, batch.boxes, batch.weights)
         if self.teacher is not None:
-            parts |= hint_loss(answers, places, self.teacher.look_at(batch.images, places))
+            hints = self.teacher.look_at(batch.images, places)
+            parts |= hint_loss(answers, places, hints)
+            parts["hint_stem"] = plan.stem_weight * self.reader(features, hints.stems)
         loss: Any = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -200,6 +205,7 @@ class Trainer:
             "side": self.plan.side,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
+            "reader": self.reader.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": self.augmenter.generator.get_state(),
             "step": self.step,
@@ -214,6 +220,7 @@ class Trainer:
         state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
+        self.reader.load_state_dict(state["reader"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.augmenter.generator.set_state(state["random"].cpu())
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
@@ -348,6 +355,7 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     add("--network", choices=sorted(PERSON_FCOS), default="person_fcos_small")
     add("--start", type=Path, help="weights file of this network to start from")
     add("--teacher", type=Path, help="YOLOX-nano as .onnx, to be shown every picture")
+    add("--stem-weight", type=float, default=4.0, help="of learning what goes into its heads")
     add("--side", type=int, default=448, help="of the pictures, px; a multiple of 64")
     add("--canvas", type=int, default=448, help="px up to which photos are kept")
     add("--batch", type=int, default=128)
