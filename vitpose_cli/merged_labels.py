@@ -23,6 +23,7 @@ from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.labels import options_of
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
+from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
 from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
 from vitpose_cli.records.media_root import MediaFolders
@@ -88,6 +89,7 @@ def write_merged_run(
         InputError: Another process has made the folder meanwhile, which stays as it is; or it
             cannot be written, and nothing is left of it.
     """
+    check_writable(inputs[0].category, inputs[0].name)
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
     found = [each.found_folders() for each in inputs]

@@ -15,6 +15,8 @@ import pytest
 from label_cases import make_record, make_run
 from runs import command, environment
 
+from vitpose_cli.cli.console import guarded
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
@@ -162,6 +164,14 @@ def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path) -> None:
         env={**environment(), "PYTHONPATH": paths},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted.\n")
+
+
+def test_interrupted_while_the_options_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise KeyboardInterrupt
+
+    assert guarded(run, interrupted="stopped.") == 130
+    assert capsys.readouterr().err == "stopped.\n"
 
 
 @pytest.mark.parametrize("columns", ["0", "1", "19", "20", "none"])

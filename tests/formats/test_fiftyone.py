@@ -120,6 +120,7 @@ def test_people_without_a_visible_keypoint_are_not_removed(run: Path, tmp_path: 
     run = make_run(tmp_path / "unseen", (replace(PHOTOS[0], instances=unseen), *PHOTOS[1:]))
     options = WriteOptions(images=tmp_path / "photos")
     export(run, "fiftyone", tmp_path / "out", options)
+    assert bring_back(run, tmp_path / "out", "fiftyone").count("unchanged") == len(PHOTOS)
     source = json.loads((tmp_path / "out" / "labels.json").read_bytes())
     back = as_fiftyone_exports(source, categories=False)
     (tmp_path / "labels.json").write_text(json.dumps(back))
@@ -225,6 +226,10 @@ def test_huge_numbers_and_half_characters_come_and_go(run: Path, tmp_path: Path)
     for tool in ("fiftyone", "coco"):
         written = export(labels, tool, tmp_path / tool)
         assert json.loads(written.files[0].read_bytes())["info"].items() >= odd.items()
+    for tool in ("cvat", "labelstudio"):
+        with pytest.raises(InputError, match="half a character"):
+            export(labels, tool, tmp_path / tool)
+        assert not (tmp_path / tool).exists()
 
 
 def test_a_photo_whose_name_is_too_long_for_a_file_is_missing(run: Path, tmp_path: Path) -> None:

@@ -132,6 +132,9 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         if code == ExitCode.INTERRUPTED:
             note(interrupted)
         return code
+    except KeyboardInterrupt:  # outside of what Typer guards, as while it takes in the options
+        note(interrupted)
+        return ExitCode.INTERRUPTED
     except VitposeError as error:
         show_error(error)
         return error.exit_code

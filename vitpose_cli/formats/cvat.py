@@ -28,6 +28,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import DocumentSize
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.template import mean_pose
@@ -49,8 +50,10 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `labels.json`, `photos.zip` for all photos, and an archive a video.
 
     Raises:
-        InputError: A file of somebody else is in the way, or something cannot be written.
+        InputError: A name has half a character, a file of somebody else is in the way, or
+            something cannot be written.
     """
+    check_writable(content.category, content.name)
     new_folder(out, options)
     labels = out / LABELS
     samples = [frame.record for frame in islice(content.frames(), _NUM_SAMPLES)]

@@ -99,7 +99,13 @@ def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, A
 
 def _completed_person(item: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: item[name] for name in item.keys() & _FIELDS}
-    return {"bbox": _NO_BOX, **fields, "attributes": dict(item)}
+    return {"bbox": _NO_BOX, **fields, "attributes": _attributes(item)}
+
+
+def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of an annotation, which FiftyOne writes among its fields."""
+    own = item.get("attributes")
+    return {**item, **own} if isinstance(own, dict) else dict(item)
 
 
 def _is_kept(item: Mapping[str, Any]) -> bool:
@@ -107,4 +113,4 @@ def _is_kept(item: Mapping[str, Any]) -> bool:
     points = item.get("keypoints")
     if not isinstance(points, list):
         return bool(points)
-    return bool(points) and (any(points[2::3]) or "uid" in item)
+    return bool(points) and (any(points[2::3]) or "uid" in _attributes(item))

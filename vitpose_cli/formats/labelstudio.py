@@ -22,6 +22,7 @@ from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import FrameRecord
 
@@ -45,8 +46,10 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `config.xml` for the project and `tasks.json` to import into it.
 
     Raises:
-        InputError: A file of somebody else is in the way, or something cannot be written.
+        InputError: A name has half a character, a file of somebody else is in the way, or
+            something cannot be written.
     """
+    check_writable(content.category, content.name)
     new_folder(out, options)
     config, tasks = out / CONFIG, out / TASKS
     with OwnFiles(out) as own:

@@ -14,7 +14,7 @@ import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
-from vitpose_cli.records.json_values import are_numbers, are_texts
+from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.whole_body import has_parts, join_parts, widen_category
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
@@ -247,9 +247,6 @@ def _checked_categories(path: Path, head: CocoHead) -> dict[int, int]:
         names = category.get("keypoints") or []
         if not isinstance(names, list):
             raise wrong(path, f"categories[{position}].keypoints", "is not a list")
-        if not are_texts([category.get("name"), *names]):
-            fault = "has half a character (\\ud800 to \\udfff) in a name, which no file can hold"
-            raise wrong(path, f"categories[{position}]", fault)
         if category["id"] in head.with_parts:
             widen_category(category)
         num_keypoints[category["id"]] = len(category.get("keypoints") or [])

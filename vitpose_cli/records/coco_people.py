@@ -11,14 +11,33 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, get_args
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.json_values import is_int, is_number
+from vitpose_cli.records.json_values import are_texts, is_int, is_number
 from vitpose_cli.records.record import MAX_UID_CHARS, Review, ReviewState, instance_uid
 
 
 def bodies_of(categories: Iterable[Mapping[str, Any]]) -> frozenset[int]:
     """Return the ids of the categories that have keypoints."""
     return frozenset(category["id"] for category in categories if category.get("keypoints"))
+
+
+def check_writable(category: Mapping[str, Any], name: str) -> None:
+    """Refuse names of a category and its keypoints that UTF-8 cannot hold; JSON's escapes can.
+
+    Args:
+        category: The category.
+        name: Whose it is, for the message.
+
+    Raises:
+        InputError: One has half a character.
+    """
+    if not are_texts([category.get("name"), *category.get("keypoints", ())]):
+        raise InputError(
+            f"{name}: a name in `categories` has half a character (\\ud800 to \\udfff), which "
+            "cannot be written.",
+            "Name the category and its keypoints otherwise.",
+        )
 
 
 def labelled_people(
