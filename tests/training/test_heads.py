@@ -140,6 +140,24 @@ def test_a_head_that_is_only_measured_sees_what_it_learnt_on(tmp_path: Path) -> 
     assert json.loads(done.stdout)["coco"]["AP"] == said.lines[-1]["AP"]
 
 
+def test_heads_that_are_left_behind_are_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, *(KEYPOINT_SETS[name] for name in ("coco", "mpii", "aic")))
+    learnt = labelled(tmp_path, KEYPOINT_SETS["coco"])
+    measured = labelled(tmp_path, KEYPOINT_SETS["mpii"], "measured")
+    model = {"weights": str(path)}
+    for validation, gone in (([], "mpii, aic"), ([measured], "aic")):
+        data = {"train": [learnt], "validation": validation, "threads": 1}
+        plan = plan_training(configured(tmp_path, learnt, data=data, model=model))
+        told = [note for note in plan.notes if "no head for" in note]
+        assert told == [
+            f"Of {path}, what is made here has no head for {gone}, which no source is for; people "
+            "with their keypoints in data.validation keep a head."
+        ]
+        assert "mpii" in gone or "mpii" in plan.heads
+    token = configured(tmp_path, learnt, task="token", model=model)
+    assert not [note for note in plan_training(token).notes if "no head for" in note]
+
+
 def label_with(weights: Path, head: str, annotations: Path) -> None:
     """Put keypoints where a network finds them in the boxes of a file."""
     document = json.loads(annotations.read_text())

@@ -223,7 +223,7 @@ def _loaded(
         raise WeightsError(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
-    notes = _notes(network.header, origin, options.weights or "", kept, drawn)
+    notes = _notes(network.header, origin, options.weights or "", known, drawn)
     return replace(network, drawn_heads=drawn, notes=tuple(notes))
 
 
@@ -287,7 +287,7 @@ def _notes(
     header: CheckpointHeader,
     origin: Origin,
     weights: str,
-    kept: Mapping[str, str],
+    known: Mapping[str, str],
     drawn: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield what a user should know of what is taken from `weights`, and what is not."""
@@ -296,9 +296,15 @@ def _notes(
             if name in drawn:
                 yield f"The head {name} starts anew: {drawn[name]}."
             else:
-                theirs = kept[name]
+                theirs = known[name]
                 called = "" if theirs == name else f", where it is called {theirs}"
                 yield f"The head {name} is taken over from {weights}{called}."
+        left = [name for name in origin.header.heads if name not in {*known.values(), *drawn}]
+        if header.heads and left:
+            yield (
+                f"Of {weights}, what is made here has no head for {', '.join(left)}, which no "
+                "source is for; people with their keypoints in data.validation keep a head."
+            )
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
