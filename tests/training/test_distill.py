@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from training_cases import COCO, Stopping, losses, small_run, small_teacher, some_people, write_coco
 
 from vitpose_cli.config import parse_config
@@ -16,6 +17,7 @@ from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.pose.parts import inside
+from vitpose_cli.training.augment import CropPlan
 from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
 from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.crops import HostCrops
@@ -166,9 +168,10 @@ class SpotTeacher(Oracle):
 
     def maps(self, crops: torch.Tensor) -> torch.Tensor:
         self.seen.append(crops)
+        width, height = self.codec.map_wh
         across, down = (spots(crops) / 4).unsqueeze(-1).unbind(dim=1)
-        columns = torch.exp(-((torch.arange(24) - across) ** 2) / 8)
-        rows = torch.exp(-((torch.arange(32) - down) ** 2) / 8)
+        columns = torch.exp(-((torch.arange(width) - across) ** 2) / 8)
+        rows = torch.exp(-((torch.arange(height) - down) ** 2) / 8)
         return (rows[:, :, None] * columns[:, None])[:, None].expand(-1, 17, -1, -1)
 
 
@@ -190,6 +193,55 @@ def test_a_teacher_of_the_same_size_is_shown_the_very_crops() -> None:
     # Its answer lies on the pixel that it is about, though a classic map is laid out otherwise.
     found = codec.decode(lesson_of(batch.targets[0]).maps).crop_keypoints[deep]
     assert (found - wanted[deep][:, None]).abs().max() < 0.1  # px, a fortieth of a cell
+
+
+@pytest.mark.parametrize("input_wh", [(128, 128), (64, 128), (96, 144)])
+def test_a_teacher_of_another_aspect_is_shown_people_in_their_proportions(
+    input_wh: tuple[int, int],
+) -> None:
+    teacher, codec = SpotTeacher(), HeatmapCodec((96, 128), (24, 32), "udp")
+    width, height = input_wh
+    teacher.codec = HeatmapCodec(input_wh, (width // 4, height // 4), "classic")
+    made = batches(EachLook(teacher), GEOMETRY.model_copy(update={"erasing": 0.3}), codec)
+    (batch,) = next(iter(made.ahead(0, 1)))
+    (seen,), (target,) = teacher.seen, batch.targets
+    ours, theirs = target.share.plan, target.share.resized(input_wh, "classic").plan
+    sides = np.linalg.svd(theirs.transforms.matrices[:, :, :2], compute_uv=False)
+    # A UDP crop is half a pixel off at either end.
+    np.testing.assert_allclose(sides[:, 0], sides[:, 1], rtol=0.01)
+
+    def to_ours(points: torch.Tensor) -> NDArray[Any]:
+        return ours.transforms.to_crop(theirs.transforms.to_frame(points.double().numpy()))
+
+    # It misses nothing of what the student sees, and its answer lies where it is for the student.
+    ends = torch.tensor([[0, 0], [width, height]]).expand(16, -1, -1)
+    corners = to_ours(ends)
+    assert (corners[:, 0] < 0.01).all()
+    assert (corners[:, 1] > np.array([94.9, 126.9])).all()
+    wanted = to_ours(spots(seen)[:, None])
+    deep = ((wanted > 16) & (wanted < np.array([79, 111]))).all(axis=(1, 2))
+    assert deep.sum() > 3
+    found = codec.decode(lesson_of(target).maps).crop_keypoints.numpy()
+    assert np.abs(found - wanted)[deep].max() < 0.2  # px, a twentieth of a cell
+    # A photo that was cut stays cut, and what was covered stays covered.
+    np.testing.assert_allclose(
+        to_ours(torch.from_numpy(theirs.erased.reshape(16, -1, 2))),
+        ours.erased.reshape(16, -1, 2),
+        atol=1e-3,
+    )
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    pixels = np.tile(np.stack([columns.ravel(), rows.ravel()], axis=-1), (16, 1, 1))
+    outside = ~inside(theirs.transforms.to_frame(pixels.astype(float)), theirs.windows)
+    shown = seen.flatten(2).permute(0, 2, 1).numpy()[outside & ~covered(theirs, pixels)]
+    assert len(shown) > 1000
+    assert np.ptp(shown, axis=0).max() < 1e-5
+
+
+def covered(plan: CropPlan, points: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which points (B, N, 2) of crops lie in a rectangle that is covered."""
+    boxes = np.moveaxis(plan.erased, 1, 0)
+    hidden: NDArray[np.bool_] = np.any([inside(points, each) for each in boxes], axis=0)
+    return hidden
 
 
 def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from foreign_layouts import SETS, decoder, hugging_face, original
+from runs import vitpose
 from training_cases import small_run, write_coco
 from training_runs import Listener
 
@@ -109,6 +110,67 @@ def test_the_expert_of_the_same_keypoints_is_taken(tmp_path: Path) -> None:
     own = theirs[f"{layer}.experts.1.weight"]
     assert torch.equal(whole.model.state_dict()[f"{layer}.experts.0.weight"], own)
     assert torch.equal(plain.model.state_dict()[f"{layer}.fc2.weight"][-len(own) :], own)
+
+
+def test_a_head_that_is_only_measured_sees_what_it_learnt_on(tmp_path: Path) -> None:
+    mpii, coco = KEYPOINT_SETS["mpii"], KEYPOINT_SETS["coco"]
+    path = saved(tmp_path, coco, mpii)
+    header = read_header(path)
+    heads = {name: replace(head, region="square") for name, head in header.heads.items()}
+    save_checkpoint(path, read_state(path), replace(header, heads=heads))
+    learnt, measured = labelled(tmp_path, coco), labelled(tmp_path, mpii, "measured")
+    label_with(path, "mpii", Path(measured["annotations"]))
+    data = {"train": [learnt], "validation": [measured], "threads": 1}
+    model, freeze = {"weights": str(path)}, {"encoder": True}
+    said = Listener()
+    config = configured(tmp_path, learnt, data=data, model=model, freeze=freeze)
+    weights = train(config, tmp_path / "run", said).weights
+    regions = {name: head.region for name, head in read_header(weights).heads.items()}
+    assert regions == {"coco": "fitted", "mpii": "square"}
+    squares = [note for note in said.notes if "was shown square regions" in note]
+    assert squares == [
+        "The head coco was shown square regions, and is shown those of the input now."
+    ]
+    assert said.lines[-1]["AP"] == pytest.approx(1, abs=0.01)
+    done = vitpose(
+        "evaluate", "-a", measured["annotations"], "-i", measured["images"], "--gt-boxes",
+        "-w", weights, "--keypoint-set", "mpii", "--json", "--device", "cpu", "--precision", "fp32",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["coco"]["AP"] == said.lines[-1]["AP"]
+
+
+def test_heads_that_are_left_behind_are_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, *(KEYPOINT_SETS[name] for name in ("coco", "mpii", "aic")))
+    learnt = labelled(tmp_path, KEYPOINT_SETS["coco"])
+    measured = labelled(tmp_path, KEYPOINT_SETS["mpii"], "measured")
+    model = {"weights": str(path)}
+    for validation, gone in (([], "mpii, aic"), ([measured], "aic")):
+        data = {"train": [learnt], "validation": validation, "threads": 1}
+        plan = plan_training(configured(tmp_path, learnt, data=data, model=model))
+        told = [note for note in plan.notes if "no head for" in note]
+        assert told == [
+            f"Of {path}, what is made here has no head for {gone}, which no source is for; people "
+            "with their keypoints in data.validation keep a head."
+        ]
+        assert "mpii" in gone or "mpii" in plan.heads
+    token = configured(tmp_path, learnt, task="token", model=model)
+    assert not [note for note in plan_training(token).notes if "no head for" in note]
+
+
+def label_with(weights: Path, head: str, annotations: Path) -> None:
+    """Put keypoints where a network finds them in the boxes of a file."""
+    document = json.loads(annotations.read_text())
+    done = vitpose(
+        "annotate", annotations.parent / "images", "-o", annotations.parent / "run",
+        "--boxes", annotations, "-w", weights, "--keypoint-set", head, "--keypoint-threshold", "0",
+        "--device", "cpu", "--precision", "fp32",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((annotations.parent / "run" / "annotations.json").read_text())
+    for one, own in zip(document["annotations"], found["annotations"], strict=True):
+        one |= {name: own[name] for name in ("keypoints", "num_keypoints")}
+    annotations.write_text(json.dumps(document))
 
 
 def test_a_token_is_learnt_on_keypoints_that_have_another_name(tmp_path: Path) -> None:

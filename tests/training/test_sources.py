@@ -244,6 +244,20 @@ def test_a_category_called_as_no_head_can_be_is_refused(tmp_path: Path, name: st
     assert open_data(options, labelled=False).train
 
 
+@pytest.mark.parametrize("named", [{}, {"name": ""}, {"name": None}])
+def test_a_category_without_a_name_is_learnt_as_custom(
+    tmp_path: Path, named: dict[str, Any]
+) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "keypoints": ["hand", "foot"], **named}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    data = open_data(DataOptions.model_validate({"train": [small_source(tmp_path)]}))
+    assert [*data.keypoint_sets] == ["custom"]
+
+
 def test_a_file_without_people_is_refused(tmp_path: Path) -> None:
     write_document(tmp_path, [], [])
     with pytest.raises(InputError, match=r"Nobody in .* \(no annotation fits\)"):

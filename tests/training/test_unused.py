@@ -96,6 +96,79 @@ def test_what_does_nothing_is_said(changes: dict[str, Any], sentence: str) -> No
     assert said(**changes) == [sentence]
 
 
+@pytest.mark.parametrize(
+    ("changes", "names", "why"),
+    [
+        (
+            {"augmentation": {"rotation": 0, "rotation_std_deg": 9, "rotation_limit_deg": 9}},
+            ("augmentation.rotation_std_deg", "augmentation.rotation_limit_deg"),
+            "with rotation: 0",
+        ),
+        (
+            {"augmentation": {"shift": 0, "shift_size": 0.1}},
+            ("augmentation.shift_size",),
+            "with shift: 0",
+        ),
+        (
+            {"augmentation": {"half_body": 0, "half_body_keypoints": 4}},
+            ("augmentation.half_body_keypoints",),
+            "with half_body: 0",
+        ),
+        (
+            {
+                "freeze": {"encoder": True, "attention": True, "ffn": True, "blocks": 2},
+                "model": {
+                    "variant": "tiny-test",
+                    "drop_path": 0.2,
+                    "activation_checkpointing": True,
+                },
+                "optimizer": {"kind": "muon", "layer_decay": 0.5},
+            },
+            (
+                *("freeze.attention", "freeze.ffn", "freeze.blocks"),
+                *("model.drop_path", "model.activation_checkpointing"),
+                *("optimizer.kind", "optimizer.layer_decay"),
+            ),
+            "with freeze.encoder: true",
+        ),
+        (
+            {"stages": [STAGE | {"lr": 1e-4}] * 2},
+            ("optimizer.lr",),
+            "where every stage has an lr of its own",
+        ),
+        (
+            {"optimizer": {"warmup_steps": 0, "warmup_ratio": 0.1}},
+            ("optimizer.warmup_ratio",),
+            "with warmup_steps: 0",
+        ),
+    ],
+)
+def test_all_that_does_nothing_beside_an_option_is_said(
+    changes: dict[str, Any], names: tuple[str, ...], why: str
+) -> None:
+    assert said(**changes) == [f"{name} does nothing {why}." for name in names]
+
+
+def test_frames_are_kept_together_in_a_split_alone() -> None:
+    data = small_run(Path("data"))["data"]
+    for part in ("train", "validation"):
+        (source,) = data[part]
+        data[part] = [source | {"split_by": "folder"}]
+    assert said(data=data) == [
+        "data.train.0.split_by does nothing without split.",
+        "data.validation.0.split_by does nothing without split.",
+    ]
+    for part, split in (("train", [0.1, 1]), ("validation", [0, 0.1])):
+        data[part][0]["split"] = split
+    assert said(data=data) == []
+
+
+def test_an_option_whose_switch_is_not_off_is_not_said() -> None:
+    assert said(stages=[STAGE | {"lr": 1e-4}, STAGE]) == []
+    assert said(augmentation={"rotation_std_deg": 9, "shift_size": 0.1}) == []
+    assert said(freeze={"blocks": 2}) == []
+
+
 def test_what_does_nothing_to_a_measurement_is_said() -> None:
     data = small_run(Path("data"))["data"]
     options = {"repeat": 2, "human_weight": 0.5, "model_weight": 0.9, "min_score": 0.4}

@@ -184,6 +184,17 @@ def reach_wh(size_wh: tuple[int, int], alignment: Alignment) -> NDArray[np.float
     return np.array(size_wh, np.float64) - end_gap(alignment)
 
 
+def growth_wh(size_wh: tuple[int, int], other_wh: tuple[int, int]) -> NDArray[np.float64]:
+    """Return (2,) how much wider and higher a region fitted to one size gets to fit another.
+
+    It grows in one direction at most, so that nothing of it is lost; by exactly 1 where the two
+    sizes have one aspect.
+    """
+    (width, height), (other_width, other_height) = size_wh, other_wh
+    ratio = (other_width * height) / (other_height * width)
+    return np.array([max(1.0, ratio), max(1.0, 1 / ratio)])
+
+
 def _apply(matrices: NDArray[np.float64], points: FloatArray) -> NDArray[np.float64]:
     """Apply matrices (B, 2, 3) to points (B, K, 2)."""
     turned = points.astype(np.float64) @ matrices[:, :, :2].transpose(0, 2, 1)

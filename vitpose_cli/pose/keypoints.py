@@ -132,12 +132,12 @@ class KeypointSet:
 
         Args:
             category: The entry; `keypoints` is needed, `skeleton` and `name` are not.
-            name: What to call the set; the category's name if None.
+            name: What to call the set; the category's name if None, `custom` if it has none.
 
         Raises:
             InputError: There are no keypoint names, or the skeleton does not fit them.
         """
-        label = str(category.get("name", "custom"))
+        label = str(category.get("name") or "custom")
         names = _names_of(category, label)
         words = [canonical_words(each) for each in names]
         for built_in in KEYPOINT_SETS.values():

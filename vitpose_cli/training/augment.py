@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitpose_cli.pose.geometry import PADDING, Alignment, CropTransforms, reach_wh
+from vitpose_cli.pose.geometry import PADDING, Alignment, CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.parts import BODY_PARTS, inside, part_keypoints, part_windows
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.people import People
@@ -79,16 +79,22 @@ class CropPlan:
         return borrowing
 
     def resized(self, size_wh: tuple[int, int], alignment: Alignment) -> CropPlan:
-        """Return the same regions and changes as crops of another size and alignment."""
-        scale = reach_wh(size_wh, alignment) / reach_wh(
-            self.transforms.size_wh, self.transforms.alignment
-        )
-        matrices = self.transforms.matrices * scale[:, None]
+        """Return the same regions and changes as crops of another size and alignment.
+
+        For another aspect the regions grow about their centres, in width or in height, so that
+        people keep their proportions.
+        """
+        own, reach = self.transforms, reach_wh(size_wh, alignment)
+        growth = growth_wh(own.size_wh, size_wh)
+        scale = reach / reach_wh(own.size_wh, own.alignment) / growth
+        margin = reach * (1 - 1 / growth) / 2
+        matrices = own.matrices * scale[:, None]
+        matrices[:, :, 2] += margin
         return replace(
             self,
             transforms=CropTransforms(matrices, size_wh, alignment),
-            crop_keypoints=(self.crop_keypoints * scale).astype(np.float32),
-            erased=(self.erased * np.tile(scale, 2)).astype(np.float32),
+            crop_keypoints=(self.crop_keypoints * scale + margin).astype(np.float32),
+            erased=(self.erased * np.tile(scale, 2) + np.tile(margin, 2)).astype(np.float32),
         )
 
     def select(self, index: ArrayLike) -> CropPlan:

@@ -1,8 +1,9 @@
 """Learning from another network's heatmaps (ViTPose, arXiv 2204.12484, section 3.4).
 
-Teacher and student may see crops of other sizes and draw blobs of other widths. So the teacher's
-heatmaps are brought into the student's terms: moved by the one affine that leads from map to map,
-and their blobs made as wide as the student's. Where both networks are alike nothing is done.
+Teacher and student may see crops of other sizes and aspects, and draw blobs of other widths. So the
+teacher's heatmaps are brought into the student's terms: moved by the one affine that leads from map
+to map, and their blobs made as wide as the student's. Where both networks are alike nothing is
+done.
 
 A teacher may look at each augmented crop, which is the paper's way, or once at everybody's plain
 crop. Then its heatmaps are moved along with the crop, which a map, unlike a list of points, can be
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from vitpose_cli.pose.geometry import CropTransforms, reach_wh
+from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import plan_plain_crops
@@ -53,7 +54,8 @@ class EachLook:
         """Say what a student shall answer to a share's crops.
 
         Where both see crops of one size the teacher sees the student's, even if it would have cut
-        them by half a pixel wider: a pixel is a pixel, and its maps are moved to where it is.
+        them by half a pixel wider: a pixel is a pixel, and its maps are moved to where it is. A
+        teacher of another aspect sees more on two sides: people as wide as those that it knows.
         """
         theirs, ours = self.teacher.codec, share.course.codec
         moved = np.eye(2, 3)
@@ -61,6 +63,8 @@ class EachLook:
             reach = reach_wh(theirs.input_wh, theirs.alignment)
             moved[:, :2] *= reach / reach_wh(ours.input_wh, ours.alignment)
         else:
+            growth = growth_wh(ours.input_wh, theirs.input_wh)
+            moved = np.column_stack([np.diag(growth), (1 - growth) / 2])
             crops = make_crops(share.resized(theirs.input_wh, theirs.alignment), crops.device)
         same = np.tile(moved, (len(share.rows), 1, 1))
         maps = fit_maps(self.teacher.maps(crops), same, theirs, ours)

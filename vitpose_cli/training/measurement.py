@@ -62,7 +62,8 @@ class Measurement:
         validators = []
         for source in data.validation:
             head = source.frames.people.keypoint_set.name
-            one = Validator(source, head, network.codec(head), options, placement.process)
+            codec, region = network.codec(head), network.header.heads[head].region
+            one = Validator(source, head, codec, options, placement.process, region)
             check_missing(source, one.failures, data.options)
             if one.failures:
                 note(

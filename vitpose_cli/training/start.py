@@ -69,8 +69,9 @@ def first_network(
         WeightsError: The weights cannot be found, read or matched.
     """
     input_wh, asked, options = config.stages[0].input_wh, config.pretrain, config.model
+    learnt = set(keypoint_sets if learnt_sets is None else learnt_sets)
     if config.task == "token":
-        return _with_token(options, keypoint_sets, input_wh)
+        return _fitted(_with_token(options, keypoint_sets, input_wh), learnt)
     pixels = None
     if config.task == "pretrain":
         pixels = PixelDecoderConfig(
@@ -86,8 +87,8 @@ def first_network(
         )
     if pixels is not None:
         return network
-    if learnt_sets is not None:
-        _check_measured(config, network, learnt_sets)
+    _check_measured(config, network, learnt)
+    network = _fitted(network, learnt)
     if config.distill is None or config.distill.token is None:
         return network
     return with_token(network, fitted_token(config.distill.token, network.model))
@@ -107,12 +108,22 @@ def _with_token(
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
     network = with_head_names(network, known, keypoint_sets)
-    squares = [name for name in known if network.header.heads[name].region == "square"]
-    fitted = {name: replace(network.header.heads[name], region="fitted") for name in squares}
-    header = replace(network.header, heads={**network.header.heads, **fitted})
-    network = replace(network, header=header, notes=tuple(map(_shown_otherwise, squares)))
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
+
+
+def _fitted(network: Network, learnt_sets: Collection[str]) -> Network:
+    """Say of heads that are learnt which regions training shows, and of whom that is new."""
+    heads = network.header.heads
+    squares = [name for name in heads if heads[name].region == "square" and name in learnt_sets]
+    fitted = {name: replace(heads[name], region="fitted") for name in squares}
+    notes = tuple(
+        f"The head {name} was shown square regions, and is shown those of the input now."
+        for name in squares
+        if name not in network.drawn_heads
+    )
+    header = replace(network.header, heads={**heads, **fitted})
+    return replace(network, header=header, notes=network.notes + notes)
 
 
 def _check_measured(config: TrainConfig, network: Network, learnt_sets: Collection[str]) -> None:
@@ -212,7 +223,7 @@ def _loaded(
         raise WeightsError(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
-    notes = _notes(network.header, origin, options.weights or "", kept, drawn)
+    notes = _notes(network.header, origin, options.weights or "", known, drawn)
     return replace(network, drawn_heads=drawn, notes=tuple(notes))
 
 
@@ -276,7 +287,7 @@ def _notes(
     header: CheckpointHeader,
     origin: Origin,
     weights: str,
-    kept: Mapping[str, str],
+    known: Mapping[str, str],
     drawn: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield what a user should know of what is taken from `weights`, and what is not."""
@@ -285,20 +296,20 @@ def _notes(
             if name in drawn:
                 yield f"The head {name} starts anew: {drawn[name]}."
             else:
-                theirs = kept[name]
+                theirs = known[name]
                 called = "" if theirs == name else f", where it is called {theirs}"
                 yield f"The head {name} is taken over from {weights}{called}."
-                if origin.header.heads[theirs].region != header.heads[name].region:
-                    yield _shown_otherwise(name)
+        left = [name for name in origin.header.heads if name not in {*known.values(), *drawn}]
+        if header.heads and left:
+            yield (
+                f"Of {weights}, what is made here has no head for {', '.join(left)}, which no "
+                "source is for; people with their keypoints in data.validation keep a head."
+            )
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
             "MAE's for ViTPose; weights of timm or ImageNet with 6 fit as well, and start badly."
         )
-
-
-def _shown_otherwise(head: str) -> str:
-    return f"The head {head} was shown square regions, and is shown those of the input now."
 
 
 def _blank(
@@ -356,6 +367,7 @@ def _head_headers(
             alignment=before.alignment if before is not None else "udp",
             expert=number if options.experts else 0,
             blob_sigma=before.blob_sigma if before is not None else 2.0,
+            region=before.region if before is not None else "fitted",
         )
     return heads
 

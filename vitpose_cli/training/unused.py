@@ -10,10 +10,19 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
-from vitpose_cli.training.config import DistillOptions, OptimizerOptions, TrainConfig
+from vitpose_cli.training.config import DistillOptions, TrainConfig
 
 _OF_LABELS = ("human_weight", "model_weight", "min_score")
 """The options of a source that weigh its keypoints."""
+
+_OF_CHANCES = {
+    "shift": ("shift_size",),
+    "rotation": ("rotation_std_deg", "rotation_limit_deg"),
+    "half_body": ("half_body_keypoints",),
+    "erasing": ("erasing_size", "erasing_mix"),
+    "blend": ("blend_limit",),
+}
+"""The options of what is done to some crops, by that which says to how many."""
 
 
 def unused_options(config: TrainConfig) -> list[str]:
@@ -40,11 +49,7 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
             if stage.loss.kind == "cross_entropy":
                 where = "with kind: cross_entropy"
                 yield from _given(stage.loss, f"stages.{number}.loss", where, "foreground")
-    if not config.augmentation.erasing:
-        sizes = ("erasing_size", "erasing_mix")
-        yield from _given(config.augmentation, "augmentation", "with erasing: 0", *sizes)
-    if not config.augmentation.blend:
-        yield from _given(config.augmentation, "augmentation", "with blend: 0", "blend_limit")
+    yield from _unused_in_augmentation(config)
     if model.weights is not None:
         yield from _given(model, "model", "with model.weights", "initialisation")
     if model.attention.pattern in (None, "full"):
@@ -54,6 +59,10 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         if source.kind == "coco":
             where = "here: training takes the boxes of the annotations"
             yield from _given(source, f"data.train.{number}", where, "boxes")
+    for part, sources in (("train", data.train), ("validation", data.validation)):
+        for number, source in enumerate(sources):
+            if source.split == (0, 1):
+                yield from _given(source, f"data.{part}.{number}", "without split", "split_by")
     for number, source in enumerate(data.validation):
         where = "here: everybody with keypoints is measured, once and alike"
         yield from _given(source, f"data.validation.{number}", where, "repeat", *_OF_LABELS)
@@ -63,8 +72,26 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         yield from _given(data, "data", "with data.cache: none", "cache_wh", "context")
     if config.distill is not None:
         yield from _unused_in_distillation(config.distill)
-    yield from _unused_in_schedule(config.optimizer)
+    if config.freeze.encoder:
+        yield from _unused_in_still_encoder(config)
+    yield from _unused_in_schedule(config)
     yield from _milestones_never_reached(config)
+
+
+def _unused_in_augmentation(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    options = config.augmentation
+    for chance, names in _OF_CHANCES.items():
+        told = chance == "half_body" and config.task == "pretrain"
+        if not getattr(options, chance) and not told:
+            yield from _given(options, "augmentation", f"with {chance}: 0", *names)
+
+
+def _unused_in_still_encoder(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    """Yield what changes how an encoder learns, beside one that does not learn."""
+    where = "with freeze.encoder: true"
+    yield from _given(config.freeze, "freeze", where, "attention", "ffn", "blocks")
+    yield from _given(config.model, "model", where, "drop_path", "activation_checkpointing")
+    yield from _given(config.optimizer, "optimizer", where, "kind", "layer_decay")
 
 
 def _unused_in_distillation(options: DistillOptions) -> Iterator[tuple[str, str]]:
@@ -75,7 +102,12 @@ def _unused_in_distillation(options: DistillOptions) -> Iterator[tuple[str, str]
         yield from _given(options, "distill", "with looks: each", "keep", "folder")
 
 
-def _unused_in_schedule(options: OptimizerOptions) -> Iterator[tuple[str, str]]:
+def _unused_in_schedule(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    options = config.optimizer
+    if all(stage.lr is not None for stage in config.stages):
+        yield from _given(options, "optimizer", "where every stage has an lr of its own", "lr")
+    if not options.warmup_steps:
+        yield from _given(options, "optimizer", "with warmup_steps: 0", "warmup_ratio")
     where = f"with schedule: {options.schedule}"
     if options.schedule != "step":
         yield from _given(options, "optimizer", where, "milestones", "gamma")

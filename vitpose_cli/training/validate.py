@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vitpose_cli.evaluate import Evaluation, evaluate_results
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
-from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix, oks_nms
@@ -55,8 +55,17 @@ class Validator:
         codec: HeatmapCodec,
         options: ValidationOptions,
         process: Process | None = None,
+        region: Region = "fitted",
     ) -> None:
         """Cut the crops of this process's boxes in `source`, as labelling would.
+
+        Args:
+            source: The source.
+            head: The head that is measured.
+            codec: How its heatmaps are read.
+            options: How to measure.
+            process: Whose share of the boxes; everything by default.
+            region: What of a frame the head was shown.
 
         Raises:
             InputError: A frame has another size than its labels state.
@@ -68,7 +77,7 @@ class Validator:
         self._process = process or Process()
         self._detections, self._images = _boxes_of(source)
         self._transforms = CropTransforms.from_boxes(
-            self._detections.boxes, codec.input_wh, alignment=codec.alignment
+            self._detections.boxes, codec.input_wh, alignment=codec.alignment, region=region
         )
         batches = np.arange(len(self._images)) // options.batch_size
         self._rows = np.flatnonzero(batches % self._process.world_size == self._process.rank)
