@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from vitpose_cli.pose.keypoints import keypoint_set
 
@@ -56,3 +61,15 @@ def predictions_of(path: Path, noise_px: float) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return results
+
+
+def reference_metrics(path: Path, results: list[dict[str, Any]]) -> list[float]:
+    """Return the metrics that COCOeval finds by itself."""
+    copies = copy.deepcopy(results)  # it writes into them
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = COCO(str(path))
+        evaluation = COCOeval(reference, reference.loadRes(copies), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return list(map(float, evaluation.stats))

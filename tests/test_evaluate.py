@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from evaluate_cases import COCO_SET, predictions_of, truth_file
+from evaluate_cases import COCO_SET, predictions_of, reference_metrics, truth_file
 from label_cases import make_record, make_run
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.coco_metrics import METRICS
@@ -48,17 +43,6 @@ def test_the_metrics_are_pycocotools(tmp_path: Path) -> None:
         reference_metrics(path, results), abs=1e-12
     )
     assert 0.1 < ours["AP"] < 0.99
-
-
-def reference_metrics(path: Path, results: list[dict[str, Any]]) -> list[float]:
-    """Return the metrics that COCOeval finds by itself."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO(str(path))
-        evaluation = COCOeval(reference, reference.loadRes(results), "keypoints")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return list(map(float, evaluation.stats))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -42,6 +42,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
         "body_cuts",
         "stages",
         "photo_batches",
+        "body_categories",
         "labelled_frames",
         "worker_part",
     },

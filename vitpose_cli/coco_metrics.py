@@ -3,7 +3,9 @@
 COCOeval matches photo by photo in Python and keeps 25 kB of each. Here the matching, which is its
 `computeOks` and `evaluateImg` step by step, is done on stacks of photos, and of a predicted person
 38 bytes are kept: its score, and what became of it at each threshold and size of people. Precision
-and recall over all of them, and the metrics, are computed by COCOeval itself.
+and recall over all of them, and the metrics, are computed by COCOeval itself. Where predictions
+tell categories apart they are matched within each, and the metrics are means over those of which
+somebody is to be found, as COCOeval's.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+from collections import defaultdict
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +32,25 @@ _WRONG, _RIGHT, _IGNORED = 0, 1, 2
 _ALMOST_ONE = 1 - 1e-10
 
 
-class CocoMetrics:
-    """Metrics over the photos that were added, in any order.
+@dataclass(slots=True)
+class _Kind:
+    """What is known of one category.
 
-    All kinds of body count as one category: animals of several species share their keypoints, and
-    COCOeval cannot ignore categories for keypoints.
+    Attributes:
+        num_true: (A,) people who are to be found, by size.
+        image_ids: Of its predictions, batch by batch.
+        scores: Theirs.
+        fates: What became of them: (predictions, sizes, thresholds).
     """
+
+    num_true: NDArray[np.int64]
+    image_ids: list[NDArray[np.int64]] = field(default_factory=list)
+    scores: list[NDArray[np.float64]] = field(default_factory=list)
+    fates: list[NDArray[np.int8]] = field(default_factory=list)
+
+
+class CocoMetrics:
+    """Metrics over the photos that were added, in any order."""
 
     def __init__(self, sigmas: NDArray[np.float64]) -> None:
         """Begin without photos.
@@ -47,38 +64,52 @@ class CocoMetrics:
         self._max_found = max(params.maxDets)
         self._thresholds = np.minimum(params.iouThrs, _ALMOST_ONE)
         self._ranges = np.array(params.areaRng, np.float64)
-        self._num_true = np.zeros(len(self._ranges), np.int64)
-        self._image_ids: list[NDArray[np.int64]] = []
-        self._scores: list[NDArray[np.float64]] = []
-        self._fates: list[NDArray[np.int8]] = []
+        self._kinds = defaultdict[int, _Kind](lambda: _Kind(np.zeros(len(self._ranges), np.int64)))
 
     def add(self, batch: PhotoBatch) -> None:
         """Take photos."""
-        best = np.argsort(-batch.scores, axis=1, kind="stable")[:, : self._max_found]
+        best, counted = _best(batch, self._max_found)
+        kinds = np.take_along_axis(batch.found_kinds, best, axis=1)
         scores = np.take_along_axis(batch.scores, best, axis=1)
         found = np.take_along_axis(batch.found, best[:, :, None, None], axis=1)
         unlabelled = ~(batch.truth[..., 2] > 0).any(axis=-1)
         ignored = self._outside(batch.areas) | unlabelled | batch.crowds
-        self._num_true += (~ignored).sum(axis=(1, 2))
-        fates = self._matched(_oks(batch, found, self._sigmas), ignored, batch.crowds)
+        comparable = (kinds[:, :, None] == batch.kinds[:, None]) & counted[:, :, None]
+        oks = np.where(comparable, _oks(batch, found, self._sigmas), -1.0)
+        fates = self._matched(oks, ignored, batch.crowds)
         areas = np.take_along_axis(batch.found_areas, best, axis=1)
         fates[(fates == _WRONG) & self._outside(areas)[:, :, None, :]] = _IGNORED
-        self._image_ids.append(np.repeat(batch.image_ids, scores.shape[1]))
-        self._scores.append(scores.ravel())
-        # (predictions, sizes, thresholds)
-        self._fates.append(fates.transpose(1, 3, 0, 2).reshape(-1, len(fates), fates.shape[2]))
+        for number in np.unique(batch.kinds).tolist():
+            to_find = ~ignored & (batch.kinds == number)
+            self._kinds[number].num_true += to_find.sum(axis=(1, 2))
+        fates = fates.transpose(1, 3, 0, 2)  # (photos, predictions, sizes, thresholds)
+        image_ids = np.broadcast_to(batch.image_ids[:, None], scores.shape)
+        for number in np.unique(kinds[counted]).tolist():
+            rows = counted & (kinds == number)
+            kind = self._kinds[number]
+            kind.image_ids.append(image_ids[rows])
+            kind.scores.append(scores[rows])
+            kind.fates.append(fates[rows])
 
     def result(self) -> dict[str, float]:
-        """Return `METRICS` by name; 0 where nothing was predicted."""
-        scores = np.concatenate([np.zeros(0), *self._scores])
+        """Return `METRICS` by name; 0 where nothing was predicted. May be asked once."""
+        values = [self._result(kind) for _, kind in sorted(self._kinds.items())]
+        means = {}
+        for number, name in enumerate(METRICS):
+            measured = [each[number] for each in values if each[number] >= 0]
+            means[name] = sum(measured) / len(measured) if measured else -1.0
+        return means
+
+    def _result(self, kind: _Kind) -> list[float]:
+        """Return the metrics of one category, -1 where nobody is to be found."""
+        scores = np.concatenate([np.zeros(0), *kind.scores])
         if not len(scores):
             # COCOeval cannot work without predictions.
-            counts = (self._num_true[_SIZES.get(name[-2:], 0)] for name in METRICS)
-            values = (0.0 if count else -1.0 for count in counts)
-            return dict(zip(METRICS, values, strict=True))
-        order = np.argsort(np.concatenate(self._image_ids), kind="stable")
-        fates = np.concatenate(self._fates)[order]
-        self._image_ids, self._scores, self._fates = [], [], []
+            counts = (kind.num_true[_SIZES.get(name[-2:], 0)] for name in METRICS)
+            return [0.0 if count else -1.0 for count in counts]
+        order = np.argsort(np.concatenate(kind.image_ids), kind="stable")
+        fates = np.concatenate(kind.fates)[order]
+        kind.image_ids, kind.scores, kind.fates = [], [], []
         evaluation = self._evaluation
         joined = copy.deepcopy(evaluation.params)
         joined.imgIds, joined.catIds, joined.maxDets = [1], [1], [len(scores)]
@@ -95,7 +126,7 @@ class CocoMetrics:
                         "dtIgnore": fates[None, :, size, number] == _IGNORED,
                         "gtIgnore": np.zeros(count, np.int8),
                     }
-                    for size, count in enumerate(self._num_true)
+                    for size, count in enumerate(kind.num_true)
                 ]
                 joined.iouThrs = np.array([threshold])
                 evaluation.accumulate(joined)
@@ -105,7 +136,7 @@ class CocoMetrics:
                 for name in ("precision", "recall")
             }
             evaluation.summarize()
-        return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
+        return list(map(float, evaluation.stats))
 
     def _outside(self, areas: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether areas (...) are outside of each range of sizes, (A, ...)."""
@@ -150,6 +181,31 @@ class CocoMetrics:
             fates[..., number] = np.where(hit, np.where(is_counted, _RIGHT, _IGNORED), _WRONG)
             free &= ~(hit[..., None] & (chosen[..., None] == people)) | crowds[None, :, None, :]
         return fates
+
+
+def _best(batch: PhotoBatch, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Choose the predictions of each photo that count: the best ones of each category.
+
+    Args:
+        batch: Of which photos.
+        count: How many of a category.
+
+    Returns:
+        (B, N) positions of predictions, best first, N as many as count in any of the photos; and
+        whether they do, (B, N).
+    """
+    order = np.argsort(-batch.scores, axis=1, kind="stable")
+    kinds = np.take_along_axis(batch.found_kinds, order, axis=1)
+    counted = np.zeros(kinds.shape, np.bool_)
+    for kind in np.unique(kinds):
+        alike = kinds == kind
+        counted |= alike & (alike.cumsum(axis=1) <= count)
+    most = counted.sum(axis=1).max(initial=0)
+    front = np.argsort(~counted, axis=1, kind="stable")[:, :most]
+    return (
+        np.take_along_axis(order, front, axis=1),
+        np.take_along_axis(counted, front, axis=1),
+    )
 
 
 def _oks(

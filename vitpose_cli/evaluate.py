@@ -7,7 +7,7 @@ numbers themselves are in `coco_metrics` and `keypoint_table`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.body_categories import labelled_bodies
 from vitpose_cli.coco_metrics import CocoMetrics
 from vitpose_cli.errors import InputError
 from vitpose_cli.keypoint_table import KeypointRow, KeypointTable
@@ -57,6 +58,9 @@ class Evaluation:
         failures: Photos that could not be labelled; they count as photos without people.
         num_missing: Photos that the predictions do not have, which count alike; None where they
             do not list photos, as a results file.
+        num_categories: Categories of which the ground truth has people with labelled keypoints.
+        by_category: Whether `coco` are means over these, as pycocotools takes them; if not, people
+            of all categories count as of one.
     """
 
     coco: Mapping[str, float]
@@ -66,6 +70,8 @@ class Evaluation:
     num_predicted: int
     failures: tuple[FailedPhoto, ...] = ()
     num_missing: int | None = 0
+    num_categories: int = 1
+    by_category: bool = False
 
     @property
     def num_failed(self) -> int:
@@ -85,7 +91,15 @@ class Evaluation:
                 f" {self.num_missing:,} of {photos} {are} not in the predictions, and {count} as "
                 "without people."
             )
-        return f"{predicted}, {people} with keypoints in {photos}{failed}.{missing}"
+        categories = ""
+        if self.num_categories > 1:
+            categories = (
+                f" AP and AR are means over {self.num_categories} categories."
+                if self.by_category
+                else f" AP and AR are of all {self.num_categories} categories together, since the "
+                "predictions do not tell them apart."
+            )
+        return f"{predicted}, {people} with keypoints in {photos}{failed}.{missing}{categories}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; None where there was nothing to measure."""
@@ -97,6 +111,8 @@ class Evaluation:
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
             "num_missing": self.num_missing,
+            "num_categories": self.num_categories,
+            "by_category": self.by_category,
             "failures": [failure._asdict() for failure in self.failures],
         }
 
@@ -110,7 +126,8 @@ def evaluate_results(
 
     Args:
         truth: The ground truth.
-        results: COCO results: `image_id`, `keypoints` (3K: x, y, score), `score`; frame px.
+        results: COCO results: `image_id`, `keypoints` (3K: x, y, score), `score`; frame px. If all
+            have a `category_id`, AP is the mean over the categories of the ground truth.
         failures: Photos that could not be labelled; for the report only.
 
     Raises:
@@ -118,18 +135,21 @@ def evaluate_results(
     """
     keypoint_set, bodies = truth.keypoint_set, bodies_of(truth.categories)
     found = defaultdict(list)
+    by_category = True
     for result in results:
         found[result["image_id"]].append(result)
+        by_category &= "category_id" in result
     photos = (
         photo_of(
             image_id,
             [item for item in annotations if item["category_id"] in bodies],
             found[image_id],
             keypoint_set.num_keypoints,
+            by_category=by_category,
         )
         for image_id, annotations in truth.by_image().items()
     )
-    return replace(_measured(photos, keypoint_set), failures=tuple(failures))
+    return replace(_measured(photos, keypoint_set, bodies), failures=tuple(failures))
 
 
 def results_of_records(
@@ -187,7 +207,8 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
             it has nobody.
     """
     with closing(CocoFrames(annotations)) as truth:
-        result = _measured(predicted_photos(predictions, truth), truth.keypoint_set)
+        photos = predicted_photos(predictions, truth)
+        result = _measured(photos, truth.keypoint_set, truth.bodies)
     _check_truth(result, annotations)
     return result
 
@@ -245,8 +266,9 @@ def evaluate_weights(
                 detector.check(truth.names, _HINT_ON_BOXES)
             labeler = Labeler(detector, assembly.estimator)
             known = assembly.estimator.keypoint_set
-            labelled = labelled_photos(records(labeler, photos), truth, known)
-            result = _measured(labelled, truth.keypoint_set)
+            found = records(labeler, photos)
+            labelled = labelled_photos(found, truth, known, gt_boxes=gt_boxes)
+            result = _measured(labelled, truth.keypoint_set, truth.bodies)
         _check_truth(result, annotations)
         return result
     whole = read_coco(annotations)
@@ -257,8 +279,12 @@ def evaluate_weights(
     assembly = assemble(replace(options, boxes=annotations), source.expected)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
-    found = records(labeler, source)
-    results, failures = results_of_records(found, _image_ids(cuts.document), order)
+    results, failures = results_of_records(
+        records(labeler, source), _image_ids(cuts.document), order
+    )
+    categories = {person["image_id"]: person["category_id"] for person in cuts.document.annotations}
+    for each in results:
+        each["category_id"] = categories[each["image_id"]]  # a cut shows one body
     result = evaluate_results(cuts.document, results, failures)
     _check_truth(result, annotations)
     return result
@@ -306,11 +332,21 @@ def _image_ids(truth: CocoDocument) -> dict[str, int]:
     return {image["file_name"]: image["id"] for image in truth.images}
 
 
-def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
-    """Measure photos one after the other; what grows with them are a few bytes for each person."""
+def _measured(
+    photos: Iterable[Photo], keypoint_set: KeypointSet, bodies: Collection[int]
+) -> Evaluation:
+    """Measure photos one after the other; what grows with them are a few bytes for each person.
+
+    Args:
+        photos: In any order.
+        keypoint_set: Of truth and predictions.
+        bodies: The ids of the truth's categories; where it has one, predictions are of it, whatever
+            they say.
+    """
     metrics, table = CocoMetrics(keypoint_set.sigmas), KeypointTable(keypoint_set)
     counts: Counter[str] = Counter()
     failures: list[FailedPhoto] = []
+    categories: set[int] = set()
 
     def taken() -> Iterator[Photo]:
         for photo in photos:
@@ -320,9 +356,12 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
             counts["unlisted"] += photo.missing is None
             if photo.failure is not None:
                 failures.append(photo.failure)
-            yield photo
+            categories.update(person["category_id"] for person in labelled_bodies(photo.truth))
+            by_category = len(bodies) > 1 and photo.categories is not None
+            counts["by category"] += by_category
+            yield photo if by_category else photo._replace(categories=None)
 
-    for batch in batches(taken(), keypoint_set.num_keypoints):
+    for batch in batches(taken(), keypoint_set.num_keypoints, bodies):
         metrics.add(batch)
         table.add(batch)
         counts["people"] += int((batch.truth[..., 2] > 0).any(axis=-1).sum())
@@ -334,4 +373,6 @@ def _measured(photos: Iterable[Photo], keypoint_set: KeypointSet) -> Evaluation:
         num_predicted=counts["predicted"],
         failures=tuple(failures),
         num_missing=None if counts["unlisted"] else counts["missing"],
+        num_categories=len(categories),
+        by_category=counts["by category"] > 0,
     )

@@ -8,7 +8,7 @@ was refused: nearly all of the time went into arrays of two people.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -46,6 +46,8 @@ class Photo(NamedTuple):
         areas: (D,) float64 their areas, frame px²; None for what their keypoints extend over.
         failure: Why it could not be labelled; None where it could.
         missing: Whether the predictions do not have it; None where they do not list photos.
+        categories: D category ids of the predicted people, as the ground truth has them, None for
+            one that it lacks; None as a whole where the predictions do not tell categories apart.
     """
 
     image_id: int
@@ -55,6 +57,7 @@ class Photo(NamedTuple):
     areas: NDArray[np.float64] | None = None
     failure: FailedPhoto | None = None
     missing: bool | None = False
+    categories: Sequence[int | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,12 @@ class PhotoBatch:
         boxes: (B, G, 4) float64 xywh, frame px.
         areas: (B, G) float64 object areas, frame px².
         crowds: (B, G) bool.
+        kinds: (B, G) int64 which category each is of, counted from 0; 0 for all where the
+            predictions do not tell categories apart.
         found: (B, D, K, 2) float64 x, y, frame px.
         scores: (B, D) float64.
         found_areas: (B, D) float64, frame px².
+        found_kinds: (B, D) int64 as `kinds`; -1 for a category that the ground truth lacks.
     """
 
     image_ids: NDArray[np.int64]
@@ -77,18 +83,24 @@ class PhotoBatch:
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
     crowds: NDArray[np.bool_]
+    kinds: NDArray[np.int64]
     found: NDArray[np.float64]
     scores: NDArray[np.float64]
     found_areas: NDArray[np.float64]
+    found_kinds: NDArray[np.int64]
 
 
-def batches(photos: Iterable[Photo], num_keypoints: int) -> Iterator[PhotoBatch]:
+def batches(
+    photos: Iterable[Photo], num_keypoints: int, bodies: Collection[int]
+) -> Iterator[PhotoBatch]:
     """Yield all photos in stacks.
 
     Args:
-        photos: In any order.
+        photos: In any order; all of them tell categories apart, or none.
         num_keypoints: K.
+        bodies: The ids of the categories that the ground truth has.
     """
+    kinds = {category: kind for kind, category in enumerate(sorted(bodies))}
     stream = iter(photos)
     while some := list(islice(stream, _PHOTOS_AT_ONCE)):
         alike: dict[tuple[int, int], list[Photo]] = defaultdict(list)
@@ -103,9 +115,11 @@ def batches(photos: Iterable[Photo], num_keypoints: int) -> Iterator[PhotoBatch]
                 boxes=_array([person["bbox"] for person in people], *shape, 4),
                 areas=_array([person_area(person) for person in people], *shape),
                 crowds=_array([person["iscrowd"] for person in people], *shape).astype(bool),
+                kinds=np.array([_kinds(photo, kinds) for photo in group], np.int64),
                 found=np.stack([photo.found for photo in group]),
                 scores=np.stack([photo.scores for photo in group]),
                 found_areas=np.stack([_found_areas(photo) for photo in group]),
+                found_kinds=np.array([_found_kinds(photo, kinds) for photo in group], np.int64),
             )
 
 
@@ -120,6 +134,18 @@ def person_area(annotation: Mapping[str, Any]) -> float:
 
 def _array(values: Sequence[Any], *shape: int) -> NDArray[np.float64]:
     return np.array(values, np.float64).reshape(shape)
+
+
+def _kinds(photo: Photo, kinds: Mapping[int, int]) -> list[int]:
+    if photo.categories is None:
+        return [0] * len(photo.truth)
+    return [kinds[person["category_id"]] for person in photo.truth]
+
+
+def _found_kinds(photo: Photo, kinds: Mapping[int, int]) -> list[int]:
+    if photo.categories is None:
+        return [0] * len(photo.scores)
+    return [-1 if one is None else kinds.get(one, -1) for one in photo.categories]
 
 
 def _found_areas(photo: Photo) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.body_categories import are_told_apart, categories_of_boxes, ids_by_name
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.photo_batches import FailedPhoto, Photo
@@ -54,7 +55,11 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
 
 def labelled_photos(
-    records: Iterable[FrameRecord], truth: CocoFrames, found: KeypointSet
+    records: Iterable[FrameRecord],
+    truth: CocoFrames,
+    found: KeypointSet,
+    *,
+    gt_boxes: bool = False,
 ) -> Iterator[Photo]:
     """Yield the photos of `truth` as they are labelled.
 
@@ -64,6 +69,8 @@ def labelled_photos(
         records: What a labeler says, in any order.
         truth: The ground truth; what is not in it is left out.
         found: The keypoints of their people.
+        gt_boxes: Whether their boxes are those of the truth's labelled people, who are of the same
+            category then.
 
     Raises:
         InputError: The people have other keypoints than those of the truth, or a photo has another
@@ -72,6 +79,7 @@ def labelled_photos(
     order = keypoint_order(found, truth.keypoint_set)
     numbers = {name: number for number, name in enumerate(truth.names)}
     nobody = np.zeros((0, len(order), 2)), np.zeros(0)
+    unknown: Sequence[int] | None = () if gt_boxes else None
     for record in records:
         number = numbers.get(str(record.key))
         if number is None:
@@ -85,12 +93,23 @@ def labelled_photos(
             if people is None
             else (people.keypoints[:, order].astype(np.float64), people.scores.astype(np.float64))
         )
-        image_id = int(truth.image_ids[number])
-        failure = None if record.error is None else FailedPhoto(str(record.key), record.error)
-        yield Photo(image_id, _bodies(truth, number), points, scores, failure=failure)
+        bodies = _bodies(truth, number)
+        photo = Photo(
+            int(truth.image_ids[number]),
+            bodies,
+            points,
+            scores,
+            failure=None if record.error is None else FailedPhoto(str(record.key), record.error),
+            categories=unknown,
+        )
+        if gt_boxes and people is not None and record.size_wh is not None:
+            categories = categories_of_boxes(people.boxes, bodies, record.size_wh)
+            photo = photo._replace(categories=categories)
+        yield photo
     for number in sorted({*range(len(truth))}.difference(numbers.values())):
         # Of two images with one name only the last gets people.
-        yield Photo(int(truth.image_ids[number]), _bodies(truth, number), *nobody)
+        image_id = int(truth.image_ids[number])
+        yield Photo(image_id, _bodies(truth, number), *nobody, categories=unknown)
 
 
 def photo_of(
@@ -98,6 +117,8 @@ def photo_of(
     annotations: Sequence[Mapping[str, Any]],
     results: Sequence[Mapping[str, Any]],
     num_keypoints: int,
+    *,
+    by_category: bool = False,
 ) -> Photo:
     """Return a photo of what a COCO file says of it.
 
@@ -106,6 +127,7 @@ def photo_of(
         annotations: The truth.
         results: The predictions: `keypoints` (3K: x, y, score), `score`, possibly `bbox`.
         num_keypoints: K of the truth.
+        by_category: Whether the `category_id` of the predictions tells categories apart.
 
     Raises:
         InputError: The predictions have another number of keypoints.
@@ -122,6 +144,7 @@ def photo_of(
         points.reshape(len(results), num_keypoints, 3)[..., :2],
         np.array([result.get("score", 1.0) for result in results], np.float64),
         areas,
+        categories=[result["category_id"] for result in results] if by_category else None,
     )
 
 
@@ -237,6 +260,8 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     with closing(CocoFrames(path)) as document:
         order = keypoint_order(document.keypoint_set, truth.keypoint_set)
         numbers = ByName({name: number for number, name in enumerate(document.names)})
+        ids = ids_by_name(_with_keypoints(document), _with_keypoints(truth))
+        by_category = are_told_apart({*ids.values()}, truth.bodies)
         if len(document) and all(numbers.get(name) is None for name in truth.names):
             raise _no_image_in_common(path, truth)
         for number, name in enumerate(truth.names):
@@ -249,11 +274,13 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                 {
                     "keypoints": np.reshape(person["keypoints"], (-1, 3))[order].ravel(),
                     "score": person.get("score", 1.0),
+                    "category_id": ids[person["category_id"]],
                 }
                 for person in found
             ]
             image_id = int(truth.image_ids[number])
-            photo = photo_of(image_id, _bodies(truth, number), people, len(order))
+            bodies = _bodies(truth, number)
+            photo = photo_of(image_id, bodies, people, len(order), by_category=by_category)
             yield photo._replace(missing=there is None)
 
 
@@ -263,9 +290,11 @@ def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         num_keypoints = truth.keypoint_set.num_keypoints
         if results.num_results and not np.isin(results.image_ids(), truth.image_ids).any():
             raise _no_image_in_common(path, truth)
+        said = results.category_ids
+        by_category = None not in said and are_told_apart(said, truth.bodies)
         for number, image_id in enumerate(truth.image_ids.tolist()):
-            people = _bodies(truth, number)
-            photo = photo_of(image_id, people, results.of(image_id), num_keypoints)
+            people, found = _bodies(truth, number), results.of(image_id)
+            photo = photo_of(image_id, people, found, num_keypoints, by_category=by_category)
             yield photo._replace(missing=None)
 
 
@@ -273,6 +302,11 @@ def _bodies(document: CocoFrames, number: int) -> list[dict[str, Any]]:
     """Return the annotations of a frame whose category has keypoints."""
     bodies = document.bodies
     return [item for item in document.annotations(number) if item["category_id"] in bodies]
+
+
+def _with_keypoints(document: CocoFrames) -> list[Mapping[str, Any]]:
+    """Return the categories that have keypoints."""
+    return [one for one in document.categories if one["id"] in document.bodies]
 
 
 def _no_image_in_common(path: Path, truth: CocoFrames) -> InputError:

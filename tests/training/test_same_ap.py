@@ -51,9 +51,36 @@ def person(number: int, size_wh: tuple[int, int], points: Any, **extra: Any) -> 
     }
 
 
-@pytest.mark.parametrize("stated", [True, False])
+def evaluated(path: Path, *options: str | Path) -> dict[str, Any]:
+    """Measure the shipped network by the command."""
+    done = vitpose(
+        "evaluate", "-a", path, "-i", path.parent / "images", "-w", WEIGHTS, "--json",
+        "--device", "cpu", "--precision", "fp32", *options, cwd=path.parent,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def categorised(path: Path, only: int | None = None) -> Path:
+    """Make every other person of a file a child; or write a file beside it of one category."""
+    document = json.loads(path.read_text())
+    adult = document["categories"][0] | {"name": "adult"}
+    document["categories"] = [adult, adult | {"id": 2, "name": "child"}]
+    for one in document["annotations"]:
+        one["category_id"] = 1 + one["id"] % 2
+    if only is not None:
+        document["annotations"] = [
+            one for one in document["annotations"] if one["category_id"] == only
+        ]
+        path = path.with_name(f"only-{only}.json")
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(("stated", "by_category"), [(True, False), (False, False), (False, True)])
 def test_boxes_and_keypoints_beyond_the_photo_and_people_without_any_give_the_same_ap(
-    tmp_path: Path, stated: bool
+    tmp_path: Path, stated: bool, by_category: bool
 ) -> None:
     (tmp_path / "images").mkdir()
     images, people = [], []
@@ -79,22 +106,24 @@ def test_boxes_and_keypoints_beyond_the_photo_and_people_without_any_give_the_sa
     beyond = np.c_[np.full((17, 2), -9.0), np.full(17, 2)].ravel().tolist()
     people.append(people[4] | {"id": 20, "bbox": [0, 0, 60, 60], "keypoints": beyond})
     path = write_document(tmp_path, images, people)
-    done = vitpose(
-        "evaluate", "-a", path, "-i", tmp_path / "images", "--gt-boxes", "-w", WEIGHTS, "--json",
-        "--device", "cpu", "--precision", "fp32",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    measured, evaluated = validated(tmp_path)[0].as_dict(), json.loads(done.stdout)
-    assert measured["coco"] == evaluated["coco"]
+    if by_category:
+        categorised(path)
+    measured, by_command = validated(tmp_path)[0].as_dict(), evaluated(path, "--gt-boxes")
+    assert measured["coco"] == by_command["coco"]
     assert 0.2 < measured["coco"]["AP"] < 0.95
-    assert measured["num_predicted"] == evaluated["num_predicted"] == 7
-    for mine, theirs in zip(measured["keypoints"], evaluated["keypoints"], strict=True):
+    assert measured["num_predicted"] == by_command["num_predicted"] == 7
+    assert measured["by_category"] == by_command["by_category"] == by_category
+    if by_category:
+        parts = [evaluated(categorised(path, only), "--gt-boxes")["coco"] for only in (1, 2)]
+        for name, mean in measured["coco"].items():
+            values = [part[name] for part in parts if part[name] is not None]
+            assert mean == (pytest.approx(np.mean(values)) if values else None)
+    for mine, theirs in zip(measured["keypoints"], by_command["keypoints"], strict=True):
         assert mine["oks"] == pytest.approx(theirs["oks"], rel=1e-4)
     (tmp_path / "boxes.json").write_text(path.read_text())
     with_boxes = validated(tmp_path, boxes=tmp_path / "boxes.json")[0].as_dict()
-    done = vitpose(
-        "evaluate", "-a", path, "-i", tmp_path / "images", "--boxes", "boxes.json", "-w", WEIGHTS,
-        "--json", "--device", "cpu", "--precision", "fp32", cwd=tmp_path,
-    )  # fmt: skip
-    assert with_boxes["coco"] == json.loads(done.stdout)["coco"]
+    by_command = evaluated(path, "--boxes", "boxes.json")
+    assert with_boxes["coco"] == by_command["coco"]
+    assert not with_boxes["by_category"]
+    assert not by_command["by_category"]
     assert with_boxes["num_predicted"] == 10

@@ -22,7 +22,7 @@ from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
-from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.json_values import are_numbers, is_int
 from vitpose_cli.records.place_reader import PlaceReader
 
 _COCO_PERSON = 1
@@ -43,6 +43,7 @@ class ImageResults(PlaceReader):
 
     Attributes:
         num_results: How many there are in the file, of whatever image.
+        category_ids: Their categories, each once; None for one that is not said.
     """
 
     def __init__(self, path: Path, image_ids: ByName[int]) -> None:
@@ -60,11 +61,14 @@ class ImageResults(PlaceReader):
         known, unknown = GroupedPlaces(), GroupedPlaces()
         is_any_known = False
         self.num_results = 0
+        self.category_ids: set[int | None] = set()
         for item, place in stream_places(path):
             result = _checked(path, item)
             if result is None:
                 continue
             self.num_results += 1
+            category_id = result.get("category_id")
+            self.category_ids.add(category_id if is_int(category_id) else None)
             points = result.get("keypoints")
             if (
                 not isinstance(points, list)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitpose_cli.body_categories import categories_of_boxes
 from vitpose_cli.evaluate import Evaluation, evaluate_results
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
@@ -75,7 +76,8 @@ class Validator:
         self._codec = codec
         self._options = options
         self._process = process or Process()
-        self._detections, self._images = _boxes_of(source)
+        self._sizes_wh = [size_wh or _UNKNOWN_WH for size_wh in frame_sizes(source.frames)]
+        self._detections, self._images = _boxes_of(source, self._sizes_wh)
         self._transforms = CropTransforms.from_boxes(
             self._detections.boxes, codec.input_wh, alignment=codec.alignment, region=region
         )
@@ -220,15 +222,15 @@ class Validator:
         results: list[dict[str, Any]] = []
         keypoint_set = self.source.frames.people.keypoint_set
         areas = self._transforms.region_areas
+        annotations = self.source.truth.by_image()
         for number, image in enumerate(self.source.truth.images):
             rows = np.flatnonzero(self._images == number)
             own = found.select(rows)
             kept = own.select(oks_nms(own.keypoints, areas[rows], own.scores, keypoint_set.sigmas))
             triples = np.concatenate([kept.keypoints, kept.keypoint_scores[..., None]], axis=2)
-            results += [
+            people = [
                 {
                     "image_id": image["id"],
-                    "category_id": 1,
                     "keypoints": flat.tolist(),
                     "score": float(score),
                 }
@@ -238,6 +240,12 @@ class Validator:
                     strict=True,
                 )
             ]
+            if self.source.boxes is None:  # a detector's do not say whose they are
+                labels, size_wh = annotations[image["id"]], self._sizes_wh[number]
+                categories = categories_of_boxes(kept.boxes, labels, size_wh)
+                for person, category in zip(people, categories, strict=True):
+                    person["category_id"] = category
+            results += people
         return results
 
 
@@ -246,12 +254,14 @@ def mean_ap(evaluations: Sequence[Evaluation]) -> float:
     return float(np.mean([one.coco["AP"] for one in evaluations]))
 
 
-def _boxes_of(source: OpenedSource) -> tuple[Detections, NDArray[np.int64]]:
+def _boxes_of(
+    source: OpenedSource, sizes_wh: Sequence[tuple[int, int]]
+) -> tuple[Detections, NDArray[np.int64]]:
     """Return the boxes to measure with, cut at their frames, and the frame of each."""
     found: list[Detections] = []
-    for number, size_wh in enumerate(frame_sizes(source.frames)):
+    for number, size_wh in enumerate(sizes_wh):
         given = _given_boxes(source, number)
-        found.append(tidy(given.boxes, given.scores, 0.0, size_wh or _UNKNOWN_WH))
+        found.append(tidy(given.boxes, given.scores, 0.0, size_wh))
     boxes = np.concatenate([one.boxes for one in found])
     scores = np.concatenate([one.scores for one in found])
     images = np.repeat(np.arange(len(found)), [len(one) for one in found])
