@@ -8,13 +8,18 @@ Nor is one that another frame of the file has the exact name of, or may be as we
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from operator import itemgetter
 
 from vitpose_cli.formats.corrections import CorrectedFrame
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.records.composed_names import ByName, composed
+
+_BREAK, _AFTER_BREAK = "\0", "\1"
+"""What is between the parts of a name, which no name has in it; and what sorts next after it."""
 
 
 class FrameNames:
@@ -27,13 +32,12 @@ class FrameNames:
             keys: All frames of the run.
             video: Take frames of this video alone; None for all.
         """
-        exact: dict[str, FrameKey] = {}
-        self._by_stem: dict[str, list[FrameKey]] = defaultdict(list)
-        for key in keys:
-            if video is None or key.media == video:
-                exact[str(key)] = key
-                self._by_stem[_parts(str(key))[0]].append(key)
+        exact = {str(key): key for key in keys if video is None or key.media == video}
         self._whole = ByName(exact)
+        ends = sorted(((_end(_parts(name)), key) for name, key in exact.items()), key=itemgetter(0))
+        # In order, so that those with a common end are neighbours.
+        self._ends = [end for end, _ in ends]
+        self._keys = [key for _, key in ends]
         self._video: str | None = None  # that people told last
 
     def exact(self, name: str) -> FrameKey | None:
@@ -88,13 +92,9 @@ class FrameNames:
         whole = self.exact(name)
         if whole is not None:
             return whole
-        shared = {
-            key: depth
-            for parts, key in self._alike(name)
-            if (depth := _shared_tail(parts, _parts(str(key))))
-        }
-        most = max(shared.values(), default=0)
-        best = [key for key, depth in shared.items() if depth == most]
+        alike = [*self._alike(name)]
+        most = max((depth for depth, _ in alike), default=0)
+        best = [key for depth, keys in alike if depth == most for key in keys]
         if len(best) > 1:
             best = [key for key in best if _suffix(str(key)) == _suffix(name)] or best
         if len(best) > 1:
@@ -106,18 +106,35 @@ class FrameNames:
             raise LookupError(f"it may be any of {len(best)} frames: {examples}")
         return best[0]
 
-    def _alike(self, name: str) -> Iterator[tuple[tuple[str, ...], FrameKey]]:
-        """Yield the frames whose last part may be that of a name, each with the name's parts.
+    def _alike(self, name: str) -> Iterator[tuple[int, list[FrameKey]]]:
+        """Yield the frames whose name ends like a name, and how many parts they share with it.
 
         What follows a dot may be another suffix, or belong to a name without any, as in `img.v2`.
         """
         whole, stem = _whole_parts(name), _parts(name)
-        for key in self._by_stem.get(whole[0], ()):
-            yield whole, key
-        suffix = _suffix(name)
-        for key in self._by_stem.get(stem[0], ()) if stem != whole else ():
-            if f".{suffix}" in IMAGE_SUFFIXES or suffix == _suffix(str(key)):
-                yield stem, key
+        yield self._with_end(whole)
+        if stem != whole:
+            depth, keys = self._with_end(stem)
+            suffix = _suffix(name)
+            if f".{suffix}" not in IMAGE_SUFFIXES:
+                keys = [key for key in keys if suffix == _suffix(str(key))]
+            yield depth if keys else 0, keys
+
+    def _with_end(self, parts: tuple[str, ...]) -> tuple[int, list[FrameKey]]:
+        """Return how many parts are shared by the frames whose name and these end alike, and them.
+
+        Theirs are the end of these, or these of theirs; where several do, those that share most.
+        """
+        end = _end(parts)
+        start = bisect_left(self._ends, end)
+        stop = bisect_left(self._ends, end + _AFTER_BREAK, start)
+        depth = len(parts)
+        while start == stop and depth > 1:
+            depth -= 1
+            end = _end(parts[:depth])
+            start, stop = bisect_left(self._ends, end), bisect_right(self._ends, end)
+        keys = self._keys[start:stop]
+        return depth if keys else 0, keys
 
     def _with_people(
         self, keys: Iterable[FrameKey], uids: Set[str], known: Callable[[FrameKey], Set[str]]
@@ -152,11 +169,10 @@ def _whole_parts(name: str) -> tuple[str, ...]:
     return (last, *filter(None, folders[::-1]))
 
 
+def _end(parts: tuple[str, ...]) -> str:
+    """Return parts, the last one of a name first, as a text that sorts as they do."""
+    return _BREAK.join(parts)
+
+
 def _suffix(name: str) -> str:
     return name.rpartition(".")[2].lower()
-
-
-def _shared_tail(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    """Return how many parts two names share if one is the end of the other, else 0."""
-    depth = min(len(a), len(b))
-    return depth if a[:depth] == b[:depth] else 0
