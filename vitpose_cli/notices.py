@@ -23,6 +23,15 @@ UNREAD = frozenset(
 """Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
 
+def say_what_was_renamed(run: Run, say: Callable[[str], None]) -> None:
+    """Tell that a run goes on with a folder of another name."""
+    if run.renamed_from is not None:
+        say(
+            f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "
+            "first there, in the same sizes: the run goes on with it."
+        )
+
+
 def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     """Tell what a user may not expect of the photos."""
     if source.num_rotated:
