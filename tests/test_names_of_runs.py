@@ -36,6 +36,9 @@ class Runs:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((32, 24, 3), 90, np.uint8))
 
+    def rename(self, before: str, now: str) -> None:
+        shutil.move(self.folder / before, self.folder / now)
+
     def label(self, *sources: str, run: str = "run", here: str = ".") -> str:
         """Label; return what was said, the number of new photos in it."""
         done = self._annotate(*sources, run=run, here=here)
@@ -187,3 +190,33 @@ def test_a_run_that_does_not_say_where_it_was_begun_learns_it(runs: Runs) -> Non
     manifest = RunManifest.read(path)
     assert (manifest.sources, manifest.base) == (("a/photos",), "../..")
     assert "sources: was" in runs.refused("photos", run="../a/photos.vitpose", here="b")
+
+
+def test_a_run_goes_on_with_its_folder_under_another_name(runs: Runs) -> None:
+    runs.plant("orig/a.jpg", "orig/sub/b.jpg")
+    runs.label("orig")
+    runs.rename("orig", "renamed")
+    runs.plant("renamed/c.jpg")
+    said = runs.label("renamed")
+    assert "(1 now" in said
+    assert "orig is gone, and renamed has what the run labelled" in said
+    assert sorted(runs.names()) == ["a.jpg", "c.jpg", "sub/b.jpg"]
+    assert RunManifest.read(runs.folder / "run/manifest.json").sources == ("renamed",)
+    assert "is gone" not in runs.label("renamed")
+
+
+def test_photos_of_a_folder_that_is_gone_are_no_others(runs: Runs) -> None:
+    runs.plant("orig/a.jpg", "orig/b.jpg", "less/a.jpg", "sized/a.jpg", "sized/b.jpg")
+    cv2.imwrite(str(runs.folder / "sized/b.jpg"), np.zeros((24, 32, 3), np.uint8))
+    shutil.copytree(runs.folder / "orig", runs.folder / "copy")
+    runs.label("orig")
+    said = runs.refused("copy")
+    assert "sources: was orig, now copy" in said
+    assert "Nothing is at orig" not in said
+    runs.rename("orig", "kept")
+    for other in ("less", "sized"):
+        said = " ".join(runs.refused(other).split())
+        assert f"sources: was orig, now {other}" in said
+        assert "Nothing is at orig any more" in said
+    (runs.folder / "orig").symlink_to("kept")
+    assert "(0 now" in runs.label("orig")

@@ -48,6 +48,33 @@ def test_a_page_holds_its_pictures_and_is_ordered(run: Path, tmp_path: Path) -> 
     assert "http" not in page
 
 
+def test_it_is_said_where_a_drawn_picture_would_be_labelled(run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(run.parent / "photos", photos)
+    shutil.copytree(run, photos / "run.vitpose")
+    manifest = photos / "run.vitpose/manifest.json"
+    fields = json.loads(manifest.read_bytes())
+    manifest.write_text(json.dumps({**fields, "sources": [str(photos)], "base": ".."}))
+    one = next(photos.rglob("*.jpg"))
+    of_run = ("-a", photos / "run.vitpose")
+    document = json.loads((run / "annotations.json").read_bytes())
+    for person in document["annotations"]:
+        person["keypoints"][::3] = [x + 9 for x in person["keypoints"][::3]]
+    (tmp_path / "other.json").write_text(json.dumps(document))
+    for place, is_said in ((photos / "mine.jpg", True), (tmp_path / "mine.jpg", False)):
+        for arguments in (
+            ("sheet", photos / "run.vitpose", "-o", place),
+            ("render", one, *of_run, "-o", place),
+            ("diff", tmp_path / "other.json", photos / "run.vitpose", "-o", place),
+        ):
+            done = vitpose(*arguments)
+            assert done.returncode == 0, done.stderr
+            place.unlink()
+            assert (f"{place} lies in {photos}: before" in done.stderr) == is_said, arguments
+    done = vitpose("sheet", photos / "run.vitpose", "-o", photos / "sheet.png")
+    assert "move it away" not in done.stderr  # what is called so is passed over
+
+
 def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> None:
     pages = []
     for seed in (1, 1, 2):

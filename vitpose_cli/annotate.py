@@ -35,6 +35,7 @@ from vitpose_cli.notices import (
     say_what_failed,
     say_what_nobody_saw,
     say_what_was_kept,
+    say_what_was_renamed,
     say_what_was_seen,
 )
 from vitpose_cli.pose.instances import Instances
@@ -163,6 +164,7 @@ def annotate_along(
         ) as run,
         _pictures(options, source, assembly.estimator.keypoint_set) as pictures,
     ):
+        say_what_was_renamed(run, say)
         part = WorkerPart(source, run, options.worker)
         latest: list[Frame] = []
 

@@ -34,6 +34,7 @@ from vitpose_cli.annotate_options import AnnotateOptions
 from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.notices import say_what_was_renamed
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.worker_part import WorkerPart
@@ -98,6 +99,7 @@ def annotate_on_cluster(
             with Run.open(
                 options.run, manifest, overwrite=options.overwrite, refresh=options.refresh
             ) as run:
+                say_what_was_renamed(run, say)
 
                 def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
                     return pool.label(_jobs(source, run, skip, pool.num_workers), say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import orjson
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.kinds import DRAWN, LISTED, VIDEO_SUFFIXES
+from vitpose_cli.media.marks import is_named_as_drawn
+from vitpose_cli.media.named_files import where_found
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
@@ -21,6 +23,33 @@ UNREAD = frozenset(
     | {f"{suffix} at URLs" for suffix in (*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)}
 )
 """Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
+
+
+def say_what_was_renamed(run: Run, say: Callable[[str], None]) -> None:
+    """Tell that a run goes on with a folder of another name."""
+    if run.renamed_from is not None:
+        say(
+            f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "
+            "first there, in the same sizes: the run goes on with it."
+        )
+
+
+def say_what_would_be_labelled(
+    drawn: Path, sources: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Tell that what was drawn lies among what is labelled, under a name that says nothing of it.
+
+    Args:
+        drawn: A picture or video, or a folder of them.
+        sources: What is labelled.
+        say: Takes the sentence.
+    """
+    around = None if is_named_as_drawn(drawn.name) else where_found(drawn, sources)
+    if around is not None:
+        say(
+            f"{drawn} lies in {around}: before `vitpose annotate {around}` is called again, move "
+            "it away, or it is labelled, too."
+        )
 
 
 def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:

@@ -66,7 +66,11 @@ def _names_in(path: Path) -> frozenset[str]:
 
 
 class OwnFiles:
-    """The files of a folder that this program wrote. Use it as a context manager."""
+    """The files of a folder that this program wrote. Use it as a context manager.
+
+    Attributes:
+        folder: Where they are.
+    """
 
     def __init__(self, folder: Path, *, source: str = "", worker: int = 1) -> None:
         """Read the list; the folder need not be there.
@@ -80,7 +84,7 @@ class OwnFiles:
         Raises:
             InputError: It cannot be read.
         """
-        self._folder = folder
+        self.folder = folder
         self._path = folder / LIST_NAME
         lists = [self._path]
         if source:
@@ -207,7 +211,7 @@ class OwnFiles:
                 stream.writelines(orjson.dumps(name) + b"\n" for name in sorted(self._names))
 
     def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder).as_posix()
+        return path.relative_to(self.folder).as_posix()
 
     def _open(self) -> BinaryIO:
         """Open the list at the end of its last whole line."""

@@ -15,6 +15,7 @@ from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.written import Placing, WriteOptions
+from vitpose_cli.media.finding import find_media
 
 
 def make_photo(path: Path) -> bytes:
@@ -56,6 +57,33 @@ def test_a_photo_that_is_where_it_is_wanted_stays(tmp_path: Path, pictures: Plac
     export(run, "fiftyone", tmp_path / "set", options)
     assert not photo.is_symlink()
     assert photo.read_bytes() == data
+
+
+@pytest.mark.parametrize("name", ["yolo", "fiftyone"])
+@pytest.mark.parametrize("out", ["set", "set/images"])
+def test_pictures_are_not_written_where_they_would_be_labelled(
+    tmp_path: Path, name: str, out: str
+) -> None:
+    photo = tmp_path / "set/images/a.jpg"
+    make_photo(photo)
+    run = make_run(tmp_path / "run", [record("images/a.jpg")], sources=(str(tmp_path / "set"),))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=r"what is to be labelled lies .*images/a\.jpg") as caught:
+        export(run, name, tmp_path / out, WriteOptions(overwrite=True))
+    assert "--pictures none" in caught.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+    export(run, name, tmp_path / out, WriteOptions(pictures="none", overwrite=True))
+
+
+@pytest.mark.parametrize("out", [".", "set/exported"])
+def test_pictures_beside_or_below_the_photos_are_labelled_by_nobody(
+    tmp_path: Path, out: str
+) -> None:
+    make_photo(tmp_path / "set/a.jpg")
+    run = make_run(tmp_path / "run", [record("a.jpg")], sources=(str(tmp_path / "set"),))
+    export(run, "yolo", tmp_path / out, WriteOptions())
+    assert (tmp_path / out / "images/train/a.jpg").is_symlink()
+    assert [*find_media([str(tmp_path / "set")]).files] == ["a.jpg"]
 
 
 @pytest.mark.parametrize(

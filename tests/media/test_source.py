@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -231,6 +232,20 @@ def test_links_in_a_circle_and_names_that_are_no_text(tmp_path: Path) -> None:
     assert "not UTF-8 text" in failed["caf\\udce9.jpg"]
     with pytest.raises(InputError, match="not UTF-8 text"):
         open_source([odd])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX names")
+def test_names_with_backslashes_are_failures(tmp_path: Path) -> None:
+    plant(tmp_path, "d/a.jpg", "d/back\\slash.jpg")
+    with tarfile.open(tmp_path / "d/b.tar", "w") as tar:
+        for name in ("c.jpg", "sub\\e.jpg"):
+            tar.add(tmp_path / "d/a.jpg", name)
+    source = open_source([str(tmp_path / "d")])
+    frames = list(source.frames())
+    failed = {f.key.media: f.error for f in frames if isinstance(f, FrameFailure)}
+    assert sorted(failed) == ["b.tar/sub\\e.jpg", "back\\slash.jpg"]
+    assert all("rename the file" in error for error in failed.values())
+    assert sorted(f.key.media for f in frames if isinstance(f, Frame)) == ["a.jpg", "b.tar/c.jpg"]
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

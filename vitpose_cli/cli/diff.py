@@ -46,6 +46,8 @@ def diff(
       vitpose diff photos.vitpose corrected.json --json
     """
     from vitpose_cli.difference import DiffOptions, compare
+    from vitpose_cli.notices import say_what_would_be_labelled
+    from vitpose_cli.records.folder import known_sources
 
     found = compare(DiffOptions(first, second, worst, picture, images))
     if json:
@@ -55,6 +57,8 @@ def diff(
     if picture is not None and worst:
         drawn = f"{counted(len(found.worst), 'worst case')} -> {picture}"
         note(drawn if found.worst else f"Nobody differs, so {picture} is not drawn.")
+        labelled = [*known_sources(first), *known_sources(second)]
+        say_what_would_be_labelled(picture, labelled, note)
 
 
 def _show(found: Difference) -> None:

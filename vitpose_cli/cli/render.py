@@ -113,9 +113,9 @@ def render(
     """
     with starting():
         from vitpose_cli.media.drawing import DrawStyle
-        from vitpose_cli.media.marks import is_named_as_drawn
-        from vitpose_cli.media.named_files import where_found
         from vitpose_cli.media.video_encoder import EncodeOptions
+        from vitpose_cli.notices import say_what_would_be_labelled
+        from vitpose_cli.records.folder import known_sources
         from vitpose_cli.render import RenderOptions, render
         from vitpose_cli.smoothing import SmoothOptions
 
@@ -166,13 +166,8 @@ def render(
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")
-        is_passed_over = is_named_as_drawn(summary.output.name)
-        around = None if is_passed_over else where_found(summary.output, sources)
-        if around is not None:
-            note(
-                f"{summary.output} lies in {around}: before `vitpose annotate {around}` is called "
-                "again, move it away, or it is labelled, too."
-            )
+        labelled = [] if annotations is None else known_sources(annotations)
+        say_what_would_be_labelled(summary.output, [*sources, *labelled], note)
     if summary.num_failed:
         raise PartialRunError(
             f"Could not be drawn: {counted(summary.num_failed, 'frame')}.",

@@ -43,6 +43,8 @@ def sheet(
 
       vitpose sheet photos.vitpose --order sampled -n 200 -o sheet.html
     """
+    from vitpose_cli.notices import say_what_would_be_labelled
+    from vitpose_cli.records.folder import known_sources
     from vitpose_cli.sheet import SheetOptions, make_sheet
 
     options = SheetOptions(
@@ -55,3 +57,4 @@ def sheet(
         seed=seed,
     )
     note(f"{people(make_sheet(options))} -> {output}")
+    say_what_would_be_labelled(output, known_sources(labels), note)

@@ -60,13 +60,38 @@ class Pictures:
         """Find the pictures of what is written.
 
         Raises:
-            InputError: They are wanted, and no folder has them.
+            InputError: They are wanted, and no folder has them, or they would be labelled, too,
+                where they are to go.
         """
         if options.pictures == "none":
             return cls(MediaFolders(()), folder, own, "none")
         places = [MediaFolders.at(options.images)] if options.images else content.folders()
         keys = (frame.record.key for frame in content.frames())
-        return cls(find_folders(places, keys), folder, own, options.pictures)
+        pictures = cls(find_folders(places, keys), folder, own, options.pictures)
+        pictures._check_found_by_nobody(frame.record.key for frame in content.frames())
+        return pictures
+
+    def _check_found_by_nobody(self, keys: Iterable[FrameKey]) -> None:
+        """Refuse to write pictures where whoever labels the photos again would find them.
+
+        That is below the folder that names are relative to, unless the list of what was written is
+        in a folder below those of the photos: every search passes over what such a list names.
+
+        Raises:
+            InputError: They would be found.
+        """
+        written, listed = self._folder.resolve(), self._own.folder.resolve()
+        roots = [root for root in self._sources.folders if written.is_relative_to(root)]
+        for media in {key.media for key in keys} if roots else ():
+            for root in roots:
+                place = (root / media).parent.resolve()
+                if place.is_relative_to(listed) and not place.is_relative_to(written):
+                    raise InputError(
+                        f"Pictures cannot be written to {self._folder}: what is to be labelled "
+                        f"lies in {self._own.folder}, such as {media}, and they would be "
+                        "labelled, too.",
+                        "Choose another folder with -o, or leave them there by --pictures none.",
+                    )
 
     def check_apart(self, folder: Path, keys: Iterable[FrameKey]) -> None:
         """Refuse to delete a folder that the photos and videos themselves lie in.

@@ -25,6 +25,10 @@ from vitpose_cli.media.remote import RemoteFile, path_of
 
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
 _NO_TEXT = "Its name is not UTF-8 text, so that no label file can hold it; rename the file."
+_BACKSLASH = (
+    "Its name has a backslash, which other programs and systems take for the end of a folder's "
+    "name, so that they do not find the photo by its labels; rename the file."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class FoundMedia:
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
             archive lie below it, in their own order; something wrong with it has its own name, and
-            so has a file whose name is no text.
+            so has a file whose name is no text or has a backslash.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
@@ -72,19 +76,23 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
         return _at_urls(named.urls, root, named.ignored)
     below = len(root.rstrip(os.sep)) + 1
     paths = {_media_name(path[below:]): Path(path) for path in named.files}
-    no_text = {_media_name(path[below:]) for path in named.files if not _is_text(path[below:])}
+    refused = {
+        _media_name(path[below:]): reason
+        for path in named.files
+        if (reason := _why_refused(path[below:]))
+    }
 
     def in_order(media: str) -> tuple[bool, object]:
         return is_video(paths[media]), natural_order(media)
 
     ordered = sorted(paths, key=in_order)
-    archives = filter(is_archive, (paths[media] for media in ordered if media not in no_text))
+    archives = filter(is_archive, (paths[media] for media in ordered if media not in refused))
     indices = prefetch(_index, archives, num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS)
     files: dict[str, PhotoFile] = {}
     for media in ordered:
         path = paths[media]
-        if media in no_text:
-            files[media] = Unreadable(path, _NO_TEXT)
+        if media in refused:
+            files[media] = Unreadable(path, refused[media])
         elif is_archive(path):
             files |= _photos_in(path, media, next(indices), named.ignored)
         else:
@@ -140,7 +148,7 @@ def _photos_in(
         if not all(map(is_visible, name.split("/"))):
             continue
         if suffix in IMAGE_SUFFIXES:
-            photos[f"{media}/{name}"] = member
+            photos[f"{media}/{name}"] = Unreadable(path, _BACKSLASH) if "\\" in name else member
         else:
             ignored[f"{suffix or 'without suffix'} in archives"] += 1
     if index.problems:
@@ -154,10 +162,10 @@ def _media_name(below_root: str) -> str:
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_text(name: str) -> bool:
-    """Return whether label files can hold a name, and so others find the file by it."""
+def _why_refused(name: str) -> str | None:
+    """Return why others would not find a file by a label file with its name; None if they would."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return _NO_TEXT
+    return _BACKSLASH if "\\" in name.replace(os.sep, "/") else None

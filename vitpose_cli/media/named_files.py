@@ -282,14 +282,18 @@ class NamedFiles:
 def where_found(path: Path, sources: Sequence[str]) -> str | None:
     """Return in which of some sources a search would find what is at `path`, or below it.
 
-    Raises:
-        InputError: A source is missing or unreadable.
+    In sources that are missing or unreadable nothing is found.
     """
     place = path.resolve()
     for source in sources:
-        if not is_url(source) and any(
-            Path(file).is_relative_to(place) for file in find_named([source]).files
-        ):
+        folder = Path(source).resolve()
+        if is_url(source) or (folder.is_dir() and not place.is_relative_to(folder)):
+            continue  # nor is a folder searched, of a million photos perhaps, to no end
+        try:
+            files = find_named([source]).files
+        except InputError:
+            continue
+        if any(Path(file).is_relative_to(place) for file in files):
             return source
     return None
 

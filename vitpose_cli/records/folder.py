@@ -116,6 +116,26 @@ def known_roots(folder: Path) -> tuple[Path, ...]:
     return tuple(root for root in roots if root is not None)
 
 
+def known_sources(folder: Path) -> list[str]:
+    """Return the sources of a run as they are named from here; none where there is no run.
+
+    Those of which it is not known where they are come with each base that they may have.
+
+    Raises:
+        InputError: Its manifest cannot be read.
+    """
+    # Only here, as it loads OpenCV.
+    from vitpose_cli.media.places import based
+    from vitpose_cli.media.remote import is_url
+
+    path = folder / MANIFEST
+    if not path.is_file():
+        return []
+    manifest = RunManifest.read(path)
+    files = [source for source in manifest.sources if not is_url(source)]
+    return [based(source, base) for base in manifest.bases(folder) for source in files]
+
+
 def run_meant(path: Path, more: str = "") -> str:
     """Return the hint for whoever gave something else as a run, its photos perhaps.
 

@@ -134,6 +134,22 @@ class RunManifest:
                 return (base,)
         return folder.parent, Path()
 
+    def are_sources_gone(self, run: Path) -> bool:
+        """Return whether nothing is left where any of the sources was, nor where it may be now.
+
+        Args:
+            run: The folder that the run lies in now.
+        """
+        # Only here, as it loads OpenCV.
+        from vitpose_cli.media.places import is_source_there
+        from vitpose_cli.media.remote import is_url
+
+        return not any(
+            is_url(source) or is_source_there(source, base)
+            for base in self.bases(run)
+            for source in self.sources
+        )
+
     def with_sources(self, wanted: RunManifest, run: Path) -> RunManifest:
         """Return the manifest of a run that goes on with `wanted`, in which more files may be.
 
@@ -174,6 +190,7 @@ class RunManifest:
             advice = ""
             if len(wanted.sources) > _FEW:
                 advice = " Name many files by their folder, a glob in quotes, or @list.txt."
+            advice += self._way_back(folder)
             raise ConfigError(
                 f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
                 "Use the same options to go on with it, another output folder (-o), "
@@ -193,7 +210,7 @@ class RunManifest:
             raise ConfigError(
                 f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
                 "Only how frames are labelled may change, not which; choose another output folder "
-                "(-o).",
+                f"(-o).{self._way_back(folder)}",
             )
         if not list(self._differences(wanted, folder)):
             return self
@@ -230,6 +247,16 @@ class RunManifest:
                 "Go on with the runs that it was merged from and merge them again, or label all "
                 "sources into a new run (-o).",
             )
+
+    def _way_back(self, folder: Path) -> str:
+        """Return what helps where nothing is left of the sources, with a space before it."""
+        if not self.sources or not self.are_sources_gone(folder):
+            return ""
+        return (
+            f" Nothing is at {self.sources[0]} any more: if what was labelled there has another "
+            "name or place now, the run goes on once it has its old one, or a link there leads "
+            "to it."
+        )
 
     def _check_machine(self, wanted: RunManifest, folder: Path, differing: Sequence[str]) -> None:
         """Refuse to go on where nothing that was given makes the difference, but the machine.

@@ -45,6 +45,7 @@ from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.renamed_folder import with_renamed_folder
 from vitpose_cli.records.run_document import (
     ExportSummary,
     Finish,
@@ -64,6 +65,8 @@ class Run:
     Attributes:
         path: The folder.
         manifest: What the run was made with, when it was opened or exported last.
+        renamed_from: What its folder of photos and videos was called before, where `open` found
+            that it has another name now; else None.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Run:
     ) -> None:
         self.path = path
         self.manifest = manifest
+        self.renamed_from: str | None = None
         self._journals = Journals(path, manifest, writer)
         self._index = self._journals.index
         self.refresh(None if read else 0)
@@ -120,20 +124,25 @@ class Run:
                 clear_folder(folder)
             stored = folder / MANIFEST
             before = RunManifest.read(stored) if stored.exists() else None
-            chosen = manifest
-            if before is not None and refresh:
-                chosen = before.refreshed(manifest, folder)
-            elif before is not None:
-                before.check_resumable(manifest, folder)
-                chosen = before
-            check_unused(folder, count if chosen is before else None)
+            chosen, found = manifest, before
+            if before is not None:
+                found = with_renamed_folder(before, manifest, folder)
+                if refresh:
+                    chosen = found.refreshed(manifest, folder)
+                else:
+                    found.check_resumable(manifest, folder)
+                    chosen = found
+            check_unused(folder, count if chosen is found else None)
             going_on = chosen if before is None else chosen.with_sources(manifest, folder)
             manifest = replace(going_on, document=manifest.document)
             if manifest != before:  # first: a journal without it could not be read
                 manifest.write(stored)
             writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
             with _closed_on_error(writer):
-                return cls(folder, manifest, writer)
+                run = cls(folder, manifest, writer)
+            if before is not None and found is not before:
+                run.renamed_from = before.sources[0]
+            return run
 
     @classmethod
     def edit(cls, path: str | Path, *, read: bool = True) -> Run:
