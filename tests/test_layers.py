@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
-    {"errors", "charts", "plurals"},
+    {"errors", "charts", "plurals", "termination"},
     {"config", "files", "ranges"},
     {"own_files"},
     {"pose"},

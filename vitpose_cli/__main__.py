@@ -1,16 +1,25 @@
 """`python -m vitpose_cli` and the console script `vitpose`."""
 
+import signal
 import sys
+
+from vitpose_cli.termination import end_as_interrupted
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
+        end_as_interrupted()
         from vitpose_cli.cli.app import run
-    except KeyboardInterrupt:  # before there is anybody to tell it in a better way
+
+        code = run()
+        # The code is known. What a signal would still interrupt is the end of the interpreter.
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(number, signal.SIG_IGN)
+    except KeyboardInterrupt:  # before or after there is anybody to tell it in a better way
         sys.stderr.write("interrupted.\n")
         sys.exit(130)
-    sys.exit(run())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -153,10 +153,11 @@ def test_what_a_pipe_gets_is_not_cut(run: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "slow").mkdir()
     (tmp_path / "slow" / "typer.py").write_text(
-        "import signal\nsignal.raise_signal(signal.SIGINT)\n"  # Ctrl-C while it is imported
+        f"import signal\nsignal.raise_signal(signal.{name})\n"  # while it is imported
     )
     paths = os.pathsep.join(filter(None, (str(tmp_path / "slow"), os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
@@ -164,6 +165,22 @@ def test_interrupted_while_it_is_loaded(run: Path, tmp_path: Path) -> None:
         env={**environment(), "PYTHONPATH": paths},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted.\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_while_it_leaves_changes_no_exit_code(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import atexit, signal\natexit.register(signal.raise_signal, signal.{name})\n"
+    )
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        command("stats", run), capture_output=True, text=True, check=False,
+        env={**environment(), "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_interrupted_while_the_options_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:

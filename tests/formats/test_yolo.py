@@ -264,3 +264,38 @@ def test_photos_of_one_name_without_a_suffix_get_texts_of_their_own(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     labels = tmp_path / "out" / "labels" / "train"
     assert {"photo.txt", "photo_.txt", "photo__.txt"} <= {path.name for path in labels.iterdir()}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths are shorter there")
+@pytest.mark.parametrize("how", ["link", "copy"])
+@pytest.mark.parametrize("names", [("x" * 251 + ".jpg", "x" * 251 + ".png"), ("y" * 255,)])
+def test_the_longest_names_get_pictures_and_texts(
+    tmp_path: Path, how: str, names: tuple[str, ...]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in names:
+        (photos / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64), np.uint8))[1])
+    make_run(tmp_path / "run", [record(name) for name in names], sources=(str(photos),))
+    done = vitpose("export", "run", "-f", "yolo", "--pictures", how, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pictures = sorted((tmp_path / "out/images/train").iterdir())
+    assert len(pictures) == len(names)
+    assert {path.resolve().name for path in pictures} == set(names) or how == "copy"
+    texts = {path.name for path in (tmp_path / "out/labels/train").iterdir()}
+    assert texts == {f"{path.name.removesuffix(path.suffix)}.txt" for path in pictures}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths are shorter there")
+@pytest.mark.parametrize("how", ["link", "copy"])
+def test_who_asked_for_copies_is_not_told_to_copy(tmp_path: Path, how: str) -> None:
+    (tmp_path / "photos").mkdir()
+    picture = cv2.imencode(".jpg", np.zeros((48, 64), np.uint8))[1]
+    (tmp_path / "photos" / "a.jpg").write_bytes(picture)
+    make_run(tmp_path / "run", [record("a.jpg")], sources=(str(tmp_path / "photos"),))
+    out = tmp_path / "out"
+    (out / "images").mkdir(parents=True)
+    (out / "images" / "train").symlink_to("x" * 256)  # no file system takes such a name
+    done = vitpose("export", "run", "-f", "yolo", "--pictures", how, "-o", "out", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "Copy the pictures" not in done.stderr

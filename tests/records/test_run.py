@@ -92,6 +92,7 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
         "journal-1-of-1.jsonl",
         "annotations.json",
         "failures.jsonl",
+        "journal-review.exported",
     }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,65 @@ def test_a_copy_of_a_run_is_as_good_whatever_the_times_of_its_files(
         shutil.copy(path, copy / path.name)
     assert not lacks_edits(copy)
     assert vitpose("validate", copy).returncode == 0
+
+
+def _as_of_an_earlier_version(folder: Path) -> None:
+    (folder / "journal-review.exported").unlink(missing_ok=True)
+
+
+def _as_it_is(_folder: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize("before", [(), ("accepted",)])
+def test_edits_are_missed_whatever_the_clock_said(written: Path, before: tuple[str, ...]) -> None:
+    for state in (*before, "rejected"):
+        with running(written) as server:
+            assert server.save("b.jpg", state).status == 200
+            if state == "rejected":
+                server.kill()
+        for document in written.glob("annotations*.json"):
+            os.utime(document, (4e9, 4e9))  # written by a clock that was set back since
+    done = vitpose("validate", written)
+    assert done.returncode == 3
+    assert "their review or import is still open, or was killed" in " ".join(done.stderr.split())
+    with running(written):
+        pass
+    assert vitpose("validate", written).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"), [(_as_it_is, False), (_as_of_an_earlier_version, True)]
+)
+def test_only_runs_that_do_not_say_what_their_document_contains_are_judged_by_time(
+    written: Path, change: Callable[[Path], None], lacking: bool
+) -> None:
+    with running(written) as server:
+        server.save("b.jpg", "accepted")
+    change(written)
+    os.utime(written / "annotations.json", (1, 1))
+    assert lacks_edits(written) is lacking
+
+
+def test_a_document_from_a_backup_is_not_taken_for_the_one_that_was_written(
+    written: Path, tmp_path: Path
+) -> None:
+    shutil.copy2(written / "annotations.json", tmp_path / "backup.json")
+    with running(written) as server:
+        server.save("b.jpg", "rejected")
+    assert not lacks_edits(written)
+    shutil.copy2(tmp_path / "backup.json", written / "annotations.json")
+    assert lacks_edits(written)
+
+
+def test_the_first_edits_of_a_journal_that_was_moved_away_are_not_taken_for_the_next(
+    written: Path,
+) -> None:
+    with running(written) as server:
+        server.save("b.jpg", "accepted")
+    (written / "journal-review.jsonl").unlink()
+    with running(written) as server:
+        server.save("b.jpg", "fixed")
+        server.kill()
+    os.utime(written / "annotations.json", (4e9, 4e9))
+    assert lacks_edits(written)

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import orjson
@@ -27,6 +26,7 @@ from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError
 from vitpose_cli.files import read_error, write_error
+from vitpose_cli.termination import end_as_interrupted
 
 _REFUSED = frozenset(
     {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE}
@@ -175,23 +175,11 @@ def _flushed() -> Iterator[None]:
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM (batch systems send it before they kill) end a run as Ctrl-C does.
-
-    So does a terminal that is closed, unless `nohup` has this program outlive it.
-    """
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # whoever waits for that one now
-
+    """Let signals end a run as Ctrl-C does, until the block ends."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
+    before = end_as_interrupted()
     try:
         yield
     finally:

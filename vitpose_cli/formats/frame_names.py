@@ -18,6 +18,9 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.records.composed_names import ByName, composed
 
+People = Callable[[], Iterable[tuple[FrameKey, Iterable[str]]]]
+"""Gives the frames of a run with the names of the people in each."""
+
 _BREAK, _AFTER_BREAK = "\0", "\1"
 """What is between the parts of a name, which no name has in it; and what sorts next after it."""
 
@@ -25,11 +28,12 @@ _BREAK, _AFTER_BREAK = "\0", "\1"
 class FrameNames:
     """The frames of a run by name."""
 
-    def __init__(self, keys: Iterable[FrameKey], video: str | None = None) -> None:
+    def __init__(self, keys: Iterable[FrameKey], people: People, video: str | None = None) -> None:
         """Take the frames.
 
         Args:
             keys: All frames of the run.
+            people: Looked through once, when names alone do not tell frames apart.
             video: Take frames of this video alone; None for all.
         """
         exact = {str(key): key for key in keys if video is None or key.media == video}
@@ -38,29 +42,27 @@ class FrameNames:
         # In order, so that those with a common end are neighbours.
         self._ends = [end for end, _ in ends]
         self._keys = [key for _, key in ends]
-        self._video: str | None = None  # that people told last
+        self._people = people
+        self._frames_of: dict[str, tuple[FrameKey, ...]] | None = None
 
     def exact(self, name: str) -> FrameKey | None:
         """Return the frame of just this name, in any form of Unicode; None where there is none."""
         return self._whole.get(name)
 
-    def find_all(
-        self, frames: Sequence[CorrectedFrame], known: Callable[[FrameKey], Set[str]]
-    ) -> list[FrameKey | LookupError]:
+    def find_all(self, frames: Sequence[CorrectedFrame]) -> list[FrameKey | LookupError]:
         """Return which frame each frame of a file is, or why it is none.
 
         What several claim belongs to the one that has its exact name, else to none of them.
 
         Args:
             frames: Those of the file.
-            known: Gives the names of the people in a frame of the run.
         """
         found: list[FrameKey | LookupError] = []
         claims: dict[FrameKey, list[int]] = defaultdict(list)
         owners: dict[FrameKey, int] = {}
         for place, frame in enumerate(frames):
             try:
-                key = self.find(frame.name, {each.uid for each in frame.people}, known)
+                key = self.find(frame.name, {each.uid for each in frame.people})
             except LookupError as error:
                 found.append(error)
                 continue
@@ -78,13 +80,12 @@ class FrameNames:
                     found[place] = LookupError(reason)
         return found
 
-    def find(self, name: str, uids: Set[str], known: Callable[[FrameKey], Set[str]]) -> FrameKey:
+    def find(self, name: str, uids: Set[str]) -> FrameKey:
         """Return the frame of a name.
 
         Args:
             name: What a program calls it.
             uids: The people in it, as far as their names came back.
-            known: Gives the names of the people in a frame of the run.
 
         Raises:
             LookupError: None has this name, or several do; the message says which.
@@ -96,9 +97,13 @@ class FrameNames:
         most = max((depth for depth, _ in alike), default=0)
         best = [key for depth, keys in alike if depth == most for key in keys]
         if len(best) > 1:
-            best = [key for key in best if _suffix(str(key)) == _suffix(name)] or best
-        if len(best) > 1:
-            best = self._with_people(best, uids, known) or best
+            suffix = _suffix(name)
+            told = self._of_people(uids).intersection(best)
+            # Those with the people first: they are few, and all that are called alike may be many.
+            fitting = [key for key in sorted(told) if _suffix(str(key)) == suffix]
+            if not fitting:
+                fitting = [key for key in best if _suffix(str(key)) == suffix] or best
+            best = [key for key in fitting if key in told] or fitting
         if not best:
             raise LookupError("no frame of the run is called so")
         if len(best) > 1:
@@ -136,24 +141,16 @@ class FrameNames:
         keys = self._keys[start:stop]
         return depth if keys else 0, keys
 
-    def _with_people(
-        self, keys: Iterable[FrameKey], uids: Set[str], known: Callable[[FrameKey], Set[str]]
-    ) -> list[FrameKey]:
-        """Return the frames that have some of these people.
-
-        A file's frames are mostly of one video. That of the frame before is therefore looked at
-        first, and the others only where these people are not in it.
-        """
+    def _of_people(self, uids: Set[str]) -> set[FrameKey]:
+        """Return the frames that have some of these people."""
         if not uids:
-            return []
-        first = [key for key in keys if key.video is not None and key.video == self._video]
-        for some in (first, keys):
-            found = [key for key in some if uids & known(key)]
-            if found:
-                break
-        if len(found) == 1:
-            self._video = found[0].video
-        return found
+            return set()
+        if self._frames_of is None:
+            self._frames_of = {}
+            for key, names in self._people():
+                for uid in names:
+                    self._frames_of[uid] = (*self._frames_of.get(uid, ()), key)
+        return {key for uid in uids for key in self._frames_of.get(uid, ())}
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ has known before. A frame that the file does not have stays as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -214,9 +214,9 @@ class _Judge:
         """
         decisions: list[Decision] = []
         later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
-        names = FrameNames(self._run.done(retry_errors=False), self._options.video)
+        names = FrameNames(self._run.done(retry_errors=False), self._people, self._options.video)
         frames = self._corrections.frames
-        keys = names.find_all(frames, self._uids)
+        keys = names.find_all(frames)
         for number, (frame, key) in enumerate(zip(frames, keys, strict=True)):
             report(number - len(later), len(frames))
             try:
@@ -238,9 +238,8 @@ class _Judge:
         report(len(frames), len(frames))
         return decisions
 
-    def _uids(self, key: FrameKey) -> Set[str]:
-        record = self._run.record(key)
-        return set() if record is None else {*record.uids}
+    def _people(self) -> Iterator[tuple[FrameKey, Sequence[str]]]:
+        return ((record.key, record.uids) for record in self._run.records())
 
     def _compare(
         self, record: FrameRecord, frame: CorrectedFrame, *, names_first: bool = True

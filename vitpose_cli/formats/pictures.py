@@ -25,6 +25,7 @@ from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import MediaFolders, find_folders
 
 _PIECE_BYTES = 1 << 20
+_FOR_COPIES_TOO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
 
 Size = tuple[int, int]
 """Width and height, px."""
@@ -210,7 +211,7 @@ class Pictures:
                 target.symlink_to(picture)
                 return
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if self._how != "link" or error.errno in _FOR_COPIES_TOO:
                 raise write_error(target, error) from error
             raise InputError(
                 f"Cannot write {target}: {error.strerror}.", "Copy the pictures instead."

@@ -9,6 +9,7 @@ train` and `--split val`, make one dataset. There is no way back: nothing in it 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import yaml
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, make_folder
+from vitpose_cli.files import atomic_file, fitted_name, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written
@@ -132,15 +133,24 @@ def _make_room(
 
 
 def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
-    """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text."""
+    """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text.
+
+    Pictures and texts of these names can be written: what is too long with its suffix is cut.
+    """
     taken: set[str] = set()
     for frame in content.frames():
         name = PurePosixPath(str(frame.record.key))
-        stem = str(name.with_suffix(""))
-        while stem in taken:
-            stem += name.suffix.replace(".", "_") or "_"
+        last = name.stem
+        ending = "_" * max(len(os.fsencode(name.suffix)), len(".txt"))
+        while (stem := str(name.with_name(_cut(last, ending)))) in taken:
+            last += name.suffix.replace(".", "_") or "_"
         taken.add(stem)
         yield frame, stem + name.suffix
+
+
+def _cut(stem: str, ending: str) -> str:
+    """Return a stem that leaves room for as many bytes as an ending has."""
+    return fitted_name(stem, ending).removesuffix(ending)
 
 
 def _lines(frame: LabelledFrame, categories: Categories) -> Iterator[str]:

@@ -24,6 +24,7 @@ MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
 QUEUE = "queue.json"
 REVIEW_JOURNAL = "journal-review.jsonl"
+EXPORTED_EDITS = "journal-review.exported"
 OPENING_LOCK = ".opening.lock"
 EXPORTING_LOCK = ".exporting.lock"
 JOURNALS = "journal-*.jsonl"
@@ -32,7 +33,7 @@ COMPLETE_SUFFIX = ".complete"
 _GENERATION = re.compile(r"journal-g(\d+)-")
 _WORKER = re.compile(r"-(\d+)-of-(\d+)\.jsonl$")
 _OURS = re.compile(
-    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete)"
+    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete|exported)"
     rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
 

@@ -5,6 +5,7 @@
       journal-*.jsonl      one line for each finished frame, one file for each worker; after a
                            refresh new ones, journal-g002-*, then journal-g003-*
       journal-*.complete   while the worker of a journal has nothing left to do
+      journal-review.*     what a person said, and how much of that the document contains
       annotations.json     the COCO document, made from the journals
       failures.jsonl       the frames that could not be labelled
 
@@ -27,6 +28,7 @@ import orjson
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.exported_edits import edits_of
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
     MANIFEST,
@@ -385,8 +387,11 @@ class Run:
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
             self.manifest = stored_manifest(self.path)
+            edits = edits_of(self.path)  # what comes after may be in the document, or not
             self.refresh()
-            return write_run_document(self.path, self.manifest, self.records(), finish, num_shards)
+            return write_run_document(
+                self.path, self.manifest, self.records(), finish, num_shards, edits
+            )
 
     def close(self) -> None:
         """Wait until the disk has everything, and let other processes write."""

@@ -14,10 +14,17 @@ import orjson
 
 from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file
 from vitpose_cli.records.coco_writer import write_document
+from vitpose_cli.records.exported_edits import ExportedEdits
 from vitpose_cli.records.folder import FAILURES
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.shards import ANNOTATIONS, document_name, num_shards_of
+from vitpose_cli.records.shards import (
+    ANNOTATIONS,
+    document_name,
+    document_parts,
+    num_bytes_of,
+    num_shards_of,
+)
 
 Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
 """What is to be done with the sorted records of a run, such as giving identities."""
@@ -48,6 +55,7 @@ def write_run_document(
     records: Iterator[FrameRecord],
     finish: Finish,
     num_shards: int | None,
+    edits: tuple[int, str],
 ) -> ExportSummary:
     """Write `annotations.json` and `failures.jsonl`, which no other process may write meanwhile.
 
@@ -57,6 +65,7 @@ def write_run_document(
         records: The record that counts for every frame, sorted by key.
         finish: What is to be done with those that have labels on their way into the document.
         num_shards: Into how many files the document is written; None for as many as before.
+        edits: Of `edits_of`, from before the records were looked through.
 
     Raises:
         InputError: The disk is full, for example; the files of an earlier export stay.
@@ -75,6 +84,8 @@ def write_run_document(
             document_info(manifest),
             num_shards=num_shards,
         )
+    # Last, so that a document which lacks something never says that it has it.
+    ExportedEdits(*edits, num_bytes_of(document_parts(annotations))).write(folder)
     document = document_name(annotations, num_shards)
     return ExportSummary(
         document, failures, size.num_images, size.num_instances, failed.num_failures

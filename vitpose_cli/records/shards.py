@@ -17,6 +17,7 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import is_file
+from vitpose_cli.records.exported_edits import ExportedEdits
 from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.json_values import is_number
@@ -59,6 +60,11 @@ def document_parts(path: Path) -> tuple[Path, ...]:
     return (*((path,) if is_file(path) else ()), *sorted(shards))
 
 
+def num_bytes_of(parts: Sequence[Path]) -> int:
+    """Return the length of all files of a document together."""
+    return sum(part.stat().st_size for part in parts)
+
+
 def document_title(path: Path, files: Sequence[Path]) -> str:
     """Return what to call the document at a path: of a glob of shards that of which they are.
 
@@ -92,12 +98,20 @@ def document_files(path: Path) -> tuple[Path, ...]:
 def lacks_edits(folder: Path) -> bool:
     """Return whether a person's labels in a run are newer than its document.
 
-    Their own time has to be later, too: in a copy of the folder that of the files says little.
+    The run says what the document contains. One that does not, as its document is of an earlier
+    version or a backup, is judged by time, and that of the labels themselves has to be later, too:
+    in a copy of the folder the time of the files says little.
+
+    Raises:
+        InputError: The run cannot be read.
     """
     journal = folder / REVIEW_JOURNAL
     if not journal.is_file() or not (edited := journal.stat()).st_size:
         return False
     parts = document_parts(folder / ANNOTATIONS)
+    exported = ExportedEdits.read(folder) if parts else None
+    if exported is not None and exported.document_bytes == num_bytes_of(parts):
+        return not exported.contains(folder)
     written_ns = min((path.stat().st_mtime_ns for path in parts), default=0)
     return edited.st_mtime_ns > written_ns and _edited_at_s(journal) > written_ns / 1e9
 
@@ -118,8 +132,8 @@ def _check_current(folder: Path) -> None:
     if lacks_edits(folder):
         raise InputError(
             f"A person has labelled frames in {folder} that its {ANNOTATIONS} lacks: their review "
-            "is still open, or was killed.",
-            f"End the review, which writes them into it; if none is open, begin one and end it: "
+            "or import is still open, or was killed.",
+            "End it, which writes them into it; if none is open, begin a review and end it: "
             f"vitpose review {folder}",
         )
 
