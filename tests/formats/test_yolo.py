@@ -275,7 +275,7 @@ def test_the_longest_names_get_pictures_and_texts(
     photos = tmp_path / "photos"
     photos.mkdir()
     for name in names:
-        (photos / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64), np.uint8))[1])
+        (photos / name).write_bytes(cv2.imencode(".png", np.zeros((48, 64), np.uint8))[1].tobytes())
     make_run(tmp_path / "run", [record(name) for name in names], sources=(str(photos),))
     done = vitpose("export", "run", "-f", "yolo", "--pictures", how, "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -290,7 +290,7 @@ def test_the_longest_names_get_pictures_and_texts(
 @pytest.mark.parametrize("how", ["link", "copy"])
 def test_who_asked_for_copies_is_not_told_to_copy(tmp_path: Path, how: str) -> None:
     (tmp_path / "photos").mkdir()
-    picture = cv2.imencode(".jpg", np.zeros((48, 64), np.uint8))[1]
+    picture = cv2.imencode(".jpg", np.zeros((48, 64), np.uint8))[1].tobytes()
     (tmp_path / "photos" / "a.jpg").write_bytes(picture)
     make_run(tmp_path / "run", [record("a.jpg")], sources=(str(tmp_path / "photos"),))
     out = tmp_path / "out"
