@@ -51,7 +51,8 @@ DetectorSize = Annotated[
         min=DETECTOR_SIZES.low,
         max=DETECTOR_SIZES.high,
         help="Show the detector photos of PX x PX px, mostly a multiple of 32: larger finds "
-        "smaller people and takes longer; left out, the detector's own size.",
+        "smaller people and takes longer, and far above the detector's own size, the default, "
+        "also what is nobody.",
     ),
 ]
 Boxes = Annotated[
