@@ -52,7 +52,7 @@ def test_the_loss_is_of_hidden_patches_alone(shift: bool) -> None:
             wanted = (patch - patch.mean()) / np.sqrt(patch.var(ddof=1) + 1e-6)
             by_hand = np.mean((drawn[row, number] - wanted) ** 2)
             # Targets are made in float32.
-            assert float(errors[row, number]) == pytest.approx(by_hand, rel=1e-5)
+            assert errors[row, number].item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_hidden_pixels_are_not_seen_and_shown_ones_are_not_asked_for() -> None:
