@@ -237,7 +237,9 @@ def test_a_merge_that_is_killed_leaves_no_run_that_looks_whole(tmp_path: Path) -
             assert process.poll() is None
             time.sleep(0.001)
         process.kill()
-    assert not (tmp_path / "out.vitpose").exists()
+    if (tmp_path / "out.vitpose").exists():  # it was faster than the signal
+        assert len(read_coco(tmp_path / "out.vitpose").images) == len(names)
+        return
     again = vitpose("merge", first, second, "-o", tmp_path / "out.vitpose")
     assert again.returncode == 0, again.stderr
     assert len(read_coco(tmp_path / "out.vitpose").images) == len(names)

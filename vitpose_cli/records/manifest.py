@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +14,17 @@ import orjson
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, read_error
-from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
+from vitpose_cli.records.manifest_differences import (
+    FEW_SOURCES,
+    differences,
+    lasting_differences,
+)
+from vitpose_cli.records.run_options import differing_options
 
 NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
 
 _FORMAT = "vitpose-run"
-_FEW = 3  # sources that a message lists
 
 
 def _now() -> str:
@@ -181,14 +185,14 @@ class RunManifest:
                 calls its photos and videos otherwise than labelling would.
         """
         self._check_names(folder)
-        differing = list(self._differences(wanted, folder))
+        differing = list(differences(self, wanted, folder))
         if differing:
             self._check_machine(wanted, folder, differing)
             refresh = "--refresh model to label anew what nobody has reviewed, "
-            if any(self._lasting(wanted, folder)):
+            if any(lasting_differences(self, wanted, folder)):
                 refresh = ""  # would be refused
             advice = ""
-            if len(wanted.sources) > _FEW:
+            if len(wanted.sources) > FEW_SOURCES:
                 advice = " Name many files by their folder, a glob in quotes, or @list.txt."
             advice += self._way_back(folder)
             raise ConfigError(
@@ -205,14 +209,14 @@ class RunManifest:
                 would be another run. Or as `check_resumable`.
         """
         self._check_names(folder)
-        differing = list(self._lasting(wanted, folder))
+        differing = list(lasting_differences(self, wanted, folder))
         if differing:
             raise ConfigError(
                 f"The run in {folder} cannot be refreshed:\n  " + "\n  ".join(differing),
                 "Only how frames are labelled may change, not which; choose another output folder "
                 f"(-o).{self._way_back(folder)}",
             )
-        if not list(self._differences(wanted, folder)):
+        if not list(differences(self, wanted, folder)):
             return self
         names = ("weights_name", "weights_hash", "options", "tool_version", "created")
         past = {name: value for name, value in asdict(self).items() if name in names}
@@ -224,14 +228,6 @@ class RunManifest:
             base=self.base,
             history=(*self.history, past),
         )
-
-    def _differences(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
-        if self.weights_hash != wanted.weights_hash:
-            before = f"{self.weights_name} ({self.weights_hash})"
-            yield f"weights: was {before}, now {wanted.weights_name} ({wanted.weights_hash})"
-        yield from self._foreign(wanted, folder)
-        for name, old, new in differing_options(self.options, wanted.options):
-            yield f"{name}: was {_shown(old)}, now {_shown(new)}"
 
     def _check_names(self, folder: Path) -> None:
         """Refuse to label what a merged run has already, under other names.
@@ -280,38 +276,6 @@ class RunManifest:
             f"{advice} Where machines differ, start runs with --precision fp32, which all have.",
         )
 
-    def _lasting(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
-        """Yield the differences that no refresh may bring.
-
-        With another choice of video frames, those that it does not take would keep labels of before
-        among the new ones.
-        """
-        yield from self._foreign(wanted, folder)
-        for name, old, new in differing_options(self.options, wanted.options):
-            if name in CHOICE_OF_FRAMES:
-                yield f"{name}: was {_shown(old)}, now {_shown(new)}"
-
-    def _foreign(self, wanted: RunManifest, folder: Path) -> Iterator[str]:
-        """Yield the differences that make another run of it."""
-        if _unnamed(self.keypoint_set) != _unnamed(wanted.keypoint_set):
-            before, now = (_set_name(manifest.keypoint_set) for manifest in (self, wanted))
-            yield f"keypoint set: was {before}, now {now}"
-        meant = _real(wanted.sources, Path())
-        known = {base: _real(self.sources, base) for base in self.bases(folder)}
-        here = next((base for base, each in known.items() if _is_same(each, meant)), None)
-        if here is None:
-            written: tuple[Sequence[str], Sequence[str]] = (self.sources, wanted.sources)
-            if self.sources == wanted.sources:  # only where they lie differs
-                written = (next(iter(known.values())), meant)
-            yield f"sources: {_changed(*written)}"
-            return
-        old, new = self.media_root(here), wanted.media_root()
-        if old is not None and new is not None and old != new:
-            yield (
-                f"names: were relative to {old}, but not all photos and videos lie there now; "
-                f"their common folder is {new}"
-            )
-
 
 def _check_types(fields: Mapping[str, Any]) -> None:
     """Refuse fields of a manifest that are something else than what is written into it.
@@ -355,49 +319,3 @@ def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None
         return Path(os.path.normpath(folder_of(based(sources[0], base)) / root))
     except OSError:  # nobody may look there
         return None
-
-
-def _is_same(known: Sequence[str], meant: Sequence[str]) -> bool:
-    """Return whether sources are those of before, or more files, as a shell makes of a glob."""
-    return known == meant or ({*known} <= {*meant} and all(map(os.path.isfile, meant)))
-
-
-def _changed(before: Sequence[str], now: Sequence[str]) -> str:
-    """Say how sources differ; of many, how many there are and what is new."""
-    if max(len(before), len(now)) <= _FEW:
-        return f"was {_shown(before)}, now {_shown(now)}"
-    said = [f"{len(before)}, now {len(now)}"]
-    for what, names, others in ("new", now, {*before}), ("gone", before, {*now}):
-        if first := next((name for name in names if name not in others), None):
-            said.append(f"first {what}: {first}")
-    return "; ".join(said)
-
-
-def _unnamed(category: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a category as it looks after a trip through JSON (tuples become lists).
-
-    What it is called is left out: of a run made of a file, that is what the file calls it.
-    """
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(category)))
-    return {name: value for name, value in plain.items() if name not in ("name", "supercategory")}
-
-
-def _set_name(keypoint_set: Mapping[str, Any]) -> str:
-    return f"'{keypoint_set.get('name')}' with {len(keypoint_set.get('keypoints', ()))} keypoints"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not given"
-    if isinstance(value, (tuple, list)):
-        return " ".join(map(str, value)) or "nothing"
-    return str(value)
-
-
-def _real(sources: Sequence[str], base: Path) -> list[str]:
-    """Return what sources mean, however their paths are written; relative ones from `base`."""
-    signs = ["@" * source.startswith("@") for source in sources]
-    return [
-        sign + os.path.realpath(base / source[len(sign) :])
-        for sign, source in zip(signs, sources, strict=True)
-    ]
