@@ -25,11 +25,11 @@ import numpy as np
 import torch
 from gpu_material import random_model
 
-from vitpose_cli.annotate import annotate
-from vitpose_cli.annotate_options import AnnotateOptions
+from vitpose_cli.annotate.labelling import annotate
+from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.models.checkpoint import save_checkpoint
-from vitpose_cli.render import RenderOptions, render
+from vitpose_cli.render.rendering import RenderOptions, render
 
 VIDEO_WH = (96, 64)
 MINUTE_FRAMES = 600

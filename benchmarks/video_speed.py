@@ -43,8 +43,8 @@ import numpy as np
 import torch
 from gpu_material import random_model
 
-from vitpose_cli.annotate import annotate, default_run
-from vitpose_cli.annotate_options import AnnotateOptions
+from vitpose_cli.annotate.labelling import annotate, default_run
+from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import Assembly, LabelerOptions, assemble
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
@@ -57,7 +57,7 @@ from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.render import RenderOptions, render
+from vitpose_cli.render.rendering import RenderOptions, render
 
 MATCH_IOU = 0.5
 CORES = len(os.sched_getaffinity(0))

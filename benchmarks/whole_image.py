@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.annotate import annotate
-from vitpose_cli.annotate_options import AnnotateOptions
+from vitpose_cli.annotate.labelling import annotate
+from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.models.detectors import WHOLE_IMAGE
 from vitpose_cli.pose.geometry import box_iou, clip_boxes, xywh_to_xyxy

@@ -140,9 +140,9 @@ class Fork:
 def _serve() -> None:
     """Fork what is asked for on stdin, until it ends."""
     # Whatever annotate imports lazily, so that forks find it loaded.
-    import vitpose_cli.annotate
+    import vitpose_cli.annotate.devices
+    import vitpose_cli.annotate.labelling
     import vitpose_cli.cli.app
-    import vitpose_cli.devices
     import vitpose_cli.media.video  # noqa: F401
 
     for line in sys.stdin:

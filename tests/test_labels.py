@@ -10,7 +10,6 @@ import orjson
 import pytest
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.identities import with_track_ids
 from vitpose_cli.labels import DocumentLabels, Labels, RunLabels, open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
@@ -18,6 +17,7 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.tracking.identities import with_track_ids
 
 COCO = keypoint_set("coco")
 PHOTO = FrameKey("a.jpg")

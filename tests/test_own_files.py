@@ -16,8 +16,8 @@ from vitpose_cli.formats.content import Selection, open_content
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import LIST_NAME, OwnFiles, listed_in
-from vitpose_cli.smoothed_labels import for_document
 from vitpose_cli.split import SplitOptions, split_labels
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 PHOTOS = [f"{folder}/{number}.jpg" for folder in "ab" for number in range(2)]
 

@@ -1,7 +1,7 @@
 """Numbers of things, in words: what is said of one, and of several."""
 
-from vitpose_cli.evaluate import Evaluation
-from vitpose_cli.photo_batches import FailedPhoto
+from vitpose_cli.evaluate.evaluation import Evaluation
+from vitpose_cli.evaluate.photo_batches import FailedPhoto
 from vitpose_cli.plurals import counted, people
 
 

@@ -17,12 +17,12 @@ from runs import EXAMPLES, environment, save_boxes, save_photos, save_weights
 
 import vitpose_cli
 from vitpose_cli import PoseLabeler
-from vitpose_cli.annotate import annotate
-from vitpose_cli.annotate_options import AnnotateOptions
+from vitpose_cli.annotate.labelling import annotate
+from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.bench import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.render import RenderOptions
+from vitpose_cli.render.rendering import RenderOptions
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

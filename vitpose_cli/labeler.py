@@ -27,12 +27,12 @@ from itertools import chain, groupby, islice
 import numpy as np
 
 from vitpose_cli.blame import Stage
-from vitpose_cli.linked_people import LinkedPeople
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.tracking.linked_people import LinkedPeople
 
 CHUNK_FRAMES = 32
 """Frames whose crops are pooled into batches together."""

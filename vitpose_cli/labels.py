@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from vitpose_cli.identities import NOMINAL_FPS, identified
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -21,6 +20,7 @@ from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of,
 from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.tracking.identities import NOMINAL_FPS, identified
 
 
 class Labels(Protocol):

@@ -19,7 +19,7 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.shards import document_parts
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 Group = Literal["folder", "video"]
 

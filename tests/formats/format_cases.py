@@ -24,7 +24,7 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 COCO = keypoint_set("coco")
 SIZE_WH = (640, 480)

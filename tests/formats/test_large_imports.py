@@ -13,7 +13,7 @@ from format_cases import export, labels, make_run, record
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.importing import ImportOptions, ImportSummary, import_corrections
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 COUNT = 300
 

@@ -13,7 +13,7 @@ from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_people import time_of, uids_of
 from vitpose_cli.records.record import instance_uid
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 
 def save_document(path: Path, image: dict[str, Any], person: dict[str, Any]) -> Path:

@@ -15,7 +15,7 @@ from training_cases import small_run
 
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import lacks_edits
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from PIL import Image
 from runs import EXAMPLES, vitpose
 from training_cases import small_source, write_document
 
-from vitpose_cli.evaluate import Evaluation
+from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Instances

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from training_cases import small_source, write_coco
 
-from vitpose_cli.evaluate import Evaluation
+from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.config import ValidationOptions

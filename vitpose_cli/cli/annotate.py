@@ -14,7 +14,7 @@ from vitpose_cli.plurals import counted, people
 from vitpose_cli.ranges import COUNTS
 
 if TYPE_CHECKING:
-    from vitpose_cli.annotate import Summary
+    from vitpose_cli.annotate.labelling import Summary
 
 
 def annotate(
@@ -160,8 +160,8 @@ def annotate(
       vitpose annotate photos/ --weights tuned.safetensors --refresh model
     """
     with starting():
-        from vitpose_cli.annotate import annotate, default_run
-        from vitpose_cli.annotate_options import AnnotateOptions
+        from vitpose_cli.annotate.labelling import annotate, default_run
+        from vitpose_cli.annotate.options import AnnotateOptions
         from vitpose_cli.assembly import LabelerOptions
 
     if devices is not None and device != "auto":
@@ -201,14 +201,14 @@ def annotate(
     )
     with progress("frames") as report:
         if ray is not None:
-            from vitpose_cli.distributed import ClusterOptions, annotate_on_cluster
+            from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
 
             cluster = ClusterOptions(ray, gpus_per_worker, workers)
             summary = annotate_on_cluster(cluster, chosen, report=report, say=note)
         elif devices is None:
             summary = annotate(chosen, report=report, say=note)
         else:
-            from vitpose_cli.devices import annotate_on
+            from vitpose_cli.annotate.devices import annotate_on
 
             names = options.parse_devices(devices)
             summary = annotate_on(names, chosen, report=report, say=note)

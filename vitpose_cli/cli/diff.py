@@ -45,8 +45,8 @@ def diff(
 
       vitpose diff photos.vitpose corrected.json --json
     """
+    from vitpose_cli.annotate.notices import say_what_would_be_labelled
     from vitpose_cli.difference import DiffOptions, compare
-    from vitpose_cli.notices import say_what_would_be_labelled
     from vitpose_cli.records.folder import known_sources
 
     found = compare(DiffOptions(first, second, worst, picture, images))

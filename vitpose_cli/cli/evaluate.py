@@ -16,7 +16,7 @@ from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
-    from vitpose_cli.evaluate import Evaluation
+    from vitpose_cli.evaluate.evaluation import Evaluation
     from vitpose_cli.pose.parts import BodyPart
 
 
@@ -103,7 +103,7 @@ def evaluate(
             "Give one of them.",
         )
     with starting():
-        from vitpose_cli.evaluate import evaluate_predictions, evaluate_weights
+        from vitpose_cli.evaluate.evaluation import evaluate_predictions, evaluate_weights
 
     if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)
@@ -142,7 +142,7 @@ def evaluate(
 
 def _partial(result: Evaluation) -> PartialRunError:
     """Name the first photos that could not be labelled; return what the command ends with."""
-    from vitpose_cli.notices import FAILURES_SHOWN
+    from vitpose_cli.annotate.notices import FAILURES_SHOWN
 
     for failure in result.failures[:FAILURES_SHOWN]:
         note(f"{failure.file_name}: {failure.error}")

@@ -167,7 +167,7 @@ def export(
     from vitpose_cli.formats.content import Selection, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
-    from vitpose_cli.smoothed_labels import for_document
+    from vitpose_cli.tracking.smoothed_labels import for_document
 
     chosen = format_named(format)
     options.refuse_useless(

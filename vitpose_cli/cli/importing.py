@@ -85,7 +85,7 @@ def import_labels(
     """
     from vitpose_cli.formats.importing import ImportOptions, import_corrections
     from vitpose_cli.formats.table import format_named, format_of
-    from vitpose_cli.smoothed_labels import for_document
+    from vitpose_cli.tracking.smoothed_labels import for_document
 
     tool = format or format_of(file)
     read = format_named(tool).read

@@ -50,7 +50,7 @@ def merge(
 
       vitpose merge corrected.json photos.vitpose --human corrected.json -o all.json
     """
-    from vitpose_cli.merge import MergeOptions, merge_labels
+    from vitpose_cli.merge.merging import MergeOptions, merge_labels
 
     summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ()), shards))
     if json:

@@ -112,12 +112,12 @@ def render(
       vitpose render photos/ -a photos/annotations.json -o drawn/
     """
     with starting():
+        from vitpose_cli.annotate.notices import say_what_would_be_labelled
         from vitpose_cli.media.drawing import DrawStyle
         from vitpose_cli.media.video_encoder import EncodeOptions
-        from vitpose_cli.notices import say_what_would_be_labelled
         from vitpose_cli.records.folder import known_sources
-        from vitpose_cli.render import RenderOptions, render
-        from vitpose_cli.smoothing import SmoothOptions
+        from vitpose_cli.render.rendering import RenderOptions, render
+        from vitpose_cli.tracking.smoothing import SmoothOptions
 
         if annotations is None:
             from vitpose_cli.assembly import LabelerOptions

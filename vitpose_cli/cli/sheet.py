@@ -43,7 +43,7 @@ def sheet(
 
       vitpose sheet photos.vitpose --order sampled -n 200 -o sheet.html
     """
-    from vitpose_cli.notices import say_what_would_be_labelled
+    from vitpose_cli.annotate.notices import say_what_would_be_labelled
     from vitpose_cli.records.folder import known_sources
     from vitpose_cli.sheet import SheetOptions, make_sheet
 

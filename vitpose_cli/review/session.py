@@ -36,7 +36,7 @@ from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
 from vitpose_cli.review.view import frame_view
-from vitpose_cli.smoothed_labels import for_document
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 _READ_BYTES = 16 << 20
 """So much of the journals is read at a time: thousands of frames, in a tenth of a second."""

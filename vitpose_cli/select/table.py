@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.identities import time_of, with_track_ids
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.signals import SIGNALS, frame_signals
@@ -21,6 +20,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_same_size
 from vitpose_cli.select.disagreement import disagreement, side_by_side
 from vitpose_cli.select.jumps import JumpMeter
+from vitpose_cli.tracking.identities import time_of, with_track_ids
 
 NAMES = tuple(SIGNALS)
 _COLUMNS = {name: number for number, name in enumerate(NAMES)}

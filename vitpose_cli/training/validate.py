@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vitpose_cli.body_categories import categories_of_boxes
-from vitpose_cli.evaluate import Evaluation, evaluate_results
+from vitpose_cli.evaluate.body_categories import categories_of_boxes
+from vitpose_cli.evaluate.evaluation import Evaluation, evaluate_results
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms, Region

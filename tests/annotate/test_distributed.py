@@ -1,0 +1,172 @@
+"""Runs over a Ray cluster of several nodes on this machine, some of which die."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotate_jobs import NUM_FRAMES, Job, make_job
+from launcher import Launcher
+from runs import command, environment
+
+from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
+from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.assembly import LabelerOptions
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.models.catalog import resolve_weights
+from vitpose_cli.models.checkpoint import weights_hash
+from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.shards import document_files
+
+pytest.importorskip("ray", reason="needs ray: pip install 'vitpose-cli[ray]'")
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[Launcher]:
+    with Launcher() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> Job:
+    return make_job(tmp_path_factory.mktemp("cluster"), launcher)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(environment())
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    started.add_node(num_cpus=1)
+    yield started
+    started.shutdown()
+
+
+def on_ray(job: Job, cluster: Any, run: Path) -> list[str]:
+    return command(*job.arguments(run), "--ray", cluster.address, "--workers", "2", "--json")
+
+
+def actors_of(cluster: Any) -> list[int]:
+    """Return the processes of our actors in this cluster: children of its nodes' raylets."""
+    raylets = {
+        each.process.pid
+        for node in cluster.list_all_nodes()
+        for each in node.all_processes.get("raylet", [])
+    }
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if b"ray::_Annotator" in name and parent in raylets:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for_lines(process: subprocess.Popen[str], journal: Path, num_lines: int) -> None:
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= num_lines):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
+    job: Job, cluster: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    extra = cluster.add_node(num_cpus=1)
+    with subprocess.Popen(
+        on_ray(job, cluster, run), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        journal = run / "journal-1-of-1.jsonl"
+        wait_for_lines(process, journal, 1)
+        victims = actors_of(cluster)
+        assert victims
+        os.kill(victims[0], signal.SIGKILL)
+        cluster.remove_node(extra)
+        stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["num_new"] == NUM_FRAMES
+    job.assert_equal(run)
+
+
+def test_the_driver_dies_and_a_single_process_goes_on(
+    job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with subprocess.Popen(
+        on_ray(job, cluster, run), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        wait_for_lines(process, run / "journal-1-of-1.jsonl", 20)
+        process.kill()
+        process.communicate()
+    done = launcher.run(*job.arguments(run))
+    assert done.returncode == 0, done.stderr
+    job.assert_equal(run)
+
+
+def test_the_driver_writes_shards(job: Job, cluster: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(job.run, run)
+    done = subprocess.run(
+        [*on_ray(job, cluster, run), "--shards", "2"], env=environment(),
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(document_files(run)) == 2
+    assert read_coco(run).annotations == read_coco(job.run).annotations
+
+
+def test_a_name_is_the_catalogs_as_without_ray(job: Job, cluster: Any, tmp_path: Path) -> None:
+    """Whatever folder is called so, such as that of a training run of these weights."""
+    (tmp_path / "tiny").mkdir()
+    words = on_ray(job, cluster, tmp_path / "run")
+    words[words.index(str(job.weights))] = "tiny"
+    done = subprocess.run(
+        [*words, "--max-frames", "1"], env=environment(), cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
+    assert manifest["weights_hash"] == weights_hash(resolve_weights("tiny"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ray", "auto", "--preview"], "no pictures are written"),
+        (["--ray", "auto", "--worker", "1/2"], "exclude each other"),
+        (["--ray", "auto", "--devices", "0,1"], "exclude each other"),
+        (["--workers", "2"], "need --ray"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    job: Job, launcher: Launcher, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = launcher.run(*job.arguments(tmp_path / "run"), *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+
+
+def test_without_ray_it_is_a_config_error(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    options = AnnotateOptions((str(job.media),), tmp_path / "run", LabelerOptions())
+    with pytest.raises(ConfigError, match="not installed") as caught:
+        annotate_on_cluster(ClusterOptions("auto"), options, lambda *_: None, lambda _: None)
+    assert "vitpose-cli[ray]" in caught.value.hint
+    assert caught.value.exit_code == 2

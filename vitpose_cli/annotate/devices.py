@@ -1,0 +1,264 @@
+"""One worker process for each device, started by one command and shown as one run.
+
+Each is a worker of `annotate` like those of a batch system, with its own journal: a worker that
+dies takes nothing with it, and what it left undone is done by the next call. Threads in one process
+were refused, as decoding and journalling for several GPUs do not fit into one interpreter's lock;
+so was one queue for all, whose lock a killed worker takes into its grave.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from time import monotonic
+from types import FrameType
+
+from vitpose_cli.annotate.labelling import Report, Summary, annotate, prepare
+from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
+from vitpose_cli.records.folder import clear_run
+from vitpose_cli.runtime import resolve_device
+
+_REPORT_EVERY_S = 0.1
+_STOP_WAIT_S = 30.0
+_LOGGER = "vitpose_cli"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    num_done: int
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Warning:
+    text: str
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker process, seen from its parent.
+
+    Attributes:
+        device: What it works on.
+        process: The process.
+        messages: What it says.
+        progress: What it said last of its progress.
+        end: What it ended with; None until then, and where it died.
+    """
+
+    device: str
+    process: SpawnProcess
+    messages: Connection
+    progress: _Progress | None = None
+    end: Summary | VitposeError | None = None
+
+
+def annotate_on(
+    devices: Sequence[str], options: AnnotateOptions, report: Report, say: Callable[[str], None]
+) -> Summary:
+    """Label with a process on every device; else as `annotate.annotate`.
+
+    As one of several workers itself, this call is as many workers as it has devices, so that all
+    of them must have the same number.
+
+    Raises:
+        PartialRunError: A worker died; the others have finished their parts.
+        VitposeError: What a worker raised; the others have finished their parts.
+    """
+    started = monotonic()
+    if options.overwrite:
+        _check(devices, options)
+        clear_run(options.run)
+    workers = []
+    number, count = options.worker
+    for place, device in enumerate(devices):
+        part = ((number - 1) * len(devices) + place + 1, count * len(devices))
+        labeler = replace(options.labeler, device=device)
+        workers.append(replace(options, labeler=labeler, worker=part, overwrite=False))
+    with _started(workers) as running:
+        _listen(running, report, say)
+    return _joined(running, monotonic() - started)
+
+
+def _check(devices: Sequence[str], options: AnnotateOptions) -> None:
+    """Make sure that the workers can begin, before anything is lost.
+
+    Raises:
+        VitposeError: What a worker would raise.
+    """
+    for device in devices:
+        resolve_device(device)
+    prepare(replace(options, labeler=replace(options.labeler, device=devices[0])))
+
+
+@contextmanager
+def _started(parts: Sequence[AnnotateOptions]) -> Iterator[list[_Worker]]:
+    """Run the workers; stop those that still run when the block ends."""
+    context = multiprocessing.get_context("spawn")
+    workers: list[_Worker] = []
+    # A terminal sends Ctrl-C to every process; only this one is to hear it, and tells the others.
+    with _deaf():
+        for part in parts:
+            mine, theirs = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(part, theirs))
+            process.start()
+            theirs.close()
+            workers.append(_Worker(part.labeler.device, process, mine))
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.process.is_alive() and worker.end is None:
+                worker.process.terminate()
+        for worker in workers:
+            worker.process.join(_STOP_WAIT_S)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.messages.close()
+
+
+def _listen(workers: Sequence[_Worker], report: Report, say: Callable[[str], None]) -> None:
+    """Pass on what the workers say until all have ended."""
+    speaking = {worker.messages: worker for worker in workers}
+    said: set[str] = set()
+    while speaking:
+        for ready in wait(list(speaking)):
+            worker = speaking[ready]  # type: ignore[index]
+            try:
+                message = worker.messages.recv()
+            except (EOFError, OSError):
+                del speaking[worker.messages]
+                continue
+            if isinstance(message, _Progress):
+                worker.progress = message
+                _report(workers, report)
+            elif isinstance(message, _Warning):
+                _log.warning("%s", message.text)
+            elif isinstance(message, str):
+                if message not in said:
+                    said.add(message)
+                    say(message)
+            else:
+                worker.end = message
+
+
+def _report(workers: Sequence[_Worker], report: Report) -> None:
+    """Report for all workers together, once every one has said how far it was at its start."""
+    known = [worker.progress for worker in workers if worker.progress is not None]
+    if len(known) == sum(worker.process.is_alive() or bool(worker.progress) for worker in workers):
+        totals = [progress.total for progress in known if progress.total is not None]
+        complete = len(totals) == len(workers)
+        report(sum(progress.num_done for progress in known), sum(totals) if complete else None)
+
+
+def _joined(workers: Sequence[_Worker], seconds: float) -> Summary:
+    """Return what all workers have done together.
+
+    Raises:
+        PartialRunError: One of them died.
+        VitposeError: What one of them raised.
+    """
+    for worker in workers:
+        if isinstance(worker.end, VitposeError):
+            raise worker.end
+    dead = [worker for worker in workers if worker.end is None]
+    if dead:
+        causes = ", ".join(f"{worker.device} ({_cause(worker.process)})" for worker in dead)
+        raise PartialRunError(
+            f"{len(dead)} of {len(workers)} workers died: {causes}. The others are done.",
+            "The same command goes on with what is missing.",
+        )
+    ends = [worker.end for worker in workers if isinstance(worker.end, Summary)]
+    num_new = sum(end.num_new for end in ends)
+    for end in ends:
+        if end.annotations is not None:
+            return replace(end, num_new=num_new, seconds=seconds)
+    return replace(
+        ends[0],
+        num_frames=sum(end.num_frames for end in ends),
+        num_new=num_new,
+        num_failed=sum(end.num_failed for end in ends),
+        seconds=seconds,
+        num_photos=sum(end.num_photos for end in ends),
+        num_videos=sum(end.num_videos for end in ends),
+    )
+
+
+def _cause(process: SpawnProcess) -> str:
+    code = process.exitcode or 0
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
+def _work(options: AnnotateOptions, messages: Connection) -> None:
+    """Label one part in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.getLogger(_LOGGER).addHandler(_ToParent(messages))
+    last_report = 0.0
+
+    def report(num_done: int, total: int | None) -> None:
+        nonlocal last_report
+        if monotonic() - last_report >= _REPORT_EVERY_S or num_done == total:
+            last_report = monotonic()
+            messages.send(_Progress(num_done, total))
+
+    try:
+        messages.send(annotate(options, report, messages.send))
+    except VitposeError as error:
+        messages.send(error)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+    except BrokenPipeError:  # the parent is gone
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+class _ToParent(logging.Handler):
+    """Hands warnings to the process that has the terminal."""
+
+    def __init__(self, messages: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one warning."""
+        self._messages.send(_Warning(record.getMessage()))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Stop this process when its parent is gone, even where that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(ExitCode.INTERRUPTED)  # a journal is whole at any moment
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C, and let processes that are started meanwhile ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

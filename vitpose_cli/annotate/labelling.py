@@ -1,0 +1,384 @@
+"""From sources to a run folder: label what is missing, journal every frame, write the document.
+
+The workflow behind `vitpose annotate`. What is done is read from the journal; what was under way
+when a run was stopped is done again as a whole chunk, so that the same crops share a batch and the
+document comes out byte for byte as that of a run nobody stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vitpose_cli.annotate.frame_pictures import FramePictures
+from vitpose_cli.annotate.notices import (
+    say_what_failed,
+    say_what_nobody_saw,
+    say_what_was_kept,
+    say_what_was_renamed,
+    say_what_was_seen,
+)
+from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.resume import AllBut
+from vitpose_cli.annotate.video_ends import with_ends
+from vitpose_cli.annotate.worker_part import WorkerPart
+from vitpose_cli.annotate.workers import ALONE
+from vitpose_cli.assembly import Assembly, assemble
+from vitpose_cli.errors import InputError
+from vitpose_cli.files import fitted_name
+from vitpose_cli.labeler import Labeler
+from vitpose_cli.media.copies import CopySink
+from vitpose_cli.media.extracted import ExtractedFrames
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
+from vitpose_cli.media.places import folder_of, is_there
+from vitpose_cli.media.remote import is_url
+from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.models.boxes_file import BoxesFile
+from vitpose_cli.pose.instances import Instances
+from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.folder import known_roots
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
+from vitpose_cli.tracking.smoothed_labels import for_document
+
+if TYPE_CHECKING:
+    pass
+
+Report = Callable[[int, "int | None"], None]
+"""Takes how many frames are done and how many there are (None while unknown)."""
+
+Labelled = tuple[Frame | None, FrameRecord]
+"""A record, and the frame it is of; None where that failed."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run has done.
+
+    Attributes:
+        run: The run folder.
+        annotations: The COCO document, a glob of its files where they are several; None where
+            other workers are not done yet.
+        num_frames: Frames of the run, or of this worker's part, labelled or failed.
+        num_new: Of these, frames that this call worked on.
+        num_people: Instances in the document; None where it was not written.
+        num_failed: Frames that could not be labelled.
+        seconds: Wall time of this call.
+        num_photos: How many of the frames are photos; the others are of videos.
+        num_videos: How many videos these are of.
+    """
+
+    run: Path
+    annotations: Path | None
+    num_frames: int
+    num_new: int
+    num_people: int | None
+    num_failed: int
+    seconds: float
+    num_photos: int
+    num_videos: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        paths = {"run": self.run, "annotations": self.annotations}
+        return asdict(self) | {name: path and str(path) for name, path in paths.items()}
+
+
+def default_run(sources: Sequence[str]) -> Path:
+    """Return the run folder of sources that were given without one: `./NAME.vitpose`.
+
+    NAME is that of the first source: the folder or file itself, the folder that a glob or braces
+    look into, or a list file without its ending.
+    """
+    first = sources[0]
+    if first.startswith("@"):
+        return Path(fitted_name(Path(first[1:]).stem, RUN_SUFFIX))
+    path = Path(first)
+    while any(sign in path.name for sign in "*?[{") and not is_there(path):
+        path = path.parent
+    name = path.resolve().name if path.name in ("", "..") else path.name
+    return Path(fitted_name(name, RUN_SUFFIX))
+
+
+def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
+    """Label every frame that the run folder does not have yet; write the document.
+
+    Args:
+        options: What to do.
+        report: Told after every frame.
+        say: Takes a sentence for the user.
+
+    Raises:
+        ConfigError: Options that cannot be meant, or a run folder made with others.
+        InputError: Sources or run folder cannot be used.
+        WeightsError: Weights or detector cannot be used.
+    """
+    return run_through(annotate_along(options, report, say, with_frames=False))
+
+
+def annotate_along(
+    options: AnnotateOptions,
+    report: Report,
+    say: Callable[[str], None],
+    *,
+    with_frames: bool = True,
+) -> Generator[Labelled, None, Summary]:
+    """Do what `annotate` does while the caller goes along, and yield every frame it works on.
+
+    A frame is in the journal before it is yielded. A caller that stops in between leaves the run
+    as an interruption does.
+
+    Args:
+        options: What to do.
+        report: Told after every frame.
+        say: Takes a sentence for the user.
+        with_frames: Yield the frames themselves, not their records alone. About 80 frames of a
+            video are then in memory.
+
+    Raises:
+        VitposeError: As `annotate`.
+    """
+    started = monotonic()
+    source, assembly = prepare(options)
+    if assembly.advice:
+        say(assembly.advice)
+    with (
+        Run.open(
+            options.run,
+            located(new_manifest(options, assembly), options, source),
+            overwrite=options.overwrite,
+            refresh=options.refresh,
+            worker=options.worker,
+        ) as run,
+        _pictures(options, source, assembly.estimator.keypoint_set) as pictures,
+    ):
+        say_what_was_renamed(run, say)
+        part = WorkerPart(source, run, options.worker)
+        latest: list[Frame] = []
+
+        def take(frame: Frame, people: Instances) -> None:
+            latest[:] = [frame]
+            if pictures is not None:
+                decided = _people_of(run, frame.key) if frame.key in run.reviewed() else None
+                pictures(frame, people if decided is None else decided)
+
+        wanted = with_frames or pictures is not None
+        labeler = new_labeler(options, assembly, take if wanted else None)
+        if run.fresh():
+            labeler.trust()
+
+        def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
+            return with_ends(labeler.label(source.frames(skip)), source)
+
+        num_new = 0
+        for record in part.label_missing(label, report):
+            num_new += 1
+            yield (latest.pop() if record.error is None and latest else None), record
+        if pictures is not None:
+            pictures.write_what_lacks(
+                part.own(run.done()),
+                lambda wanted: source.frames(AllBut(wanted)),
+                partial(_people_of, run),
+                say,
+            )
+        summary = conclude(options, part, say)
+    return replace(summary, num_new=num_new, seconds=monotonic() - started)
+
+
+def prepare(options: AnnotateOptions) -> tuple[MediaSource, Assembly]:
+    """Open what is to be labelled and load what is to label it; nothing is written.
+
+    Raises:
+        VitposeError: As `annotate`.
+    """
+    num_threads = num_reader_threads(resolve_device(options.labeler.device))
+    source = open_source(
+        options.sources,
+        num_threads=num_threads,
+        video=options.video,
+        max_pixels=options.max_pixels,
+        roots=roots_of_names(options),
+    )
+    if options.extract_to is not None:
+        _check_apart(source, options.extract_to)
+    assembly = assemble(options.labeler, source.expected)
+    if isinstance(assembly.detector, BoxesFile):
+        assembly.detector.check(source.media)
+    return source, assembly
+
+
+def run_through(steps: Generator[object, None, Result]) -> Result:
+    """Take all steps of some work and return what comes of it."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def new_labeler(
+    options: AnnotateOptions,
+    assembly: Assembly,
+    on_frame: Callable[[Frame, Instances], None] | None = None,
+) -> Labeler:
+    """Return what labels frames as `options` say."""
+    return Labeler(
+        assembly.detector,
+        assembly.estimator,
+        assembly.weights_hash,
+        on_frame=on_frame,
+        detect_every=options.labeler.detect_every,
+    )
+
+
+@contextmanager
+def _pictures(
+    options: AnnotateOptions, source: MediaSource, keypoint_set: KeypointSet
+) -> Iterator[FramePictures | None]:
+    """Give who writes the pictures that are wanted; None for none."""
+    drawn = CopySink(options.run / PREVIEW) if options.preview else None
+    if options.extract_to is None:
+        yield FramePictures(drawn, None, keypoint_set) if drawn else None
+        return
+    with closing(ExtractedFrames(options.extract_to, source, options.worker[0])) as plain:
+        yield FramePictures(drawn, plain, keypoint_set)
+
+
+def _people_of(run: Run, key: FrameKey) -> Instances | None:
+    """Return who is labelled in a frame; None where it is not."""
+    record = run.record(key)
+    return None if record is None else record.instances
+
+
+def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], None]) -> Summary:
+    """Write the document, if no other worker is still to come; say what a user should know.
+
+    Returns:
+        The state of the run; what this call did is not in it.
+    """
+    source, run = part.source, part.run
+    say_what_was_seen(source, say)
+    if options.smooth and not source.videos:
+        say("There is no video among the sources, so --smooth changes nothing.")
+    if run.manifest.generation > 1:
+        say_what_was_kept(run, say)
+    if not run.complete():
+        return _unfinished(part)
+    written = run.export(for_document, options.num_shards)
+    say_what_failed(written.failures, say)
+    if options.worker != ALONE:
+        say_what_nobody_saw(source, run, say)
+    return Summary(
+        run=options.run,
+        annotations=written.annotations,
+        num_frames=written.num_images + written.num_failures,
+        num_new=0,
+        num_people=written.num_instances,
+        num_failed=written.num_failures,
+        seconds=0.0,
+        **_kinds(run.fresh(retry_errors=False)),
+    )
+
+
+def _check_apart(source: MediaSource, folder: Path) -> None:
+    """Refuse to write frames where photos and videos lie that are to be labelled.
+
+    Raises:
+        InputError: They do. What lies in a folder round it is searched without its frames.
+    """
+    inside = folder.resolve()
+    resolved = cache(Path.resolve)  # of folders: a million photos have few
+    for path, media in ((source.path(media), media) for media in source.media):
+        place = path.resolve() if path.is_symlink() else resolved(path.parent)
+        if place.is_relative_to(inside):
+            raise InputError(
+                f"Frames cannot be extracted to {folder}: what is to be labelled lies there, "
+                f"such as {media}.",
+                "Choose a folder apart from the sources.",
+            )
+
+
+def _unfinished(part: WorkerPart) -> Summary:
+    """Return what a worker's part has come to while others are not done yet."""
+    run = part.run
+    done = list(part.own(run.fresh(retry_errors=False)))
+    num_failed = len(done) - sum(1 for _ in part.own(run.fresh()))
+    return Summary(run.path, None, len(done), 0, None, num_failed, 0.0, **_kinds(done))
+
+
+def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:
+    """Return how many of some frames are photos, and of how many videos the others are."""
+    frames_of = Counter(key.video for key in keys)
+    num_photos = frames_of.pop(None, 0)
+    return {"num_photos": num_photos, "num_videos": len(frames_of)}
+
+
+def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
+    """Return what the labels depend on, and notes."""
+    labeler, estimator = options.labeler, assembly.estimator
+    return RunManifest(
+        keypoint_set=estimator.keypoint_set.to_category(),
+        sources=tuple(map(_written, options.sources)),
+        options={
+            "detector": assembly.detector_name,
+            **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
+            "flip-test": labeler.flip_test,
+            "box-threshold": labeler.box_threshold,
+            "keypoint-threshold": labeler.keypoint_threshold,
+            **({} if options.video is None else asdict(options.video)),
+            **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
+            "precision": precision_name(estimator.options.dtype),
+        },
+        weights_name=assembly.weights_name,
+        weights_hash=assembly.weights_hash,
+        document={"track": options.track, "smooth": options.smooth},
+        notes={
+            "device": str(estimator.options.device),
+            "precision": labeler.precision,
+            "computes-in": precisions(estimator.options.device),
+            "batch-size": estimator.batch_size,
+            "compiled": estimator.options.compiled,
+        },
+    )
+
+
+def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:
+    """Return what the names of a run that goes on may be relative to.
+
+    Raises:
+        InputError: Its manifest cannot be read.
+    """
+    return () if options.overwrite else known_roots(options.run)
+
+
+def located(manifest: RunManifest, options: AnnotateOptions, source: MediaSource) -> RunManifest:
+    """Return the manifest of a run with what its names, and its sources, are relative to."""
+    root = source.root
+    if not root.as_posix().startswith("//"):  # of URLs, and the network shares of Windows
+        root = _seen_from(folder_of(options.sources[0]), root)
+    base = _seen_from(options.run.resolve(), Path.cwd())
+    return replace(manifest, root=root.as_posix(), base=base.as_posix())
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """Return a path relative to `folder`; on another drive, as it is."""
+    with suppress(ValueError):
+        return Path(os.path.relpath(path, folder))
+    return path
+
+
+def _written(source: str) -> str:
+    return source if is_url(source) else os.path.normpath(source)

@@ -1,0 +1,114 @@
+"""One worker's part of a run: which frames it has, and labelling those that have no labels yet.
+
+How parts are dealt is in `workers`, what of them need not be read again in `resume`. Who labels
+the frames, this process or a cluster, is up to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Set
+from dataclasses import replace
+from itertools import count
+
+from vitpose_cli.annotate.resume import AllBut, finished
+from vitpose_cli.annotate.workers import ALONE, Outside, share
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.source import MediaSource
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+
+
+class WorkerPart:
+    """The photos and videos that one worker labels.
+
+    Attributes:
+        source: All photos and videos, also those of other workers.
+        run: Takes the records.
+    """
+
+    def __init__(self, source: MediaSource, run: Run, worker: tuple[int, int] = ALONE) -> None:
+        """Take the part of worker k of n.
+
+        Args:
+            source: All photos and videos.
+            run: Opened by this worker.
+            worker: (k, n), k from 1.
+        """
+        self.source = source
+        self.run = run
+        self._media = share(source, worker)
+
+    def own(self, keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
+        """Yield those frames that lie in this part."""
+        return (key for key in keys if key.media in self._media)
+
+    def label_missing(
+        self,
+        label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
+        report: Callable[[int, int | None], None],
+    ) -> Iterator[FrameRecord]:
+        """Label what the run lacks, then try again what failed before; yield what was written.
+
+        What failed before and is not there any more (a photo that was deleted, an archive or video
+        that was mended) is forgotten. A video that cannot be read on, though all that came of it is
+        labelled, is a failure at the first frame that is missing.
+
+        Args:
+            label: Labels the frames of the source whose keys are not in what it is given, and tells
+                where videos end (`video_ends`).
+            report: Told after every frame, how many are done and how many there are.
+
+        Raises:
+            InputError: A record cannot be written.
+        """
+        source, run = self.source, self.run
+        recorded, labelled = run.fresh(retry_errors=False), run.fresh()
+        failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
+        total = source.expected_of(self._media)
+        num_done = sum(1 for _ in self.own(recorded))
+        gone = set(failed_before)
+        report(num_done, total)
+        for skip in self._passes(gone):
+            for record in _placed(label(Outside(self._media, skip)), labelled):
+                if record.ended_after is not None:
+                    run.append_end(record)
+                    continue
+                gone.discard(record.key)
+                if record.key not in labelled:
+                    run.append(record)
+                    num_done += record.key not in failed_before
+                    report(num_done, total)
+                    yield record
+        others = set(source.media).difference(self._media)
+        run.forget_failures(key for key in gone if key.media not in others)
+
+    def _passes(self, unmet: Set[FrameKey]) -> Iterator[Container[FrameKey]]:
+        """Yield what to skip in each pass: first what is finished, then all but what is left.
+
+        Args:
+            unmet: A live view of what failed in earlier calls and was not read again by this one.
+                The first pass comes by some of it, as it reads videos with failures.
+        """
+        yield finished(self.source, self.run)
+        if unmet:
+            yield AllBut(frozenset(unmet))
+
+
+def _placed(records: Iterable[FrameRecord], labelled: Set[FrameKey]) -> Iterator[FrameRecord]:
+    """Yield the records, and failures of videos that came to no end once more where frames lack.
+
+    A frame that was labelled before may fail when it is read again, which does not matter as long
+    as the others come. Where nothing comes behind it, it is the only word of what is missing.
+    """
+    broken: dict[str, FrameRecord] = {}
+    for record in records:
+        if record.error is None or record.key.video is None:
+            yield record
+            continue
+        broken.pop(record.key.media, None)
+        if record.ended_after is None and record.key in labelled:
+            broken[record.key.media] = record
+        yield record
+    for record in broken.values():
+        keys = (FrameKey(record.key.media, index) for index in count(record.key.index))
+        yield replace(record, key=next(key for key in keys if key not in labelled))

@@ -1,0 +1,1 @@
+"""Several sets of labels as one, in a file or a run folder."""

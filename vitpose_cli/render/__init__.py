@@ -1,0 +1,1 @@
+"""Labels drawn onto photos and videos."""

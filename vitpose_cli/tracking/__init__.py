@@ -1,0 +1,1 @@
+"""Who is who over the frames of a video, and smoother poses along each identity."""
