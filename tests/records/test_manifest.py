@@ -7,6 +7,7 @@ from record_cases import make_manifest
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.continuation import check_resumable, refreshed_manifest
 from vitpose_cli.records.manifest import RunManifest
 
 
@@ -18,19 +19,21 @@ def test_a_manifest_comes_back_from_its_file(tmp_path: Path) -> None:
     read = RunManifest.read(tmp_path / "manifest.json")
     assert read == manifest
     assert read.num_keypoints == 17
-    read.check_resumable(manifest, tmp_path)
+    check_resumable(read, manifest, tmp_path)
 
 
 def test_what_changes_no_label_is_not_compared(tmp_path: Path) -> None:
-    make_manifest(notes={"device": "cpu"}, created="before", tool_version="0").check_resumable(
-        make_manifest(notes={"device": "cuda"}, weights_name="other name"), tmp_path
+    check_resumable(
+        make_manifest(notes={"device": "cpu"}, created="before", tool_version="0"),
+        make_manifest(notes={"device": "cuda"}, weights_name="other name"),
+        tmp_path,
     )
 
 
 def test_tuples_equal_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
     make_manifest(options={"classes": ("dog",)}).write(tmp_path / "m.json")
     wanted = make_manifest(options={"classes": ("dog",)})
-    RunManifest.read(tmp_path / "m.json").check_resumable(wanted, tmp_path)
+    check_resumable(RunManifest.read(tmp_path / "m.json"), wanted, tmp_path)
 
 
 def test_everything_that_differs_is_listed() -> None:
@@ -43,7 +46,7 @@ def test_everything_that_differs_is_listed() -> None:
         weights_hash="ff",
     )
     with pytest.raises(ConfigError) as caught:
-        before.check_resumable(now, Path("run"))
+        check_resumable(before, now, Path("run"))
     assert caught.value.message.splitlines() == [
         "The run in run was made with other options:",
         "  weights: was tiny (0123456789abcdef), now base (ff)",
@@ -55,7 +58,7 @@ def test_everything_that_differs_is_listed() -> None:
     assert "--overwrite" in caught.value.hint
     assert "--refresh" not in caught.value.hint  # these are other photos
     with pytest.raises(ConfigError, match="threshold") as caught:
-        before.check_resumable(replace(before, options={"threshold": 0.5}), Path("run"))
+        check_resumable(before, replace(before, options={"threshold": 0.5}), Path("run"))
     assert "--refresh" in caught.value.hint
 
 
@@ -102,14 +105,16 @@ def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
 def test_a_refresh_remembers_what_was_before(tmp_path: Path) -> None:
     first = make_manifest(options={"threshold": 0.3}, weights_name="tiny", weights_hash="aa")
     second = make_manifest(options={"threshold": 0.5}, weights_name="base", weights_hash="bb")
-    refreshed = first.refreshed(second, tmp_path)
+    refreshed = refreshed_manifest(first, second, tmp_path)
     assert refreshed.generation == 2
     assert refreshed.weights_hash == "bb"
     assert refreshed.history[0]["weights_hash"] == "aa"
     assert refreshed.history[0]["options"] == {"threshold": 0.3}
-    refreshed.check_resumable(second, tmp_path)
-    assert refreshed.refreshed(second, tmp_path) is refreshed  # the same command again goes on
-    back = refreshed.refreshed(first, tmp_path)
+    check_resumable(refreshed, second, tmp_path)
+    assert (
+        refreshed_manifest(refreshed, second, tmp_path) is refreshed
+    )  # the same command again goes on
+    back = refreshed_manifest(refreshed, first, tmp_path)
     assert [past["weights_hash"] for past in back.history] == ["aa", "bb"]
     back.write(tmp_path / "manifest.json")
     assert RunManifest.read(tmp_path / "manifest.json") == back
@@ -130,25 +135,25 @@ def test_another_choice_of_frames_is_another_run(
 ) -> None:
     first, second = (make_manifest(options=each | {"flip-test": True}) for each in (before, now))
     with pytest.raises(ConfigError, match="cannot be refreshed") as caught:
-        first.refreshed(replace(second, weights_hash="bb"), Path("run"))
+        refreshed_manifest(first, replace(second, weights_hash="bb"), Path("run"))
     assert "Only how frames are labelled may change, not which" in caught.value.hint
     assert "flip-test" not in caught.value.message
     with pytest.raises(ConfigError, match="made with other options") as caught:
-        first.check_resumable(second, Path("run"))
+        check_resumable(first, second, Path("run"))
     assert "--refresh" not in caught.value.hint
 
 
 def test_a_choice_of_frames_that_takes_all_is_none(tmp_path: Path) -> None:
     all_frames = {"every": 1, "start_s": 0.0, "end_s": None, "fps": None, "max_frames": None}
     first, second = make_manifest(), make_manifest(options=all_frames, weights_hash="bb")
-    assert first.refreshed(second, tmp_path).generation == 2
+    assert refreshed_manifest(first, second, tmp_path).generation == 2
 
 
 def test_what_a_file_calls_its_people_is_kept(tmp_path: Path) -> None:
     players = {**keypoint_set("coco").to_category(), "name": "player"}
     first = make_manifest(keypoint_set=players)
-    first.check_resumable(make_manifest(), tmp_path)
-    refreshed = first.refreshed(make_manifest(weights_hash="bb"), tmp_path)
+    check_resumable(first, make_manifest(), tmp_path)
+    refreshed = refreshed_manifest(first, make_manifest(weights_hash="bb"), tmp_path)
     assert (refreshed.keypoint_set, refreshed.generation) == (players, 2)
 
 
@@ -156,7 +161,7 @@ def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
     first = make_manifest(sources=("a",))
     other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())
     with pytest.raises(ConfigError, match=r"(?s)keypoint set: was .*sources: was a, now b"):
-        first.refreshed(other, tmp_path)
+        refreshed_manifest(first, other, tmp_path)
 
 
 @pytest.mark.parametrize("mark", ["", "@"])
@@ -176,7 +181,10 @@ def test_a_source_is_the_same_however_its_path_is_written(
     }.items():
         monkeypatch.chdir(tmp_path / folder)
         wanted = make_manifest(sources=(f"{mark}{path}",))
-        first.check_resumable(wanted, run)
-        assert first.refreshed(replace(wanted, weights_hash="1"), run).sources == first.sources
+        check_resumable(first, wanted, run)
+        assert (
+            refreshed_manifest(first, replace(wanted, weights_hash="1"), run).sources
+            == first.sources
+        )
     with pytest.raises(ConfigError, match="sources: was"):
-        first.check_resumable(make_manifest(sources=(f"{mark}{tmp_path}/other/photos",)), run)
+        check_resumable(first, make_manifest(sources=(f"{mark}{tmp_path}/other/photos",)), run)

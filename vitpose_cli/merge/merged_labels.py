@@ -1,6 +1,6 @@
 """Where merged labels go: into a COCO file that keeps what annotations hold, or a new run folder.
 
-Which labels of a frame are taken is in `merge`.
+Which labels of a frame are taken is in `merging`.
 """
 
 from __future__ import annotations

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
-
-if TYPE_CHECKING:
-    from vitpose_cli.records.manifest import RunManifest
 
 FEW_SOURCES = 3
 """How many sources a message lists; of more it says how many there are."""

@@ -28,6 +28,7 @@ import orjson
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.continuation import check_resumable, refreshed_manifest
 from vitpose_cli.records.exported_edits import edits_of
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
@@ -130,9 +131,9 @@ class Run:
             if before is not None:
                 found = with_renamed_folder(before, manifest, folder)
                 if refresh:
-                    chosen = found.refreshed(manifest, folder)
+                    chosen = refreshed_manifest(found, manifest, folder)
                 else:
-                    found.check_resumable(manifest, folder)
+                    check_resumable(found, manifest, folder)
                     chosen = found
             check_unused(folder, count if chosen is found else None)
             going_on = chosen if before is None else chosen.with_sources(manifest, folder)

@@ -1,6 +1,6 @@
 """Identities for a document: a `track_id` for everybody in its videos.
 
-Tracking itself is in `tracking`. Here records go in, as they lie in the journal, and come out with
+Tracking itself is in `tracker`. Here records go in, as they lie in the journal, and come out with
 ids that no two videos share. Where some frames of a video have ids already, from an imported file
 or several merged ones, these are kept as far as they can be: one person has one id, two people
 have two.

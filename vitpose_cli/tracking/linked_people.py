@@ -1,7 +1,7 @@
 """People of a stretch of video, detected on a few of its frames and followed through the others.
 
 The frames detected first lie evenly in the stretch, its two ends among them. Everybody in one of
-them is looked for in the next by pose, as `tracking` does. Where all are found again, boxes in
+them is looked for in the next by pose, as `tracker` does. Where all are found again, boxes in
 between lie on a line; where somebody is not, the frame in the middle is detected too, and so on
 until it is known in which frame they came or went. So frames are still labelled in full batches,
 and what is found depends on the stretch alone, not on what came before it.
