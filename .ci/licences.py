@@ -47,14 +47,16 @@ def dependencies(root: str) -> dict[str, Distribution]:
 def licence(package: Distribution) -> str:
     """Return what a package says of its licence: the expression, else classifiers, else text."""
     about = package.metadata
-    if expression := about.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in about:
+        return about["License-Expression"]
     classifiers = [
         text.rpartition(" :: ")[2]
         for text in about.get_all("Classifier") or ()
         if text.startswith("License ::")
     ]
-    return ", ".join(classifiers) or (about.get("License") or "unknown").splitlines()[0]
+    if classifiers or "License" not in about:
+        return ", ".join(classifiers) or "unknown"
+    return (about["License"] or "unknown").splitlines()[0]
 
 
 def main() -> None:

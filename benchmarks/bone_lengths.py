@@ -31,7 +31,8 @@ def labelled_lengths(paths: list[Path]) -> NDArray[np.float64]:
     ends = np.array(COCO.edges)
     known = (keypoints[..., 2] == BY_A_PERSON)[:, ends].all(axis=2)
     lengths = np.where(known, log_lengths(keypoints[..., :2], ends), np.nan)
-    return lengths[known.sum(axis=1) >= FEWEST_BONES]
+    enough: NDArray[np.float64] = lengths[known.sum(axis=1) >= FEWEST_BONES]
+    return enough
 
 
 def main() -> None:

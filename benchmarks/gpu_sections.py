@@ -72,8 +72,8 @@ def correctness(setting: Setting) -> dict[str, Any]:
     modes: dict[str, Any] = {}
     for flip_test in (False, True):
         exact = PoseNetwork(real_model(setting), device=CPU, flip_test=flip_test)
-        expected = torch.cat([exact(part) for part in crops.split(16)]).numpy()
-        maps = torch.cat([exact.heatmaps(normalise(part)) for part in crops[:64].split(16)])
+        expected = torch.cat([exact(part) for part in torch.split(crops, 16)]).numpy()
+        maps = torch.cat([exact.heatmaps(normalise(part)) for part in torch.split(crops[:64], 16)])
         names = [name for name, dtype in DTYPES.items() if has_fast(dtype, setting.device)]
         for name, compiled in product(names, (False, True) if setting.on_gpu else (False,)):
             if setting.late:
@@ -184,7 +184,8 @@ def _network_rates(
         torch._dynamo.reset()  # it compiles anything but a few times
         chosen.compile()
     width, height = chosen.input_wh
-    maps, labels = {}, {}
+    maps: dict[int, float] = {}
+    labels: dict[int, float] = {}
     record = device.type == "cuda"
     runs = {"maps": BatchGraphs(chosen.heatmaps, record=record)}
     runs["labels"] = BatchGraphs(chosen, record=record)

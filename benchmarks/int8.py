@@ -45,7 +45,9 @@ Heatmaps = Callable[[torch.Tensor], torch.Tensor]
 def by_torch_int8(model: LoadedViTPose) -> Heatmaps:
     from torch.ao.quantization import quantize_dynamic
 
-    quantised = quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
+    quantised: LoadedViTPose = quantize_dynamic(  # type: ignore[no-untyped-call]
+        model, {torch.nn.Linear}, dtype=torch.qint8
+    )
     return lambda crops: quantised(crops)
 
 

@@ -95,7 +95,7 @@ class Study:
 
     def at_random(self, count: int, seed: int) -> list[str]:
         """Return frames at random."""
-        return np.random.default_rng(seed).permutation(self.names)[:count].tolist()
+        return [str(name) for name in np.random.default_rng(seed).permutation(self.names)[:count]]
 
     def curve(self, choose: Choose, seeds: int) -> list[dict[str, float]]:
         """Return AP and people corrected at every budget: means and spread over seeds."""
@@ -171,13 +171,12 @@ def main() -> None:
         for signal in SINGLE:
             curves[signal] = study.curve(study.select(by=signal, **alone), 1)
         halfway = (curves["at random"][0]["AP"] + 1) / 2
+        needed = {name: people_needed(points, halfway) for name, points in curves.items()}
         report = {
             "photos": len(study.names),
             "people": study.num_people(study.names),
             "halfway_AP": halfway,
-            "people_to_halfway": {
-                name: people_needed(points, halfway) for name, points in curves.items()
-            },
+            "people_to_halfway": needed,
             "curves": curves,
         }
     if options.svg:
@@ -198,7 +197,7 @@ def main() -> None:
     for name, points in curves.items():
         print(
             f"{name:>22}", *(f"{point['AP']:6.3f}" for point in points),
-            f"  {report['people_to_halfway'][name]:.0f}",
+            f"  {needed[name]:.0f}",
         )  # fmt: skip
     spread = " ".join(f"{point['AP_std']:6.3f}" for point in curves["at random"])
     print(f"{'(spread at random)':>22} {spread}")

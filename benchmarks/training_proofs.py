@@ -104,11 +104,13 @@ def validators(arm: Arm) -> list[Validator]:
     return [Validator(source, "coco", codec, ValidationOptions()) for source in sources]
 
 
-def measured(weights: Path, people: list[Validator]) -> list[float]:
+def measured(weights: Path, people: list[Validator]) -> list[float | None]:
     """Return `NUMBERS` of some weights."""
-    model, numbers = load_model(weights), []
+    model = load_model(weights)
+    numbers: list[float | None] = []
     for validator in people:
-        evaluation = validator.measure(model, torch.device("cpu"), torch.float32).evaluation
+        found = validator.find(model, torch.device("cpu"), torch.float32)
+        evaluation = validator.evaluate(found)
         whole = evaluation.keypoints[-1]
         numbers += [whole.oks, whole.pck[1], evaluation.coco["AP"]]
     return numbers
@@ -125,7 +127,7 @@ def main() -> None:
     compared = arms(options.proof, options.output)[: options.arms]
     weights = [[trained(arm, seed, options.output) for arm in compared] for seed in options.seeds]
     people = validators(compared[0])
-    results = np.array([[measured(one, people) for one in row] for row in weights])
+    results = np.array([[measured(one, people) for one in row] for row in weights], np.float64)
     print(f"| {len(options.seeds)} seeds | {' | '.join(NUMBERS)} |")
     print("|---" * (1 + len(NUMBERS)) + "|")
     spread = results.std(axis=0, ddof=1) if len(results) > 1 else np.zeros(results.shape[1:])

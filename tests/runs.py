@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -36,6 +38,29 @@ def command(*arguments: str | Path) -> list[str]:
 def environment() -> dict[str, str]:
     """Return an environment in which a test's process shares the machine with others."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+class Running(Protocol):
+    """A process that was started."""
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+
+
+def wait_until(
+    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 60
+) -> None:
+    """Wait for what is soon the case, while the process that brings it about is running."""
+    deadline = time.monotonic() + within_s
+    while not has_come():
+        assert process is None or process.poll() is None
+        assert time.monotonic() < deadline, "it has not come"
+        time.sleep(0.002)
+
+
+def wait_for_lines(journal: Path, process: Running, count: int) -> None:
+    """Wait until a process has written so many whole lines."""
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") >= count, process)
 
 
 def save_weights(path: Path, names: str = "coco", seed: int = 0) -> Path:

@@ -19,7 +19,7 @@ from disks import Disk
 from numpy.typing import NDArray
 from photo_jobs import NUM_PHOTOS, make_photo_job
 from PIL import Image
-from runs import command, environment, save_boxes, save_weights, vitpose
+from runs import command, environment, save_boxes, save_weights, vitpose, wait_until
 
 from vitpose_cli.annotate.actor_pool import _Annotator
 from vitpose_cli.annotate.labelling import default_run
@@ -89,9 +89,7 @@ def test_interrupted_it_says_how_to_go_on_and_keeps_the_journal(job: Job, tmp_pa
         command(*job.arguments(run)), env=environment(), stderr=subprocess.PIPE, text=True
     )
     journal = run / "journal-1-of-1.jsonl"
-    while not (journal.exists() and journal.stat().st_size):
-        assert process.poll() is None
-        time.sleep(0.005)
+    wait_until(lambda: journal.exists() and journal.stat().st_size > 0, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130

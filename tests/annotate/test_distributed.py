@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 from annotate_jobs import NUM_FRAMES, Job, make_job
 from launcher import Launcher
-from runs import command, environment
+from runs import command, environment, wait_for_lines
 
 from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
 from vitpose_cli.annotate.options import AnnotateOptions
@@ -75,12 +74,6 @@ def actors_of(cluster: Any) -> list[int]:
     return found
 
 
-def wait_for_lines(process: subprocess.Popen[str], journal: Path, num_lines: int) -> None:
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= num_lines):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
 def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
     job: Job, cluster: Any, tmp_path: Path
 ) -> None:
@@ -91,7 +84,7 @@ def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         journal = run / "journal-1-of-1.jsonl"
-        wait_for_lines(process, journal, 1)
+        wait_for_lines(journal, process, 1)
         victims = actors_of(cluster)
         assert victims
         os.kill(victims[0], signal.SIGKILL)
@@ -110,7 +103,7 @@ def test_the_driver_dies_and_a_single_process_goes_on(
         on_ray(job, cluster, run), env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
-        wait_for_lines(process, run / "journal-1-of-1.jsonl", 20)
+        wait_for_lines(run / "journal-1-of-1.jsonl", process, 20)
         process.kill()
         process.communicate()
     done = launcher.run(*job.arguments(run))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from annotate_jobs import NUM_FRAMES, NUM_PHOTOS, Job, make_job
-from launcher import Fork, Launcher
-from runs import vitpose
+from launcher import Launcher
+from runs import vitpose, wait_for_lines
 
 from vitpose_cli.annotate.workers import Outside, share
 from vitpose_cli.media.source import open_source
@@ -32,12 +32,6 @@ def job(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> Job:
     made = make_job(tmp_path_factory.mktemp("job"), launcher)
     assert len(json.loads((made.run / "annotations.json").read_bytes())["images"]) == NUM_FRAMES
     return made
-
-
-def wait_for_lines(journal: Path, process: Fork, count: int = 3) -> None:
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= count):
-        assert process.poll() is None, process.stderr
-        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 30])
@@ -66,7 +60,7 @@ def test_three_processes_one_of_them_killed_and_two_that_take_it_up(
     workers = [
         launcher.start(*job.arguments(run), "--worker", f"{number}/3") for number in (1, 2, 3)
     ]
-    wait_for_lines(run / "journal-2-of-3.jsonl", workers[1])
+    wait_for_lines(run / "journal-2-of-3.jsonl", workers[1], 3)
     workers[1].kill()
     assert [worker.wait() for worker in workers] == [0, -signal.SIGKILL, 0]
     assert not (run / "annotations.json").exists()
@@ -110,7 +104,7 @@ def test_another_process_that_is_no_fellow_worker_is_refused(
 ) -> None:
     run = tmp_path / "run"
     first = launcher.start(*job.arguments(run), "--worker", "1/2")
-    wait_for_lines(run / "journal-1-of-2.jsonl", first, count=1)
+    wait_for_lines(run / "journal-1-of-2.jsonl", first, 1)
     first.send(signal.SIGSTOP)
     try:
         for arguments in ([], ["--worker", "1/2"], ["--worker", "1/3"]):
@@ -165,7 +159,7 @@ def test_a_device_worker_that_dies_is_told_and_its_part_is_done_by_the_next_call
     run = tmp_path / "run"
     journal = run / "journal-1-of-2.jsonl"
     parent = launcher.start(*job.arguments(run), "--devices", "cpu,cpu")
-    wait_for_lines(journal, parent)
+    wait_for_lines(journal, parent, 3)
     os.kill(journal_pid(journal), signal.SIGKILL)
     parent.wait()
     assert parent.returncode == 5, parent.stderr
@@ -182,7 +176,7 @@ def test_device_workers_end_with_their_parent(
     run = tmp_path / "run"
     journal = run / "journal-1-of-2.jsonl"
     parent = launcher.start(*job.arguments(run), "--devices", "cpu,cpu")
-    wait_for_lines(journal, parent)
+    wait_for_lines(journal, parent, 3)
     child = journal_pid(journal)
     parent.send(number)
     assert parent.wait() == (-9 if number == signal.SIGKILL else 130), parent.stderr

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from runs import wait_until
 from video_cases import (
     FORMATS,
     SIZE_WH,
@@ -305,8 +306,9 @@ def test_decoding_runs_ahead_but_not_away(healthy_videos: dict[str, Path]) -> No
 
     frames = iter(VideoFile(healthy_videos["mp4"], "clip").frames(Watching()))
     next(frames)
+    wait_until(lambda: len(taken) >= 3)
     time.sleep(0.2)
-    assert 3 <= len(taken) <= 8  # one handed out, four ahead, one under way
+    assert len(taken) <= 8  # one handed out, four ahead, one under way
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:

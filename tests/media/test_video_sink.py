@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from runs import wait_until
 from video_cases import (
     beep_times,
     copy_video,
@@ -282,9 +283,7 @@ def test_what_a_killed_process_left_is_deleted_by_the_next(tmp_path: Path) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "under way\n"
-        while len(leftovers(tmp_path)) < 3:
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_until(lambda: len(leftovers(tmp_path)) >= 3, process)
         process.kill()
     assert len(leftovers(tmp_path)) == 3
     with VideoSink(target) as sink:

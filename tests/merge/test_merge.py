@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from label_cases import make_failure, make_fixed, make_record
 from merge_cases import make_run, of_model
-from runs import command, environment, save_photos, save_weights, vitpose
+from runs import command, environment, save_photos, save_weights, vitpose, wait_until
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.merge.merged_labels import write_merged_run
@@ -233,9 +232,7 @@ def test_a_merge_that_is_killed_leaves_no_run_that_looks_whole(tmp_path: Path) -
     second = make_run(tmp_path / "b", *(of_model(name, "bb") for name in names[1::2]))
     merge = command("merge", first, second, "-o", tmp_path / "out.vitpose")
     with subprocess.Popen(merge, env=environment(), stderr=subprocess.DEVNULL) as process:
-        while not list(tmp_path.glob("*out.vitpose*/journal-*.jsonl")):
-            assert process.poll() is None
-            time.sleep(0.001)
+        wait_until(lambda: any(tmp_path.glob("*out.vitpose*/journal-*.jsonl")), process)
         process.kill()
     if (tmp_path / "out.vitpose").exists():  # it was faster than the signal
         assert len(read_coco(tmp_path / "out.vitpose").images) == len(names)

@@ -1,7 +1,6 @@
 import re
 import subprocess
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from review_cases import (
     review_command,
     running,
 )
+from runs import wait_until
 
 from vitpose_cli.errors import ExitCode
 from vitpose_cli.media.finding import find_media
@@ -49,13 +49,6 @@ def person(frame: Any, place: int = 0) -> Any:
 def written(run_folder: Path) -> Sequence[Mapping[str, Any]]:
     """Return the images in the document of a run."""
     return read_coco(run_folder / "annotations.json").images
-
-
-def wait_until(has_come: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not has_come():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

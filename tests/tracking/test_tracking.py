@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.tracking.tracker import TrackOptions, track_instances
+from vitpose_cli.tracking.tracker import Tracker, TrackOptions
 
 SIGMAS = keypoint_set("coco").sigmas
 # A person who stands, 2 units tall, feet at y = 0, in the order of COCO.
@@ -40,8 +40,9 @@ def people(*places: tuple[float, float], size: float = 100, pose: object = STAND
     return Instances(boxes, scores[:, 0], poses, scores, visibility)
 
 
-def ids_of(frames: Frames, **options: float) -> list[list[int]]:
-    ids = track_instances(frames, sigmas=SIGMAS, options=TrackOptions(**options))
+def ids_of(frames: Frames, first_id: int = 1, **options: float) -> list[list[int]]:
+    tracker = Tracker(SIGMAS, TrackOptions(**options), first_id)
+    ids = [tracker.update(time_s, instances) for time_s, instances in frames]
     assert all(one.dtype == np.int64 for one in ids)
     return [one.tolist() for one in ids]
 
@@ -130,8 +131,7 @@ def test_boxes_help_where_no_keypoint_is_seen() -> None:
 def test_who_comes_late_gets_the_next_id() -> None:
     frames = [(0.0, people((100, 300))), (0.1, people((500, 300), (100, 300)))]
     assert ids_of(frames) == [[1], [2, 1]]
-    ids = track_instances(frames, sigmas=SIGMAS, first_id=7)
-    assert [one.tolist() for one in ids] == [[7], [8, 7]]
+    assert ids_of(frames, first_id=7) == [[7], [8, 7]]
 
 
 def test_a_large_person_does_not_take_over_a_small_one() -> None:

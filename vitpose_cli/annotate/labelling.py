@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
@@ -50,9 +50,6 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
 from vitpose_cli.tracking.smoothed_labels import for_document
-
-if TYPE_CHECKING:
-    pass
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many frames are done and how many there are (None while unknown)."""

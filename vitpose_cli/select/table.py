@@ -54,11 +54,6 @@ class DoubtTable:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
-    def frame_of_row(self) -> NDArray[np.int64]:
-        """(N,) int64: the frame that each row belongs to."""
-        return np.repeat(np.arange(len(self)), np.diff(self.starts))
-
 
 def read_doubts(
     records: Iterable[FrameRecord],

@@ -9,7 +9,7 @@ in our measurements, and bring matplotlib along; see the decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,30 +55,6 @@ class TrackOptions:
             raise ConfigError("max_gap_s and motion of tracking must be 0 or more.")
         if not (0 < self.min_oks <= 1 and 0 < self.min_iou <= 1):
             raise ConfigError("min_oks and min_iou of tracking must be in (0, 1].")
-
-
-def track_instances(
-    frames: Iterable[tuple[float, Instances]],
-    *,
-    sigmas: NDArray[np.float64],
-    options: TrackOptions | None = None,
-    first_id: int = 1,
-) -> list[NDArray[np.int64]]:
-    """Give every instance of one video the identity of its person.
-
-    Everybody gets an id, also those who are seen once.
-
-    Args:
-        frames: Time in seconds and instances of each frame, in order of time.
-        sigmas: (K,) of the keypoint set.
-        options: How identities are followed.
-        first_id: The first new id; ids count up from it, so that videos need not share any.
-
-    Returns:
-        (N,) int64 ids for each frame.
-    """
-    tracker = Tracker(sigmas, options or TrackOptions(), first_id)
-    return [tracker.update(time_s, instances) for time_s, instances in frames]
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ class DenseTeacher:
         return Hints(boxes[:, index] * (side / INPUT), scores[:, index], tuple(stems))
 
 
-class StemReader(nn.Module):  # type: ignore[misc]  # torch has no types for mypy
+class StemReader(nn.Module):
     """Reads the teacher's stems from the student's pyramid; thrown away after the training."""
 
     def __init__(self, pyramid_width: int) -> None:

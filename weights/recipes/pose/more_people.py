@@ -111,9 +111,9 @@ def new_crops(crops: Sequence[Crop], path: Path) -> list[Crop]:
     pictures = [frame.image for frame in pack.frames() if isinstance(frame, Frame)]
     known = np.stack([thumbnail(picture[..., ::-1]) for picture in pictures])
     alike = np.stack([thumbnail(crop.pixels) for crop in crops]) @ known.T > ALIKE
-    held_out = alike[:, are_held_out(pack)].any(axis=1)
+    held_out = np.any(alike[:, are_held_out(pack)], axis=1)
     barred = {crop.photo for crop, is_held_out in zip(crops, held_out, strict=True) if is_held_out}
-    seen = alike.any(axis=1)
+    seen = np.any(alike, axis=1)
     print(f"{len(crops)} crops, {seen.sum()} of them known, {len(barred)} photos are held out")
     return [
         crop
