@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,26 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "vitpose_cli":
-                yield from ((node.lineno, f"vitpose_cli.{alias.name}") for alias in node.names)
-            else:
-                yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also within a package, and also where only types are imported."""
+    modules = {module_name(path): path for path in SOURCES if path.stem != "__init__"}
+    graph = {
+        name: {
+            there
+            for _, taken in imports(path)
+            for there in (taken, taken.rpartition(".")[0])  # a module, or a name in one
+            if there in modules
+        }
+        for name, path in modules.items()
+    }
+    TopologicalSorter(graph).prepare()  # says which, where there is one
 
 
 def test_the_package_was_found() -> None:
