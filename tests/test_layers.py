@@ -50,10 +50,12 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
         "predictions",
         "coco_metrics",
         "keypoint_table",
+        "head_pck",
         "merged_labels",
         "merged_pictures",
         "drawn_frames",
     },
+    {"coco_subsets"},
     {
         "annotate",
         "bench",
