@@ -6,10 +6,12 @@ import contextlib
 import copy
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -63,12 +65,28 @@ def predictions_of(path: Path, noise_px: float) -> list[dict[str, Any]]:
     return results
 
 
-def reference_metrics(path: Path, results: list[dict[str, Any]]) -> list[float]:
-    """Return the metrics that COCOeval finds by itself."""
+def reference_metrics(
+    path: Path,
+    results: list[dict[str, Any]],
+    sigmas: NDArray[np.float64] | None = None,
+    image_ids: Sequence[int] | None = None,
+) -> list[float]:
+    """Return the metrics that COCOeval finds by itself.
+
+    Args:
+        path: The ground truth.
+        results: The predictions.
+        sigmas: (K,) of other keypoints than COCO's.
+        image_ids: The only images to look at.
+    """
     copies = copy.deepcopy(results)  # it writes into them
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO(str(path))
         evaluation = COCOeval(reference, reference.loadRes(copies), "keypoints")
+        if sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = sigmas
+        if image_ids is not None:
+            evaluation.params.imgIds = image_ids
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -43,6 +43,22 @@ def measured(folder: Path, *options: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("how", [["--gt-boxes"], ["--boxes", "gt.json"]])
+def test_what_the_ground_truth_tells_besides_is_measured_of_photos(
+    photo_truth: Path, how: list[str]
+) -> None:
+    document = json.loads((photo_truth / "gt.json").read_text())
+    for image, crowding in zip(document["images"], (0.1, 0.5, 0.1), strict=True):
+        image["crowdIndex"] = crowding
+    for person in document["annotations"]:
+        person["head_size"] = 1000.0
+    (photo_truth / "gt.json").write_text(json.dumps(document))
+    found = measured(photo_truth, *how)
+    people = [kind["num_people"] for kind in found["crowding"].values()]
+    assert people == [2, 1, 0]
+    assert found["pckh"]["keypoints"][-1]["pckh"]["0.5"] == 1.0
+
+
 def test_photos_that_the_predictions_lack_are_said(tmp_path: Path) -> None:
     truth = truth_file(tmp_path / "gt.json", num_images=3)
     run = make_run(tmp_path / "run", [make_record("1.jpg"), make_record("other.jpg")])

@@ -16,6 +16,9 @@ from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from vitpose_cli.evaluate.coco_subsets import Subset
     from vitpose_cli.evaluate.evaluation import Evaluation
     from vitpose_cli.pose.parts import BodyPart
 
@@ -75,6 +78,9 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Measure labels against ground truth: COCO AP and AR, PCK, and a table by keypoint.
+
+    Also AP by part of whole bodies, AP of crowded photos where the ground truth has
+    `crowdIndex`, and PCKh where it has `head_size`, or MPII's keypoints.
 
     [bold]Examples[/bold]
 
@@ -171,26 +177,58 @@ def _part(text: str) -> BodyPart:
 
 def _show(result: Evaluation) -> None:
     """Print the tables."""
+    from vitpose_cli.evaluate.coco_metrics import or_none
+    from vitpose_cli.evaluate.coco_subsets import Subset
+    from vitpose_cli.evaluate.head_pck import PCKH_THRESHOLDS
+    from vitpose_cli.evaluate.keypoint_table import PCK_THRESHOLDS
+
     # Ten columns; with lines between them a terminal of 80 characters cuts the last.
     summary = Table(title="COCO keypoints", title_justify="left", box=SIMPLE, pad_edge=False)
     for name in result.coco:
         summary.add_column(name, justify="right")
-    summary.add_row(*(_shown(value if value >= 0 else None) for value in result.coco.values()))
+    summary.add_row(*map(_shown, or_none(result.coco).values()))
     stdout.print(summary)
-    table = Table(title="By keypoint", title_justify="left")
-    for name, justify in (
-        ("keypoint", "left"),
-        ("labelled", "right"),
-        ("OKS", "right"),
-        ("PCK@0.05", "right"),
-        ("PCK@0.1", "right"),
-        ("PCK@0.2", "right"),
-    ):
-        table.add_column(name, justify="left" if justify == "left" else "right")
+    if result.parts:
+        whole = Subset(result.coco, result.num_people)
+        _show_subsets("By part of the body", "part", {**result.parts, "whole": whole})
+    if result.crowding:
+        _show_subsets("By how crowded photos are", "photos", result.crowding)
+    table = _table("By keypoint", "keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
     for row in result.keypoints:
         table.add_row(escape(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
     stdout.print(table)
+    if result.pckh is not None:
+        title = f"PCKh by {result.pckh.by}"
+        table = _table(title, "keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
+        for each in result.pckh.rows:
+            table.add_row(escape(each.name), str(each.count), *map(_shown, each.pckh))
+        stdout.print(table)
     note(result.counts_sentence())
+
+
+def _show_subsets(title: str, kind: str, subsets: Mapping[str, Subset]) -> None:
+    """Print the table of AP and AR by something; `--json` has the other metrics, too."""
+    from vitpose_cli.evaluate.coco_metrics import or_none
+
+    names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
+    table = _table(title, kind, "people", *names)
+    for name, subset in subsets.items():
+        values = or_none(subset.coco)
+        table.add_row(name, str(subset.num_people), *(_shown(values[one]) for one in names))
+    stdout.print(table)
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    """Return a table whose first column has names, and the others numbers."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _at(measure: str, thresholds: Iterable[float]) -> list[str]:
+    return [f"{measure}@{threshold}" for threshold in thresholds]
 
 
 def _shown(value: float | None) -> str:

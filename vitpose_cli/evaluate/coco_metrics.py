@@ -14,6 +14,7 @@ import contextlib
 import copy
 import io
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -181,6 +182,11 @@ class CocoMetrics:
             fates[..., number] = np.where(hit, np.where(is_counted, _RIGHT, _IGNORED), _WRONG)
             free &= ~(hit[..., None] & (chosen[..., None] == people)) | crowds[None, :, None, :]
         return fates
+
+
+def or_none(coco: Mapping[str, float]) -> dict[str, float | None]:
+    """Return metrics with None for -1, as JSON is to have them."""
+    return {name: value if value >= 0 else None for name, value in coco.items()}
 
 
 def _best(batch: PhotoBatch, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -1,7 +1,7 @@
 """How good labels are: COCO AP and AR as by pycocotools, PCK and OKS by keypoint.
 
 The ways to a measurement: labels of a run or a file, or weights that label the photos now. The
-numbers themselves are in `coco_metrics` and `keypoint_table`.
+numbers themselves are in `coco_metrics`, `coco_subsets`, `keypoint_table` and `head_pck`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_categories import labelled_bodies
-from vitpose_cli.evaluate.coco_metrics import CocoMetrics
+from vitpose_cli.evaluate.coco_metrics import CocoMetrics, or_none
+from vitpose_cli.evaluate.coco_subsets import CrowdingMetrics, PartMetrics, Subset
+from vitpose_cli.evaluate.head_pck import HeadPck, HeadTable
 from vitpose_cli.evaluate.keypoint_table import KeypointRow, KeypointTable
 from vitpose_cli.evaluate.photo_batches import FailedPhoto, Photo, batches, person_area
 from vitpose_cli.evaluate.predictions import (
@@ -66,6 +68,10 @@ class Evaluation:
         num_categories: Categories of which the ground truth has people with labelled keypoints.
         by_category: Whether `coco` are means over these, as pycocotools takes them; if not, people
             of all categories count as of one.
+        parts: Of whole bodies, by the name of the part; empty for other keypoints.
+        crowding: Of photos that are called easy, medium or hard, where the ground truth says how
+            crowded they are; else empty.
+        pckh: Where the size of a head is known of somebody.
     """
 
     coco: Mapping[str, float]
@@ -77,6 +83,9 @@ class Evaluation:
     num_missing: int | None = 0
     num_categories: int = 1
     by_category: bool = False
+    parts: Mapping[str, Subset] = field(default_factory=dict)
+    crowding: Mapping[str, Subset] = field(default_factory=dict)
+    pckh: HeadPck | None = None
 
     @property
     def num_failed(self) -> int:
@@ -104,12 +113,26 @@ class Evaluation:
                 else f" AP and AR are of all {self.num_categories} categories together, since the "
                 "predictions do not tell them apart."
             )
-        return f"{predicted}, {people} with keypoints in {photos}{failed}.{missing}{categories}"
+        counts = f"{predicted}, {people} with keypoints in {photos}{failed}."
+        return counts + missing + categories + self._heads_sentence()
+
+    def _heads_sentence(self) -> str:
+        """Say what sizes of heads PCKh is by, where it is not everybody's `head_size`."""
+        if self.pckh is None:
+            return ""
+        if self.pckh.by != "head_size":
+            return f" PCKh is by the segment {self.pckh.by}: no head_size is given."
+        if self.pckh.num_people == self.num_people:
+            return ""
+        return f" PCKh is of the {self.pckh.num_people:,} whose head_size is given."
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; None where there was nothing to measure."""
         return {
-            "coco": {name: value if value >= 0 else None for name, value in self.coco.items()},
+            "coco": or_none(self.coco),
+            "parts": {name: part.as_dict() for name, part in self.parts.items()},
+            "crowding": {name: kind.as_dict() for name, kind in self.crowding.items()},
+            "pckh": None if self.pckh is None else self.pckh.as_dict(),
             "keypoints": [row.as_dict() for row in self.keypoints],
             "num_images": self.num_images,
             "num_people": self.num_people,
@@ -154,7 +177,8 @@ def evaluate_results(
         )
         for image_id, annotations in truth.by_image().items()
     )
-    return replace(_measured(photos, keypoint_set, bodies), failures=tuple(failures))
+    measured = _measured(photos, keypoint_set, bodies, truth.crowding())
+    return replace(measured, failures=tuple(failures))
 
 
 def results_of_records(
@@ -213,7 +237,7 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
     """
     with closing(CocoFrames(annotations)) as truth:
         photos = predicted_photos(predictions, truth)
-        result = _measured(photos, truth.keypoint_set, truth.bodies)
+        result = _measured(photos, truth.keypoint_set, truth.bodies, truth.crowding)
     _check_truth(result, annotations)
     return result
 
@@ -273,7 +297,7 @@ def evaluate_weights(
             known = assembly.estimator.keypoint_set
             found = records(labeler, photos)
             labelled = labelled_photos(found, truth, known, gt_boxes=gt_boxes)
-            result = _measured(labelled, truth.keypoint_set, truth.bodies)
+            result = _measured(labelled, truth.keypoint_set, truth.bodies, truth.crowding)
         _check_truth(result, annotations)
         return result
     whole = read_coco(annotations)
@@ -338,7 +362,10 @@ def _image_ids(truth: CocoDocument) -> dict[str, int]:
 
 
 def _measured(
-    photos: Iterable[Photo], keypoint_set: KeypointSet, bodies: Collection[int]
+    photos: Iterable[Photo],
+    keypoint_set: KeypointSet,
+    bodies: Collection[int],
+    crowding: Mapping[int, float],
 ) -> Evaluation:
     """Measure photos one after the other; what grows with them are a few bytes for each person.
 
@@ -347,8 +374,11 @@ def _measured(
         keypoint_set: Of truth and predictions.
         bodies: The ids of the truth's categories; where it has one, predictions are of it, whatever
             they say.
+        crowding: By image id, of those that the truth says it of.
     """
     metrics, table = CocoMetrics(keypoint_set.sigmas), KeypointTable(keypoint_set)
+    parts, crowds = PartMetrics(keypoint_set), CrowdingMetrics(keypoint_set.sigmas, crowding)
+    heads = HeadTable(keypoint_set)
     counts: Counter[str] = Counter()
     failures: list[FailedPhoto] = []
     categories: set[int] = set()
@@ -366,10 +396,11 @@ def _measured(
             counts["by category"] += by_category
             yield photo if by_category else photo._replace(categories=None)
 
-    for batch in batches(taken(), keypoint_set.num_keypoints, bodies):
-        metrics.add(batch)
-        table.add(batch)
-        counts["people"] += int((batch.truth[..., 2] > 0).any(axis=-1).sum())
+    for batch in batches(taken(), keypoint_set, bodies):
+        for each in (metrics, parts, crowds):
+            each.add(batch)
+        heads.add(batch, table.add(batch))
+        counts["people"] += batch.num_labelled
     return Evaluation(
         coco=metrics.result(),
         keypoints=table.rows(),
@@ -380,4 +411,7 @@ def _measured(
         num_missing=None if counts["unlisted"] else counts["missing"],
         num_categories=len(categories),
         by_category=counts["by category"] > 0,
+        parts=parts.result(),
+        crowding=crowds.result(),
+        pckh=heads.result(),
     )

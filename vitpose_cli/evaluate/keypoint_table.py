@@ -51,14 +51,20 @@ class KeypointTable:
         # Labelled keypoints, their OKS terms, and those within each threshold, by keypoint.
         self._sums = np.zeros((2 + len(PCK_THRESHOLDS), keypoint_set.num_keypoints))
 
-    def add(self, batch: PhotoBatch) -> None:
-        """Take photos."""
+    def add(self, batch: PhotoBatch) -> NDArray[np.float64]:
+        """Take photos.
+
+        Returns:
+            (B, G, K) how far each true keypoint is from that of the prediction which its person
+            was given, px; infinite without one.
+        """
         labelled = batch.truth[..., 2] > 0
         terms, distances = _nearest(batch, self._keypoint_set.sigmas)
         sides = batch.boxes[..., 2:].max(axis=-1, initial=0)[..., None]
         within = (distances <= sides * at for at in PCK_THRESHOLDS)
         for number, values in enumerate((labelled, terms, *within)):
             self._sums[number] += (values * labelled).sum(axis=(0, 1))
+        return distances
 
     def rows(self) -> tuple[KeypointRow, ...]:
         """Return one row for each keypoint, then one for all."""

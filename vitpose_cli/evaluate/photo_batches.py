@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.json_values import is_number
+from vitpose_cli.records.whole_body import part_places
 
 _PHOTOS_AT_ONCE = 2000
 _SEGMENT_SHARE = 0.53
@@ -43,7 +45,8 @@ class Photo(NamedTuple):
         truth: Its annotations, completed as by `read_coco`.
         found: (D, K, 2) float64 keypoints of the predicted people, x, y, frame px.
         scores: (D,) float64 their scores.
-        areas: (D,) float64 their areas, frame px²; None for what their keypoints extend over.
+        areas: (D,) float64 their areas, frame px²; None for what their keypoints extend over, of
+            whole bodies those of the body.
         failure: Why it could not be labelled; None where it could.
         missing: Whether the predictions do not have it; None where they do not list photos.
         categories: D category ids of the predicted people, as the ground truth has them, None for
@@ -69,6 +72,8 @@ class PhotoBatch:
         truth: (B, G, K, 3) float64 x, y in frame px, and COCO's visibility.
         boxes: (B, G, 4) float64 xywh, frame px.
         areas: (B, G) float64 object areas, frame px².
+        head_sizes: (B, G) float64 what PCKh takes for the size of a head, frame px; NaN where the
+            ground truth does not say.
         crowds: (B, G) bool.
         kinds: (B, G) int64 which category each is of, counted from 0; 0 for all where the
             predictions do not tell categories apart.
@@ -82,6 +87,7 @@ class PhotoBatch:
     truth: NDArray[np.float64]
     boxes: NDArray[np.float64]
     areas: NDArray[np.float64]
+    head_sizes: NDArray[np.float64]
     crowds: NDArray[np.bool_]
     kinds: NDArray[np.int64]
     found: NDArray[np.float64]
@@ -89,17 +95,28 @@ class PhotoBatch:
     found_areas: NDArray[np.float64]
     found_kinds: NDArray[np.int64]
 
+    @property
+    def num_labelled(self) -> int:
+        """How many true people have a labelled keypoint."""
+        return int((self.truth[..., 2] > 0).any(axis=-1).sum())
+
+    def select(self, rows: NDArray[np.bool_]) -> PhotoBatch:
+        """Return some of the photos, `rows` (B,)."""
+        return PhotoBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
+
 
 def batches(
-    photos: Iterable[Photo], num_keypoints: int, bodies: Collection[int]
+    photos: Iterable[Photo], keypoint_set: KeypointSet, bodies: Collection[int]
 ) -> Iterator[PhotoBatch]:
     """Yield all photos in stacks.
 
     Args:
         photos: In any order; all of them tell categories apart, or none.
-        num_keypoints: K.
+        keypoint_set: Of truth and predictions.
         bodies: The ids of the categories that the ground truth has.
     """
+    num_keypoints = keypoint_set.num_keypoints
+    extent = part_places(keypoint_set).get("body", slice(None))
     kinds = {category: kind for kind, category in enumerate(sorted(bodies))}
     stream = iter(photos)
     while some := list(islice(stream, _PHOTOS_AT_ONCE)):
@@ -114,11 +131,12 @@ def batches(
                 truth=_array([person["keypoints"] for person in people], *shape, num_keypoints, 3),
                 boxes=_array([person["bbox"] for person in people], *shape, 4),
                 areas=_array([person_area(person) for person in people], *shape),
+                head_sizes=_array([_head_size(person) for person in people], *shape),
                 crowds=_array([person["iscrowd"] for person in people], *shape).astype(bool),
                 kinds=np.array([_kinds(photo, kinds) for photo in group], np.int64),
                 found=np.stack([photo.found for photo in group]),
                 scores=np.stack([photo.scores for photo in group]),
-                found_areas=np.stack([_found_areas(photo) for photo in group]),
+                found_areas=np.stack([_found_areas(photo, extent) for photo in group]),
                 found_kinds=np.array([_found_kinds(photo, kinds) for photo in group], np.int64),
             )
 
@@ -130,6 +148,11 @@ def person_area(annotation: Mapping[str, Any]) -> float:
         return area
     _, _, width, height = annotation["bbox"]
     return float(_SEGMENT_SHARE * width * height)
+
+
+def _head_size(annotation: Mapping[str, Any]) -> float:
+    size = annotation.get("head_size")
+    return size if is_number(size) else np.nan
 
 
 def _array(values: Sequence[Any], *shape: int) -> NDArray[np.float64]:
@@ -148,8 +171,8 @@ def _found_kinds(photo: Photo, kinds: Mapping[int, int]) -> list[int]:
     return [-1 if one is None else kinds.get(one, -1) for one in photo.categories]
 
 
-def _found_areas(photo: Photo) -> NDArray[np.float64]:
+def _found_areas(photo: Photo, extent: slice) -> NDArray[np.float64]:
     if photo.areas is not None:
         return photo.areas
-    areas: NDArray[np.float64] = np.ptp(photo.found, axis=1).prod(axis=-1)
+    areas: NDArray[np.float64] = np.ptp(photo.found[:, extent], axis=1).prod(axis=-1)
     return areas

@@ -31,6 +31,7 @@ from vitpose_cli.records.coco_items import (
     unknown_image,
     wrong,
 )
+from vitpose_cli.records.coco_people import crowding_of
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.record import MAX_TRACK_ID, completed_track_ids
 from vitpose_cli.records.shards import document_files
@@ -70,6 +71,11 @@ class CocoDocument:
         """Return the frame that each image id stands for, in the order of the images."""
         names = video_names(self.videos)
         return {image["id"]: frame_key(image, names) for image in self.images}
+
+    def crowding(self) -> dict[int, float]:
+        """Return how crowded images are by their ids, of those that say it."""
+        said = ((image["id"], crowding_of(image)) for image in self.images)
+        return {image_id: crowding for image_id, crowding in said if crowding is not None}
 
     def by_image(self) -> dict[int, list[Mapping[str, Any]]]:
         """Return the annotations of every image id, also of those without any."""

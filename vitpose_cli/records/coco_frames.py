@@ -27,7 +27,7 @@ from vitpose_cli.records.coco_items import (
     unknown_image,
     wrong,
 )
-from vitpose_cli.records.coco_people import bodies_of
+from vitpose_cli.records.coco_people import bodies_of, crowding_of
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.shards import document_files
@@ -47,6 +47,7 @@ class CocoFrames:
         bodies: The ids of those that have keypoints.
         names: `file_name` by number.
         image_ids: (N,) int64 by number.
+        crowding: By image id, of those images that say it.
         videos: Names of its videos.
     """
 
@@ -65,6 +66,7 @@ class CocoFrames:
         self._head = head = CocoHead()
         self.path, self.files = path, document_files(path)
         self.names: list[str] = []
+        self.crowding: dict[int, float] = {}
         self._reader = PlaceReader(self.files)
         self._images, self._annotations = GroupedPlaces(), GroupedPlaces()
         unchecked = False
@@ -160,6 +162,9 @@ class CocoFrames:
         path = self.files[item.file_number]
         image_id = check_image(path, item)
         self.names.append(item.value["file_name"])
+        crowding = crowding_of(item.value)
+        if crowding is not None:
+            self.crowding[image_id] = crowding
         if not self._images.add(image_id, item.file_number, item.place):
             raise wrong(path, f"images[{item.position}].id", NO_OWN_ID)
 

@@ -128,6 +128,15 @@ def size_of(image: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
+def crowding_of(image: Mapping[str, Any]) -> float | None:
+    """Return how much the people of an image are in each other's boxes, 0 to 1; None if not said.
+
+    CrowdPose's files say so.
+    """
+    crowding = image.get("crowdIndex")
+    return float(crowding) if is_number(crowding) else None
+
+
 def time_of(image: Mapping[str, Any]) -> float | None:
     """Return when a frame of a video is shown, seconds; None where that is not said in seconds.
 

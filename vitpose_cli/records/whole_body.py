@@ -7,9 +7,10 @@ its points labelled. Order: arXiv:2007.11858.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from typing import Any
 
-from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.json_values import are_numbers
 
 _PARTS: Mapping[str, int] = {
@@ -24,6 +25,19 @@ _PARTS: Mapping[str, int] = {
 def has_parts(annotation: Mapping[str, Any]) -> bool:
     """Tell whether an annotation has parts beside its body."""
     return any(name in annotation for name in _PARTS)
+
+
+def part_places(keypoints: KeypointSet) -> dict[str, slice]:
+    """Return where the keypoints of each part are; nothing for what is no whole body.
+
+    Args:
+        keypoints: Whose parts; they are called body, foot, face, lefthand and righthand.
+    """
+    if keypoints is not keypoint_set("wholebody"):
+        return {}
+    names = ["body", *(field.removesuffix("_kpts") for field in _PARTS)]
+    ends = accumulate(_PARTS.values(), initial=keypoint_set("coco").num_keypoints)
+    return {name: slice(*place) for name, place in zip(names, pairwise([0, *ends]), strict=True)}
 
 
 def widen_category(category: dict[str, Any]) -> None:
