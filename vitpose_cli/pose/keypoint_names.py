@@ -6,14 +6,41 @@ by place in a list was refused: it is right for one data set only.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Literal
 
 _WORD_BREAKS = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back", "fore": "front"}
 _OPPOSITES = {"left": "right", "right": "left"}
-_GLUED_OPPOSITES = (("left", "right"), ("right", "left"), ("l", "r"), ("r", "l"))
+_GLUED_OPPOSITES = (("left", "right"), ("right", "left"), ("左", "右"), ("右", "左"))
+_GLUED_INITIALS = (("l", "r"), ("r", "l"))
+_NUM_GLUED_INITIALS = 3  # pairs: with so many, l and r are a habit of the list and no accident
+_IN_OTHER_LANGUAGES = {
+    "left": "links linke linker linkes linken izquierda izquierdo gauche esquerda esquerdo "
+    "sinistra sinistro vänster venstre lewy lewa lewe левый левая левое",
+    "right": "rechts rechte rechter rechtes rechten derecha derecho droite droit direita direito "
+    "destra destro höger højre høyre prawy prawa prawe правый правая правое",
+}
+_PLACES = {"f": "front", "h": "hind", "r": "rear", "b": "back"}
+_SIDES_WITHIN = {  # what a word says that is not English, or two words in one: FL, RH
+    **{word: (side,) for side, words in _IN_OTHER_LANGUAGES.items() for word in words.split()},
+    **{
+        letters: (side, place)
+        for side in _OPPOSITES
+        for initial, place in _PLACES.items()
+        for letters in (side[0] + initial, initial + side[0])
+    },
+}
 _LOWER_BODY = ("pelvis", "hip", "leg", "thigh", "knee", "shin", "ankle", "foot", "heel", "toe")
 _ANIMAL_LOWER_BODY = ("tail", "paw", "hoof")
+_BODY_WORDS = (
+    *(*_LOWER_BODY, *_ANIMAL_LOWER_BODY, "feet", "calf", "hock", "stifle", "fetlock", "claw"),
+    *("eye", "ear", "brow", "eyelid", "nostril", "cheek", "mouth", "lip", "jaw", "horn", "head"),
+    *("shoulder", "clavicle", "collar", "scapula", "arm", "elbow", "wrist", "hand", "palm"),
+    *("finger", "thumb", "index", "middle", "pinky", "pinkie", "knuckle", "chest", "nipple"),
+    *("rib", "wing", "fin", "antenna", "whisker"),
+)
 
 _NUM_FACE_POINTS = 68
 _FACE_MIRRORS = (  # first and last point of one side, and the sum of two mirror images
@@ -29,6 +56,7 @@ _FACE_MIRRORS = (  # first and last point of one side, and the sum of two mirror
 )
 
 Words = tuple[str, ...]
+Side = Literal["left", "right"]
 
 
 def canonical_words(name: str) -> Words:
@@ -44,17 +72,53 @@ def canonical_words(name: str) -> Words:
 def flip_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Return the pairs of names that are each other's left and right, by their positions.
 
-    A side may be glued to its word (`lefteye`, `lankle`) where the other side is there, too.
-    Where there are `face_0` to `face_67` and no more, they are the points of iBUG-68.
+    A side may be a word of another language (`Knie links`), two letters with a place (`FL_hoof`),
+    or glued to its word (`lefteye`, `lankle`), where the other side is there, too. A glued `l` and
+    `r` count before a part of a body, or where the list has at least three such pairs: `lobe` and
+    `robe` are none. Where there are `face_0` to `face_67` and no more, they are the points of
+    iBUG-68.
     """
-    positions = {canonical_words(name): index for index, name in enumerate(names)}
+    positions = {_sided_words(name): index for index, name in enumerate(names)}
     partners = _face_partners(positions)
-    for words, index in positions.items():
-        found = (positions[mirror] for mirror in _mirrors(words) if mirror in positions)
-        partner = next(found, index)
-        if partner != index and not {index, partner} & partners.keys():
-            partners |= {index: partner, partner: index}
+    partners |= _partners(positions, partners, _mirrors)
+    initials = _partners(positions, partners, _mirrors_by_initial)
+    if len(initials) < 2 * _NUM_GLUED_INITIALS:
+        bodily = {index for words, index in positions.items() if any(map(_is_bodily, words))}
+        initials = {one: other for one, other in initials.items() if one in bodily}
+    partners |= initials
     return tuple(sorted(pair for pair in partners.items() if pair[0] < pair[1]))
+
+
+def flip_pairs_fault(stated: object, names: Sequence[str]) -> str:
+    """Return what is wrong with flip pairs that somebody wrote by name; empty where nothing is."""
+    if not isinstance(stated, list | tuple):
+        return "is not a list"
+    seen: set[str] = set()
+    for pair in stated:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            return f"has {pair!r}, which is not a pair of names"
+        for name in map(str, pair):
+            if name not in names:
+                return f"has {name!r}, which is none of the keypoints"
+            if name in seen:
+                return f"has {name!r} twice"
+            seen.add(name)
+    return ""
+
+
+def _partners(
+    positions: Mapping[Words, int],
+    taken: Mapping[int, int],
+    mirrors: Callable[[Words], Iterator[Words]],
+) -> dict[int, int]:
+    """Return the mirror images, by position, of names that are not taken yet."""
+    partners: dict[int, int] = {}
+    for words, index in positions.items():
+        found = (positions[mirror] for mirror in mirrors(words) if mirror in positions)
+        partner = next(found, index)
+        if partner != index and not {index, partner} & (taken.keys() | partners.keys()):
+            partners |= {index: partner, partner: index}
+    return partners
 
 
 def _face_partners(positions: Mapping[Words, int]) -> dict[int, int]:
@@ -72,24 +136,68 @@ def _face_partners(positions: Mapping[Words, int]) -> dict[int, int]:
 
 def has_side(name: str) -> bool:
     """Tell whether a keypoint is on the left or the right, as a word of its name says."""
-    return not _OPPOSITES.keys().isdisjoint(canonical_words(name))
+    return _has_side(_sided_words(name))
+
+
+def side_of(name: str, partner: str) -> Side | None:
+    """Return the side of the body that a keypoint is on, None where the names do not say.
+
+    Args:
+        name: Of the keypoint.
+        partner: Of its mirror image.
+    """
+    words, other = _sided_words(name), _sided_words(partner)
+    if _has_side(words):
+        return "left" if words[0] == "left" else "right"
+    if other not in (*_mirrors(words), *_mirrors_by_initial(words)):
+        return None
+    initial = next(word[0] for word, its in zip(words, other, strict=True) if word != its)
+    return "left" if initial in ("l", "左") else "right"
 
 
 def is_upper_body(name: str) -> bool:
     """Tell whether a keypoint lies above the hips; an animal's front legs do."""
     words = canonical_words(name)
-    return "front" in words or not any(
+    return "front" in _sided_words(name) or not any(
         word.endswith(_LOWER_BODY + _ANIMAL_LOWER_BODY) for word in words
     )
 
 
+def _sided_words(name: str) -> Words:
+    """Return the words of a name as `canonical_words`, its side found in whatever spelling."""
+    words = canonical_words(name)
+    if _has_side(words):
+        return words
+    read = chain.from_iterable(_SIDES_WITHIN.get(word, (word,)) for word in words)
+    return tuple(sorted(read, key=lambda word: word not in _OPPOSITES))
+
+
+def _has_side(words: Words) -> bool:
+    return not _OPPOSITES.keys().isdisjoint(words)
+
+
+def _is_bodily(word: str) -> bool:
+    """Tell whether a word with a glued initial is of a part of a body: `lankle`, `reye2`."""
+    return word[1:].rstrip("0123456789").endswith(_BODY_WORDS)
+
+
 def _mirrors(words: Words) -> Iterator[Words]:
-    """Yield what the name of the mirror image may be, the likeliest first."""
-    if not _OPPOSITES.keys().isdisjoint(words):
+    """Yield what the name of the mirror image may be, where a whole word says the side."""
+    if _has_side(words):
         yield tuple(_OPPOSITES.get(word, word) for word in words)
-        return
+    else:
+        yield from _glued_mirrors(words, _GLUED_OPPOSITES)
+
+
+def _mirrors_by_initial(words: Words) -> Iterator[Words]:
+    """Yield what the name of the mirror image may be, where the side is an l or r in front."""
+    if not _has_side(words):
+        yield from _glued_mirrors(words, _GLUED_INITIALS)
+
+
+def _glued_mirrors(words: Words, opposites: Sequence[tuple[str, str]]) -> Iterator[Words]:
     for position, word in enumerate(words):
-        for side, opposite in _GLUED_OPPOSITES:
-            if word.startswith(side):
-                mirrored = opposite + word.removeprefix(side)
+        for side, opposite in opposites:
+            mirrored = opposite + word.removeprefix(side)
+            if word.startswith(side) and mirrored not in _OPPOSITES:
                 yield (*words[:position], mirrored, *words[position + 1 :])

@@ -2,14 +2,14 @@
 
 Built-in sets are read from `keypoint_tables`; any other set comes from the `categories` entry of a
 COCO file, so that nobody has to write a plug-in for their animal. Flip pairs and upper bodies are
-derived from the names for both alike.
+derived from the names for both alike, unless a category says itself which keypoints are pairs.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,8 +22,10 @@ from vitpose_cli.pose.keypoint_names import (
     Words,
     canonical_words,
     flip_pairs,
+    flip_pairs_fault,
     has_side,
     is_upper_body,
+    side_of,
 )
 from vitpose_cli.pose.keypoint_tables import OTHER_NAMES, TABLES, KeypointTable
 
@@ -32,8 +34,6 @@ UNKNOWN_SIGMA = 0.067
 
 Pair = tuple[int, int]
 Side = Literal["left", "right", "centre"]
-
-_SIDES: Mapping[str, Side] = MappingProxyType({"l": "left", "r": "right"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,10 @@ class KeypointSet:
     def sides(self) -> tuple[Side, ...]:
         """The side of the body that each of the K keypoints is on, by its name and partner."""
         sides: list[Side] = ["centre"] * self.num_keypoints
-        for position in chain.from_iterable(self.flip_pairs):
-            initial = canonical_words(self.names[position])[0][0]
-            sides[position] = _SIDES.get(initial, "centre")
+        for one, other in self.flip_pairs:
+            for position, partner in ((one, other), (other, one)):
+                side = side_of(self.names[position], self.names[partner])
+                sides[position] = side or "centre"
         return tuple(sides)
 
     @property
@@ -128,21 +129,25 @@ class KeypointSet:
         Names that match a built-in set, however they are spelled, give that built-in set. Else
         flip pairs and upper body are read from the names, and every sigma is that of the
         human keypoint of this name, or `UNKNOWN_SIGMA`. A skeleton counts from 1 as COCO says,
-        or from 0 where it names keypoint 0, as some tools write it.
+        or from 0 where it names keypoint 0, as some tools write it. `flip_pairs`, pairs of names,
+        has the last word on which keypoints change places; empty, it forbids mirroring.
 
         Args:
-            category: The entry; `keypoints` is needed, `skeleton` and `name` are not.
+            category: The entry; `keypoints` is needed, the others are not.
             name: What to call the set; the category's name if None, `custom` if it has none.
 
         Raises:
-            InputError: There are no keypoint names, or the skeleton does not fit them.
+            InputError: There are no keypoint names, or skeleton or flip pairs do not fit them.
         """
         label = str(category.get("name") or "custom")
         names = _names_of(category, label)
         words = [canonical_words(each) for each in names]
         for built_in in KEYPOINT_SETS.values():
             if words in _spellings(built_in):
-                return built_in
+                pairs = _stated_pairs(category, names, label)
+                if pairs in (None, built_in.flip_pairs):
+                    return built_in
+                return replace(built_in, name=name or label, category=label, flip_pairs=pairs)
         try:
             bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
         except (TypeError, ValueError) as error:
@@ -156,7 +161,7 @@ class KeypointSet:
                 f"{stray[0][0]} and {stray[0][1]}.",
                 "Write pairs of keypoint numbers, counted from 1, or leave the skeleton out.",
             )
-        return _complete(
+        built = _complete(
             KeypointTable(
                 name=name or label,
                 category=label,
@@ -166,15 +171,23 @@ class KeypointSet:
                 source="the categories of a COCO file",
             )
         )
+        pairs = _stated_pairs(category, names, label)
+        return built if pairs is None else replace(built, flip_pairs=pairs)
 
     def to_category(self, id: int = 1) -> dict[str, Any]:
-        """Return the `categories` entry of a COCO file, with its 1-based skeleton."""
+        """Return the `categories` entry of a COCO file, with its 1-based skeleton.
+
+        Flip pairs are in it where the names do not say them.
+        """
+        stated = [[self.names[one], self.names[other]] for one, other in self.flip_pairs]
+        read = self.flip_pairs == flip_pairs(self.names)
         return {
             "id": id,
             "name": self.category,
             "supercategory": self.category,
             "keypoints": list(self.names),
             "skeleton": [[start + 1, end + 1] for start, end in self.edges],
+            **({} if read else {"flip_pairs": stated}),
         }
 
 
@@ -216,6 +229,27 @@ def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
             "A COCO-keypoint file lists them under categories[].keypoints.",
         )
     return tuple(str(name) for name in names)
+
+
+def _stated_pairs(
+    category: Mapping[str, Any], names: Sequence[str], label: str
+) -> tuple[Pair, ...] | None:
+    """Return the flip pairs that a `categories` entry states, None where it states none.
+
+    Raises:
+        InputError: They are no pairs of its keypoints.
+    """
+    stated = category.get("flip_pairs")
+    if stated is None:
+        return None
+    if fault := flip_pairs_fault(stated, names):
+        raise InputError(
+            f"Category {label!r}: flip_pairs {fault}.",
+            'Write pairs of its keypoint names, each name once: [["kp1", "kp2"], ["kp3", "kp4"]].',
+        )
+    positions = {name: position for position, name in enumerate(names)}
+    pairs = (sorted((positions[str(one)], positions[str(other)])) for one, other in stated)
+    return tuple(sorted((low, high) for low, high in pairs))
 
 
 def _spellings(built_in: KeypointSet) -> Iterator[list[Words]]:

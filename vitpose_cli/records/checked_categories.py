@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vitpose_cli.pose.keypoint_names import flip_pairs_fault
 from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
 from vitpose_cli.records.json_stream import Item
 from vitpose_cli.records.json_values import are_texts, is_int, shown
@@ -53,6 +54,9 @@ class CheckedCategories:
             )
         else:
             self._skeleton(f"{place}.skeleton", category.get("skeleton"), len(names))
+            stated = category.get("flip_pairs")
+            if stated is not None and (fault := flip_pairs_fault(stated, names)):
+                self._findings.add("flip-pairs", f"{place}.flip_pairs", fault)
 
     def _skeleton(self, place: str, skeleton: Any, num_keypoints: int) -> None:
         if not isinstance(skeleton, list):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import OpenedData
 from vitpose_cli.training.network import Network
@@ -12,6 +14,8 @@ from vitpose_cli.training.unused import unused_options
 
 REACHED = 0.8
 """Share of the rate asked for from which on a stage counts as reaching it."""
+
+_LAST_WORD = "Where that is wrong, list the pairs as `flip_pairs` of the category in the COCO file."
 
 
 def opening_notes(config: TrainConfig, data: OpenedData, network: Network) -> list[str]:
@@ -22,7 +26,7 @@ def opening_notes(config: TrainConfig, data: OpenedData, network: Network) -> li
         data: Its people.
         network: What it begins with.
     """
-    flips = [] if config.task == "pretrain" else _unmirrored(config, data)
+    flips = [] if config.task == "pretrain" else _mirroring(config, data)
     rates = _unreached_rates(config, data)
     return [*data.notes, *unused_options(config), *network.notes, *flips, *rates]
 
@@ -39,16 +43,31 @@ def _unreached_rates(config: TrainConfig, data: OpenedData) -> Iterator[str]:
             )
 
 
-def _unmirrored(config: TrainConfig, data: OpenedData) -> Iterator[str]:
-    """Yield what is not mirrored, of keypoints whose other side is not known."""
+def _mirroring(config: TrainConfig, data: OpenedData) -> Iterator[str]:
+    """Yield what changes places in mirrored crops and what does not, of sets that are not ours."""
     if not config.augmentation.flip and not (data.validation and config.validation.flip_test):
         return
     for name, keypoints in data.keypoint_sets.items():
-        alone = ", ".join(keypoints.names[position] for position in keypoints.one_sided)
         if not keypoints.mirrorable:
             yield (
                 f"The keypoints of {name} have no names of left and right: no crop is mirrored, "
-                "and there is no flip test."
+                f"and there is no flip test. {_LAST_WORD}"
             )
-        elif alone:
-            yield f"Of {name}, mirrored crops tell nothing of {alone}, without a name on each side."
+        elif KEYPOINT_SETS.get(keypoints.name) != keypoints:
+            yield _swapped(name, keypoints)
+
+
+def _swapped(name: str, keypoints: KeypointSet) -> str:
+    """Say which keypoints change places, which lie in the middle, and which tell nothing."""
+    names = keypoints.names
+    pairs = ", ".join(f"{names[one]} - {names[other]}" for one, other in keypoints.flip_pairs)
+    alone = keypoints.one_sided
+    sided = {*alone, *chain.from_iterable(keypoints.flip_pairs)}
+    middle = [each for position, each in enumerate(names) if position not in sided]
+    sentence = f"In mirrored crops of {name}, these change places: {pairs}"
+    if middle:
+        sentence += f"; taken to lie in the middle: {', '.join(middle)}"
+    if alone:
+        lone = ", ".join(names[position] for position in alone)
+        sentence += f"; without a name on each side, and not learnt there: {lone}"
+    return f"{sentence}. {_LAST_WORD}"
