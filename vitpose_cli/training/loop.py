@@ -51,6 +51,7 @@ from vitpose_cli.training.process import (
     gathered,
     process_group,
     stop_asked,
+    too_large_step,
 )
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, batch_sheet
@@ -236,11 +237,12 @@ class _Run:
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         process = self._placement.process
+        too_large = too_large_step(self._position.stage, stage.options, process.world_size)
         with stop_asked(process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement, asked)
             for step in range(start, total):
-                with explained_memory(self._position.stage, stage.options, process.world_size):
+                with explained_memory(too_large):
                     began_s = time.perf_counter()
                     passes = next(ahead)
                     meter.wait_s += time.perf_counter() - began_s

@@ -17,11 +17,9 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError, InputError, is_out_of_memory
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
-
-_CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
 
 _PATIENCE = timedelta(days=1)
 """How long processes wait for each other. One may have slower disks, or be the one that computes
@@ -179,24 +177,43 @@ def gathered(value: _Value, process: Process) -> list[_Value]:
 
 
 @contextmanager
-def explained_memory(number: int, options: StageOptions, world_size: int = 1) -> Iterator[None]:
-    """Say what to do when a step of a stage does not fit into memory.
+def explained_memory(explanation: InputError) -> Iterator[None]:
+    """Say what to do when something does not fit into memory.
+
+    Args:
+        explanation: What it is, and what to do.
+
+    Raises:
+        InputError: It did not fit: the explanation.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise explanation from error
+
+
+def too_large_step(
+    number: int, options: StageOptions, world_size: int = 1, parts: int = 2
+) -> InputError:
+    """Return the error for a step whose pass does not fit into memory.
 
     Args:
         number: Which stage, from 0.
         options: Its options.
         world_size: How many processes share the step.
-
-    Raises:
-        InputError: Something did not fit.
+        parts: In how many parts the pass might fit.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not named and _CPU_OUT_OF_MEMORY not in str(error):
-            raise
-        raise _too_large(number, options, world_size, 2) from error
+    width, height = options.input_wh
+    return InputError(
+        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
+        "into memory.",
+        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
+        "smaller passes, but for the batch statistics of a classic decoder; "
+        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
+        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
+    )
 
 
 def check_memory(
@@ -215,7 +232,8 @@ def check_memory(
         InputError: Even half of the estimate does not fit.
     """
     if kept_bytes > 2 * total_bytes:
-        raise _too_large(number, options, world_size, math.ceil(2 * kept_bytes / total_bytes))
+        parts = math.ceil(2 * kept_bytes / total_bytes)
+        raise too_large_step(number, options, world_size, parts)
 
 
 def pass_size(options: StageOptions, world_size: int) -> int:
@@ -240,17 +258,4 @@ def _check_passes(number: int, options: StageOptions, world_size: int) -> None:
         f"stages.{number}: batch_size {size} is too small for accumulate {parts}{processes}: "
         "a pass would have nobody.",
         f"Give batch_size {parts * world_size} or more, or a smaller accumulate.",
-    )
-
-
-def _too_large(number: int, options: StageOptions, world_size: int, parts: int) -> InputError:
-    """Return the error for a pass that does not fit, and might in so many parts."""
-    width, height = options.input_wh
-    return InputError(
-        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
-        "into memory.",
-        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
-        "smaller passes, but for the batch statistics of a classic decoder; "
-        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
-        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
     )
