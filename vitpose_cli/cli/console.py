@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -140,13 +141,14 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNHEARD
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001, nobody else shows it
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Whoever writes files says which; what is left is what is printed.
             show_error(write_error(Path("the output"), error))
             return ExitCode.INPUT
         if os.environ.get("VITPOSE_DEBUG"):
-            raise
+            traceback.print_exc()
+            return ExitCode.BUG
         if isinstance(error, OSError) and error.errno in _REFUSED and error.filename is not None:
             # Who only asks whether something is there need not know that one may be refused.
             show_error(read_error(error.filename, error))

@@ -24,7 +24,8 @@ from vitpose_cli.training.config import StageOptions, TrainConfig
 _PATIENCE = timedelta(days=1)
 """How long processes wait for each other. One may have slower disks, or be the one that computes
 AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
-died: torchrun does, and so do the others by its connection, which is closed then."""
+died: torchrun does, and so do the others at their next word through gloo, by its connection, which
+is closed then. One that has failed and still lives is noticed by nobody: see `process_group`."""
 
 _FIRST_PORT, _NUM_PORTS = 15_000, 15_000
 """Where processes under srun meet: below the ports that Linux gives to whoever asks for any."""
@@ -102,7 +103,10 @@ def stop_asked(process: Process | None = None) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def process_group(placement: Placement) -> Iterator[None]:
-    """Join the other processes, if there are any.
+    """Join the other processes, if there are any; leave them in good order when all is done.
+
+    One that fails, or is interrupted, does not leave: NCCL would wait for the others to leave, too,
+    and they wait for its part of a step. It is to end, with `termination.leave`.
 
     Raises:
         ConfigError: Nobody says where they meet.
@@ -130,8 +134,7 @@ def process_group(placement: Placement) -> Iterator[None]:
             "Another process of this training has ended.",
             "It has said why, if it could; the same command goes on from the last checkpoint.",
         ) from error
-    finally:
-        distributed.destroy_process_group()
+    distributed.destroy_process_group()
 
 
 def meeting_place(environment: Mapping[str, str] = os.environ) -> str:
