@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from format_cases import bring_back, export, labels, make_run
+from labelstudio_cases import annotated, regions, tasks_of, write
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -33,12 +34,15 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run", [one], keypoint_set=category)
 
 
-@pytest.mark.parametrize("tool", ["coco", "cvat", "fiftyone"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "fiftyone", "labelstudio"])
 def test_an_untouched_file_corrects_nobody(run: Path, tmp_path: Path, tool: str) -> None:
     before = labels(run)["one.jpg"].instances
     out = tmp_path / ("out.json" if tool == "coco" else "out")
-    written = export(run, tool, out)
-    out = written.files[1] if tool == "cvat" else out
+    if tool == "labelstudio":
+        write(out, annotated(tasks_of(run, tmp_path / "tasks")))
+    else:
+        written = export(run, tool, out)
+        out = written.files[1] if tool == "cvat" else out
     summary = bring_back(run, out, tool)
     assert summary.as_dict()["people"] == {"changed": 0, "added": 0, "removed": 0}
     assert summary.count("unchanged") == 1
@@ -56,3 +60,19 @@ def test_a_file_that_spells_them_otherwise_is_refused(run: Path, tmp_path: Path)
     out.write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"out\.json: Keypoints 'tip\+' and 'tip-' differ in"):
         bring_back(run, out, "coco")
+
+
+def test_labels_of_label_studio_that_could_be_two_keypoints_are_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    tasks = annotated(tasks_of(run, tmp_path / "tasks"))
+    label = next(one for one in regions(tasks[0]) if one["type"] == "keypointlabels")
+    label["value"]["keypointlabels"] = ["Tip"]
+    with pytest.raises(InputError, match=r"task 1: Keypoints 'tip\+' and 'tip-' differ in"):
+        bring_back(run, write(tmp_path / "out.json", tasks), "labelstudio")
+    label["value"]["keypointlabels"] = ["Base"]
+    with pytest.raises(InputError, match="are both keypoint 'base'"):
+        bring_back(run, write(tmp_path / "out.json", tasks), "labelstudio")
+    label["value"]["keypointlabels"] = ["rope"]
+    summary = bring_back(run, write(tmp_path / "out.json", tasks), "labelstudio")
+    assert summary.num_ignored == 1
