@@ -197,10 +197,12 @@ class VideoEncoder:
         """
         with _writing(self._path):
             packets = self._timed(self._stream.encode(None))
-            if packets and packets[-1].dts is not None and self._delay is not None:
-                # In an MP4 durations run from one dts to the next, and all dts lie behind the
+            if packets and packets[-1].pts is not None:
+                # In an MP4 durations run from one dts to the next, and all dts lie before the
                 # pts by the same delay: the track ends as the last picture does.
-                packets[-1].duration = self._end_of_last - self._delay - packets[-1].dts
+                last = packets[-1]
+                shown = last.pts if last.dts is None else last.dts + (self._delay or 0)
+                last.duration = self._end_of_last - shown
             self._container.mux(packets)
             if self._audio is not None:
                 end_s = float(self._end_of_last * _TICK)
@@ -214,8 +216,9 @@ class VideoEncoder:
 
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """Take the delay from the first packet of all."""
-        if self._delay is None and packets and packets[0].pts is not None:
-            self._delay = packets[0].pts - (packets[0].dts or 0)
+        first = packets[0] if packets else None
+        if self._delay is None and first is not None and None not in (first.pts, first.dts):
+            self._delay = first.pts - first.dts
         return packets
 
     def _duration(self, own_s: float) -> int:
