@@ -197,10 +197,10 @@ class VideoEncoder:
         """
         with _writing(self._path):
             packets = self._timed(self._stream.encode(None))
-            if packets and packets[-1].pts is not None:
+            last = packets[-1] if packets else None
+            if last is not None and last.pts is not None:
                 # In an MP4 durations run from one dts to the next, and all dts lie before the
                 # pts by the same delay: the track ends as the last picture does.
-                last = packets[-1]
                 shown = last.pts if last.dts is None else last.dts + (self._delay or 0)
                 last.duration = self._end_of_last - shown
             self._container.mux(packets)
@@ -217,7 +217,9 @@ class VideoEncoder:
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """Take the delay from the first packet of all."""
         first = packets[0] if packets else None
-        if self._delay is None and first is not None and None not in (first.pts, first.dts):
+        if first is None or first.pts is None or first.dts is None:
+            return packets
+        if self._delay is None:
             self._delay = first.pts - first.dts
         return packets
 
