@@ -93,7 +93,7 @@ def test_sound_that_is_encoded_anew_reaches_the_cut(
     with av.open(str(out)) as container:
         heard = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
     ends_s = float(np.flatnonzero(np.abs(np.concatenate(heard)) > 0.1)[-1]) / rate
-    assert ends_s == pytest.approx(1.0, abs=2 * 1024 / rate)
+    assert 0.99 < ends_s < 1.0 + 1024 / rate
 
 
 def test_sound_that_outlasts_the_pictures_stays(tmp_path: Path) -> None:

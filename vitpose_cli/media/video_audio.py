@@ -79,7 +79,8 @@ class AudioTrack:
         """
         self.write(until_s)
         if self._encoder is not None:
-            held = self._encoder.flush()
+            ready = self._step[1] if self._step is not None else []  # with a frame behind the cut
+            held = [*ready, *self._encoder.flush()]
             self._output.mux([each for each in held if _time_s(each) < until_s])
         if self._container is not None:
             self._container.close()
