@@ -160,6 +160,15 @@ def memory_is_short() -> None:
     setattr(torch.nn.Linear, "forward", failing)  # noqa: B010
 
 
+def devices_are_full() -> None:
+    """Let no network find room on its device, as on a GPU that another program holds."""
+
+    def failing(module: torch.nn.Module, *arguments: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    setattr(torch.nn.Module, "to", failing)  # noqa: B010
+
+
 def processor_computes_in_bf16() -> None:
     """Have a processor with instructions for bf16."""
     import vitpose_cli.runtime as runtime

@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from vitpose_cli.termination import end_as_interrupted
+from vitpose_cli.termination import end_as_interrupted, leave
 
 
 def main() -> None:
@@ -18,8 +18,8 @@ def main() -> None:
             signal.signal(number, signal.SIG_IGN)
     except KeyboardInterrupt:  # before or after there is anybody to tell it in a better way
         sys.stderr.write("interrupted.\n")
-        sys.exit(130)
-    sys.exit(code)
+        code = 130
+    leave(code)
 
 
 if __name__ == "__main__":

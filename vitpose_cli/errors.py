@@ -61,6 +61,24 @@ class PartialRunError(VitposeError):
     exit_code = ExitCode.PARTIAL
 
 
+_FULL = (
+    "can't allocate memory",  # torch, on the host
+    "out of memory",  # CUDA and MPS, where torch itself has no room to begin
+    "_STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+)
+"""What libraries say in a plain RuntimeError where memory does not suffice."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error tells that there was not enough memory, of this machine or of a GPU.
+
+    torch's own type is known by its name: this module is imported where torch need not be.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _FULL)
+
+
 def in_short(error: BaseException) -> str:
     """Return the first line of what a library says in an error, or the error's kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

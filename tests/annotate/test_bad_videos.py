@@ -127,3 +127,19 @@ def test_to_draw_one_alone_is_refused(folder: Path, tmp_path: Path, name: str) -
     assert BAD[name][1] in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*.mp4"))
+
+
+def test_a_gif_that_came_in_half_is_read_again_once_it_is_whole(tmp_path: Path) -> None:
+    clip, run = tmp_path / "a.gif", tmp_path / "run"
+    weights = save_weights(tmp_path / "weights.safetensors")
+    whole = write_video(clip, num=10, codec="gif", pix_fmt="rgb8").read_bytes()
+    command = ("annotate", clip, "-o", run, "-w", weights, "--detector", "whole-image")
+    clip.write_bytes(whole[: len(whole) // 2])
+    assert vitpose(*command).returncode == 5
+    (failure,) = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
+    assert "cut off" in failure["error"]
+    clip.write_bytes(whole)
+    done = vitpose(*command)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((run / "annotations.json").read_text())["images"]) == 10
+    assert (run / "failures.jsonl").read_text() == ""

@@ -191,6 +191,16 @@ def test_interrupted_while_the_options_are_taken_in(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "stopped.\n"
 
 
+def test_the_trace_of_a_bug_is_shown_to_who_asks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITPOSE_DEBUG", "1")
+    assert guarded(lambda: 1 // 0) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert shown.splitlines()[-1].startswith("ZeroDivisionError")
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "19", "20", "none"])
 def test_a_terminal_without_columns_silences_nobody(tmp_path: Path, columns: str) -> None:
     run = make_run(tmp_path / "run", [make_record("a.jpg")])

@@ -103,6 +103,21 @@ def test_short_memory_makes_batches_smaller(job: Job, launcher: Launcher, tmp_pa
     assert len(labels["images"]) == NUM_FRAMES
 
 
+@pytest.mark.parametrize("detected", [False, True])
+def test_a_device_without_room_is_no_bug(
+    job: Job, launcher: Launcher, tmp_path: Path, detected: bool
+) -> None:
+    arguments = job.arguments(tmp_path / "run")
+    if detected:
+        place = arguments.index("--boxes")
+        arguments[place : place + 2] = []
+    failed = launcher.run(*arguments, fault="devices_are_full")
+    assert failed.returncode == 3, failed.stderr
+    assert "not enough memory: CUDA out of memory. Tried to allocate 20.00 MiB" in failed.stderr
+    assert "nvidia-smi" in failed.stderr
+    assert launcher.run(*job.arguments(tmp_path / "run")).returncode == 0
+
+
 def test_a_clip_that_cannot_be_opened_for_a_while_loses_no_frame(
     job: Job, launcher: Launcher, tmp_path: Path
 ) -> None:

@@ -64,6 +64,60 @@ def test_an_avi_that_ends_between_two_pictures_is_cut_off(healthy_videos: dict[s
     assert "ends at 0.8 s of announced 1.2 s" in failures[0].error
 
 
+def make_gif(path: Path) -> list[int]:
+    """Write ten pictures and return where each of them begins."""
+    write_video(path, num=10, codec="gif", pix_fmt="rgb8")
+    with av.open(str(path)) as container:
+        return [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(5000)])  # as of a download that did not come in whole
+def test_a_gif_that_is_cut_off(tmp_path: Path, rest: bytes) -> None:
+    path = tmp_path / "a.gif"
+    begins = make_gif(path)
+    whole = path.read_bytes()
+    assert whole.endswith(b";")
+    for cut in (begins[7] - 40, begins[7] - 1, begins[7] + 5, begins[7] + 30):
+        path.write_bytes(whole[:cut] + rest)
+        frames, failures = frames_and_failures(path)
+        num = 6 if cut < begins[7] else 7
+        assert [number(frame.image) for frame in frames] == list(range(num))
+        assert [failure.key.index for failure in failures] == [num]
+        assert "cut off" in failures[0].error
+        assert number(VideoFile(path, "clip").read(FrameKey("clip", num - 1)).image) == num - 1
+        with pytest.raises(InputError, match="cut off"):
+            VideoFile(path, "clip").read(FrameKey("clip", num))
+
+
+def test_a_gif_without_its_last_byte_has_all_pictures_but_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    make_gif(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    frames, failures = frames_and_failures(path)
+    assert len(frames) == 10
+    assert [failure.key.index for failure in failures] == [10]
+
+
+def test_what_comes_after_the_end_of_a_gif_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    make_gif(path)
+    path.write_bytes(path.read_bytes() + b"!!,, left over" * 50)
+    assert len(frames_of(path)) == 10
+
+
+def test_zeros_in_a_gif(tmp_path: Path) -> None:
+    path = tmp_path / "a.gif"
+    begins = make_gif(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes(3) + b";")
+    assert len(frames_of(path)) == 10
+    path.write_bytes(whole[: begins[5]] + b"\0" + whole[begins[5] :])  # FFmpeg stops here
+    frames, failures = frames_and_failures(path)
+    assert [number(frame.image) for frame in frames] == list(range(len(frames)))
+    assert [failure.key.index for failure in failures] == [len(frames)]
+    assert "damaged here" in failures[0].error
+
+
 def damage(path: Path, packet: int) -> None:
     """Overwrite the end of a packet."""
     with av.open(str(path)) as container:

@@ -94,6 +94,23 @@ def test_a_last_picture_that_stays_does_so_in_the_copy(tmp_path: Path, codec: Vi
         assert (container.duration or 0) / av.time_base == pytest.approx(6 * 0.04 + 2.5, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("codec", "num"),
+    [("h264", 1), ("h264", 2), ("h264", 25), ("h265", 1), ("h265", 3), ("h265", 25)],
+)
+def test_the_frame_rate_is_that_of_the_source(tmp_path: Path, codec: VideoCodec, num: int) -> None:
+    source = write_video(tmp_path / "in.mp4", num=num)
+    out = copy_video(source, tmp_path / "out.mp4", options=EncodeOptions(codec=codec))
+    assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FPS) == pytest.approx(25)
+    with av.open(str(out)) as container:
+        video = container.streams.video[0]
+        assert video.average_rate == 25
+        assert (video.duration or 0) * (video.time_base or 0) == Fraction(num, 25)
+        shown = list(container.decode(video))
+    assert [frame.time for frame in shown] == pytest.approx([n / 25 for n in range(num)])
+    assert shown[-1].duration * (shown[-1].time_base or 0) == Fraction(1, 25)
+
+
 def test_fewer_frames_keep_their_times_and_the_sound(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", audio="aac", num=75)
     out = copy_video(source, tmp_path / "out.mp4", VideoOptions(every=5))

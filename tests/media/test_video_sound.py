@@ -69,6 +69,33 @@ def test_sound_is_cut_as_the_pictures_are(tmp_path: Path, audio: str) -> None:
         assert (container.duration or 0) / av.time_base == pytest.approx(2.0, abs=0.05)
 
 
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+@pytest.mark.parametrize("taken", [VideoOptions(end_s=1.0), VideoOptions(max_frames=25)])
+def test_sound_that_is_encoded_anew_reaches_the_cut(
+    tmp_path: Path, rate: int, taken: VideoOptions
+) -> None:
+    source = tmp_path / "in.mkv"
+    write_video(tmp_path / "mute.mkv", num=50)
+    with av.open(str(tmp_path / "mute.mkv")) as mute, av.open(str(source), "w") as container:
+        video = container.add_stream_from_template(mute.streams.video[0])
+        sound = container.add_stream("pcm_s16le", rate, layout="mono")
+        for packet in mute.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                container.mux(packet)
+        tone = (20000 * np.sin(np.arange(2 * rate) * 0.8)).astype(np.int16)
+        for start in range(0, len(tone), rate // 25):
+            part = np.ascontiguousarray(tone[None, start : start + rate // 25])
+            frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = rate, start
+            container.mux(sound.encode(frame))
+    out = copy_video(source, tmp_path / "out.mp4", taken)
+    with av.open(str(out)) as container:
+        heard = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    ends_s = float(np.flatnonzero(np.abs(np.concatenate(heard)) > 0.1)[-1]) / rate
+    assert 0.99 < ends_s < 1.0 + 1024 / rate
+
+
 def test_sound_that_outlasts_the_pictures_stays(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", audio="aac", num=25, audio_s=3.0)
     assert audio_packets(copy_video(source, tmp_path / "out.mp4")) == audio_packets(source)

@@ -28,7 +28,7 @@ def test_spreading_and_folding_experts_are_inverse() -> None:
 def test_every_expert_gets_a_gradient() -> None:
     config = ViTPoseConfig(TEST, {"coco": HeadConfig("simple", 17)}, (48, 64), num_experts=3)
     model = ViTPose(config)
-    loss = model.features(torch.randn(2, 3, 64, 48), expert=torch.tensor([2, 2])).square().sum()
+    loss = model.features(torch.randn(2, 3, 64, 48), expert=[(2, 2)]).square().sum()
     torch.autograd.backward(loss)
     for block in model.encoder.blocks:
         used = [bool(expert.weight.grad.abs().sum() > 0) for expert in block.mlp.experts]

@@ -162,10 +162,10 @@ def test_every_expert_equals_transformers() -> None:
     options = {"num_experts": NUM_EXPERTS, "input_wh": (96, 128)}
     ours = counterpart(theirs, SHALLOW, "simple", **options)
     images = crops(NUM_EXPERTS + 1, (96, 128))
-    mixed = torch.tensor([4, 0, 5, 2, 1, 3, 0])
-    expected = theirs(images, dataset_index=mixed).heatmaps
-    assert_same_maps(ours(images, expert=mixed), expected)
-    for sample, expert in enumerate(mixed.tolist()):
+    mixed = [4, 0, 5, 2, 1, 3, 0]
+    expected = theirs(images, dataset_index=torch.tensor(mixed)).heatmaps
+    assert_same_maps(ours(images, expert=[(expert, 1) for expert in mixed]), expected)
+    for sample, expert in enumerate(mixed):
         one = images[sample : sample + 1]
         assert_same_maps(ours(one, expert=expert), expected[sample : sample + 1])
         plain = ViTPose(replace(ours.config, num_experts=0)).eval()
@@ -247,7 +247,7 @@ def test_recomputing_activations_changes_no_gradient() -> None:
         model = ViTPose(config).train()
         model.set_grad_checkpointing(recompute)
         torch.manual_seed(1)
-        features = model.features(crops(4, (48, 64)), expert=torch.tensor([1, 0, 1, 0]))
+        features = model.features(crops(4, (48, 64)), expert=[(1, 1), (0, 1), (1, 1), (0, 1)])
         torch.autograd.backward(features.square().sum())
         gradients.append([p.grad for p in model.encoder.parameters()])
     for straight, recomputed in zip(*gradients, strict=True):

@@ -177,3 +177,36 @@ def test_keypoints_and_geometry_load_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_category_has_the_last_word_on_flip_pairs() -> None:
+    category = {"name": "arm", "keypoints": ["kp1", "kp2", "left_tip", "right_tip"]}
+    arm = KeypointSet.from_category({**category, "flip_pairs": [["kp2", "kp1"]]})
+    assert arm.flip_pairs == ((0, 1),)
+    assert arm.sides == ("centre",) * 4
+    assert arm.to_category()["flip_pairs"] == [["kp1", "kp2"]]
+    assert KeypointSet.from_category(arm.to_category()) == arm
+    by_name = KeypointSet.from_category(category)
+    assert by_name.flip_pairs == ((2, 3),)
+    assert "flip_pairs" not in by_name.to_category()
+    assert arm.shows_the_same(by_name)  # so that a head is taken over
+
+
+def test_a_category_without_pairs_is_never_mirrored() -> None:
+    people = keypoint_set("coco").to_category()
+    assert not KeypointSet.from_category({**people, "flip_pairs": []}).mirrorable
+    assert KeypointSet.from_category(people) is keypoint_set("coco")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "fault"),
+    [
+        ("left", "is not a list"),
+        ([["a"]], "is not a pair"),
+        ([["a", "z"]], "none of the keypoints"),
+        ([["a", "b"], ["b", "c"]], "twice"),
+    ],
+)
+def test_flip_pairs_that_do_not_fit_are_refused(pairs: object, fault: str) -> None:
+    with pytest.raises(InputError, match=f"Category 'x': flip_pairs .*{fault}"):
+        KeypointSet.from_category({"name": "x", "keypoints": ["a", "b", "c"], "flip_pairs": pairs})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training_cases import COCO, Stopping, losses, small_run, small_teacher, some_people, write_coco
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
@@ -147,6 +147,22 @@ def test_a_teacher_that_saw_one_side_says_nothing_of_a_mirrored_crop() -> None:
         weights = lesson_of(first(Batches([course], stage, options, (0,), CPU))).weights
         assert (weights[:, names.index("left_wrist")] == weight).all()
         assert weights.sum() == 8 * (16 + weight)
+
+
+def test_heatmaps_that_do_not_fit_on_the_device_are_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    people, pictures = some_people(2)
+    codec = HeatmapCodec((96, 128), (24, 32), "udp")
+    look = look_once(TrueTeacher(), Course("coco", people, HostCrops(pictures), codec), CPU)
+
+    def full(tensor: torch.Tensor, *_: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    with pytest.raises(InputError, match="heatmaps of 2 people need") as caught:
+        look.on(CPU)
+    assert "distill.keep" in caught.value.hint
 
 
 def test_a_teacher_that_looks_each_time_is_shown_the_same_region_in_its_own_size() -> None:

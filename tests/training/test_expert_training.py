@@ -98,6 +98,35 @@ def test_every_person_goes_through_the_expert_and_the_head_of_their_set() -> Non
             assert (own - others).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_a_compiled_network_takes_parts_of_any_sizes(recomputed: bool) -> None:
+    model = build_network(OPTIONS, SETS, (48, 64)).model.train()
+    model.set_grad_checkpointing(recomputed)
+    grow_apart(model)
+    graphs: list[torch.fx.GraphModule] = []
+
+    def compiler(graph: torch.fx.GraphModule, _inputs: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph
+
+    def answer(router: HeadRouter, parts: tuple[tuple[str, int], ...]) -> list[torch.Tensor]:
+        model.zero_grad()
+        maps = router(crops, parts)
+        torch.autograd.backward([own.square().sum() for own in maps])
+        learnt = [value.grad for value in model.parameters() if value.grad is not None]
+        return [*maps, *learnt]
+
+    torch.compiler.reset()  # what it has learnt about sizes elsewhere
+    eager, compiled = HeadRouter(model), HeadRouter(model)
+    compiled.compile(backend=compiler)
+    crops = torch.randn(12, 3, 64, 48)
+    for count in (5, 6, 7, 2, 10, 3, 9, 4, 8):
+        parts = (("mpii", count), ("coco", 12 - count))
+        pairs = zip(answer(compiled, parts), answer(eager, parts), strict=True)
+        assert all(torch.equal(ours, theirs) for ours, theirs in pairs), count
+    assert len(graphs) == 2, "one for the first sizes, and one for all others"
+
+
 def test_only_the_experts_of_the_people_shown_get_a_gradient() -> None:
     stage, batches = opened(repeats=(0, 1))
     steps(stage, batches, 0, 1)

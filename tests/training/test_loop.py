@@ -30,6 +30,7 @@ def test_a_run_leaves_weights_metrics_pictures_and_a_report(tmp_path: Path) -> N
         (one["stage"], one["step"], one["loss"]) for one in listener.lines if "loss" in one
     ]
     assert [place[:2] for place in losses(folder)] == [(s, n) for s in (0, 1) for n in (1, 2, 3)]
+    assert torch.backends.cudnn.benchmark, "all batches of a stage are of one size"
     measured = [one for one in listener.lines if one["kind"] == "validation"]
     assert [(one["stage"], one["step"]) for one in measured] == [(0, 3), (1, 3)]
     assert set(measured[0]["sources"]["1 people"]) >= {"AP", "AP50", "AR"}
@@ -113,7 +114,8 @@ def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
     said = [
         f"The head robot starts anew: {teacher} has none of its keypoints.",
         "The keypoints of robot have no names of left and right: no crop is mirrored, and there "
-        "is no flip test.",
+        "is no flip test. Where that is wrong, list the pairs as `flip_pairs` of the category in "
+        "the COCO file.",
     ]
     assert set(said) <= set(listener.notes)
     assert set(said) <= set(plan_training(parse_config(TrainConfig, values)).notes)
@@ -193,6 +195,7 @@ def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
     listener = run(tmp_path, data={"train": sources, "validation": sources}, stages=[stage])
     said = "The files list different keypoints; each list gets a head: coco (17), robot (2)."
     assert said in listener.notes
+    assert not torch.backends.cudnn.benchmark, "heads see parts of ever other sizes"
     header = read_header(tmp_path / "run" / "last.safetensors")
     assert {name: head.keypoint_set.num_keypoints for name, head in header.heads.items()} == {
         "coco": 17,

@@ -13,6 +13,7 @@ from vitpose_cli.training.process import (
     machine_memory_bytes,
     meeting_place,
     stop_asked,
+    too_large_step,
 )
 
 STAGE = StageOptions(steps=1, batch_size=64, accumulate=2)
@@ -21,18 +22,21 @@ STAGE = StageOptions(steps=1, batch_size=64, accumulate=2)
 def test_running_out_of_memory_is_explained() -> None:
     with (
         pytest.raises(InputError, match="32 crops of 192 x 256 px") as caught,
-        explained_memory(1, STAGE),
+        explained_memory(too_large_step(1, STAGE)),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory.")
     assert "stages.1.accumulate=4" in caught.value.hint
     assert "stages.1.batch_size=32" in caught.value.hint
-    with pytest.raises(InputError), explained_memory(0, STAGE):
+    too_large = too_large_step(0, STAGE, world_size=8)
+    with pytest.raises(InputError), explained_memory(too_large):
         np.empty(2**50, np.uint8)
-    with pytest.raises(InputError, match="4 crops of"), explained_memory(0, STAGE, world_size=8):
+    with pytest.raises(InputError, match="4 crops of"), explained_memory(too_large):
         raise MemoryError
-    with pytest.raises(InputError), explained_memory(0, STAGE):
+    with pytest.raises(InputError), explained_memory(too_large):
         torch.empty(2**50)
-    with pytest.raises(RuntimeError, match="shapes"), explained_memory(0, STAGE):
+    with pytest.raises(InputError), explained_memory(too_large):
+        raise RuntimeError("CUDA error: out of memory")  # a GPU that has no room for torch itself
+    with pytest.raises(RuntimeError, match="shapes"), explained_memory(too_large):
         raise RuntimeError("shapes do not match")
 
 

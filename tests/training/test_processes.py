@@ -187,6 +187,49 @@ def test_processes_with_run_folders_of_their_own_are_refused(tmp_path: Path) -> 
     assert (here / "state.pt").read_bytes() == state
 
 
+_NO_SPACE = """
+import resource, sys, time
+from torch import distributed
+from vitpose_cli.__main__ import main
+from vitpose_cli.runtime import Process
+
+destroy = distributed.destroy_process_group
+
+def after_all_others():
+    store = distributed.distributed_c10d._get_default_store()
+    store.add("leaving", 1)
+    while store.add("leaving", 0) < distributed.get_world_size():
+        time.sleep(0.1)
+    destroy()
+
+distributed.destroy_process_group = after_all_others
+if Process.from_environment().rank == 0:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+main()
+"""
+"""A process that leaves the others as NCCL has it, when they leave, too; for the first one files
+cannot grow beyond what is enough for all but the state of a run."""
+
+
+def test_a_process_that_fails_alone_says_why_and_ends_all(tmp_path: Path) -> None:
+    write_coco(tmp_path, 8)
+    _, path = written(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
+    script, run = tmp_path / "process.py", tmp_path / "run"
+    script.write_text(_NO_SPACE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2", str(script), *command(path, run)[2:]]
+    with subprocess.Popen(
+        torchrun, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=180)
+        finally:
+            process.terminate()  # torchrun then ends the others
+    assert process.returncode == 1, said
+    assert f"Cannot write {run / 'state.pt'}" in said
+    assert "exitcode  : 3 " in said  # of the one that torchrun calls the root cause
+
+
 def test_a_process_that_dies_is_no_bug_of_the_others(tmp_path: Path) -> None:
     run = tmp_path / "run"
     processes = learning(tmp_path, run)

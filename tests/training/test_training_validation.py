@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from training_cases import small_source, write_coco
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
@@ -65,6 +66,26 @@ def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         validator.find(model, torch.device("cpu"), torch.float32, lambda: next(answers))
     assert model.calls == 2
+
+
+class Hungry(nn.Module):
+    """Finds no memory for more than two crops."""
+
+    def forward(self, crops: Tensor, head: str) -> Tensor:
+        if len(crops) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return torch.rand(len(crops), 17, 32, 24)
+
+
+def test_a_measurement_that_does_not_fit_into_memory_says_what_would(tmp_path: Path) -> None:
+    write_coco(tmp_path, 6)
+    opened = open_source(CocoSource.model_validate(small_source(tmp_path)))
+    validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=4))
+    with pytest.raises(InputError, match="4 crops in one pass") as caught:
+        validator.find(Hungry(), torch.device("cpu"), torch.float32)
+    assert "validation.batch_size=2" in caught.value.hint
+    validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2))
+    assert len(validator.find(Hungry(), torch.device("cpu"), torch.float32)) == 6
 
 
 def measured(

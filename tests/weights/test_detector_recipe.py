@@ -227,8 +227,10 @@ def test_all_stages_run(tmp_path: Path) -> None:
     out = tmp_path / "person-detector.safetensors"
     tiny = ("--network", "person_fcos_nano", "--side", "128", "--canvas", "160", "--batch", "2")
     command = [sys.executable, str(RECIPE / "recipe.py"), str(data), str(work), str(out)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    here = ("--threads", "1", "--device", device)
     finished = subprocess.run(
-        [*command, "--crops", "0", *tiny, "--steps", "2", "--threads", "1", "--device", "cpu"],
+        [*command, "--crops", "0", *tiny, *here, "--steps", "2"],
         capture_output=True,
         text=True,
         check=False,
@@ -243,3 +245,11 @@ def test_all_stages_run(tmp_path: Path) -> None:
     [found] = detector.detect([Frame(FrameKey("a.png"), np.ascontiguousarray(image[..., ::-1]))])
     assert found.boxes.shape[1] == 4
     assert out.stat().st_size < 12 * 2**20
+    more = [sys.executable, str(RECIPE / "train.py"), str(work / "pack.npz")]
+    more += ["--out", str(work / "run"), *tiny, *here, "--steps", "4"]
+    subprocess.run(more, capture_output=True, check=True)
+    state = torch.load(work / "run" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 4
+    counts = [one["step"] for one in state["optimizer"]["state"].values()]
+    # Where they were on a GPU, each step would wait for them.
+    assert {(count.device.type, count.item()) for count in counts} == {("cpu", 4.0)}

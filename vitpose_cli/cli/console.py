@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm import tqdm
 
-from vitpose_cli.errors import ExitCode, VitposeError
+from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
 from vitpose_cli.files import read_error, write_error
 from vitpose_cli.termination import end_as_interrupted
 
@@ -140,16 +141,20 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.UNHEARD
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001, nobody else shows it
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Whoever writes files says which; what is left is what is printed.
             show_error(write_error(Path("the output"), error))
             return ExitCode.INPUT
         if os.environ.get("VITPOSE_DEBUG"):
-            raise
+            traceback.print_exc()
+            return ExitCode.BUG
         if isinstance(error, OSError) and error.errno in _REFUSED and error.filename is not None:
             # Who only asks whether something is there need not know that one may be refused.
             show_error(read_error(error.filename, error))
+            return ExitCode.INPUT
+        if is_out_of_memory(error):
+            show_error(_memory_error(error))
             return ExitCode.INPUT
         stderr.print(
             f"[red]bug:[/red] {type(error).__name__}: {_shown(str(error))}", soft_wrap=True
@@ -157,6 +162,15 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG
     return ExitCode.OK
+
+
+def _memory_error(error: Exception) -> InputError:
+    """Return the error for memory that does not suffice, where nothing more is known of it."""
+    return InputError(
+        f"There is not enough memory: {in_short(error)}",
+        "Other programs may hold that of the GPU (nvidia-smi shows them). Smaller weights and "
+        "batches take less, and --device cpu takes none of it.",
+    )
 
 
 @contextmanager

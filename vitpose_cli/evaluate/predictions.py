@@ -18,7 +18,7 @@ from vitpose_cli.evaluate.body_categories import are_told_apart, categories_of_b
 from vitpose_cli.evaluate.photo_batches import FailedPhoto, Photo
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import instance_scores
-from vitpose_cli.pose.keypoint_names import canonical_words
+from vitpose_cli.pose.keypoint_names import keypoint_places
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import size_of
@@ -162,17 +162,20 @@ def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]
         InputError: They are not the same ones.
     """
     _check_count(found.num_keypoints, wanted.num_keypoints)
-    if set(found.names) == set(wanted.names):
-        return np.array([found.names.index(name) for name in wanted.names], np.int64)
-    theirs, ours = ([canonical_words(name) for name in one.names] for one in (found, wanted))
-    if sorted(theirs) != sorted(ours) or len(set(ours)) < len(ours):
+    try:
+        places = keypoint_places(wanted.names, found.names)
+    except InputError as error:
+        raise InputError(
+            f"The predictions have other keypoints than the ground truth: {error}", error.hint
+        ) from error
+    if None in places:
         raise InputError(
             f"The predictions have other keypoints than the ground truth: {_listed(found)}; there "
             f"{_listed(wanted)}.",
             "Evaluate with weights of the same keypoint set; if these are only other names for the "
             "same keypoints, rename them in the `categories` of the file.",
         )
-    return np.array([theirs.index(words) for words in ours], np.int64)
+    return np.array(places, np.int64)
 
 
 def _listed(keypoints: KeypointSet) -> str:

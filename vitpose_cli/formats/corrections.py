@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.keypoint_names import canonical_words
+from vitpose_cli.pose.keypoint_names import keypoint_places
 
 EXACT_PX = 0.05
 """Smaller moves are the rounding of programs that keep decimals."""
@@ -92,16 +92,19 @@ class Corrections:
 def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
     """Return where in a file's list of keypoints each of the run's is, (K,).
 
-    Names are compared as words: `left_hip` is `Left Hip`.
+    Names are compared as `keypoint_places` does: `left_hip` is `Left Hip`.
 
     Raises:
-        InputError: Some are not there.
+        InputError: Some are not there, or their names do not tell them apart.
     """
-    places = {canonical_words(name): place for place, name in enumerate(found)}
-    missing = [name for name in wanted if canonical_words(name) not in places]
+    try:
+        places = keypoint_places(wanted, found)
+    except InputError as error:
+        raise InputError(f"{path}: {error}", error.hint) from error
+    missing = [name for name, place in zip(wanted, places, strict=True) if place is None]
     if missing:
         raise InputError(
             f"{path} has no keypoints {', '.join(missing[:5])}{', …' if missing[5:] else ''}.",
             "It must have the keypoints of the run, by the same names.",
         )
-    return np.array([places[canonical_words(name)] for name in wanted], np.int64)
+    return np.array(places, np.int64)

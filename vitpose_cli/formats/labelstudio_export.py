@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, Corrections
 from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE, UIDS
-from vitpose_cli.pose.keypoint_names import canonical_words
+from vitpose_cli.pose.keypoint_names import keypoint_places
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 
@@ -42,7 +42,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         names: The K keypoints of the run.
 
     Raises:
-        InputError: The file cannot be read, or is something else.
+        InputError: The file cannot be read, is something else, or has labels that could be several
+            keypoints of the run.
     """
     reader = _Reader(names)
     frames = []
@@ -56,6 +57,9 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         if annotation is not None:
             try:
                 frames.append(reader.frame(task["data"], annotation["result"]))
+            except InputError as error:
+                where = f"{path}, task {task.get('id', position)}"
+                raise InputError(f"{where}: {error}", error.hint) from error
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
                 raise InputError(
                     f"{path}, task {task.get('id', position)}: a region is damaged ({error!r}).",
@@ -135,7 +139,8 @@ class _Reader:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.num_ignored = self.num_left_behind = 0
-        self._places = {canonical_words(name): place for place, name in enumerate(names)}
+        self._names = names
+        self._places: dict[str, int | None] = {}  # by the labels met so far
 
     def frame(
         self, data: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]
@@ -167,7 +172,7 @@ class _Reader:
         figures: dict[str, _Figure] = {}
         for region in regions:
             if region["type"] == "rectanglelabels":
-                nothing = np.zeros((len(self._places), 3))
+                nothing = np.zeros((len(self._names), 3))
                 figures[region["id"]] = _Figure(nothing, _corners(region))
             elif region["type"] not in ("keypointlabels", "choices"):
                 self.num_ignored += 1
@@ -194,9 +199,26 @@ class _Reader:
     def _point(self, region: Mapping[str, Any], v: int) -> _Point | None:
         """Return a keypoint; None where the run has none of its name."""
         value = region["value"]
-        place = self._places.get(canonical_words(value["keypointlabels"][0]))
+        place = self._place(value["keypointlabels"][0])
         x, y = _pixels(region, value["x"], value["y"])
         return None if place is None else _Point(place, x, y, v)
+
+    def _place(self, label: str) -> int | None:
+        """Return the place of a label among the keypoints of the run, None if it is none of them.
+
+        Raises:
+            InputError: Two labels are one keypoint, or one label could be two.
+        """
+        if label not in self._places:
+            place = keypoint_places([label], self._names)[0]
+            for other, taken in self._places.items():
+                if place is not None and place == taken:
+                    raise InputError(
+                        f"Labels {other!r} and {label!r} are both keypoint {self._names[place]!r}.",
+                        "Label every keypoint by its name in the run.",
+                    )
+            self._places[label] = place
+        return self._places[label]
 
 
 class _Exported:

@@ -51,6 +51,7 @@ class AudioTrack:
         self._source = source
         self._output = output
         self._steps: Iterator[_Step] = iter(())
+        self._encoder: _AacEncoder | None = None
         try:
             self._container: InputContainer | None = open_container(source)
         except InputError:
@@ -67,12 +68,20 @@ class AudioTrack:
                 self._output.mux(self._step[1])
             except av.ArgumentError as error:  # of the packets, not of the disk
                 self._say_broken_off(error)
-                self._step = None
+                self._step = self._encoder = None
             else:
                 self._step = self._next_step()
 
-    def close(self) -> None:
-        """Close the source."""
+    def finish(self, until_s: float = math.inf) -> None:
+        """Write the sound before `until_s`, with what an encoder still holds, and close the source.
+
+        Where that lies before the end of the sound, the last packet may reach beyond it.
+        """
+        self.write(until_s)
+        if self._encoder is not None:
+            ready = self._step[1] if self._step is not None else []  # with a frame behind the cut
+            held = [*ready, *self._encoder.flush()]
+            self._output.mux([each for each in held if _time_s(each) < until_s])
         if self._container is not None:
             self._container.close()
 
@@ -91,7 +100,8 @@ class AudioTrack:
         encoder = self._output.add_stream("aac", rate)
         encoder.layout = "mono" if track.channels == 1 else "stereo"
         encoder.bit_rate = _AAC_CHANNEL_BITS * encoder.channels
-        return _encoded(container.decode(track), encoder, start_s)
+        self._encoder = _AacEncoder(encoder)
+        return _encoded(container.decode(track), self._encoder, start_s)
 
     def _next_step(self) -> _Step | None:
         try:
@@ -143,15 +153,40 @@ def _copied(
         yield time_s, [packet]
 
 
-def _encoded(frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float) -> Iterator[_Step]:
-    """Yield the sound from `start_s` on as AAC packets, with their times in the output."""
-    resampler = av.AudioResampler(
-        format="fltp", layout=encoder.layout, rate=encoder.rate, frame_size=1024
-    )
-    tick = Fraction(1, encoder.rate)
-    time_s = 0.0
-    onward = _Onward()
+class _AacEncoder:
+    """A resampler and an encoder, which both hold back sound until there is enough of it."""
 
+    def __init__(self, stream: AudioStream) -> None:
+        """Encode for a track of the output, in its layout and rate."""
+        self._stream = stream
+        self._resampler = av.AudioResampler(
+            format="fltp", layout=stream.layout, rate=stream.rate, frame_size=1024
+        )
+        self.tick = Fraction(1, stream.rate)
+
+    def encode(self, frame: AudioFrame) -> list[Packet[AudioStream]]:
+        """Return the packets that are ready with one more frame."""
+        return [
+            done for part in self._resampler.resample(frame) for done in self._stream.encode(part)
+        ]
+
+    def flush(self) -> list[Packet[AudioStream]]:
+        """Return the packets of all that is held. No frame may follow."""
+        parts = [*self._resampler.resample(None), None]
+        return [done for part in parts for done in self._stream.encode(part)]
+
+
+def _time_s(packet: Packet[AudioStream]) -> float:
+    """Return when an encoded packet is heard, in seconds of the output."""
+    return 0.0 if packet.pts is None else float(packet.pts * packet.time_base)
+
+
+def _encoded(frames: Iterator[AudioFrame], encoder: _AacEncoder, start_s: float) -> Iterator[_Step]:
+    """Yield the sound from `start_s` on as AAC packets, with their times in the output.
+
+    What the encoder holds at the end is left in it.
+    """
+    onward = _Onward()
     for frame in frames:
         if frame.pts is None or frame.time_base is None:
             continue
@@ -159,9 +194,5 @@ def _encoded(frames: Iterator[AudioFrame], encoder: AudioStream, start_s: float)
         time_s = float(onward(frame.pts, duration) * frame.time_base) - start_s
         if time_s < 0:
             continue
-        frame.pts, frame.time_base = round(time_s / tick), tick
-        yield time_s, [done for part in resampler.resample(frame) for done in encoder.encode(part)]
-    yield (
-        time_s,
-        [done for part in [*resampler.resample(None), None] for done in encoder.encode(part)],
-    )
+        frame.pts, frame.time_base = round(time_s / encoder.tick), encoder.tick
+        yield time_s, encoder.encode(frame)

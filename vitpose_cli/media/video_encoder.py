@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
@@ -122,6 +123,7 @@ class VideoEncoder:
         self._origin_s = taken.start_s
         self._last_pts = -1
         self._end_of_last = 0
+        self._delay: int | None = None  # by how much the first packet's dts lies before its pts
         look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
         self._step = max(1, round(step_s / _TICK))
@@ -183,7 +185,7 @@ class VideoEncoder:
         self._end_of_last = picture.pts + picture.duration
         picture.time_base = _TICK
         with _writing(self._path):
-            self._container.mux(self._stream.encode(picture))
+            self._container.mux(self._timed(self._stream.encode(picture)))
             if self._audio is not None:
                 self._audio.write(until_s=float(picture.pts * _TICK))
 
@@ -194,21 +196,32 @@ class VideoEncoder:
             InputError: The file cannot be written.
         """
         with _writing(self._path):
-            packets = self._stream.encode(None)
-            if packets and packets[-1].pts is not None:
-                # The last one in the file need not be the last one shown.
-                packets[-1].duration = self._end_of_last - packets[-1].pts
+            packets = self._timed(self._stream.encode(None))
+            last = packets[-1] if packets else None
+            if last is not None and last.pts is not None:
+                # In an MP4 durations run from one dts to the next, and all dts lie before the
+                # pts by the same delay: the track ends as the last picture does.
+                shown = last.pts if last.dts is None else last.dts + (self._delay or 0)
+                last.duration = self._end_of_last - shown
             self._container.mux(packets)
             if self._audio is not None:
                 end_s = float(self._end_of_last * _TICK)
-                self._audio.write(*([end_s] if self._taken.cuts_the_end else []))
-                self._audio.close()
+                self._audio.finish(*([end_s] if self._taken.cuts_the_end else []))
             self._container.close()
 
     def abandon(self) -> None:
         """Close the file as it is."""
         with suppress(av.FFmpegError):
             self._container.close()
+
+    def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
+        """Take the delay from the first packet of all."""
+        first = packets[0] if packets else None
+        if first is None or first.pts is None or first.dts is None:
+            return packets
+        if self._delay is None:
+            self._delay = first.pts - first.dts
+        return packets
 
     def _duration(self, own_s: float) -> int:
         """Return for how many ticks the newest frame is shown if none comes after it."""

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media import ffmpeg_log
+from vitpose_cli.media import ffmpeg_log, gif_blocks
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
@@ -100,6 +100,7 @@ class AvReader:
             raise InputError(
                 f"{path} has pictures of {self._stream.width} x {self._stream.height}."
             )
+        self._path = path
         self._container = container
         self._converter = VideoReformatter()
         self._stream.thread_type = "AUTO"
@@ -197,22 +198,28 @@ class AvReader:
             InputError: The file cannot be read further, is encrypted, or ends within a packet.
         """
         held: Packet[VideoStream] | None = None
-        cut_off = False
+        torn = False
         try:
+            is_gif = self._container.format.name == "gif"
+            whole_bytes = gif_blocks.cut_at(self._path) if is_gif else None
             for packet in self._container.demux(self._stream):
                 if held is None and packet.has_sidedata("encryption_info"):
                     raise InputError("It is encrypted (DRM).", "Take a copy without protection.")
-                cut_off = held is not None and held.is_corrupt and _is_end(packet)
+                if whole_bytes is not None and (packet.pos or 0) + packet.size > whole_bytes:
+                    break
+                torn = held is not None and held.is_corrupt and _is_end(packet)
                 # With frame threads a last packet that is cut off would take others with it.
-                if held is not None and not cut_off and (held.size or _is_end(held)):
+                if held is not None and not torn and (held.size or _is_end(held)):
                     yield held
                 held = packet
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             raise InputError(f"The file cannot be read further: {error.strerror}.") from error
         if held is not None:
             yield held
-        if cut_off:
+        if torn:
             raise InputError("The file is cut off in the middle of a picture.")
+        if whole_bytes is not None:
+            raise InputError("The GIF is cut off or damaged here.", "Copy it again.")
 
     def _picture(self, frame: VideoFrame, before: Picture | None, *, spoiled: bool) -> Picture:
         ticks = frame.pts if self._has_pts else frame.dts

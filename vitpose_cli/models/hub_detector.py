@@ -36,7 +36,6 @@ from vitpose_cli.models.detection import (
     groups_of,
 )
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.runtime import has_fast
 
 _LOADING_ERRORS = (
     OSError,  # missing files, a config that is no JSON
@@ -133,7 +132,7 @@ class TransformersDetector:
         self.threshold = DEFAULT_THRESHOLD if options.threshold is None else options.threshold
         self._labels = find_classes(model.config.id2label, options.classes, name)
         self._device = options.device
-        self._dtype = _number_type(options)
+        self._dtype = options.finer_dtype
         self._processor = processor
         self._model = model.eval().to(options.device)
         if options.input_wh is not None:
@@ -243,17 +242,6 @@ class TransformersDetector:
                 f"The detector {name} cannot run at {input_wh[0]}x{input_wh[1]} px: {error}",
                 "Take another size, mostly a multiple of 32, or leave it out.",
             ) from error
-
-
-def _number_type(options: DetectorOptions) -> torch.dtype:
-    """Return the number type to run in: never bf16.
-
-    These networks compute coordinates in it, relative to the frame. With its 8 bits they are off
-    by up to 4 px in a frame of 1920, with the 11 bits of fp16 by half a pixel.
-    """
-    if options.dtype != torch.bfloat16:
-        return options.dtype
-    return torch.float16 if has_fast(torch.float16, options.device) else torch.float32
 
 
 @contextmanager

@@ -7,6 +7,9 @@ into which torchvision's own strict loading fits it, with COCO's classes.
 
 The networks resize their input themselves, one frame after the other in float32. Frames are
 resized before, as uint8, to the very size the network would choose, and it finds nothing to do.
+
+In 16 bits run the parts that convolve and multiply, never what makes boxes of their answers: fp16
+has steps of half a pixel from 512 px on.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from vitpose_cli.models.detection import (
     find_classes,
     groups_of,
 )
+from vitpose_cli.models.half_precision import HalfPrecision
 from vitpose_cli.models.person_fcos import LEAST_VOTE, PERSON_FCOS, VotingFCOS, build_person_fcos
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.tensor_files import read_metadata, write_tensors
@@ -40,6 +44,9 @@ FORMAT = 1
 """Version of the header; a file with a higher one is refused."""
 
 _METADATA_KEY = "vitpose_detector"
+_PARTS = ("backbone", "head", "rpn.head", "roi_heads.box_head", "roi_heads.box_predictor")
+"""What may run in 16 bits; each architecture has some of them."""
+
 _TRAINED_WITHOUT_EPS = frozenset(
     f"{kind}_resnet50_fpn" for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet")
 )
@@ -156,6 +163,7 @@ class TorchvisionDetector:
         if isinstance(network, VotingFCOS):
             network.mirror = options.flip_test
         self._network: Any = network.eval().to(options.device)
+        _run_in(options.finer_dtype, self._network, options.device)
 
     @classmethod
     def open(cls, path: Path, options: DetectorOptions) -> TorchvisionDetector:
@@ -187,19 +195,12 @@ class TorchvisionDetector:
         found: dict[int, Detections] = {}
         for group in groups_of(sizes_wh):
             inputs = [self._input(frames[position], sizes_wh[position]) for position in group]
-            for position, result in zip(group, self._run(inputs), strict=True):
+            for position, result in zip(group, self._network(inputs), strict=True):
                 frame_wh, size_wh = frames[position].size_wh, sizes_wh[position]
                 scale = torch.tensor(frame_wh * 2) / torch.tensor(size_wh * 2)
                 result["boxes"] = result["boxes"] * scale.to(self._options.device)
                 found[position] = detections_of(result, self._labels, self.threshold, frame_wh)
         return [found[position] for position in range(len(frames))]
-
-    def _run(self, inputs: list[Tensor]) -> list[dict[str, Tensor]]:
-        """Return `boxes` (xyxy, input px), `scores` and `labels` of each input."""
-        device, dtype = self._options.device, self._options.dtype
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            found: list[dict[str, Tensor]] = self._network(inputs)
-        return found
 
     def _input(self, frame: Frame, size_wh: tuple[int, int]) -> Tensor:
         """Return a frame as the network takes it: (3, H, W) in [0, 1], resized, on the device."""
@@ -287,6 +288,17 @@ def _input_size(transform: Any, frame_wh: tuple[int, int]) -> tuple[int, int]:
     limits = (transform.min_size[-1] / min(frame_wh), transform.max_size / max(frame_wh))
     width, height = (max(1, int(side * min(limits) + 1e-6)) for side in frame_wh)
     return width, height
+
+
+def _run_in(dtype: torch.dtype, network: nn.Module, device: torch.device) -> None:
+    """Make a network on `device` compute its answers in `dtype`, and its boxes in float32."""
+    if dtype == torch.float32:
+        return
+    for path in _PARTS:
+        owner_path, _, name = path.rpartition(".")
+        owner = getattr(network, owner_path, None) if owner_path else network
+        if hasattr(owner, name):
+            setattr(owner, name, HalfPrecision(getattr(owner, name), device, dtype))
 
 
 def _drop_early(network: Any, threshold: float) -> None:

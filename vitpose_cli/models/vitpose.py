@@ -10,7 +10,7 @@ Sources: arXiv 2204.12484 (ViTPose), arXiv 2212.04246 (ViTPose+), and the releas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -27,6 +27,9 @@ from vitpose_cli.models.experts import ExpertMlp
 from vitpose_cli.models.patches import PATCH_SIZE, PatchEmbedding
 
 HeadKind = Literal["classic", "simple"]
+
+ExpertRuns = Sequence[tuple[int, int]]
+"""Which expert sees how many consecutive samples of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,7 @@ class ViTPose(nn.Module):
         )
 
     def forward(
-        self, images: Tensor, head: str | None = None, *, expert: int | Tensor | None = None
+        self, images: Tensor, head: str | None = None, *, expert: int | ExpertRuns | None = None
     ) -> Tensor:
         """Estimate heatmaps.
 
@@ -202,13 +205,13 @@ class ViTPose(nn.Module):
             expert = self.config.heads[head].expert
         return self.heads[head](self.features(images, expert=expert))  # type: ignore[no-any-return]
 
-    def features(self, images: Tensor, *, expert: int | Tensor = 0) -> Tensor:
+    def features(self, images: Tensor, *, expert: int | ExpertRuns = 0) -> Tensor:
         """Encode images (B, 3, H, W) to features (B, D, h, w) on the patch grid.
 
         Args:
             images: Normalised RGB crops of `config.input_wh`.
-            expert: The expert for all samples, or of every sample (B,) int64, best on the CPU; a
-                plain encoder has none and ignores it.
+            expert: The expert for all samples, or those of runs of samples; a plain encoder has
+                none and ignores it.
         """
         return self.to_grid(self.encode(self.embed(images), expert=expert))
 
@@ -217,19 +220,25 @@ class ViTPose(nn.Module):
         tokens: Tensor = self.encoder.patch_embed(images) + self.encoder.pos_embed
         return tokens
 
-    def encode(self, tokens: Tensor, *, expert: int | Tensor = 0) -> Tensor:
+    def encode(self, tokens: Tensor, *, expert: int | ExpertRuns = 0) -> Tensor:
         """Run the blocks and the last norm on tokens (B, N, D); see `features` for `expert`."""
         num_experts = self.config.num_experts
         if not num_experts:
             return self._run_blocks(tokens)
-        if isinstance(expert, int):
-            expert = torch.full((len(tokens),), expert)
-        # Sorted once here, the samples of an expert lie side by side in every block.
-        order = expert.argsort(stable=True)
-        batch_sizes = expert.bincount(minlength=num_experts).tolist()
+        runs = [(expert, len(tokens))] if isinstance(expert, int) else expert
+        # Sorted once here, the samples of an expert lie side by side in every block. All of it is
+        # done in numbers of the host, and counts stay what they are where an expert has one run:
+        # so torch.compile has one graph for all counts, also where blocks are recomputed.
+        order = sorted(range(len(runs)), key=lambda run: runs[run][0])
+        sizes: dict[int, int] = {}
+        for number, count in runs:
+            sizes[number] = sizes[number] + count if number in sizes else count
+        batch_sizes = [sizes.get(number, 0) for number in range(num_experts)]
         for block in self.encoder.blocks:
             block.mlp.batch_sizes = batch_sizes
-        return self._run_blocks(tokens[order])[order.argsort()]
+        encoded = self._run_blocks(_in_order(tokens, [count for _, count in runs], order))
+        back = [order.index(run) for run in range(len(runs))]
+        return _in_order(encoded, [runs[run][1] for run in order], back)
 
     def to_grid(self, tokens: Tensor) -> Tensor:
         """Lay tokens (B, N, D) out on the patch grid: (B, D, h, w)."""
@@ -253,6 +262,14 @@ class ViTPose(nn.Module):
         if self.config.knowledge_token:
             tokens = tokens[:, 1:]
         return self.encoder.norm(tokens)  # type: ignore[no-any-return]
+
+
+def _in_order(samples: Tensor, counts: Sequence[int], order: Sequence[int]) -> Tensor:
+    """Return runs of samples (B, ...), so many in each, in an order of runs."""
+    if all(run == place for place, run in enumerate(order)):
+        return samples
+    runs = torch.split(samples, list(counts))
+    return torch.cat([runs[run] for run in order])
 
 
 def _encoder(config: ViTPoseConfig) -> Any:

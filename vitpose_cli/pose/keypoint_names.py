@@ -6,13 +6,22 @@ by place in a list was refused: it is right for one data set only.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
+from vitpose_cli.errors import InputError
+
 _WORD_BREAKS = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT_FORMS = {"l": "left", "r": "right", "f": "front", "b": "back", "fore": "front"}
 _OPPOSITES = {"left": "right", "right": "left"}
+_PARTS = re.compile(f"({_WORD_BREAKS.pattern})")
+_OPPOSITE_SPELLINGS = {
+    spelled(one): spelled(other)
+    for one, other in (*_OPPOSITES.items(), ("l", "r"), ("r", "l"))
+    for spelled in (str.lower, str.title, str.upper)
+}
 _GLUED_OPPOSITES = (("left", "right"), ("right", "left"), ("左", "右"), ("右", "左"))
 _GLUED_INITIALS = (("l", "r"), ("r", "l"))
 _NUM_GLUED_INITIALS = 3  # pairs: with so many, l and r are a habit of the list and no accident
@@ -69,17 +78,56 @@ def canonical_words(name: str) -> Words:
     return tuple(sorted(words, key=lambda word: word not in _OPPOSITES))
 
 
+def keypoint_places(wanted: Sequence[str], found: Sequence[str]) -> list[int | None]:
+    """Return where each name is in another list of keypoints, None for one that is not there.
+
+    Where all of them are there, they are taken as they are spelled: `tip+` is not `tip-`. Else
+    names are compared by their words.
+
+    Args:
+        wanted: Names of one list.
+        found: Those of the other.
+
+    Raises:
+        InputError: Words tell names of one list not apart.
+    """
+    exact = {name: place for place, name in enumerate(found)}
+    if exact.keys() >= {*wanted} and len(exact) == len(found):
+        return [exact[name] for name in wanted]
+    theirs, ours = (_places_by(canonical_words, names) for names in (found, wanted))
+    for words in ours:
+        for names, places in ((wanted, ours[words]), (found, theirs.get(words, []))):
+            if len(places) > 1:
+                first, second = (names[place] for place in places[:2])
+                raise InputError(
+                    f"Keypoints {first!r} and {second!r} differ in their spelling alone, and "
+                    "the names that they are compared with are not all spelled the same.",
+                    "Spell the keypoints in both files exactly alike.",
+                )
+    return [theirs.get(canonical_words(name), [None])[0] for name in wanted]
+
+
+def _places_by(read: Callable[[str], Words], names: Sequence[str]) -> dict[Words, list[int]]:
+    """Return the places of names by their words; several where only the spelling differs."""
+    places: dict[Words, list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        places[read(name)].append(place)
+    return dict(places)
+
+
 def flip_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
     """Return the pairs of names that are each other's left and right, by their positions.
 
     A side may be a word of another language (`Knie links`), two letters with a place (`FL_hoof`),
     or glued to its word (`lefteye`, `lankle`), where the other side is there, too. A glued `l` and
     `r` count before a part of a body, or where the list has at least three such pairs: `lobe` and
-    `robe` are none. Where there are `face_0` to `face_67` and no more, they are the points of
-    iBUG-68.
+    `robe` are none. Names that differ in their spelling alone are paired only with their own
+    spelling: `l_tip+` with `r_tip+`. `face_0` to `face_67`, where there are no more, are the points
+    of iBUG-68.
     """
-    positions = {_sided_words(name): index for index, name in enumerate(names)}
-    partners = _face_partners(positions)
+    places = _places_by(_sided_words, names)
+    positions = {words: alike[0] for words, alike in places.items() if len(alike) == 1}
+    partners = _face_partners(positions) | _exact_partners(names)
     partners |= _partners(positions, partners, _mirrors)
     initials = _partners(positions, partners, _mirrors_by_initial)
     if len(initials) < 2 * _NUM_GLUED_INITIALS:
@@ -132,6 +180,18 @@ def _face_partners(positions: Mapping[Words, int]) -> dict[int, int]:
         for number in (*range(first, last + 1), *range(total - last, total - first + 1))
         if 2 * number != total
     }
+
+
+def _exact_partners(names: Sequence[str]) -> dict[int, int]:
+    """Return the mirror images whose names differ in nothing but the side."""
+    places = {name: place for place, name in enumerate(names)}
+    mirrored = {place: places.get(_mirrored(name)) for name, place in places.items()}
+    return {place: partner for place, partner in mirrored.items() if partner not in (None, place)}
+
+
+def _mirrored(name: str) -> str:
+    """Return a name with its sides changed and all else as it is spelled."""
+    return "".join(_OPPOSITE_SPELLINGS.get(part, part) for part in _PARTS.split(name) if part)
 
 
 def has_side(name: str) -> bool:

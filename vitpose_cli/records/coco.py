@@ -143,7 +143,8 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
             raise InputError(
                 f"{path}: categories {first.get('name')!r} and {category.get('name')!r} "
                 "have different keypoints.",
-                "Split the file into one for each list of keypoints.",
+                "Write a file for each category, with jq or a script: all `images`, in "
+                "`categories` that one alone, and the `annotations` that have its `category_id`.",
             )
     try:
         return KeypointSet.from_category(first)

@@ -23,6 +23,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.people import LabelledFrames
+from vitpose_cli.training.process import explained_memory
 
 
 class Crops(Protocol):
@@ -64,17 +65,19 @@ class DeviceCrops:
             InputError: They do not fit.
         """
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else pixels.nbytes
+        too_large = InputError(
+            f"{len(pixels)} crops need {pixels.nbytes >> 20} MiB, {device} has "
+            f"{free >> 20} MiB free.",
+            "Set data.cache: ram, or a smaller data.cache_wh.",
+        )
         if pixels.nbytes > free:
-            raise InputError(
-                f"{len(pixels)} crops need {pixels.nbytes >> 20} MiB, {device} has "
-                f"{free >> 20} MiB free.",
-                "Set data.cache: ram, or a smaller data.cache_wh.",
-            )
+            raise too_large
         count, height, width, _ = pixels.shape
-        self.pixels = torch.empty((count, 3, height, width), dtype=torch.uint8, device=device)
-        for start in range(0, count, 1024):
-            part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + 1024]))
-            self.pixels[start : start + 1024] = part.to(device).permute(0, 3, 1, 2)
+        with explained_memory(too_large):  # the last megabytes cannot be had
+            self.pixels = torch.empty((count, 3, height, width), dtype=torch.uint8, device=device)
+            for start in range(0, count, 1024):
+                part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + 1024]))
+                self.pixels[start : start + 1024] = part.to(device).permute(0, 3, 1, 2)
 
     def warp(self, images: NDArray[np.int64], transforms: CropTransforms) -> Tensor:
         """Return one crop of each image, (B, H, W, 3) float32 RGB in [0, 255] on the device."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
@@ -34,6 +35,7 @@ from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.crops import sampling_matrices, upload
 from vitpose_cli.training.data import Material
 from vitpose_cli.training.people import People
+from vitpose_cli.training.process import explained_memory
 from vitpose_cli.training.teachers import Teacher
 
 _BATCH_SIZE = 64
@@ -86,8 +88,18 @@ class OneLook:
     peaks: NDArray[np.float32]
 
     def on(self, device: torch.device) -> OneLook:
-        """Return the same with the heatmaps on `device`."""
-        return replace(self, maps=self.maps.to(device))
+        """Return the same with the heatmaps on `device`.
+
+        Raises:
+            InputError: They do not fit.
+        """
+        too_large = InputError(
+            f"The teacher's heatmaps of {len(self.maps):,} people need {self.maps.nbytes >> 20} "
+            f"MiB, and {device} has less.",
+            "Set distill.keep: ram, or disk.",
+        )
+        with explained_memory(too_large):
+            return replace(self, maps=self.maps.to(device))
 
     def __call__(self, share: Share, crops: Tensor) -> Lesson:
         """Say what a student shall answer to a share's crops.
@@ -140,7 +152,7 @@ def open_lessons(
         note: Told of what takes a while.
 
     Raises:
-        InputError: Heatmaps cannot be written.
+        InputError: Heatmaps cannot be written, or do not fit where they are to be kept.
     """
     teachers = {head: teacher for head, teacher in teachers.items() if head in material}
     if options is None or options.looks == "each":

@@ -2,7 +2,8 @@
 
 Stage by stage, step by step: batches ahead, a step, a line now and then, a measurement, a
 checkpoint. Everything that is random is a function of the seed and the step's number, and nothing
-but `Stage` has a memory; so a run that was killed goes on with the bits it would have had.
+but `Stage` has a memory; so a run that was killed goes on, on a CPU, with the bits it would have
+had.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from vitpose_cli.training.process import (
     gathered,
     process_group,
     stop_asked,
+    too_large_step,
 )
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, batch_sheet
@@ -97,7 +99,6 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
     folder = RunFolder(output)
     placement = Placement.of(config)
     config = folder.as_begun(with_input_sizes(config))
-    torch.backends.cudnn.benchmark = True  # sizes never change within a stage
     with process_group(placement):
         return _Run(config, folder, observer, placement).go()
 
@@ -129,6 +130,8 @@ class _Run:
     def _train(self) -> Outcome:
         config, folder = self._config, self._folder
         data = open_data(config.data, labelled=config.task != "pretrain")
+        # Of several heads each reads its part of a batch, whose size is seldom the same again.
+        torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
         seed_everything(config.seed)
         network = first_network(config, data.keypoint_sets, data.learnt_sets)
         for note in opening_notes(config, data, network):
@@ -236,11 +239,12 @@ class _Run:
         ahead = iter(batches.ahead(start, total, self._placement.process))
         meter = Meter()
         process = self._placement.process
+        too_large = too_large_step(self._position.stage, stage.options, process.world_size)
         with stop_asked(process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement, asked)
             for step in range(start, total):
-                with explained_memory(self._position.stage, stage.options, process.world_size):
+                with explained_memory(too_large):
                     began_s = time.perf_counter()
                     passes = next(ahead)
                     meter.wait_s += time.perf_counter() - began_s

@@ -85,6 +85,7 @@ class Measurement:
             stop: Asked now and then, by all processes equally often, whether to leave off.
 
         Raises:
+            InputError: A batch does not fit into memory.
             KeyboardInterrupt: It was to leave off.
         """
         model, placement = stage.evaluating(), self._placement

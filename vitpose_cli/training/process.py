@@ -17,16 +17,15 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError, InputError, is_out_of_memory
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
-
-_CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch has a type of its own for devices alone
 
 _PATIENCE = timedelta(days=1)
 """How long processes wait for each other. One may have slower disks, or be the one that computes
 AP, and torch's own ten minutes would end the run. They are not needed to notice a process that has
-died: torchrun does, and so do the others by its connection, which is closed then."""
+died: torchrun does, and so do the others at their next word through gloo, by its connection, which
+is closed then. One that has failed and still lives is noticed by nobody: see `process_group`."""
 
 _FIRST_PORT, _NUM_PORTS = 15_000, 15_000
 """Where processes under srun meet: below the ports that Linux gives to whoever asks for any."""
@@ -104,7 +103,10 @@ def stop_asked(process: Process | None = None) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def process_group(placement: Placement) -> Iterator[None]:
-    """Join the other processes, if there are any.
+    """Join the other processes, if there are any; leave them in good order when all is done.
+
+    One that fails, or is interrupted, does not leave: NCCL would wait for the others to leave, too,
+    and they wait for its part of a step. It is to end, with `termination.leave`.
 
     Raises:
         ConfigError: Nobody says where they meet.
@@ -132,8 +134,7 @@ def process_group(placement: Placement) -> Iterator[None]:
             "Another process of this training has ended.",
             "It has said why, if it could; the same command goes on from the last checkpoint.",
         ) from error
-    finally:
-        distributed.destroy_process_group()
+    distributed.destroy_process_group()
 
 
 def meeting_place(environment: Mapping[str, str] = os.environ) -> str:
@@ -179,24 +180,43 @@ def gathered(value: _Value, process: Process) -> list[_Value]:
 
 
 @contextmanager
-def explained_memory(number: int, options: StageOptions, world_size: int = 1) -> Iterator[None]:
-    """Say what to do when a step of a stage does not fit into memory.
+def explained_memory(explanation: InputError) -> Iterator[None]:
+    """Say what to do when something does not fit into memory.
+
+    Args:
+        explanation: What it is, and what to do.
+
+    Raises:
+        InputError: It did not fit: the explanation.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise explanation from error
+
+
+def too_large_step(
+    number: int, options: StageOptions, world_size: int = 1, parts: int = 2
+) -> InputError:
+    """Return the error for a step whose pass does not fit into memory.
 
     Args:
         number: Which stage, from 0.
         options: Its options.
         world_size: How many processes share the step.
-
-    Raises:
-        InputError: Something did not fit.
+        parts: In how many parts the pass might fit.
     """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        if not named and _CPU_OUT_OF_MEMORY not in str(error):
-            raise
-        raise _too_large(number, options, world_size, 2) from error
+    width, height = options.input_wh
+    return InputError(
+        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
+        "into memory.",
+        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
+        "smaller passes, but for the batch statistics of a classic decoder; "
+        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
+        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
+    )
 
 
 def check_memory(
@@ -215,7 +235,8 @@ def check_memory(
         InputError: Even half of the estimate does not fit.
     """
     if kept_bytes > 2 * total_bytes:
-        raise _too_large(number, options, world_size, math.ceil(2 * kept_bytes / total_bytes))
+        parts = math.ceil(2 * kept_bytes / total_bytes)
+        raise too_large_step(number, options, world_size, parts)
 
 
 def pass_size(options: StageOptions, world_size: int) -> int:
@@ -240,17 +261,4 @@ def _check_passes(number: int, options: StageOptions, world_size: int) -> None:
         f"stages.{number}: batch_size {size} is too small for accumulate {parts}{processes}: "
         "a pass would have nobody.",
         f"Give batch_size {parts * world_size} or more, or a smaller accumulate.",
-    )
-
-
-def _too_large(number: int, options: StageOptions, world_size: int, parts: int) -> InputError:
-    """Return the error for a pass that does not fit, and might in so many parts."""
-    width, height = options.input_wh
-    return InputError(
-        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
-        "into memory.",
-        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
-        "smaller passes, but for the batch statistics of a classic decoder; "
-        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
-        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
     )

@@ -52,16 +52,11 @@ class HeadRouter(nn.Module):
 
     def forward(self, crops: Tensor, parts: Parts) -> list[Tensor]:
         """Return the heatmaps (B_i, K_i, h, w) of each part of crops (B, 3, H, W)."""
-        features = self.model.features(crops, expert=self._experts(parts))
+        heads = self.model.config.heads
+        runs = [(heads[head].expert, count) for head, count in parts]
+        features = self.model.features(crops, expert=runs)
         own = torch.split(features, [count for _, count in parts])
         return [self.model.heads[head](part) for (head, _), part in zip(parts, own, strict=True)]
-
-    def _experts(self, parts: Parts) -> int | Tensor:
-        """Return the expert of every crop."""
-        heads = self.model.config.heads
-        if not self.model.config.num_experts:
-            return 0
-        return torch.tensor([heads[head].expert for head, count in parts for _ in range(count)])
 
 
 class Stage:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_categories import categories_of_boxes
 from vitpose_cli.evaluate.evaluation import Evaluation, evaluate_results
 from vitpose_cli.models.detection import tidy
@@ -31,7 +32,7 @@ from vitpose_cli.training.cache import fill_crops, frame_sizes
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.people import LabelledFrames, People
-from vitpose_cli.training.process import gathered
+from vitpose_cli.training.process import explained_memory, gathered
 from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
 
 _UNKNOWN_WH = (1 << 24, 1 << 24)
@@ -106,6 +107,7 @@ class Validator:
             stop: Asked before each batch, by all processes equally often, whether to leave off.
 
         Raises:
+            InputError: A batch does not fit into memory.
             KeyboardInterrupt: It was to leave off.
         """
         keypoint_set = self.source.frames.people.keypoint_set
@@ -120,6 +122,10 @@ class Validator:
         confidences = np.empty((len(self._crops), len(flip_order)), np.float32)
         points = np.empty((*confidences.shape, 2), np.float32)
         size = self._options.batch_size
+        too_large = InputError(
+            f"{size} crops in one pass do not fit into memory while the network is measured.",
+            f"Set validation.batch_size={max(1, size // 2)}; it takes a little longer.",
+        )
         most = math.ceil(len(self._images) / (size * self._process.world_size))
         for start in range(0, most * size, size):
             if stop():
@@ -127,15 +133,16 @@ class Validator:
             rows = slice(start, start + size)
             if start >= len(self._crops):  # in the last round there may be none for this process
                 break
-            inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
-            maps = maps_of(inputs)
-            if self._options.flip_test and keypoint_set.mirrorable:
-                plain = maps
-                maps = self._codec.merge_flipped(plain, maps_of(inputs.flip(-1)), flip_order)
-                maps[:, one_sided] = plain[:, one_sided]
-            decoded = self._codec.decode(maps)
-            points[rows] = decoded.crop_keypoints.cpu().numpy()
-            confidences[rows] = decoded.scores.cpu().numpy()
+            with explained_memory(too_large):
+                inputs = normalise(torch.from_numpy(self._crops[rows]).to(device))
+                maps = maps_of(inputs)
+                if self._options.flip_test and keypoint_set.mirrorable:
+                    plain = maps
+                    maps = self._codec.merge_flipped(plain, maps_of(inputs.flip(-1)), flip_order)
+                    maps[:, one_sided] = plain[:, one_sided]
+                decoded = self._codec.decode(maps)
+                points[rows] = decoded.crop_keypoints.cpu().numpy()
+                confidences[rows] = decoded.scores.cpu().numpy()
         parts = gathered((self._rows, points, confidences), self._process)
         numbers, points, confidences = (np.concatenate(each) for each in zip(*parts, strict=True))
         order = np.argsort(numbers)

@@ -217,12 +217,13 @@ class Trainer:
         torch.save(small, self.plan.out / "average.pt")
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
+        # On a GPU AdamW's count of steps would be waited for, twice for each parameter and step.
+        state = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.reader.load_state_dict(state["reader"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.augmenter.generator.set_state(state["random"].cpu())
+        self.augmenter.generator.set_state(state["random"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
 
     def _eager_answer(self, images: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
