@@ -52,6 +52,7 @@ class AudioTrack:
         self._output = output
         self._steps: Iterator[_Step] = iter(())
         self._encoder: _AacEncoder | None = None
+        self._broken_off = False
         try:
             self._container: InputContainer | None = open_container(source)
         except InputError:
@@ -64,13 +65,8 @@ class AudioTrack:
     def write(self, until_s: float = math.inf) -> None:
         """Write the sound before `until_s`, in seconds of the output."""
         while self._step is not None and self._step[0] < until_s:
-            try:
-                self._output.mux(self._step[1])
-            except av.ArgumentError as error:  # of the packets, not of the disk
-                self._say_broken_off(error)
-                self._step = self._encoder = None
-            else:
-                self._step = self._next_step()
+            self._mux(self._step[1])
+            self._step = None if self._broken_off else self._next_step()
 
     def finish(self, until_s: float = math.inf) -> None:
         """Write the sound before `until_s`, with what an encoder still holds, and close the source.
@@ -78,10 +74,10 @@ class AudioTrack:
         Where that lies before the end of the sound, the last packet may reach beyond it.
         """
         self.write(until_s)
-        if self._encoder is not None:
+        if self._encoder is not None and not self._broken_off:
             ready = self._step[1] if self._step is not None else []  # with a frame behind the cut
             held = [*ready, *self._encoder.flush()]
-            self._output.mux([each for each in held if _time_s(each) < until_s])
+            self._mux([each for each in held if _time_s(each) < until_s])
         if self._container is not None:
             self._container.close()
 
@@ -102,6 +98,14 @@ class AudioTrack:
         encoder.bit_rate = _AAC_CHANNEL_BITS * encoder.channels
         self._encoder = _AacEncoder(encoder)
         return _encoded(container.decode(track), self._encoder, start_s)
+
+    def _mux(self, packets: list[Packet[AudioStream]]) -> None:
+        """Write packets; the sound breaks off at those that the file cannot take."""
+        try:
+            self._output.mux(packets)
+        except av.ArgumentError as error:  # of the packets, not of the disk
+            self._say_broken_off(error)
+            self._broken_off = True
 
     def _next_step(self) -> _Step | None:
         try:

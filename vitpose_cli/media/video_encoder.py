@@ -215,11 +215,9 @@ class VideoEncoder:
             self._container.close()
 
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
-        """Take the delay from the first packet of all."""
-        first = packets[0] if packets else None
-        if first is None or first.pts is None or first.dts is None:
-            return packets
-        if self._delay is None:
+        """Return packets, of whose very first the delay is taken."""
+        first = packets[0] if packets and self._delay is None else None
+        if first is not None and first.pts is not None and first.dts is not None:
             self._delay = first.pts - first.dts
         return packets
 

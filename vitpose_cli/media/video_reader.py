@@ -9,7 +9,7 @@ counts, hides damage, and treats untagged HD colour as SD.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -191,6 +191,11 @@ class AvReader:
         """Close the file."""
         self._container.close()
 
+    @cached_property
+    def _whole_bytes(self) -> int | None:
+        """How many bytes of a GIF that is cut off hold whole pictures; else None."""
+        return gif_blocks.cut_at(self._path) if self._container.format.name == "gif" else None
+
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the picture track and the closing empty one.
 
@@ -200,8 +205,7 @@ class AvReader:
         held: Packet[VideoStream] | None = None
         torn = False
         try:
-            is_gif = self._container.format.name == "gif"
-            whole_bytes = gif_blocks.cut_at(self._path) if is_gif else None
+            whole_bytes = self._whole_bytes
             for packet in self._container.demux(self._stream):
                 if held is None and packet.has_sidedata("encryption_info"):
                     raise InputError("It is encrypted (DRM).", "Take a copy without protection.")

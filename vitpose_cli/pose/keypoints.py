@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.pose.keypoint_names import (
-    Words,
-    canonical_words,
+from vitpose_cli.pose.keypoint_names import Words, canonical_words
+from vitpose_cli.pose.keypoint_sides import (
     flip_pairs,
     flip_pairs_fault,
     has_side,

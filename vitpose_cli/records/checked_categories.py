@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vitpose_cli.pose.keypoint_names import flip_pairs_fault
+from vitpose_cli.pose.keypoint_sides import flip_pairs_fault
 from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
 from vitpose_cli.records.json_stream import Item
 from vitpose_cli.records.json_values import are_texts, is_int, shown

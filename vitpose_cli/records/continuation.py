@@ -19,6 +19,11 @@ from vitpose_cli.records.run_options import differing_options
 def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None:
     """Refuse to go on with a run that was made with something else than `wanted`.
 
+    Args:
+        run: What it was made with.
+        wanted: What it is to go on with.
+        folder: The run's folder.
+
     Raises:
         ConfigError: Something differs that changes results; all of it is listed. Or the run
             calls its photos and videos otherwise than labelling would.
@@ -43,6 +48,11 @@ def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None
 
 def refreshed_manifest(run: RunManifest, wanted: RunManifest, folder: Path) -> RunManifest:
     """Return the manifest of a run that is to be labelled anew with what `wanted` says.
+
+    Args:
+        run: What it was made with.
+        wanted: What it is to be made with now.
+        folder: The run's folder.
 
     Raises:
         ConfigError: The keypoints, the sources or the choice of video frames differ: that
