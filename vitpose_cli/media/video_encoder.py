@@ -196,7 +196,10 @@ class VideoEncoder:
             InputError: The file cannot be written.
         """
         with _writing(self._path):
-            packets = self._timed(self._stream.encode(None))
+            packets = self._stream.encode(None)
+            if self._delay is None and len(packets) == 1:
+                packets[0].dts = packets[0].pts  # x265 gives a single picture any dts, or none
+            self._timed(packets)
             last = packets[-1] if packets else None
             if last is not None and last.pts is not None:
                 # In an MP4 durations run from one dts to the next, and all dts lie before the
