@@ -33,6 +33,7 @@ from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.body_sizes import SIZE_HINT, lacks_size, without_size
 from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
@@ -72,6 +73,9 @@ class Evaluation:
         crowding: Of photos that are called easy, medium or hard, where the ground truth says how
             crowded they are; else empty.
         pckh: Where the size of a head is known of somebody.
+        num_without_size: People of the ground truth of whom nothing says how large they are, by
+            which distances are measured; they are passed over, and so is what was found on their
+            photos and is nobody else.
     """
 
     coco: Mapping[str, float]
@@ -86,6 +90,7 @@ class Evaluation:
     parts: Mapping[str, Subset] = field(default_factory=dict)
     crowding: Mapping[str, Subset] = field(default_factory=dict)
     pckh: HeadPck | None = None
+    num_without_size: int = 0
 
     @property
     def num_failed(self) -> int:
@@ -114,7 +119,10 @@ class Evaluation:
                 "predictions do not tell them apart."
             )
         counts = f"{predicted}, {people} with keypoints in {photos}{failed}."
-        return counts + missing + categories + self._heads_sentence()
+        passed_over = ""
+        if self.num_without_size:
+            passed_over = f" {without_size(self.num_without_size)}: passed over."
+        return counts + missing + categories + self._heads_sentence() + passed_over
 
     def _heads_sentence(self) -> str:
         """Say what sizes of heads PCKh is by, where it is not everybody's `head_size`."""
@@ -136,6 +144,7 @@ class Evaluation:
             "keypoints": [row.as_dict() for row in self.keypoints],
             "num_images": self.num_images,
             "num_people": self.num_people,
+            "num_without_size": self.num_without_size,
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
             "num_missing": self.num_missing,
@@ -323,8 +332,14 @@ def _check_truth(result: Evaluation, annotations: Path) -> None:
     """Refuse to call something a measurement that had nobody to measure by.
 
     Raises:
-        InputError: The ground truth has no people with keypoints.
+        InputError: The ground truth has no people with keypoints whose size is known.
     """
+    if not result.num_people and result.num_without_size:
+        raise InputError(
+            f"{annotations}: {without_size(result.num_without_size)}, so that there is nothing to "
+            "measure by: a distance counts relative to the size of a body.",
+            SIZE_HINT,
+        )
     if not result.num_people:
         raise InputError(
             f"{annotations} has no people with labelled keypoints on the photos that were "
@@ -391,6 +406,9 @@ def _measured(
             counts["unlisted"] += photo.missing is None
             if photo.failure is not None:
                 failures.append(photo.failure)
+            sized = [one for one in photo.truth if one["iscrowd"] or not lacks_size(one)]
+            counts["without size"] += len(photo.truth) - len(sized)
+            photo = photo._replace(truth=sized, is_partial=len(sized) < len(photo.truth))
             categories.update(person["category_id"] for person in labelled_bodies(photo.truth))
             by_category = len(bodies) > 1 and photo.categories is not None
             counts["by category"] += by_category
@@ -414,4 +432,5 @@ def _measured(
         parts=parts.result(),
         crowding=crowds.result(),
         pckh=heads.result(),
+        num_without_size=counts["without size"],
     )
