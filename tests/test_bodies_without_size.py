@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from runs import save_weights
 from training_cases import small_run, write_coco
 
 from vitpose_cli.cli.app import run
@@ -117,6 +118,26 @@ def test_a_single_keypoint_with_a_size_is_measured(
         values.append(found["keypoints"][0]["oks"])
     assert values == [pytest.approx(values[0])] * 3
     assert 0.5 < values[0] < 1
+
+
+@pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "left"]])
+@pytest.mark.parametrize("said", NO_BOXES.values(), ids=NO_BOXES.keys())
+def test_networks_see_what_is_round_the_keypoints(
+    tmp_path: Path, said: dict[str, Any], how: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_bytes())
+    for person, count in zip(document["annotations"], (5, 1), strict=True):
+        del person["bbox"], person["area"]
+        points = [value for number in range(count) for value in (20 + 15 * number, 50, 2)]
+        person |= {"keypoints": points + [0] * (51 - len(points)), **said}
+    path.write_text(json.dumps(document))
+    weights = save_weights(tmp_path / "w.safetensors")
+    given = ["-a", str(path), "-i", str(tmp_path / "images"), "-w", str(weights)]
+    assert run(["evaluate", *given, *how, "--json"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["num_people"], found["num_predicted"]) == (1, 1)
+    assert found["num_without_size"] == (how == ["--gt-boxes"]), "a cut shows two keypoints"
 
 
 @pytest.mark.parametrize("said", NO_BOXES.values(), ids=NO_BOXES.keys())
