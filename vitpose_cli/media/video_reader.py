@@ -36,8 +36,8 @@ _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
-_INDEPENDENT = frozenset({"mjpeg"})
-"""Codecs in which each packet is a picture and none builds on another, so that damage costs one."""
+_INDEPENDENT = frozenset({"mjpeg", "prores", "dnxhd"})
+"""Codecs of which each packet is a picture, none builds on another, and damage is told."""
 
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _NO_PICTURE = "The video holds no picture."
@@ -108,11 +108,13 @@ class AvReader:
         self._path = path
         self._container = container
         self._converter = VideoReformatter()
-        self._stream.thread_type = "AUTO"
-        self._independent = self._stream.codec_context.name in _INDEPENDENT
-        if self._independent:
+        codec = self._stream.codec_context
+        self._independent = codec.name in _INDEPENDENT
+        # With a thread for each picture, a packet's error comes out at a later packet.
+        self._stream.thread_type = "SLICE" if self._independent else "AUTO"
+        if codec.name == "mjpeg":
             # Else the decoder hands out what it made of damaged data, and says nothing.
-            self._stream.codec_context.options = {"err_detect": "explode"}
+            codec.options = {"err_detect": "explode"}
         self._start_s = clock_start_s(container)
         self._announced_s = _announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
