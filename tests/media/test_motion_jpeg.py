@@ -136,7 +136,7 @@ def test_a_video_of_which_no_picture_is_whole_is_one_failure(tmp_path: Path) -> 
     frames, failures = frames_and_failures(path)
     assert not frames
     assert [failure.key.index for failure in failures] == [0]
-    assert "none of its pictures can be decoded" in failures[0].error
+    assert "None of its pictures can be decoded" in failures[0].error
 
 
 def test_a_file_that_is_cut_off_ends_where_it_is_cut(tmp_path: Path) -> None:

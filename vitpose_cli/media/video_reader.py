@@ -176,7 +176,9 @@ class AvReader:
         if latest is None:
             raise InputError(_NO_PICTURE)
         if not any_whole:
-            raise InputError("The video is damaged: none of its pictures can be decoded.")
+            raise InputError(
+                "None of its pictures can be decoded: they are damaged, or of a rare kind."
+            )
         self._check_end(latest)
 
     def _on_each_other(self) -> Iterator[Picture]:
