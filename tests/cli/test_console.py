@@ -120,6 +120,7 @@ def sent(path: Path, number: int, *before: str) -> tuple[int, str]:
     )  # fmt: skip
     with path.open("wb", buffering=0) as pipe:  # once it is read
         pipe.write(b"{")
+        time.sleep(0.5)  # until it waits: between two reads of one buffer Python takes up no signal
         process.send_signal(number)
         if before:  # it goes on, until there is nothing more to read
             time.sleep(0.5)

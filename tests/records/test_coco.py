@@ -168,11 +168,8 @@ def test_categories_may_share_keypoints_but_not_differ(tmp_path: Path) -> None:
     content["categories"].append({**content["categories"][0], "id": 2, "name": "statue"})
     assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set.name == "coco"
     content["categories"][1]["keypoints"] = ["nose"]
-    with pytest.raises(InputError, match="'person' and 'statue' have different keypoints") as told:
+    with pytest.raises(InputError, match="'person' and 'statue' have different keypoints"):
         _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
-    assert "the `annotations` that have its `category_id`" in told.value.hint
-    content["categories"] = content["categories"][:1]  # as the hint says
-    assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set.name == "coco"
 
 
 def test_names_inside_of_the_folder_are_fine(tmp_path: Path) -> None:

@@ -141,6 +141,13 @@ BROKEN: list[tuple[str, str, Change]] = [
         "categories[1].keypoints",
         lambda c: c["categories"].append({"id": 9, "name": "x"}),
     ),
+    (
+        "category-keypoints-alike",
+        "categories[1].keypoints",
+        lambda c: c["categories"].append(
+            {"id": 9, "name": "x", "keypoints": ["a", "b"], "skeleton": []}
+        ),
+    ),
     ("skeleton", "categories[0].skeleton", drop("categories", "skeleton")),
     ("skeleton", "categories[0].skeleton[0]", put("categories", "skeleton", [[0, 1]])),
     ("skeleton", "categories[0].skeleton[0]", put("categories", "skeleton", [[1, 18]])),

@@ -78,6 +78,15 @@ def export(
     reviewed: Annotated[
         bool, typer.Option("--reviewed", help="Take the frames that a person accepted or fixed.")
     ] = False,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--category",
+            metavar="NAME",
+            help="Take the labels of this category alone, in all frames; given again, those of "
+            "several with the same keypoints.",
+        ),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(
@@ -137,6 +146,8 @@ def export(
 
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
 
+      vitpose export labels.json --format coco --category horse -o horses.json
+
       vitpose export runs/finetune -o model.onnx
 
       vitpose export runs/vitpose-plus-b --fold ap10k -o animals.safetensors
@@ -148,7 +159,7 @@ def export(
             )
         options.refuse_useless(
             context,
-            ("only", "reviewed", *_OF_FORMATS),
+            ("only", "reviewed", "category", *_OF_FORMATS),
             f"with {output}, which is a network",
             "Leave what is for labels out.",
         )
@@ -179,7 +190,8 @@ def export(
     settings = WriteOptions(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )
-    selection = Selection(None if only is None else selected_names(only), reviewed)
+    wanted = None if only is None else selected_names(only)
+    selection = Selection(wanted, reviewed, tuple(category or ()))
     content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)

@@ -187,7 +187,8 @@ def _check_count(found: int, wanted: int) -> None:
     if found != wanted:
         raise InputError(
             f"The predictions have {found} keypoints a person, the ground truth has {wanted}.",
-            "Evaluate with weights of the same keypoint set.",
+            "Evaluate with weights of the same keypoint set, and leave results of categories with "
+            "other keypoints out.",
         )
 
 

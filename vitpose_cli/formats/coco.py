@@ -38,6 +38,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import document_parts, num_shards_of, shard_paths
 
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
+_PER_CATEGORY = {"categories": "id", "annotations": "category_id"}
 _SECTIONS = {*_PER_IMAGE, "info", "licenses", "categories", "videos"}
 
 
@@ -206,8 +207,8 @@ def write_frames(
 
 
 def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
-    """Copy a document without the images, and their annotations, that were not chosen."""
-    image_ids = excerpt.image_ids()
+    """Copy a document without the images, categories and annotations that were not chosen."""
+    image_ids, category_ids = excerpt.image_ids(), excerpt.category_ids
     counts: Counter[str] = Counter()
     first, *others = excerpt.files
     with atomic_set(out, document_parts(out)) as new_file, new_file(out) as stream:
@@ -215,6 +216,8 @@ def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
 
         def add(section: str, value: Any) -> None:
             wanted = section not in _PER_IMAGE or value[_PER_IMAGE[section]] in image_ids
+            if category_ids is not None and section in _PER_CATEGORY:
+                wanted &= value[_PER_CATEGORY[section]] in category_ids
             sections.add(value, wanted)
             counts[section] += wanted
 

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import instances_of
+from vitpose_cli.records.chosen_categories import chosen_categories
+from vitpose_cli.records.coco import common_keypoint_set, instances_of
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import named_images, wrong
 from vitpose_cli.records.coco_people import (
+    bodies_of,
     called_by_hand,
     labelled_people,
     model_of,
@@ -50,7 +52,8 @@ class LabelledFrame(NamedTuple):
         version: The version of the record as it lies in the journal; empty for a COCO file.
         originals: The annotations of a COCO file that the record is made of, crowds among them.
         image: The entry of `images` of a COCO file.
-        num_others: How many more the file has of the frame, of what has no keypoints.
+        num_others: How many more the file has of the frame, of what has no keypoints or is not
+            taken.
         category_id: The category of people whom no original gives one, where there are several.
         image_id: Its id in the document that it is of, or, of a run, that is made of it; 0 where
             frames are not numbered.
@@ -70,15 +73,18 @@ class LabelledFrame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which frames are taken.
+    """Which frames are taken, and who of them.
 
     Attributes:
         names: By `file_name`, in any form of Unicode; None takes all.
         reviewed: Only those that a person accepted or fixed.
+        categories: Names of the categories whose people are taken; empty for all. Frames in which
+            is nobody of them are taken, too: that is what they say.
     """
 
     names: frozenset[str] | None = None
     reviewed: bool = False
+    categories: tuple[str, ...] = ()
 
     def among(self, names: Iterable[str]) -> tuple[Selection, tuple[str, ...]]:
         """Return this selection with names as they are among those of all frames.
@@ -116,10 +122,13 @@ class Excerpt:
     Attributes:
         files: The document.
         image_ids: Returns the ids of the images.
+        category_ids: Those of the categories that are taken; None for all, also those without
+            keypoints.
     """
 
     files: tuple[Path, ...]
     image_ids: Callable[[], frozenset[int]]
+    category_ids: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class Content:
         name: What it was read from, for messages.
         category: The entry of `categories` that all instances belong to, as far as a format has
             no more than one.
-        categories: Those with keypoints, as the document has them.
+        categories: Those with keypoints that are taken, as the document has them.
         videos: Returns the names of videos that frames are of, as far as that is said.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
@@ -190,12 +199,12 @@ def open_content(
 
     Args:
         path: The run folder or the file.
-        selection: Which frames are taken.
+        selection: What is taken.
         finish: What is to be done with the records of a run on their way.
         known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
 
     Raises:
-        InputError: It is neither, or cannot be read.
+        InputError: It is neither, cannot be read, or has no such category.
     """
     if (path / MANIFEST).is_file():
         return _run_content(Run.read(path), selection, finish)
@@ -203,6 +212,8 @@ def open_content(
 
 
 def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
+    category = run.manifest.keypoint_set
+    chosen_categories([category], selection.categories, run.path)
     missing: Sequence[str] = ()
     if selection.names is not None:
         selection, missing = selection.among(map(str, run.done()))
@@ -229,7 +240,6 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest, run.path)
 
-    category = run.manifest.keypoint_set
     return Content(
         str(run.path),
         category,
@@ -244,8 +254,10 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
 
 
 def _document_content(document: CocoFrames, selection: Selection) -> Content:
-    keypoint_set = document.keypoint_set
-    bodies = [each for each in document.categories if each["id"] in document.bodies]
+    categories = chosen_categories(document.categories, selection.categories, document.path)
+    keypoint_set = common_keypoint_set(categories, document.path)
+    bodies = [each for each in categories if each.get("keypoints")]
+    body_ids = bodies_of(bodies)
     folder = document.files[0].parent
     selection, missing = selection.among(document.names)
 
@@ -260,8 +272,8 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
     def frames() -> Iterator[LabelledFrame]:
         for number, image in chosen():
             every = document.annotations(number)
-            originals = [item for item in every if item["category_id"] in document.bodies]
-            people = labelled_people(originals, document.bodies)
+            originals = [item for item in every if item["category_id"] in body_ids]
+            people = labelled_people(originals, body_ids)
             record = _record(document, document.key(number), image, people, keypoint_set)
             yield LabelledFrame(
                 record,
@@ -282,7 +294,11 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         frames,
         document.files,
         document.licences,
-        Excerpt(document.files, lambda: frozenset(image["id"] for _, image in chosen())),
+        Excerpt(
+            document.files,
+            lambda: frozenset(image["id"] for _, image in chosen()),
+            body_ids if selection.categories else None,
+        ),
         missing,
     )
 

@@ -156,7 +156,10 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
     inputs = open_together(options.inputs)
     for other in inputs[1:]:
         if other.keypoint_set.names != inputs[0].keypoint_set.names:
-            raise InputError(f"{inputs[0].name} and {other.name} have different keypoints.")
+            raise InputError(
+                f"{inputs[0].name} and {other.name} have different keypoints.",
+                "Merge those of the same keypoints; `vitpose train` takes files of several lists.",
+            )
     num_shards = options.num_shards
     is_document = options.output.suffix == DOCUMENT_SUFFIX
     count = num_shards or 1 if is_document else 1

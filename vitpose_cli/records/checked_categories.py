@@ -21,11 +21,13 @@ class CheckedCategories:
         self._findings = findings
         self.num_keypoints: dict[int, int] = {}
         self._names: set[str] = set()
+        self._keypoints: tuple[int, list[str]] | None = None  # place and names of the first
 
     def begin(self) -> None:
         """Begin with a file, which has categories of its own."""
         self.num_keypoints.clear()
         self._names.clear()
+        self._keypoints = None
 
     def check(self, item: Item) -> None:
         """Check an element of `categories`."""
@@ -53,10 +55,19 @@ class CheckedCategories:
                 "category-keypoints", f"{place}.keypoints", what_it_is(category, "keypoints")
             )
         else:
+            self._alike(item, names)
             self._skeleton(f"{place}.skeleton", category.get("skeleton"), len(names))
             stated = category.get("flip_pairs")
             if stated is not None and (fault := flip_pairs_fault(stated, names)):
                 self._findings.add("flip-pairs", f"{place}.flip_pairs", fault)
+
+    def _alike(self, item: Item, names: list[str]) -> None:
+        position, known = self._keypoints = self._keypoints or (item.position or 0, names)
+        if names != known:
+            place = f"categories[{item.position}].keypoints"
+            self._findings.add(
+                "category-keypoints-alike", place, f"are others than in categories[{position}]"
+            )
 
     def _skeleton(self, place: str, skeleton: Any, num_keypoints: int) -> None:
         if not isinstance(skeleton, list):

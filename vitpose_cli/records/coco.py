@@ -21,6 +21,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import KEYPOINT_SCORE_THRESHOLD, Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.chosen_categories import how_to_part
 from vitpose_cli.records.coco_items import (
     NO_OWN_ID,
     CocoHead,
@@ -143,8 +144,7 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
             raise InputError(
                 f"{path}: categories {first.get('name')!r} and {category.get('name')!r} "
                 "have different keypoints.",
-                "Write a file for each category, with jq or a script: all `images`, in "
-                "`categories` that one alone, and the `annotations` that have its `category_id`.",
+                how_to_part(with_keypoints, path),
             )
     try:
         return KeypointSet.from_category(first)

@@ -91,6 +91,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         file_stem_unique="Readers that drop the suffix (CVAT, datumaro) mix these photos up: "
         "rename one.",
         category_without_keypoints="Remove categories that are no bodies; some tools add them.",
+        category_keypoints_alike="Trainers and evaluation take one list of keypoints: `vitpose "
+        "export FILE --format coco --category NAME -o OUT` writes a file of one.",
         skeleton_edge="The edge is drawn twice, or joins a keypoint with itself.",
         bbox_inside="Boxes are cut at the border of the picture by most readers.",
         bbox_duplicate="Ultralytics keeps one of two equal boxes: remove the double, or move it.",
