@@ -29,7 +29,7 @@ from vitpose_cli.annotate.labelling import annotate
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.charts import Axes, line_chart
-from vitpose_cli.evaluate.evaluation import evaluate_results, results_of_records
+from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_records
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.options import SelectOptions

@@ -12,7 +12,7 @@ from launcher import Launcher
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.evaluate.evaluation import evaluate_predictions
+from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
 from vitpose_cli.labels import open_labels
 from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.records.coco import read_coco

@@ -13,7 +13,7 @@ from training_cases import annotation, picture_of, pose_in, write_coco
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_cuts import BodyCuts, CutPhotos, cut_bodies
-from vitpose_cli.evaluate.evaluation import evaluate_results
+from vitpose_cli.evaluate.evaluated_labels import evaluate_results
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.pose.parts import BODY_PARTS, BodyPart

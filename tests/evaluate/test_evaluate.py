@@ -13,7 +13,7 @@ from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.coco_metrics import METRICS
-from vitpose_cli.evaluate.evaluation import (
+from vitpose_cli.evaluate.evaluated_labels import (
     evaluate_predictions,
     evaluate_results,
     results_of_records,

@@ -13,7 +13,8 @@ from runs import save_photos, save_weights, vitpose
 
 from vitpose_cli.evaluate.body_categories import categories_of_boxes
 from vitpose_cli.evaluate.coco_metrics import METRICS
-from vitpose_cli.evaluate.evaluation import Evaluation, evaluate_predictions, evaluate_results
+from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, evaluate_results
+from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.records.coco import read_coco
 
 NAMES = {3: "antelope", 7: "bison", 8: "cow", 20: "zebra"}

@@ -15,7 +15,7 @@ from label_cases import make_failure, make_record, make_run
 from runs import save_photos, save_weights, vitpose
 from video_cases import write_video
 
-from vitpose_cli.evaluate.evaluation import evaluate_predictions
+from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoFile
 

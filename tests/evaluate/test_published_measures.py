@@ -20,7 +20,8 @@ from scipy.io import savemat
 
 from vitpose_cli.evaluate.coco_metrics import METRICS
 from vitpose_cli.evaluate.coco_subsets import Subset
-from vitpose_cli.evaluate.evaluation import Evaluation, evaluate_predictions, evaluate_results
+from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, evaluate_results
+from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import read_coco
 

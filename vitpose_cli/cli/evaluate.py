@@ -109,7 +109,8 @@ def evaluate(
             "Give one of them.",
         )
     with starting():
-        from vitpose_cli.evaluate.evaluation import evaluate_predictions, evaluate_weights
+        from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
+        from vitpose_cli.evaluate.evaluated_weights import evaluate_weights
 
     if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)

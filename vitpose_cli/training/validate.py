@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_categories import categories_of_boxes
-from vitpose_cli.evaluate.evaluation import Evaluation, evaluate_results
+from vitpose_cli.evaluate.evaluated_labels import evaluate_results
+from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
 from vitpose_cli.pose.geometry import CropTransforms, Region
