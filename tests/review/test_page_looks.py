@@ -5,6 +5,7 @@ Screenshots are written into the folder that VITPOSE_SCREENSHOTS names, to be lo
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
-from page_cases import opened, saved
+from page_cases import opened, saved, screen_place
 from review_cases import make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
@@ -51,6 +54,42 @@ def test_whatever_has_the_focus_shows_it(
         names = {one["name"] for one in passed}
         assert {"accept", "reject", "list"} <= names
         assert [one["name"] for one in passed if not one["shown"]] == []
+
+
+def test_labels_stay_in_their_places_on_another_screen(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    hip, orange = 12, (0, 159, 230)  # of the right side, as OpenCV orders colours
+    with running(run_folder) as server:
+        page = new_page(server.url, viewport={"width": 1280, "height": 800})
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        x, y = screen_place(page, server, "b.jpg", hip)
+        screen = page.context.new_cdp_session(page)
+
+        def move_to(scale: float) -> None:
+            """Move the window to another screen, where it has the same size on the page."""
+            size = {"width": 1280, "height": 800, "deviceScaleFactor": scale, "mobile": False}
+            screen.send("Emulation.setDeviceMetricsOverride", size)
+
+        def assert_in_place(scale: float) -> None:
+            page.wait_for_timeout(200)  # it is painted with the next frame of the screen
+            data = base64.b64decode(screen.send("Page.captureScreenshot")["data"])
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert pixels is not None
+            assert pixels.shape[1] == 1280 * scale
+            found = pixels[round(y * scale), round(x * scale)]
+            assert np.abs(found.astype(int) - orange).max() <= 3
+            width, css_width = page.evaluate("[overlay.width, overlay.clientWidth]")
+            assert width == pytest.approx(scale * css_width, abs=0.5)  # as sharp as the screen is
+
+        for scale in (2, 1.25, 1):
+            move_to(scale)
+            page.keyboard.press("p")
+            assert_in_place(scale)
+        move_to(2)  # and nothing is pressed
+        screen.send("Page.captureScreenshot")  # the page learns of the screen with this
+        assert_in_place(2)
 
 
 def test_a_hundred_thousand_frames_scroll_without_lag(

@@ -577,6 +577,7 @@ class Stage {
     this.spaceHeld = false;
     this.queued = false;
     new ResizeObserver(() => this.resize()).observe($('stage'));
+    this.watchRatio();
     this.canvas.addEventListener('pointerdown', (event) => this.down(event));
     this.canvas.addEventListener('pointermove', (event) => this.move(event));
     this.canvas.addEventListener('pointerup', () => this.up());
@@ -604,12 +605,22 @@ class Stage {
   resize() {
     this.rem = remPx();
     const {clientWidth: width, clientHeight: height} = $('stage');
-    const ratio = devicePixelRatio;
+    this.ratio = devicePixelRatio; // pixels of the canvas to one of the page
     this.size = [width, height];
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
+    this.canvas.width = Math.round(width * this.ratio);
+    this.canvas.height = Math.round(height * this.ratio);
     if (this.fitted) this.fit();
     else this.paintNow();
+  }
+
+  /** Paint anew on a screen of other pixels: there the size on the page can be what it was. */
+  watchRatio() {
+    const onChange = () => {
+      this.paint();
+      this.watchRatio();
+    };
+    const screen = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+    screen.addEventListener('change', onChange, {once: true});
   }
 
   show(picture, keepView) {
@@ -676,8 +687,8 @@ class Stage {
   }
 
   paintNow() {
-    const {context, view, unit} = this;
-    const ratio = devicePixelRatio;
+    if (this.ratio !== devicePixelRatio) this.resize();
+    const {context, view, unit, ratio} = this;
     if (app.frame?.size_wh) {
       const [width, height] = app.frame.size_wh;
       const half = view.scale / 2; // frame pixel (0, 0) is the centre of the top left one
