@@ -102,6 +102,52 @@ function say(text) {
   $('spoken').textContent = text;
 }
 
+/** What the browser keeps for the page; what it does not, as its storage is full or blocked, the
+ * page has until it is closed. */
+class Store {
+  #kept = null;
+  #here = new Map();
+
+  constructor(storage) {
+    try {
+      this.#kept = storage();
+    } catch {
+      /* the browser lets pages keep nothing */
+    }
+  }
+
+  /** Whether everything is kept also when the page is closed. */
+  get lasts() {
+    return this.#kept !== null && this.#here.size === 0;
+  }
+
+  get(key) {
+    return this.#here.get(key) ?? this.#kept?.getItem(key) ?? null;
+  }
+
+  set(key, value) {
+    try {
+      this.#kept.setItem(key, value);
+      this.#here.delete(key);
+    } catch {
+      this.#here.set(key, value);
+    }
+  }
+
+  delete(key) {
+    this.#here.delete(key);
+    this.#kept?.removeItem(key);
+  }
+
+  /** Return the keys of what the browser keeps, also of other pages. */
+  keptKeys() {
+    return Object.keys(this.#kept ?? {});
+  }
+}
+
+const store = new Store(() => localStorage); // unsaved edits, and the theme
+const visitStore = new Store(() => sessionStorage); // of this tab
+
 // ---------------------------------------------------------------------------------- server
 
 class ServerError extends Error {
@@ -196,18 +242,18 @@ class Saver {
   /** Send edits that an earlier page could not. */
   async recover() {
     const prefix = this.#key('');
-    for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
+    for (const key of store.keptKeys().filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, ...job} = JSON.parse(localStorage.getItem(key));
+      const {version, ...job} = JSON.parse(store.get(key));
       try {
         await this.#recover(number, job, version);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
       }
-      localStorage.removeItem(key);
+      store.delete(key);
     }
   }
 
@@ -245,7 +291,7 @@ class Saver {
         this.#unanswered.delete(number);
         const newer = this.#jobs.get(number);
         if (newer) this.#remember(number, newer);
-        else localStorage.removeItem(this.#key(job.name));
+        else store.delete(this.#key(job.name));
         this.on.saved(number, view);
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
@@ -299,18 +345,14 @@ class Saver {
   #drop(number, reason) {
     const job = this.#jobs.get(number);
     this.#jobs.delete(number);
-    localStorage.removeItem(this.#key(job.name));
+    store.delete(this.#key(job.name));
     if (reason) toast(reason, 8);
     this.on.dropped(number);
   }
 
   #remember(number, job) {
     const value = {...job, version: this.#versions.get(number)};
-    try {
-      localStorage.setItem(this.#key(job.name), JSON.stringify(value));
-    } catch {
-      /* storage is full or forbidden: the edit lives in this page only */
-    }
+    store.set(this.#key(job.name), JSON.stringify(value));
   }
 
   #key(name) {
@@ -336,7 +378,9 @@ function notSaved(error) {
     return `${error.body.error} Your last edit is kept here and tried again.`;
   return (
     'This page is of an earlier review. Open the link that the terminal shows now: ' +
-    'what could not be saved will be saved then.'
+    (store.lasts
+      ? 'what could not be saved will be saved then.'
+      : 'what could not be saved has to be done again there, as the browser keeps nothing of pages.')
   );
 }
 
@@ -1465,7 +1509,7 @@ class Progress {
     return `vitpose-review ${app.run.id} seconds`;
   }
   get #times() {
-    return JSON.parse(sessionStorage.getItem(this.#key) ?? '[]');
+    return JSON.parse(visitStore.get(this.#key) ?? '[]');
   }
 
   tick() {
@@ -1477,7 +1521,7 @@ class Progress {
   /** A frame has been decided: its time counts. */
   decided() {
     const times = [...this.#times, Math.max(this.seconds, 1)].slice(-100);
-    sessionStorage.setItem(this.#key, JSON.stringify(times));
+    visitStore.set(this.#key, JSON.stringify(times));
   }
 
   update(answer) {
@@ -2110,9 +2154,8 @@ function setTheme(theme) {
 
 function nextTheme() {
   const themes = ['auto', 'light', 'dark'];
-  const theme =
-    themes[(themes.indexOf(localStorage.getItem('vitpose-review theme') ?? 'auto') + 1) % 3];
-  localStorage.setItem('vitpose-review theme', theme);
+  const theme = themes[(themes.indexOf(store.get('vitpose-review theme') ?? 'auto') + 1) % 3];
+  store.set('vitpose-review theme', theme);
   setTheme(theme);
   toast({auto: 'Colours as the system has them', light: 'Light', dark: 'Dark'}[theme]);
 }
@@ -2222,7 +2265,7 @@ async function keepInTouch() {
 }
 
 async function start() {
-  setTheme(localStorage.getItem('vitpose-review theme') ?? 'auto');
+  setTheme(store.get('vitpose-review theme') ?? 'auto');
   setUpCommands();
   app.run = await ask('run');
   $('run-name').textContent = app.run.name;
