@@ -452,13 +452,9 @@ function movePerson(person, dx, dy) {
   }
 }
 
-function swapSides(person, only = null) {
-  for (const pair of app.run.flip_pairs) {
-    if (only !== null && !pair.includes(only)) continue;
-    const [left, right] = pair;
-    const points = person.keypoints;
+function swapSides({keypoints: points}, pairs) {
+  for (const [left, right] of pairs)
     [points[left], points[right]] = [points[right], points[left]];
-  }
 }
 
 function newPerson(box) {
@@ -548,15 +544,19 @@ class Timeline {
   }
 }
 
-/** Do something to the open frame: `change` gets a copy of its people, or returns false. */
+/** Do something to the open frame: `change` gets a copy of its people. */
 function edit(label, change, {merge = null} = {}) {
   if (!app.frame || app.frame.error) return;
   const people = structuredClone(app.frame.people);
-  if (change(people) !== false) commit(label, people, merge);
+  change(people);
+  commit(label, people, merge);
 }
 
+/** Give the open frame these people; where they are as they were, nothing was done. */
 function commit(label, people, merge = null) {
   const {number, state} = app.frame;
+  if (JSON.stringify(people) === JSON.stringify(app.frame.people))
+    return void toast('Nothing is changed by that.');
   const after = {people, state: state === 'accepted' || state === 'fixed' ? 'fixed' : 'draft'};
   timeline.push({number, label, merge, before: {people: app.frame.people, state}, after});
   become(after, merge ? 250 : 0);
@@ -1618,6 +1618,13 @@ function cycleSeen() {
   setChosenSeen(point ? (point[SEEN] + 2) % 3 : VISIBLE);
 }
 
+function swapPair() {
+  const pairs = app.run.flip_pairs.filter((pair) => pair.includes(app.keypoint));
+  if (!pairs.length)
+    return toast('Choose a keypoint with a partner: click one, or press the full stop.');
+  return editChosen('swap a pair', (person) => swapSides(person, pairs));
+}
+
 /** Put the chosen keypoint at a click, and go on to the next that has no label. */
 function placeChosen(place) {
   const keypoint = app.keypoint;
@@ -2037,9 +2044,9 @@ const COMMANDS = [
     {id: 'hidden', keys: ['1'], label: 'Hidden, but known', run: () => setChosenSeen(1)},
     {id: 'unlabelled', keys: ['0'], label: 'Unlabelled', run: () => setChosenSeen(0)},
     {id: 'swap', keys: ['s'], label: 'Swap left and right of a person',
-     run: () => editChosen('swap sides', (person) => swapSides(person))},
+     run: () => editChosen('swap sides', (person) => swapSides(person, app.run.flip_pairs))},
     {id: 'swap-one', keys: ['Shift+s'], label: 'Swap one keypoint with its partner',
-     run: () => editChosen('swap a pair', (person) => swapSides(person, app.keypoint ?? -1))},
+     run: swapPair},
     {id: 'copy', keys: ['c'], label: 'Copy the pose of the frame before', run: copyPose},
     {id: 'add', keys: ['b'], label: 'Add a person: draw a box', run: () => setAdding(!app.adding)},
     {id: 'add-here', keys: ['Enter'], label: 'Add the person in the middle',
