@@ -1194,7 +1194,9 @@ class FrameList {
     this.box.addEventListener('keydown', (event) => this.key(event));
     this.box.addEventListener('click', (event) => {
       const row = event.target.closest('.row');
-      if (row) openFrame(this.numbers[Number(row.dataset.position)]);
+      if (!row) return;
+      openFrame(this.numbers[Number(row.dataset.position)]);
+      leaveDrawer();
     });
     new ResizeObserver(() => this.layout()).observe(this.box);
   }
@@ -1455,7 +1457,10 @@ function renderKeypoints() {
       'aria-label',
       `${name}, ${SEEN_WORDS[point[SEEN]]}, score ${point[SCORE].toFixed(2)}`,
     );
-    pick.onclick = () => choose(person.uid, keypoint);
+    pick.onclick = () => {
+      choose(person.uid, keypoint);
+      leaveDrawer();
+    };
     setBar(bar, point[SCORE]);
     score.textContent = point[SCORE].toFixed(2);
     toggle.setAttribute('aria-label', `${name} is ${SEEN_WORDS[point[SEEN]]}: change`);
@@ -2027,6 +2032,10 @@ const COMMANDS = [
     {id: 'search', always: true, keys: ['/'], label: 'Find by name',
      run: () => $('search').focus()},
     {id: 'filter', always: true, keys: ['Shift+f'], label: 'Filter', run: toggleFilter},
+    {id: 'frames', always: true, keys: ['o'], label: 'To the list of frames, and back',
+     run: () => goToPanel($('frames'), $('list'))},
+    {id: 'inspector', always: true, keys: ['i'], label: 'To people and keypoints, and back',
+     run: () => goToPanel($('inspector'))},
   ]],
   ['Choose', [
     {id: 'next-person', keys: ['p'], label: 'Next person', run: () => stepPerson(1)},
@@ -2135,8 +2144,22 @@ function toggle(name) {
   render();
 }
 
+/** Go to a panel beside the picture, or back to the picture. A drawer is open while it has focus. */
+function goToPanel(panel, inside = panel) {
+  if (panel.contains(document.activeElement)) $('overlay').focus();
+  else inside.focus();
+}
+
+/** In a small window, go back to the picture that the panel covers; return whether it does. */
+function leaveDrawer() {
+  const panel = document.activeElement.closest('aside');
+  const covers = panel !== null && getComputedStyle(panel).position === 'absolute';
+  if (covers) $('overlay').focus();
+  return covers;
+}
+
 function leave() {
-  if (stage.cancel()) return;
+  if (leaveDrawer() || stage.cancel()) return;
   if (app.adding) setAdding(false);
   else if (app.keypoint !== null) choose(app.person, null);
   else choose(null, null);
@@ -2151,7 +2174,8 @@ function zoomToPerson() {
 function toggleFilter() {
   $('filters').hidden = !$('filters').hidden;
   $('filter-toggle').setAttribute('aria-expanded', !$('filters').hidden);
-  if (!$('filters').hidden) $('filters').querySelector('input').focus();
+  if ($('filters').hidden) $('frames').focus();
+  else $('filters').querySelector('input').focus();
 }
 
 function setTheme(theme) {
@@ -2192,6 +2216,8 @@ function setUpCommands() {
       button.setAttribute('aria-label', command.label);
     }
   }
+  for (const button of document.querySelectorAll('.drawer-toggle')) // the focus stays in the drawer
+    button.addEventListener('mousedown', (event) => event.preventDefault());
   const sections = COMMANDS.map(([title, group]) => [
     title,
     group.map((command) => [
