@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk, mounted
@@ -65,15 +65,21 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield new
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a browser that plays H.264 and AAC, or skip where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
+@pytest.fixture(scope="session")
+def browser_options() -> dict[str, Any]:
+    """Return how to launch a browser that plays H.264 and AAC, or skip where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")
+    return {"executable_path": program, "args": BROWSER_FLAGS}
+
+
+@pytest.fixture(scope="module")
+def browser(browser_options: dict[str, Any]) -> Iterator[Browser]:
+    """Return that browser, started."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
     with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
+        chromium = driver.chromium.launch(**browser_options)
         yield chromium
         chromium.close()
 

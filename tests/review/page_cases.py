@@ -22,6 +22,11 @@ def opened(page: Page, name: str) -> None:
 def screen_place(page: Page, server: Server, name: str, keypoint: int) -> tuple[float, float]:
     """Return where a keypoint of the first person is in the window."""
     x, y = server.frame(name)["people"][0]["keypoints"][keypoint][:2]
+    return on_screen(page, x, y)
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Return where a place in the picture is in the window."""
     canvas = page.locator("#overlay")
     box = canvas.bounding_box()
     assert box is not None

@@ -5,6 +5,7 @@ Screenshots are written into the folder that VITPOSE_SCREENSHOTS names, to be lo
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
-from page_cases import opened, saved
+from page_cases import on_screen, opened, saved, screen_place
 from review_cases import make_manifest, make_run, running
 from test_scale import NUM_FRAMES, write_large_run
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "coco_val"
 SIZES = ((1280, 720), (3840, 2160))
+SMALL_SIZES = ((1024, 768), (800, 600), (800, 500), (700, 500), (640, 400), (400, 700))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -51,6 +55,42 @@ def test_whatever_has_the_focus_shows_it(
         names = {one["name"] for one in passed}
         assert {"accept", "reject", "list"} <= names
         assert [one["name"] for one in passed if not one["shown"]] == []
+
+
+def test_labels_stay_in_their_places_on_another_screen(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    hip, orange = 12, (0, 159, 230)  # of the right side, as OpenCV orders colours
+    with running(run_folder) as server:
+        page = new_page(server.url, viewport={"width": 1280, "height": 800})
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        x, y = screen_place(page, server, "b.jpg", hip)
+        screen = page.context.new_cdp_session(page)
+
+        def move_to(scale: float) -> None:
+            """Move the window to another screen, where it has the same size on the page."""
+            size = {"width": 1280, "height": 800, "deviceScaleFactor": scale, "mobile": False}
+            screen.send("Emulation.setDeviceMetricsOverride", size)
+
+        def assert_in_place(scale: float) -> None:
+            page.wait_for_timeout(200)  # it is painted with the next frame of the screen
+            data = base64.b64decode(screen.send("Page.captureScreenshot")["data"])
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            assert pixels is not None
+            assert pixels.shape[1] == 1280 * scale
+            found = pixels[round(y * scale), round(x * scale)]
+            assert np.abs(found.astype(int) - orange).max() <= 3
+            width, css_width = page.evaluate("[overlay.width, overlay.clientWidth]")
+            assert width == pytest.approx(scale * css_width, abs=0.5)  # as sharp as the screen is
+
+        for scale in (2, 1.25, 1):
+            move_to(scale)
+            page.keyboard.press("p")
+            assert_in_place(scale)
+        move_to(2)  # and nothing is pressed
+        screen.send("Page.captureScreenshot")  # the page learns of the screen with this
+        assert_in_place(2)
 
 
 def test_a_hundred_thousand_frames_scroll_without_lag(
@@ -102,10 +142,95 @@ def photo_run(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_fits_small_and_large_screens(tmp_path: Path, new_page: Callable[..., Page]) -> None:
-    run = photo_run(tmp_path) if REAL_PHOTOS.is_dir() else make_run(tmp_path)
-    folder = Path(os.environ.get("VITPOSE_SCREENSHOTS", tmp_path))
+@pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    folder = Path(os.environ.get("VITPOSE_SCREENSHOTS", tmp_path / "screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def is_inside(page: Page, element: str) -> bool:
+    """Return whether all of an element is in the window, and nothing covers its middle."""
+    script = """(element) => {
+        const {left, top, right, bottom} = element.getBoundingClientRect();
+        const found = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+        const within = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+        return within && element.contains(found);
+    }"""
+    return all(each.evaluate(script) for each in page.locator(element).all())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_small_windows_show_the_picture_and_every_command(
+    tmp_path: Path, screenshots: Path, new_page: Callable[..., Page], scheme: str
+) -> None:
+    run = photo_run(tmp_path) if REAL_PHOTOS.is_dir() else make_run(tmp_path)
+    with running(run, "--reviewer", "anna") as server:
+        for width, height in SMALL_SIZES:
+            viewport = {"width": width, "height": height}
+            page = new_page(server.url, viewport=viewport, color_scheme=scheme)
+            for key in ("j", "p", ".", "."):
+                page.keyboard.press(key)
+                page.wait_for_timeout(100)
+            page.screenshot(path=screenshots / f"review_{scheme}_{width}x{height}.png")
+            stage = page.locator("#stage").bounding_box()
+            assert stage is not None
+            assert stage["width"] >= 0.55 * width
+            assert stage["height"] >= 0.65 * height
+            assert is_inside(page, ".toolbar button")
+            assert is_inside(page, ".top button:visible")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_panels_come_over_the_picture_of_a_small_window(
+    run_folder: Path, screenshots: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url, viewport={"width": 400, "height": 700})
+        opened(page, "a.jpg")
+        assert not is_inside(page, "#frames")
+        assert not is_inside(page, "#inspector")
+
+        # The list: a frame is chosen, and the picture is there again.
+        page.locator("[data-command=frames]").click()
+        assert is_inside(page, "#frames")
+        page.screenshot(path=screenshots / "review_400x700_frames.png")
+        page.locator(".row", has_text="b.jpg").click()
+        opened(page, "b.jpg")
+        assert not is_inside(page, "#frames")
+        page.keyboard.press("/")
+        page.keyboard.type("b.j")
+        assert is_inside(page, "#search")
+        page.keyboard.press("Escape")
+        assert not is_inside(page, "#frames")
+
+        # People and keypoints: what has no label yet is placed in the picture.
+        page.keyboard.press("i")
+        page.locator(".person").click()
+        page.locator(".seen-toggle").nth(1).click()
+        assert is_inside(page, "#inspector")
+        page.screenshot(path=screenshots / "review_400x700_inspector.png")
+        saved(page)
+        before = server.frame("b.jpg")
+        assert before["people"][0]["keypoints"][1][2] == 1
+        page.mouse.click(20, 400)  # beside the panel: that changes nothing in the picture
+        assert not is_inside(page, "#inspector")
+        page.wait_for_selector(".keypoint.chosen", state="attached")
+        page.locator("[data-command=inspector]").click()
+        page.locator(".keypoint-name").first.click()
+        assert not is_inside(page, "#inspector")
+        assert server.frame("b.jpg")["version"] == before["version"]
+        page.mouse.click(*on_screen(page, 80, 60))
+        page.wait_for_selector(".keypoint:first-child[data-seen='2']", state="attached")
+        for _ in range(2):  # there and back
+            page.locator("[data-command=inspector]").click()
+        assert not is_inside(page, "#inspector")
+
+
+def test_it_fits_small_and_large_screens(
+    tmp_path: Path, screenshots: Path, new_page: Callable[..., Page]
+) -> None:
+    run = photo_run(tmp_path) if REAL_PHOTOS.is_dir() else make_run(tmp_path)
     clipped = """[...document.querySelectorAll('.toolbar button')]
         .filter((button) => button.scrollWidth > button.clientWidth + 1).length"""
     with running(run, "--reviewer", "anna") as server:
@@ -122,4 +247,4 @@ def test_it_fits_small_and_large_screens(tmp_path: Path, new_page: Callable[...,
             assert accept["y"] + accept["height"] <= height
             assert page.evaluate("document.documentElement.scrollWidth") == width
             assert page.evaluate(clipped) == 0
-            page.screenshot(path=folder / f"review_{scheme}_{width}x{height}.png")
+            page.screenshot(path=screenshots / f"review_{scheme}_{width}x{height}.png")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk
@@ -12,7 +13,7 @@ from page_cases import opened, saved
 from review_cases import FAILED, PHOTOS, VIDEO, make_run, running
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Browser, Page, Route
 
 
 def hold_back(page: Page, address: str) -> list[Route]:
@@ -308,3 +309,36 @@ def test_what_waits_for_an_edit_that_cannot_be_saved_says_so(
         saved(page)
         states = {name: server.frame(name)["row"]["state"] for name in ("a.jpg", "b.jpg")}
         assert states == {"a.jpg": "draft", "b.jpg": "todo"}
+
+
+def test_a_browser_that_keeps_nothing_is_no_obstacle(
+    run_folder: Path, tmp_path: Path, browser: Browser, browser_options: dict[str, Any]
+) -> None:
+    preferences = tmp_path / "profile" / "Default" / "Preferences"
+    preferences.parent.mkdir(parents=True)
+    blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}  # all site data
+    preferences.write_text(json.dumps(blocked), encoding="utf-8")
+    launch = browser.browser_type.launch_persistent_context
+    with launch(tmp_path / "profile", **browser_options) as context:
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        with running(run_folder) as server:
+            page.goto(server.url)
+            opened(page, "a.jpg")
+            with pytest.raises(Exception, match="Access is denied"):
+                page.evaluate("localStorage")
+            page.keyboard.press("a")
+            opened(page, "b.jpg")
+            saved(page)
+            assert server.frame("a.jpg")["row"]["state"] == "accepted"
+            page.locator("#pace", has_text="s a frame").wait_for()
+            for shown in ("Light", "Dark", "Colours as the system has them"):
+                page.keyboard.press("Shift+t")
+                page.locator("#toast", has_text=shown).wait_for()
+            server.kill()
+            page.keyboard.press("r")
+            page.locator("#banner", has_text="kept here until it does").wait_for()
+        with running(run_folder, port=server.port):
+            page.locator("#banner", has_text="has to be done again there").wait_for()
+        assert errors == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from page_cases import opened, saved
+from page_cases import on_screen, opened, saved
 from review_cases import (
     PHOTOS,
     SIZE_WH,
@@ -102,6 +102,46 @@ def test_what_is_fixed_follows_from_the_labels(
         press("a")
         saved(page)
         assert server.frame(third)["row"]["state"] == "accepted"
+
+
+def test_what_changes_nothing_is_no_step(run_folder: Path, new_page: Callable[..., Page]) -> None:
+    with running(run_folder) as server:
+        assert server.save("b.jpg", "accepted").status == 200
+        before = server.frame("b.jpg")
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+
+        def assert_nothing_was_done(*, said: str) -> None:
+            page.locator("#toast.shown", has_text=said).wait_for()
+            saved(page)
+            assert page.get_attribute("#frame-state", "data-state") == "accepted"
+            assert page.is_disabled("[data-command=undo]")
+            assert server.frame("b.jpg")["version"] == before["version"]
+
+        for keys in (["Shift+s"], ["p", "Shift+s"], [".", "Shift+s"]):  # the nose has no partner
+            page.evaluate("document.getElementById('toast').textContent = ''")
+            for key in keys:
+                page.keyboard.press(key)
+            assert_nothing_was_done(said="Choose a keypoint with a partner")
+
+        page.keyboard.press("Escape")
+        left, top = on_screen(page, *before["people"][0]["box"][:2])
+        x, y = left + 6, top - 8  # where the number of the person is
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 40, y + 40)
+        page.mouse.move(x, y)
+        page.mouse.up()
+        assert_nothing_was_done(said="Nothing is changed by that.")
+
+        for key in (".", ".", "Shift+s"):  # the left eye
+            page.keyboard.press(key)
+        page.wait_for_selector("#frame-state[data-state=fixed]")
+        saved(page)
+        points = before["people"][0]["keypoints"]
+        swapped = server.frame("b.jpg")["people"][0]["keypoints"]
+        assert swapped == [points[0], points[2], points[1], *points[3:]]
 
 
 def test_nobody_is_copied_beside_themselves(tmp_path: Path, new_page: Callable[..., Page]) -> None:

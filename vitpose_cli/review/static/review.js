@@ -102,6 +102,52 @@ function say(text) {
   $('spoken').textContent = text;
 }
 
+/** What the browser keeps for the page; what it does not, as its storage is full or blocked, the
+ * page has until it is closed. */
+class Store {
+  #kept = null;
+  #here = new Map();
+
+  constructor(storage) {
+    try {
+      this.#kept = storage();
+    } catch {
+      /* the browser lets pages keep nothing */
+    }
+  }
+
+  /** Whether everything is kept also when the page is closed. */
+  get lasts() {
+    return this.#kept !== null && this.#here.size === 0;
+  }
+
+  get(key) {
+    return this.#here.get(key) ?? this.#kept?.getItem(key) ?? null;
+  }
+
+  set(key, value) {
+    try {
+      this.#kept.setItem(key, value);
+      this.#here.delete(key);
+    } catch {
+      this.#here.set(key, value);
+    }
+  }
+
+  delete(key) {
+    this.#here.delete(key);
+    this.#kept?.removeItem(key);
+  }
+
+  /** Return the keys of what the browser keeps, also of other pages. */
+  keptKeys() {
+    return Object.keys(this.#kept ?? {});
+  }
+}
+
+const store = new Store(() => localStorage); // unsaved edits, and the theme
+const visitStore = new Store(() => sessionStorage); // of this tab
+
 // ---------------------------------------------------------------------------------- server
 
 class ServerError extends Error {
@@ -196,18 +242,18 @@ class Saver {
   /** Send edits that an earlier page could not. */
   async recover() {
     const prefix = this.#key('');
-    for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
+    for (const key of store.keptKeys().filter((each) => each.startsWith(prefix))) {
       const name = key.slice(prefix.length);
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, ...job} = JSON.parse(localStorage.getItem(key));
+      const {version, ...job} = JSON.parse(store.get(key));
       try {
         await this.#recover(number, job, version);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
       }
-      localStorage.removeItem(key);
+      store.delete(key);
     }
   }
 
@@ -245,7 +291,7 @@ class Saver {
         this.#unanswered.delete(number);
         const newer = this.#jobs.get(number);
         if (newer) this.#remember(number, newer);
-        else localStorage.removeItem(this.#key(job.name));
+        else store.delete(this.#key(job.name));
         this.on.saved(number, view);
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
@@ -299,18 +345,14 @@ class Saver {
   #drop(number, reason) {
     const job = this.#jobs.get(number);
     this.#jobs.delete(number);
-    localStorage.removeItem(this.#key(job.name));
+    store.delete(this.#key(job.name));
     if (reason) toast(reason, 8);
     this.on.dropped(number);
   }
 
   #remember(number, job) {
     const value = {...job, version: this.#versions.get(number)};
-    try {
-      localStorage.setItem(this.#key(job.name), JSON.stringify(value));
-    } catch {
-      /* storage is full or forbidden: the edit lives in this page only */
-    }
+    store.set(this.#key(job.name), JSON.stringify(value));
   }
 
   #key(name) {
@@ -336,7 +378,9 @@ function notSaved(error) {
     return `${error.body.error} Your last edit is kept here and tried again.`;
   return (
     'This page is of an earlier review. Open the link that the terminal shows now: ' +
-    'what could not be saved will be saved then.'
+    (store.lasts
+      ? 'what could not be saved will be saved then.'
+      : 'what could not be saved has to be done again there, as the browser keeps nothing of pages.')
   );
 }
 
@@ -408,13 +452,9 @@ function movePerson(person, dx, dy) {
   }
 }
 
-function swapSides(person, only = null) {
-  for (const pair of app.run.flip_pairs) {
-    if (only !== null && !pair.includes(only)) continue;
-    const [left, right] = pair;
-    const points = person.keypoints;
+function swapSides({keypoints: points}, pairs) {
+  for (const [left, right] of pairs)
     [points[left], points[right]] = [points[right], points[left]];
-  }
 }
 
 function newPerson(box) {
@@ -504,15 +544,19 @@ class Timeline {
   }
 }
 
-/** Do something to the open frame: `change` gets a copy of its people, or returns false. */
+/** Do something to the open frame: `change` gets a copy of its people. */
 function edit(label, change, {merge = null} = {}) {
   if (!app.frame || app.frame.error) return;
   const people = structuredClone(app.frame.people);
-  if (change(people) !== false) commit(label, people, merge);
+  change(people);
+  commit(label, people, merge);
 }
 
+/** Give the open frame these people; where they are as they were, nothing was done. */
 function commit(label, people, merge = null) {
   const {number, state} = app.frame;
+  if (JSON.stringify(people) === JSON.stringify(app.frame.people))
+    return void toast('Nothing is changed by that.');
   const after = {people, state: state === 'accepted' || state === 'fixed' ? 'fixed' : 'draft'};
   timeline.push({number, label, merge, before: {people: app.frame.people, state}, after});
   become(after, merge ? 250 : 0);
@@ -577,6 +621,7 @@ class Stage {
     this.spaceHeld = false;
     this.queued = false;
     new ResizeObserver(() => this.resize()).observe($('stage'));
+    this.watchRatio();
     this.canvas.addEventListener('pointerdown', (event) => this.down(event));
     this.canvas.addEventListener('pointermove', (event) => this.move(event));
     this.canvas.addEventListener('pointerup', () => this.up());
@@ -604,12 +649,22 @@ class Stage {
   resize() {
     this.rem = remPx();
     const {clientWidth: width, clientHeight: height} = $('stage');
-    const ratio = devicePixelRatio;
+    this.ratio = devicePixelRatio; // pixels of the canvas to one of the page
     this.size = [width, height];
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
+    this.canvas.width = Math.round(width * this.ratio);
+    this.canvas.height = Math.round(height * this.ratio);
     if (this.fitted) this.fit();
     else this.paintNow();
+  }
+
+  /** Paint anew on a screen of other pixels: there the size on the page can be what it was. */
+  watchRatio() {
+    const onChange = () => {
+      this.paint();
+      this.watchRatio();
+    };
+    const screen = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+    screen.addEventListener('change', onChange, {once: true});
   }
 
   show(picture, keepView) {
@@ -676,8 +731,8 @@ class Stage {
   }
 
   paintNow() {
-    const {context, view, unit} = this;
-    const ratio = devicePixelRatio;
+    if (this.ratio !== devicePixelRatio) this.resize();
+    const {context, view, unit, ratio} = this;
     if (app.frame?.size_wh) {
       const [width, height] = app.frame.size_wh;
       const half = view.scale / 2; // frame pixel (0, 0) is the centre of the top left one
@@ -1139,7 +1194,9 @@ class FrameList {
     this.box.addEventListener('keydown', (event) => this.key(event));
     this.box.addEventListener('click', (event) => {
       const row = event.target.closest('.row');
-      if (row) openFrame(this.numbers[Number(row.dataset.position)]);
+      if (!row) return;
+      openFrame(this.numbers[Number(row.dataset.position)]);
+      leaveDrawer();
     });
     new ResizeObserver(() => this.layout()).observe(this.box);
   }
@@ -1400,7 +1457,10 @@ function renderKeypoints() {
       'aria-label',
       `${name}, ${SEEN_WORDS[point[SEEN]]}, score ${point[SCORE].toFixed(2)}`,
     );
-    pick.onclick = () => choose(person.uid, keypoint);
+    pick.onclick = () => {
+      choose(person.uid, keypoint);
+      leaveDrawer();
+    };
     setBar(bar, point[SCORE]);
     score.textContent = point[SCORE].toFixed(2);
     toggle.setAttribute('aria-label', `${name} is ${SEEN_WORDS[point[SEEN]]}: change`);
@@ -1454,7 +1514,7 @@ class Progress {
     return `vitpose-review ${app.run.id} seconds`;
   }
   get #times() {
-    return JSON.parse(sessionStorage.getItem(this.#key) ?? '[]');
+    return JSON.parse(visitStore.get(this.#key) ?? '[]');
   }
 
   tick() {
@@ -1466,7 +1526,7 @@ class Progress {
   /** A frame has been decided: its time counts. */
   decided() {
     const times = [...this.#times, Math.max(this.seconds, 1)].slice(-100);
-    sessionStorage.setItem(this.#key, JSON.stringify(times));
+    visitStore.set(this.#key, JSON.stringify(times));
   }
 
   update(answer) {
@@ -1561,6 +1621,13 @@ function setChosenSeen(seen) {
 function cycleSeen() {
   const point = app.keypoint === null ? null : chosenPerson()?.keypoints[app.keypoint];
   setChosenSeen(point ? (point[SEEN] + 2) % 3 : VISIBLE);
+}
+
+function swapPair() {
+  const pairs = app.run.flip_pairs.filter((pair) => pair.includes(app.keypoint));
+  if (!pairs.length)
+    return toast('Choose a keypoint with a partner: click one, or press the full stop.');
+  return editChosen('swap a pair', (person) => swapSides(person, pairs));
 }
 
 /** Put the chosen keypoint at a click, and go on to the next that has no label. */
@@ -1965,6 +2032,10 @@ const COMMANDS = [
     {id: 'search', always: true, keys: ['/'], label: 'Find by name',
      run: () => $('search').focus()},
     {id: 'filter', always: true, keys: ['Shift+f'], label: 'Filter', run: toggleFilter},
+    {id: 'frames', always: true, keys: ['o'], label: 'To the list of frames, and back',
+     run: () => goToPanel($('frames'), $('list'))},
+    {id: 'inspector', always: true, keys: ['i'], label: 'To people and keypoints, and back',
+     run: () => goToPanel($('inspector'))},
   ]],
   ['Choose', [
     {id: 'next-person', keys: ['p'], label: 'Next person', run: () => stepPerson(1)},
@@ -1982,9 +2053,9 @@ const COMMANDS = [
     {id: 'hidden', keys: ['1'], label: 'Hidden, but known', run: () => setChosenSeen(1)},
     {id: 'unlabelled', keys: ['0'], label: 'Unlabelled', run: () => setChosenSeen(0)},
     {id: 'swap', keys: ['s'], label: 'Swap left and right of a person',
-     run: () => editChosen('swap sides', (person) => swapSides(person))},
+     run: () => editChosen('swap sides', (person) => swapSides(person, app.run.flip_pairs))},
     {id: 'swap-one', keys: ['Shift+s'], label: 'Swap one keypoint with its partner',
-     run: () => editChosen('swap a pair', (person) => swapSides(person, app.keypoint ?? -1))},
+     run: swapPair},
     {id: 'copy', keys: ['c'], label: 'Copy the pose of the frame before', run: copyPose},
     {id: 'add', keys: ['b'], label: 'Add a person: draw a box', run: () => setAdding(!app.adding)},
     {id: 'add-here', keys: ['Enter'], label: 'Add the person in the middle',
@@ -2073,8 +2144,22 @@ function toggle(name) {
   render();
 }
 
+/** Go to a panel beside the picture, or back to the picture. A drawer is open while it has focus. */
+function goToPanel(panel, inside = panel) {
+  if (panel.contains(document.activeElement)) $('overlay').focus();
+  else inside.focus();
+}
+
+/** In a small window, go back to the picture that the panel covers; return whether it does. */
+function leaveDrawer() {
+  const panel = document.activeElement.closest('aside');
+  const covers = panel !== null && getComputedStyle(panel).position === 'absolute';
+  if (covers) $('overlay').focus();
+  return covers;
+}
+
 function leave() {
-  if (stage.cancel()) return;
+  if (leaveDrawer() || stage.cancel()) return;
   if (app.adding) setAdding(false);
   else if (app.keypoint !== null) choose(app.person, null);
   else choose(null, null);
@@ -2089,7 +2174,8 @@ function zoomToPerson() {
 function toggleFilter() {
   $('filters').hidden = !$('filters').hidden;
   $('filter-toggle').setAttribute('aria-expanded', !$('filters').hidden);
-  if (!$('filters').hidden) $('filters').querySelector('input').focus();
+  if ($('filters').hidden) $('frames').focus();
+  else $('filters').querySelector('input').focus();
 }
 
 function setTheme(theme) {
@@ -2099,9 +2185,8 @@ function setTheme(theme) {
 
 function nextTheme() {
   const themes = ['auto', 'light', 'dark'];
-  const theme =
-    themes[(themes.indexOf(localStorage.getItem('vitpose-review theme') ?? 'auto') + 1) % 3];
-  localStorage.setItem('vitpose-review theme', theme);
+  const theme = themes[(themes.indexOf(store.get('vitpose-review theme') ?? 'auto') + 1) % 3];
+  store.set('vitpose-review theme', theme);
   setTheme(theme);
   toast({auto: 'Colours as the system has them', light: 'Light', dark: 'Dark'}[theme]);
 }
@@ -2131,6 +2216,8 @@ function setUpCommands() {
       button.setAttribute('aria-label', command.label);
     }
   }
+  for (const button of document.querySelectorAll('.drawer-toggle')) // the focus stays in the drawer
+    button.addEventListener('mousedown', (event) => event.preventDefault());
   const sections = COMMANDS.map(([title, group]) => [
     title,
     group.map((command) => [
@@ -2211,7 +2298,7 @@ async function keepInTouch() {
 }
 
 async function start() {
-  setTheme(localStorage.getItem('vitpose-review theme') ?? 'auto');
+  setTheme(store.get('vitpose-review theme') ?? 'auto');
   setUpCommands();
   app.run = await ask('run');
   $('run-name').textContent = app.run.name;
