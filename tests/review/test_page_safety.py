@@ -11,6 +11,8 @@ from disks import Disk
 from page_cases import opened, saved
 from review_cases import FAILED, PHOTOS, VIDEO, make_run, running
 
+from vitpose_cli.records.history import frame_history
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
@@ -34,6 +36,19 @@ def lose_edits(page: Page) -> None:
     page.route("**/api/frames/*", lose)
 
 
+def versions(run: Path, name: str) -> list[tuple[str, str, int]]:
+    """Return state, `counts` as `vitpose history` shows it, and number of people of each edit."""
+    return [
+        (
+            record.review.state,
+            "aside" if record.set_aside else "yes" * version.counts,
+            len(record.uids),
+        )
+        for version in frame_history(run, name)
+        if (record := version.record).review is not None
+    ]
+
+
 def test_a_person_chooses_between_two_windows(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -54,6 +69,82 @@ def test_a_person_chooses_between_two_windows(
             saved(page)
             page.locator("#people-title", has_text="1" if wanted else "Nobody").wait_for()
             assert len(server.frame("b.jpg")["people"]) == wanted
+
+
+def test_a_version_that_is_not_taken_stays_in_the_history(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        seen = server.frame("b.jpg")["people"]
+        page.keyboard.press("p")
+        theirs = server.save("b.jpg", "draft", []).json["version"]  # another window
+        page.keyboard.press("Shift+ArrowRight")
+        for _ in range(3):
+            page.wait_for_selector("#conflict[open]")
+            page.keyboard.press("Escape")  # answers nothing
+            page.wait_for_timeout(100)
+        page.get_by_text("Take that version").click()
+        saved(page)
+        page.locator("#people-title", has_text="Nobody").wait_for()
+        assert server.frame("b.jpg")["version"] == theirs
+        page.keyboard.press("a")  # goes on with what was taken
+        saved(page)
+        assert page.is_hidden("#conflict")
+    assert versions(run_folder, "b.jpg") == [
+        ("draft", "", 0),
+        ("draft", "aside", len(seen)),
+        ("fixed", "yes", 0),
+    ]
+    mine = frame_history(run_folder, "b.jpg")[2]
+    assert mine.changes is not None
+    assert mine.changes.max_move_px == pytest.approx(10, abs=0.1)
+
+
+def test_a_full_disk_costs_no_version_that_is_not_taken(
+    disk: Disk, new_page: Callable[..., Page]
+) -> None:
+    run = make_run(disk.path)
+    with running(run, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        page.keyboard.press("p")
+        server.save("b.jpg", "draft", [])
+        disk.leave(0)
+        while server.save("a.jpg", "fixed").status == 200:
+            pass  # what is left of the journal's last page
+        page.keyboard.press("Shift+ArrowRight")
+        page.get_by_text("Take that version").click()
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.locator("#people-title", has_text="Nobody").wait_for()
+        page.close()
+        disk.leave(1 << 20)
+        assert versions(run, "b.jpg") == [("draft", "yes", 0)]
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#frame-name:not(:empty)")
+    assert versions(run, "b.jpg") == [("draft", "yes", 0), ("draft", "aside", 1)]
+
+
+def test_an_edit_of_an_earlier_page_that_is_not_taken_stays_in_the_history(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        lose_edits(page)
+        page.keyboard.press("r")
+        page.wait_for_selector("#save-state[data-kind=failed]")
+        page.close()
+        server.save("a.jpg", "fixed")
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.get_by_text("Take that version").click()
+        page.wait_for_selector("#frame-name:not(:empty)")
+    assert versions(run_folder, "a.jpg") == [("fixed", "yes", 0), ("rejected", "aside", 0)]
 
 
 def test_a_decision_that_is_kept_keeps_the_labels_that_were_seen(

@@ -13,6 +13,7 @@ What the page may ask for, all below the token (see `guard`):
     GET  api/rows?numbers=1,2         what the list shows of some frames
     GET  api/frames/N                 a frame and its people
     POST api/frames/N                 an edit of it (see `edits`)
+    POST api/frames/N/aside           an edit that is not to count, only to be in the history
     GET  api/frames/N/picture         the frame itself, JPEG
     GET  api/frames/N/thumbnail       the same, small
 """
@@ -38,7 +39,7 @@ from starlette.routing import Route
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.review.edits import parse_edit
+from vitpose_cli.review.edits import Edit, parse_edit
 from vitpose_cli.review.guard import Access, Guard
 from vitpose_cli.review.pictures import Pictures
 from vitpose_cli.review.session import (
@@ -48,7 +49,6 @@ from vitpose_cli.review.session import (
     VersionConflictError,
 )
 from vitpose_cli.review.table import STATES, Order, Query
-from vitpose_cli.review.view import frame_view
 
 DEFAULT_PORT = 8787
 MAX_ROWS = 500
@@ -158,6 +158,7 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
         Route("/api/rows", handlers.rows),
         Route("/api/frames/{number:int}", handlers.frame),
         Route("/api/frames/{number:int}", handlers.save, methods=["POST"]),
+        Route("/api/frames/{number:int}/aside", handlers.set_aside, methods=["POST"]),
         Route("/api/frames/{number:int}/picture", handlers.picture),
         Route("/api/frames/{number:int}/thumbnail", handlers.thumbnail),
     ]
@@ -200,9 +201,14 @@ class _Handlers:
         return _json(await run_in_threadpool(self._session.frame, _number(request)))
 
     async def save(self, request: Request) -> Response:
-        num_keypoints = self._session.keypoint_set.num_keypoints
-        edit = parse_edit(await request.body(), num_keypoints)
-        return _json(await run_in_threadpool(self._session.save, _number(request), edit))
+        return await self._write(self._session.save, request)
+
+    async def set_aside(self, request: Request) -> Response:
+        return await self._write(self._session.set_aside, request)
+
+    async def _write(self, write: Callable[[int, Edit], Any], request: Request) -> Response:
+        edit = parse_edit(await request.body(), self._session.keypoint_set.num_keypoints)
+        return _json(await run_in_threadpool(write, _number(request), edit))
 
     async def picture(self, request: Request) -> Response:
         return await self._image(self._pictures.picture, request)
@@ -266,9 +272,7 @@ def _conflict(_request: Request, error: Exception) -> Response:
     """Return the frame as another window left it, for the person to choose."""
     if not isinstance(error, VersionConflictError):
         raise error
-    return _json(
-        {"error": error.message, "hint": error.hint, "current": frame_view(error.record)}, 409
-    )
+    return _json({"error": error.message, "hint": error.hint, "current": error.current}, 409)
 
 
 def _static(file: str, media_type: str) -> Callable[[Request], Response]:

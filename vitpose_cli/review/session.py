@@ -56,14 +56,15 @@ class VersionConflictError(InputError):
     """A frame was changed since the person looked at it.
 
     Attributes:
-        record: The frame as it is now.
+        current: Everything about the frame as it is now.
     """
 
-    def __init__(self, record: FrameRecord) -> None:
+    def __init__(self, current: dict[str, Any]) -> None:
         super().__init__(
-            f"{record.key} has been changed in another window.", "Take that version, or keep yours."
+            f"{current['name']} has been changed in another window.",
+            "Take that version, or keep yours.",
         )
-        self.record = record
+        self.current = current
 
 
 class NotSavedError(InputError):
@@ -247,19 +248,45 @@ class ReviewSession:
             VersionConflictError: The frame is not as it was when the person looked at it.
             NotSavedError: The journals cannot be read to their end, or not be written.
         """
-        key = self.key(number)
-        with self._save_lock:
-            with _for_later():
-                self._wait_until_read()
-            current = self._record(key)
+        with self._newest(number) as current:
             if edit.version == current.version:
                 current = edit.applied(current, self.reviewer, time.time())
                 with _for_later():
                     self._run.append(current)
                 self._edited[number] = edit.state
             elif not _is_done(edit, current, self._edited.get(number)):
-                raise VersionConflictError(current)
+                raise VersionConflictError(self._view(number, current))
         return self._view(number, current)
+
+    def set_aside(self, number: int, edit: Edit) -> dict[str, Any]:
+        """Write an edit down that does not count, as the person chose another window's version.
+
+        Returns:
+            The frame as it is.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+            NotSavedError: The journals cannot be read to their end, or not be written.
+        """
+        with self._newest(number) as current:
+            record = edit.set_aside(current, self.reviewer, time.time())
+            with _for_later():
+                self._run.append(record)
+        return self._view(number, current)
+
+    @contextmanager
+    def _newest(self, number: int) -> Iterator[FrameRecord]:
+        """Give a frame as it is, which nobody else changes meanwhile; wait until all is read.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+            NotSavedError: The journals cannot be read to their end.
+        """
+        key = self.key(number)
+        with self._save_lock:
+            with _for_later():
+                self._wait_until_read()
+            yield self._record(key)
 
     def _record(self, key: FrameKey) -> FrameRecord:
         record = self._run.record(key)

@@ -139,16 +139,17 @@ class Saver {
   #versions = new Map(); // number -> the version that the next edit is made on
   #flying = null; // the number of the frame whose edit is on its way
   #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
+  #asides = new Set(); // edits that another window's outdid, until the server has written them down
   #busy = false;
   #attempts = 0; // how often in a row an edit could not be saved
   #timer = null;
 
   constructor(listeners) {
-    this.on = listeners; // saved(number, view), choose(job, current), dropped(number)
+    this.on = listeners; // saved(number, view), choose(job, current), dropped(number, current)
   }
 
   get pending() {
-    return this.#jobs.size > 0 || this.#busy;
+    return this.#jobs.size > 0 || this.#asides.size > 0 || this.#busy;
   }
 
   isPending(number) {
@@ -197,7 +198,7 @@ class Saver {
   async recover() {
     const prefix = this.#key('');
     for (const key of Object.keys(localStorage).filter((each) => each.startsWith(prefix))) {
-      const name = key.slice(prefix.length);
+      const [name] = key.slice(prefix.length).split('\0');
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
       const {version, ...job} = JSON.parse(localStorage.getItem(key));
@@ -212,12 +213,19 @@ class Saver {
   }
 
   async #recover(number, job, version) {
+    if (job.aside) {
+      await setAside(number, version, job);
+      return;
+    }
     try {
       await ask(`frames/${number}`, {version, state: job.state, people: job.people});
     } catch (error) {
       if (error.status !== 409) throw error;
       const {current} = error.body;
-      if ((await this.on.choose(job, current)) !== 'mine') return;
+      if ((await this.on.choose(job, current)) !== 'mine') {
+        await setAside(number, version, job);
+        return;
+      }
       await ask(`frames/${number}`, {
         version: current.version,
         state: job.state,
@@ -231,7 +239,11 @@ class Saver {
     if (this.#busy) return;
     this.#busy = true;
     this.#attempts = 0;
-    while (this.#jobs.size) {
+    while (this.#jobs.size || this.#asides.size) {
+      if (this.#asides.size) {
+        await this.#sendAside();
+        continue;
+      }
       const [number, job] = this.#jobs.entries().next().value;
       this.#jobs.delete(number);
       this.#flying = number;
@@ -255,9 +267,7 @@ class Saver {
         else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
           if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
-          this.#show('failed', 'Not saved');
-          banner(notSaved(error), 'unsaved');
-          await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
+          await this.#waitAfter(error);
         }
       }
     }
@@ -288,26 +298,54 @@ class Saver {
     return false;
   }
 
+  async #waitAfter(error) {
+    this.#show('failed', 'Not saved');
+    banner(notSaved(error), 'unsaved');
+    await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
+  }
+
   async #resolve(number, current) {
     const job = this.#jobs.get(number);
     const mine = (await this.on.choose(job, current)) === 'mine';
+    if (!mine) this.#putAside(number, job); // while the version that was seen here is known
     this.#versions.set(number, current.version);
     if (mine) job.people ??= job.seen; // a decision alone means the labels that were seen here
-    else this.#drop(number, '');
+    else this.#drop(number, '', current);
   }
 
-  #drop(number, reason) {
+  #drop(number, reason, current = null) {
     const job = this.#jobs.get(number);
     this.#jobs.delete(number);
     localStorage.removeItem(this.#key(job.name));
     if (reason) toast(reason, 8);
-    this.on.dropped(number);
+    this.on.dropped(number, current);
   }
 
-  #remember(number, job) {
+  #putAside(number, job) {
+    const aside = {...job, number, version: this.#versions.get(number), aside: newUid()};
+    this.#asides.add(aside);
+    this.#remember(number, aside, `${job.name}\0${aside.aside}`);
+  }
+
+  async #sendAside() {
+    const [aside] = this.#asides;
+    try {
+      await setAside(aside.number, aside.version, aside);
+      this.#attempts = 0;
+      banner('');
+    } catch (error) {
+      if (error.status !== 422 && error.status !== 404) return this.#waitAfter(error);
+      toast(error.message, 8);
+    }
+    this.#asides.delete(aside);
+    localStorage.removeItem(this.#key(`${aside.name}\0${aside.aside}`));
+    return undefined;
+  }
+
+  #remember(number, job, slot = job.name) {
     const value = {...job, version: this.#versions.get(number)};
     try {
-      localStorage.setItem(this.#key(job.name), JSON.stringify(value));
+      localStorage.setItem(this.#key(slot), JSON.stringify(value));
     } catch {
       /* storage is full or forbidden: the edit lives in this page only */
     }
@@ -339,6 +377,10 @@ function notSaved(error) {
     'what could not be saved will be saved then.'
   );
 }
+
+/** Have an edit written down that is not to count: both versions are in the history then. */
+const setAside = (number, version, {state, people, seen}) =>
+  ask(`frames/${number}/aside`, {version, state, people: people ?? seen});
 
 /** Return the number of the frame of this name, null where there is none. */
 async function findFrame(name) {
@@ -1803,10 +1845,13 @@ function askForChoice(job, current) {
   $('conflict-text').textContent =
     `${job.name} was changed ${who}${when}in another window, while it was open here. ` +
     'Nothing is lost: both versions stay in the history. Which one counts?';
-  dialog.returnValue = 'theirs';
+  dialog.returnValue = '';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue), {once: true});
+    dialog.onclose = () => {
+      if (dialog.returnValue) resolve(dialog.returnValue);
+      else dialog.showModal(); // Escape is no answer
+    };
   });
 }
 
@@ -1824,9 +1869,10 @@ function saved(number, view) {
   render();
 }
 
-async function dropped(number) {
+/** Show what counts of a frame, as the server told or else tells, in place of a dropped edit. */
+async function dropped(number, current) {
   timeline.forget(number);
-  const view = await ask(`frames/${number}`).catch(() => null);
+  const view = current ?? (await ask(`frames/${number}`).catch(() => null));
   if (!view) return;
   list.setRow(view.row);
   progress.update(view);
