@@ -179,6 +179,32 @@ def test_a_decision_that_is_kept_keeps_the_labels_that_were_seen(
         assert server.frame(second)["row"]["state"] == "accepted"
 
 
+def test_a_decision_on_what_another_window_changed_is_asked_about(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        first, second = (new_page(server.url) for _ in range(2))
+        for page in (first, second):
+            page.keyboard.press("j")
+            opened(page, "b.jpg")
+        seen = server.frame("b.jpg")["people"]
+        for key in ("p", ".", ".", "Shift+ArrowRight", "a"):  # the move and the decision in one
+            first.keyboard.press(key)
+        saved(first)
+        second.keyboard.press("a")
+        second.wait_for_selector("#conflict[open]")
+        second.get_by_text("Take that version").click()
+        saved(second)
+        second.keyboard.press("u")
+        second.wait_for_timeout(300)
+        saved(second)
+        after = server.frame("b.jpg")
+        assert after["row"]["state"] == "fixed"
+        moved = after["people"][0]["keypoints"][1]
+        assert moved[0] == pytest.approx(seen[0]["keypoints"][1][0] + 10)
+    assert versions(run_folder, "b.jpg") == [("fixed", "yes", 1), ("accepted", "aside", 1)]
+
+
 def test_undo_leaves_what_another_window_did_since(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

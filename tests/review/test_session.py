@@ -153,6 +153,28 @@ def test_an_edit_whose_answer_was_lost_may_be_sent_again(run_folder: Path) -> No
     assert num_lines(run_folder) == 3
 
 
+def test_a_decision_alone_is_not_done_where_another_window_changed_the_labels(
+    run_folder: Path,
+) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)
+    first, second = ([{**seen["people"][0], "box": [left, 2, 30, 40]}] for left in (1, 5))
+    for wanted, labels in (("accepted", first), ("fixed", second), ("rejected", [])):
+        session.save(NUMBER, edit(seen["version"], wanted, labels))
+        with pytest.raises(VersionConflictError):
+            session.save(NUMBER, edit(seen["version"], wanted))
+        seen = session.frame(NUMBER)
+        session.save(NUMBER, edit(seen["version"], wanted))
+        done = edit(seen["version"], wanted)
+        seen = session.frame(NUMBER)
+        assert session.save(NUMBER, done) == seen
+        session.close()
+        session = opened(run_folder)  # as a browser that was closed meanwhile finds it
+        assert session.save(NUMBER, done)["version"] == seen["version"]
+    session.close()
+    assert num_lines(run_folder) == 6
+
+
 def test_an_edit_that_is_set_aside_changes_nothing(run_folder: Path) -> None:
     session = opened(run_folder)
     seen = session.frame(NUMBER)

@@ -28,7 +28,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.record import FrameRecord, ReviewState
+from vitpose_cli.records.history import histories
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.records.shards import lacks_edits
@@ -96,7 +97,7 @@ class ReviewSession:
         self._run = run
         self._reasons = ByName(queue or {})
         self._table = FrameTable(run.manifest.num_keypoints)
-        self._edited: dict[int, ReviewState] = {}  # what was wanted last
+        self._edited: set[int] = set()
         self._table_lock, self._save_lock = Lock(), Lock()
         self._read, self._states_known, self._ended = Event(), Event(), Event()
         self._problem = InputError("The review has ended.")
@@ -253,8 +254,8 @@ class ReviewSession:
                 current = edit.applied(current, self.reviewer, time.time())
                 with _for_later():
                     self._run.append(current)
-                self._edited[number] = edit.state
-            elif not _is_done(edit, current, self._edited.get(number)):
+                self._edited.add(number)
+            elif not self._is_done(edit, current):
                 raise VersionConflictError(self._view(number, current))
         return self._view(number, current)
 
@@ -287,6 +288,27 @@ class ReviewSession:
             with _for_later():
                 self._wait_until_read()
             yield self._record(key)
+
+    def _is_done(self, edit: Edit, current: FrameRecord) -> bool:
+        """Return whether `current` is what the edit was to make of the version that it names.
+
+        Without labels in the edit these may be another window's: that takes a pass over the run.
+        """
+        review = current.review
+        if review is None or review.previous != edit.version:
+            return False
+        if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
+            return False
+        if edit.instances is not None:
+            same = replace(current, instances=edit.instances, uids=edit.uids)
+            return same.version == current.version
+        with _for_later():
+            ((_, past),) = histories(self._run.path, [current.key])
+        for seen in past:
+            if seen.version == edit.version:
+                made = edit.applied(seen, review.reviewer, review.edited_at_s)
+                return made.version == current.version
+        return False
 
     def _record(self, key: FrameKey) -> FrameRecord:
         record = self._run.record(key)
@@ -393,22 +415,3 @@ def _for_later() -> Iterator[None]:
         yield
     except InputError as error:
         raise NotSavedError(error.message, error.hint) from error
-
-
-def _is_done(edit: Edit, current: FrameRecord, wanted: ReviewState | None) -> bool:
-    """Return whether `current` is what the edit was to make of the frame.
-
-    Args:
-        edit: What may have been done before.
-        current: The frame as it is.
-        wanted: What the last edit of this session wanted it to be, from which `current` may differ.
-    """
-    review = current.review
-    if review is None or review.previous != edit.version:
-        return False
-    if edit.instances is None:
-        return edit.state in (review.state, wanted)
-    if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
-        return False
-    same = replace(current, instances=edit.instances, uids=edit.uids)
-    return same.version == current.version
