@@ -305,6 +305,43 @@ def test_a_lost_answer_is_no_other_window(run_folder: Path, new_page: Callable[.
         assert server.frame("b.jpg")["people"] == []
 
 
+@pytest.mark.parametrize("received", [True, False])
+@pytest.mark.parametrize("decision", [True, False])
+def test_an_edit_behind_one_on_its_way_is_no_other_windows(
+    received: bool, decision: bool, run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder, "--reviewer", "anna") as server:
+        page = new_page(server.url)
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        before = server.frame("b.jpg")["people"][0]["keypoints"][1]
+        lose_edits(page)
+        held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
+        for key in ("p", ".", ".", "1"):
+            page.keyboard.press(key)
+        while not held_back:
+            page.wait_for_timeout(20)
+        if received:
+            held_back[0].fetch()
+        page.keyboard.press("a" if decision else "Shift+ArrowRight")
+        page.wait_for_timeout(100)
+        if not received:
+            held_back[0].abort("connectionreset")
+            page.wait_for_selector("#save-state[data-kind=failed]")
+        page.close()
+        assert (server.frame("b.jpg")["row"]["state"] == "draft") == received
+        page = page.context.new_page()
+        page.goto(server.url)
+        page.wait_for_selector("#frame-name:not(:empty), #conflict[open]")
+        assert page.is_hidden("#conflict")
+        after = server.frame("b.jpg")
+        assert after["row"]["state"] == ("fixed" if decision else "draft")
+        moved_x = before[0] if decision else pytest.approx(before[0] + 10)
+        x, y, seen, _ = after["people"][0]["keypoints"][1]
+        assert (x, y, seen) == (moved_x, before[1], 1)
+        assert not page.evaluate("Object.keys(localStorage).some((key) => key.includes('b.jpg'))")
+
+
 def test_a_copy_is_of_the_pose_whose_edit_is_still_on_its_way(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

@@ -137,7 +137,7 @@ async function ask(path, edit, options = {}) {
 class Saver {
   #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
   #versions = new Map(); // number -> the version that the next edit is made on
-  #flying = null; // the number of the frame whose edit is on its way
+  #flying = null; // {number, job}: the edit that is on its way
   #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
   #asides = new Set(); // edits that another window's outdid, until the server has written them down
   #busy = false;
@@ -153,7 +153,7 @@ class Saver {
   }
 
   isPending(number) {
-    return this.#jobs.has(number) || this.#flying === number;
+    return this.#jobs.has(number) || this.#flying?.number === number;
   }
 
   /** Whether a frame, null for none, has an edit that could not be saved so far. */
@@ -201,9 +201,9 @@ class Saver {
       const [name] = key.slice(prefix.length).split('\0');
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, ...job} = JSON.parse(localStorage.getItem(key));
+      const {version, sent = [], ...job} = JSON.parse(localStorage.getItem(key));
       try {
-        await this.#recover(number, job, version);
+        await this.#recover(number, job, version, sent);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
@@ -212,25 +212,25 @@ class Saver {
     }
   }
 
-  async #recover(number, job, version) {
+  async #recover(number, job, version, sent) {
     if (job.aside) {
       await setAside(number, version, job);
       return;
     }
     try {
-      await ask(`frames/${number}`, {version, state: job.state, people: job.people});
+      await post(number, version, job);
     } catch (error) {
       if (error.status !== 409) throw error;
       const {current} = error.body;
-      if ((await this.on.choose(job, current)) !== 'mine') {
-        await setAside(number, version, job);
-        return;
+      const own = await versionOf(number, version, sent);
+      const mine = own !== null || (await this.on.choose(job, current)) === 'mine';
+      if (!mine) await setAside(number, version, job);
+      else if (own !== null) await this.#recover(number, job, own, []);
+      else {
+        const people = job.people ?? job.seen;
+        await this.#recover(number, {...job, people}, current.version, []);
       }
-      await ask(`frames/${number}`, {
-        version: current.version,
-        state: job.state,
-        people: job.people ?? job.seen,
-      });
+      return;
     }
     toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
   }
@@ -246,7 +246,7 @@ class Saver {
       }
       const [number, job] = this.#jobs.entries().next().value;
       this.#jobs.delete(number);
-      this.#flying = number;
+      this.#flying = {number, job};
       try {
         const view = await this.#post(number, job).finally(() => {
           this.#flying = null;
@@ -262,9 +262,10 @@ class Saver {
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
-        if (error.status === 409 && (await this.#isOwn(number))) continue;
-        if (error.status === 409) await this.#resolve(number, error.body.current);
-        else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
+        if (error.status === 409) {
+          const own = await this.#isOwn(number).catch((lost) => this.#waitAfter(lost));
+          if (own === false) await this.#resolve(number, error.body.current);
+        } else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
           if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
           await this.#waitAfter(error);
@@ -276,8 +277,7 @@ class Saver {
   }
 
   #post(number, job, options) {
-    const version = this.#versions.get(number);
-    return ask(`frames/${number}`, {version, state: job.state, people: job.people}, options);
+    return post(number, this.#versions.get(number), job, options);
   }
 
   #keepUnanswered(number, job) {
@@ -288,14 +288,10 @@ class Saver {
   /** Whether the server has an edit of ours whose answer was lost; then the next is made on that. */
   async #isOwn(number) {
     const jobs = this.#unanswered.get(number) ?? [];
+    const version = await versionOf(number, this.#versions.get(number), jobs);
     this.#unanswered.delete(number);
-    for (const job of jobs) {
-      const view = await this.#post(number, job).catch(() => null); // again changes nothing there
-      if (!view) continue;
-      this.#versions.set(number, view.version);
-      return true;
-    }
-    return false;
+    if (version !== null) this.#versions.set(number, version);
+    return version !== null;
   }
 
   async #waitAfter(error) {
@@ -309,8 +305,10 @@ class Saver {
     const mine = (await this.on.choose(job, current)) === 'mine';
     if (!mine) this.#putAside(number, job); // while the version that was seen here is known
     this.#versions.set(number, current.version);
-    if (mine) job.people ??= job.seen; // a decision alone means the labels that were seen here
-    else this.#drop(number, '', current);
+    if (mine) {
+      job.people ??= job.seen; // a decision alone means the labels that were seen here
+      this.#remember(number, job);
+    } else this.#drop(number, '', current);
   }
 
   #drop(number, reason, current = null) {
@@ -342,8 +340,13 @@ class Saver {
     return undefined;
   }
 
+  /** Keep an edit in the browser, with those before it of which the server may have one. */
   #remember(number, job, slot = job.name) {
-    const value = {...job, version: this.#versions.get(number)};
+    const flying = this.#flying?.number === number ? this.#flying.job : null;
+    const sent = new Set(this.#unanswered.get(number));
+    if (flying) sent.add(flying);
+    const people = job.people ?? flying?.people ?? null; // a decision alone is on these labels
+    const value = {...job, people, sent: [...sent], version: this.#versions.get(number)};
     try {
       localStorage.setItem(this.#key(slot), JSON.stringify(value));
     } catch {
@@ -376,6 +379,22 @@ function notSaved(error) {
     'This page is of an earlier review. Open the link that the terminal shows now: ' +
     'what could not be saved will be saved then.'
   );
+}
+
+/** Send an edit that was made on `version`; a second time it changes nothing. */
+const post = (number, version, {state, people}, options) =>
+  ask(`frames/${number}`, {version, state, people}, options);
+
+/** Return the version that the server has made of one of these edits, null where it has none. */
+async function versionOf(number, version, jobs) {
+  for (const job of jobs) {
+    try {
+      return (await post(number, version, job)).version;
+    } catch (error) {
+      if (mayPass(error)) throw error;
+    }
+  }
+  return null;
 }
 
 /** Have an edit written down that is not to count: both versions are in the history then. */
