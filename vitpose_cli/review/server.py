@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -63,6 +64,7 @@ _TOKEN_BYTES = 24
 _NUM_PORTS = 20
 _NUM_DECODERS = 4
 _PICTURE_AGE_S = 3600
+_NUMBER = re.compile("[0-9]{1,12}")  # Starlette's own fails where there are thousands of digits
 
 
 def serve(
@@ -156,11 +158,11 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
         Route("/api/progress", handlers.progress),
         Route("/api/frames", handlers.frames),
         Route("/api/rows", handlers.rows),
-        Route("/api/frames/{number:int}", handlers.frame),
-        Route("/api/frames/{number:int}", handlers.save, methods=["POST"]),
-        Route("/api/frames/{number:int}/aside", handlers.set_aside, methods=["POST"]),
-        Route("/api/frames/{number:int}/picture", handlers.picture),
-        Route("/api/frames/{number:int}/thumbnail", handlers.thumbnail),
+        Route("/api/frames/{number}", handlers.frame),
+        Route("/api/frames/{number}", handlers.save, methods=["POST"]),
+        Route("/api/frames/{number}/aside", handlers.set_aside, methods=["POST"]),
+        Route("/api/frames/{number}/picture", handlers.picture),
+        Route("/api/frames/{number}/thumbnail", handlers.thumbnail),
     ]
     errors = {
         UnknownFrameError: _failed(404),
@@ -225,8 +227,15 @@ class _Handlers:
 
 
 def _number(request: Request) -> int:
-    number: int = request.path_params["number"]
-    return number
+    """Return the number of the frame that a request is about.
+
+    Raises:
+        UnknownFrameError: It is none that a frame can have.
+    """
+    word: str = request.path_params["number"]
+    if not _NUMBER.fullmatch(word):
+        raise UnknownFrameError(f"There is no frame {word[:20]}.")
+    return int(word)
 
 
 def _query(request: Request) -> Query:
