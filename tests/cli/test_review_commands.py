@@ -32,6 +32,8 @@ def run_folder(tmp_path: Path) -> Path:
         opened.append(first)
     with Run.edit(folder) as opened:
         opened.append(replace(first, review=Review("accepted", "anna [1]", 12.0, first.version)))
+        refused = Review("rejected", "bea", 13.0, first.version)
+        opened.append(replace(first, review=refused, set_aside=True))
     return folder
 
 
@@ -40,11 +42,13 @@ def test_history_shows_who_did_what(run_folder: Path) -> None:
         app, ["history", str(run_folder), "a[b].jpg"], env={"COLUMNS": "150"}
     )
     assert shown.exit_code == ExitCode.OK
-    for word in ("a[b].jpg", "model ffffffffffffffff", "anna [1]", "accepted", "nothing"):
+    for word in ("a[b].jpg", "model ffffffffffffffff", "anna [1]", "accepted", "nothing", "aside"):
         assert word in shown.stdout
     told = CliRunner().invoke(app, ["history", str(run_folder), "a[b].jpg", "--json"])
     versions = json.loads(told.stdout)["versions"]
-    assert [version["origin"] for version in versions] == ["model", "human"]
+    assert [version["origin"] for version in versions] == ["model", "human", "human"]
+    assert [version["counts"] for version in versions] == [False, True, False]
+    assert [version["set_aside"] for version in versions] == [False, False, True]
     assert versions[1]["previous"] == versions[0]["version"]
     assert versions[1]["changes"]["num_moved"] == 0
 

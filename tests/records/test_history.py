@@ -7,7 +7,7 @@ from record_cases import make_failure, make_manifest, make_record
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.history import Changes, changes, frame_history, parse_key
+from vitpose_cli.records.history import Changes, changes, frame_history, histories, parse_key
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 
@@ -98,6 +98,31 @@ def test_a_person_who_saw_what_is_gone_is_compared_with_the_one_before(tmp_path:
     states = [version.record.review and version.record.review.state for version in past]
     assert states == [None, "accepted", "rejected"]
     assert [version.changes for version in past] == [None, Changes(), Changes()]
+
+
+def test_what_was_set_aside_follows_what_was_seen_and_is_no_past(tmp_path: Path) -> None:
+    first = make_record("a.jpg")
+    theirs = edited(first, "fixed")
+    mine = edited(first, "rejected", set_aside=True)
+    last = edited(theirs, "accepted")
+    with Run.open(tmp_path, make_manifest()) as run:
+        run.append(first)
+    with Run.edit(tmp_path) as run:
+        run.append(theirs)
+        run.append(mine)
+        counts = run.record(first.key)
+        assert counts is not None
+        assert counts.version == theirs.version
+        run.append(last)
+    past = frame_history(tmp_path, "a.jpg")
+    assert [version.record.version for version in past] == [
+        record.version for record in (first, theirs, mine, last)
+    ]
+    assert [version.counts for version in past] == [False, False, False, True]
+    ((_, counted),) = histories(tmp_path, [first.key])
+    assert [record.version for record in counted] == [
+        record.version for record in (first, theirs, last)
+    ]
 
 
 def test_an_unknown_frame_is_an_error_with_a_hint(tmp_path: Path) -> None:

@@ -63,6 +63,19 @@ def test_which_record_counts(first: dict[str, bool], second: dict[str, bool], wi
     assert index.decision(FrameKey("a")) == ((people[0], people[0] + 1, 7) if beside else None)
 
 
+def test_what_was_set_aside_never_counts() -> None:
+    index = JournalIndex()
+    index.add(entry("a", human=True, offset=1), 0)
+    index.add(entry("b", offset=2), 0)
+    for media in ("a", "b", "c"):
+        for failed in (False, True):
+            set_aside = entry(media, human=True, failed=failed, offset=9)._replace(set_aside=True)
+            assert index.add(set_aside, 1) is None
+    assert list(index.places()) == [(0, 1, 7), (0, 2, 7)]
+    assert set(index.keys(human=True)) == {FrameKey("a")}
+    assert index.decision(FrameKey("b")) is None
+
+
 def test_a_failure_that_is_taken_back_counts_no_more() -> None:
     index = JournalIndex()
     index.add(entry("a", failed=True), 0)

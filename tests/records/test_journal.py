@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,17 @@ def test_a_scan_finds_every_record_and_what_it_is(tmp_path: Path) -> None:
     assert (scan.end, scan.num_damaged, scan.torn_bytes) == (len(WHOLE), 0, 0)
     again = Scan(path, start=scan.end)
     assert list(again.entries()) == []
+
+
+def test_a_scan_tells_what_was_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    record = replace(RECORDS[2], set_aside=True, exact=True)
+    writer = JournalWriter(path)
+    written = [writer.append(record), writer.append(RECORDS[2])]
+    writer.close()
+    assert written == entries_of(path)
+    assert [entry.set_aside for entry in written] == [True, False]
+    assert FrameRecord.from_json(frames_of(path)[0]).to_json() == record.to_json()
 
 
 def test_a_writer_says_where_its_records_lie(tmp_path: Path) -> None:

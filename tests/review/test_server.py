@@ -137,7 +137,16 @@ def test_a_filter_that_cannot_be_is_refused(server: Server, query: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["api/frames/99", "api/frames/99/picture", "api/frames/-1", "api/rows?numbers=99", "api/none"],
+    [
+        "api/frames/99",
+        "api/frames/99/picture",
+        "api/frames/-1",
+        pytest.param(f"api/frames/{'9' * 5000}", id="5000 digits"),
+        pytest.param(f"api/frames/{'9' * 5000}/picture", id="picture of 5000 digits"),
+        "api/frames/%D9%A1",
+        "api/rows?numbers=99",
+        "api/none",
+    ],
 )
 def test_what_is_not_there_is_not_found(server: Server, path: str) -> None:
     assert server.get(path).status == 404

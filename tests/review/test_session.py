@@ -14,6 +14,7 @@ from review_cases import PHOTOS, SIZE_WH, make_manifest, make_people
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.history import Changes, frame_history
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.template import mean_pose
@@ -150,6 +151,55 @@ def test_an_edit_whose_answer_was_lost_may_be_sent_again(run_folder: Path) -> No
     assert session.frame(NUMBER)["row"]["state"] == "fixed"
     session.close()
     assert num_lines(run_folder) == 3
+
+
+def test_a_decision_alone_is_not_done_where_another_window_changed_the_labels(
+    run_folder: Path,
+) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)
+    first, second = ([{**seen["people"][0], "box": [left, 2, 30, 40]}] for left in (1, 5))
+    for wanted, labels in (("accepted", first), ("fixed", second), ("rejected", [])):
+        session.save(NUMBER, edit(seen["version"], wanted, labels))
+        with pytest.raises(VersionConflictError):
+            session.save(NUMBER, edit(seen["version"], wanted))
+        seen = session.frame(NUMBER)
+        session.save(NUMBER, edit(seen["version"], wanted))
+        done = edit(seen["version"], wanted)
+        seen = session.frame(NUMBER)
+        assert session.save(NUMBER, done) == seen
+        session.close()
+        session = opened(run_folder)  # as a browser that was closed meanwhile finds it
+        assert session.save(NUMBER, done)["version"] == seen["version"]
+    session.close()
+    assert num_lines(run_folder) == 6
+
+
+def test_an_edit_that_is_set_aside_changes_nothing(run_folder: Path) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)
+    people = [{**seen["people"][0], "box": [1, 2, 30, 40]}]
+    theirs = session.save(NUMBER, edit(seen["version"], "fixed", []))
+    mine = edit(seen["version"], "accepted", people)
+    with pytest.raises(VersionConflictError) as refused:
+        session.save(NUMBER, mine)
+    assert refused.value.current == theirs
+    assert session.set_aside(NUMBER, mine) == theirs
+    assert session.save(NUMBER, edit(theirs["version"], "draft"))["people"] == []
+    session.close()
+    assert num_lines(run_folder) == 3
+    model, first, aside, last = frame_history(run_folder, "b.jpg")
+    assert [each.counts for each in (model, first, aside, last)] == [False, False, False, True]
+    assert aside.record.set_aside
+    assert aside.record.review is not None
+    assert (aside.record.review.state, aside.record.review.previous) == (
+        "fixed",  # its labels are a person's
+        model.record.version,
+    )
+    assert aside.changes == Changes(num_boxes=1)
+    again = opened(run_folder)
+    assert again.frame(NUMBER)["row"]["state"] == "draft"
+    assert again.close() is None  # the document has all that counts
 
 
 def state_after(session: ReviewSession, *steps: tuple[str, Any]) -> str:

@@ -68,6 +68,7 @@ def _fields(version: Version) -> dict[str, Any]:
         "error": record.error,
         "changes": version.changes,
         "counts": version.counts,
+        "set_aside": record.set_aside,
     }
 
 
@@ -84,7 +85,8 @@ def _row(version: Version) -> tuple[str, ...]:
     state = "" if review is None else review.state
     people = record.error if record.instances is None else str(len(record.instances))
     changed = "" if changes is None else _words(changes)
-    return record.version, by, when, state, people or "", changed, "yes" * version.counts
+    counts = "set aside" if record.set_aside else "yes" * version.counts
+    return record.version, by, when, state, people or "", changed, counts
 
 
 def _words(step: Changes) -> str:

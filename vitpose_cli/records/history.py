@@ -151,7 +151,7 @@ def _place_of(decision: FrameRecord, past: Sequence[Version]) -> int | None:
 def histories(
     folder: Path, keys: Iterable[FrameKey]
 ) -> Iterator[tuple[FrameKey, list[FrameRecord]]]:
-    """Yield each of some frames with every record of it, journal by journal.
+    """Yield each of some frames with every record of it that counts or did, journal by journal.
 
     One pass over the run finds where they lie; the records of one frame are in memory at a time.
 
@@ -161,7 +161,8 @@ def histories(
     paths, entries = _entries(folder, keys)
     with closing(JournalReader(paths)) as reader:
         for key, found in entries.items():
-            yield key, [reader.read(*place) for place in _places(found)]
+            counted = ((number, entry) for number, entry in found if not entry.set_aside)
+            yield key, [reader.read(*place) for place in _places(counted)]
 
 
 def _entries(

@@ -61,7 +61,9 @@ class JournalIndex:
         Returns:
             The `FrameKey.text` of the frame, where another record counts for it now, or none does.
         """
-        media, frame_index, offset, length, human, failed, taken_back, ended_after = entry
+        media, frame_index, offset, length, human, failed, taken_back, ended_after, aside = entry
+        if aside:
+            return None
         current = current and not human
         rank = (_HUMAN | _DECIDED if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)

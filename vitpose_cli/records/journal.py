@@ -39,7 +39,7 @@ _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
-    rb'"origin":"(model|human)","error":(n|""(?:,"ended_after":(\d{1,18}))?)?'
+    rb'"origin":"(model|human)",("set_aside":true,)?"error":(n|""(?:,"ended_after":(\d{1,18}))?)?'
 )
 
 
@@ -57,6 +57,7 @@ class Entry(NamedTuple):
         failed: Whether it records an error.
         taken_back: Whether it says that an earlier failure counts no more.
         ended_after: Of a video that was read to its end, how many frames it has.
+        set_aside: Whether it never counted.
     """
 
     media: str
@@ -67,6 +68,7 @@ class Entry(NamedTuple):
     failed: bool
     taken_back: bool = False
     ended_after: int | None = None
+    set_aside: bool = False
 
 
 @dataclass(slots=True)
@@ -222,6 +224,7 @@ class JournalWriter:
             failed=record.error is not None,
             taken_back=record.error == "",
             ended_after=record.ended_after,
+            set_aside=record.set_aside,
         )
 
     def close(self) -> None:
@@ -263,7 +266,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-    media, index, origin, error, ended_after = front.groups()
+    media, index, origin, set_aside, error, ended_after = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -279,6 +282,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         error != b"n",
         error is not None and error.startswith(b'"'),
         None if ended_after is None else int(ended_after),
+        set_aside is not None,
     )
 
 

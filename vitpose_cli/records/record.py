@@ -5,8 +5,8 @@ memory is what is on disk, and a document made from fresh records equals one mad
 Keypoints below the visibility threshold keep their raw place and score here; only the COCO
 document sets them to zero, so that another threshold never needs another run.
 
-The order of the JSON fields is part of the format: the journal finds key, origin and error at the
-front of the line without parsing the rest.
+The order of the JSON fields is part of the format: the journal finds key, origin, `set_aside` and
+error at the front of the line without parsing the rest.
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ class FrameRecord:
         review: The decision of a person; its presence makes the record a human one.
         by_hand: A person made the labels, also where no decision about them is known, as in a
             ground truth.
+        set_aside: It never counted: the person chose what another window had saved meanwhile.
         exact: (argument only) The numbers come from a record, and are not rounded again.
     """
 
@@ -113,6 +114,7 @@ class FrameRecord:
     uids: tuple[str, ...] = ()
     review: Review | None = None
     by_hand: bool = False
+    set_aside: bool = False
     exact: InitVar[bool] = False
 
     def __post_init__(self, exact: bool) -> None:
@@ -163,6 +165,7 @@ class FrameRecord:
             "media": self.key.media,
             "index": self.key.index,
             "origin": self.origin,
+            **({"set_aside": True} if self.set_aside else {}),
             "error": self.error,
             **({} if self.ended_after is None else {"ended_after": self.ended_after}),
             "size_wh": self.size_wh,
@@ -198,6 +201,7 @@ class FrameRecord:
                 uids=tuple(frame.get("uids", ())),
                 review=None if review is None else Review(**review),
                 by_hand=frame["origin"] == "human" and review is None,
+                set_aside=frame.get("set_aside", False),
                 exact=True,
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -80,6 +80,22 @@ class Edit:
             return after
         return replace(after, review=replace(review, state="fixed"), exact=True)
 
+    def set_aside(self, current: FrameRecord, reviewer: str, now_s: float) -> FrameRecord:
+        """Return the record of this edit where what another window saved counts.
+
+        Args:
+            current: What counts.
+            reviewer: Whose edit it is.
+            now_s: When it was set aside, in seconds since 1970 UTC.
+
+        Raises:
+            InputError: As `applied`.
+        """
+        after = self.applied(current, reviewer, now_s)
+        assert after.review is not None
+        review = replace(after.review, previous=self.version)
+        return replace(after, review=review, set_aside=True, exact=True)
+
     def _by_hand(self, before: FrameRecord, after: FrameRecord) -> bool:
         """Return whether the labels are no longer those that the frame had in the beginning."""
         if after.review is not None and after.review.untouched:

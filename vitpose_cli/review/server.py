@@ -13,6 +13,7 @@ What the page may ask for, all below the token (see `guard`):
     GET  api/rows?numbers=1,2         what the list shows of some frames
     GET  api/frames/N                 a frame and its people
     POST api/frames/N                 an edit of it (see `edits`)
+    POST api/frames/N/aside           an edit that is not to count, only to be in the history
     GET  api/frames/N/picture         the frame itself, JPEG
     GET  api/frames/N/thumbnail       the same, small
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -38,7 +40,7 @@ from starlette.routing import Route
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.review.edits import parse_edit
+from vitpose_cli.review.edits import Edit, parse_edit
 from vitpose_cli.review.guard import Access, Guard
 from vitpose_cli.review.pictures import Pictures
 from vitpose_cli.review.session import (
@@ -48,7 +50,6 @@ from vitpose_cli.review.session import (
     VersionConflictError,
 )
 from vitpose_cli.review.table import STATES, Order, Query
-from vitpose_cli.review.view import frame_view
 
 DEFAULT_PORT = 8787
 MAX_ROWS = 500
@@ -63,6 +64,7 @@ _TOKEN_BYTES = 24
 _NUM_PORTS = 20
 _NUM_DECODERS = 4
 _PICTURE_AGE_S = 3600
+_NUMBER = re.compile("[0-9]{1,12}")  # Starlette's own fails where there are thousands of digits
 
 
 def serve(
@@ -156,10 +158,11 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
         Route("/api/progress", handlers.progress),
         Route("/api/frames", handlers.frames),
         Route("/api/rows", handlers.rows),
-        Route("/api/frames/{number:int}", handlers.frame),
-        Route("/api/frames/{number:int}", handlers.save, methods=["POST"]),
-        Route("/api/frames/{number:int}/picture", handlers.picture),
-        Route("/api/frames/{number:int}/thumbnail", handlers.thumbnail),
+        Route("/api/frames/{number}", handlers.frame),
+        Route("/api/frames/{number}", handlers.save, methods=["POST"]),
+        Route("/api/frames/{number}/aside", handlers.set_aside, methods=["POST"]),
+        Route("/api/frames/{number}/picture", handlers.picture),
+        Route("/api/frames/{number}/thumbnail", handlers.thumbnail),
     ]
     errors = {
         UnknownFrameError: _failed(404),
@@ -200,9 +203,14 @@ class _Handlers:
         return _json(await run_in_threadpool(self._session.frame, _number(request)))
 
     async def save(self, request: Request) -> Response:
-        num_keypoints = self._session.keypoint_set.num_keypoints
-        edit = parse_edit(await request.body(), num_keypoints)
-        return _json(await run_in_threadpool(self._session.save, _number(request), edit))
+        return await self._write(self._session.save, request)
+
+    async def set_aside(self, request: Request) -> Response:
+        return await self._write(self._session.set_aside, request)
+
+    async def _write(self, write: Callable[[int, Edit], Any], request: Request) -> Response:
+        edit = parse_edit(await request.body(), self._session.keypoint_set.num_keypoints)
+        return _json(await run_in_threadpool(write, _number(request), edit))
 
     async def picture(self, request: Request) -> Response:
         return await self._image(self._pictures.picture, request)
@@ -219,8 +227,15 @@ class _Handlers:
 
 
 def _number(request: Request) -> int:
-    number: int = request.path_params["number"]
-    return number
+    """Return the number of the frame that a request is about.
+
+    Raises:
+        UnknownFrameError: It is none that a frame can have.
+    """
+    word: str = request.path_params["number"]
+    if not _NUMBER.fullmatch(word):
+        raise UnknownFrameError(f"There is no frame {word[:20]}.")
+    return int(word)
 
 
 def _query(request: Request) -> Query:
@@ -266,9 +281,7 @@ def _conflict(_request: Request, error: Exception) -> Response:
     """Return the frame as another window left it, for the person to choose."""
     if not isinstance(error, VersionConflictError):
         raise error
-    return _json(
-        {"error": error.message, "hint": error.hint, "current": frame_view(error.record)}, 409
-    )
+    return _json({"error": error.message, "hint": error.hint, "current": error.current}, 409)
 
 
 def _static(file: str, media_type: str) -> Callable[[Request], Response]:

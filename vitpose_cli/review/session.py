@@ -28,7 +28,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.record import FrameRecord, ReviewState
+from vitpose_cli.records.history import histories
+from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.records.shards import lacks_edits
@@ -56,14 +57,15 @@ class VersionConflictError(InputError):
     """A frame was changed since the person looked at it.
 
     Attributes:
-        record: The frame as it is now.
+        current: Everything about the frame as it is now.
     """
 
-    def __init__(self, record: FrameRecord) -> None:
+    def __init__(self, current: dict[str, Any]) -> None:
         super().__init__(
-            f"{record.key} has been changed in another window.", "Take that version, or keep yours."
+            f"{current['name']} has been changed in another window.",
+            "Take that version, or keep yours.",
         )
-        self.record = record
+        self.current = current
 
 
 class NotSavedError(InputError):
@@ -95,7 +97,7 @@ class ReviewSession:
         self._run = run
         self._reasons = ByName(queue or {})
         self._table = FrameTable(run.manifest.num_keypoints)
-        self._edited: dict[int, ReviewState] = {}  # what was wanted last
+        self._edited: set[int] = set()
         self._table_lock, self._save_lock = Lock(), Lock()
         self._read, self._states_known, self._ended = Event(), Event(), Event()
         self._problem = InputError("The review has ended.")
@@ -247,19 +249,66 @@ class ReviewSession:
             VersionConflictError: The frame is not as it was when the person looked at it.
             NotSavedError: The journals cannot be read to their end, or not be written.
         """
-        key = self.key(number)
-        with self._save_lock:
-            with _for_later():
-                self._wait_until_read()
-            current = self._record(key)
+        with self._newest(number) as current:
             if edit.version == current.version:
                 current = edit.applied(current, self.reviewer, time.time())
                 with _for_later():
                     self._run.append(current)
-                self._edited[number] = edit.state
-            elif not _is_done(edit, current, self._edited.get(number)):
-                raise VersionConflictError(current)
+                self._edited.add(number)
+            elif not self._is_done(edit, current):
+                raise VersionConflictError(self._view(number, current))
         return self._view(number, current)
+
+    def set_aside(self, number: int, edit: Edit) -> dict[str, Any]:
+        """Write an edit down that does not count, as the person chose another window's version.
+
+        Returns:
+            The frame as it is.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+            NotSavedError: The journals cannot be read to their end, or not be written.
+        """
+        with self._newest(number) as current:
+            record = edit.set_aside(current, self.reviewer, time.time())
+            with _for_later():
+                self._run.append(record)
+        return self._view(number, current)
+
+    @contextmanager
+    def _newest(self, number: int) -> Iterator[FrameRecord]:
+        """Give a frame as it is, which nobody else changes meanwhile; wait until all is read.
+
+        Raises:
+            UnknownFrameError: There is none of this number.
+            NotSavedError: The journals cannot be read to their end.
+        """
+        key = self.key(number)
+        with self._save_lock:
+            with _for_later():
+                self._wait_until_read()
+            yield self._record(key)
+
+    def _is_done(self, edit: Edit, current: FrameRecord) -> bool:
+        """Return whether `current` is what the edit was to make of the version that it names.
+
+        Without labels in the edit these may be another window's: that takes a pass over the run.
+        """
+        review = current.review
+        if review is None or review.previous != edit.version:
+            return False
+        if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
+            return False
+        if edit.instances is not None:
+            same = replace(current, instances=edit.instances, uids=edit.uids)
+            return same.version == current.version
+        with _for_later():
+            ((_, past),) = histories(self._run.path, [current.key])
+        for seen in past:
+            if seen.version == edit.version:
+                made = edit.applied(seen, review.reviewer, review.edited_at_s)
+                return made.version == current.version
+        return False
 
     def _record(self, key: FrameKey) -> FrameRecord:
         record = self._run.record(key)
@@ -366,22 +415,3 @@ def _for_later() -> Iterator[None]:
         yield
     except InputError as error:
         raise NotSavedError(error.message, error.hint) from error
-
-
-def _is_done(edit: Edit, current: FrameRecord, wanted: ReviewState | None) -> bool:
-    """Return whether `current` is what the edit was to make of the frame.
-
-    Args:
-        edit: What may have been done before.
-        current: The frame as it is.
-        wanted: What the last edit of this session wanted it to be, from which `current` may differ.
-    """
-    review = current.review
-    if review is None or review.previous != edit.version:
-        return False
-    if edit.instances is None:
-        return edit.state in (review.state, wanted)
-    if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
-        return False
-    same = replace(current, instances=edit.instances, uids=edit.uids)
-    return same.version == current.version

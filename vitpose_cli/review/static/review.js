@@ -183,22 +183,23 @@ async function ask(path, edit, options = {}) {
 class Saver {
   #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
   #versions = new Map(); // number -> the version that the next edit is made on
-  #flying = null; // the number of the frame whose edit is on its way
+  #flying = null; // {number, job}: the edit that is on its way
   #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
+  #asides = new Set(); // edits that another window's outdid, until the server has written them down
   #busy = false;
   #attempts = 0; // how often in a row an edit could not be saved
   #timer = null;
 
   constructor(listeners) {
-    this.on = listeners; // saved(number, view), choose(job, current), dropped(number)
+    this.on = listeners; // saved(number, view), choose(job, current), dropped(number, current)
   }
 
   get pending() {
-    return this.#jobs.size > 0 || this.#busy;
+    return this.#jobs.size > 0 || this.#asides.size > 0 || this.#busy;
   }
 
   isPending(number) {
-    return this.#jobs.has(number) || this.#flying === number;
+    return this.#jobs.has(number) || this.#flying?.number === number;
   }
 
   /** Whether a frame, null for none, has an edit that could not be saved so far. */
@@ -243,12 +244,12 @@ class Saver {
   async recover() {
     const prefix = this.#key('');
     for (const key of store.keptKeys().filter((each) => each.startsWith(prefix))) {
-      const name = key.slice(prefix.length);
+      const [name] = key.slice(prefix.length).split('\0');
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
       if (number === null) continue; // its frame may yet be labelled again
-      const {version, ...job} = JSON.parse(store.get(key));
+      const {version, sent = [], ...job} = JSON.parse(store.get(key));
       try {
-        await this.#recover(number, job, version);
+        await this.#recover(number, job, version, sent);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
@@ -257,18 +258,25 @@ class Saver {
     }
   }
 
-  async #recover(number, job, version) {
+  async #recover(number, job, version, sent) {
+    if (job.aside) {
+      await setAside(number, version, job);
+      return;
+    }
     try {
-      await ask(`frames/${number}`, {version, state: job.state, people: job.people});
+      await post(number, version, job);
     } catch (error) {
       if (error.status !== 409) throw error;
       const {current} = error.body;
-      if ((await this.on.choose(job, current)) !== 'mine') return;
-      await ask(`frames/${number}`, {
-        version: current.version,
-        state: job.state,
-        people: job.people ?? job.seen,
-      });
+      const own = await versionOf(number, version, sent);
+      const mine = own !== null || (await this.on.choose(job, current)) === 'mine';
+      if (!mine) await setAside(number, version, job);
+      else if (own !== null) await this.#recover(number, job, own, []);
+      else {
+        const people = job.people ?? job.seen;
+        await this.#recover(number, {...job, people}, current.version, []);
+      }
+      return;
     }
     toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
   }
@@ -277,10 +285,14 @@ class Saver {
     if (this.#busy) return;
     this.#busy = true;
     this.#attempts = 0;
-    while (this.#jobs.size) {
+    while (this.#jobs.size || this.#asides.size) {
+      if (this.#asides.size) {
+        await this.#sendAside();
+        continue;
+      }
       const [number, job] = this.#jobs.entries().next().value;
       this.#jobs.delete(number);
-      this.#flying = number;
+      this.#flying = {number, job};
       try {
         const view = await this.#post(number, job).finally(() => {
           this.#flying = null;
@@ -296,14 +308,13 @@ class Saver {
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
-        if (error.status === 409 && (await this.#isOwn(number))) continue;
-        if (error.status === 409) await this.#resolve(number, error.body.current);
-        else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
+        if (error.status === 409) {
+          const own = await this.#isOwn(number).catch((lost) => this.#waitAfter(lost));
+          if (own === false) await this.#resolve(number, error.body.current);
+        } else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
         else {
           if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
-          this.#show('failed', 'Not saved');
-          banner(notSaved(error), 'unsaved');
-          await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
+          await this.#waitAfter(error);
         }
       }
     }
@@ -312,8 +323,7 @@ class Saver {
   }
 
   #post(number, job, options) {
-    const version = this.#versions.get(number);
-    return ask(`frames/${number}`, {version, state: job.state, people: job.people}, options);
+    return post(number, this.#versions.get(number), job, options);
   }
 
   #keepUnanswered(number, job) {
@@ -324,35 +334,66 @@ class Saver {
   /** Whether the server has an edit of ours whose answer was lost; then the next is made on that. */
   async #isOwn(number) {
     const jobs = this.#unanswered.get(number) ?? [];
+    const version = await versionOf(number, this.#versions.get(number), jobs);
     this.#unanswered.delete(number);
-    for (const job of jobs) {
-      const view = await this.#post(number, job).catch(() => null); // again changes nothing there
-      if (!view) continue;
-      this.#versions.set(number, view.version);
-      return true;
-    }
-    return false;
+    if (version !== null) this.#versions.set(number, version);
+    return version !== null;
+  }
+
+  async #waitAfter(error) {
+    this.#show('failed', 'Not saved');
+    banner(notSaved(error), 'unsaved');
+    await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
   }
 
   async #resolve(number, current) {
     const job = this.#jobs.get(number);
     const mine = (await this.on.choose(job, current)) === 'mine';
+    if (!mine) this.#putAside(number, job); // while the version that was seen here is known
     this.#versions.set(number, current.version);
-    if (mine) job.people ??= job.seen; // a decision alone means the labels that were seen here
-    else this.#drop(number, '');
+    if (mine) {
+      job.people ??= job.seen; // a decision alone means the labels that were seen here
+      this.#remember(number, job);
+    } else this.#drop(number, '', current);
   }
 
-  #drop(number, reason) {
+  #drop(number, reason, current = null) {
     const job = this.#jobs.get(number);
     this.#jobs.delete(number);
     store.delete(this.#key(job.name));
     if (reason) toast(reason, 8);
-    this.on.dropped(number);
+    this.on.dropped(number, current);
   }
 
-  #remember(number, job) {
-    const value = {...job, version: this.#versions.get(number)};
-    store.set(this.#key(job.name), JSON.stringify(value));
+  #putAside(number, job) {
+    const aside = {...job, number, version: this.#versions.get(number), aside: newUid()};
+    this.#asides.add(aside);
+    this.#remember(number, aside, `${job.name}\0${aside.aside}`);
+  }
+
+  async #sendAside() {
+    const [aside] = this.#asides;
+    try {
+      await setAside(aside.number, aside.version, aside);
+      this.#attempts = 0;
+      banner('');
+    } catch (error) {
+      if (error.status !== 422 && error.status !== 404) return this.#waitAfter(error);
+      toast(error.message, 8);
+    }
+    this.#asides.delete(aside);
+    store.delete(this.#key(`${aside.name}\0${aside.aside}`));
+    return undefined;
+  }
+
+  /** Keep an edit in the browser, with those before it of which the server may have one. */
+  #remember(number, job, slot = job.name) {
+    const flying = this.#flying?.number === number ? this.#flying.job : null;
+    const sent = new Set(this.#unanswered.get(number));
+    if (flying) sent.add(flying);
+    const people = job.people ?? flying?.people ?? null; // a decision alone is on these labels
+    const value = {...job, people, sent: [...sent], version: this.#versions.get(number)};
+    store.set(this.#key(slot), JSON.stringify(value));
   }
 
   #key(name) {
@@ -383,6 +424,26 @@ function notSaved(error) {
       : 'what could not be saved has to be done again there, as the browser keeps nothing of pages.')
   );
 }
+
+/** Send an edit that was made on `version`; a second time it changes nothing. */
+const post = (number, version, {state, people}, options) =>
+  ask(`frames/${number}`, {version, state, people}, options);
+
+/** Return the version that the server has made of one of these edits, null where it has none. */
+async function versionOf(number, version, jobs) {
+  for (const job of jobs) {
+    try {
+      return (await post(number, version, job)).version;
+    } catch (error) {
+      if (mayPass(error)) throw error;
+    }
+  }
+  return null;
+}
+
+/** Have an edit written down that is not to count: both versions are in the history then. */
+const setAside = (number, version, {state, people, seen}) =>
+  ask(`frames/${number}/aside`, {version, state, people: people ?? seen});
 
 /** Return the number of the frame of this name, null where there is none. */
 async function findFrame(name) {
@@ -1870,10 +1931,13 @@ function askForChoice(job, current) {
   $('conflict-text').textContent =
     `${job.name} was changed ${who}${when}in another window, while it was open here. ` +
     'Nothing is lost: both versions stay in the history. Which one counts?';
-  dialog.returnValue = 'theirs';
+  dialog.returnValue = '';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue), {once: true});
+    dialog.onclose = () => {
+      if (dialog.returnValue) resolve(dialog.returnValue);
+      else dialog.showModal(); // Escape is no answer
+    };
   });
 }
 
@@ -1891,9 +1955,10 @@ function saved(number, view) {
   render();
 }
 
-async function dropped(number) {
+/** Show what counts of a frame, as the server told or else tells, in place of a dropped edit. */
+async function dropped(number, current) {
   timeline.forget(number);
-  const view = await ask(`frames/${number}`).catch(() => null);
+  const view = current ?? (await ask(`frames/${number}`).catch(() => null));
   if (!view) return;
   list.setRow(view.row);
   progress.update(view);
