@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_opened_is_a_failure_where_frames_lack(
     assert (num_new, failures) == (num_frames - stop, [])
     with Run.read(tmp_path / "run") as run:
         assert len(run.done()) == num_frames
-        assert run.videos() == {"clip.mp4": True}
+        assert run.videos() == {"clip.mp4": {len(whole)}}
     assert label(tmp_path, options) == (0, [], 0)
 
 
@@ -128,7 +128,7 @@ def test_journals_that_know_of_no_ends_cost_one_more_look(tmp_path: Path, clip: 
     label(tmp_path)
     (journal,) = (tmp_path / "run").glob("*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
-    assert b'"error":"","ended_after":40,' in lines[-1]
+    assert b'"ended_after":40,"file_bytes":%d,' % clip.stat().st_size in lines[-1]
     journal.write_bytes(b"".join(lines[:-1]))
     num_new, failures, num_read = label(tmp_path)
     assert (num_new, failures) == (0, [])

@@ -39,7 +39,8 @@ _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
-    rb'"origin":"(model|human)","error":(n|""(?:,"ended_after":(\d{1,18}))?)?'
+    rb'"origin":"(model|human)","error":(n|'
+    rb'""(?:,"ended_after":(\d{1,18})(?:,"file_bytes":(\d{1,18}))?)?)?'
 )
 
 
@@ -57,6 +58,7 @@ class Entry(NamedTuple):
         failed: Whether it records an error.
         taken_back: Whether it says that an earlier failure counts no more.
         ended_after: Of a video that was read to its end, how many frames it has.
+        file_bytes: How large its file was then; None where that is not known.
     """
 
     media: str
@@ -67,6 +69,7 @@ class Entry(NamedTuple):
     failed: bool
     taken_back: bool = False
     ended_after: int | None = None
+    file_bytes: int | None = None
 
 
 @dataclass(slots=True)
@@ -222,6 +225,7 @@ class JournalWriter:
             failed=record.error is not None,
             taken_back=record.error == "",
             ended_after=record.ended_after,
+            file_bytes=record.file_bytes,
         )
 
     def close(self) -> None:
@@ -263,7 +267,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-    media, index, origin, error, ended_after = front.groups()
+    media, index, origin, error, ended_after, file_bytes = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -279,6 +283,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         error != b"n",
         error is not None and error.startswith(b'"'),
         None if ended_after is None else int(ended_after),
+        None if file_bytes is None else int(file_bytes),
     )
 
 
