@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from runs import save_photos
 
-from vitpose_cli.annotate.resume import AllBut, finished
+from vitpose_cli.annotate.resume import finished
 from vitpose_cli.labeler import CHUNK_FRAMES
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set

@@ -7,15 +7,17 @@ import unicodedata
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 import pytest
 from evaluate_cases import predictions_of, truth_file
 from label_cases import make_failure, make_record, make_run
 from runs import save_photos, save_weights, vitpose
+from video_cases import write_video
 
-from vitpose_cli.evaluate.evaluation import (
-    evaluate_predictions,
-)
+from vitpose_cli.evaluate.evaluation import evaluate_predictions
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.video import VideoFile
 
 
 @pytest.fixture
@@ -138,6 +140,31 @@ def test_photos_that_cannot_be_read_are_named(photo_truth: Path, how: list[str])
     assert f"{failure['file_name']}: {failure['error']}" in done.stderr
     assert failure["file_name"].startswith(broken.removesuffix(".jpg"))
     assert "1 of 3 photos could not be labelled" in done.stderr
+
+
+@pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "upper"]])
+def test_frames_of_a_video_are_measured(photo_truth: Path, how: list[str]) -> None:
+    photos = photo_truth / "photos"
+    write_video(photos / "clip.mp4", num=12, size_wh=(120, 90))
+    document = json.loads((photo_truth / "gt.json").read_text())
+    document["videos"] = [{"id": 4, "name": "clip.mp4"}]
+    for image, index in zip(document["images"][1:], (7, 9), strict=True):
+        name = str(FrameKey("clip.mp4", index))
+        image |= {"file_name": name, "video_id": 4, "frame_id": index}
+    for person in document["annotations"]:
+        points = np.random.default_rng(person["id"]).uniform(10, 80, (17, 2)).round(1)
+        person["keypoints"] = np.c_[points, np.full(17, 2)].ravel().tolist()
+    (photo_truth / "gt.json").write_text(json.dumps(document))
+    found = measured(photo_truth, *how)
+    (photos / "clip.mp4").rename(photo_truth / "clip.mp4")
+    for key in (FrameKey("clip.mp4", 7), FrameKey("clip.mp4", 9)):  # extracted, not in the video
+        (photos / "clip.mp4").mkdir(exist_ok=True)
+        shown = VideoFile(photo_truth / "clip.mp4", "clip.mp4").read(key).image
+        cv2.imwrite(str(photos / str(key)) + ".png", shown[:, :, ::-1])
+        (photos / f"{key}.png").rename(photos / str(key))  # nothing is lost
+    assert measured(photo_truth, *how) == found
+    assert found["num_images"] == 3
+    assert found["num_predicted"] == 3
 
 
 def test_failures_of_a_run_are_named(tmp_path: Path) -> None:

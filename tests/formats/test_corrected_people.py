@@ -10,9 +10,11 @@ from vitpose_cli.formats.corrections import EXACT_PX, CorrectedFrame, CorrectedP
 from vitpose_cli.formats.people import Comparison, compare
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.body_sizes import box_round
 from vitpose_cli.records.record import FrameRecord
 
 MODEL = record("a.jpg", count=3)
+EMPTY = record("a.jpg", count=0)
 
 
 def returned(model: FrameRecord = MODEL, *, uids: bool = True) -> list[CorrectedPerson]:
@@ -152,13 +154,40 @@ def test_a_box_put_back_takes_in_what_was_moved_out_of_it() -> None:
     np.testing.assert_allclose(found.instances.boxes[0], expected, atol=1e-4)
 
 
-def test_somebody_carried_away_gets_the_extent() -> None:
+def test_somebody_carried_away_gets_a_box_round_the_keypoints() -> None:
     model = record("a.jpg", count=1)
     (back,) = returned(model)
     away = only_extent(replace(back, points=back.points + 400))
     found = compared([away], model)
     assert away.extent is not None
-    np.testing.assert_allclose(found.instances.boxes[0], away.extent, atol=1e-3)
+    around = box_round(away.points[away.visibility > 0])
+    np.testing.assert_allclose(found.instances.boxes[0], around, atol=1e-3)
+    assert (around[:2] < away.extent[:2]).all()
+    assert (around[2:] > away.extent[2:]).all()
+
+
+@pytest.mark.parametrize("keeps_boxes", [True, False])
+@pytest.mark.parametrize("way", [(3.0, 0.0), (-900.0, 50.0)])
+def test_somebody_with_one_keypoint_keeps_their_size(
+    way: tuple[float, float], keeps_boxes: bool
+) -> None:
+    one = np.where(np.arange(17) == 0, 2, 0).astype(np.int8)[None]
+    model = FrameRecord(FrameKey("a.jpg"), SIZE_WH, None, replace(people(1), visibility=one))
+    (back,) = returned(model)
+    x, y = back.points[0] + np.array(way)
+    moved = with_point(back, 0, x, y, 2)
+    before = first(model).boxes[0].astype(float)
+    moved = replace(moved, box=moved.extent if keeps_boxes else None)
+    (box,) = compared([moved], model).instances.boxes
+    np.testing.assert_allclose(box[2:] - box[:2], before[2:] - before[:2], atol=1e-3)
+    assert (moved.points[0] >= box[:2]).all()
+    assert (moved.points[0] <= box[2:]).all()
+
+
+def test_somebody_new_on_a_line_has_a_box_with_an_area() -> None:
+    points = np.stack([np.linspace(100, 260, 17), np.full(17, 50.0)], axis=1)
+    found = compared([CorrectedPerson("", points, np.full(17, 2, np.int8), None)], EMPTY)
+    np.testing.assert_allclose(found.instances.boxes, [[84, 34, 276, 66]])
 
 
 def test_a_box_that_a_person_drew_is_taken() -> None:

@@ -140,6 +140,30 @@ def test_damaged_in_the_middle(tmp_path: Path, name: str) -> None:
     assert "damaged here" in failures[0].error
 
 
+@pytest.mark.parametrize("packet", [0, 7, 11])
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "options"),
+    [("prores_ks", "yuv422p10le", {}), ("dnxhd", "yuv422p", {"profile": "dnxhr_sq"})],
+)
+def test_damage_costs_one_picture_where_none_builds_on_another(
+    tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str], packet: int
+) -> None:
+    video = Video(num=12, codec=codec, pix_fmt=pix_fmt, size_wh=(320, 240), options=options)
+    path = write_video(tmp_path / "a.mov", video)
+    assert len(frames_of(path)) == 12
+    with av.open(str(path)) as container:
+        places = [(each.pos or 0) for each in container.demux(video=0) if each.size]
+    data = bytearray(path.read_bytes())
+    start = places[packet] + 700  # behind its head, which DNxHD fills up to 640 bytes
+    data[start : start + 512] = bytes(range(256)) * 2
+    path.write_bytes(data)
+    frames, failures = frames_and_failures(path)
+    assert [number(frame.image) for frame in frames] == [at for at in range(12) if at != packet]
+    assert [frame.key.index for frame in frames] == [number(frame.image) for frame in frames]
+    assert [failure.key.index for failure in failures] == [packet]
+    assert f"The picture at {packet / 25:g} s is damaged" in failures[0].error
+
+
 def test_damaged_first_picture(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mkv", num=30, gop=10)
     damage(path, 0)

@@ -59,7 +59,7 @@ def test_boxes_and_keypoints_are_filled_in(tmp_path: Path) -> None:
     del content["annotations"][1]["bbox"]
     document = read_coco(write_json(tmp_path / "a.json", content))
     assert document.annotations[0]["keypoints"] == [0] * 51
-    assert document.annotations[1]["bbox"] == [50.5, 20.5, 100.0, 40.0]
+    assert document.annotations[1]["bbox"] == [40.5, 10.5, 120.0, 60.0]
 
 
 def test_ground_truth_without_scores_counts_fully(tmp_path: Path) -> None:

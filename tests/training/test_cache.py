@@ -4,9 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from training_cases import write_coco
+from video_cases import SIZE_WH as VIDEO_WH
+from video_cases import write_video
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.crops import warp_crops
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.video import VideoFile
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.cache import CutPeople, cut_people
 from vitpose_cli.training.data_options import CocoSource
@@ -133,3 +137,24 @@ def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: 
     frames = frames_in(tmp_path, limit)
     cut = cut_people(frames, SIZE_WH, 1.5, folder=kept)
     assert same(cut, cut_people(frames, SIZE_WH, 1.5))
+
+
+def test_people_are_cut_out_of_the_frames_of_a_video(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 2)
+    video = write_video(tmp_path / "images" / "clip.mp4", num=12)
+    document = json.loads(path.read_text())
+    document["videos"] = [{"id": 1, "name": "clip.mp4"}]
+    for image, index in zip(document["images"], (3, 40), strict=True):
+        name = f"clip.mp4/frame_{index:06d}.jpg"
+        image |= {"file_name": name, "video_id": 1, "frame_id": index}
+        image["width"], image["height"] = VIDEO_WH
+    path.write_text(json.dumps(document))
+    frames = frames_in(tmp_path)
+    cut = cut_people(frames, SIZE_WH, 1.5)
+    assert [str(one.key) for one in cut.failures] == ["clip.mp4/frame_000040.jpg"]  # it has 12
+    transforms = CropTransforms.from_boxes(
+        frames.people.boxes[:1], SIZE_WH, alignment="classic", padding=1.875
+    )
+    shown = VideoFile(video, "clip.mp4").read(FrameKey("clip.mp4", 3)).image
+    assert cut.people.images.tolist() == [0]
+    np.testing.assert_array_equal(cut.pixels[:1], warp_crops(shown, transforms))

@@ -45,7 +45,7 @@ def test_what_cannot_be_learnt_from_is_dropped_and_counted(tmp_path: Path) -> No
     path = write_coco(tmp_path, 5)
     document = json.loads(path.read_text())
     people = document["annotations"]
-    people[0]["bbox"][2] = 0
+    people[0]["bbox"][0] = 500
     people[1]["iscrowd"] = 1
     people[2]["keypoints"] = [0] * 51
     people[3]["keypoints"][0] = -5

@@ -26,7 +26,6 @@ from vitpose_cli.annotate.notices import (
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
-from vitpose_cli.annotate.resume import AllBut
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.annotate.workers import ALONE
@@ -36,7 +35,7 @@ from vitpose_cli.files import fitted_name
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
-from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.frames import AllBut, Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.places import folder_of, is_there
 from vitpose_cli.media.remote import is_url

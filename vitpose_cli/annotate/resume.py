@@ -50,20 +50,6 @@ class Finished(Container[FrameKey]):
         return key in self._done and key not in self._reopened
 
 
-class AllBut(Container[FrameKey]):
-    """Every frame but a few: for reading just those."""
-
-    def __init__(self, wanted: Set[FrameKey]) -> None:
-        """Take the frames to read."""
-        self._wanted = wanted
-        self._media = {key.media for key in wanted}
-
-    def __contains__(self, key: object) -> bool:
-        if not isinstance(key, FrameKey):
-            return False
-        return key not in self._wanted and (key.index >= 0 or key.media not in self._media)
-
-
 def finished(source: MediaSource, run: Run) -> Finished:
     """Return what of `source` the run has finished."""
     done = run.fresh(retry_errors=False)

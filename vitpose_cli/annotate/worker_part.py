@@ -11,10 +11,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import count
 
-from vitpose_cli.annotate.resume import AllBut, finished
+from vitpose_cli.annotate.resume import finished
 from vitpose_cli.annotate.workers import ALONE, Outside, share
 from vitpose_cli.labeler import CHUNK_FRAMES
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run

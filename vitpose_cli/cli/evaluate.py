@@ -43,7 +43,7 @@ def evaluate(
         Path, typer.Option("--annotations", "-a", help="Ground truth, a COCO-keypoint file.")
     ],
     images: Annotated[
-        Path | None, typer.Option("--images", "-i", help="The folder of its photos.")
+        Path | None, typer.Option("--images", "-i", help="The folder of its photos and videos.")
     ] = None,
     predictions: Annotated[
         Path | None,

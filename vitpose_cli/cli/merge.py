@@ -51,6 +51,7 @@ def merge(
       vitpose merge corrected.json photos.vitpose --human corrected.json -o all.json
     """
     from vitpose_cli.merge.merging import MergeOptions, merge_labels
+    from vitpose_cli.records.body_sizes import SIZE_HINT, without_size
 
     summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ()), shards))
     if json:
@@ -70,6 +71,11 @@ def merge(
         warn(
             f"{people(summary.num_unmarked)} of files that do not say who labelled them count as a "
             "model's in the run; give --human FILE for files that a person made."
+        )
+    if summary.num_without_size:
+        warn(
+            f"{without_size(summary.num_without_size)}: evaluate and train pass over them, and a "
+            f"box of a pixel stands for it in a run. {SIZE_HINT}"
         )
     note(
         f"{people(summary.num_people)} in {counted(summary.num_frames, 'frame')} "

@@ -79,7 +79,8 @@ class CocoMetrics:
         oks = np.where(comparable, _oks(batch, found, self._sigmas), -1.0)
         fates = self._matched(oks, ignored, batch.crowds)
         areas = np.take_along_axis(batch.found_areas, best, axis=1)
-        fates[(fates == _WRONG) & self._outside(areas)[:, :, None, :]] = _IGNORED
+        excused = self._outside(areas)[:, :, None, :] | batch.partial[:, None, None]
+        fates[(fates == _WRONG) & excused] = _IGNORED
         for number in np.unique(batch.kinds).tolist():
             to_find = ~ignored & (batch.kinds == number)
             self._kinds[number].num_true += to_find.sum(axis=(1, 2))

@@ -7,7 +7,7 @@ numbers themselves are in `coco_metrics`, `coco_subsets`, `keypoint_table` and `
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,13 +29,15 @@ from vitpose_cli.evaluate.predictions import (
     photo_of,
     predicted_photos,
 )
-from vitpose_cli.media.archives import photo_at
-from vitpose_cli.media.images import ImageFolder
+from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.lookup import ListedFrames
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import CocoDocument, read_coco, safe_media_path
+from vitpose_cli.records.body_sizes import SIZE_HINT, lacks_size, without_size
+from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
+from vitpose_cli.records.media_root import present_keys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import boxes_by_image
 
@@ -72,6 +74,9 @@ class Evaluation:
         crowding: Of photos that are called easy, medium or hard, where the ground truth says how
             crowded they are; else empty.
         pckh: Where the size of a head is known of somebody.
+        num_without_size: People of the ground truth of whom nothing says how large they are, by
+            which distances are measured; they are passed over, and so is what was found on their
+            photos and is nobody else.
     """
 
     coco: Mapping[str, float]
@@ -86,6 +91,7 @@ class Evaluation:
     parts: Mapping[str, Subset] = field(default_factory=dict)
     crowding: Mapping[str, Subset] = field(default_factory=dict)
     pckh: HeadPck | None = None
+    num_without_size: int = 0
 
     @property
     def num_failed(self) -> int:
@@ -114,7 +120,10 @@ class Evaluation:
                 "predictions do not tell them apart."
             )
         counts = f"{predicted}, {people} with keypoints in {photos}{failed}."
-        return counts + missing + categories + self._heads_sentence()
+        passed_over = ""
+        if self.num_without_size:
+            passed_over = f" {without_size(self.num_without_size)}: passed over."
+        return counts + missing + categories + self._heads_sentence() + passed_over
 
     def _heads_sentence(self) -> str:
         """Say what sizes of heads PCKh is by, where it is not everybody's `head_size`."""
@@ -136,6 +145,7 @@ class Evaluation:
             "keypoints": [row.as_dict() for row in self.keypoints],
             "num_images": self.num_images,
             "num_people": self.num_people,
+            "num_without_size": self.num_without_size,
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
             "num_missing": self.num_missing,
@@ -277,14 +287,15 @@ def evaluate_weights(
 
     num_threads = num_reader_threads(resolve_device(options.device))
 
-    def records(labeler: Labeler, source: ImageFolder | CutPhotos) -> Iterator[FrameRecord]:
+    def records(labeler: Labeler, source: ListedFrames | CutPhotos) -> Iterator[FrameRecord]:
         for done, record in enumerate(labeler.label(source.frames()), start=1):
             report(done, source.expected)
             yield record
 
     if part is None:
         with closing(CocoFrames(annotations)) as truth:
-            photos = _photos_of(truth.names, annotations, images, num_threads)
+            keys = [truth.key(number) for number in range(len(truth))]
+            photos = _frames_of(list(dict.fromkeys(keys)), annotations, images, num_threads)
             boxes = annotations if gt_boxes else options.boxes
             image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
             assembly = assemble(replace(options, boxes=boxes), photos.expected, image_names)
@@ -303,7 +314,8 @@ def evaluate_weights(
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
     cuts = cut_bodies(replace(whole, annotations=areas), part)
-    photos = _photos_of(cuts.by_photo, annotations, images, num_threads)
+    named = {str(key): key for key in whole.keys().values()}
+    photos = _frames_of([named[name] for name in cuts.by_photo], annotations, images, num_threads)
     source = CutPhotos(photos, cuts)
     assembly = assemble(replace(options, boxes=annotations), source.expected)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
@@ -323,8 +335,14 @@ def _check_truth(result: Evaluation, annotations: Path) -> None:
     """Refuse to call something a measurement that had nobody to measure by.
 
     Raises:
-        InputError: The ground truth has no people with keypoints.
+        InputError: The ground truth has no people with keypoints whose size is known.
     """
+    if not result.num_people and result.num_without_size:
+        raise InputError(
+            f"{annotations}: {without_size(result.num_without_size)}, so that there is nothing to "
+            "measure by: a distance counts relative to the size of a body.",
+            SIZE_HINT,
+        )
     if not result.num_people:
         raise InputError(
             f"{annotations} has no people with labelled keypoints on the photos that were "
@@ -333,28 +351,31 @@ def _check_truth(result: Evaluation, annotations: Path) -> None:
         )
 
 
-def _photos_of(names: Iterable[str], document: Path, images: Path, num_threads: int) -> ImageFolder:
-    """Return photos as a source of frames.
+def _frames_of(
+    keys: Sequence[FrameKey], document: Path, images: Path, num_threads: int
+) -> ListedFrames:
+    """Return frames as a source.
 
     Args:
-        names: Their names.
+        keys: What they are called.
         document: What names them, for errors.
         images: The folder that their names are relative to.
         num_threads: Photos decoded at once.
 
     Raises:
-        InputError: A photo is missing, or a name leads out of the folder.
+        InputError: A photo or video is missing, or a name leads out of the folder.
     """
-    paths = {name: safe_media_path(images, name) for name in names}
-    files = {name: file for name, path in paths.items() if (file := photo_at(path)) is not None}
-    missing = [name for name in paths if name not in files]
+    there = list(present_keys(images, keys))
+    found = [key for key in there if key is not None]
+    missing = [str(key) for key, there_ in zip(keys, there, strict=True) if there_ is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(paths)} photos of {document} are not in {images}: "
+            f"{len(missing)} of {len(keys)} photos of {document} are not in {images}: "
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
             "Give the folder that the file names are relative to.",
         )
-    return ImageFolder(files, num_threads=num_threads)
+    paths = {media: images / media for media in {key.media for key in found}}
+    return ListedFrames(paths, found, num_threads)
 
 
 def _image_ids(truth: CocoDocument) -> dict[str, int]:
@@ -391,6 +412,9 @@ def _measured(
             counts["unlisted"] += photo.missing is None
             if photo.failure is not None:
                 failures.append(photo.failure)
+            sized = [one for one in photo.truth if one["iscrowd"] or not lacks_size(one)]
+            counts["without size"] += len(photo.truth) - len(sized)
+            photo = photo._replace(truth=sized, is_partial=len(sized) < len(photo.truth))
             categories.update(person["category_id"] for person in labelled_bodies(photo.truth))
             by_category = len(bodies) > 1 and photo.categories is not None
             counts["by category"] += by_category
@@ -414,4 +438,5 @@ def _measured(
         parts=parts.result(),
         crowding=crowds.result(),
         pckh=heads.result(),
+        num_without_size=counts["without size"],
     )

@@ -51,6 +51,8 @@ class Photo(NamedTuple):
         missing: Whether the predictions do not have it; None where they do not list photos.
         categories: D category ids of the predicted people, as the ground truth has them, None for
             one that it lacks; None as a whole where the predictions do not tell categories apart.
+        is_partial: Whether somebody is missing in `truth` who is on the photo, so that what is
+            found there and is nobody of `truth` is not wrong.
     """
 
     image_id: int
@@ -61,6 +63,7 @@ class Photo(NamedTuple):
     failure: FailedPhoto | None = None
     missing: bool | None = False
     categories: Sequence[int | None] | None = None
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class PhotoBatch:
         scores: (B, D) float64.
         found_areas: (B, D) float64, frame px².
         found_kinds: (B, D) int64 as `kinds`; -1 for a category that the ground truth lacks.
+        partial: (B,) bool, whether somebody is on the photo who is not in `truth`.
     """
 
     image_ids: NDArray[np.int64]
@@ -94,6 +98,7 @@ class PhotoBatch:
     scores: NDArray[np.float64]
     found_areas: NDArray[np.float64]
     found_kinds: NDArray[np.int64]
+    partial: NDArray[np.bool_]
 
     @property
     def num_labelled(self) -> int:
@@ -138,6 +143,7 @@ def batches(
                 scores=np.stack([photo.scores for photo in group]),
                 found_areas=np.stack([_found_areas(photo, extent) for photo in group]),
                 found_kinds=np.array([_found_kinds(photo, kinds) for photo in group], np.int64),
+                partial=np.array([photo.is_partial for photo in group]),
             )
 
 

@@ -29,6 +29,7 @@ from vitpose_cli.formats.corrections import (
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
+from vitpose_cli.records.body_sizes import has_own_box
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
@@ -150,14 +151,14 @@ def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.
 
 
 def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> CorrectedPerson:
-    """Return a person; a box without an area is what programs write that keep none."""
+    """Return a person; a box that their keypoints say is none that the program keeps."""
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))[order]
     bbox = np.array(annotation["bbox"], np.float64)
     return CorrectedPerson(
         uid=_first_text("uid", annotation),
         points=points[:, :2],
         visibility=points[:, 2].astype(np.int8),
-        box=xywh_to_xyxy(bbox[None])[0] if (bbox[2:] > 0).all() else None,
+        box=xywh_to_xyxy(bbox[None])[0] if has_own_box(annotation) else None,
     )
 
 

@@ -19,6 +19,7 @@ from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
 from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.records.body_sizes import box_round, says_size
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import BY_HAND_SCORE, FrameRecord, added_track_id
 
@@ -203,9 +204,11 @@ def _likeness(
 
 
 def _box_of(person: CorrectedPerson) -> NDArray[np.float64]:
-    """Return the box of a person, or the extent of the keypoints; one of the two is there."""
-    box = person.extent if person.box is None else person.box
-    return np.zeros(4) if box is None else box
+    """Return the box of a person, or one round the keypoints; one of the two is there."""
+    if person.box is not None:
+        return person.box
+    places = person.points[person.visibility > 0]
+    return box_round(places) if len(places) else np.zeros(4)
 
 
 def _hidden_as_before(person: CorrectedPerson, was: NDArray[np.int8]) -> CorrectedPerson:
@@ -259,11 +262,22 @@ def _corrected_box(
             return person.box, True
     if extent is None or not moved.any():
         return old, False
-    if not box_iou(old[None], extent[None]).any():
-        return extent, False  # carried off to somewhere else
+    if (extent[:2] > old[2:]).any() or (extent[2:] < old[:2]).any():
+        return _carried_box(old, extent, person), False
     places = person.points[moved]
     low, high = np.minimum(old[:2], places.min(axis=0)), np.maximum(old[2:], places.max(axis=0))
     return np.concatenate([low, high]), False
+
+
+def _carried_box(
+    old: NDArray[np.float64], extent: NDArray[np.float64], person: CorrectedPerson
+) -> NDArray[np.float64]:
+    """Return the box of somebody carried off to elsewhere, as large as before if none says more."""
+    box = box_round(person.points[person.visibility > 0])
+    if says_size(*(box[2:] - box[:2]).tolist()):
+        return box
+    centre, half = (extent[:2] + extent[2:]) / 2, (old[2:] - old[:2]) / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def _new(person: CorrectedPerson) -> _Person:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
@@ -16,7 +16,7 @@ from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, wri
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
-from vitpose_cli.media.frames import Frame, FrameKey, PhotoFile
+from vitpose_cli.media.frames import AllBut, Frame, FrameKey, PhotoFile
 from vitpose_cli.media.headers import HEADER_BYTES, upright_size
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.own_files import OwnFiles
@@ -160,7 +160,7 @@ class Pictures:
 
         sink = ImageSink(self._folder)
         for media, wanted in self._in_videos.items():
-            for frame in VideoFile(self._sources.path(media), media).frames(_AllBut(wanted)):
+            for frame in VideoFile(self._sources.path(media), media).frames(AllBut(wanted)):
                 if isinstance(frame, Frame):
                     self._own.claim(sink.path(frame.key))
                     sink.write(frame)
@@ -244,13 +244,3 @@ def _pieces(picture: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise read_error(picture, error) from error
-
-
-class _AllBut:
-    """All frames but some."""
-
-    def __init__(self, keys: Container[FrameKey]) -> None:
-        self._keys = keys
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, FrameKey) and key.index >= 0 and key not in self._keys

@@ -160,6 +160,20 @@ class FrameSource(Protocol):
         ...
 
 
+class AllBut(Container[FrameKey]):
+    """Every frame but a few: for reading just those. A video of which one is wanted is opened."""
+
+    def __init__(self, wanted: Iterable[FrameKey]) -> None:
+        """Take the frames to read."""
+        self._wanted = frozenset(wanted)
+        self._media = {key.media for key in self._wanted}
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, FrameKey):
+            return False
+        return key not in self._wanted and (key.index >= 0 or key.media not in self._media)
+
+
 class FrameSink(Protocol):
     """Where drawn frames go."""
 

@@ -6,7 +6,8 @@ hundred frames out of a million.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -16,21 +17,58 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageFolder
 
 
+@dataclass(frozen=True, slots=True)
+class ListedFrames:
+    """Frames at given keys; a `FrameSource`.
+
+    Attributes:
+        paths: Where each photo and video lies, by its media name; archives count as folders.
+        keys: The frames, of media in `paths`.
+        num_threads: Photos decoded at once.
+    """
+
+    paths: Mapping[str, Path]
+    keys: Sequence[FrameKey]
+    num_threads: int = 4
+
+    @property
+    def expected(self) -> int:
+        """How many frames there are."""
+        return len(self.keys)
+
+    def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
+        """Yield the frames that are not in `skip`, sorted by key, photos first."""
+        wanted = (key for key in self.keys if key not in skip)
+        return read_frames(self.paths, wanted, self.num_threads)
+
+    def read(self, key: FrameKey) -> Frame:
+        """Return one frame.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        (frame,) = read_frames(self.paths, [key])
+        if isinstance(frame, FrameFailure):
+            raise InputError(f"{self.paths[key.media]}: {frame.error}")
+        return frame
+
+
 def read_frames(
-    paths: Mapping[str, Path], keys: Iterable[FrameKey]
+    paths: Mapping[str, Path], keys: Iterable[FrameKey], num_threads: int = 4
 ) -> Iterator[Frame | FrameFailure]:
     """Yield frames sorted by key; photos are decoded ahead, videos opened once.
 
     Args:
         paths: Where each photo and video lies, by its media name; archives count as folders.
         keys: The frames wanted, of media in `paths`.
+        num_threads: Photos decoded at once.
     """
     for is_photo, group in groupby(
         sorted(keys, key=lambda key: (key.video is not None, key)), lambda key: key.video is None
     ):
         if is_photo:
             files = {key.media: photo_at(paths[key.media]) or paths[key.media] for key in group}
-            yield from ImageFolder(files).frames()
+            yield from ImageFolder(files, num_threads=num_threads).frames()
         else:
             for media, frames in groupby(group, lambda key: key.media):
                 yield from _of_video(paths[media], media, frames)

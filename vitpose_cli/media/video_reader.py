@@ -28,6 +28,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log, gif_blocks
 from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.lost_packets import Loss
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.webp_reader import WebpReader
@@ -36,7 +37,11 @@ _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
+_INDEPENDENT = frozenset({"mjpeg", "prores", "dnxhd"})
+"""Codecs of which each packet is a picture, none builds on another, and damage is told."""
+
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
+_NO_PICTURE = "The video holds no picture."
 _ASSUMED_RATE = 25
 _BEFORE_ALL = -(2**63)
 _MISSING_S = 0.25
@@ -104,7 +109,13 @@ class AvReader:
         self._path = path
         self._container = container
         self._converter = VideoReformatter()
-        self._stream.thread_type = "AUTO"
+        codec = self._stream.codec_context
+        self._independent = codec.name in _INDEPENDENT
+        # With a thread for each picture, a packet's error comes out at a later packet.
+        self._stream.thread_type = "SLICE" if self._independent else "AUTO"
+        if codec.name == "mjpeg":
+            # Else the decoder hands out what it made of damaged data, and says nothing.
+            codec.options = {"err_detect": "explode"}
         self._start_s = clock_start_s(container)
         self._announced_s = _announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
@@ -141,10 +152,48 @@ class AvReader:
         """Yield pictures in the order they are shown. See `VideoReader.pictures`."""
         if from_pts is not None:
             self._container.seek(from_pts, stream=self._stream)
-        problem = "The video holds no picture."
+        yield from self._each_alone() if self._independent else self._on_each_other()
+
+    def _each_alone(self) -> Iterator[Picture]:
+        """Yield pictures that build on no other; damaged ones in their places.
+
+        Raises:
+            InputError: None of them is whole, or as `pictures`.
+        """
+        held: list[Picture] = []  # while none was whole: it may be that none can be decoded at all
+        latest: Picture | None = None
+        any_whole = after_damage = False
+        for packet in self._packets():
+            if not packet.size or packet.is_discard:
+                continue
+            frame = _decoded_alone(packet, after_damage=after_damage)
+            after_damage = frame is None
+            any_whole |= not after_damage
+            latest = (
+                self._damaged(packet, latest) if frame is None else self._picture(frame, latest)
+            )
+            held.append(latest)
+            if any_whole:
+                yield from held
+                held.clear()
+        if latest is None:
+            raise InputError(_NO_PICTURE)
+        if not any_whole:
+            raise InputError(
+                "None of its pictures can be decoded: they are damaged, or of a rare kind."
+            )
+        self._check_end(latest)
+
+    def _on_each_other(self) -> Iterator[Picture]:
+        """Yield pictures that build on others: what is lost spoils those behind it.
+
+        Raises:
+            InputError: As `pictures`.
+        """
+        problem = _NO_PICTURE
         shown: Picture | None = None
         newest_pts = _BEFORE_ALL
-        loss = _Loss()
+        loss = Loss()
         for packet in self._packets():
             if packet.pts is not None and not packet.is_discard:
                 newest_pts = max(newest_pts, packet.pts)
@@ -228,19 +277,33 @@ class AvReader:
         if whole_bytes is not None:
             raise InputError("The GIF is cut off or damaged here.", "Copy it again.")
 
-    def _picture(self, frame: VideoFrame, before: Picture | None, *, spoiled: bool) -> Picture:
-        ticks = frame.pts if self._has_pts else frame.dts
+    def _picture(
+        self, frame: VideoFrame, before: Picture | None, *, spoiled: bool = False
+    ) -> Picture:
+        time_s, pts, duration_s = self._when(frame, before)
+        reason = "The picture is damaged: part of the file is lost before it."
+        to_rgb = partial(_refuse, reason) if spoiled else partial(_to_rgb, frame, self._converter)
+        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s)
+
+    def _damaged(self, packet: Packet[VideoStream], before: Picture | None) -> Picture:
+        time_s, pts, duration_s = self._when(packet, before)
+        reason = f"The picture at {time_s:g} s is damaged: it can be decoded in part at most."
+        return Picture(time_s, partial(_refuse, reason), pts, duration_s=duration_s)
+
+    def _when(
+        self, shown: VideoFrame | Packet[VideoStream], before: Picture | None
+    ) -> tuple[float, int | None, float | None]:
+        """Return when a picture is shown, seconds, and in the file's ticks, and for how long."""
+        ticks = shown.pts if self._has_pts else shown.dts
         time_s = 0.0
-        if ticks is not None and frame.time_base is not None:
-            time_s = round(float(ticks * frame.time_base) - self._start_s, 6)
+        if ticks is not None and shown.time_base is not None:
+            time_s = round(float(ticks * shown.time_base) - self._start_s, 6)
         if before is not None and time_s <= before.time_s:  # none, or the clock was turned back
             time_s = round(before.time_s + self._mean_step_s, 6)
-        to_rgb = _refuse if spoiled else partial(_to_rgb, frame, self._converter)
         duration_s = None
-        if frame.duration and frame.time_base is not None:
-            duration_s = float(frame.duration * frame.time_base)
-        pts = ticks if self._has_pts else None
-        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s)
+        if shown.duration and shown.time_base is not None:
+            duration_s = float(shown.duration * shown.time_base)
+        return time_s, ticks if self._has_pts else None, duration_s
 
     def _check_end(self, last: Picture) -> None:
         """Raise if the file ended before its own header says, by bytes or long before by time."""
@@ -260,46 +323,6 @@ class AvReader:
                 f"The file is cut off: {there} of its {announced} bytes are there.",
                 "Copy it again.",
             )
-
-
-class _Loss:
-    """Which pictures are spoiled where packets were lost: all behind, up to the next keyframe.
-
-    Decoders do not tell: they show old pictures in place of those that are missing.
-
-    Attributes:
-        open: Whether something was lost and the next keyframe is not out yet.
-    """
-
-    def __init__(self) -> None:
-        self.open = False
-        self._any_keyframe = False
-        self._waiting: set[int] = set()  # given to the decoder, not yet out
-        self._safe: set[int] = set()
-        self._recovery_pts: int | None = None
-
-    def begin(self) -> None:
-        """Take note that the decoder could not do with what it was given."""
-        self.open = self._any_keyframe = True
-
-    def watch(self, packet: Packet[VideoStream]) -> None:
-        """Take note of a packet on its way to the decoder."""
-        if packet.is_corrupt:
-            # Keyframes that were on their way before do not help.
-            self.open, self._any_keyframe, self._recovery_pts = True, False, None
-            self._safe = set(self._waiting)
-        elif self.open and packet.is_keyframe and self._recovery_pts is None:
-            self._recovery_pts = packet.pts
-        if packet.pts is not None:
-            self._waiting.add(packet.pts)
-
-    def spoils(self, frame: VideoFrame) -> bool:
-        """Return whether a picture that comes out of the decoder cannot be trusted."""
-        if frame.key_frame and not frame.is_corrupt:
-            self.open &= not (self._any_keyframe or frame.pts == self._recovery_pts)
-        if frame.pts is not None:
-            self._waiting.discard(frame.pts)
-        return self.open and frame.pts not in self._safe
 
 
 def _picture_track(container: InputContainer, path: Path) -> VideoStream:
@@ -337,8 +360,24 @@ def _is_end(packet: Packet[VideoStream]) -> bool:
     return packet.size == 0 and packet.dts is None
 
 
-def _refuse() -> NDArray[np.uint8]:
-    raise InputError("The picture is damaged: part of the file is lost before it.")
+def _decoded_alone(packet: Packet[VideoStream], *, after_damage: bool) -> VideoFrame | None:
+    """Return the picture of a packet that builds on no other; None where it is damaged.
+
+    Args:
+        packet: Not empty.
+        after_damage: The one before was damaged. Where that was in the second of two fields, the
+            decoder takes the next field for the second, so that it is given the packet once more.
+    """
+    try:
+        for _ in range(1 + after_damage):
+            frames = packet.decode()
+    except av.FFmpegError:
+        return None
+    return frames[0] if frames and not frames[0].is_corrupt else None
+
+
+def _refuse(reason: str) -> NDArray[np.uint8]:
+    raise InputError(reason)
 
 
 def _to_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:

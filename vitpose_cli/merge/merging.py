@@ -26,6 +26,7 @@ from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
 from vitpose_cli.record_set import RecordSet, open_together
+from vitpose_cli.records.body_sizes import num_without_size
 from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_categories import Categories
@@ -98,6 +99,8 @@ class MergeSummary:
         num_human: Frames on which a person had the last word.
         num_unmarked: People of files that do not say who labelled them, and who are a model's in a
             run; in a document they stay as they are.
+        num_without_size: People of whom nothing says how large they are, so that nobody can measure
+            or learn by them.
         left_out: How much of what the inputs hold the output has no place for, by what it is.
         conflicts: Where people differ.
     """
@@ -108,6 +111,7 @@ class MergeSummary:
     num_shared: int = 0
     num_human: int = 0
     num_unmarked: int = 0
+    num_without_size: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     conflicts: list[Conflict] = field(default_factory=list)
 
@@ -120,6 +124,7 @@ class MergeSummary:
             "num_shared": self.num_shared,
             "num_human": self.num_human,
             "num_unmarked": self.num_unmarked,
+            "num_without_size": self.num_without_size,
             "left_out": dict(self.left_out),
             "conflicts": [conflict.as_dict() for conflict in self.conflicts],
         }
@@ -314,6 +319,7 @@ def _counted(frames: Iterable[LabelledFrame], summary: MergeSummary) -> Iterator
         if people is not None and is_in_document(frame.record):
             summary.num_frames += 1
             summary.num_people += len(people)
+            summary.num_without_size += num_without_size(people)
         summary.num_human += frame.record.origin == "human"
         if frame.num_others:
             summary.left_out["annotations without keypoints"] += frame.num_others

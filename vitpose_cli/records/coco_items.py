@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from vitpose_cli.errors import InputError
+from vitpose_cli.records.body_sizes import complete_size
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.whole_body import has_parts, join_parts, widen_category
@@ -155,15 +154,8 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
     if not {0, 1, 2}.issuperset(points[2::3]):
         return "has keypoints whose third number is not 0, 1 or 2; a score belongs elsewhere"
     annotation["keypoints"] = points
-    if "bbox" not in annotation:
-        labelled = np.reshape(points, (-1, 3))
-        labelled = labelled[labelled[:, 2] > 0, :2]
-        if not len(labelled):
-            return "has neither bbox nor labelled keypoints"
-        low, high = labelled.min(axis=0), labelled.max(axis=0)
-        annotation["bbox"] = [*low.tolist(), *(high - low).tolist()]
-    if not are_numbers(annotation["bbox"], 4):
-        return "needs four numbers in bbox"
+    if fault := complete_size(annotation):
+        return fault
     if "score" in annotation and not are_numbers([annotation["score"]], 1):
         return "has a score that is not a number"
     scores = annotation.get("keypoint_scores")

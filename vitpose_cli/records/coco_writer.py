@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vitpose_cli.files import atomic_set
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.records.body_sizes import SMALLEST_SIDE
 from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.kept_annotations import kept_annotations
 from vitpose_cli.records.record import (
@@ -34,7 +35,6 @@ from vitpose_cli.records.record import (
 from vitpose_cli.records.shards import document_parts, shard_paths
 
 _AREA_DECIMALS = 2 * COORDINATE_DECIMALS
-_MIN_SIDE = 1.0  # px; readers drop boxes without an area
 _COPY_BYTES = 1 << 20
 _BATCH = 200
 _BETWEEN = b",\n"
@@ -317,7 +317,7 @@ def _bboxes(boxes: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.
         sizes: (N, 2) width and height of each one's picture, px.
     """
     places = _decimals(boxes, COORDINATE_DECIMALS)
-    smallest = np.minimum(_MIN_SIDE, sizes)
+    smallest = np.minimum(SMALLEST_SIDE, sizes)
     low = np.minimum(np.maximum(places[:, :2], 0.0), sizes - smallest)
     high = np.minimum(np.maximum(places[:, 2:], low + smallest), sizes)
     return np.concatenate([low, (high - low).round(COORDINATE_DECIMALS)], axis=1)

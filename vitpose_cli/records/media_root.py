@@ -91,6 +91,26 @@ def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> Me
     )
 
 
+def present_keys(folder: Path, keys: Iterable[FrameKey]) -> Iterator[FrameKey | None]:
+    """Yield the key that each frame has in a folder; None for one that is not there.
+
+    A frame is in its video, or was extracted from it to a photo of its name.
+
+    Raises:
+        InputError: A name leads out of the folder.
+    """
+    there: set[str] = set()
+    for key in keys:
+        for candidate in (key, FrameKey(str(key))):
+            media = candidate.media
+            if media in there or photo_at(safe_media_path(folder, media)) is not None:
+                there.add(media)
+                yield candidate
+                break
+        else:
+            yield None
+
+
 def read_found(
     places: Iterable[MediaFolders], keys: Collection[FrameKey]
 ) -> Iterator[Frame | FrameFailure]:

@@ -13,18 +13,15 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import RUN_SUFFIX
 from vitpose_cli.plurals import counted
-from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import (
@@ -164,7 +161,7 @@ class _Labels:
         if isinstance(size_wh, str):
             return FrameRecord(key, error=size_wh, model=self._digest)
         uids, by_hand = uids_of(key, people), made_by_hand(people)
-        instances = _with_ordered_boxes(instances_of(people, self._num_keypoints, uids))
+        instances = instances_of(people, self._num_keypoints, uids)
         return FrameRecord(
             key,
             size_wh,
@@ -195,13 +192,6 @@ def _check_numbers(document: CocoDocument) -> None:
         if max(map(abs, (*item["bbox"], *item["keypoints"], *scores))) > MAX_NUMBER:
             reason = f"has a number over {MAX_NUMBER:,.0f}"
             raise wrong(document.path, f"annotations[{place}]", reason)
-
-
-def _with_ordered_boxes(people: Instances) -> Instances:
-    """Return people whose boxes have no negative sides, which no edit could save again."""
-    corners = people.boxes.reshape(-1, 2, 2)
-    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return replace(people, boxes=boxes)
 
 
 def _check_unchanged(folder: Path, digest: str, path: Path) -> None:

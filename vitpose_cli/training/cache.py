@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, write_error
 from vitpose_cli.media.crops import warp_crops
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.frames import AllBut, Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
 from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.process import machine_memory_bytes
@@ -190,16 +190,6 @@ def atomic_array(
             temporary.unlink()
 
 
-class _AllBut:
-    """Everything but some keys, as a container."""
-
-    def __init__(self, keys: Sequence[FrameKey]) -> None:
-        self._keys = frozenset(keys)
-
-    def __contains__(self, key: object) -> bool:
-        return key not in self._keys
-
-
 def _in_crops(
     frames: LabelledFrames, transforms: CropTransforms, failures: Sequence[FrameFailure]
 ) -> People:
@@ -239,7 +229,7 @@ def _each_frame(
     for number, key in enumerate(frames.keys):
         waiting.setdefault(key, []).append(number)
     done = 0
-    for frame in frames.source.frames(skip=_AllBut(frames.keys)):
+    for frame in frames.source.frames(skip=AllBut(frames.keys)):
         numbers = waiting.pop(frame.key)
         if isinstance(frame, Frame):
             for number in numbers:

@@ -18,11 +18,11 @@ from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import (
     CocoDocument,
     read_coco,
-    safe_media_path,
     video_names,
     video_of,
 )
 from vitpose_cli.records.coco_people import bodies_of, size_of
+from vitpose_cli.records.media_root import present_keys
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
@@ -179,17 +179,9 @@ def _present_keys(
     keys: Mapping[int, FrameKey], options: CocoSource, dropped: Counter[str]
 ) -> dict[int, FrameKey]:
     """Return the frames whose file is there, by image id, in the order in which they are read."""
-    found: dict[int, FrameKey] = {}
-    there: set[str] = set()
-    for image_id, key in keys.items():
-        candidates = (key, FrameKey(str(key)))  # in the video, or extracted from it
-        for candidate in candidates:
-            if candidate.media in there or _is_there(options.images, candidate.media):
-                there.add(candidate.media)
-                found[image_id] = candidate
-                break
-        else:
-            dropped["photos missing"] += 1
+    there = dict(zip(keys, present_keys(options.images, keys.values()), strict=True))
+    found = {image_id: key for image_id, key in there.items() if key is not None}
+    dropped["photos missing"] += len(keys) - len(found)
     return {image_id: found[image_id] for image_id in _in_order(found)}
 
 
@@ -203,7 +195,3 @@ def _in_order(keys: Mapping[int, FrameKey]) -> list[int]:
 
 def _file(path: Path) -> PhotoFile:
     return photo_at(path) or path
-
-
-def _is_there(folder: Path, media: str) -> bool:
-    return photo_at(safe_media_path(folder, media)) is not None

@@ -15,8 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.pose.geometry import clip_boxes, xywh_to_xyxy
+from vitpose_cli.records.body_sizes import lacks_size
 from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.training.data_options import CocoSource, SourceOptions
+
+WITHOUT_SIZE = "people with one labelled keypoint and no box"
+"""Why somebody is left out of whom nothing says how large they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def person_of(
     reasons = {
         "crowds": annotation["iscrowd"] != 0,
         "people whose labels nobody has checked": not is_wanted(annotation, options),
+        WITHOUT_SIZE: lacks_size(annotation),
         "boxes without area": not (box[2:] > box[:2]).all(),
         "people without keypoints": labelled and not known.any(),
         "people whose keypoints count nothing": labelled and not (measured or weights.any()),

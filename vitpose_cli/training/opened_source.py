@@ -9,9 +9,11 @@ from zlib import crc32
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.body_sizes import SIZE_HINT
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.data_options import Source, SourceOptions
 from vitpose_cli.training.fingerprints import Fingerprint
+from vitpose_cli.training.labels import WITHOUT_SIZE
 from vitpose_cli.training.people import LabelledFrames
 
 
@@ -52,10 +54,11 @@ def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputErro
             "Check `images` of this source.",
         )
     own = "include" if options.kind == "coco" else "repeat_of"
+    size = f"{SIZE_HINT} Else label" if dropped[WITHOUT_SIZE] else "Label"
     return InputError(
         f"Nobody in {path} can be learnt from"
         f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
-        f"Label some keypoints, or check `{own}`, `split`, `min_score`, `human_weight` and "
+        f"{size} some keypoints, or check `{own}`, `split`, `min_score`, `human_weight` and "
         "`model_weight` of this source.",
     )
 
