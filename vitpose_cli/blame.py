@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from vitpose_cli.errors import InputError, VitposeError, WeightsError, in_short
 from vitpose_cli.media.frames import FrameFailure, FrameKey
+from vitpose_cli.termination import was_interrupted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result", bound=Sized)
@@ -67,7 +68,9 @@ class Stage:
         """
         try:
             results = list(work(items)) if items else []
-        except Exception:  # noqa: BLE001 - said below, of the picture to blame
+        except Exception as error:  # said below, of the picture to blame
+            if was_interrupted(error):
+                raise
             return [self.one(partial(_alone, work, item), key(item)) for item in items]
         self.worked = self.worked or any(map(len, results))
         return [*results]
@@ -80,7 +83,9 @@ class Stage:
         """
         try:
             result = work()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if was_interrupted(error):
+                raise
             return self._blame(key, error)
         self.worked = self.worked or len(result) > 0
         return result
@@ -96,6 +101,8 @@ class Stage:
         except VitposeError:
             raise
         except Exception as every:
+            if was_interrupted(every):
+                raise
             raise WeightsError(
                 f"{self._name} fails on every picture: {in_short(every)}", _HINT
             ) from every

@@ -32,6 +32,7 @@ from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.termination import was_interrupted
 from vitpose_cli.tracking.linked_people import LinkedPeople
 
 CHUNK_FRAMES = 32
@@ -159,7 +160,9 @@ class Labeler:
                 detect=self._detect_many,
                 estimator=self.estimator,
             )
-        except Exception:  # noqa: BLE001 - the usual way finds out which frame is to blame
+        except Exception as error:  # the usual way finds out which frame is to blame
+            if was_interrupted(error):
+                raise
             yield from self._detected(frames)
             return
         seen = [people.failures.get(frame.key) or self._seen(frame) for frame in frames]

@@ -24,6 +24,21 @@ def end_as_interrupted() -> dict[int, Any]:
     return before
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Return whether an exception came of Ctrl-C, or was raised while that was handled.
+
+    Python up to 3.11 wraps what is raised in `__set_name__`, as while a library is loaded, into a
+    RuntimeError.
+    """
+    chain: list[BaseException] = [error]
+    for each in chain:
+        if isinstance(each, KeyboardInterrupt):
+            return True
+        before = (each.__cause__, each.__context__)
+        chain += [one for one in before if one is not None and one not in chain]
+    return False
+
+
 def leave(code: int) -> NoReturn:
     """End this process with an exit code; at once if others still count on it in a training.
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Container, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 from video_cases import write_video
 
 from vitpose_cli.annotate.actor_pool import Job, _given_up
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
+from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.video import VideoOptions
@@ -32,6 +36,22 @@ def records(source: MediaSource, skip: Container[FrameKey] = ()) -> Iterator[Fra
             yield FrameRecord(frame.key, frame.size_wh, frame.time_s, instances=people)
         else:
             yield FrameRecord(frame.key, error=frame.error)
+
+
+def by_chunks(source: MediaSource, skip: Container[FrameKey]) -> Iterator[FrameRecord]:
+    """Label frames so that it shows with how many others each was labelled."""
+    frames = source.frames(skip)
+    while chunk := [frame for frame in islice(frames, CHUNK_FRAMES) if isinstance(frame, Frame)]:
+        for frame in chunk:
+            people = replace(
+                Instances.empty(17),
+                boxes=np.array([[0, 0, len(chunk), 9]], np.float32),
+                box_scores=np.ones(1, np.float32),
+                keypoints=np.zeros((1, 17, 2), np.float32),
+                keypoint_scores=np.ones((1, 17), np.float32),
+                visibility=np.zeros((1, 17), np.int8),
+            )
+            yield FrameRecord(frame.key, frame.size_wh, frame.time_s, instances=people)
 
 
 def label(
@@ -88,7 +108,7 @@ def test_a_file_that_cannot_be_opened_is_a_failure_where_frames_lack(
     assert (num_new, failures) == (num_frames - stop, [])
     with Run.read(tmp_path / "run") as run:
         assert len(run.done()) == num_frames
-        assert run.videos() == {"clip.mp4": True}
+        assert run.videos() == {"clip.mp4": {len(whole)}}
     assert label(tmp_path, options) == (0, [], 0)
 
 
@@ -128,13 +148,39 @@ def test_journals_that_know_of_no_ends_cost_one_more_look(tmp_path: Path, clip: 
     label(tmp_path)
     (journal,) = (tmp_path / "run").glob("*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
-    assert b'"error":"","ended_after":40,' in lines[-1]
+    assert b'"ended_after":40,"file_bytes":%d,' % clip.stat().st_size in lines[-1]
     journal.write_bytes(b"".join(lines[:-1]))
     num_new, failures, num_read = label(tmp_path)
     assert (num_new, failures) == (0, [])
     assert num_read < NUM
     assert journal.read_bytes() == b"".join(lines)
     assert label(tmp_path) == (0, [], 0)
+
+
+def test_the_chunk_at_the_old_end_is_labelled_as_a_whole_where_frames_follow(
+    tmp_path: Path, clip: Path
+) -> None:
+    def labelled() -> list[bytes]:
+        source = open_source([str(clip)])
+        with Run.open(tmp_path / "run", MANIFEST) as run:
+            part = WorkerPart(source, run)
+            for _ in part.label_missing(
+                lambda skip: with_ends(by_chunks(source, skip), source), lambda *_: None
+            ):
+                pass
+            run.export()
+            return [record.to_json() for record in run.records()]
+
+    write_video(clip, num=40)
+    first = labelled()
+    write_video(clip, num=40, options={"crf": "1"})
+    assert labelled() == first
+    write_video(clip, num=80)
+    grown = labelled()
+    assert grown[:32] == first[:32]
+    assert all(before != after for before, after in zip(first[32:], grown[32:40], strict=True))
+    shutil.rmtree(tmp_path / "run")
+    assert labelled() == grown
 
 
 def test_a_refresh_knows_nothing_of_ends_before_it(tmp_path: Path, clip: Path) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from interruptions import load_interrupted
 from label_cases import make_record, make_run
 from runs import command, environment
 
@@ -187,6 +188,22 @@ def test_a_signal_while_it_leaves_changes_no_exit_code(
 def test_interrupted_while_the_options_are_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> None:
         raise KeyboardInterrupt
+
+    assert guarded(run, interrupted="stopped.") == 130
+    assert capsys.readouterr().err == "stopped.\n"
+
+
+def test_interrupted_while_a_library_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(load_interrupted, interrupted="stopped.") == 130
+    assert capsys.readouterr().err == "stopped.\n"
+
+
+def test_interrupted_while_an_error_is_handled(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        try:
+            load_interrupted()
+        except (RuntimeError, KeyboardInterrupt):
+            raise ValueError("not there yet") from None
 
     assert guarded(run, interrupted="stopped.") == 130
     assert capsys.readouterr().err == "stopped.\n"

@@ -60,11 +60,14 @@ def test_the_end_of_a_video_is_no_frame(tmp_path: Path) -> None:
     end = FrameRecord(FrameKey("v.mp4", 41), error="", ended_after=21)
     assert FrameRecord.from_json(end.to_json()).to_json() == end.to_json()
     path = tmp_path / "journal-1-of-1.jsonl"
+    sized = replace(end, file_bytes=1 << 40)
+    assert FrameRecord.from_json(sized.to_json()).to_json() == sized.to_json()
     writer = JournalWriter(path)
-    written = [writer.append(record) for record in (*RECORDS, end)]
+    written = [writer.append(record) for record in (*RECORDS, sized, end)]
     writer.close()
     assert entries_of(path) == written
-    assert [entry.ended_after for entry in written] == [None, None, None, 21]
+    assert [entry.ended_after for entry in written] == [None, None, None, 21, 21]
+    assert [entry.file_bytes for entry in written[3:]] == [1 << 40, None]
     assert written[-1].taken_back  # what readers that do not know of ends see in it
 
 
@@ -200,6 +203,7 @@ def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
 
 APPEND_UNTIL_KILLED = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from record_cases import make_record
 from vitpose_cli.records.journal import JournalWriter

@@ -6,7 +6,8 @@ have been under way when the run was stopped. That chunk is read again as a whol
 already has are not written twice. Of a damaged journal nothing is known but its whole lines, so
 that every chunk that lacks something is read again.
 
-A video is done when its end was reached and written down (`video_ends`). That other files came
+A video is done when its end was reached and written down (`video_ends`), as long as its file has
+the size that it had then: a camera may still write it, or somebody copy it. That other files came
 after it, or that a worker had nothing left to do, was refused as a sign of it: photos are added,
 and a file that cannot be opened today may be whole tomorrow.
 """
@@ -56,9 +57,18 @@ def finished(source: MediaSource, run: Run) -> Finished:
     reopened = set(_open_photos(source.keys(), done, open_ends, bool(run.damage)))
     failed = _videos_with_failures(run)
     videos = run.videos()
-    whole = {media for media, is_whole in videos.items() if is_whole} - failed
+    whole = {
+        media
+        for media, sizes in videos.items()
+        if sizes and media not in failed and _has_one_of(sizes, source.file_bytes(media))
+    }
     reopened.update(_open_pictures(done, videos.keys() - whole, bool(run.damage)))
     return Finished(done, reopened, set() if run.damage else whole)
+
+
+def _has_one_of(sizes: Set[int | None], file_bytes: int | None) -> bool:
+    """Return whether a file has one of some sizes, as far as these are known, bytes."""
+    return file_bytes is None or None in sizes or file_bytes in sizes
 
 
 def _videos_with_failures(run: Run) -> set[str]:

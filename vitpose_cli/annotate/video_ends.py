@@ -44,4 +44,4 @@ def _end(source: MediaSource, media: str) -> FrameRecord | None:
         return None
     if isinstance(end, FrameFailure):
         return FrameRecord(end.key, error=end.error)
-    return FrameRecord(end.key, error="", ended_after=end.num_frames)
+    return FrameRecord(end.key, error="", ended_after=end.num_frames, file_bytes=end.file_bytes)

@@ -6,12 +6,14 @@ the frames, this process or a cluster, is up to the caller.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import count
 
 from vitpose_cli.annotate.resume import finished
 from vitpose_cli.annotate.workers import ALONE, Outside, share
+from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.records.record import FrameRecord
@@ -68,13 +70,17 @@ class WorkerPart:
         num_done = sum(1 for _ in self.own(recorded))
         gone = set(failed_before)
         report(num_done, total)
+        again = _LabelledAgain(run)
         for skip in self._passes(gone):
             for record in _placed(label(Outside(self._media, skip)), labelled):
                 if record.ended_after is not None:
                     run.append_end(record)
                     continue
                 gone.discard(record.key)
-                if record.key not in labelled:
+                if record.key in labelled:
+                    again.hold(record)
+                else:
+                    again.write_before(record)
                     run.append(record)
                     num_done += record.key not in failed_before
                     report(num_done, total)
@@ -92,6 +98,38 @@ class WorkerPart:
         yield finished(self.source, self.run)
         if unmet:
             yield AllBut(frozenset(unmet))
+
+
+class _LabelledAgain:
+    """Labels of a chunk of video that was done when the video ended, and goes on now.
+
+    Its crops share batches with those of the new frames, as they do in a run over the whole file,
+    so that its labels may have other last decimals. Where no new frame comes they stay as they are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._held: deque[FrameRecord] = deque(maxlen=CHUNK_FRAMES)
+
+    def hold(self, record: FrameRecord) -> None:
+        """Take a record of a frame that the run has labels for."""
+        if record.error is None and record.key.video is not None:
+            self._held.append(record)
+
+    def write_before(self, new: FrameRecord) -> None:
+        """Write what was held of the video of a new frame, where a model said otherwise before.
+
+        Raises:
+            InputError: A record cannot be written.
+        """
+        if new.error is not None and self._held and self._held[-1].key.media == new.key.media:
+            return  # that is the end, or the next will come
+        while self._held:
+            record = self._held.popleft()
+            if record.key.media == new.key.media and record.key not in self._run.reviewed():
+                before = self._run.record(record.key)
+                if before is not None and before.version != record.version:
+                    self._run.append(record)
 
 
 def _placed(records: Iterable[FrameRecord], labelled: Set[FrameKey]) -> Iterator[FrameRecord]:

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
 from vitpose_cli.files import read_error, write_error
-from vitpose_cli.termination import end_as_interrupted
+from vitpose_cli.termination import end_as_interrupted, was_interrupted
 
 _REFUSED = frozenset(
     {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ESTALE}
@@ -142,6 +142,9 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
     except BrokenPipeError:
         return ExitCode.UNHEARD
     except Exception as error:  # noqa: BLE001, nobody else shows it
+        if was_interrupted(error):
+            note(interrupted)
+            return ExitCode.INTERRUPTED
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # Whoever writes files says which; what is left is what is printed.
             show_error(write_error(Path("the output"), error))

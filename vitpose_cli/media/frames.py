@@ -118,10 +118,12 @@ class VideoEnd:
     Attributes:
         key: The frame that would have come next.
         num_frames: How many frames the options take before it.
+        file_bytes: How large the file was before it was opened; None where that is not known.
     """
 
     key: FrameKey
     num_frames: int
+    file_bytes: int | None
 
 
 class PhotoFile(Protocol):

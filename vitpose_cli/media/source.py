@@ -140,6 +140,10 @@ class MediaSource:
         """Return where a video ends or breaks off; None for a photo, and until `frames` knows."""
         return self._videos[media].end if media in self._videos else None
 
+    def file_bytes(self, media: str) -> int | None:
+        """How large a video's file is now; None for a photo, and where that cannot be told."""
+        return self._videos[media].file_bytes if media in self._videos else None
+
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""
         counts = [self._owners[name].expected for name in self.videos if name in media]

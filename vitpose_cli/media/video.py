@@ -98,6 +98,14 @@ class VideoFile:
         self.options = options or VideoOptions()
         self.end: VideoEnd | FrameFailure | None = None
 
+    @property
+    def file_bytes(self) -> int | None:
+        """How large the file is now; None where that cannot be told."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return None
+
     @cached_property
     def expected(self) -> int | None:
         """About how many frames will come, from the file's header; None where it says nothing."""
@@ -176,6 +184,7 @@ class VideoFile:
         picker = _Picker(self.options)
         key = FrameKey(self.media, 0)
         warned = False
+        file_bytes = self.file_bytes
         try:
             with closing(open_reader(self.path)) as reader:
                 for picture in reader.pictures():
@@ -192,7 +201,9 @@ class VideoFile:
             if key not in skip:
                 yield self.end
             return
-        self.end = VideoEnd(key, picker.num_taken)
+        if self.file_bytes != file_bytes:
+            _log.warning("%s changed while it was read: the next call reads it again.", self.path)
+        self.end = VideoEnd(key, picker.num_taken, file_bytes)
 
 
 class _Picker:

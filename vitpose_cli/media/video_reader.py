@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log, gif_blocks
+from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.lost_packets import Loss
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
@@ -123,6 +124,8 @@ class AvReader:
         if not self._has_pts and self._stream.frames:
             # FFmpeg fits the duration to the bytes that are there, also of a file that is cut off.
             self._announced_s = self._stream.frames * self._mean_step_s
+        if container.format.name == "asf":
+            self._announced_s = None  # FFmpeg says of each track what is said of the file
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -303,12 +306,22 @@ class AvReader:
         return time_s, ticks if self._has_pts else None, duration_s
 
     def _check_end(self, last: Picture) -> None:
-        """Raise if the file ended long before the end that its own header announces."""
+        """Raise if the file ended before its own header says, by bytes or long before by time."""
         announced_s, last_s = self._announced_s or 0.0, last.time_s
         missing_s = announced_s - last_s - max(self._mean_step_s, last.duration_s or 0.0)
         if missing_s > min(_MISSING_S, announced_s / 2):
             raise InputError(
                 f"The file is cut off: it ends at {last_s:.1f} s of announced {announced_s:.1f} s."
+            )
+        try:
+            announced = announced_bytes(self._path, self._container.format.name)
+            there = self._path.stat().st_size
+        except OSError as error:
+            raise InputError(f"The file cannot be read further: {error.strerror}.") from error
+        if announced is not None and there < announced:
+            raise InputError(
+                f"The file is cut off: {there} of its {announced} bytes are there.",
+                "Copy it again.",
             )
 
 

@@ -8,7 +8,6 @@ pixels. Only K x 3 numbers and a few signals for each person leave the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, starmap
 
@@ -29,6 +28,7 @@ from vitpose_cli.pose.instances import Detections, Instances, instance_scores
 from vitpose_cli.pose.oks import oks_nms
 from vitpose_cli.pose.signals import frame_signals
 from vitpose_cli.records.record import scores_of_network
+from vitpose_cli.termination import was_interrupted
 
 HOST_BATCH_SIZE = 8
 """Crops in one forward pass on a CPU: 16 are slower by 4 to 8 %, their features leave the cache."""
@@ -198,8 +198,11 @@ class PendingPeople:
         self._start = start
         self._people = people
         self._pooled: _PooledPeople | None = None
-        with suppress(Exception):  # which frame is to blame shows when it is asked for
+        try:
             self._pooled = start(people)
+        except Exception as error:  # who is to blame shows when it is asked for
+            if was_interrupted(error):
+                raise
 
     def of(self, frame: int) -> Instances:
         """Return the people of one frame: points in frame px, duplicates removed, best first.
@@ -214,7 +217,9 @@ class PendingPeople:
         if self._pooled is not None:
             try:
                 return self._pooled.of(frame)
-            except Exception:  # noqa: BLE001 - another frame of its batch may be to blame
+            except Exception as error:  # another frame may be to blame
+                if was_interrupted(error):
+                    raise
                 self._pooled = None
         return self._start(self._people.only(frame)).of(0)
 

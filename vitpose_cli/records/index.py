@@ -40,7 +40,7 @@ class JournalIndex:
         self._unread: dict[str, int] = {}  # places of what people decided without labels
         self._num_failed = 0
         self._latest: dict[int, str] = {}
-        self._ends: dict[str, int] = {}
+        self._ends: dict[str, dict[int | None, int]] = {}  # by the size of the file
 
     def __len__(self) -> int:
         return len(self._places)
@@ -61,16 +61,20 @@ class JournalIndex:
         Returns:
             The `FrameKey.text` of the frame, where another record counts for it now, or none does.
         """
+<<<<<<< HEAD
         media, frame_index, offset, length, human, failed, taken_back, ended_after, aside = entry
         if aside:
             return None
+=======
+        media, frame_index, offset, length, human, failed, taken_back, ended_after, size = entry
+>>>>>>> videoends
         current = current and not human
         rank = (_HUMAN | _DECIDED if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)
         if taken_back:
             is_forgotten = self._forget_failure(text)
             if current and ended_after is not None:
-                self._ends[media] = ended_after
+                self._ends.setdefault(media, {})[size] = ended_after
             return text if is_forgotten else None
         if current:
             self._latest[file_number] = text
@@ -130,14 +134,18 @@ class JournalIndex:
             return set()
         return {text for text, packed in self._places.items() if not packed & _WHOLE}
 
-    def end(self, media: str) -> int | None:
-        """Return after how many frames a video ended; None where nobody has come so far."""
-        return self._ends.get(media)
+    def end(self, media: str, file_bytes: int | None) -> int | None:
+        """Return after how many frames a video ended when its file had a size, where that is known.
 
-    def videos(self) -> dict[str, bool]:
-        """Return the videos of the weights of now, and whether all of their frames are there.
+        None where nobody has come so far then.
+        """
+        return self._ends.get(media, {}).get(file_bytes)
 
-        That is known only of a video that was read to its end.
+    def videos(self) -> dict[str, frozenset[int | None]]:
+        """Return the videos of the weights of now, and at which sizes of the file they are whole.
+
+        A video is whole where all of its frames are there, which is known only of one that was read
+        to its end. None stands for any size: none was ever written down.
         """
         counts = Counter(
             media
@@ -147,8 +155,13 @@ class JournalIndex:
             if separator
         )
         return {
-            media: media in self._ends and counts[media] >= self._ends[media]
+            media: frozenset(
+                size
+                for size, ended_after in ends.items()
+                if counts[media] >= ended_after and (size is not None or len(ends) == 1)
+            )
             for media in {*counts, *self._ends}
+            for ends in (self._ends.get(media, {}),)
         }
 
     def latest_by_file(self) -> dict[int, FrameKey]:

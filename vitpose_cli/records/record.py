@@ -95,6 +95,7 @@ class FrameRecord:
         model: Hash of the weights that made the labels, empty where no model did.
         ended_after: (with an empty error) The video was read to its end, or as far as the run's
             options reach: it has so many frames, and `key` is the one that would have come next.
+        file_bytes: (with `ended_after`) How large its file was then; None where that is not known.
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
         review: The decision of a person; its presence makes the record a human one.
@@ -111,6 +112,7 @@ class FrameRecord:
     error: str | None = None
     model: str = ""
     ended_after: int | None = None
+    file_bytes: int | None = None
     uids: tuple[str, ...] = ()
     review: Review | None = None
     by_hand: bool = False
@@ -168,6 +170,7 @@ class FrameRecord:
             **({"set_aside": True} if self.set_aside else {}),
             "error": self.error,
             **({} if self.ended_after is None else {"ended_after": self.ended_after}),
+            **({} if self.file_bytes is None else {"file_bytes": self.file_bytes}),
             "size_wh": self.size_wh,
             "time_s": self.time_s,
             "model": self.model,
@@ -198,6 +201,7 @@ class FrameRecord:
                 error=frame["error"],
                 model=frame["model"],
                 ended_after=frame.get("ended_after"),
+                file_bytes=frame.get("file_bytes"),
                 uids=tuple(frame.get("uids", ())),
                 review=None if review is None else Review(**review),
                 by_hand=frame["origin"] == "human" and review is None,

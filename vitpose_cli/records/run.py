@@ -222,10 +222,11 @@ class Run:
         """Return how far each worker came, since the last refresh."""
         return self._journals.progress()
 
-    def videos(self) -> dict[str, bool]:
-        """Return the videos, and whether the weights of now have labelled each to its end.
+    def videos(self) -> dict[str, frozenset[int | None]]:
+        """Return the videos, and of which sizes of the file the weights of now have labelled all.
 
-        That is known only of those whose end was recorded (`FrameRecord.ended_after`).
+        That is known only of those whose end was recorded (`FrameRecord.ended_after`). None stands
+        for any size.
         """
         with self._journals.mutex:
             return self._index.videos()
@@ -252,12 +253,12 @@ class Run:
         self._journals.append(*records)
 
     def append_end(self, record: FrameRecord) -> None:
-        """Write down where a video ended, unless that is known.
+        """Write down where a video ended, unless that is known of a file of this size.
 
         Raises:
             InputError: As `append`.
         """
-        if self._index.end(record.key.media) != record.ended_after:
+        if self._index.end(record.key.media, record.file_bytes) != record.ended_after:
             self.append(record)
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:
