@@ -61,13 +61,11 @@ class JournalIndex:
         Returns:
             The `FrameKey.text` of the frame, where another record counts for it now, or none does.
         """
-<<<<<<< HEAD
-        media, frame_index, offset, length, human, failed, taken_back, ended_after, aside = entry
+        media, frame_index, offset, length, human, failed, taken_back, ended_after, size, aside = (
+            entry
+        )
         if aside:
             return None
-=======
-        media, frame_index, offset, length, human, failed, taken_back, ended_after, size = entry
->>>>>>> videoends
         current = current and not human
         rank = (_HUMAN | _DECIDED if human else 0) | (0 if failed else _WHOLE) | current
         text = media if frame_index < 0 else key_text(media, frame_index)

@@ -39,12 +39,8 @@ _FRAME_BRACE = re.compile(rb"\}(?=\})")
 _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
-<<<<<<< HEAD
-    rb'"origin":"(model|human)",("set_aside":true,)?"error":(n|""(?:,"ended_after":(\d{1,18}))?)?'
-=======
-    rb'"origin":"(model|human)","error":(n|'
+    rb'"origin":"(model|human)",("set_aside":true,)?"error":(n|'
     rb'""(?:,"ended_after":(\d{1,18})(?:,"file_bytes":(\d{1,18}))?)?)?'
->>>>>>> videoends
 )
 
 
@@ -62,11 +58,8 @@ class Entry(NamedTuple):
         failed: Whether it records an error.
         taken_back: Whether it says that an earlier failure counts no more.
         ended_after: Of a video that was read to its end, how many frames it has.
-<<<<<<< HEAD
-        set_aside: Whether it never counted.
-=======
         file_bytes: How large its file was then; None where that is not known.
->>>>>>> videoends
+        set_aside: Whether it never counted.
     """
 
     media: str
@@ -77,11 +70,8 @@ class Entry(NamedTuple):
     failed: bool
     taken_back: bool = False
     ended_after: int | None = None
-<<<<<<< HEAD
-    set_aside: bool = False
-=======
     file_bytes: int | None = None
->>>>>>> videoends
+    set_aside: bool = False
 
 
 @dataclass(slots=True)
@@ -237,11 +227,8 @@ class JournalWriter:
             failed=record.error is not None,
             taken_back=record.error == "",
             ended_after=record.ended_after,
-<<<<<<< HEAD
-            set_aside=record.set_aside,
-=======
             file_bytes=record.file_bytes,
->>>>>>> videoends
+            set_aside=record.set_aside,
         )
 
     def close(self) -> None:
@@ -283,11 +270,7 @@ def _parse(line: bytes, offset: int) -> Entry | None:
     frame = line[_FRAME_START:_FRAME_END]
     if crc32(frame) != int(line[8:16], 16):
         return None
-<<<<<<< HEAD
-    media, index, origin, set_aside, error, ended_after = front.groups()
-=======
-    media, index, origin, error, ended_after, file_bytes = front.groups()
->>>>>>> videoends
+    media, index, origin, set_aside, error, ended_after, file_bytes = front.groups()
     try:
         name = orjson.loads(b'"%s"' % media) if b"\\" in media else media.decode()
     except ValueError:
@@ -303,11 +286,8 @@ def _parse(line: bytes, offset: int) -> Entry | None:
         error != b"n",
         error is not None and error.startswith(b'"'),
         None if ended_after is None else int(ended_after),
-<<<<<<< HEAD
-        set_aside is not None,
-=======
         None if file_bytes is None else int(file_bytes),
->>>>>>> videoends
+        set_aside is not None,
     )
 
 
