@@ -90,13 +90,18 @@ def test_options_are_checked(weights: Path) -> None:
         {"batch_size": 0},
         {"batch_size": -3},
         {"batch_size": "auto"},
+        {"flip_test": "no"},
+        {"flip_test": None},
+        {"compiled": 1},
     ],
 )
-def test_numbers_are_checked_as_on_the_command_line(wrong: dict[str, Any]) -> None:
+def test_numbers_and_flags_are_checked_as_on_the_command_line(wrong: dict[str, Any]) -> None:
     [(name, value)] = wrong.items()
     with pytest.raises(ConfigError, match=f"{name} is {value!r}, expected"):
         LabelerOptions(**wrong)
-    fine = LabelerOptions(box_threshold=0, keypoint_threshold=1, batch_size=1, detect_every=1)
+    fine = LabelerOptions(
+        compiled=None, box_threshold=0, keypoint_threshold=1, batch_size=1, detect_every=1
+    )
     assert fine.batch_size == 1
 
 
@@ -107,6 +112,11 @@ def test_workflows_check_their_options(tmp_path: Path) -> None:
         ({"num_shards": 100_000}, "num_shards is 100000, expected a whole number, 1 to 99,999"),
         ({"worker": (0, 4)}, "k from 1 to n"),
         ({"worker": (5, 4)}, "k from 1 to n"),
+        ({"worker": "1/2"}, "worker is '1/2', expected (k, n) with k from 1 to n"),
+        ({"video": {"every": 2}}, "video is {'every': 2}, expected VideoOptions"),
+        ({"preview": "yes"}, "preview is 'yes', expected True or False"),
+        ({"refresh": "all"}, "refresh is 'all', expected True or False"),
+        ({"track": None}, "track is None, expected True or False"),
     ):
         values: dict[str, Any] = wrong
         with pytest.raises(ConfigError, match=re.escape(said)):

@@ -28,7 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
-from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES
+from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, check_flags
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
@@ -97,8 +97,9 @@ class LabelerOptions:
         """Check the options.
 
         Raises:
-            ConfigError: A number is out of its range.
+            ConfigError: A number is out of its range, or a flag is none.
         """
+        check_flags(self)
         object.__setattr__(self, "weights", str(self.weights))
         if self.boxes is not None:
             object.__setattr__(self, "boxes", Path(self.boxes))

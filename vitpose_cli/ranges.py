@@ -1,4 +1,4 @@
-"""In which range a number that a user gives must lie: the same on the command line and in Python.
+"""What a number or a flag that a user gives must be: the same on the command line and in Python.
 
 Options that only one place checks have their range there.
 """
@@ -6,10 +6,14 @@ Options that only one place checks have their range there.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +58,20 @@ SCORES = FloatRange(0.0, 1.0)
 COUNTS = IntRange(1)
 DETECTOR_SIZES = IntRange(32, 8192)
 SHARDS = IntRange(1, 99_999)
+
+
+def check_flags(options: DataclassInstance) -> None:
+    """Refuse options that take only true or false, and are something else.
+
+    Args:
+        options: Of a class whose annotations are texts, as `from __future__ import annotations`
+            makes them.
+
+    Raises:
+        ConfigError: One is; also None, unless it is annotated.
+    """
+    for option in fields(options):
+        value = getattr(options, option.name)
+        is_left_out = option.type == "bool | None" and value is None
+        if option.type in ("bool", "bool | None") and not (isinstance(value, bool) or is_left_out):
+            raise ConfigError(f"{option.name} is {value!r}, expected True or False.")

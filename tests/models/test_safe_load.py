@@ -107,6 +107,14 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         read_tensors(tmp_path)
 
 
+def test_a_network_for_other_programs_is_no_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"\x08\x08\x12\x07pytorch")  # as one begins
+    with pytest.raises(WeightsError, match="is a network for other programs") as caught:
+        read_tensors(path)
+    assert "exported from" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x10", b"\x10" + bytes(7) + b"no header at all", b"\xff" * 16, b"<!DOCTYPE html>"],

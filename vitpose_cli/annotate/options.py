@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.images import MAX_PIXELS
 from vitpose_cli.media.source import source_names
-from vitpose_cli.ranges import COUNTS, SHARDS
+from vitpose_cli.ranges import COUNTS, SHARDS, check_flags
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -59,9 +59,10 @@ class AnnotateOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are not several paths, a number is out of its range, or two options
-                exclude each other.
+            ConfigError: Sources are not several paths, a number is out of its range, something is
+                of another type, or two options exclude each other.
         """
+        check_flags(self)
         object.__setattr__(self, "sources", source_names(self.sources))
         object.__setattr__(self, "run", Path(self.run))
         if self.extract_to is not None:
@@ -69,10 +70,11 @@ class AnnotateOptions:
         COUNTS.check("max_pixels", self.max_pixels)
         if self.num_shards is not None:
             SHARDS.check("num_shards", self.num_shards)
-        number, count = self.worker
-        if not 1 <= number <= count:
+        if self.video is not None and not is_dataclass(self.video):
+            raise ConfigError(f"video is {self.video!r}, expected VideoOptions.")
+        if not _is_worker(self.worker):
             raise ConfigError(
-                f"worker is {self.worker}, expected (k, n) with k from 1 to n.",
+                f"worker is {self.worker!r}, expected (k, n) with k from 1 to n.",
                 "Count from 1 to the last one.",
             )
         if self.overwrite and self.worker != ALONE:
@@ -85,3 +87,11 @@ class AnnotateOptions:
                 "--smooth follows people by their identities, which --no-track leaves out.",
                 "Leave out one of them.",
             )
+
+
+def _is_worker(value: object) -> bool:
+    """Return whether something is (k, n), whole numbers, k from 1 to n."""
+    match value:
+        case (int(number), int(count)):
+            return 1 <= number <= count
+    return False

@@ -86,6 +86,11 @@ def _unpickle(path: Path) -> Any:
 
 
 def _damaged(path: Path) -> WeightsError:
+    if path.suffix == ".onnx":
+        return WeightsError(
+            f"{path} is a network for other programs.",
+            "Give the weights that it was exported from: a training run's folder, or .safetensors.",
+        )
     return WeightsError(
         f"{path} is no whole checkpoint: neither .safetensors nor a pickle of tensors.",
         "Copy or download it again; half a download and a saved web page look like this.",

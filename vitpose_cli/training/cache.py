@@ -31,6 +31,8 @@ from vitpose_cli.training.process import machine_memory_bytes
 Progress = Callable[[int, int], None]
 """Told how many people are ready, and of how many."""
 
+_NO_FRAME = "There is no such frame."
+_ANIMATION = "It is read as a video, whose frames are named NAME/frame_000000.jpg."
 _FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
 
 
@@ -238,7 +240,7 @@ def _each_frame(
         done += len(numbers)
         progress(done, len(frames.keys))
     for key, numbers in waiting.items():
-        yield FrameFailure(key, "There is no such frame."), numbers
+        yield FrameFailure(key, _NO_FRAME if key.index >= 0 else _ANIMATION), numbers
 
 
 def _write_crops(
