@@ -159,7 +159,7 @@ def test_a_cut_is_noticed_wherever_it_is(
         (b"", "empty"),
         (b"hello, this is a text", "not a photo"),
         (b"\x00" * 5000, "not a photo"),
-        (b"GIF89a" + b"\x00" * 100, "not a photo"),
+        (b"GIF89a" + b"\x00" * 100, "is a GIF"),
         (b"\xff\xd8\xff\xd9", "cut off or damaged"),
         (b"\xff\xd8" + b"\xff" * 200, "cut off or damaged"),
         (b"II*\0" + b"\xff" * 50, "cut off or damaged"),

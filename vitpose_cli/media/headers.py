@@ -68,7 +68,10 @@ def read_header(data: bytes) -> ImageHeader:
     except (struct.error, LookupError, ValueError) as error:
         raise InputError("The file is cut off or damaged within its header.") from error
     if header is None and data.startswith(b"GIF8"):
-        raise InputError("A GIF is read as a video, whose frames are named NAME/frame_000000.jpg.")
+        raise InputError(
+            "The file is a GIF, which is a video where its name ends in .gif; the frames of one "
+            "are named NAME/frame_000000.jpg."
+        )
     if header is None:
         raise InputError(
             "The file is not a photo, whatever its name says.",
