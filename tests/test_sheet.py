@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_picture_has_a_tile_for_everybody_worst_first(run: Path, tmp_path: Path) -> None:
-    assert make_sheet(SheetOptions(run, tmp_path / "s.png", number=5, columns=3)) == 5
+    assert make_sheet(SheetOptions(run, tmp_path / "s.png", number=5, columns=3)).num_people == 5
     height, width, _ = decode_image((tmp_path / "s.png").read_bytes()).shape
     assert width == 3 * (TILE_WH[0] + GAP) + GAP
     assert height == 2 * (TILE_WH[1] + CAPTION_HEIGHT + GAP) + GAP
@@ -86,7 +86,7 @@ def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> No
 
 def test_a_page_makes_its_folder_and_counts_one_person(run: Path, tmp_path: Path) -> None:
     page = tmp_path / "new" / "folder" / "s.html"
-    assert make_sheet(SheetOptions(run, page, number=1)) == 1
+    assert make_sheet(SheetOptions(run, page, number=1)).num_people == 1
     assert "<h1>run: 1 person, worst</h1>" in page.read_text()
 
 
@@ -149,9 +149,22 @@ def test_a_photo_that_is_gone_leaves_a_black_tile(run: Path, tmp_path: Path) -> 
     shutil.copytree(run.parent / "photos", photos)
     gone = photos / "b" / "photo 0.jpg"
     gone.unlink()
-    assert make_sheet(SheetOptions(run, tmp_path / "s.html", photos)) > 5
+    done = vitpose("sheet", run, "-i", photos, "-o", tmp_path / "s.html")
+    assert done.returncode == 0, done.stderr
+    assert "1 picture could not be read, such as b/photo 0.jpg: " in done.stderr
     page = (tmp_path / "s.html").read_text()
     assert re.search(r"<figcaption>b/photo 0.jpg: .* [0-9.]+</figcaption>", page)
+
+
+def test_a_sheet_of_black_tiles_alone_is_refused(run: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(run.parent / "photos", photos)
+    for photo in photos.rglob("*.jpg"):
+        photo.write_bytes(b"no photo")
+    done = vitpose("sheet", run, "-i", photos, "-o", tmp_path / "s.png")
+    assert done.returncode == 3, done.stderr
+    assert "None of the pictures can be read, such as " in done.stderr
+    assert not (tmp_path / "s.png").exists()
 
 
 def test_captions_are_cut_at_their_front() -> None:

@@ -74,15 +74,28 @@ class _Person:
     size_wh: tuple[int, int] | None = field(compare=False)
 
 
-def make_sheet(options: SheetOptions) -> int:
-    """Write the sheet; return how many people are on it.
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What is on a sheet that was written.
+
+    Attributes:
+        num_people: How many people.
+        unread: The pictures that could not be read, and why not.
+    """
+
+    num_people: int
+    unread: Sequence[FrameFailure]
+
+
+def make_sheet(options: SheetOptions) -> Sheet:
+    """Write the sheet; return what is on it.
 
     Where a picture cannot be read any more, its people's tiles are black and say why.
 
     Raises:
-        InputError: Labels cannot be read, nobody is labelled, none of the pictures is found, one
-            has another size than was labelled, or the output cannot be written, or only in place
-            of something else.
+        InputError: Labels cannot be read, nobody is labelled, none of the pictures is found or can
+            be read, one has another size than was labelled, or the output cannot be written, or
+            only in place of something else.
     """
     suffix = options.output.suffix.lower()
     is_html = suffix in PAGE_SUFFIXES
@@ -96,7 +109,7 @@ def make_sheet(options: SheetOptions) -> int:
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
     places = [MediaFolders.at(options.images)] if options.images else labels.folders()
-    tiles, captions = _tiles(chosen, places, labels)
+    tiles, captions, unread = _tiles(chosen, places, labels)
     if is_html:
         page = _page(tiles, captions, options)
         make_folder(options.output.parent)
@@ -106,7 +119,7 @@ def make_sheet(options: SheetOptions) -> int:
         key = FrameKey(options.output.name)
         picture = mosaic(tiles, captions, options.columns)
         ImageSink(options.output.parent, mark=True).write(Frame(key, picture))
-    return len(chosen)
+    return Sheet(len(chosen), unread)
 
 
 def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Person]:
@@ -129,11 +142,14 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
 
 def _tiles(
     chosen: Sequence[_Person], places: Iterable[MediaFolders], labels: RecordSet
-) -> tuple[list[NDArray[np.uint8]], list[str]]:
-    """Return a picture of each person, and what is written below; one frame at a time is read.
+) -> tuple[list[NDArray[np.uint8]], list[str], list[FrameFailure]]:
+    """Return a picture of each person, what is written below, and which could not be read.
+
+    One frame at a time is read.
 
     Raises:
-        InputError: Pictures are not found, or one is not of the size that was labelled.
+        InputError: Pictures are not found, none can be read, or one is not of the size that was
+            labelled.
     """
     keypoint_set = labels.keypoint_set
     tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
@@ -141,19 +157,26 @@ def _tiles(
     rows: dict[FrameKey, list[int]] = {}
     for place, person in enumerate(chosen):
         rows.setdefault(person.key, []).append(place)
+    unread = []
     for frame in read_found(places, rows):
-        if isinstance(frame, Frame):
-            labelled_wh = chosen[rows[frame.key][0]].size_wh
-            check_size(frame.key, frame.size_wh, labelled_wh, labels.path)
-        for place in rows[frame.key]:
-            if isinstance(frame, FrameFailure):
+        if isinstance(frame, FrameFailure):
+            unread.append(frame)
+            for place in rows[frame.key]:
                 captions[place] += f": {frame.error}"
-                continue
+            continue
+        labelled_wh = chosen[rows[frame.key][0]].size_wh
+        check_size(frame.key, frame.size_wh, labelled_wh, labels.path)
+        for place in rows[frame.key]:
             one = chosen[place].frame.select([chosen[place].position])
             tiles[place] = cut_out(frame.image, one, one.boxes[0], TILE_WH, keypoint_set)
+    if len(unread) == len(rows):
+        raise InputError(
+            f"None of the pictures can be read, such as {unread[0].key}: {unread[0].error}",
+            "Give the folder that they lie in with --images.",
+        )
     # Last, as long captions are cut at their front.
     scores = (f"{person.score:.2f}" for person in chosen)
-    return tiles, [" ".join(parts) for parts in zip(captions, scores, strict=True)]
+    return tiles, [" ".join(parts) for parts in zip(captions, scores, strict=True)], unread
 
 
 def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOptions) -> str:

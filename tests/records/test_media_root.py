@@ -44,7 +44,7 @@ def test_merged_runs_find_photos_in_several_folders(tmp_path: Path, photos: Path
     assert found.path("a.jpg") == photos / "a.jpg"
     assert found.path("b.jpg") == others / "b.jpg"
     assert found.path("photos/a.jpg") == photos / "a.jpg"
-    assert not found.has("c.jpg")
+    assert not found.has(FrameKey("c.jpg"))
     with pytest.raises(InputError, match="leads out"):
         found.path("../photos/a.jpg")
 

@@ -9,6 +9,7 @@ import numpy as np
 from select_cases import make_people
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.select.likeness import appearances, joint_space, pose_vector
 
 
@@ -43,7 +44,7 @@ def test_colours_tell_scenes_apart(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"{name}.jpg"), image.astype(np.uint8))
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     keys = [FrameKey(f"{name}.jpg") for name in ("wood", "broken", "sea2", "sea")]
-    points, failures = appearances(tmp_path, keys)
+    points, failures = appearances(MediaFolders.at(tmp_path), keys)
     assert points.shape == (4, 192)
     assert [failure.key for failure in failures] == [keys[1]]
     distance = np.linalg.norm(points - points[3], axis=1)

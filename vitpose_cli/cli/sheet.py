@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli.console import note
-from vitpose_cli.plurals import people
+from vitpose_cli.plurals import counted, people
 
 
 def sheet(
@@ -56,5 +56,10 @@ def sheet(
         columns=columns,
         seed=seed,
     )
-    note(f"{people(make_sheet(options))} -> {output}")
+    made = make_sheet(options)
+    note(f"{people(made.num_people)} -> {output}")
+    if made.unread:
+        first = made.unread[0]
+        pictures = counted(len(made.unread), "picture")
+        note(f"{pictures} could not be read, such as {first.key}: {first.error}")
     say_what_would_be_labelled(output, known_sources(labels), note)

@@ -20,7 +20,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.media_root import present_keys
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import boxes_by_image
 
@@ -131,7 +131,7 @@ def _frames_of(
     Raises:
         InputError: A photo or video is missing, or a name leads out of the folder.
     """
-    there = list(present_keys(images, keys))
+    there = list(MediaFolders.at(images).stored_keys(keys))
     found = [key for key in there if key is not None]
     missing = [str(key) for key, there_ in zip(keys, there, strict=True) if there_ is None]
     if missing:

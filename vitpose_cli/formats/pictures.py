@@ -141,10 +141,12 @@ class Pictures:
             self._put(picture.resolve(), safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
             self._write(photo, picture, safe_media_path(self._folder, name))
-        elif key.index >= 0 and is_file(self._sources.path(key.media)):
-            self._in_videos[key.media][key] = size_wh
         else:
-            self.missing.append(key)
+            (stored,) = self._sources.stored_keys([key])
+            if stored is not None:
+                self._in_videos[stored.media][stored] = size_wh
+            else:
+                self.missing.append(key)
 
     def finish(self) -> None:
         """Decode the frames that lie in videos, each video once.

@@ -7,13 +7,14 @@ moved between machines; what was labelled, as the user named it, is in the manif
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.kinds import is_video
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.manifest import RunManifest
 
@@ -55,17 +56,71 @@ class MediaFolders:
             return first
         return next((path for path in (first, *others) if photo_at(path) is not None), first)
 
-    def has(self, name: str) -> bool:
-        """Return whether there is a photo or video of this name.
+    def has(self, key: FrameKey) -> bool:
+        """Return whether a frame is there, in one way or the other; see `stored_keys`.
 
         Raises:
             InputError: Nobody may look there.
         """
         try:
-            paths = [safe_media_path(folder, name) for folder in self.folders]
+            for folder in self.folders:
+                safe_media_path(folder, key.media)
         except InputError:
             return False
-        return any(photo_at(path) is not None for path in paths)
+        return any(stored is not None for stored in self.stored_keys([key]))
+
+    def stored_keys(
+        self, keys: Iterable[FrameKey], *, follow_links: bool = True
+    ) -> Iterator[FrameKey | None]:
+        """Yield the key by which each frame is read here; None for one that is not there.
+
+        A frame is in its video, or was extracted from it to a photo of its name. What is called
+        like such a photo, and is none, is the frame of a video that is there: other programs drop
+        what a document says of videos. Both keys are the same as `str`.
+
+        Args:
+            keys: The frames.
+            follow_links: Whether links inside a folder may lead out of it.
+
+        Raises:
+            InputError: A name leads out of the folder, or nobody may look there.
+        """
+        known: dict[str, bool] = {}
+
+        def is_there(media: str) -> bool:
+            if media not in known:
+                known[media] = photo_at(self.path(media, follow_links=follow_links)) is not None
+            return known[media]
+
+        for key in keys:
+            other = FrameKey.of_video(key.media) if key.video is None else FrameKey(str(key))
+            if is_there(key.media):
+                yield key
+            elif other is None or not is_there(other.media):
+                yield None
+            else:
+                is_frame = other.video is None or is_video(self.path(other.media))
+                yield other if is_frame else None
+
+    def read(self, keys: Iterable[FrameKey]) -> Iterator[Frame | FrameFailure]:
+        """Yield frames under the keys that they are asked for by: photos first, each sorted.
+
+        Raises:
+            InputError: A name leads out of the folder, or nobody may look there.
+        """
+        # Only here: most formats need no photos, and so no OpenCV.
+        from vitpose_cli.media.lookup import read_frames
+
+        wanted = sorted(keys)
+        asked: dict[FrameKey, list[FrameKey]] = {}
+        for key, stored in zip(wanted, self.stored_keys(wanted), strict=True):
+            if stored is None:
+                yield FrameFailure(key, f"It is not in {self}.")
+            else:
+                asked.setdefault(stored, []).append(key)
+        for frame in read_frames({key.media: self.path(key.media) for key in asked}, asked):
+            for key in asked[frame.key]:
+                yield replace(frame, key=key)
 
 
 def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> MediaFolders:
@@ -81,7 +136,7 @@ def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> Me
     samples = list(islice(keys, _NUM_SAMPLES))
     tried = list(dict.fromkeys(places))
     for place in tried:
-        if any(place.has(key.media) or place.has(str(key)) for key in samples):
+        if any(map(place.has, samples)):
             return place
     example = repr(samples[0].media) if samples else "one"
     raise InputError(
@@ -91,39 +146,15 @@ def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> Me
     )
 
 
-def present_keys(folder: Path, keys: Iterable[FrameKey]) -> Iterator[FrameKey | None]:
-    """Yield the key that each frame has in a folder; None for one that is not there.
-
-    A frame is in its video, or was extracted from it to a photo of its name.
-
-    Raises:
-        InputError: A name leads out of the folder.
-    """
-    there: set[str] = set()
-    for key in keys:
-        for candidate in (key, FrameKey(str(key))):
-            media = candidate.media
-            if media in there or photo_at(safe_media_path(folder, media)) is not None:
-                there.add(media)
-                yield candidate
-                break
-        else:
-            yield None
-
-
 def read_found(
     places: Iterable[MediaFolders], keys: Collection[FrameKey]
 ) -> Iterator[Frame | FrameFailure]:
-    """Yield the frames of `keys`, sorted, from the first of the places that has them.
+    """Yield the frames of `keys` from the first of the places that has them.
 
     Raises:
         InputError: None has any of them, or a name leads out of it.
     """
-    # Only here: most formats need no photos, and so no OpenCV.
-    from vitpose_cli.media.lookup import read_frames
-
-    folders = find_folders(places, sorted(keys))
-    yield from read_frames({key.media: folders.path(key.media) for key in keys}, keys)
+    yield from find_folders(places, sorted(keys)).read(keys)
 
 
 def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:

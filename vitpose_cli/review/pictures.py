@@ -77,33 +77,34 @@ class Pictures:
         Raises:
             InputError: See `picture`.
         """
-        path = self._path(key)
-        if key.index < 0:
-            return _photo(key, path).size_wh
-        with self._video(key, path) as cursor:
-            return list(cursor.lead_up(key.index))[-1].size_wh
+        stored, path = self._found(key)
+        if stored.video is None:
+            return _photo(stored, path).size_wh
+        with self._video(stored, path) as cursor:
+            return list(cursor.lead_up(stored.index))[-1].size_wh
 
     def _read(self, key: FrameKey, size: _Pictures) -> bytes:
         """Decode a picture and keep it in the cache of one size.
 
         Of a video both sizes are kept of every frame on the way: to come back for them costs more.
         """
-        path = self._path(key)
-        if key.index < 0:
-            return size.keep(_photo(key, path))
-        with self._video(key, path) as cursor:
+        stored, path = self._found(key)
+        if stored.video is None:
+            return size.keep(_photo(stored, path))
+        with self._video(stored, path) as cursor:
             known = size.get(key)  # another thread may have passed by
             if known is not None:
                 return known
-            for frame in cursor.lead_up(key.index):
+            for frame in cursor.lead_up(stored.index):
                 encoded = {each: each.keep(frame) for each in (self._whole, self._small)}
         return encoded[size]
 
-    def _path(self, key: FrameKey) -> Path:
-        path = self._folders.path(key.media, follow_links=self._follow_links)
-        if photo_at(path) is None:
-            raise InputError(f"{path} does not exist.")
-        return path
+    def _found(self, key: FrameKey) -> tuple[FrameKey, Path]:
+        """Return the key by which a frame is read, and where its photo or video lies."""
+        (stored,) = self._folders.stored_keys([key], follow_links=self._follow_links)
+        if stored is None:
+            raise InputError(f"{key} is not in {self._folders}.")
+        return stored, self._folders.path(stored.media, follow_links=self._follow_links)
 
     @contextmanager
     def _video(self, key: FrameKey, path: Path) -> Iterator[VideoCursor]:
@@ -126,28 +127,33 @@ def _photo(key: FrameKey, path: Path) -> Frame:
 
 
 class _Pictures:
-    """Encoded pictures of one size, the least recently used of which make room."""
+    """Encoded pictures of one size, the least recently used of which make room.
+
+    By what they are called: a frame of a video is the same where it was extracted.
+    """
 
     def __init__(self, max_side: int, quality: int, max_bytes: int) -> None:
         self._max_side = max_side
         self._quality = quality
         self._max_bytes = max_bytes
         self._num_bytes = 0
-        self._items: OrderedDict[FrameKey, bytes] = OrderedDict()
+        self._items: OrderedDict[str, bytes] = OrderedDict()
         self._mutex = Lock()
 
     def get(self, key: FrameKey) -> bytes | None:
         with self._mutex:
-            if key not in self._items:
+            name = str(key)
+            if name not in self._items:
                 return None
-            self._items.move_to_end(key)
-            return self._items[key]
+            self._items.move_to_end(name)
+            return self._items[name]
 
     def keep(self, frame: Frame) -> bytes:
         data = encode_preview(frame.image, self._max_side, self._quality)
         with self._mutex:
-            self._num_bytes += len(data) - len(self._items.pop(frame.key, b""))
-            self._items[frame.key] = data
+            name = str(frame.key)
+            self._num_bytes += len(data) - len(self._items.pop(name, b""))
+            self._items[name] = data
             while self._num_bytes > self._max_bytes and len(self._items) > 1:
                 self._num_bytes -= len(self._items.popitem(last=False)[1])
         return data

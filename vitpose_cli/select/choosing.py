@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.signals import SIGNALS
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.likeness import Neighbourhood, appearances, joint_space, pose_vector
 from vitpose_cli.select.options import SelectOptions
@@ -146,7 +147,7 @@ class Chooser:
         parts = [np.stack(poses)]
         if self._options.images is not None:
             keys = [self._table.keys[frame] for frame in pool]
-            colours, failures = appearances(self._options.images, keys)
+            colours, failures = appearances(MediaFolders.at(self._options.images), keys)
             self.num_unread = len(failures)
             parts.append(colours)
         return joint_space(parts)

@@ -7,16 +7,14 @@ of the network were refused: they would need the network once more, and a file f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.media.frames import FrameFailure, FrameKey
-from vitpose_cli.media.lookup import read_frames
 from vitpose_cli.media.thumbnails import colour_thumbnail
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.media_root import MediaFolders
 
 THUMBNAIL_SIDE = 8
 _FARTHEST = 1.5  # body sizes; keypoints beyond are mistakes, whose distance says nothing
@@ -45,24 +43,23 @@ def pose_vector(people: Instances, person: int) -> NDArray[np.float32]:
 
 
 def appearances(
-    root: Path, keys: Sequence[FrameKey]
+    folders: MediaFolders, keys: Sequence[FrameKey]
 ) -> tuple[NDArray[np.float32], list[FrameFailure]]:
     """Return frames as points by their colours, (F, 192), and those that could not be read.
 
     A frame that cannot be read is the mean of the others.
 
     Args:
-        root: The folder that media names are relative to.
+        folders: What media names are relative to.
         keys: The frames.
 
     Raises:
         InputError: A media name leads out of the folder.
     """
-    paths = {key.media: safe_media_path(root, key.media) for key in keys}
     places = {key: place for place, key in enumerate(keys)}
     colours = np.full((len(keys), 3 * THUMBNAIL_SIDE**2), np.nan, np.float32)
     failures = []
-    for frame in read_frames(paths, keys):
+    for frame in folders.read(keys):
         if isinstance(frame, FrameFailure):
             failures.append(frame)
         else:

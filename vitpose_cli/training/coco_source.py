@@ -22,7 +22,7 @@ from vitpose_cli.records.coco import (
     video_of,
 )
 from vitpose_cli.records.coco_people import bodies_of, size_of
-from vitpose_cli.records.media_root import present_keys
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
@@ -179,7 +179,8 @@ def _present_keys(
     keys: Mapping[int, FrameKey], options: CocoSource, dropped: Counter[str]
 ) -> dict[int, FrameKey]:
     """Return the frames whose file is there, by image id, in the order in which they are read."""
-    there = dict(zip(keys, present_keys(options.images, keys.values()), strict=True))
+    stored = MediaFolders.at(options.images).stored_keys(keys.values())
+    there = dict(zip(keys, stored, strict=True))
     found = {image_id: key for image_id, key in there.items() if key is not None}
     dropped["photos missing"] += len(keys) - len(found)
     return {image_id: found[image_id] for image_id in _in_order(found)}
