@@ -297,7 +297,7 @@ def _source_rows(data: OpenedData) -> list[dict[str, Any]]:
         {
             "for": purpose,
             "path": str(source.truth.path),
-            "keypoint_set": source.frames.people.keypoint_set.name,
+            "keypoint_set": source.keypoint_set.name,
             "people": len(source.frames.people),
             "photos": len(source.frames.keys),
         }
