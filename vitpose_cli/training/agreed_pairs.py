@@ -1,12 +1,13 @@
-"""Which keypoints change places in mirrored crops: one answer for all sources of a set.
+"""Which keypoints change places in mirrored crops: one answer for a set and its head.
 
-A statement beats what is read from names, and that of a file to learn from beats that of a file to
-measure on.
+The statement of a file to learn from beats that of a file to measure on, that of any file the pairs
+of a head to start from, and these what is read from names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -26,6 +27,47 @@ def agreed_sets(
         for source in sources:
             parts.setdefault(source.keypoint_set.name, ([], []))[role].append(source)
     return {name: _agreed(*of_set) for name, of_set in parts.items()}
+
+
+def with_pairs_of(
+    sets: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet], known: Mapping[str, str]
+) -> dict[str, KeypointSet]:
+    """Return our sets; those whose pairs no file states have the pairs of the weights.
+
+    Args:
+        sets: Our sets by name.
+        theirs: Those of the heads of the weights.
+        known: Which of theirs shows the same as ours, for some.
+    """
+    return {
+        name: own
+        if own.pairs_stated or name not in known
+        else replace(own, flip_pairs=theirs[known[name]].flip_pairs)
+        for name, own in sets.items()
+    }
+
+
+def pair_notes(
+    sets: Mapping[str, KeypointSet],
+    theirs: Mapping[str, KeypointSet],
+    known: Mapping[str, str],
+    weights: str,
+) -> Iterator[str]:
+    """Yield where our sets and those of `weights` say different pairs, and which count."""
+    for name, head in known.items():
+        own, other = sets[name], theirs[head]
+        if own.flip_pairs == other.flip_pairs:
+            continue
+        if own.pairs_stated:
+            yield (
+                f"`flip_pairs` of {name} are those of the files ({own.pairs_text}), no longer "
+                f"those of {weights} ({other.pairs_text})."
+            )
+        else:
+            yield (
+                f"No file states `flip_pairs` of {name}: they are those of {weights} "
+                f"({other.pairs_text}), not what names say ({own.pairs_text})."
+            )
 
 
 def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -> KeypointSet:
