@@ -50,17 +50,19 @@ class OpenedSource:
         Args:
             keypoints: The set that all sources of its name share.
         """
-        own, frames, notes = self.keypoint_set, self.frames, self.notes
+        own, frames, known, notes = self.keypoint_set, self.frames, self.fingerprint, self.notes
         if own.flip_pairs != keypoints.flip_pairs:
-            frames = replace(frames, identity=f"{frames.identity} {keypoints.flip_pairs}")
+            pairs = keypoints.pairs_text
+            frames = replace(frames, identity=f"{frames.identity} {pairs}")
+            known = replace(known, files=f"{known.files} {pairs}", people=f"{known.people} {pairs}")
             if own.pairs_stated:
                 notes += (
                     f"`flip_pairs` of {own.name} are those of data.train "
-                    f"({keypoints.pairs_text}), not those of {self.truth.path} "
+                    f"({pairs}), not those of {self.truth.path} "
                     f"({own.pairs_text}).",
                 )
         people = replace(frames.people, keypoint_set=keypoints)
-        return replace(self, frames=replace(frames, people=people), notes=notes)
+        return replace(self, frames=replace(frames, people=people), fingerprint=known, notes=notes)
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
