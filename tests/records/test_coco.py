@@ -172,6 +172,21 @@ def test_categories_may_share_keypoints_but_not_differ(tmp_path: Path) -> None:
         _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_flip_pairs_of_any_category_count(tmp_path: Path, first: int) -> None:
+    content = small_document()
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "statue"})
+    stating, other = content["categories"][first], content["categories"][1 - first]
+    stating["flip_pairs"] = [["left_eye", "right_eye"]]
+    known = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
+    assert (known.name, known.flip_pairs) == ("coco", ((1, 2),))
+    other["flip_pairs"] = [["right_eye", "left_eye"]]
+    assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set == known
+    other["flip_pairs"] = []
+    with pytest.raises(InputError, match="'person' and 'statue' state different flip_pairs"):
+        _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
+
+
 def test_names_inside_of_the_folder_are_fine(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/a b.jpg", "ü/..a.jpg", "a..jpg"):
         assert safe_media_path(tmp_path, name) == tmp_path / name

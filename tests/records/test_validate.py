@@ -157,6 +157,14 @@ BROKEN: list[tuple[str, str, Change]] = [
     ("flip-pairs", "categories[0].flip_pairs", put("categories", "flip_pairs", [["nose"]])),
     ("flip-pairs", "categories[0].flip_pairs", put("categories", "flip_pairs", [["nose", "x"]])),
     ("flip-pairs", "categories[0].flip_pairs", put("categories", "flip_pairs", [["nose"] * 2])),
+    (
+        "flip-pairs",
+        "categories[2].flip_pairs",
+        lambda c: c["categories"].extend(
+            {**c["categories"][0], "id": number, "name": f"x{number}", "flip_pairs": pairs}
+            for number, pairs in ((8, [["left_eye", "right_eye"]]), (9, []))
+        ),
+    ),
     ("skeleton-edge", "categories[0].skeleton[1]", put("categories", "skeleton", [[1, 2], [2, 1]])),
     ("skeleton-edge", "categories[0].skeleton[0]", put("categories", "skeleton", [[1, 1]])),
     ("annotation-id", "annotations[0].id", put("annotations", "id", 0)),
@@ -288,6 +296,15 @@ def test_a_good_results_file(tmp_path: Path) -> None:
 def test_every_rule_is_tested() -> None:
     tested = {rule for rule, _, _ in BROKEN} | {"section-repeated"}
     assert {rule for rule in RULES if not rule.startswith("results-")} == tested
+
+
+def test_other_keypoints_may_have_other_flip_pairs(tmp_path: Path) -> None:
+    content = small_document()
+    content["categories"][0]["flip_pairs"] = []
+    other = {"keypoints": ["a", "b"], "skeleton": [], "flip_pairs": [["a", "b"]]}
+    content["categories"].append({"id": 9, "name": "x", **other})
+    report = validate(write_json(tmp_path / "a.json", content))
+    assert dict(report.counts) == {"category-keypoints-alike": 1}
 
 
 def test_a_repeated_section(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from training_cases import Stopping, small_run, small_teacher, write_coco
+from training_cases import Stopping, small_run, small_source, small_teacher, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
 from vitpose_cli.config import load_config, parse_config
@@ -62,6 +62,20 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(
         170,
         200,
     )
+
+
+def test_a_run_does_not_go_on_with_flip_pairs_of_another_file(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 4)
+    measured = write_coco(tmp_path / "measured", 2)
+    data = small_run(tmp_path)["data"]
+    data |= {"validation": [small_source(tmp_path / "measured")]}
+    run(tmp_path, data=data)
+    document = json.loads(measured.read_text())
+    document["categories"][0]["flip_pairs"] = []
+    measured.write_text(json.dumps(document))
+    said = re.escape(f"other labels:\n  {path}: 4 people in 4 photos then")
+    with pytest.raises(ConfigError, match=said):
+        run(tmp_path, data=data)
 
 
 @pytest.mark.parametrize("finished", [False, True])

@@ -185,6 +185,49 @@ def test_a_token_is_learnt_on_keypoints_that_have_another_name(tmp_path: Path) -
         assert torch.equal(after[key.replace("apt36k", "ap10k")], value), key
 
 
+@pytest.mark.parametrize("task", ["pose", "token"])
+@pytest.mark.parametrize(
+    ("stated", "kept", "said"),
+    [
+        (
+            {},
+            ((0, 1),),
+            "No file states `flip_pairs` of arm: they are those of {path} (kp0 - kp1), not what "
+            "names say (none).",
+        ),
+        (
+            {"flip_pairs": []},
+            (),
+            "`flip_pairs` of arm are those of the files (none), no longer those of {path} "
+            "(kp0 - kp1).",
+        ),
+        ({"flip_pairs": [["kp1", "kp0"]]}, ((0, 1),), None),
+    ],
+)
+def test_a_head_keeps_its_flip_pairs_unless_a_file_states_others(
+    tmp_path: Path,
+    task: str,
+    stated: dict[str, Any],
+    kept: tuple[tuple[int, int], ...],
+    said: str | None,
+) -> None:
+    arm = dog("kp0", "kp1", called="arm")
+    path = saved(tmp_path, arm.with_stated(((0, 1),)), experts=task == "token")
+    source = labelled(tmp_path, arm)
+    document = json.loads(Path(source["annotations"]).read_text())
+    document["categories"][0] |= stated
+    Path(source["annotations"]).write_text(json.dumps(document))
+    config = configured(tmp_path, source, task=task, model={"weights": str(path)})
+    listener = Listener()
+    weights = train(config, tmp_path / "run", listener).weights
+    assert read_header(weights).heads["arm"].keypoint_set.flip_pairs == kept
+    told = [note for note in listener.notes if note.startswith(("`flip_pairs`", "No file"))]
+    assert told == ([] if said is None else [said.format(path=path)])
+    mirrored = [note for note in listener.notes if note.startswith("In mirrored crops of arm")]
+    assert len(mirrored) == len(kept)
+    assert [note for note in plan_training(config).notes if note in told] == told
+
+
 @pytest.mark.parametrize("names", [("right_ear", "nose", "left_ear"), ("nose", "tail")])
 def test_a_token_of_other_keypoints_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     path = saved(tmp_path, DOG)

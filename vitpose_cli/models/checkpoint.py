@@ -45,7 +45,11 @@ def _named(value: object) -> object:
 def _name_or_fields(keypoint_set: KeypointSet) -> str | dict[str, Any]:
     """Return the name of a built-in set, the fields of any other."""
     built_in = KEYPOINT_SETS.get(keypoint_set.name) == keypoint_set
-    return keypoint_set.name if built_in else asdict(keypoint_set)
+    if built_in:
+        return keypoint_set.name
+    fields = asdict(keypoint_set)
+    del fields["pairs_stated"]  # of the files that it learnt from: the next ones say it anew
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

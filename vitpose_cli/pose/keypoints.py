@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
@@ -49,6 +49,7 @@ class KeypointSet:
         oks_sigmas: K sigmas, the spread of human labels relative to the body's size.
         upper_body: Positions above the hips.
         source: Where the numbers come from.
+        pairs_stated: Whether a file states the flip pairs, so that they are not read from names.
     """
 
     name: str
@@ -59,6 +60,7 @@ class KeypointSet:
     oks_sigmas: tuple[float, ...]
     upper_body: tuple[int, ...]
     source: str
+    pairs_stated: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         positions = range(self.num_keypoints)
@@ -96,6 +98,12 @@ class KeypointSet:
         return bool(self.flip_pairs)
 
     @property
+    def pairs_text(self) -> str:
+        """The flip pairs in a sentence: `kp0 - kp1, kp2 - kp3`, or `none`."""
+        pairs = (f"{self.names[one]} - {self.names[other]}" for one, other in self.flip_pairs)
+        return ", ".join(pairs) or "none"
+
+    @property
     def one_sided(self) -> tuple[int, ...]:
         """Positions of keypoints with a side and without a partner on the other."""
         paired = set(chain.from_iterable(self.flip_pairs))
@@ -103,7 +111,10 @@ class KeypointSet:
         return tuple(index for index, name in named if has_side(name) and index not in paired)
 
     def shows_the_same(self, other: KeypointSet) -> bool:
-        """Tell whether heatmaps of both mean the same; all but the names may differ."""
+        """Tell whether heatmaps of both mean the same; all but the names may differ.
+
+        Flip pairs are among that: they say how a picture is mirrored, not what a map shows.
+        """
         return self.names == other.names
 
     @property
@@ -129,11 +140,13 @@ class KeypointSet:
         flip pairs and upper body are read from the names, and every sigma is that of the
         human keypoint of this name, or `UNKNOWN_SIGMA`. A skeleton counts from 1 as COCO says,
         or from 0 where it names keypoint 0, as some tools write it. `flip_pairs`, pairs of names,
-        has the last word on which keypoints change places; empty, it forbids mirroring.
+        has the last word on which keypoints change places; empty, it forbids mirroring. A built-in
+        set with pairs of a file keeps its name.
 
         Args:
             category: The entry; `keypoints` is needed, the others are not.
-            name: What to call the set; the category's name if None, `custom` if it has none.
+            name: What to call a set that is not built in; the category's name if None, `custom` if
+                it has none.
 
         Raises:
             InputError: There are no keypoint names, or skeleton or flip pairs do not fit them.
@@ -144,9 +157,7 @@ class KeypointSet:
         for built_in in KEYPOINT_SETS.values():
             if words in _spellings(built_in):
                 pairs = _stated_pairs(category, names, label)
-                if pairs in (None, built_in.flip_pairs):
-                    return built_in
-                return replace(built_in, name=name or label, category=label, flip_pairs=pairs)
+                return built_in if pairs is None else built_in.with_stated(pairs)
         try:
             bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
         except (TypeError, ValueError) as error:
@@ -171,7 +182,11 @@ class KeypointSet:
             )
         )
         pairs = _stated_pairs(category, names, label)
-        return built if pairs is None else replace(built, flip_pairs=pairs)
+        return built if pairs is None else built.with_stated(pairs)
+
+    def with_stated(self, pairs: tuple[Pair, ...]) -> KeypointSet:
+        """Return the set with the flip pairs that a file states."""
+        return replace(self, flip_pairs=pairs, pairs_stated=True)
 
     def to_category(self, id: int = 1) -> dict[str, Any]:
         """Return the `categories` entry of a COCO file, with its 1-based skeleton.

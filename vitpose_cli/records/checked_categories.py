@@ -22,12 +22,14 @@ class CheckedCategories:
         self.num_keypoints: dict[int, int] = {}
         self._names: set[str] = set()
         self._keypoints: tuple[int, list[str]] | None = None  # place and names of the first
+        self._pairs: dict[tuple[str, ...], tuple[int, set[frozenset[str]]]] = {}  # by keypoints
 
     def begin(self) -> None:
         """Begin with a file, which has categories of its own."""
         self.num_keypoints.clear()
         self._names.clear()
         self._keypoints = None
+        self._pairs.clear()
 
     def check(self, item: Item) -> None:
         """Check an element of `categories`."""
@@ -57,9 +59,8 @@ class CheckedCategories:
         else:
             self._alike(item, names)
             self._skeleton(f"{place}.skeleton", category.get("skeleton"), len(names))
-            stated = category.get("flip_pairs")
-            if stated is not None and (fault := flip_pairs_fault(stated, names)):
-                self._findings.add("flip-pairs", f"{place}.flip_pairs", fault)
+            if (stated := category.get("flip_pairs")) is not None:
+                self._flip_pairs(item, stated, names)
 
     def _alike(self, item: Item, names: list[str]) -> None:
         position, known = self._keypoints = self._keypoints or (item.position or 0, names)
@@ -68,6 +69,17 @@ class CheckedCategories:
             self._findings.add(
                 "category-keypoints-alike", place, f"are others than in categories[{position}]"
             )
+
+    def _flip_pairs(self, item: Item, stated: Any, names: list[str]) -> None:
+        fault = flip_pairs_fault(stated, names)
+        if not fault:
+            pairs = {frozenset(map(str, pair)) for pair in stated}
+            first = (item.position or 0, pairs)
+            position, known = self._pairs.setdefault(tuple(names), first)
+            if pairs != known:
+                fault = f"are others than in categories[{position}]"
+        if fault:
+            self._findings.add("flip-pairs", f"categories[{item.position}].flip_pairs", fault)
 
     def _skeleton(self, place: str, skeleton: Any, num_keypoints: int) -> None:
         if not isinstance(skeleton, list):

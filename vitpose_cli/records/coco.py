@@ -129,8 +129,10 @@ def read_coco(path: Path) -> CocoDocument:
 def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> KeypointSet:
     """Return the keypoints that the categories of the document `path` describe.
 
+    Flip pairs are those of whichever category states some.
+
     Raises:
-        InputError: No category has keypoints, or they have different ones.
+        InputError: No category has keypoints, or they have different ones or state different pairs.
     """
     with_keypoints = [category for category in categories if category.get("keypoints")]
     if not with_keypoints:
@@ -146,10 +148,20 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
                 "have different keypoints.",
                 how_to_part(with_keypoints, path),
             )
+    stating = [each for each in with_keypoints if each.get("flip_pairs") is not None]
     try:
-        return KeypointSet.from_category(first)
+        known = KeypointSet.from_category(first)
+        stated = [KeypointSet.from_category(each).flip_pairs for each in stating]
     except InputError as error:
         raise InputError(f"{path}: {error}", error.hint) from error
+    for category, pairs in zip(stating, stated, strict=True):
+        if pairs != stated[0]:
+            raise InputError(
+                f"{path}: categories {stating[0].get('name')!r} and {category.get('name')!r} "
+                "state different flip_pairs of the same keypoints.",
+                "State the same in both, or leave flip_pairs out of one.",
+            )
+    return known.with_stated(stated[0]) if stated else known
 
 
 def video_names(videos: Iterable[Mapping[str, Any]]) -> dict[int, Any]:

@@ -60,7 +60,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         category_name="Give every category a name of its own; CVAT matches labels by it.",
         category_keypoints="List the names of the keypoints, each once.",
         skeleton="Write pairs of keypoint numbers, counted from 1.",
-        flip_pairs="Write pairs of keypoint names, each name once, or leave flip_pairs out.",
+        flip_pairs="Write pairs of keypoint names, each name once and in all categories "
+        "the same, or leave flip_pairs out.",
         annotation_id="Number the annotations from 1; evaluation mistakes id 0 for no match.",
         annotation_id_unique="Give every annotation an id of its own, over the whole file.",
         image_reference="image_id must be the id of an entry of images.",

@@ -18,6 +18,7 @@ from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.models.vitpose import is_head_name
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.training.agreed_pairs import agreed_sets
 from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable_people
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import DataOptions, Source
@@ -72,6 +73,14 @@ class OpenedData:
         """Those that there is something to learn from: a `repeat` of 0 shows nobody."""
         return _sets([one for one in _people(self.train) if one.repeats.any()])
 
+    def with_sets(self, sets: Mapping[str, KeypointSet]) -> OpenedData:
+        """Return the same people, whose keypoints are what `sets` say of them by name, if any."""
+        train, validation = (
+            [one.with_set(sets.get(one.keypoint_set.name, one.keypoint_set)) for one in sources]
+            for sources in (self.train, self.validation)
+        )
+        return OpenedData(train, validation, self.options)
+
     @property
     def epoch_length(self) -> float:
         """How many people an epoch shows on average, by their repeats."""
@@ -106,32 +115,25 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     Raises:
         ConfigError: An epoch would show nobody.
         InputError: A file is missing or damaged, too many photos are missing, boxes to measure
-            with are of other photos, two files mean different keypoints by one name, or a name
-            that no head can have.
+            with are of other photos, two files mean different keypoints by one name or state
+            different flip pairs, or a name that no head can have.
     """
     train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [open_source(one, options.threads, measured=True) for one in options.validation]
     for source, asked in zip(validation, options.validation, strict=True):
         _check_boxes(source, asked)
-    known: dict[str, tuple[KeypointSet, Path]] = {}
     for source in (*train, *validation):
         check_missing(source, (), options)
-        own = source.frames.people.keypoint_set
-        first, path = known.setdefault(own.name, (own, source.truth.path))
-        if first.names != own.names:
+        name, path = source.keypoint_set.name, source.truth.path
+        if labelled and not is_head_name(name):
             raise InputError(
-                f"{path} and {source.truth.path} have different keypoints, both called "
-                f"{own.name!r}.",
-                "Rename the category in one of them, or give both the same keypoints.",
-            )
-        if labelled and not is_head_name(own.name):
-            raise InputError(
-                f"{path} calls its category {own.name!r}, as no head can be called: PyTorch has a "
+                f"{path} calls its category {name!r}, as no head can be called: PyTorch has a "
                 "use of its own for dots and some words.",
                 f"Rename the category in {path}.",
             )
+    sets = agreed_sets(train, validation)
     _check_shown(_people(train))
-    return OpenedData(train, validation, options)
+    return OpenedData(train, validation, options).with_sets(sets)
 
 
 def load_material(
@@ -162,9 +164,9 @@ def load_material(
     size_wh = options.cache_wh or (round(width * CACHE_SCALE), round(height * CACHE_SCALE))
     parts: dict[str, list[Material]] = {}
     for source in data.train:
-        if source.frames.people.keypoint_set.name not in data.learnt_sets:
+        if source.keypoint_set.name not in data.learnt_sets:
             continue
-        group = parts.setdefault(source.frames.people.keypoint_set.name, [])
+        group = parts.setdefault(source.keypoint_set.name, [])
         cut = None
         if options.cache == "none":
             people, failures = readable_people(source.frames, progress)

@@ -134,6 +134,7 @@ class _Run:
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
         seed_everything(config.seed)
         network = first_network(config, data.keypoint_sets, data.learnt_sets)
+        data = data.with_sets(network.header.keypoint_sets)
         for note in opening_notes(config, data, network):
             self._observer.note(note)
         saved = folder.load_state()

@@ -61,7 +61,7 @@ class Measurement:
         """
         validators = []
         for source in data.validation:
-            head = source.frames.people.keypoint_set.name
+            head = source.keypoint_set.name
             codec, region = network.codec(head), network.header.heads[head].region
             one = Validator(source, head, codec, options, placement.process, region)
             check_missing(source, one.failures, data.options)

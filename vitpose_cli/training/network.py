@@ -68,17 +68,18 @@ def with_blobs(network: Network, heads: Collection[str], sigma: float) -> Networ
 def with_head_names(
     network: Network, names: Mapping[str, str], sets: Mapping[str, KeypointSet]
 ) -> Network:
-    """Return the network with some of its heads under other names.
+    """Return the network with some of its heads as those of other sets, which may rename them.
 
     Args:
         network: The network.
         names: What a head is called now, by the name that it gets.
         sets: The keypoint sets of the new names, which show the same.
     """
-    if all(new == old for new, old in names.items()):
-        return network
-    old, state = network.header.heads, network.model.state_dict()
+    old = network.header.heads
     heads = {new: replace(old[name], keypoint_set=sets[new]) for new, name in names.items()}
+    if all(new == name for new, name in names.items()):
+        return replace(network, header=replace(network.header, heads={**old, **heads}))
+    state = network.model.state_dict()
     others = old.keys() - names.values() - heads.keys()
     heads |= {name: head for name, head in old.items() if name in others}
     header = replace(network.header, heads=heads)

@@ -60,11 +60,10 @@ def _mirroring(config: TrainConfig, data: OpenedData) -> Iterator[str]:
 def _swapped(name: str, keypoints: KeypointSet) -> str:
     """Say which keypoints change places, which lie in the middle, and which tell nothing."""
     names = keypoints.names
-    pairs = ", ".join(f"{names[one]} - {names[other]}" for one, other in keypoints.flip_pairs)
     alone = keypoints.one_sided
     sided = {*alone, *chain.from_iterable(keypoints.flip_pairs)}
     middle = [each for position, each in enumerate(names) if position not in sided]
-    sentence = f"In mirrored crops of {name}, these change places: {pairs}"
+    sentence = f"In mirrored crops of {name}, these change places: {keypoints.pairs_text}"
     if middle:
         sentence += f"; taken to lie in the middle: {', '.join(middle)}"
     if alone:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.instances import Detections
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.body_sizes import SIZE_HINT
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.data_options import Source, SourceOptions
@@ -37,6 +38,31 @@ class OpenedSource:
     fingerprint: Fingerprint
     boxes: Mapping[str, Detections] | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def keypoint_set(self) -> KeypointSet:
+        """What the keypoints of its people are."""
+        return self.frames.people.keypoint_set
+
+    def with_set(self, keypoints: KeypointSet) -> OpenedSource:
+        """Return the same people with a set of the same names, and a note if its own is overruled.
+
+        Args:
+            keypoints: The set that all sources of its name share.
+        """
+        own, frames, known, notes = self.keypoint_set, self.frames, self.fingerprint, self.notes
+        if own.flip_pairs != keypoints.flip_pairs:
+            pairs = keypoints.pairs_text
+            frames = replace(frames, identity=f"{frames.identity} {pairs}")
+            known = replace(known, files=f"{known.files} {pairs}", people=f"{known.people} {pairs}")
+            if own.pairs_stated:
+                notes += (
+                    f"`flip_pairs` of {own.name} are those of data.train "
+                    f"({pairs}), not those of {self.truth.path} "
+                    f"({own.pairs_text}).",
+                )
+        people = replace(frames.people, keypoint_set=keypoints)
+        return replace(self, frames=replace(frames, people=people), fingerprint=known, notes=notes)
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:

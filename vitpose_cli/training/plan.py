@@ -121,6 +121,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     config = with_input_sizes(config)
     data = open_data(config.data, labelled=config.task != "pretrain")
     network = first_network(config, data.keypoint_sets, data.learnt_sets)
+    data = data.with_sets(network.header.keypoint_sets)
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
@@ -297,7 +298,7 @@ def _source_rows(data: OpenedData) -> list[dict[str, Any]]:
         {
             "for": purpose,
             "path": str(source.truth.path),
-            "keypoint_set": source.frames.people.keypoint_set.name,
+            "keypoint_set": source.keypoint_set.name,
             "people": len(source.frames.people),
             "photos": len(source.frames.keys),
         }

@@ -1,8 +1,9 @@
 """What training starts from: weights of many kinds, or numbers drawn well; and the next stage.
 
 Encoders come through `models.backbones`, which knows everybody's layout. A head is taken over only
-if it is of the same kind and of keypoints with the same names and pairs, which may be joined and
-measured in another way; otherwise it starts anew and the encoder stays.
+if it is of the same kind and of keypoints with the same names, which may be joined and measured in
+another way; otherwise it starts anew and the encoder stays. What is mirrored is as the files state,
+or else as in the weights.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, same_sets
+from vitpose_cli.training.agreed_pairs import pair_notes, with_pairs_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
@@ -107,7 +109,10 @@ def _with_token(
             f"{options.weights} has no head for the keypoints of {', '.join(unknown)}.",
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
-    network = with_head_names(network, known, keypoint_sets)
+    theirs = network.header.keypoint_sets
+    notes = tuple(pair_notes(keypoint_sets, theirs, known, options.weights or ""))
+    network = with_head_names(network, known, with_pairs_of(keypoint_sets, theirs, known))
+    network = replace(network, notes=network.notes + notes)
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
 
@@ -204,9 +209,11 @@ def _loaded(
     variant = origin.variant
     _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
-    network = _blank(named, keypoint_sets, input_wh, origin.header, pixels)
+    theirs = origin.header.keypoint_sets if origin.header is not None else {}
+    known = same_sets(keypoint_sets, theirs)
+    agreed = with_pairs_of(keypoint_sets, theirs, known)
+    network = _blank(named, agreed, input_wh, origin.header, pixels)
     model = network.model
-    known = _known_heads(keypoint_sets, origin.header)
     first = next(iter(known.values()), None)
     encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=first)
     if network.header.num_experts:
@@ -215,16 +222,18 @@ def _loaded(
     drawn = _drawn_heads(network.header, origin.header, known, options.weights or "")
     kept = {name: theirs for name, theirs in known.items() if name not in drawn}
     stored = read_state(origin.path) if kept else {}
-    for name, theirs in kept.items():
-        state |= head_tensors(stored, theirs, name)
+    for name, head in kept.items():
+        state |= head_tensors(stored, head, name)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise WeightsError(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
-    notes = _notes(network.header, origin, options.weights or "", known, drawn)
-    return replace(network, drawn_heads=drawn, notes=tuple(notes))
+    weights = options.weights or ""
+    notes = _notes(network.header, origin, weights, known, drawn)
+    pairs = pair_notes(keypoint_sets, theirs, known, weights)
+    return replace(network, drawn_heads=drawn, notes=(*notes, *pairs))
 
 
 def _check_variant(options: ModelOptions, variant: str) -> None:

@@ -111,7 +111,7 @@ class Validator:
             InputError: A batch does not fit into memory.
             KeyboardInterrupt: It was to leave off.
         """
-        keypoint_set = self.source.frames.people.keypoint_set
+        keypoint_set = self.source.keypoint_set
         flip_order = torch.from_numpy(keypoint_set.flip_order).to(device)
         one_sided = list(keypoint_set.one_sided)
 
@@ -228,7 +228,7 @@ class Validator:
     def _results(self, found: Instances) -> list[dict[str, Any]]:
         """Return COCO results, without the doubles that labelling would drop."""
         results: list[dict[str, Any]] = []
-        keypoint_set = self.source.frames.people.keypoint_set
+        keypoint_set = self.source.keypoint_set
         areas = self._transforms.region_areas
         annotations = self.source.truth.by_image()
         for number, image in enumerate(self.source.truth.images):
