@@ -63,12 +63,12 @@ def labels(run: Path, request: pytest.FixtureRequest) -> Labels:
 
 
 def test_which_frames_are_labelled(labels: Labels) -> None:
-    assert PHOTO in labels
-    assert EMPTY in labels
-    assert FAILED not in labels
-    assert REJECTED not in labels
-    assert FrameKey("b.mp4", 5) not in labels
-    assert labels.media == {"a.jpg", "b.mp4", "d.mp4"}
+    assert labels.keys.find(PHOTO) == PHOTO
+    assert labels.keys.find(EMPTY) == EMPTY
+    assert labels.keys.find(FAILED) is None
+    assert labels.keys.find(REJECTED) is None
+    assert labels.keys.find(FrameKey("b.mp4", 5)) is None
+    assert labels.keys.media == {"a.jpg", "b.mp4", "d.mp4"}
     assert labels.keypoint_set == COCO
     assert labels.options["every"] == 1
 
@@ -94,6 +94,17 @@ def test_a_whole_video(labels: Labels) -> None:
     assert [key for key, _, _ in frames] == [FrameKey("b.mp4", n) for n in range(5)]
     assert [time_s for _, time_s, _ in frames] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert [time_s for _, time_s, _ in labels.video("d.mp4")] == [0.0]
+
+
+def test_a_frame_in_both_forms_counts_once_in_a_video(tmp_path: Path) -> None:
+    keys = [FrameKey("b.mp4", 1), *(FrameKey(f"b.mp4/frame_00000{n}.jpg") for n in range(3))]
+    other = FrameKey("b.mp4/frame_7/frame_000001.jpg")
+    with Run.open(tmp_path / "run", RunManifest(COCO.to_category())) as opened:
+        for place, key in enumerate([*keys, other]):
+            opened.append(FrameRecord(key, (200, 100), instances=people(20.0 + place)))
+    found = list(open_labels(tmp_path / "run").video("b.mp4"))
+    assert [key for key, _, _ in found] == [FrameKey("b.mp4", n) for n in range(3)]
+    assert [each.keypoints[0, 0, 0] for _, _, each in found] == [21, 20, 23]
 
 
 def test_of_many_videos_each_is_found_at_once(run: Path, tmp_path: Path) -> None:

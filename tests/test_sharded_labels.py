@@ -55,7 +55,7 @@ def test_functions_that_read_files(shards: Path, tmp_path: Path, name: str) -> N
     assert evaluate_predictions(whole, path).coco["AP"] == 1
     assert boxes_by_image(path).keys() == boxes_by_image(whole).keys()
     labels = open_labels(path)
-    assert labels.media == open_labels(whole).media
+    assert labels.keys.media == open_labels(whole).keys.media
     merge_labels(MergeOptions((path, whole), tmp_path / "merged.json"))
     assert read_coco(tmp_path / "merged.json").keys() == read_coco(whole).keys()
 

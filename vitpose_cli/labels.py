@@ -6,8 +6,7 @@ video takes no more memory than a minute; a document lies in memory whole.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,13 +17,22 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.tracking.identities import NOMINAL_FPS, identified
 
 
 class Labels(Protocol):
-    """Who is in which frame."""
+    """Who is in which frame; one of a video may be asked for by the photo extracted from it.
+
+    Nor does it matter which of the two was labelled.
+
+    Attributes:
+        keys: The frames that are labelled; those without people may be.
+    """
+
+    keys: LabelledKeys
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -36,17 +44,8 @@ class Labels(Protocol):
         """What the frames were labelled with, by option name; empty where that is not known."""
         ...
 
-    @property
-    def media(self) -> frozenset[str]:
-        """Names of the photos and videos that have labelled frames."""
-        ...
-
-    def __contains__(self, key: object) -> bool:
-        """Return whether a frame is labelled; one without people may be."""
-        ...
-
-    def size_wh(self, media: str) -> tuple[int, int] | None:
-        """Return width and height of what was labelled of a photo or video; None if unknown."""
+    def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
+        """Return width and height of a labelled photo, or of its video; None if unknown."""
         ...
 
     def people(self, key: FrameKey) -> Instances:
@@ -86,24 +85,20 @@ class RunLabels:
             if record.instances is not None and not record.rejected:
                 self._ids[record.key] = record.instances.track_ids
                 self._sizes_wh[record.key.media] = record.size_wh
-        self._keys = sorted(self._ids)
-        self.media = frozenset(key.media for key in self._keys)
+        self.keys = LabelledKeys(self._ids)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._ids
-
-    def size_wh(self, media: str) -> tuple[int, int] | None:
+    def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
         """Return the size of what was labelled, px. See `Labels.size_wh`."""
-        return self._sizes_wh.get(media)
+        return self._sizes_wh.get((self.keys.find(key) or key).media)
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
-        return self._people(self._run.record(key))
+        return self._people(self._run.record(self.keys.find(key) or key))
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
-        for key in _of_media(self._keys, media):
-            record = self._run.record(key)
+        for key, own in self.keys.of_media(media):
+            record = self._run.record(own)
             time_s = None if record is None else record.time_s
             yield key, _time_s(key, time_s), self._people(record)
 
@@ -131,25 +126,22 @@ class DocumentLabels:
         }
         self._sizes_wh = {keys[image["id"]].media: size_of(image) for image in document.images}
         self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
-        self._keys = sorted(self._annotations)
-        self.media = frozenset(key.media for key in self._keys)
+        self.keys = LabelledKeys(self._annotations)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._annotations
-
-    def size_wh(self, media: str) -> tuple[int, int] | None:
+    def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
         """Return the size of what was labelled, px. See `Labels.size_wh`."""
-        return self._sizes_wh.get(media)
+        return self._sizes_wh.get((self.keys.find(key) or key).media)
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
-        people = self._annotations[key]
-        return instances_of(people, self.keypoint_set.num_keypoints, uids_of(key, people))
+        own = self.keys.find(key) or key
+        people = self._annotations[own]
+        return instances_of(people, self.keypoint_set.num_keypoints, uids_of(own, people))
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
-        for key in _of_media(self._keys, media):
-            yield key, _time_s(key, self._times_s[key]), self.people(key)
+        for key, own in self.keys.of_media(media):
+            yield key, _time_s(key, self._times_s[own]), self.people(own)
 
 
 def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -157,13 +149,6 @@ def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
     ours = info.get("vitpose")
     options = ours.get("options") if isinstance(ours, dict) else None
     return options if isinstance(options, dict) else {}
-
-
-def _of_media(keys: Sequence[FrameKey], media: str) -> Sequence[FrameKey]:
-    """Return the frames of one photo or video among sorted ones."""
-    start = bisect_left(keys, media, key=lambda key: key.media)
-    end = bisect_right(keys, media, lo=start, key=lambda key: key.media)
-    return keys[start:end]
 
 
 def _time_s(key: FrameKey, time_s: float | None) -> float:

@@ -73,15 +73,15 @@ class RecordSet:
 def open_together(paths: Sequence[Path]) -> list[RecordSet]:
     """Open sets whose frames are to be found in each other, by their names.
 
-    A file without `videos` may have frames of a video that another of the sets knows for one.
+    Frames that were extracted from a video are photos of a run, and of a file without `videos`;
+    they are the video's frames where another of the sets has them as such.
 
     Raises:
         InputError: See `open_records`.
     """
     known_videos: set[str] = set()
     sets = [open_records(path, known_videos) for path in paths]
-    if any(each.manifest is None for each in sets):
-        known_videos.update(*(each.videos() for each in sets))
+    known_videos.update(*(each.videos() for each in sets))
     return sets
 
 
@@ -90,7 +90,8 @@ def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
 
     Args:
         path: The folder or the file.
-        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
+        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`; photos of a
+            run that were extracted from one of them are its frames likewise.
 
     Raises:
         InputError: It is neither, or cannot be read.
@@ -110,13 +111,18 @@ def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
         )
     run = Run.read(path)
     manifest = run.manifest
+
+    def frames() -> Iterator[LabelledFrame]:
+        called = (lambda key: key.in_videos(known_videos)) if known_videos else None
+        return map(LabelledFrame, run.records(called))
+
     return RecordSet(
         path,
         manifest.keypoint_set,
         (manifest.keypoint_set,),
         run.video_names,
         run.info,
-        lambda: map(LabelledFrame, run.records()),
+        frames,
         lambda: labelled_folders(manifest, path),
         manifest,
     )

@@ -145,7 +145,7 @@ def test_whoever_looks_at_labels_finds_photos_in_archives(job: Job, run: Path) -
     assert pictures.size_wh(keys[0]) == (120, 90)
     assert pictures.picture(keys[0]).startswith(b"\xff\xd8")
     assert pictures.thumbnail(keys[2]).startswith(b"\xff\xd8")
-    assert open_labels(run).media == set(job.names)
+    assert open_labels(run).keys.media == set(job.names)
 
 
 def test_an_export_takes_photos_out_of_archives(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos, predicted_photos
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.run import Run
@@ -99,6 +101,20 @@ def test_results_of_a_run_fit_a_truth_that_has_half_of_the_photos(tmp_path: Path
         found.append((measured["coco"], measured["num_predicted"]))
     assert found[0] == found[1]
     assert found[1][1] == 6
+
+
+def test_extracted_frames_of_a_run_are_those_of_the_video(tmp_path: Path) -> None:
+    frames = [FrameKey("clip.mp4", index) for index in range(3)]
+    for folder, keys in (("video", frames), ("photos", [key.other_form for key in frames])):
+        with Run.open(tmp_path / folder, make_manifest()) as run:
+            for key in keys:
+                assert key is not None
+                run.append(make_record(key.media, key.index))
+            run.export()
+    for truth, labels in (("video", "photos"), ("photos", "video")):
+        with closing(CocoFrames(tmp_path / truth / "annotations.json")) as document:
+            photos = [*predicted_photos(tmp_path / labels, document)]
+        assert [(photo.missing, len(photo.scores)) for photo in photos] == [(False, 2)] * 3
 
 
 def test_nothing_predicted_is_fine(tmp_path: Path, truth: CocoFrames) -> None:

@@ -272,6 +272,43 @@ def test_frames_of_videos_are_known_by_their_names(tmp_path: Path) -> None:
     assert (found["num_frames"], found["num_frames_first"], found["num_frames_second"]) == (4, 0, 0)
 
 
+def test_extracted_frames_of_a_run_are_those_of_the_video(tmp_path: Path) -> None:
+    names = ("clip.mp4/frame_000001.jpg", "clip.mp4/frame_000002.jpg")
+    # The photo sorts between the two forms of the frames.
+    video = make_run(
+        tmp_path / "video",
+        make_record("clip.mp4", 1),
+        make_record("clip.mp4", 3),
+        make_record("clip.mp4-poster.jpg"),
+    )
+    extracted = make_run(tmp_path / "extracted", make_fixed(names[0]), make_record(names[1]))
+    for inputs in ((video, extracted), (extracted, video)):
+        for output in (tmp_path / f"{inputs[0].name}.json", tmp_path / f"{inputs[0].name}-run"):
+            summary = merge_labels(MergeOptions(inputs, output))
+            assert (summary.num_frames, summary.num_shared, summary.num_human) == (4, 1, 1)
+            document = output if output.is_file() else output / "annotations.json"
+            images = {
+                each["file_name"]: each for each in json.loads(document.read_bytes())["images"]
+            }
+            assert [each.get("frame_id") for each in images.values()] == [1, 2, 3, None]
+            assert (images[names[0]]["review"], images[names[0]]["timestamp"]) == ("fixed", 0.04)
+            assert not validate(document).num_errors
+    done = vitpose("diff", extracted, video, "--json")
+    found = json.loads(done.stdout)
+    assert (found["num_frames"], found["num_frames_first"], found["num_frames_second"]) == (1, 1, 2)
+
+
+def test_a_frame_that_a_run_has_in_both_forms_is_refused(tmp_path: Path) -> None:
+    both = make_run(
+        tmp_path / "both", make_record("clip.mp4", 1), make_record("clip.mp4/frame_000001.jpg")
+    )
+    other = make_run(tmp_path / "other", make_record("clip.mp4", 2))
+    done = vitpose("merge", both, other, "-o", tmp_path / "out.json")
+    assert done.returncode == 3
+    assert f"{both} lists clip.mp4/frame_000001.jpg 2 times" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out.json").exists()
+
+
 def test_photos_of_files_that_know_no_video_stay_photos(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_truth(tmp_path / f"{name}.json", f"{name}.mp4/frame_000001.jpg")

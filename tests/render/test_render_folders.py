@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from video_cases import picture, write_video
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.tracking.smoothing import SmoothOptions
 
 
 @pytest.fixture
@@ -49,6 +51,41 @@ def test_a_folder_gives_a_folder(tmp_path: Path, mixed: Path) -> None:
     assert written == ["a.jpg", "sub/b.png", "sub/c.webp.jpg", "sub/y.avi.mp4", "x.mp4"]
     assert changed(load(tmp_path / "out" / "a.jpg"), 3)[20:90].any()
     assert len(frames_of(tmp_path / "out" / "sub" / "y.avi.mp4")) == 5
+
+
+@pytest.mark.parametrize("labels", ["run", "run/annotations.json"])
+def test_frames_that_were_extracted_have_the_labels_of_the_video(
+    tmp_path: Path, labels: str
+) -> None:
+    folder = tmp_path / "extracted"
+    for key in frame_keys(4):
+        (folder / key.media).mkdir(parents=True, exist_ok=True)
+        frame = cv2.cvtColor(picture(key.index, SIZE_WH), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / str(key)), frame)
+    save_run(tmp_path / "run", [*frame_keys(3), *frame_keys(1, media="sub/clip.mp4")])
+    given = {"annotations": tmp_path / labels, "output": tmp_path / "out"}
+    summary = draw(tmp_path, folder, **given)
+    assert (summary.num_frames, summary.num_left_out, summary.num_failed) == (3, 1, 0)
+    for key in frame_keys(3):
+        assert changed(load(tmp_path / "out" / str(key)), key.index)[20:90].any()
+    shutil.copytree(folder / "clip.mp4", folder / "sub" / "clip.mp4")
+    with pytest.raises(InputError, match="would overwrite one of the sources"):
+        draw(tmp_path, folder, **given | {"output": folder / "sub"})
+
+
+@pytest.mark.parametrize("labels", ["run", "run/annotations.json"])
+@pytest.mark.parametrize("smooth", [None, SmoothOptions()])
+def test_a_video_has_the_labels_of_frames_that_were_extracted(
+    tmp_path: Path, labels: str, smooth: SmoothOptions | None
+) -> None:
+    write_video(tmp_path / "clip.mp4", num=5, size_wh=SIZE_WH)
+    photos = [FrameKey(str(key)) for key in frame_keys(5, every=2)]
+    save_run(tmp_path / "run", photos)
+    given = {"annotations": tmp_path / labels, "smooth": smooth}
+    summary = draw(tmp_path, tmp_path / "clip.mp4", **given)
+    assert (summary.num_frames, summary.num_left_out, summary.num_failed) == (3, 2, 0)
+    first, *_ = frames_of(tmp_path / "out.mp4")
+    assert changed(first.image, 0)[20:90].any()
 
 
 def test_identities_are_those_of_the_document(tmp_path: Path, mixed: Path) -> None:

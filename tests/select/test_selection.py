@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runs import vitpose
-from select_cases import make_record, make_run
+from select_cases import make_people, make_record, make_run
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.signals import SIGNALS
@@ -172,6 +172,27 @@ def test_another_run_shows_what_differs(tmp_path: Path) -> None:
     assert "somebody here whom this run lacks" in reasons
 
 
+def test_frames_that_were_extracted_are_compared_with_those_of_the_video(tmp_path: Path) -> None:
+    frames = [make_record("v.mp4", 0.9, index=index) for index in range(4)]
+    photos = [make_record(str(each.key), people=each.instances) for each in frames]
+    for ours, theirs in ((frames, photos[:3]), (photos, frames[:3])):
+        folder = tmp_path / ours[0].key.media.replace("/", "-")
+        theirs[1] = make_record(
+            theirs[1].key.media, index=theirs[1].key.index, people=make_people(0.9, seed=7)
+        )
+        run = make_run(folder / "a", ours)
+        # A name that lies between the two forms of the frames.
+        more = [make_record("v.mp4-poster.jpg", 0.9)]
+        other = make_run(folder / "b", [*theirs, *more])
+        said: list[str] = []
+        options = SelectOptions(
+            run, 1, folder / "queue.json", by="disagreement", compare=other, random_share=0.0
+        )
+        (choice,) = select_frames(options, report=lambda *_: None, say=said.append).choices
+        assert choice.key == ours[1].key
+        assert said == [f"{other} has no labels for 1 labelled frame of {run}."]
+
+
 def test_what_cannot_be_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no signal"):
         SelectOptions(run, by="colour")
@@ -186,6 +207,8 @@ def test_what_cannot_be_is_refused(run: Path, tmp_path: Path) -> None:
     elsewhere = make_run(tmp_path / "elsewhere", [make_record("x.jpg", 0.5)])
     with pytest.raises(InputError, match="no frame in common"):
         select(run, tmp_path, compare=elsewhere)
+    with pytest.raises(InputError, match="differ about nobody"):
+        select(run, tmp_path, by="disagreement", compare=run)
     animals = make_run(tmp_path / "animals", [], names="ap10k")
     with pytest.raises(InputError, match="different keypoints"):
         select(run, tmp_path, compare=animals)

@@ -200,10 +200,11 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         others = ByName({key.text: key for key in done if not key.media.isascii()})
 
         def in_run(number: int) -> FrameKey:
-            """Return a frame of the truth, which may know no videos, as the run calls it."""
-            key = truth.key(number)
-            named = FrameKey.of_video(truth.names[number])
-            for each in (key,) if named is None else (key, named):
+            """Return a frame of the truth as the run calls it: either may know no videos."""
+            key, photo = truth.key(number), FrameKey(truth.names[number])
+            for each in (key, photo.other_form, photo):
+                if each is None:
+                    continue
                 there = each if each in done else others.get(each.text)
                 if there is not None:
                     return there

@@ -210,7 +210,7 @@ def _merged(
             dropped = tuple(inputs[number].name for number in differing)
             name = str(best.record.key)
             summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
-        record = best.record if video is None else _identified(entries, identities)
+        record = best.record if video is None else _in_video(entries, identities)
         image: dict[str, Any] = {}
         for entry in reversed(entries):
             image |= licences.fields(entry.frame.image, entry.number)
@@ -222,9 +222,18 @@ def _merged(
         )
 
 
-def _identified(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
-    """Return the first of the records of a video's frame, with the identities of all inputs."""
+def _in_video(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
+    """Return the first of the records of a video's frame, with what is known of it as such.
+
+    That is the identities of all inputs, and the time, which an extracted frame has not.
+    """
     best, *others = entries
+    if best.record.time_s is None:
+        times_s = (other.record.time_s for other in others)
+        time_s = next((each for each in times_s if each is not None), None)
+        best = best._replace(
+            frame=best.frame._replace(record=replace(best.record, time_s=time_s, exact=True))
+        )
     if not _has_ids(best.record):
         return best.record
     record = identities.given_to(best.record, best.number)
@@ -289,11 +298,19 @@ def _said(record: FrameRecord) -> NDArray[np.float64]:
 def _check_listed_once(entries: Sequence[_Entry], inputs: Sequence[RecordSet]) -> None:
     number, count = Counter(entry.number for entry in entries).most_common(1)[0]
     if count > 1:
+        hint = (
+            "Make one image of them, with all of its annotations; `vitpose validate FILE` lists "
+            "all such images."
+        )
+        if inputs[number].manifest is not None:
+            hint = (
+                "The run has a video and frames that were extracted from it: label the two in runs "
+                "of their own, and merge these."
+            )
         raise InputError(
             f"{inputs[number].name} lists {entries[0].record.key} {count} times, so that it is not "
             "clear whose labels count.",
-            "Make one image of them, with all of its annotations; `vitpose validate FILE` lists "
-            "all such images.",
+            hint,
         )
 
 

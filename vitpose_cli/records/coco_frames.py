@@ -125,9 +125,7 @@ class CocoFrames:
         """Return the key of a frame."""
         name = self.names[number]
         key = frame_key(self.image(number), self._videos) if self._videos else FrameKey(name)
-        if key.video is None and (frame := FrameKey.of_video(name)) is not None:
-            return frame if frame.media in self._known_videos else key
-        return key
+        return key.in_videos(self._known_videos)
 
     def video(self, image: Mapping[str, Any]) -> str:
         """Return which video an image is said to be of, whatever it is called; empty for a photo.

@@ -8,7 +8,7 @@ need the names as well, and a sorted order that every new frame would break.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey, key_text
@@ -117,9 +117,21 @@ class JournalIndex:
         own = packed is None or self._places[key.text] & (_HUMAN | _WHOLE) != _WHOLE
         return None if packed is None or own else _unpack(packed)
 
-    def places(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (file number, offset, length) of every frame in the order of the keys."""
-        for text in sorted(self._places):
+    def places(
+        self, called: Callable[[FrameKey], FrameKey] | None = None
+    ) -> Iterator[tuple[int, int, int]]:
+        """Yield (file number, offset, length) of every frame in the order of the keys.
+
+        Args:
+            called: Returns the key by which a frame is sorted; None for its own.
+        """
+
+        def place_in_order(text: str) -> str:
+            key = FrameKey.from_text(text)
+            other = key if called is None else called(key)
+            return text if other is key else other.text  # no second copy of a million names
+
+        for text in sorted(self._places, key=None if called is None else place_in_order):
             yield _unpack(self._places[text])
 
     def texts(self) -> list[str]:

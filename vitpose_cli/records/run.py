@@ -16,7 +16,7 @@ be corrected while the run still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -292,15 +292,22 @@ class Run:
         with closing(self._journals.reader()) as reader:
             return self._decided(reader.read(*place), reader)
 
-    def records(self) -> Iterator[FrameRecord]:
+    def records(
+        self, called: Callable[[FrameKey], FrameKey] | None = None
+    ) -> Iterator[FrameRecord]:
         """Yield the record that counts for every frame, in the order of the keys.
+
+        Args:
+            called: Returns the key that a frame gets; None for its own.
 
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
         with closing(self._journals.reader()) as reader:
-            for place in self._index.places():
-                yield self._decided(reader.read(*place), reader)
+            for place in self._index.places(called):
+                record = self._decided(reader.read(*place), reader)
+                key = record.key if called is None else called(record.key)
+                yield record if key is record.key else replace(record, key=key, exact=True)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.

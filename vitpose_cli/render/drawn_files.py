@@ -92,11 +92,11 @@ class Targets:
                 "Choose another output folder with -o.",
             )
 
-    def check_apart(self, labelled: frozenset[str]) -> None:
+    def check_apart(self, drawn: frozenset[str]) -> None:
         """Refuse to draw over photos and videos that are drawn themselves.
 
         Args:
-            labelled: Names of those that have something to draw.
+            drawn: Names of those of the sources that have something to draw.
 
         Raises:
             InputError: A copy would lie where one of them does, in a folder of the sources.
@@ -105,7 +105,6 @@ class Targets:
         if self._one_file or not output.is_relative_to(root):
             return
         folder = output.relative_to(root)
-        drawn = labelled.intersection(self._source.media)
         for media in drawn:
             copies = photo_copy(media), video_copy(media)
             if not drawn.isdisjoint((folder / copy).as_posix() for copy in copies):

@@ -14,6 +14,7 @@ from itertools import groupby
 from vitpose_cli.labels import Labels
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.tracking.identities import Identities, time_of
 from vitpose_cli.tracking.smoothing import SmoothOptions, smooth_stream
 
@@ -28,16 +29,17 @@ class Unlabelled(Container[FrameKey]):
         num_met: How many there were so far.
     """
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, labelled: LabelledKeys) -> None:
         """Pass over the photos, videos and frames of which there are no labels."""
-        self._labels = labels
+        self._labelled = labelled
         self.num_met = 0
 
     def __contains__(self, key: object) -> bool:
-        if key in self._labels:
-            return False
-        if isinstance(key, FrameKey) and key.index < 0 and key.media in self._labels.media:
-            return False  # a video that has labelled frames
+        if isinstance(key, FrameKey):
+            if self._labelled.find(key) is not None:
+                return False
+            if key.index < 0 and key.media in self._labelled.media:
+                return False  # a video that has labelled frames
         self.num_met += 1
         return True
 

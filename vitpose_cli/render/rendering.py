@@ -244,16 +244,17 @@ class _Rendering:
             InputError: See `render`.
         """
         options, source = self._options, self._source
-        if labels.media.isdisjoint(source.media):
+        drawn = frozenset(filter(labels.keys.has_media, source.media))
+        if not drawn:
             self._check_any_readable()
             raise InputError(
                 f"{annotations} has no labels for {source.media[0]} or anything else in "
                 f"{' '.join(options.sources)}.",
-                f"It names {min(labels.media, default='nothing')}; give the same sources as when "
-                "it was made.",
+                f"It names {min(labels.keys.media, default='nothing')}; give the same sources as "
+                "when it was made.",
             )
-        self._targets.check_apart(labels.media)
-        skip = Unlabelled(labels)
+        self._targets.check_apart(drawn)
+        skip = Unlabelled(labels.keys)
         total = source.expected
         usable = self._usable(source.frames(skip), labels, annotations)
         labelled = with_people(usable, labels, options.smooth)
@@ -337,7 +338,7 @@ class _Rendering:
                 self._num_failed += 1
                 continue
             try:
-                stated_wh = labels.size_wh(frame.key.media)
+                stated_wh = labels.size_wh(frame.key)
                 check_size(frame.key, frame.size_wh, stated_wh, annotations)
             except InputError as error:
                 self._num_failed += 1

@@ -59,6 +59,12 @@ class Chooser:
         self._limits = VideoLimits(options.max_per_video, options.min_gap)
         wanted = SIGNALS if options.by is None else [options.by]
         self._ranks = signal_ranks({name: table.signals[name] for name in wanted})
+        if options.by == "disagreement" and not self._ranks:
+            raise InputError(
+                f"{options.run} and {options.compare} differ about nobody in the frames that both "
+                "have.",
+                "Compare with a run of other weights, or leave --by out.",
+            )
         if options.by is not None and not self._ranks:
             raise InputError(
                 f"{options.run} does not know {options.by}, or it is the same for everybody.",

@@ -14,6 +14,7 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import QUEUE, is_queue
@@ -89,6 +90,9 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
                 f"{options.run} has no frame left to look at: {table.num_reviewed} are reviewed, "
                 f"{table.num_failed} failed."
             )
+        if table.num_alone:
+            frames = counted(table.num_alone, "labelled frame")
+            say(f"{options.compare} has no labels for {frames} of {options.run}.")
         chooser = Chooser(run, table, options)
         choices = chooser.choices()
         if chooser.num_unread:
@@ -136,12 +140,19 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
     with Run.read(compare) as other:
         if KeypointSet.from_category(other.manifest.keypoint_set).names != keypoint_set.names:
             raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
-        if run.done().isdisjoint(other.done()):
+        ours, theirs = run.done(), other.done()
+
+        def called_here(key: FrameKey) -> FrameKey:
+            """Return the key that the run has for a frame of the other, extracted or not."""
+            form = None if key in ours else key.other_form
+            return key if form is None or form not in ours or form in theirs else form
+
+        if not any(called_here(key) in ours for key in theirs):
             raise InputError(
                 f"The runs in {run.path} and {compare} have no frame in common.",
                 "Label the same sources twice, with different weights.",
             )
-        return read_doubts(records, keypoint_set, others=other.records())
+        return read_doubts(records, keypoint_set, others=other.records(called_here))
 
 
 def _reported(records: Iterable[FrameRecord], total: int, report: Report) -> Iterator[FrameRecord]:

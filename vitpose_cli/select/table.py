@@ -41,6 +41,7 @@ class DoubtTable:
         signals: (N,) float32 by the names of `SIGNALS`; NaN where unknown.
         num_reviewed: Frames that were left out because a person has decided about them.
         num_failed: Frames that were left out because they could not be labelled.
+        num_alone: Labelled frames that could not be compared, as another run has no labels of them.
     """
 
     keys: list[FrameKey]
@@ -50,6 +51,7 @@ class DoubtTable:
     signals: dict[str, NDArray[np.float32]]
     num_reviewed: int
     num_failed: int
+    num_alone: int
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -66,7 +68,8 @@ def read_doubts(
     Args:
         records: Of a run, sorted by key.
         keypoint_set: Of the run.
-        others: Of another run over the same frames, sorted by key, to be compared with.
+        others: Of another run over the same frames, sorted by key and with the same keys, to be
+            compared with.
 
     Raises:
         InputError: A frame has another size in the other run.
@@ -82,6 +85,8 @@ def read_doubts(
                 sizes_wh = record.size_wh, other.size_wh
                 check_same_size(record.key, sizes_wh, ("the run", "the run to compare with"))
             builder.add(record, other)
+            has_other = other is not None and other.instances is not None
+            builder.num_alone += record.instances is not None and not has_other
     return builder.table()
 
 
@@ -96,7 +101,7 @@ class _Builder:
         self._is_draft = array("b")
         self._values = array("f")
         self._jumps = JumpMeter()
-        self._num_reviewed = self._num_failed = 0
+        self._num_reviewed = self._num_failed = self.num_alone = 0
 
     def add(self, record: FrameRecord, other: FrameRecord | None = None) -> None:
         """Take a frame; one that a person decided about only tells where people go."""
@@ -154,4 +159,5 @@ class _Builder:
             signals,
             self._num_reviewed,
             self._num_failed,
+            self.num_alone,
         )
