@@ -86,15 +86,15 @@ def test_boxes_are_cut_and_dropped_boxes_are_counted(
         [90, 70, 500, 500],  # sticks out
         [200, 10, 20, 20],  # outside
         [10, 10, 0, 20],  # no width
-        [10, 10, 20, -5],  # inside out
+        [10, 10, 20, -5],  # drawn upwards
     ]
     path = written(tmp_path / "b.json", document(*((1, 1, box) for box in boxes)))
     detector = BoxesFile.open(path, DetectorOptions())
     with caplog.at_level(logging.WARNING):
         [found] = detector.detect([frame("a/één.jpg")])
         detector.detect([frame("a/één.jpg")])
-    np.testing.assert_array_equal(found.boxes, [[0, 0, 20, 20], [90, 70, 100, 80]])
-    assert detector.num_dropped == 6
+    np.testing.assert_array_equal(found.boxes, [[0, 0, 20, 20], [90, 70, 100, 80], [10, 5, 30, 10]])
+    assert detector.num_dropped == 4
     assert len(caplog.records) == 1
 
 

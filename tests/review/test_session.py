@@ -284,11 +284,13 @@ def test_a_queue_finds_names_in_any_form_of_unicode(run_folder: Path) -> None:
     assert decomposed != plain
     queue = {decomposed: ("blurred",), "a.jpg": (), plain: ("twice",)}
     session = opened(run_folder, queue=queue)
+    session.start()
     assert listed(session, Query(queued=True)) == [plain, "a.jpg"]
     session.close()
     with Run.open(run_folder, make_manifest(run_folder.parent / "media")) as run:
         run.append(FrameRecord(FrameKey("e\u0301.jpg"), SIZE_WH, instances=make_people(1)))
     session = opened(run_folder, queue={"\u00e9.jpg": ("blurred",), "e.jpg": ()})
+    session.start()
     (number,) = session.frames(Query(queued=True))["numbers"].tolist()
     assert session.frame(number)["reasons"] == ("blurred",)
     session.close()
