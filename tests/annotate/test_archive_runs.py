@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,6 @@ from vitpose_cli.review.pictures import Pictures
 
 NUM_PHOTOS = 50
 SHARDS = ("shard-000.tar", "shard-001.tar", "shard-002.tar")
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 @dataclass(frozen=True)

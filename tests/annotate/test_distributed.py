@@ -30,12 +30,6 @@ pytest.importorskip("ray", reason="needs ray: pip install 'vitpose-cli[ray]'")
 
 
 @pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory, launcher: Launcher) -> Job:
     return make_job(tmp_path_factory.mktemp("cluster"), launcher)
 

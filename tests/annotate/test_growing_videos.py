@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +17,6 @@ from vitpose_cli.media.video import VideoFile
 
 NUM = 100
 NUM_FIRST = 60  # one chunk and a part
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 @dataclass(frozen=True)

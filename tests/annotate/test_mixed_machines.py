@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,6 @@ from launcher import Launcher
 from runs import save_boxes, save_photos, save_weights
 
 WITH_BF16, WITHOUT = "processor_computes_in_bf16", "processor_lacks_bf16"
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from vitpose_cli.annotate.workers import Outside, share
 from vitpose_cli.media.source import open_source
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.shards import document_files
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_records
 from vitpose_cli.evaluate.evaluation import Evaluation, check_truth, measure_photos
 from vitpose_cli.evaluate.photo_batches import person_area
-from vitpose_cli.evaluate.predictions import (
-    keypoint_order,
-    labelled_photos,
-)
+from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
 from vitpose_cli.records.coco import CocoDocument, read_coco
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from vitpose_cli.assembly import LabelerOptions
     from vitpose_cli.evaluate.body_cuts import CutPhotos
     from vitpose_cli.pose.parts import BodyPart
-
 
 Report = Callable[[int, "int | None"], None]
 """Takes how many photos are done and how many there are."""

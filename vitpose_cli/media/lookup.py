@@ -42,14 +42,17 @@ class ListedFrames:
         return read_frames(self.paths, wanted, self.num_threads)
 
     def read(self, key: FrameKey) -> Frame:
-        """Return one frame.
+        """Return one frame, also by the name of a photo where it lies in its video.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: It is not listed, or cannot be read.
         """
-        (frame,) = read_frames(self.paths, [key])
+        listed = next((each for each in self.keys if str(each) == str(key)), None)
+        if listed is None:
+            raise InputError(f"{key} is none of these frames.")
+        (frame,) = read_frames(self.paths, [listed])
         if isinstance(frame, FrameFailure):
-            raise InputError(f"{self.paths[key.media]}: {frame.error}")
+            raise InputError(f"{self.paths[listed.media]}: {frame.error}")
         return frame
 
 
