@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from disks import Disk, mounted
 from hypothesis import settings
+from shared_data import SHARED_DATA
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -40,8 +41,6 @@ BROWSER_FLAGS = [
     "--no-first-run",
     "--autoplay-policy=no-user-gesture-required",
 ]
-
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 # Timing says nothing on a busy machine.
 settings.register_profile("vitpose", deadline=None)

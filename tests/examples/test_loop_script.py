@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SHARED_DATA
 from runs import EXAMPLES, environment, save_weights
+from shared_data import SHARED_DATA
 
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.keypoints import keypoint_set

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from page_cases import on_screen, opened, saved, screen_place
 from review_cases import make_manifest, make_run, running
+from shared_data import SHARED_DATA
 from test_scale import NUM_FRAMES, write_large_run
 
 from vitpose_cli.records.coco import instances_of, read_coco
@@ -28,7 +29,7 @@ from vitpose_cli.records.run import Run
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-REAL_PHOTOS = Path(__file__).parents[3] / "shared" / "data" / "coco_val"
+REAL_PHOTOS = SHARED_DATA / "coco_val"
 SIZES = ((1280, 720), (3840, 2160))
 SMALL_SIZES = ((1024, 768), (800, 600), (800, 500), (700, 500), (640, 400), (400, 700))
 
