@@ -299,7 +299,7 @@ def test_a_queue_finds_names_in_any_form_of_unicode(run_folder: Path) -> None:
 @pytest.fixture
 def bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a session read a line at a time."""
-    monkeypatch.setattr("vitpose_cli.review.session._READ_BYTES", 1)
+    monkeypatch.setattr("vitpose_cli.review.run_table._READ_BYTES", 1)
 
 
 def half_read(folder: Path) -> ReviewSession:
@@ -370,17 +370,6 @@ def test_a_run_that_cannot_be_read_to_its_end_takes_no_edits(run_folder: Path) -
     assert listed(session, Query()) == ["a.jpg"]
     session.close()
     assert num_lines(run_folder) == 0
-
-
-@pytest.mark.usefixtures("bit_by_bit")
-def test_a_review_that_ends_while_reading_takes_no_edits(run_folder: Path) -> None:
-    session = half_read(run_folder)
-    version = session.frame(0)["version"]
-    session._ended.set()
-    session.start()
-    with pytest.raises(NotSavedError, match="has ended"):
-        session.save(0, edit(version, "accepted"))
-    session.close()
 
 
 def test_a_run_without_frames_cannot_be_reviewed(tmp_path: Path) -> None:

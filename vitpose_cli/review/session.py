@@ -3,26 +3,20 @@
 Every edit is one more record in the run's journal for reviews, on the disk before the answer goes
 out. An edit names the version of the record it was made on; where that is no longer the one that
 counts, because another window was faster, nothing is written and the page lets the person choose.
-A lock for each open frame was refused: a closed browser would leave it locked.
-
-A large run is shown after its first frames are known, and the rest is read behind them. Nothing is
-written before everything is read, so that no edit can be of a version that no longer counts.
+A lock for each open frame was refused: a closed browser would leave it locked. Nothing is written
+before the whole run is read, so that no edit can be of a version that no longer counts.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
-from threading import Event, Lock, Thread
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from threading import Lock
+from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -35,22 +29,12 @@ from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.records.shards import lacks_edits
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
-from vitpose_cli.review.table import STATES, FrameTable, Query, summaries
+from vitpose_cli.review.run_table import RunTable
+from vitpose_cli.review.table import STATES, Query
 from vitpose_cli.review.view import frame_view
 from vitpose_cli.tracking.smoothed_labels import for_document
 
-_READ_BYTES = 16 << 20
-"""So much of the journals is read at a time: thousands of frames, in a tenth of a second."""
-
-_REFRESH_S = 2.0
-_STATES_WAIT_S = 60.0
-_BATCH = 500
-_BREATH_S = 0.001
 _NUM_SAMPLES = 200
-
-_log = logging.getLogger(__name__)
-
-Items = TypeVar("Items", list[FrameKey], NDArray[np.int64])
 
 
 class VersionConflictError(InputError):
@@ -96,23 +80,10 @@ class ReviewSession:
         self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         self._run = run
         self._reasons = ByName(queue or {})
-        self._table = FrameTable(run.manifest.num_keypoints)
         self._edited: set[int] = set()
-        self._table_lock, self._save_lock = Lock(), Lock()
-        self._read, self._states_known, self._ended = Event(), Event(), Event()
-        self._problem = InputError("The review has ended.")
-        self._watcher = Thread(target=self._watch, name="review-table", daemon=True)
-        self._is_whole = run.refresh(None if queue is not None else _READ_BYTES)
-        while not self._is_whole and not len(run):
-            self._is_whole = run.refresh(_READ_BYTES)
-        if self._is_whole:
-            self._read.set()
-        self._add_new_frames()
-        if not len(self._table):
-            raise InputError(
-                f"The run in {run.path} has no frames yet.",
-                "Label something with `vitpose annotate` first.",
-            )
+        self._save_lock = Lock()
+        self._run_table = RunTable(run, whole=queue is not None)
+        self._table, self._table_lock = self._run_table.frames, self._run_table.lock
         self.num_queued = self._table.set_queue(list(queue or ()))
         if queue is not None and not self.num_queued:
             raise InputError(
@@ -131,7 +102,7 @@ class ReviewSession:
     @property
     def is_whole(self) -> bool:
         """Whether all frames of the run are known; others come in behind."""
-        return self._is_whole
+        return self._run_table.is_whole
 
     def keys(self) -> Iterator[FrameKey]:
         """Yield the frames that are known, by their numbers."""
@@ -139,7 +110,7 @@ class ReviewSession:
 
     def start(self) -> None:
         """Begin to read the rest, scores, and what is still being added."""
-        self._watcher.start()
+        self._run_table.start()
 
     def close(self) -> ExportSummary | None:
         """End; write the run's document anew if it lacks something that a person changed.
@@ -149,9 +120,7 @@ class ReviewSession:
         Raises:
             InputError: The document cannot be written; the edits are safe in the journal.
         """
-        self._ended.set()
-        if self._watcher.is_alive():
-            self._watcher.join()
+        self._run_table.stop()
         try:
             if not self._edited and not lacks_edits(self._run.path):
                 return None
@@ -191,9 +160,9 @@ class ReviewSession:
         """
         if query.keypoint is not None and not 0 <= query.keypoint < self.keypoint_set.num_keypoints:
             raise InputError(f"There is no keypoint {query.keypoint}.")
-        if self._is_whole or query != Query():
-            self._wait_until_read()
-            self._states_known.wait(_STATES_WAIT_S)
+        if self.is_whole or query != Query():
+            self._run_table.wait_until_whole()
+            self._run_table.wait_for_decisions()
         with self._table_lock:
             numbers = self._table.select(query)
             return {
@@ -217,7 +186,7 @@ class ReviewSession:
             self.key(number)
         with self._table_lock:
             unknown = [number for number in numbers if not self._table.is_summarised(number)]
-            self._summarise(map(self._table.key, unknown))
+            self._run_table.summarise(map(self._table.key, unknown))
             return [self._table.row(number) for number in numbers]
 
     def key(self, number: int) -> FrameKey:
@@ -286,7 +255,7 @@ class ReviewSession:
         key = self.key(number)
         with self._save_lock:
             with _for_later():
-                self._wait_until_read()
+                self._run_table.wait_until_whole()
             yield self._record(key)
 
     def _is_done(self, edit: Edit, current: FrameRecord) -> bool:
@@ -319,7 +288,7 @@ class ReviewSession:
     def _view(self, number: int, record: FrameRecord) -> dict[str, Any]:
         """Return a frame for the page, after the table has taken note of it."""
         with self._table_lock:
-            self._summarise([record.key])
+            self._run_table.summarise([record.key])
             return {
                 **frame_view(record),
                 "row": self._table.row(number),
@@ -329,83 +298,15 @@ class ReviewSession:
             }
 
     def _progress(self) -> dict[str, Any]:
+        problem = self._run_table.problem
         return {
             "counts": self._table.counts(queued=False),
             "queue_counts": self._table.counts(queued=True),
             "num_frames": len(self._table),
             "num_summarised": self._table.num_summarised,
-            "num_read": None if self._is_whole else len(self._run),
-            "problem": self._problem.message if self._has_stopped else None,
+            "num_read": None if self.is_whole else len(self._run),
+            "problem": None if problem is None else problem.message,
         }
-
-    @property
-    def _has_stopped(self) -> bool:
-        return self._read.is_set() and not self._is_whole
-
-    def _wait_until_read(self) -> None:
-        self._read.wait()
-        if self._has_stopped:
-            raise self._problem
-
-    def _summarise(self, keys: Iterable[FrameKey]) -> None:
-        """Take note of what frames hold now; give those a number that have none yet."""
-        records = self._run.json_records(keys)
-        found = dict(summaries(records, self.keypoint_set.num_keypoints))
-        self._table.add([key.text for key in found], ())
-        for key, summary in found.items():
-            self._table.update(self._table.number(key), summary)
-
-    def _add_new_frames(self) -> None:
-        texts, failed = self._run.texts(), self._run.failed_texts()
-        with self._table_lock:
-            self._table.add(texts, failed)
-
-    def _watch(self) -> None:
-        """Fill the table: the rest, what a person looked at, all else, and then what is new."""
-        try:
-            self._read_rest()
-            self._take_in(list(self._run.reviewed()))
-            self._states_known.set()
-            while not self._ended.is_set():
-                with self._table_lock:
-                    unknown = self._table.unknown()
-                self._read_scores(unknown)
-                self._ended.wait(_REFRESH_S)
-                self._take_in(sorted(map(FrameKey.from_text, self._run.changes())))
-        except InputError as error:
-            _log.warning("Scores and new frames are no longer read: %s", error.message)
-            self._problem = error
-        finally:
-            self._read.set()
-            self._states_known.set()
-
-    def _read_rest(self) -> None:
-        """Read the journals to their end; then the list is in order."""
-        while not self._read.is_set() and not self._ended.wait(_BREATH_S):
-            if self._run.refresh(_READ_BYTES):
-                self._add_new_frames()
-                with self._table_lock:
-                    self._table.list_by_name()
-                self._is_whole = True
-                self._read.set()
-
-    def _take_in(self, keys: list[FrameKey]) -> None:
-        """Read frames that may be new, or others than they were."""
-        for batch in self._batches(keys):
-            with self._table_lock:
-                self._summarise(batch)
-
-    def _read_scores(self, numbers: NDArray[np.int64]) -> None:
-        for batch in self._batches(numbers):
-            with self._table_lock:
-                self._summarise(map(self._table.key, batch))
-
-    def _batches(self, items: Items) -> Iterator[Items]:
-        """Yield parts of something with pauses between them, until the review ends."""
-        for start in range(0, len(items), _BATCH):
-            if self._ended.wait(_BREATH_S):  # locks are not fair: let requests have theirs
-                return
-            yield items[start : start + _BATCH]
 
 
 @contextmanager
