@@ -30,6 +30,7 @@ from video_cases import (
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import video_reader
+from vitpose_cli.media.frame_pixels import upright_rgb
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.video import VideoFile, VideoOptions
@@ -260,13 +261,12 @@ def test_skipped_frames_are_never_converted(
     healthy_videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     converted = []
-    convert = video_reader._to_rgb
 
     def watched(frame: av.VideoFrame, converter: VideoReformatter) -> np.ndarray:
         converted.append(frame.pts)
-        return convert(frame, converter)
+        return upright_rgb(frame, converter)
 
-    monkeypatch.setattr(video_reader, "_to_rgb", watched)
+    monkeypatch.setattr(video_reader, "upright_rgb", watched)
     skip = {FrameKey("clip", index) for index in range(30) if index % 7}
     kept = list(VideoFile(healthy_videos["mp4"], "clip").frames(skip))
     assert [item.key.index for item in kept] == [0, 7, 14, 21, 28]

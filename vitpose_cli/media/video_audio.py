@@ -21,7 +21,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.video_reader import clock_start_s, open_container
+from vitpose_cli.media.video_container import clock_start_s, open_container
 
 COPIED_CODECS = frozenset({"aac", "mp3", "opus", "flac", "ac3", "eac3", "alac"})
 """What players find in an MP4. FFmpeg would also write Vorbis and PCM, which browsers refuse."""

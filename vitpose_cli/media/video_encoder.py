@@ -30,7 +30,7 @@ from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
-from vitpose_cli.media.video_reader import open_container
+from vitpose_cli.media.video_container import open_container
 
 VideoCodec = Literal["h264", "h265"]
 

@@ -1,41 +1,40 @@
 """The pictures of one video file, decoded strictly forward: what a player would show, and when.
 
-Lives here: opening a file, its clock, damage, orientation and colour. Which pictures are wanted,
-how they are called and on which thread they are decoded is decided in `video`. PyAV and not
-`cv2.VideoCapture`: OpenCV gives no reliable time in a video of variable frame rate, guesses
-counts, hides damage, and treats untagged HD colour as SD.
+Lives here: what is shown when, and damage. Which pictures are wanted, how they are called and on
+which thread they are decoded is decided in `video`. PyAV and not `cv2.VideoCapture`: OpenCV gives
+no reliable time in a video of variable frame rate, guesses counts, hides damage, and treats
+untagged HD colour as SD.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import cast
 
 import av
-import cv2
 import numpy as np
-from av.buffer import Buffer
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media import ffmpeg_log, gif_blocks
+from vitpose_cli.media import gif_blocks
 from vitpose_cli.media.announced_bytes import announced_bytes
+from vitpose_cli.media.frame_pixels import upright_rgb
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.lost_packets import Loss
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
+from vitpose_cli.media.video_container import (
+    announced_s,
+    clock_start_s,
+    open_container,
+    picture_track,
+)
 from vitpose_cli.media.webp_reader import WebpReader
-
-_UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
-_HD_HEIGHT = 720
-"""Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
 _INDEPENDENT = frozenset({"mjpeg", "prores", "dnxhd"})
 """Codecs of which each packet is a picture, none builds on another, and damage is told."""
@@ -64,28 +63,6 @@ def open_reader(path: Path) -> VideoReader:
     return WebpReader(path) if is_animated_webp(start) else AvReader(path)
 
 
-def open_container(path: Path) -> InputContainer:
-    """Open a file with FFmpeg.
-
-    Raises:
-        InputError: It holds neither pictures nor sound that FFmpeg knows.
-    """
-    ffmpeg_log.silence()
-    try:
-        # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
-        return av.open(f"file:{path}", metadata_errors="replace")
-    except av.FFmpegError as error:
-        raise InputError(
-            f"{path} is not a video, or its header is damaged: {error.strerror}.",
-            "Play it in a player; record or download it again if that fails too.",
-        ) from error
-
-
-def clock_start_s(container: InputContainer) -> float:
-    """Return the time in the file's own clock at which a player shows 0:00."""
-    return 0.0 if container.start_time is None else container.start_time / av.time_base
-
-
 class AvReader:
     """A video file read through PyAV (FFmpeg)."""
 
@@ -97,7 +74,7 @@ class AvReader:
         """
         container = open_container(path)
         try:
-            self._stream = _picture_track(container, path)
+            self._stream = picture_track(container, path)
         except InputError:
             container.close()
             raise
@@ -117,7 +94,7 @@ class AvReader:
             # Else the decoder hands out what it made of damaged data, and says nothing.
             codec.options = {"err_detect": "explode"}
         self._start_s = clock_start_s(container)
-        self._announced_s = _announced_s(self._stream, self._start_s)
+        self._announced_s = announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
         # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
         self._has_pts = container.format.name != "avi"
@@ -282,7 +259,9 @@ class AvReader:
     ) -> Picture:
         time_s, pts, duration_s = self._when(frame, before)
         reason = "The picture is damaged: part of the file is lost before it."
-        to_rgb = partial(_refuse, reason) if spoiled else partial(_to_rgb, frame, self._converter)
+        to_rgb = (
+            partial(_refuse, reason) if spoiled else partial(upright_rgb, frame, self._converter)
+        )
         return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s)
 
     def _damaged(self, packet: Packet[VideoStream], before: Picture | None) -> Picture:
@@ -325,36 +304,6 @@ class AvReader:
             )
 
 
-def _picture_track(container: InputContainer, path: Path) -> VideoStream:
-    tracks = [
-        track
-        for track in container.streams.video
-        if av.stream.Disposition.attached_pic not in track.disposition
-    ]
-    if not tracks:
-        kinds = ", ".join(sorted({track.type for track in container.streams}))
-        raise InputError(f"{path} has no picture track, only: {kinds or 'nothing'}.")
-    track = tracks[0]
-    if track.codec_context is None:
-        raise InputError(
-            f"{path} uses a codec that is not supported, or is encrypted.",
-            "Convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
-        )
-    return track
-
-
-def _announced_s(stream: VideoStream, start_s: float) -> float | None:
-    """Return the duration in the track's header (MP4, AVI) or tags (Matroska)."""
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
-    minutes, _, seconds = rest.partition(":")
-    try:  # the tag tells when the track ends by the file's clock
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s
-    except ValueError:
-        return None
-
-
 def _is_end(packet: Packet[VideoStream]) -> bool:
     """Return whether this is the empty packet that makes a decoder hand out what it holds."""
     return packet.size == 0 and packet.dts is None
@@ -378,34 +327,3 @@ def _decoded_alone(packet: Packet[VideoStream], *, after_damage: bool) -> VideoF
 
 def _refuse(reason: str) -> NDArray[np.uint8]:
     raise InputError(reason)
-
-
-def _to_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
-    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range.
-
-    The converter is one for all frames, as setting a conversion up costs as much as a frame.
-    """
-    untagged_hd = frame.colorspace == _UNSPECIFIED_COLOUR and frame.height >= _HD_HEIGHT
-    source = Colorspace.ITU709 if untagged_hd else None
-    try:
-        rgb = converter.reformat(frame, format="rgb24", src_colorspace=source, threads=1)
-        image = cast(NDArray[np.uint8], rgb.to_ndarray())
-    except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
-    return _upright(image, frame)
-
-
-def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
-    """Apply the display matrix, which maps stored to shown pixels, to its nearest right angle."""
-    try:
-        data = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
-    except KeyError:
-        return image
-    (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()
-    if abs(b) > abs(a):  # x' = c y, y' = b x
-        image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
-    else:  # x' = a x, y' = d y
-        flip_x, flip_y = a < 0, d < 0
-    if flip_x or flip_y:
-        image = cv2.flip(image, -1 if flip_x and flip_y else int(flip_x))
-    return image

@@ -1,0 +1,59 @@
+"""The pixels of a decoded frame: its own colour space, range and orientation made plain RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+from av.buffer import Buffer
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace, VideoReformatter
+from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
+
+_UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
+_HD_HEIGHT = 720
+"""Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
+
+
+def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
+    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range.
+
+    Args:
+        frame: A decoded frame.
+        converter: One for all frames, as setting a conversion up costs as much as a frame.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        InputError: FFmpeg cannot convert this kind of pixels.
+    """
+    untagged_hd = frame.colorspace == _UNSPECIFIED_COLOUR and frame.height >= _HD_HEIGHT
+    source = Colorspace.ITU709 if untagged_hd else None
+    try:
+        rgb = converter.reformat(frame, format="rgb24", src_colorspace=source, threads=1)
+        image = cast(NDArray[np.uint8], rgb.to_ndarray())
+    except (av.FFmpegError, ValueError) as error:
+        raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
+    return _upright(image, frame)
+
+
+def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
+    """Apply the display matrix, which maps stored to shown pixels, to its nearest right angle."""
+    try:
+        data = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
+    except KeyError:
+        return image
+    (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(b) > abs(a):  # x' = c y, y' = b x
+        image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
+    else:  # x' = a x, y' = d y
+        flip_x, flip_y = a < 0, d < 0
+    if flip_x or flip_y:
+        image = cv2.flip(image, -1 if flip_x and flip_y else int(flip_x))
+    return image

@@ -1,0 +1,73 @@
+"""A video file as FFmpeg opens it: its picture track, its clock, and how long it says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.media import ffmpeg_log
+
+
+def open_container(path: Path) -> InputContainer:
+    """Open a file with FFmpeg.
+
+    Raises:
+        InputError: It holds neither pictures nor sound that FFmpeg knows.
+    """
+    ffmpeg_log.silence()
+    try:
+        # "file:" keeps FFmpeg from taking a name such as "concat:a.mp4" for a protocol.
+        return av.open(f"file:{path}", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{path} is not a video, or its header is damaged: {error.strerror}.",
+            "Play it in a player; record or download it again if that fails too.",
+        ) from error
+
+
+def clock_start_s(container: InputContainer) -> float:
+    """Return the time in the file's own clock at which a player shows 0:00."""
+    return 0.0 if container.start_time is None else container.start_time / av.time_base
+
+
+def picture_track(container: InputContainer, path: Path) -> VideoStream:
+    """Return the first track of moving pictures; a cover is none.
+
+    Args:
+        container: The open file.
+        path: What it is called in the error.
+
+    Raises:
+        InputError: It has none, or one of an unknown codec.
+    """
+    tracks = [
+        track
+        for track in container.streams.video
+        if av.stream.Disposition.attached_pic not in track.disposition
+    ]
+    if not tracks:
+        kinds = ", ".join(sorted({track.type for track in container.streams}))
+        raise InputError(f"{path} has no picture track, only: {kinds or 'nothing'}.")
+    track = tracks[0]
+    if track.codec_context is None:
+        raise InputError(
+            f"{path} uses a codec that is not supported, or is encrypted.",
+            "Convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
+        )
+    return track
+
+
+def announced_s(stream: VideoStream, start_s: float) -> float | None:
+    """Return the duration in the track's header (MP4, AVI) or tags (Matroska)."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:  # the tag tells when the track ends by the file's clock
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s
+    except ValueError:
+        return None
