@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import opened, saved, screen_place
+from page_cases import on_b, opened, saved, screen_place
 from review_cases import running
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def test_two_fingers_zoom_and_move_no_keypoint(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
     with running(run_folder) as server:
-        page = new_page(server.url, has_touch=True)
-        page.keyboard.press("j")
-        opened(page, "b.jpg")
+        page = on_b(new_page(server.url, has_touch=True))
         before = server.frame("b.jpg")
         touches = page.context.new_cdp_session(page)
 

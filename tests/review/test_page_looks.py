@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
-from page_cases import on_screen, opened, saved, screen_place
+from page_cases import on_b, on_screen, opened, saved, screen_place
 from review_cases import make_manifest, make_run, running
 from shared_data import SHARED_DATA
 from test_scale import NUM_FRAMES, write_large_run
@@ -46,9 +46,7 @@ def test_whatever_has_the_focus_shows_it(
         return {name, shown: one === document.body || (one.matches(':focus-visible') && ring)};
     }"""
     with running(run_folder) as server:
-        page = new_page(server.url, color_scheme=scheme)
-        page.keyboard.press("j")
-        opened(page, "b.jpg")
+        page = on_b(new_page(server.url, color_scheme=scheme))
         passed = []
         for _ in range(60):
             page.keyboard.press("Tab")
@@ -63,9 +61,7 @@ def test_labels_stay_in_their_places_on_another_screen(
 ) -> None:
     hip, orange = 12, (0, 159, 230)  # of the right side, as OpenCV orders colours
     with running(run_folder) as server:
-        page = new_page(server.url, viewport={"width": 1280, "height": 800})
-        page.keyboard.press("j")
-        opened(page, "b.jpg")
+        page = on_b(new_page(server.url, viewport={"width": 1280, "height": 800}))
         x, y = screen_place(page, server, "b.jpg", hip)
         screen = page.context.new_cdp_session(page)
 
