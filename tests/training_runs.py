@@ -13,7 +13,7 @@ from training_cases import Stopping, small_run, write_coco
 from vitpose_cli.config import parse_config
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
-from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.metrics import Silence, read_metrics
 
 
 class Listener:
@@ -82,3 +82,14 @@ def write_people_and_robots(tmp_path: Path) -> None:
     for one in document["annotations"]:
         one["keypoints"] = one["keypoints"][15:21]
     path.write_text(json.dumps(document))
+
+
+def goes_on_with_the_same_bits(config: TrainConfig, folder: Path, after: int) -> None:
+    """Compare a run that was stopped after so many lines, in `cut`, with `whole`."""
+    train(config, folder / "whole", Silence())
+    stopped(config, folder / "cut", after)
+    assert len(losses(folder / "cut")) == after
+    train(config, folder / "cut", Silence())
+    assert losses(folder / "cut") == losses(folder / "whole")
+    ours, theirs = (folder / name / "last.safetensors" for name in ("cut", "whole"))
+    assert ours.read_bytes() == theirs.read_bytes()

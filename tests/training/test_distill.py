@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from training_cases import COCO, Stopping, losses, small_run, small_teacher, some_people, write_coco
+from training_cases import COCO, small_run, small_teacher, some_people, write_coco
+from training_runs import goes_on_with_the_same_bits
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
@@ -341,14 +342,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks
     data = small_run(tmp_path)["data"] | {"validation": []}
     values = small_run(tmp_path, data=data, distill={"teacher": str(path)} | keep)
     config = parse_config(TrainConfig, values)
-    train(config, tmp_path / "whole", Silence())
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", Stopping(4))
-    assert len(losses(tmp_path / "cut")) == 4
-    train(config, tmp_path / "cut", Silence())
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    ours, theirs = (tmp_path / name / "last.safetensors" for name in ("cut", "whole"))
-    assert ours.read_bytes() == theirs.read_bytes()
+    goes_on_with_the_same_bits(config, tmp_path, 4)
     kept = list((tmp_path / "cut" / "cache").glob("heatmaps-*.npy"))
     assert len(kept) == (looks == "once")
 

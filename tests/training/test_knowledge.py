@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from training_cases import COCO, Stopping, losses, small_run, small_teacher, write_coco
-from training_runs import Listener
+from training_cases import COCO, losses, small_run, small_teacher, write_coco
+from training_runs import Listener, goes_on_with_the_same_bits
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
@@ -162,13 +162,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     token = learnt_token(tmp_path)
     distill = {"token": str(token), "teacher": str(tmp_path / "teacher.safetensors")}
     config = configured(tmp_path, distill=distill)
-    train(config, tmp_path / "whole", Silence())
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", Stopping(2))
-    train(config, tmp_path / "cut", Silence())
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    ours, theirs = (tmp_path / name / "last.safetensors" for name in ("cut", "whole"))
-    assert ours.read_bytes() == theirs.read_bytes()
+    goes_on_with_the_same_bits(config, tmp_path, 2)
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from training_cases import (
     COCO,
-    Stopping,
     first_gradient,
     gradients_of_two,
     losses,
@@ -18,6 +17,7 @@ from training_cases import (
     some_people,
     write_coco,
 )
+from training_runs import goes_on_with_the_same_bits
 
 from vitpose_cli.cli.app import run as command_line
 from vitpose_cli.config import parse_config
@@ -79,14 +79,7 @@ def test_people_without_keypoints_will_do(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
     config = pretraining(tmp_path)
-    train(config, tmp_path / "whole", Silence())
-    with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "cut", Stopping(4))
-    assert len(losses(tmp_path / "cut")) == 4
-    train(config, tmp_path / "cut", Silence())
-    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
-    ours, theirs = (tmp_path / name / "last.safetensors" for name in ("cut", "whole"))
-    assert ours.read_bytes() == theirs.read_bytes()
+    goes_on_with_the_same_bits(config, tmp_path, 4)
 
 
 def test_it_learns(tmp_path: Path) -> None:

@@ -95,15 +95,7 @@ def export(
             help="The part of a dataset that they are: train, val or test for yolo.",
         ),
     ] = "",
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images",
-            "-i",
-            metavar="DIR",
-            help="Where the photos and videos lie. Default: where they were labelled.",
-        ),
-    ] = None,
+    images: options.LabelledImages = None,
     pictures: Annotated[
         str,
         typer.Option(

@@ -64,6 +64,15 @@ Boxes = Annotated[
         "instead of a detector.",
     ),
 ]
+LabelledImages = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        "-i",
+        metavar="DIR",
+        help="Where the photos and videos lie. Default: where they were labelled.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs."),

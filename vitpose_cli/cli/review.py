@@ -36,15 +36,7 @@ def review(
             "writes. Default: all frames.",
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images",
-            "-i",
-            metavar="DIR",
-            help="Where the photos and videos lie. Default: where they were labelled.",
-        ),
-    ] = None,
+    images: options.LabelledImages = None,
     reviewer: Annotated[
         str | None,
         typer.Option("--reviewer", metavar="NAME", help="Who corrects. Default: your login."),

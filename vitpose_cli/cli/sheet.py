@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note
 from vitpose_cli.plurals import counted, people
 
@@ -18,15 +19,7 @@ def sheet(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="A .png or .jpg picture, or an .html page.")
     ] = Path("sheet.png"),
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images",
-            "-i",
-            metavar="DIR",
-            help="Where the photos and videos lie. Default: where they were labelled.",
-        ),
-    ] = None,
+    images: options.LabelledImages = None,
     number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many people.")] = 48,
     order: Annotated[
         Literal["worst", "best", "sampled"],

@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_cases import small_source, write_coco
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.training.data import open_data
+from vitpose_cli.training.data_options import DataOptions
+
+PAIRED = {"flip_pairs": [["kp0", "kp1"]]}
+UNPAIRED: dict[str, Any] = {"flip_pairs": []}
+
+
+def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, names in zip(folders, (["hand", "foot"], ["hand", "knee"]), strict=True):
+        path = write_coco(folder, 2)
+        document = json.loads(path.read_text())
+        document["categories"] = [{"id": 1, "name": "robot", "keypoints": names}]
+        for one in document["annotations"]:
+            one["keypoints"] = one["keypoints"][:6]
+        path.write_text(json.dumps(document))
+    sources = [
+        {"kind": "coco", "annotations": str(one / "people.json"), "images": str(one / "images")}
+        for one in folders
+    ]
+    with pytest.raises(InputError, match="different keypoints, both called 'robot'"):
+        open_data(DataOptions.model_validate({"train": sources}))
+    data = open_data(DataOptions.model_validate({"train": sources[:1]}))
+    assert data.keypoint_sets["robot"].names == ("hand", "foot")
+
+
+def of_arms(folder: Path, **stated: Any) -> dict[str, str]:
+    """Write pictures of arms, whose names do not say what is left and right; with flip pairs."""
+    path = write_coco(folder, 2)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": "arm", "keypoints": ["kp0", "kp1"], **stated}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    return {"kind": "coco", "annotations": str(path), "images": str(folder / "images")}
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "agreed"),
+    [
+        ([PAIRED], [{}], ((0, 1),)),
+        ([{}], [PAIRED], ((0, 1),)),
+        ([{}, PAIRED], [{}], ((0, 1),)),
+        ([UNPAIRED], [PAIRED, {}], ()),
+        ([{}], [{}], ()),
+    ],
+)
+def test_all_sources_of_a_set_mirror_alike(
+    tmp_path: Path,
+    train: list[dict[str, Any]],
+    validation: list[dict[str, Any]],
+    agreed: tuple[tuple[int, int], ...],
+) -> None:
+    sources = {
+        role: [of_arms(tmp_path / f"{role} {n}", **one) for n, one in enumerate(each)]
+        for role, each in (("train", train), ("validation", validation))
+    }
+    data = open_data(DataOptions.model_validate(sources))
+    opened = [*data.train, *data.validation]
+    assert {one.frames.people.keypoint_set.flip_pairs for one in opened} == {agreed}
+    assert data.keypoint_sets["arm"].flip_pairs == agreed
+    overruled = sources["validation"][0]["annotations"]
+    assert [*data.notes] == (
+        [
+            f"`flip_pairs` of arm are those of data.train (none), not those of {overruled} "
+            "(kp0 - kp1)."
+        ]
+        if train == [UNPAIRED]
+        else []
+    )
+
+
+@pytest.mark.parametrize("role", ["train", "validation"])
+def test_files_that_state_different_flip_pairs_are_refused(tmp_path: Path, role: str) -> None:
+    stating = [of_arms(tmp_path / "a", **PAIRED), of_arms(tmp_path / "b", **UNPAIRED)]
+    sources = {"train": [of_arms(tmp_path / "c")], "validation": []}
+    sources[role] += stating
+    with pytest.raises(InputError, match="state different `flip_pairs` of 'arm'") as caught:
+        open_data(DataOptions.model_validate(sources))
+    assert str(stating[0]["annotations"]) in str(caught.value)
+    assert f"{stating[1]['annotations']} state" in str(caught.value)
+    assert "kp0 - kp1, and none" in str(caught.value)
+
+
+def test_people_with_stated_flip_pairs_are_no_other_keypoints(tmp_path: Path) -> None:
+    for name, stated in (("a", UNPAIRED), ("b", {})):
+        path = write_coco(tmp_path / name, 2)
+        document = json.loads(path.read_text())
+        document["categories"][0] |= stated
+        path.write_text(json.dumps(document))
+    options = {
+        "train": [small_source(tmp_path / "a")],
+        "validation": [small_source(tmp_path / "b")],
+    }
+    data = open_data(DataOptions.model_validate(options))
+    assert [*data.keypoint_sets] == ["coco"]
+    assert not data.validation[0].frames.people.keypoint_set.mirrorable
+
+
+@pytest.mark.parametrize("name", ["training", "_modules", "keys", "type", "mouse.v2"])
+def test_a_category_called_as_no_head_can_be_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "name": name, "keypoints": ["hand", "foot"]}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    options = DataOptions.model_validate({"train": [small_source(tmp_path)]})
+    with pytest.raises(InputError, match=f"calls its category '{name}'") as caught:
+        open_data(options)
+    assert caught.value.hint == f"Rename the category in {path}."
+    assert open_data(options, labelled=False).train
+
+
+@pytest.mark.parametrize("named", [{}, {"name": ""}, {"name": None}])
+def test_a_category_without_a_name_is_learnt_as_custom(
+    tmp_path: Path, named: dict[str, Any]
+) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    document["categories"] = [{"id": 1, "keypoints": ["hand", "foot"], **named}]
+    for one in document["annotations"]:
+        one["keypoints"] = one["keypoints"][:6]
+    path.write_text(json.dumps(document))
+    data = open_data(DataOptions.model_validate({"train": [small_source(tmp_path)]}))
+    assert [*data.keypoint_sets] == ["custom"]
