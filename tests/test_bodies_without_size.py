@@ -147,11 +147,11 @@ def test_training_says_who_has_no_size(
     some, none = tmp_path / "some", tmp_path / "none"
     write_balls(some, said, REAL, {"area": 400}, said)
     output = said_of_training(some, ExitCode.OK, capsys)
-    assert "left out 2 people with one labelled keypoint and no box" in output
+    assert "left out people with one labelled keypoint and no box (2)" in output
     assert (some / "run" / "best.safetensors").exists()
     write_balls(none, said, said)
     error = said_of_training(none, ExitCode.INPUT, capsys)
-    assert "can be learnt from (2 people with one labelled keypoint and no box)" in error
+    assert "can be learnt from: people with one labelled keypoint and no box (2)." in error
     assert "Give each of them a bbox ([left, top, width, height] in px) or an area" in error
 
 

@@ -161,7 +161,7 @@ def test_everybody_with_keypoints_is_measured_whatever_their_weight(tmp_path: Pa
         for one in measured.truth.annotations:
             assert one["keypoints"][2::3] == [2] * 17
     with pytest.raises(
-        InputError, match=r"1 people without .*, 2 people whose .* nothing"
+        InputError, match=r"people without .* \(1\), people whose .* nothing \(2\)"
     ) as caught:
         opened(path, min_score=0.9, human_weight=0)
     assert "`repeat_of`, `split`, `min_score`" in caught.value.hint

@@ -66,8 +66,8 @@ class OpenedSource:
 
 
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
-    """Say what was left out, by reason; empty where nothing was."""
-    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+    """Say what was left out, and how many of each; empty where nothing was."""
+    return ", ".join(f"{reason} ({count:,})" for reason, count in dropped.items())
 
 
 def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputError:
@@ -82,8 +82,8 @@ def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputErro
     own = "include" if options.kind == "coco" else "repeat_of"
     size = f"{SIZE_HINT} Else label" if dropped[WITHOUT_SIZE] else "Label"
     return InputError(
-        f"Nobody in {path} can be learnt from"
-        f" ({dropped_sentence(+dropped) or 'no annotation fits'}).",
+        f"Nobody in {path} can be learnt from: "
+        f"{dropped_sentence(+dropped) or 'no annotation fits'}.",
         f"{size} some keypoints, or check `{own}`, `split`, `min_score`, `human_weight` and "
         "`model_weight` of this source.",
     )
