@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import pytest
+from runs import save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import remote
@@ -80,6 +82,33 @@ def test_failures_that_pass_are_tried_again_and_others_recorded(
     assert Server.asked["/forbidden.jpg"] == Server.asked["/missing.jpg"] == 1
 
 
+def test_photos_are_called_as_copies_of_them(server: str, tmp_path: Path) -> None:
+    for name in ("a b.jpg", "ü#1.jpg"):
+        (tmp_path / "a" / name).write_bytes(PHOTO)
+    every = ["1.jpg", "2.jpg", "10.jpg", "a b.jpg", "ü#1.jpg"]
+    assert list(find_media([f"{server}/a"]).files) == every
+    frames = open_source([f"{server}/a/%C3%BC%231.jpg?of=x/y", f"{server}/a/a%20b.jpg"]).frames()
+    assert [str(frame.key) for frame in frames if isinstance(frame, Frame)] == every[3:]
+    odd = [f"{server}/a/%E4.jpg", f"{server}/a/%F6.jpg"]  # no UTF-8
+    assert list(find_media(odd).files) == ["%E4.jpg", "%F6.jpg"]
+
+
+def test_what_is_written_down_gives_no_access(server: str, tmp_path: Path) -> None:
+    with_password = server.replace("://", "://anna:s3cr3t@")
+    weights = save_weights(tmp_path / "w.safetensors")
+    sources = [f"{with_password}/a", f"{with_password}/forbidden.jpg?signature=s3cr3t"]
+    options = ["-w", str(weights), "-o", "run", "--detector", "whole-image"]
+    done = vitpose("annotate", *sources, *options, cwd=tmp_path)
+    assert done.returncode == 5, done.stderr
+    renewed = [each.replace("s3cr3t", "n3w") for each in sources]
+    again = vitpose("annotate", *renewed, *options, cwd=tmp_path)
+    assert again.returncode == 5, again.stderr
+    written = [path.read_text() for path in (tmp_path / "run").iterdir()]
+    written += [done.stdout, done.stderr, again.stdout, again.stderr]
+    assert "forbidden.jpg" in "".join(written)
+    assert not re.search("s3cr3t|n3w|anna", "".join(written))
+
+
 def test_a_list_of_urls_and_braces(server: str, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text(f"{server}/a/1.jpg\n# none\n{server}/a/2.jpg\n")
@@ -133,6 +162,7 @@ def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:
         ("nosuch://a/b.jpg", "nosuch", ConfigError),
         ("memory://nothing-here", "no photo", InputError),
         ("memory://clip.mp4", "not read from URLs", InputError),
+        ("http://127.0.0.1:9/a?key=b", "no folder.s", InputError),
         ("memory://shard.tar", "not read from URLs", InputError),
     ],
 )

@@ -38,7 +38,7 @@ from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import AllBut, Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
 from vitpose_cli.media.places import folder_of, is_there
-from vitpose_cli.media.remote import is_url
+from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
@@ -101,7 +101,7 @@ def default_run(sources: Sequence[str]) -> Path:
     first = sources[0]
     if first.startswith("@"):
         return Path(fitted_name(Path(first[1:]).stem, RUN_SUFFIX))
-    path = Path(first)
+    path = Path(without_secrets(first))
     while any(sign in path.name for sign in "*?[{") and not is_there(path):
         path = path.parent
     name = path.resolve().name if path.name in ("", "..") else path.name
@@ -377,4 +377,4 @@ def _seen_from(folder: Path, path: Path) -> Path:
 
 
 def _written(source: str) -> str:
-    return source if is_url(source) else os.path.normpath(source)
+    return without_secrets(source) if is_url(source) else os.path.normpath(source)

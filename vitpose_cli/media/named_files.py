@@ -33,7 +33,13 @@ from vitpose_cli.media.kinds import (
 from vitpose_cli.media.listed import examples, read_list
 from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
 from vitpose_cli.media.places import GLOB_SIGNS, is_there, split_glob
-from vitpose_cli.media.remote import is_url, list_urls, path_of
+from vitpose_cli.media.remote import (
+    is_signed,
+    is_url,
+    list_urls,
+    path_of,
+    without_secrets,
+)
 from vitpose_cli.own_files import FRAME_LISTS, LIST_NAME, listed_in
 
 _WHAT_RUNS_DO = (
@@ -91,7 +97,7 @@ class NamedFiles:
             InputError: They have none.
         """
         if self.urls:
-            return "/" + posixpath.commonpath([f"/{path_of(each)}" for each in self._url_folders])
+            return "/" + posixpath.commonpath([f"/{each}" for each in self._url_folders])
         try:
             return os.path.commonpath(self._folders)
         except ValueError as error:
@@ -102,7 +108,7 @@ class NamedFiles:
     def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
         """Return the error that says that there is nothing to label."""
         seen = ", ".join(f"{count} {suffix}" for suffix, count in self.ignored.most_common(5))
-        where = ", ".join(sources) or "an empty list of sources"
+        where = ", ".join(map(without_secrets, sources)) or "an empty list of sources"
         only = f" (only: {seen})" if seen else ""
         return InputError(
             " ".join([f"There is no photo or video in {where}{only}.", *problems[:3]]),
@@ -174,18 +180,25 @@ class NamedFiles:
         """Take a photo at a URL without a look at it, or what lies below a folder there."""
         suffix = PurePosixPath(path_of(url)).suffix.lower()
         if "*" not in url and suffix in IMAGE_SUFFIXES:
-            self._url_folders.add(posixpath.dirname(url))
+            self._url_folders.add(posixpath.dirname(path_of(url)))
             self.urls[url] = None
             return
         if suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
             raise InputError(
-                f"{url}: videos and archives are not read from URLs.", "Copy it first."
+                f"{without_secrets(url)}: videos and archives are not read from URLs.",
+                "Copy it first.",
             )
-        folder = url.partition("*")[0].rpartition("/")[0] if "*" in url else url.rstrip("/")
+        if is_signed(url):
+            raise InputError(
+                f"{without_secrets(url)}: a query ('?') is of one photo, and no folder's.",
+                "Name the photos themselves, in a list of a URL a line: @urls.txt.",
+            )
+        whole = url.partition("*")[0].rpartition("/")[0] if "*" in url else url
+        folder = path_of(whole).rstrip("/")
         self._url_folders.add(folder)
         for found in list_urls(url):
             path = PurePosixPath(path_of(found))
-            parts = path.relative_to(path_of(folder)).parts if _is_below(found, folder) else ("..",)
+            parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
             if ".." in parts or not all(map(is_visible, parts)):
                 continue
             if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -322,10 +335,6 @@ def _check_not_drawn(path: Path) -> None:
             raise InputError(
                 f"{path} is of the drawn copies in the run folder {folder.parent}.", _WHAT_RUNS_DO
             )
-
-
-def _is_below(url: str, folder: str) -> bool:
-    return PurePosixPath(path_of(url)).is_relative_to(path_of(folder))
 
 
 def _raise(error: OSError) -> None:

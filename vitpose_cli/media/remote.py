@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from vitpose_cli.errors import ConfigError, InputError
 
@@ -32,6 +32,9 @@ PATIENCE_S = 120.0
 for no more than this, one wait and one try."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Windows
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+_USER = re.compile(r"(?<=://)[^/\s]*@")
+_QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", re.IGNORECASE)
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _TRANSIENT_CODES = (408, 425, 429)
 
@@ -61,10 +64,10 @@ class RemoteFile:
             data: bytes = _within(READ_TIMEOUT_S, system, path)
             return data
 
-        return _tried(read, f"{self.url} cannot be read")
+        return _tried(read, f"{self} cannot be read")
 
     def __str__(self) -> str:
-        return self.url
+        return without_secrets(self.url)
 
 
 def is_url(source: str) -> bool:
@@ -72,12 +75,33 @@ def is_url(source: str) -> bool:
     return _URL.match(source) is not None
 
 
+def is_signed(url: str) -> bool:
+    """Return whether a URL has a query, as those that grant access for some hours."""
+    return _QUERY.match(url) is not None
+
+
 def path_of(url: str) -> str:
-    """Return the path of a URL: without protocol, and without the query that signs it."""
-    parts = urlsplit(url)
-    if parts.scheme.lower() in ("http", "https"):
-        return f"{parts.netloc}{parts.path}"
-    return url.partition("://")[2].lstrip("/")
+    """Return host and path of a URL, as copies of its files are called.
+
+    Without protocol, user and password, and without the query that signs it; `%20` of a web address
+    is the blank that it stands for.
+    """
+    plain = without_secrets(url)
+    if not _HTTP.match(plain):
+        return plain.partition("://")[2].lstrip("/")
+    parts = urlsplit(plain)
+    try:
+        return parts.netloc + unquote(parts.path, errors="strict")
+    except UnicodeDecodeError:
+        return parts.netloc + parts.path
+
+
+def without_secrets(text: str) -> str:
+    """Return a URL, or a text with URLs, without users, passwords, and the queries that sign them.
+
+    What is written down is shared, and these give access to more than labels.
+    """
+    return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def list_urls(url: str) -> list[str]:
@@ -87,7 +111,7 @@ def list_urls(url: str) -> list[str]:
         ConfigError: What the protocol needs is not installed.
         InputError: It cannot be listed.
     """
-    if url.startswith("http") and "*" not in url:
+    if _HTTP.match(url) and "*" not in url:
         url = url.rstrip("/") + "/"  # or a server's links would be taken as those of its parent
     system, path = _open(url)
 
@@ -95,24 +119,25 @@ def list_urls(url: str) -> list[str]:
         paths = system.glob(path) if "*" in path else system.find(path)
         return [str(system.unstrip_protocol(each)) for each in paths]
 
-    return _tried(found, f"{url} cannot be listed")
+    return _tried(found, f"{without_secrets(url)} cannot be listed")
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:
     """Return the file system of a URL, of which fsspec keeps one for each place, and the path."""
     install = 'Install what it needs: pip install "vitpose-cli[remote]".'
+    shown = without_secrets(url)
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise ConfigError(
-            f"Reading {url} needs fsspec, which is not installed.", install
+            f"Reading {shown} needs fsspec, which is not installed.", install
         ) from error
     try:
         system, path = url_to_fs(url)
     except ImportError as error:
-        raise ConfigError(f"{url} cannot be opened: {error}.", install) from error
+        raise ConfigError(f"{shown} cannot be opened: {error}.", install) from error
     except ValueError as error:
-        raise ConfigError(f"{url} cannot be opened: {error}.", "Check its protocol.") from error
+        raise ConfigError(f"{shown} cannot be opened: {error}.", "Check its protocol.") from error
     return system, str(path)
 
 
@@ -136,7 +161,7 @@ def _tried(action: Callable[[], Result], failure: str) -> Result:
             wait_s = next(waits_s, None)
             # Every protocol's client has errors of its own.
             if wait_s is None or _lasts(error) or time.monotonic() > deadline:
-                raise InputError(f"{failure}: {_said(error)}.") from error
+                raise InputError(f"{failure}: {without_secrets(_said(error))}.") from error
         time.sleep(wait_s)
 
 
