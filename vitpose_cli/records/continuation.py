@@ -42,7 +42,7 @@ def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None
         raise ConfigError(
             f"The run in {folder} was made with other options:\n  " + "\n  ".join(differing),
             "Use the same options to go on with it, another output folder (-o), "
-            f"{refresh}or --overwrite to start anew.{advice}",
+            f"{refresh}or --overwrite to delete its labels and start anew.{advice}",
         )
 
 

@@ -141,7 +141,7 @@ def find_folders(places: Iterable[MediaFolders], keys: Iterable[FrameKey]) -> Me
     example = repr(samples[0].media) if samples else "one"
     raise InputError(
         f"The photos and videos, such as {example}, are not in "
-        f"{', '.join(map(str, tried)) or 'any place'}.",
+        f"{', '.join(map(str, tried)) or 'any folder that is known here'}.",
         "Give the folder that they lie in, or a copy of what is at a URL, with --images.",
     )
 

@@ -69,7 +69,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         bbox="Write [left, top, width, height] in px, with width and height above 0.",
         bbox_outside="Such an instance is dropped by trainers: remove it or correct its box.",
         area="Write the area in px², above 0; width x height of the box where no outline is "
-        "known. OKS cannot be computed without it.",
+        "known. Without it pycocotools stops, and `vitpose evaluate` takes 0.53 of the box.",
         iscrowd="Write 0; 1 only for a crowd that is one annotation.",
         segmentation="Write [] where there is no outline; datumaro and CVAT need the field.",
         keypoints="Write x, y, v for each keypoint of the category; every annotation needs them.",
