@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -105,6 +106,80 @@ def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) 
     del saved["data"]  # as of an earlier version
     torch.save(saved, tmp_path / "run" / "state.pt")
     train(config, tmp_path / "run", Listener())
+
+
+def measured(folder: Path, count: int, **data: Any) -> TrainConfig:
+    """Return a run of four steps that is measured after each other, on people of its own."""
+    if not (folder / "measured").exists():
+        write_coco(folder / "measured", count)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    values = small_run(folder)["data"] | {"validation": [small_source(folder / "measured")]} | data
+    return parse_config(
+        TrainConfig,
+        small_run(folder, data=values, stages=[stage], ema=None, validation={"every_steps": 2}),
+    )
+
+
+@pytest.mark.parametrize("field", ["keypoints", "area", "iscrowd"])
+def test_a_run_is_not_measured_on_other_labels(tmp_path: Path, field: str) -> None:
+    write_coco(tmp_path, 5)
+    config = measured(tmp_path, 4)
+    stopped(config, tmp_path / "run", after=3)  # two steps and a measurement
+    path = tmp_path / "measured" / "people.json"
+    document = json.loads(path.read_text())
+    document["info"] = {"description": "The same people, written once more"}
+    path.write_text(json.dumps(document))
+    stopped(config, tmp_path / "run", after=1)
+    best = (tmp_path / "run" / "best.safetensors").read_bytes()
+    person = document["annotations"][0]
+    others = {"keypoints": [9, *person["keypoints"][1:]], "area": 5.0, "iscrowd": 1}
+    person[field] = others[field]
+    path.write_text(json.dumps(document))
+    for missing in (False, True):
+        with pytest.raises(ConfigError, match=re.escape(f"other labels:\n  {path}: 4 people in 4")):
+            train(measured(tmp_path, 4, allow_missing=missing), tmp_path / "run", Listener())
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del saved["data"]["measured"]  # as of an earlier version
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    train(config, tmp_path / "run", Listener())
+
+
+def test_a_run_is_not_measured_with_other_boxes(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [9, 9, 90, 140], "score": 0.9}]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    source = small_source(tmp_path) | {"boxes": str(tmp_path / "boxes.json")}
+    config = measured(tmp_path, 4, validation=[source])
+    stopped(config, tmp_path / "run", after=3)
+    boxes[0]["bbox"] = [9, 9, 80, 140]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    with pytest.raises(ConfigError, match="The run was begun with other labels"):
+        train(config, tmp_path / "run", Listener())
+
+
+def test_aps_of_different_photos_are_not_compared(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stopped(measured(tmp_path, 4), tmp_path / "run", after=3)
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    saved["position"]["best"] = 2.0  # no AP is better
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    photos = tmp_path / "measured" / "images"
+    (photos / "003.png").write_bytes((photos / "001.png").read_bytes())
+    with pytest.raises(ConfigError, match="photos have come or gone"):
+        train(measured(tmp_path, 4), tmp_path / "run", Listener())
+    listener = Listener()
+    allowed = measured(tmp_path, 4, allow_missing=True)
+    outcome = train(allowed, tmp_path / "run", listener)
+    said = "No later AP is compared with the best so far, which is of other photos."
+    assert said in listener.notes
+    last = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert outcome.best == last["AP"]
+    written = (tmp_path / "run" / name for name in ("best.safetensors", "last.safetensors"))
+    assert len({path.read_bytes() for path in written}) == 1
+    again = Listener()
+    train(allowed, tmp_path / "run", again)
+    assert said not in again.notes
 
 
 @pytest.mark.parametrize("cache", ["ram", "disk", "none"])

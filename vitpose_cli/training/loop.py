@@ -31,7 +31,7 @@ from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
-from vitpose_cli.training.fingerprints import DataFingerprint
+from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import (
     Line,
@@ -120,7 +120,8 @@ class _Run:
         self._leads = placement.leads
         self._position = Position()
         self._num_skipped = 0
-        self._learnt_from: DataFingerprint | None = None
+        self._measured_on: Sequence[Fingerprint] = ()
+        self._known = DataFingerprint((), {}, ())
 
     def go(self) -> Outcome:
         """Train all stages that are not done."""
@@ -167,10 +168,13 @@ class _Run:
         )
         for note in unread:
             self._observer.note(note)
-        self._learnt_from = learnt_from(data, material)
-        own = Beginning.of(data, self._learnt_from, unread, self._position)
+        self._known = known = learnt_from(data, material)
+        own = Beginning.of(data, known, unread, self._position)
         check_alike(own, self._placement.process)
-        check_read(saved, self._learnt_from, config.data)
+        check_read(saved, known, config.data)
+        self._measured_on = known.measured or ()
+        if saved is not None and saved.data is not None and saved.data.measured is not None:
+            self._known = replace(known, measured=saved.data.measured)
         lessons = open_lessons(
             config.distill, teachers, material, device, folder.cache, self._observer.note
         )
@@ -323,15 +327,16 @@ class _Run:
             return
         numbers = measurement.score(found)
         self._write({"kind": "validation", **self._place(), **numbers})
-        best, ap = self._position.best, numbers["AP"]
-        if best is None or ap > best:
+        best, ap, known, on = self._position.best, numbers["AP"], self._known, self._measured_on
+        if best is None or ap > best or not same_people(known.measured or (), on):
             self._position = replace(self._position, best=ap)
+            self._known = replace(known, measured=tuple(on))
             self._save_weights(stage, self._folder.best)
 
     def _save(self, stage: Stage) -> None:
         if self._leads:
             stage.check_finite()
-            self._folder.save_state(self._position, stage.state_dict(), self._learnt_from)
+            self._folder.save_state(self._position, stage.state_dict(), self._known)
             self._save_weights(stage, self._folder.last)
 
     def _save_weights(self, stage: Stage, path: Path) -> None:
