@@ -125,7 +125,8 @@ class RunFolder:
 
         Raises:
             ConfigError: The folder holds a run with other options.
-            InputError: It cannot be written, is something else, or another process trains in it.
+            InputError: It cannot be written, is something else, holds weights without a state, or
+                another process trains in it.
         """
         self._check_place()
         self._make()
@@ -138,7 +139,7 @@ class RunFolder:
 
         Raises:
             ConfigError: The folder holds a run with other options.
-            InputError: It cannot be written, or is something else.
+            InputError: It cannot be written, is something else, or holds weights without a state.
         """
         if self.config.exists():
             changed = _differences(load_config(TrainConfig, self.config), config)
@@ -148,6 +149,7 @@ class RunFolder:
                     "Choose another folder with --output, or take the options back.",
                 )
         self._check_place()
+        self._check_begun()
         self._make()
         with atomic_file(self.config) as stream:
             stream.write(dump_config(config).encode())
@@ -164,6 +166,17 @@ class RunFolder:
         if any(not each.name.startswith(_LOCK) for each in self.path.iterdir()):
             raise InputError(
                 f"{self.path} is not empty and no training run.", "Choose another folder."
+            )
+
+    def _check_begun(self) -> None:
+        """Refuse to begin a run among what an earlier one has come to, which it would replace."""
+        results = (self.best, self.last, self.report)
+        kept = [path.name for path in results if path.exists()]
+        if kept and not self.state.exists():
+            raise InputError(
+                f"{self.path} holds {' and '.join(kept)} of an earlier run, and no "
+                f"{self.state.name} to go on from.",
+                "Choose another folder with --output, or delete that of the run to begin anew.",
             )
 
     def _make(self) -> None:
