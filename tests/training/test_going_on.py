@@ -182,6 +182,34 @@ def test_aps_of_different_photos_are_not_compared(tmp_path: Path) -> None:
     assert said not in again.notes
 
 
+def test_a_run_says_nothing_of_weights_that_are_gone(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, folder = measured(tmp_path, 4), RunFolder(tmp_path / "run")
+    whole = train(config, folder.path, Listener())
+    assert whole.best is not None
+    last = folder.last.read_bytes()
+    for path in (folder.best, folder.last):
+        path.unlink()
+    listener = Listener()
+    again = train(config, folder.path, listener)
+    assert (again.weights, again.best) == (folder.last, None)
+    assert folder.last.read_bytes() == last
+    assert f"{folder.best} is gone, and with it the best AP so far." in listener.notes
+    assert "best AP" not in folder.report.read_text()
+
+
+def test_the_best_of_a_run_that_has_lost_it_is_the_next(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, folder = measured(tmp_path, 4), RunFolder(tmp_path / "run")
+    stopped(config, folder.path, after=3)
+    folder.best.unlink()
+    outcome = train(config, folder.path, Listener())
+    assert outcome.weights == folder.best
+    assert outcome.best == read_metrics(folder.metrics)[-1]["AP"]
+    assert folder.best.read_bytes() == folder.last.read_bytes()
+    assert f"best AP {outcome.best:.3f} after step 4" in folder.report.read_text()
+
+
 @pytest.mark.parametrize("cache", ["ram", "disk", "none"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(

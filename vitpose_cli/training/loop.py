@@ -149,6 +149,9 @@ class _Run:
             self._observer.note(
                 f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
             )
+            if self._position.best is not None and not folder.best.exists():
+                self._position = replace(self._position, best=None)
+                self._observer.note(f"{folder.best} is gone, and with it the best AP so far.")
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
             self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
@@ -189,7 +192,7 @@ class _Run:
             network = self._train_stage(number, network, courses, data, state)
             state = None
         if self._leads:
-            write_report(folder)
+            write_report(folder, self._position.best)
         return Outcome(folder.weights, self._position.best, folder.report)
 
     def _following(self, network: Network, number: int) -> Network:
@@ -228,6 +231,8 @@ class _Run:
             self._position = Position(number, 0, self._position.best)
         else:
             stage.load_state_dict(state)
+            if self._leads and not self._folder.last.exists():
+                self._save_weights(stage, self._folder.last)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
             measurement = Measurement.open(

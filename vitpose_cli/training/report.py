@@ -17,8 +17,12 @@ from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.metrics import read_metrics
 
 
-def write_report(folder: RunFolder) -> None:
+def write_report(folder: RunFolder, best: float | None) -> None:
     """Write `report.html` from the run's metrics, pictures and configuration.
+
+    Args:
+        folder: The run.
+        best: The AP of its best weights; None where there are none.
 
     Raises:
         InputError: The metrics cannot be read, or the report cannot be written.
@@ -28,7 +32,7 @@ def write_report(folder: RunFolder) -> None:
     measured = [line for line in lines if line["kind"] == "validation"]
     parts = [
         f"<h1>Training run {escape(folder.path.name)}</h1>",
-        f"<p>{_summary(trained, measured)}</p>",
+        f"<p>{_summary(trained, measured, best)}</p>",
         "<div class=curves>",
         *_curves(trained, measured),
         "</div>",
@@ -94,16 +98,18 @@ def _curves(
     ]
 
 
-def _summary(trained: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> str:
+def _summary(
+    trained: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]], best: float | None
+) -> str:
     if not trained:
         return "Nothing was trained yet."
     last = trained[-1]
     text = f"{last['at']:,} steps; last loss {last['loss']:.3g}"
+    places = [line["at"] for line in measured if line["AP"] == best]
+    if best is not None and places:
+        text += f"; best AP {best:.3f} after step {places[-1]:,}"
     if measured:
-        best = max(measured, key=lambda line: line["AP"])
-        text += (
-            f"; best AP {best['AP']:.3f} after step {best['at']:,}, last {measured[-1]['AP']:.3f}"
-        )
+        text += f"; last AP {measured[-1]['AP']:.3f}"
     return text + f"; peak memory {max(line['memory_mib'] for line in trained):,} MiB."
 
 
