@@ -266,6 +266,31 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path) -> None:
+    write_coco(tmp_path, 60)
+    values = small_run(tmp_path, stages=[{"input_wh": [32, 48], "steps": 1, "batch_size": 4}])
+    source = values["data"]["train"]
+    kept = {"cache": "disk", "cache_wh": [960, 1280]}
+    values["data"] = {"train": source, "validation": [], "threads": 1} | kept
+    config, run = tmp_path / "train.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump(values))
+    for _ in range(2):
+        process = started(config, run)
+        begun = f".crops-*.{process.pid}.vitpose-tmp"
+        deadline = time.monotonic() + 120
+        while not list(run.glob(f"cache/{begun}")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert len(list((run / "cache").iterdir())) == 1  # what the one before left is gone
+    (run / ".state.pt.999999999.vitpose-tmp").touch()
+    (run / ".last.safetensors.999999999.vitpose-tmp").mkdir()
+    (run / ".last.safetensors.999999999.vitpose-tmp" / ".tmpAbCdEf").touch()
+    train(parse_config(TrainConfig, values), run, Listener())
+    assert not [path for path in run.rglob("*") if path.name.startswith(".")]
+    assert len(list((run / "cache").iterdir())) == 2  # crops, and which photos failed
+
+
 def test_an_interruption_at_the_end_of_a_stage_ends_the_run(tmp_path: Path) -> None:
     """While its last step is measured and saved; nothing of the next stage is learnt."""
     write_coco(tmp_path, 4)

@@ -22,7 +22,13 @@ from pydantic import BaseModel
 
 from vitpose_cli.config import dump_config, load_config
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    remove_all_left_over,
+    remove_left_over,
+    write_error,
+)
 from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.config import TrainConfig
@@ -131,6 +137,7 @@ class RunFolder:
         self._check_place()
         self._make()
         with FileLock(self.path / _LOCK, f"The training run in {self.path}"):
+            self._clear()
             self.open(config)
             yield
 
@@ -163,10 +170,21 @@ class RunFolder:
                 f"{self.path} is a file, and a run needs a folder.",
                 "Choose another folder with --output.",
             )
-        if any(not each.name.startswith(_LOCK) for each in self.path.iterdir()):
+        if any(
+            not each.name.startswith(_LOCK) and each.suffix != TEMPORARY_SUFFIX
+            for each in self.path.iterdir()
+        ):
             raise InputError(
                 f"{self.path} is not empty and no training run.", "Choose another folder."
             )
+
+    def _clear(self) -> None:
+        """Delete what killed runs were writing; of other folders, another run may be writing it."""
+        files = (self.config, self.metrics, self.state, self.last, self.best, self.report)
+        for path in files:
+            remove_left_over(path)
+        for folder in (self.pictures, self.cache):
+            remove_all_left_over(folder)
 
     def _check_begun(self) -> None:
         """Refuse to begin a run among what an earlier one has come to, which it would replace."""

@@ -126,6 +126,8 @@ class _Run:
     def go(self) -> Outcome:
         """Train all stages that are not done."""
         with self._folder.held(self._config) if self._leads else nullcontext():
+            # Nobody writes before what killed runs have left is gone.
+            gathered(None, self._placement.process)
             return self._train()
 
     def _train(self) -> Outcome:
