@@ -88,7 +88,8 @@ def _curves(
     sources: dict[str, list[Point]] = {}
     for line in measured:
         for name, numbers in line["sources"].items():
-            sources.setdefault(name, []).append((line["at"], numbers["AP"]))
+            if numbers["AP"] is not None:
+                sources.setdefault(name, []).append((line["at"], numbers["AP"]))
     return [
         figure("Loss", line_chart(losses, Axes(logarithmic=True))),
         figure("AP", line_chart(sources)),
@@ -117,16 +118,21 @@ def _table(measured: Sequence[Mapping[str, Any]]) -> str:
     """Return the last measurement of every source."""
     if not measured:
         return ""
-    sources: Mapping[str, Mapping[str, float]] = measured[-1]["sources"]
+    sources: Mapping[str, Mapping[str, float | None]] = measured[-1]["sources"]
     names = list(next(iter(sources.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in ("last measurement", *names))
     rows = [
         f"<tr><td>{escape(source)}</td>"
-        + "".join(f"<td>{numbers[name]:.3f}</td>" for name in names)
+        + "".join(f"<td>{_shown(numbers[name])}</td>" for name in names)
         + "</tr>"
         for source, numbers in sources.items()
     ]
     return f"<h2>Validation</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _shown(value: float | None) -> str:
+    """Return a number; a dash where there is none, as nobody has that size."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _pictures(folder: RunFolder, pattern: str, title: str, text: str) -> list[str]:
