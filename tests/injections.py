@@ -9,6 +9,7 @@ import errno
 import itertools
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -181,3 +182,19 @@ def processor_lacks_bf16() -> None:
     import vitpose_cli.runtime as runtime
 
     setattr(runtime, "_cpu_features", dict)  # noqa: B010
+
+
+def killed_at_a_file_operation() -> None:
+    """Be killed just before the file operation whose number `KILLED_AT` says, from 1."""
+    calls, number = itertools.count(1), int(os.environ["KILLED_AT"])
+
+    def counted(operation: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*arguments: Any, **options: Any) -> Any:
+            if next(calls) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return operation(*arguments, **options)
+
+        return counting
+
+    for name in ("fsync", "mkdir", "replace", "rmdir", "unlink", "write"):
+        setattr(os, name, counted(getattr(os, name)))

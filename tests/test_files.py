@@ -1,5 +1,7 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from vitpose_cli.files import (
     fitted_name,
     is_file,
     read_error,
+    remove_all_left_over,
     write_error,
 )
 
@@ -119,6 +122,18 @@ def test_what_cannot_be_read_is_not_what_is_written(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
     with pytest.raises(InputError, match=r"Cannot write .*a\.jpg"), atomic_file(target / "a.jpg"):
         pass
+
+
+def test_what_the_dead_have_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    names = [f".a.npy.{number}.vitpose-tmp" for number in (os.getpid(), os.getppid(), ended.pid)]
+    names += [f".b.json.{ended.pid}.vitpose-tmp", f"c.{ended.pid}.vitpose-tmp", "a.npy"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_all_left_over(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*names[:2], *names[4:]}
+    remove_all_left_over(tmp_path / "none")
 
 
 @pytest.mark.parametrize("letter", ["w", "é", "日"])

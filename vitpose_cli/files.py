@@ -194,9 +194,24 @@ def remove_left_over(path: Path) -> None:
     one file from two is in their own way in any case. Windows deletes no file that is open.
     """
     start = temporary_name(path.name, TEMPORARY_SUFFIX).rpartition(str(os.getpid()))[0]
-    pattern = re.compile(rf"{re.escape(start)}(\d+){re.escape(TEMPORARY_SUFFIX)}")
+    _remove_of_the_dead(path.parent, re.escape(start))
+
+
+def remove_all_left_over(folder: Path) -> None:
+    """Do as `remove_left_over` for every file in a folder that no other machine writes to."""
+    _remove_of_the_dead(folder, r"\..*\.")
+
+
+def _remove_of_the_dead(folder: Path, start: str) -> None:
+    """Delete what ended processes have left in a folder under temporary names.
+
+    Args:
+        folder: The folder; it may be missing.
+        start: How the names begin before the number of the process, as a regular expression.
+    """
+    pattern = re.compile(rf"{start}(\d+){re.escape(TEMPORARY_SUFFIX)}")
     with suppress(OSError):
-        for each in path.parent.iterdir():
+        for each in folder.iterdir():
             found = pattern.fullmatch(each.name)
             if found is not None and not _is_alive(int(found[1])):
                 if each.is_dir():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from disks import Disk
 
 from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.files import remove_left_over
 from vitpose_cli.models.tensor_files import read_metadata, read_state, write_tensors
 
 STATE = {"weight": torch.arange(4096.0).reshape(64, 64), "count": torch.tensor(3)}
@@ -99,3 +102,13 @@ def test_a_killed_writer_leaves_a_whole_file(path: Path) -> None:
     writer.kill()
     writer.join()
     assert torch.equal(read_state(path)["weight"], STATE["weight"])
+    remove_left_over(path)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_disk_that_nobody_may_write_to_is_named(disk: Disk) -> None:
+    disk.protect()
+    path = disk.path / "a.safetensors"
+    with pytest.raises(InputError, match=re.escape(f"Cannot write {path}: Read-only")) as caught:
+        write_tensors(path, STATE, {})
+    assert "Choose another place" in caught.value.hint

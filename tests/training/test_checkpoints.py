@@ -61,8 +61,29 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     assert [path.name for path in first.path.iterdir()] == ["config.yaml"]
     (first.path / "config.yaml").unlink()
     (first.path / "training.lock").touch()  # of a process that was killed before it wrote anything
+    (first.path / ".config.yaml.999999999.vitpose-tmp").touch()
     with second.held(config):
-        assert second.config.exists()
+        names = {path.name for path in second.path.iterdir()}
+    assert names == {"config.yaml", "training.lock"}
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "last.safetensors", "report.html"])
+def test_a_run_does_not_begin_among_what_an_earlier_one_has_come_to(
+    tmp_path: Path, name: str
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    config = parse_config(TrainConfig, small_run(tmp_path))
+    folder.open(config)
+    (folder.path / name).write_text("earlier")
+    before = folder.config.read_bytes()
+    other = parse_config(TrainConfig, small_run(tmp_path, seed=7))
+    said = rf"{name} of an earlier run, and no state\.pt to go on from"
+    with pytest.raises(InputError, match=said) as caught:
+        folder.open(other)
+    assert "--output" in caught.value.hint
+    assert folder.config.read_bytes() == before
+    folder.save_state(Position(0, 1), {})
+    folder.open(config)
 
 
 def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:

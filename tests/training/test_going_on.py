@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -107,6 +108,108 @@ def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) 
     train(config, tmp_path / "run", Listener())
 
 
+def measured(folder: Path, count: int, **data: Any) -> TrainConfig:
+    """Return a run of four steps that is measured after each other, on people of its own."""
+    if not (folder / "measured").exists():
+        write_coco(folder / "measured", count)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    values = small_run(folder)["data"] | {"validation": [small_source(folder / "measured")]} | data
+    return parse_config(
+        TrainConfig,
+        small_run(folder, data=values, stages=[stage], ema=None, validation={"every_steps": 2}),
+    )
+
+
+@pytest.mark.parametrize("field", ["keypoints", "area", "iscrowd"])
+def test_a_run_is_not_measured_on_other_labels(tmp_path: Path, field: str) -> None:
+    write_coco(tmp_path, 5)
+    config = measured(tmp_path, 4)
+    stopped(config, tmp_path / "run", after=3)  # two steps and a measurement
+    path = tmp_path / "measured" / "people.json"
+    document = json.loads(path.read_text())
+    document["info"] = {"description": "The same people, written once more"}
+    path.write_text(json.dumps(document))
+    stopped(config, tmp_path / "run", after=1)
+    best = (tmp_path / "run" / "best.safetensors").read_bytes()
+    person = document["annotations"][0]
+    others = {"keypoints": [9, *person["keypoints"][1:]], "area": 5.0, "iscrowd": 1}
+    person[field] = others[field]
+    path.write_text(json.dumps(document))
+    for missing in (False, True):
+        with pytest.raises(ConfigError, match=re.escape(f"other labels:\n  {path}: 4 people in 4")):
+            train(measured(tmp_path, 4, allow_missing=missing), tmp_path / "run", Listener())
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    del saved["data"]["measured"]  # as of an earlier version
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    train(config, tmp_path / "run", Listener())
+
+
+def test_a_run_is_not_measured_with_other_boxes(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [9, 9, 90, 140], "score": 0.9}]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    source = small_source(tmp_path) | {"boxes": str(tmp_path / "boxes.json")}
+    config = measured(tmp_path, 4, validation=[source])
+    stopped(config, tmp_path / "run", after=3)
+    boxes[0]["bbox"] = [9, 9, 80, 140]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    with pytest.raises(ConfigError, match="The run was begun with other labels"):
+        train(config, tmp_path / "run", Listener())
+
+
+def test_aps_of_different_photos_are_not_compared(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stopped(measured(tmp_path, 4), tmp_path / "run", after=3)
+    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    saved["position"]["best"] = 2.0  # no AP is better
+    torch.save(saved, tmp_path / "run" / "state.pt")
+    photos = tmp_path / "measured" / "images"
+    (photos / "003.png").write_bytes((photos / "001.png").read_bytes())
+    with pytest.raises(ConfigError, match="photos have come or gone"):
+        train(measured(tmp_path, 4), tmp_path / "run", Listener())
+    listener = Listener()
+    allowed = measured(tmp_path, 4, allow_missing=True)
+    outcome = train(allowed, tmp_path / "run", listener)
+    said = "No later AP is compared with the best so far, which is of other photos."
+    assert said in listener.notes
+    last = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert outcome.best == last["AP"]
+    written = (tmp_path / "run" / name for name in ("best.safetensors", "last.safetensors"))
+    assert len({path.read_bytes() for path in written}) == 1
+    again = Listener()
+    train(allowed, tmp_path / "run", again)
+    assert said not in again.notes
+
+
+def test_a_run_says_nothing_of_weights_that_are_gone(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, folder = measured(tmp_path, 4), RunFolder(tmp_path / "run")
+    whole = train(config, folder.path, Listener())
+    assert whole.best is not None
+    last = folder.last.read_bytes()
+    for path in (folder.best, folder.last):
+        path.unlink()
+    listener = Listener()
+    again = train(config, folder.path, listener)
+    assert (again.weights, again.best) == (folder.last, None)
+    assert folder.last.read_bytes() == last
+    assert f"{folder.best} is gone, and with it the best AP so far." in listener.notes
+    assert "best AP" not in folder.report.read_text()
+
+
+def test_the_best_of_a_run_that_has_lost_it_is_the_next(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config, folder = measured(tmp_path, 4), RunFolder(tmp_path / "run")
+    stopped(config, folder.path, after=3)
+    folder.best.unlink()
+    outcome = train(config, folder.path, Listener())
+    assert outcome.weights == folder.best
+    assert outcome.best == read_metrics(folder.metrics)[-1]["AP"]
+    assert folder.best.read_bytes() == folder.last.read_bytes()
+    assert f"best AP {outcome.best:.3f} after step 4" in folder.report.read_text()
+
+
 @pytest.mark.parametrize("cache", ["ram", "disk", "none"])
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(
@@ -161,6 +264,31 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert len(losses(cut)) == 15
     ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path) -> None:
+    write_coco(tmp_path, 60)
+    values = small_run(tmp_path, stages=[{"input_wh": [32, 48], "steps": 1, "batch_size": 4}])
+    source = values["data"]["train"]
+    kept = {"cache": "disk", "cache_wh": [960, 1280]}
+    values["data"] = {"train": source, "validation": [], "threads": 1} | kept
+    config, run = tmp_path / "train.yaml", tmp_path / "run"
+    config.write_text(yaml.safe_dump(values))
+    for _ in range(2):
+        process = started(config, run)
+        begun = f".crops-*.{process.pid}.vitpose-tmp"
+        deadline = time.monotonic() + 120
+        while not list(run.glob(f"cache/{begun}")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert len(list((run / "cache").iterdir())) == 1  # what the one before left is gone
+    (run / ".state.pt.999999999.vitpose-tmp").touch()
+    (run / ".last.safetensors.999999999.vitpose-tmp").mkdir()
+    (run / ".last.safetensors.999999999.vitpose-tmp" / ".tmpAbCdEf").touch()
+    train(parse_config(TrainConfig, values), run, Listener())
+    assert not [path for path in run.rglob("*") if path.name.startswith(".")]
+    assert len(list((run / "cache").iterdir())) == 2  # crops, and which photos failed
 
 
 def test_an_interruption_at_the_end_of_a_stage_ends_the_run(tmp_path: Path) -> None:

@@ -37,6 +37,19 @@ def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
     assert {"worst-1.jpg", "worst-2.jpg"} <= pictures
 
 
+def test_where_nobody_has_a_size_there_is_no_number(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)  # in photos of 120 x 160 px
+    stage = {"input_wh": [32, 48], "steps": 1, "batch_size": 2}
+    listener = run(tmp_path, stages=[stage])
+    (line,) = (one for one in read_metrics(tmp_path / "run" / "metrics.jsonl") if "AP" in one)
+    assert line == listener.lines[-1]
+    small = line["sources"]["1 people"]
+    assert [name for name, value in small.items() if value is None] == ["AP_L", "AR_L"]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<td>-</td>") == 2
+    assert "-1.000" not in page
+
+
 def test_boxes_of_other_photos_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     box = {"image_id": 77, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5}

@@ -25,7 +25,7 @@ def test_a_report_of_an_unmeasured_run_is_whole(tmp_path: Path) -> None:
                 "memory_mib": 7,
             }
         )
-    write_report(folder)
+    write_report(folder, None)
     page = folder.report.read_text(encoding="utf-8")
     assert "15 steps; last loss 0.1" in page
     assert "<script>" not in page

@@ -118,6 +118,27 @@ def test_a_step_without_finite_gradient_changes_nothing(kind: str, head: str) ->
     stage.check_finite()
 
 
+@OPTIMIZERS
+def test_a_step_whose_gradient_has_no_finite_length_changes_nothing(kind: str) -> None:
+    """Though each of its elements is finite."""
+    changes: dict[str, Any] = {"optimizer": PLAIN["optimizer"] | {"kind": kind}}
+    stage, batches = opened(config(**changes, stage={"loss": {"weight": 1e24}}))
+    before = weights(stage).clone()
+    (batch,) = next(iter(batches.ahead(0, 1)))
+    _, norm = stage.step(0, [batch])
+    assert torch.isinf(norm)
+    assert torch.equal(weights(stage), before)
+
+
+def test_a_gradient_is_cut_at_its_own_length_whatever_it_is_scaled_by() -> None:
+    plain, batches = opened(config())
+    scaled, _ = opened(config())
+    scaled._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    for number, passes in enumerate(batches.ahead(0, 3)):
+        assert torch.equal(plain.step(number, passes)[1], scaled.step(number, passes)[1])
+    assert torch.equal(weights(plain), weights(scaled))
+
+
 def test_a_network_with_numbers_that_are_not_finite_is_not_saved() -> None:
     stage, batches = opened(config(ema={"decay": 0.9}))
     steps(stage, batches, 0, 1)

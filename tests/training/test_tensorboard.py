@@ -20,13 +20,14 @@ def test_stages_follow_one_another(tmp_path: Path) -> None:
     numbers = dict.fromkeys(("lr", "gradient_norm", "people_per_s", "data_share", "memory_mib"), 1)
     for stage, step, loss in ((0, 5, 0.5), (0, 10, 0.25), (1, 5, 0.125)):
         board.line({"kind": "train", "stage": stage, "step": step, "loss": loss, **numbers})
-    sources = {"1 people": {"AP": 0.75}}
+    sources = {"1 people": {"AP": 0.75, "AP_L": None}}
     board.line({"kind": "validation", "stage": 1, "step": 5, "AP": 0.75, "sources": sources})
     events = accumulator(str(tmp_path))
     events.Reload()
     losses = [(one.step, one.value) for one in events.Scalars("train/loss")]
     assert losses == [(5, 0.5), (10, 0.25), (15, 0.125)]
     assert events.Scalars("1 people/AP")[0].step == 15
+    assert "1 people/AP_L" not in events.Tags()["scalars"]
 
 
 class Writer:

@@ -7,6 +7,7 @@ in the file's metadata. Pickles were refused as a format of ours: reading one ma
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vitpose_cli.errors import InputError, WeightsError
-from vitpose_cli.files import temporary_name, write_error
+from vitpose_cli.files import TEMPORARY_SUFFIX, temporary_name, write_error
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -66,15 +67,18 @@ def write_tensors(
         .clone(memory_format=torch.contiguous_format)
         for key, value in state.items()
     }
-    temporary = path.with_name(temporary_name(path.name, ".tmp"))
+    # A folder, since safetensors writes files under names of its own beside the one that it makes.
+    temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))
+    made = temporary / "weights"
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file(tensors, temporary, dict(metadata))
-        temporary.chmod(mode)  # safetensors writes files that only their owner may read
-        with temporary.open("rb+") as file:
+        temporary.mkdir(exist_ok=True)
+        made.touch()
+        mode = made.stat().st_mode
+        save_file(tensors, made, dict(metadata))
+        made.chmod(mode)  # safetensors writes files that only their owner may read
+        with made.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        made.replace(path)
     except OSError as error:
         raise write_error(path, error) from error
     except SafetensorError as error:
@@ -83,7 +87,7 @@ def write_tensors(
             "Check that the folder exists, is writable and has room.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from vitpose_cli.training.fingerprints import (
     Fingerprint,
     check_same_read,
     check_same_sources,
+    same_people,
 )
 from vitpose_cli.training.process import gathered
 
@@ -65,10 +66,15 @@ def check_sources(saved: RunState | None, data: OpenedData, note: Callable[[str]
     """
     if saved is None or saved.data is None:
         return
-    now = [source.fingerprint for source in data.train]
-    allowed = data.options.allow_missing
-    for text in check_same_sources(saved.data.sources, now, allow_missing=allowed):
+    learnt, measured = (
+        tuple(source.fingerprint for source in sources) for sources in (data.train, data.validation)
+    )
+    measured_before = measured if saved.data.measured is None else saved.data.measured
+    before, now = (*saved.data.sources, *measured_before), (*learnt, *measured)
+    for text in check_same_sources(before, now, allow_missing=data.options.allow_missing):
         note(text)
+    if saved.position.best is not None and not same_people(measured_before, measured):
+        note("No later AP is compared with the best so far, which is of other photos.")
 
 
 def check_read(saved: RunState | None, now: DataFingerprint, options: DataOptions) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, temporary_name, write_error
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import AllBut, Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
@@ -175,7 +175,7 @@ def atomic_array(
     Raises:
         InputError: The file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)

@@ -22,7 +22,13 @@ from pydantic import BaseModel
 
 from vitpose_cli.config import dump_config, load_config
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, write_error
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    remove_all_left_over,
+    remove_left_over,
+    write_error,
+)
 from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.config import TrainConfig
@@ -125,11 +131,13 @@ class RunFolder:
 
         Raises:
             ConfigError: The folder holds a run with other options.
-            InputError: It cannot be written, is something else, or another process trains in it.
+            InputError: It cannot be written, is something else, holds weights without a state, or
+                another process trains in it.
         """
         self._check_place()
         self._make()
         with FileLock(self.path / _LOCK, f"The training run in {self.path}"):
+            self._clear()
             self.open(config)
             yield
 
@@ -138,7 +146,7 @@ class RunFolder:
 
         Raises:
             ConfigError: The folder holds a run with other options.
-            InputError: It cannot be written, or is something else.
+            InputError: It cannot be written, is something else, or holds weights without a state.
         """
         if self.config.exists():
             changed = _differences(load_config(TrainConfig, self.config), config)
@@ -148,6 +156,7 @@ class RunFolder:
                     "Choose another folder with --output, or take the options back.",
                 )
         self._check_place()
+        self._check_begun()
         self._make()
         with atomic_file(self.config) as stream:
             stream.write(dump_config(config).encode())
@@ -161,9 +170,31 @@ class RunFolder:
                 f"{self.path} is a file, and a run needs a folder.",
                 "Choose another folder with --output.",
             )
-        if any(not each.name.startswith(_LOCK) for each in self.path.iterdir()):
+        if any(
+            not each.name.startswith(_LOCK) and each.suffix != TEMPORARY_SUFFIX
+            for each in self.path.iterdir()
+        ):
             raise InputError(
                 f"{self.path} is not empty and no training run.", "Choose another folder."
+            )
+
+    def _clear(self) -> None:
+        """Delete what killed runs were writing; of other folders, another run may be writing it."""
+        files = (self.config, self.metrics, self.state, self.last, self.best, self.report)
+        for path in files:
+            remove_left_over(path)
+        for folder in (self.pictures, self.cache):
+            remove_all_left_over(folder)
+
+    def _check_begun(self) -> None:
+        """Refuse to begin a run among what an earlier one has come to, which it would replace."""
+        results = (self.best, self.last, self.report)
+        kept = [path.name for path in results if path.exists()]
+        if kept and not self.state.exists():
+            raise InputError(
+                f"{self.path} holds {' and '.join(kept)} of an earlier run, and no "
+                f"{self.state.name} to go on from.",
+                "Choose another folder with --output, or delete that of the run to begin anew.",
             )
 
     def _make(self) -> None:

@@ -27,7 +27,12 @@ from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
 from vitpose_cli.training.data_options import CocoSource
-from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
+from vitpose_cli.training.fingerprints import (
+    Fingerprint,
+    files_hash,
+    measured_hash,
+    people_hash,
+)
 from vitpose_cli.training.labels import (
     Person,
     ignored,
@@ -79,17 +84,19 @@ def open_coco(
     )
     files = {key.media: _file(options.images / key.media) for key in shown.values()}
     source = MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads)
-    fingerprint = Fingerprint(
-        str(options.annotations),
-        files_hash(document_files(options.annotations)),
-        people_hash(people, tuple(shown.values()), files),
-        len(people),
-        len(shown),
-    )
+    truth = _truth(document, shown, options)
+    known_from = document_files(options.annotations)
+    known = people_hash(people, tuple(shown.values()), files)
     boxes = None
     if options.boxes is not None:
         names = {image_id: images[image_id]["file_name"] for image_id in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
+        known_from += document_files(options.boxes)
+    if measured:
+        known += f" {measured_hash(truth, boxes)}"
+    fingerprint = Fingerprint(
+        str(options.annotations), files_hash(known_from), known, len(people), len(shown)
+    )
     frames = LabelledFrames(
         people,
         tuple(shown.values()),
@@ -98,7 +105,7 @@ def open_coco(
         options.annotations,
         tuple(size_of(images[image_id]) for image_id in shown),
     )
-    return OpenedSource(frames, _truth(document, shown, options), +dropped, fingerprint, boxes)
+    return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
 
 
 def _people_by_image(

@@ -189,10 +189,11 @@ def load_material(
 
 
 def learnt_from(data: OpenedData, material: Mapping[str, Material]) -> DataFingerprint:
-    """Return in short what a run learns from, to know it again."""
+    """Return in short what a run learns from and is measured on, to know it again."""
     return DataFingerprint(
         tuple(source.fingerprint for source in data.train),
         {name: images_hash(own.people) for name, own in material.items()},
+        tuple(source.fingerprint for source in data.validation),
     )
 
 

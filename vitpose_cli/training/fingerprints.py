@@ -8,6 +8,7 @@ photo's pixels was refused: it takes as long as reading them.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ import numpy as np
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.archives import num_bytes
 from vitpose_cli.media.frames import FrameKey, PhotoFile
+from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.people import People
 
 
@@ -28,7 +31,8 @@ class Fingerprint:
     Attributes:
         path: Its file.
         files: Hash of its files.
-        people: Hash of all that is known of the people taken from it, and of their frames.
+        people: Hash of all that is known of the people taken from it, and of their frames; of a
+            source to measure on, also of what is to be found and of the boxes to look in.
         num_people: How many people were taken.
         num_photos: How many frames they are in.
     """
@@ -47,19 +51,26 @@ class DataFingerprint:
     Attributes:
         sources: What was opened, in the order of the configuration.
         read: By head, a hash of who is in a frame that could be read.
+        measured: What the best AP was measured on, in the order of the configuration; None where
+            an earlier version did not say.
     """
 
     sources: tuple[Fingerprint, ...]
     read: Mapping[str, str]
+    measured: tuple[Fingerprint, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a state."""
-        return {"sources": [asdict(one) for one in self.sources], "read": dict(self.read)}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataFingerprint:
         """Return what `as_dict` was called on."""
-        return cls(tuple(Fingerprint(**one) for one in values["sources"]), values["read"])
+        sources, measured = (
+            None if each is None else tuple(Fingerprint(**one) for one in each)
+            for each in (values["sources"], values.get("measured"))
+        )
+        return cls(sources or (), values["read"], measured)
 
 
 _MOVED_HINT = (
@@ -97,6 +108,25 @@ def people_hash(people: People, keys: Sequence[FrameKey], files: Mapping[str, Ph
     return digest.hexdigest()
 
 
+def measured_hash(truth: CocoDocument, boxes: Mapping[str, Detections] | None) -> str:
+    """Return a text that changes with what is to be found in photos, and with where to look.
+
+    Args:
+        truth: Who is to be found.
+        boxes: Boxes by `file_name` to measure with; None for those of the people.
+    """
+    people = truth.by_image()
+    names = ("category_id", "bbox", "area", "iscrowd", "keypoints")
+    digest = hashlib.sha256()
+    for image in truth.images:
+        known = [[one.get(name) for name in names] for one in people[image["id"]]]
+        digest.update(json.dumps(known).encode())
+        found = None if boxes is None else boxes.get(image["file_name"])
+        if found is not None:
+            digest.update(found.boxes.tobytes() + found.scores.tobytes())
+    return digest.hexdigest()
+
+
 def images_hash(people: People) -> str:
     """Return a text that changes with the choice among the same people."""
     return hashlib.sha256(np.ascontiguousarray(people.images).tobytes()).hexdigest()
@@ -119,12 +149,13 @@ def check_same_sources(
         ConfigError: Labels are others, or photos have come, gone or been replaced.
     """
     pairs = [pair for pair in zip(before, now, strict=True) if pair[0].people != pair[1].people]
-    relabelled = [_change(*pair) for pair in pairs if pair[0].files != pair[1].files]
-    moved = [_change(*pair) for pair in pairs if pair[0].files == pair[1].files]
+    # A file may be there twice, to learn from and to measure on.
+    relabelled = dict.fromkeys(_change(*pair) for pair in pairs if pair[0].files != pair[1].files)
+    moved = dict.fromkeys(_change(*pair) for pair in pairs if pair[0].files == pair[1].files)
     if relabelled:
         raise ConfigError(
             "The run was begun with other labels:\n  " + "\n  ".join(relabelled),
-            "Choose another folder with --output to learn from them, or delete that of the run.",
+            "Choose another folder with --output to begin with these, or delete that of the run.",
         )
     if moved and not allow_missing:
         raise ConfigError(
@@ -136,6 +167,11 @@ def check_same_sources(
         f"Photos have come or gone, or been replaced, since the run was begun: {change}."
         for change in moved
     ]
+
+
+def same_people(before: Sequence[Fingerprint], now: Sequence[Fingerprint]) -> bool:
+    """Return whether sources hold the same people, whatever the bytes of their files."""
+    return [one.people for one in before] == [one.people for one in now]
 
 
 def check_same_read(

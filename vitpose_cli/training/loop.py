@@ -31,7 +31,7 @@ from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
 from vitpose_cli.training.distill import open_lessons
-from vitpose_cli.training.fingerprints import DataFingerprint
+from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import (
     Line,
@@ -120,11 +120,14 @@ class _Run:
         self._leads = placement.leads
         self._position = Position()
         self._num_skipped = 0
-        self._learnt_from: DataFingerprint | None = None
+        self._measured_on: Sequence[Fingerprint] = ()
+        self._known = DataFingerprint((), {}, ())
 
     def go(self) -> Outcome:
         """Train all stages that are not done."""
         with self._folder.held(self._config) if self._leads else nullcontext():
+            # Nobody writes before what killed runs have left is gone.
+            gathered(None, self._placement.process)
             return self._train()
 
     def _train(self) -> Outcome:
@@ -148,6 +151,9 @@ class _Run:
             self._observer.note(
                 f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
             )
+            if self._position.best is not None and not folder.best.exists():
+                self._position = replace(self._position, best=None)
+                self._observer.note(f"{folder.best} is gone, and with it the best AP so far.")
         if self._leads:
             kept = (self._position.stage, self._position.step) if saved else None
             self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
@@ -167,10 +173,13 @@ class _Run:
         )
         for note in unread:
             self._observer.note(note)
-        self._learnt_from = learnt_from(data, material)
-        own = Beginning.of(data, self._learnt_from, unread, self._position)
+        self._known = known = learnt_from(data, material)
+        own = Beginning.of(data, known, unread, self._position)
         check_alike(own, self._placement.process)
-        check_read(saved, self._learnt_from, config.data)
+        check_read(saved, known, config.data)
+        self._measured_on = known.measured or ()
+        if saved is not None and saved.data is not None and saved.data.measured is not None:
+            self._known = replace(known, measured=saved.data.measured)
         lessons = open_lessons(
             config.distill, teachers, material, device, folder.cache, self._observer.note
         )
@@ -185,7 +194,7 @@ class _Run:
             network = self._train_stage(number, network, courses, data, state)
             state = None
         if self._leads:
-            write_report(folder)
+            write_report(folder, self._position.best)
         return Outcome(folder.weights, self._position.best, folder.report)
 
     def _following(self, network: Network, number: int) -> Network:
@@ -224,6 +233,8 @@ class _Run:
             self._position = Position(number, 0, self._position.best)
         else:
             stage.load_state_dict(state)
+            if self._leads and not self._folder.last.exists():
+                self._save_weights(stage, self._folder.last)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
             measurement = Measurement.open(
@@ -323,15 +334,16 @@ class _Run:
             return
         numbers = measurement.score(found)
         self._write({"kind": "validation", **self._place(), **numbers})
-        best, ap = self._position.best, numbers["AP"]
-        if best is None or ap > best:
+        best, ap, known, on = self._position.best, numbers["AP"], self._known, self._measured_on
+        if best is None or ap > best or not same_people(known.measured or (), on):
             self._position = replace(self._position, best=ap)
+            self._known = replace(known, measured=tuple(on))
             self._save_weights(stage, self._folder.best)
 
     def _save(self, stage: Stage) -> None:
         if self._leads:
             stage.check_finite()
-            self._folder.save_state(self._position, stage.state_dict(), self._learnt_from)
+            self._folder.save_state(self._position, stage.state_dict(), self._known)
             self._save_weights(stage, self._folder.last)
 
     def _save_weights(self, stage: Stage, path: Path) -> None:

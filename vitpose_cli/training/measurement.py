@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import distributed
 
+from vitpose_cli.evaluate.coco_metrics import or_none
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import OpenedData, check_missing
@@ -105,12 +106,16 @@ class Measurement:
             yield validator.worst(instances)
 
     def score(self, found: Sequence[Instances]) -> dict[str, Any]:
-        """Return the numbers of a line of metrics; one process can compute them alone."""
+        """Return the numbers of a line of metrics; one process can compute them alone.
+
+        Returns:
+            Mean `AP`, and `sources`: COCO's metrics of each, None where there is nobody of a size.
+        """
         pairs = zip(self._validators, found, strict=True)
         evaluations = [validator.evaluate(instances) for validator, instances in pairs]
         names = [validator.source.truth.path.stem for validator in self._validators]
         sources = {
-            f"{number + 1} {name}": dict(evaluation.coco)
+            f"{number + 1} {name}": or_none(evaluation.coco)
             for number, (name, evaluation) in enumerate(zip(names, evaluations, strict=True))
         }
         return {"AP": mean_ap(evaluations), "sources": sources}

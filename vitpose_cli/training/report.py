@@ -17,8 +17,12 @@ from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.metrics import read_metrics
 
 
-def write_report(folder: RunFolder) -> None:
+def write_report(folder: RunFolder, best: float | None) -> None:
     """Write `report.html` from the run's metrics, pictures and configuration.
+
+    Args:
+        folder: The run.
+        best: The AP of its best weights; None where there are none.
 
     Raises:
         InputError: The metrics cannot be read, or the report cannot be written.
@@ -28,7 +32,7 @@ def write_report(folder: RunFolder) -> None:
     measured = [line for line in lines if line["kind"] == "validation"]
     parts = [
         f"<h1>Training run {escape(folder.path.name)}</h1>",
-        f"<p>{_summary(trained, measured)}</p>",
+        f"<p>{_summary(trained, measured, best)}</p>",
         "<div class=curves>",
         *_curves(trained, measured),
         "</div>",
@@ -84,7 +88,8 @@ def _curves(
     sources: dict[str, list[Point]] = {}
     for line in measured:
         for name, numbers in line["sources"].items():
-            sources.setdefault(name, []).append((line["at"], numbers["AP"]))
+            if numbers["AP"] is not None:
+                sources.setdefault(name, []).append((line["at"], numbers["AP"]))
     return [
         figure("Loss", line_chart(losses, Axes(logarithmic=True))),
         figure("AP", line_chart(sources)),
@@ -94,16 +99,18 @@ def _curves(
     ]
 
 
-def _summary(trained: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> str:
+def _summary(
+    trained: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]], best: float | None
+) -> str:
     if not trained:
         return "Nothing was trained yet."
     last = trained[-1]
     text = f"{last['at']:,} steps; last loss {last['loss']:.3g}"
+    places = [line["at"] for line in measured if line["AP"] == best]
+    if best is not None and places:
+        text += f"; best AP {best:.3f} after step {places[-1]:,}"
     if measured:
-        best = max(measured, key=lambda line: line["AP"])
-        text += (
-            f"; best AP {best['AP']:.3f} after step {best['at']:,}, last {measured[-1]['AP']:.3f}"
-        )
+        text += f"; last AP {measured[-1]['AP']:.3f}"
     return text + f"; peak memory {max(line['memory_mib'] for line in trained):,} MiB."
 
 
@@ -111,16 +118,21 @@ def _table(measured: Sequence[Mapping[str, Any]]) -> str:
     """Return the last measurement of every source."""
     if not measured:
         return ""
-    sources: Mapping[str, Mapping[str, float]] = measured[-1]["sources"]
+    sources: Mapping[str, Mapping[str, float | None]] = measured[-1]["sources"]
     names = list(next(iter(sources.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in ("last measurement", *names))
     rows = [
         f"<tr><td>{escape(source)}</td>"
-        + "".join(f"<td>{numbers[name]:.3f}</td>" for name in names)
+        + "".join(f"<td>{_shown(numbers[name])}</td>" for name in names)
         + "</tr>"
         for source, numbers in sources.items()
     ]
     return f"<h2>Validation</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _shown(value: float | None) -> str:
+    """Return a number; a dash where there is none, as nobody has that size."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _pictures(folder: RunFolder, pattern: str, title: str, text: str) -> list[str]:

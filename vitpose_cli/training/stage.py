@@ -139,11 +139,14 @@ class Stage:
                 scaled = self._scaler.scale(loss * self._process.world_size)
                 torch.autograd.backward(scaled)
             total += loss.detach()
+        norm = self._gradient_norm()
+        taken = torch.isfinite(norm)
+        # The scaler looks at elements, whose norm may be infinite though they are not.
+        asked = torch.where(taken, norm, torch.nan)
+        nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, asked)
         self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        taken = torch.isfinite(norm)
         for buffer, old in zip(self.model.buffers(), before, strict=True):
             buffer.copy_(torch.where(taken, buffer, old))
         if self._average is not None:
@@ -227,6 +230,13 @@ class Stage:
             weights = weights * lesson.maps.amax(dim=(2, 3)).clamp(0, 1)
         taught = heatmap_loss(maps, lesson.maps, weights, options) / share.lesson_size
         return self._distill.truth * loss + self._distill.weight * taught
+
+    def _gradient_norm(self) -> Tensor:
+        """Return the length of the gradient, no longer scaled."""
+        gradients = [one.grad for one in self._parameters if one.grad is not None]
+        scale = self._scaler.scale(torch.ones((), device=self._device))
+        norm: Tensor = nn.utils.get_total_norm(gradients) / scale
+        return norm
 
     def _autocast(self) -> torch.autocast:
         """Compute products in the run's number format."""

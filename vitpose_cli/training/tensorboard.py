@@ -52,6 +52,7 @@ class TensorBoard:
                 f"{source}/{name}": value
                 for source, values in line["sources"].items()
                 for name, value in values.items()
+                if value is not None
             }
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, at)
