@@ -79,6 +79,7 @@ class Corrections:
         num_left_behind: Keypoints that the program kept of people who were deleted there.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
+        without_folders: Whether the program wrote names without their folders.
     """
 
     path: Path
@@ -87,6 +88,7 @@ class Corrections:
     num_ignored: int = 0
     num_left_behind: int = 0
     tells_hidden: bool = True
+    without_folders: bool = False
 
 
 def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:

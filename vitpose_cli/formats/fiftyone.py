@@ -72,7 +72,13 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         else:
             sections[section].append(value)
     found = coco.read_content(to_json(_completed(sections, names)), str(labels), names)
-    return replace(found, path=path, tolerance_px=_WHOLE_PX, tells_hidden=False)
+    return replace(
+        found,
+        path=path,
+        tolerance_px=_WHOLE_PX,
+        tells_hidden=False,
+        without_folders=not any("/" in frame.name or "\\" in frame.name for frame in found.frames),
+    )
 
 
 def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

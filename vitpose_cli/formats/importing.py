@@ -214,8 +214,14 @@ class _Judge:
         """
         decisions: list[Decision] = []
         later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
-        names = FrameNames(self._run.done(retry_errors=False), self._people, self._options.video)
         frames = self._corrections.frames
+        names = FrameNames(
+            self._run.done(retry_errors=False),
+            lambda: ((record.key, _marks(record)) for record in self._run.records()),
+            lambda key: _marks(self._run.record(key)),
+            self._options.video,
+            without_folders=self._corrections.without_folders,
+        )
         keys = names.find_all(frames)
         for number, (frame, key) in enumerate(zip(frames, keys, strict=True)):
             report(number - len(later), len(frames))
@@ -237,9 +243,6 @@ class _Judge:
             decisions[place] = self._decision_by_past(key, frame, past)
         report(len(frames), len(frames))
         return decisions
-
-    def _people(self) -> Iterator[tuple[FrameKey, Sequence[str]]]:
-        return ((record.key, record.uids) for record in self._run.records())
 
     def _compare(
         self, record: FrameRecord, frame: CorrectedFrame, *, names_first: bool = True
@@ -360,6 +363,11 @@ class _Judge:
     def _review(self, state: Literal["accepted", "fixed"], record: FrameRecord) -> Review:
         options = self._options
         return Review(state, options.reviewer, self._now_s, record.version, options.tool)
+
+
+def _marks(record: FrameRecord | None) -> tuple[str, ...]:
+    """Return what tells a frame apart beside its name."""
+    return () if record is None else (*record.uids, record.version)
 
 
 def _lineage(record: FrameRecord, states: Mapping[str, FrameRecord]) -> set[str]:
