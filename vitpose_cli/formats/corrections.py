@@ -79,6 +79,8 @@ class Corrections:
         num_left_behind: Keypoints that the program kept of people who were deleted there.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
+        missing_at_origin: Whether a keypoint without a place is written at (0, 0), and one that was
+            within `tolerance_px` of it may still be there.
         without_folders: Whether the program wrote names without their folders.
     """
 
@@ -88,6 +90,7 @@ class Corrections:
     num_ignored: int = 0
     num_left_behind: int = 0
     tells_hidden: bool = True
+    missing_at_origin: bool = False
     without_folders: bool = False
 
 

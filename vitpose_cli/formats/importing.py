@@ -254,6 +254,7 @@ class _Judge:
             self._sigmas,
             found.tolerance_px,
             tells_hidden=found.tells_hidden,
+            missing_at_origin=found.missing_at_origin,
             names_first=names_first,
         )
 

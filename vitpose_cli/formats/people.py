@@ -102,6 +102,7 @@ def compare(
     tolerance_px: float,
     *,
     tells_hidden: bool = True,
+    missing_at_origin: bool = False,
     names_first: bool = True,
 ) -> Comparison:
     """Return what a correction makes of the labels of a frame.
@@ -113,6 +114,8 @@ def compare(
         tolerance_px: Coordinates that differ by less are the same.
         tells_hidden: Whether the program can say that a keypoint is hidden; else those that were
             hidden still are.
+        missing_at_origin: Whether keypoints that are not labelled are at (0, 0), where some that
+            still are may be; see `Corrections`.
         names_first: Whether the names in the file are those of the record; else they may be those
             of other people in earlier labels, and people are found by likeness first.
     """
@@ -120,8 +123,10 @@ def compare(
     shown = _as_exported(record, len(sigmas))
     people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
     pairs = _pairs(record.uids, shown, people, sigmas, names_first=names_first)
-    if not tells_hidden:
-        for row, place in pairs.items():
+    for row, place in pairs.items():
+        if missing_at_origin:
+            people[place] = _at_origin_as_before(people[place], shown, row, tolerance_px)
+        if not tells_hidden:
             people[place] = _hidden_as_before(people[place], shown.visibility[row])
     kept = [
         _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
@@ -215,6 +220,16 @@ def _hidden_as_before(person: CorrectedPerson, was: NDArray[np.int8]) -> Correct
     """Return a person whose labelled keypoints are hidden (v = 1) where they were."""
     visibility = np.where(was == 1, np.minimum(person.visibility, 1), person.visibility)
     return replace(person, visibility=visibility)
+
+
+def _at_origin_as_before(
+    person: CorrectedPerson, shown: Instances, row: int, tolerance_px: float
+) -> CorrectedPerson:
+    """Return a person whose keypoints in the first pixel are there as they were."""
+    was = shown.visibility[row]
+    there = (person.visibility == 0) & (person.points == 0).all(axis=1) & (was > 0)
+    there &= (shown.keypoints[row] <= tolerance_px).all(axis=1)
+    return replace(person, visibility=np.where(there, was, person.visibility))
 
 
 def _corrected(
