@@ -294,7 +294,9 @@ class _Judge:
         states = {each.version: each for each in past if each.error is None}
         lineage = _lineage(record, states)
         exported = states.get(frame.version)
-        base, names_first = record, exported is not None or lineage.issuperset(states)
+        foreign = exported is None and frame.version != ""  # of another run over these photos
+        base = record
+        names_first = not foreign and (exported is not None or lineage.issuperset(states))
         if exported is not None and exported.version not in lineage:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)
@@ -304,7 +306,7 @@ class _Judge:
         mine = forced or record.review is None or record.review.tool == self._options.tool
         for version, state in states.items() if not forced else ():
             if not mine or version not in lineage:
-                known = self._compare(state, frame)
+                known = self._compare(state, frame, names_first=not foreign)
                 if known.same:
                     return self._as_it_was(record, state, known.differences)
         if not mine:
