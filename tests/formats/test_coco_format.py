@@ -3,6 +3,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -63,6 +64,29 @@ def test_only_some_frames_are_taken(tmp_path: Path) -> None:
     assert selected_names(tmp_path / "two.json") == names - {"unknown.jpg"}
     with pytest.raises(InputError, match="No frame"):
         content(run, names=frozenset({"unknown.jpg"})).check_not_empty()
+
+
+@pytest.mark.parametrize("tool", ["cvat", "fiftyone"])
+def test_who_made_the_labels_of_a_file_is_as_it_says(tmp_path: Path, tool: str) -> None:
+    run = make_run(tmp_path / "run", [record("a.jpg", count=3), record("b.jpg")])
+    document = read_json(run / "annotations.json")
+    del document["annotations"][0]["attributes"]["source"]
+    del document["annotations"][1]["attributes"]
+    document["annotations"][2]["attributes"]["source"] = "human"
+    document["annotations"].insert(0, {**document["annotations"][0], "id": 99, "iscrowd": 1})
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    for source, expected in (
+        (run, ["model"] * 5),
+        (tmp_path / "labels.json", [None, None, "human", "model", "model"]),
+    ):
+        out = tmp_path / f"{source.stem}-{tool}"
+        written = export(source, tool, out).files
+        path = written[0]
+        if tool == "cvat":
+            with ZipFile(written[1]) as archive:
+                path = Path(archive.extract(archive.namelist()[0], out))
+        found = [each["attributes"].get("source") for each in read_json(path)["annotations"]]
+        assert found == expected
 
 
 @pytest.mark.parametrize("kind", ["run", "file"])
