@@ -134,6 +134,13 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         f"{counted(summary.count('accepted'), 'frame')} accepted, "
         f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
+    if identities := summary.total("num_identities"):
+        note(f"{people(identities)} got another identity (track_id).")
+    if summary.num_identities_lost:
+        note(
+            f"{people(summary.num_identities_lost)} with another identity (track_id) in the file: "
+            "left out, as the run keeps none and tracks people anew for its document."
+        )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
     if summary.num_left_behind:

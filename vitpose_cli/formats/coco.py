@@ -30,6 +30,7 @@ from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.body_sizes import has_own_box
+from vitpose_cli.records.coco import track_id_of
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import source_of
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
@@ -160,6 +161,7 @@ def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> Correcte
         points=points[:, :2],
         visibility=points[:, 2].astype(np.int8),
         box=xywh_to_xyxy(bbox[None])[0] if has_own_box(annotation) else None,
+        track_id=track_id_of(annotation),
     )
 
 
