@@ -124,6 +124,10 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         warn(f"{each.name}: {each.reason}.")
     if problems[_SHOWN:]:
         warn(f"... and {len(problems) - _SHOWN} more.")
+    for where in summary.repeated[:_SHOWN]:
+        warn(f"{where}; the one that was not exported so, else the later one, was left out.")
+    if summary.repeated[_SHOWN:]:
+        warn(f"... and {len(summary.repeated) - _SHOWN} more.")
     note(
         f"{'Would change' if dry_run else 'Changed'} {counted(summary.count('changed'), 'frame')}: "
         f"{people(summary.total('num_changed'))} corrected "

@@ -79,6 +79,7 @@ class Corrections:
         tolerance_px: Coordinates that differ by less are the same: the program rounds them.
         num_ignored: Shapes in the file that are no people with keypoints.
         num_left_behind: Keypoints that the program kept of people who were deleted there.
+        repeated: Where people have a keypoint twice, one of which is left out, each in a few words.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
         missing_at_origin: Whether a keypoint without a place is written at (0, 0), and one that was
@@ -92,6 +93,7 @@ class Corrections:
     tolerance_px: float = EXACT_PX
     num_ignored: int = 0
     num_left_behind: int = 0
+    repeated: Sequence[str] = ()
     tells_hidden: bool = True
     missing_at_origin: bool = False
     without_folders: bool = False

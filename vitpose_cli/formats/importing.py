@@ -97,6 +97,7 @@ class ImportSummary:
         num_missing: Frames of the run that are not in the file.
         num_identities_lost: People who have another identity in the file than in the document of
             the run, which keeps none.
+        repeated: Where people in the file have a keypoint twice, one of which is left out.
     """
 
     decisions: Sequence[Decision]
@@ -104,6 +105,7 @@ class ImportSummary:
     num_left_behind: int
     num_missing: int
     num_identities_lost: int = 0
+    repeated: Sequence[str] = ()
 
     def count(self, outcome: Outcome) -> int:
         """Return how many frames of the file have this outcome."""
@@ -151,6 +153,7 @@ class ImportSummary:
             "mean_oks": None if similarity is None else round(similarity, 4),
             "ignored_shapes": self.num_ignored,
             "keypoints_left_behind": self.num_left_behind,
+            "repeated_keypoints": [*self.repeated],
             "problems": [
                 {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
                 for each in self.decisions
@@ -205,6 +208,7 @@ def import_corrections(
             corrections.num_left_behind,
             len(run) - num_matched,
             judge.num_identities_lost,
+            corrections.repeated,
         )
 
 
