@@ -3,6 +3,7 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import selected_names
+from vitpose_cli.formats.table import format_named
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.coco import read_coco
@@ -63,6 +65,53 @@ def test_only_some_frames_are_taken(tmp_path: Path) -> None:
     assert selected_names(tmp_path / "two.json") == names - {"unknown.jpg"}
     with pytest.raises(InputError, match="No frame"):
         content(run, names=frozenset({"unknown.jpg"})).check_not_empty()
+
+
+@pytest.mark.parametrize("written", ["./{}", ".//././{}", "back"])
+def test_names_as_other_programs_write_them(tmp_path: Path, written: str) -> None:
+    run = make_run(tmp_path / "run", [record("a/one.jpg"), record("b/one.jpg"), record("one.jpg")])
+    document = read_json(run / "annotations.json")
+    for image in document["images"]:
+        name = image["file_name"]
+        image["file_name"] = name.replace("/", "\\") if written == "back" else written.format(name)
+    labelled = tmp_path / "labels.json"
+    labelled.write_text(json.dumps(document))
+    wanted = ["a/one.jpg", "b/one.jpg", "one.jpg"]
+    for source in (run, run / "annotations.json"):
+        some = content(source, names=selected_names(labelled))
+        assert [str(each.record.key) for each in some.frames()] == wanted
+        assert some.missing == ()
+    if written != "back":
+        assert [str(frame.record.key) for frame in content(labelled).frames()] == wanted
+    out = tmp_path / "results.json"
+    format_named("results").write(
+        content(labelled), out, replace(NO_PICTURES, truth=run / "annotations.json")
+    )
+    assert [each["image_id"] for each in json.loads(out.read_bytes())] == [1, 1, 2, 2, 3, 3]
+    assert bring_back(run, labelled, "coco").count("unchanged") == 3
+
+
+@pytest.mark.parametrize("tool", ["cvat", "fiftyone"])
+def test_who_made_the_labels_of_a_file_is_as_it_says(tmp_path: Path, tool: str) -> None:
+    run = make_run(tmp_path / "run", [record("a.jpg", count=3), record("b.jpg")])
+    document = read_json(run / "annotations.json")
+    del document["annotations"][0]["attributes"]["source"]
+    del document["annotations"][1]["attributes"]
+    document["annotations"][2]["attributes"]["source"] = "human"
+    document["annotations"].insert(0, {**document["annotations"][0], "id": 99, "iscrowd": 1})
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    for source, expected in (
+        (run, ["model"] * 5),
+        (tmp_path / "labels.json", [None, None, "human", "model", "model"]),
+    ):
+        out = tmp_path / f"{source.stem}-{tool}"
+        written = export(source, tool, out).files
+        path = written[0]
+        if tool == "cvat":
+            with ZipFile(written[1]) as archive:
+                path = Path(archive.extract(archive.namelist()[0], out))
+        found = [each["attributes"].get("source") for each in read_json(path)["annotations"]]
+        assert found == expected
 
 
 @pytest.mark.parametrize("kind", ["run", "file"])

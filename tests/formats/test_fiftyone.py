@@ -32,11 +32,13 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run", PHOTOS, sources=(str(tmp_path / "photos"),))
 
 
-def as_fiftyone_exports(source: dict[str, Any], *, categories: bool) -> dict[str, Any]:
+def as_fiftyone_exports(
+    source: dict[str, Any], *, categories: bool, visible: bool = False
+) -> dict[str, Any]:
     """Return what `COCODetectionDatasetExporter` writes of a field of keypoints.
 
-    Whole pixels, all of them visible, no boxes, attributes one level up, no folders, no skeleton
-    unless it is given.
+    Whole pixels, no boxes, attributes one level up, no folders, no skeleton unless it is given; all
+    keypoints visible, unless it keeps v of each, as it does since the end of 2023.
     """
     fields = ("uid", "version", "source", "model")
     names = {image["id"]: image["file_name"].rpartition("/")[2] for image in source["images"]}
@@ -58,7 +60,7 @@ def as_fiftyone_exports(source: dict[str, Any], *, categories: bool) -> dict[str
                 "keypoints": [
                     value
                     for x, y, v in zip(*[iter(each["keypoints"])] * 3, strict=True)
-                    for value in (int(x), int(y), 2 if v else 0)
+                    for value in (int(x), int(y), 2 if v and not visible else v)
                 ],
                 "num_keypoints": 17,
                 "iscrowd": 0,
@@ -111,6 +113,66 @@ def test_what_fiftyone_changes_by_itself_is_no_correction(
     assert after.keypoints[1, 0, 0] == person["keypoints"][0]
     np.testing.assert_array_equal(after.keypoints[:, 1:], before.keypoints[:, 1:])
     np.testing.assert_array_equal(after.boxes, before.boxes)
+
+
+def test_keypoints_that_were_deleted_placed_hidden_and_shown(run: Path, tmp_path: Path) -> None:
+    before = PHOTOS[0].instances
+    assert before is not None
+    seen, hidden, missing = (int(np.flatnonzero(before.visibility[1] == v)[0]) for v in (2, 1, 0))
+    export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    source = json.loads((tmp_path / "out" / "labels.json").read_bytes())
+    back = as_fiftyone_exports(source, categories=False, visible=True)
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    assert bring_back(run, tmp_path, "fiftyone").count("unchanged") == len(PHOTOS)
+    points = back["annotations"][1]["keypoints"]
+    also = int(np.flatnonzero(before.visibility[1] == 2)[1])
+    points[3 * seen : 3 * seen + 2] = 0, 0  # v stays 2
+    points[3 * missing : 3 * missing + 2] = 190, 100  # v stays 0
+    points[3 * hidden + 2], points[3 * also + 2] = 2, 1
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    summary = bring_back(run, tmp_path, "fiftyone")
+    assert (summary.count("changed"), summary.total("num_keypoints")) == (1, 4)
+    after = labels(run)["a/one.jpg"].instances
+    assert after is not None
+    expected = before.visibility.copy()
+    expected[1, [seen, hidden, missing, also]] = 0, 2, 2, 1
+    np.testing.assert_array_equal(after.visibility, expected)
+    assert after.keypoints[1, missing].tolist() == [190, 100]
+    rest = np.arange(17) != missing
+    np.testing.assert_array_equal(after.keypoints[:, rest], before.keypoints[:, rest])
+    np.testing.assert_array_equal(after.boxes[1, :2], before.boxes[1, :2])  # not drawn to (0, 0)
+
+
+def test_a_keypoint_in_the_first_pixel_is_still_there(tmp_path: Path) -> None:
+    one = PHOTOS[0]
+    assert one.instances is not None
+    points = one.instances.keypoints.copy()
+    points[0, 0] = 0.4, 0.7
+    run = make_run(
+        tmp_path / "run", [replace(one, instances=replace(one.instances, keypoints=points))]
+    )
+    export(run, "coco", tmp_path / "out.json")
+    source = json.loads((tmp_path / "out.json").read_bytes())
+    back = as_fiftyone_exports(source, categories=False, visible=True)
+    assert back["annotations"][0]["keypoints"][:3] == [0, 0, 2]
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    assert bring_back(run, tmp_path, "fiftyone").count("unchanged") == 1
+
+
+def test_who_was_drawn_in_fiftyone_has_the_keypoints_that_have_a_place(
+    run: Path, tmp_path: Path
+) -> None:
+    export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    source = json.loads((tmp_path / "out" / "labels.json").read_bytes())
+    back = as_fiftyone_exports(source, categories=False, visible=True)
+    drawn = {"id": 99, "image_id": 1, "category_id": 1, "iscrowd": 0}
+    points = [500, 300, 0, 0, 0, 2, *[510, 340, 2] * 15]
+    back["annotations"].append(drawn | {"keypoints": points})
+    (tmp_path / "labels.json").write_text(json.dumps(back))
+    assert bring_back(run, tmp_path, "fiftyone").total("num_added") == 1
+    after = labels(run)["a/one.jpg"].instances
+    assert after is not None
+    assert after.visibility[-1].tolist() == [2, 0, *[2] * 15]
 
 
 def test_people_without_a_visible_keypoint_are_not_removed(run: Path, tmp_path: Path) -> None:
@@ -190,6 +252,42 @@ def test_the_way_through_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
             assert np.isnan(np.array(points)[~shown]).all()
     summary = bring_back(run, tmp_path / "back", "fiftyone")
     assert summary.count("unchanged") == len(PHOTOS)
+
+
+EDITS = """
+import sys
+import fiftyone.utils.coco as fouc
+importer = fouc.COCODetectionDatasetImporter(dataset_dir=sys.argv[1], label_types=["keypoints"])
+importer.setup()
+exporter = fouc.COCODetectionDatasetExporter(export_dir=sys.argv[2], export_media=False)
+with importer, exporter:
+    for path, metadata, people in importer:
+        for person in people.keypoints if people else ():
+            if person.uid == sys.argv[3]:
+                seen, hidden, missing = map(person.visible.index, (2, 1, 0))
+                points, visible = list(person.points), list(person.visible)
+                points[seen] = [float("nan")] * 2
+                points[missing] = [190 / 640, 100 / 480]
+                visible[hidden] = 2
+                person.points, person.visible = points, visible
+        exporter.export_sample(path, people, metadata=metadata)
+"""
+
+
+def test_edits_in_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
+    python = tool_python("FIFTYONE_PYTHON", "fiftyone")
+    before = PHOTOS[0].instances
+    assert before is not None
+    export(run, "fiftyone", tmp_path / "out", WriteOptions())
+    run_tool(python, EDITS, tmp_path / "out", tmp_path / "back", PHOTOS[0].uids[1])
+    summary = bring_back(run, tmp_path / "back", "fiftyone")
+    assert (summary.count("changed"), summary.total("num_keypoints")) == (1, 3)
+    after = labels(run)["a/one.jpg"].instances
+    assert after is not None
+    was = before.visibility[1].tolist()
+    places = [was.index(v) for v in (2, 1, 0)]
+    assert after.visibility[1, places].tolist() == [0, 2, 2]
+    assert np.abs(after.keypoints[1, places[2]] - (190, 100)).max() <= 1
 
 
 @pytest.mark.parametrize(

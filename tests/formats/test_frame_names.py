@@ -16,12 +16,20 @@ CLIPS = [FrameKey(clip, index) for clip in ("clip.mp4", "d/other.mp4") for index
 
 
 def named(keys: Iterable[FrameKey]) -> Iterable[tuple[FrameKey, Iterable[str]]]:
-    return ((key, (f"uid of {key}",)) for key in keys)
+    return ((key, uid_of(key)) for key in keys)
+
+
+def uid_of(key: FrameKey) -> Iterable[str]:
+    return (f"uid of {key}",)
+
+
+def nobody(_: FrameKey) -> Iterable[str]:
+    return ()
 
 
 def find(name: str, *, video: str | None = None, uids: frozenset[str] = frozenset()) -> str:
     keys = [*PHOTOS, *CLIPS]
-    return str(FrameNames(keys, lambda: named(keys), video).find(name, uids))
+    return str(FrameNames(keys, lambda: named(keys), uid_of, video).find(name, uids))
 
 
 @pytest.mark.parametrize(
@@ -68,11 +76,13 @@ def test_people_tell_which_frame_is_meant() -> None:
 def test_a_name_is_found_in_any_form_of_unicode() -> None:
     apart, together = "caf\u0065\u0301/un.jpg", "caf\u00e9/un.jpg"
     for kept, asked in ((apart, together), (together, apart)):
-        names = FrameNames([FrameKey(kept), FrameKey("un.jpg"), FrameKey(f"x/{kept}")], tuple)
+        names = FrameNames(
+            [FrameKey(kept), FrameKey("un.jpg"), FrameKey(f"x/{kept}")], tuple, nobody
+        )
         for name in (kept, asked):
             assert names.find(name, frozenset()) == FrameKey(kept)
         assert names.find(f"x/{asked[:-4]}.png", frozenset()).media == f"x/{kept}"
-    both = FrameNames([FrameKey(apart), FrameKey(together)], tuple)
+    both = FrameNames([FrameKey(apart), FrameKey(together)], tuple, nobody)
     assert both.find(apart, frozenset()).media == apart
     assert both.find(together, frozenset()).media == together
 
@@ -85,8 +95,9 @@ def test_people_are_looked_through_once() -> None:
         passes.append(1)
         return named(keys)
 
-    names = FrameNames(keys, people)
-    assert names.find("30.mp4/frame_000003.jpg", frozenset({"uid of a"})) == FrameKey("30.mp4", 3)
+    names = FrameNames(keys, people, uid_of)
+    own = frozenset({"uid of 30.mp4/frame_000003.jpg", "unknown"})
+    assert names.find("30.mp4/frame_000003.jpg", own) == FrameKey("30.mp4", 3)
     assert not passes  # the name tells
     for key in keys[::-1]:
         name = f"frame_{key.index:06d}.PNG"
@@ -98,7 +109,7 @@ def test_people_are_looked_through_once() -> None:
 
 def test_people_tell_apart_many_frames_of_one_name() -> None:
     keys = [FrameKey(f"clip {number:05d}/img.jpg") for number in range(5_000)]
-    names = FrameNames(keys, lambda: named(keys))
+    names = FrameNames(keys, lambda: named(keys), uid_of)
     began_s = time.process_time()
     for key in keys:
         assert names.find("img.jpg", frozenset({f"uid of {key}"})) == key
@@ -117,7 +128,7 @@ PARTS = st.lists(st.sampled_from("ab-"), min_size=1, max_size=4)
 @given(paths=st.lists(PARTS, min_size=1, max_size=8), wanted=PARTS)
 def test_the_longest_common_end_wins(paths: list[list[str]], wanted: list[str]) -> None:
     names = {"/".join(path) for path in paths}
-    frames = FrameNames([FrameKey(f"{name}.jpg") for name in names], tuple)
+    frames = FrameNames([FrameKey(f"{name}.jpg") for name in names], tuple, nobody)
     name = "/".join(wanted)
     ends = {
         other: min(name.count("/"), other.count("/"))
@@ -136,7 +147,7 @@ def test_the_longest_common_end_wins(paths: list[list[str]], wanted: list[str]) 
 
 def test_many_frames_of_one_last_part_cost_no_more_than_others() -> None:
     names = [f"clip {number:05d}/img.jpg" for number in range(20_000)]
-    frames = FrameNames(map(FrameKey, names), tuple)
+    frames = FrameNames(map(FrameKey, names), tuple, nobody)
     asked = [CorrectedFrame(f"images/{name}", None, "", ()) for name in names]
     began_s = time.process_time()
     assert frames.find_all(asked) == [FrameKey(name) for name in names]

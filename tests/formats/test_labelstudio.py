@@ -188,6 +188,41 @@ def test_people_come_and_go(tmp_path: Path) -> None:
     assert added.visibility[0].tolist() == [2] + 16 * [0]
 
 
+def test_a_keypoint_that_a_person_has_twice_is_the_exported_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    before = labels(run)["a/two.png"]
+    assert before.instances is not None
+    tasks = annotated(tasks_of(run, tmp_path / "out"))
+    task = task_of(tasks, "a/two.png")
+    (nose,) = [each for each in regions(task) if each["id"] == f"{before.uids[0]}-0"]
+    eye = next(each for each in regions(task) if each["id"] == f"{before.uids[0]}-1")
+    for name, its_id in (("left_eye", nose["id"]), ("nose", eye["id"]), ("nose", "drawn")):
+        nose["value"]["keypointlabels"] = eye["value"]["keypointlabels"] = ["nose"]
+        eye["value"]["keypointlabels"] = ["left_eye"]
+        regions(task)[:] = [each for each in regions(task) if each["id"] != "drawn"]
+        if its_id == "drawn":  # another nose, ahead of the exported one
+            value = {**nose["value"], "x": nose["value"]["x"] + 3}
+            regions(task).insert(0, {**nose, "id": "drawn", "value": value})
+        else:
+            relabelled = next(each for each in regions(task) if each["id"] == its_id)
+            relabelled["value"]["keypointlabels"] = [name]
+        summary = bring_back(run, write(tmp_path / "o.json", tasks), "labelstudio", dry_run=True)
+        assert summary.as_dict()["repeated_keypoints"] == [
+            f"task {task['id']}: a person has {name!r} twice"
+        ]
+        assert summary.num_ignored == 1
+        changed = [each.record for each in summary.decisions if each.record is not None]
+        if its_id == "drawn":
+            assert changed == []
+        else:
+            (after,) = changed
+            assert after.instances is not None
+            kept = np.arange(17) != (0 if name == "left_eye" else 1)
+            is_same = (after.instances.keypoints == before.instances.keypoints).all(axis=-1)
+            assert is_same[0, kept].all()
+            assert after.instances.visibility[0, ~kept].tolist() == [0]
+
+
 def test_only_what_somebody_submitted_counts(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     tasks = annotated(tasks_of(run, tmp_path / "out"))

@@ -155,6 +155,32 @@ def test_without_a_version_people_are_found_by_likeness(run: Path, tmp_path: Pat
     np.testing.assert_allclose(after.keypoints, now.keypoints, atol=6)
 
 
+@pytest.mark.parametrize("edits", [0, 1])
+def test_people_of_another_run_are_found_by_likeness(run: Path, tmp_path: Path, edits: int) -> None:
+    (path,) = export(run, "coco", tmp_path / "out.json").files
+    before = labels(run)["one.jpg"]
+    assert before.instances is not None
+
+    def of_another_run(document: dict[str, Any]) -> None:
+        """Give a document names by place, in another order, and the versions of its records."""
+        first, second = document["annotations"][:2]
+        uids = [each["attributes"]["uid"] for each in (second, first)]
+        for each, uid in zip((first, second), uids, strict=True):
+            each["attributes"]["uid"] = uid
+        for each in (*document["images"], *document["annotations"]):
+            each.get("attributes", each)["version"] = "deadbeef"
+        first["keypoints"][0] += 5 * edits
+
+    summary = bring_back(run, edited(path, of_another_run), "coco")
+    assert (summary.count("changed"), summary.total("num_keypoints")) == (edits, edits)
+    after = labels(run)["one.jpg"]
+    assert after.instances is not None
+    assert after.uids == before.uids
+    expected = moved(before.instances, 0, 0, (5 * edits, 0)).keypoints
+    np.testing.assert_allclose(after.instances.keypoints, expected, atol=1e-3)
+    np.testing.assert_array_equal(after.instances.box_scores, before.instances.box_scores)
+
+
 def test_a_person_who_labelled_the_new_labels_meanwhile(run: Path, tmp_path: Path) -> None:
     (path,) = export(run, "coco", tmp_path / "out.json").files
     refresh(run, swapped)

@@ -124,6 +124,10 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         warn(f"{each.name}: {each.reason}.")
     if problems[_SHOWN:]:
         warn(f"... and {len(problems) - _SHOWN} more.")
+    for where in summary.repeated[:_SHOWN]:
+        warn(f"{where}; the one that was not exported so, else the later one, was left out.")
+    if summary.repeated[_SHOWN:]:
+        warn(f"... and {len(summary.repeated) - _SHOWN} more.")
     note(
         f"{'Would change' if dry_run else 'Changed'} {counted(summary.count('changed'), 'frame')}: "
         f"{people(summary.total('num_changed'))} corrected "
@@ -134,6 +138,13 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         f"{counted(summary.count('accepted'), 'frame')} accepted, "
         f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
+    if identities := summary.total("num_identities"):
+        note(f"{people(identities)} got another identity (track_id).")
+    if summary.num_identities_lost:
+        note(
+            f"{people(summary.num_identities_lost)} with another identity (track_id) in the file: "
+            "left out, as the run keeps none and tracks people anew for its document."
+        )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
     if summary.num_left_behind:

@@ -30,7 +30,9 @@ from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.body_sizes import has_own_box
+from vitpose_cli.records.coco import track_id_of
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import source_of
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int, to_json
@@ -159,6 +161,7 @@ def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> Correcte
         points=points[:, :2],
         visibility=points[:, 2].astype(np.int8),
         box=xywh_to_xyxy(bbox[None])[0] if has_own_box(annotation) else None,
+        track_id=track_id_of(annotation),
     )
 
 
@@ -184,6 +187,8 @@ def write_frames(
 ) -> DocumentSize:
     """Write frames as a COCO annotation file in which each carries the version of its record.
 
+    Who made the labels of a COCO file is written as that says it, and not where it does not.
+
     Args:
         content: What the frames are of.
         frames: Sorted by key.
@@ -196,13 +201,15 @@ def write_frames(
         InputError: It cannot be written.
     """
     versions: dict[FrameKey, str] = {}
+    sources: dict[FrameKey, list[Any]] = {}
 
     def records() -> Iterator[FrameRecord]:
         for frame in frames:
-            versions[frame.record.key] = frame.version
+            key, people = frame.record.key, [e for e in frame.originals if not e["iscrowd"]]
+            versions[key], sources[key] = frame.version, [source_of(each) for each in people]
             yield frame.record
 
-    style = DocumentStyle(file_name, versions.pop, keyframes)
+    style = DocumentStyle(file_name, versions.pop, keyframes, sources=sources.pop)
     return write_document(records(), path, content.category, content.info, style, num_shards)
 
 

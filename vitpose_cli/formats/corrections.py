@@ -29,12 +29,14 @@ class CorrectedPerson:
         points: (K, 2) float64 xy, frame px, in the order of the run's keypoints.
         visibility: (K,) int8, COCO's 0, 1, 2.
         box: (4,) float64 xyxy, frame px; None where the program keeps no boxes.
+        track_id: Who it is over the frames of a video; None where nothing says.
     """
 
     uid: str
     points: NDArray[np.float64]
     visibility: NDArray[np.int8]
     box: NDArray[np.float64] | None
+    track_id: int | None = None
 
     @property
     def extent(self) -> NDArray[np.float64] | None:
@@ -77,8 +79,13 @@ class Corrections:
         tolerance_px: Coordinates that differ by less are the same: the program rounds them.
         num_ignored: Shapes in the file that are no people with keypoints.
         num_left_behind: Keypoints that the program kept of people who were deleted there.
+        repeated: Where people have a keypoint twice, one of which is left out, each in a few words.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
+        missing_at_origin: Whether a keypoint without a place is written at (0, 0), and one that was
+            within `tolerance_px` of it may still be there.
+        without_folders: Whether the program wrote names without their folders.
+        own_track_ids: Whether the program numbered identities anew.
     """
 
     path: Path
@@ -86,7 +93,11 @@ class Corrections:
     tolerance_px: float = EXACT_PX
     num_ignored: int = 0
     num_left_behind: int = 0
+    repeated: Sequence[str] = ()
     tells_hidden: bool = True
+    missing_at_origin: bool = False
+    without_folders: bool = False
+    own_track_ids: bool = False
 
 
 def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -92,7 +93,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         found = sorted(path.glob(_DOCUMENTS))
         return _joined(path, [coco.read(document, names) for document in found])
     if not is_archive(path):
-        return coco.read(path, names)
+        return replace(coco.read(path, names), own_track_ids=True)
     members = _members(path)
     return _joined(path, [coco.read_content(*member, names) for member in members])
 
@@ -128,7 +129,8 @@ def _joined(path: Path, documents: Sequence[Corrections]) -> Corrections:
             "Export the task or job from CVAT as COCO Keypoints 1.0.",
         )
     frames = [frame for document in documents for frame in document.frames]
-    return Corrections(path, frames, num_ignored=sum(each.num_ignored for each in documents))
+    num_ignored = sum(each.num_ignored for each in documents)
+    return Corrections(path, frames, num_ignored=num_ignored, own_track_ids=True)
 
 
 def task_labels(keypoint_set: KeypointSet, pose: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

@@ -2,9 +2,14 @@
 
 Its importer (`fo.types.COCODetectionDataset`) needs width and height, finds photos by their path
 below `data/`, flattens `attributes` into fields of each label, and takes the skeleton not from
-categories but from `info.default_skeleton`. FiftyOne writes COCO files whose keypoints are cut to
-whole pixels and all visible, and without boxes; keypoints within a pixel of where they were
-therefore count as unchanged, and keep their decimals, and hidden ones stay hidden.
+categories but from `info.default_skeleton`.FiftyOne writes COCO files whose keypoints are cut to
+whole pixels, and without boxes; keypoints within a pixel of where they were therefore count as
+unchanged, and keep their decimals.
+
+Since the end of 2023 it keeps v of every keypoint in a list beside the points, `visible`, and
+writes that whatever became of the point: one that was taken away (NaN) is at (0, 0) and still
+visible, one that was placed keeps v = 0. Before, it called all of them visible; where a file has no
+hidden one, those that were hidden still are.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from vitpose_cli.formats.pictures import Pictures
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.json_stream import stream_items
-from vitpose_cli.records.json_values import to_json
+from vitpose_cli.records.json_values import are_numbers, to_json
 
 _LABELS = "labels.json"
 _WHOLE_PX = 1.0  # FiftyOne cuts coordinates down to whole pixels
@@ -72,7 +77,16 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         else:
             sections[section].append(value)
     found = coco.read_content(to_json(_completed(sections, names)), str(labels), names)
-    return replace(found, path=path, tolerance_px=_WHOLE_PX, tells_hidden=False)
+    return replace(
+        found,
+        path=path,
+        tolerance_px=_WHOLE_PX,
+        tells_hidden=any(
+            (person.visibility == 1).any() for frame in found.frames for person in frame.people
+        ),
+        missing_at_origin=True,
+        without_folders=not any("/" in frame.name or "\\" in frame.name for frame in found.frames),
+    )
 
 
 def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -90,16 +104,35 @@ def _completed(sections: Mapping[str, Any], names: Sequence[str]) -> dict[str, A
         ]
     if isinstance(annotations := sections.get("annotations", ()), Sequence):
         completed["annotations"] = [
-            _completed_person(item) if isinstance(item, dict) else item
-            for item in annotations
+            item
+            for item in map(_completed_person, annotations)
             if not isinstance(item, dict) or _is_kept(item)
         ]
     return completed
 
 
-def _completed_person(item: Mapping[str, Any]) -> dict[str, Any]:
+def _completed_person(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
     fields = {name: item[name] for name in item.keys() & _FIELDS}
+    points = fields.get("keypoints")
+    if isinstance(points, list) and are_numbers(points, len(points)):
+        fields["keypoints"] = _seen_where_placed(points)
     return {"bbox": _NO_BOX, **fields, "attributes": _attributes(item)}
+
+
+def _seen_where_placed(keypoints: Sequence[float]) -> list[float]:
+    """Return x, y, v of keypoints with the v that their places say.
+
+    Nothing is labelled at (0, 0), where FiftyOne writes what has no place; what has one is.
+    """
+    triples = list(keypoints)
+    for x, y, place in zip(triples[0::3], triples[1::3], range(2, len(triples), 3), strict=False):
+        if not (x or y):
+            triples[place] = 0
+        elif not triples[place]:
+            triples[place] = 2
+    return triples
 
 
 def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,13 @@ import numpy as np
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
 from vitpose_cli.formats.frame_names import FrameNames
+from vitpose_cli.formats.identities import (
+    have_identities,
+    known_identities,
+    num_changed,
+    numbered_as_in_run,
+    without_identities,
+)
 from vitpose_cli.formats.people import Comparison, Differences, compare
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -88,12 +95,17 @@ class ImportSummary:
         num_ignored: Shapes in the file that are no people with keypoints.
         num_left_behind: Keypoints in the file of people who were deleted there.
         num_missing: Frames of the run that are not in the file.
+        num_identities_lost: People who have another identity in the file than in the document of
+            the run, which keeps none.
+        repeated: Where people in the file have a keypoint twice, one of which is left out.
     """
 
     decisions: Sequence[Decision]
     num_ignored: int
     num_left_behind: int
     num_missing: int
+    num_identities_lost: int = 0
+    repeated: Sequence[str] = ()
 
     def count(self, outcome: Outcome) -> int:
         """Return how many frames of the file have this outcome."""
@@ -136,9 +148,12 @@ class ImportSummary:
                 "removed": self.total("num_removed"),
             },
             "keypoints_changed": self.total("num_keypoints"),
+            "identities_changed": self.total("num_identities"),
+            "identities_lost": self.num_identities_lost,
             "mean_oks": None if similarity is None else round(similarity, 4),
             "ignored_shapes": self.num_ignored,
             "keypoints_left_behind": self.num_left_behind,
+            "repeated_keypoints": [*self.repeated],
             "problems": [
                 {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
                 for each in self.decisions
@@ -180,7 +195,8 @@ def import_corrections(
                 f"Nobody is in any of the {len(corrections.frames)} frames of {path}.",
                 "With --force everybody is removed from these frames of the run.",
             )
-        decisions = _Judge(run, corrections, keypoint_set, options).decide(report)
+        judge = _Judge(run, corrections, keypoint_set, options, finish)
+        decisions = judge.decide(report)
         records = [each.record for each in decisions if each.record is not None]
         if not options.dry_run and (records or lacks_edits(folder)):
             run.append(*records)
@@ -191,16 +207,29 @@ def import_corrections(
             corrections.num_ignored,
             corrections.num_left_behind,
             len(run) - num_matched,
+            judge.num_identities_lost,
+            corrections.repeated,
         )
 
 
 class _Judge:
-    """Decides what becomes of each frame of a file."""
+    """Decides what becomes of each frame of a file.
+
+    Attributes:
+        num_identities_lost: See `ImportSummary`.
+    """
 
     def __init__(
-        self, run: Run, corrections: Corrections, keypoint_set: KeypointSet, options: ImportOptions
+        self,
+        run: Run,
+        corrections: Corrections,
+        keypoint_set: KeypointSet,
+        options: ImportOptions,
+        finish: Finish,
     ) -> None:
+        self.num_identities_lost = 0
         self._run = run
+        self._finish = finish
         self._corrections = corrections
         self._sigmas = keypoint_set.sigmas
         self._options = options
@@ -214,9 +243,17 @@ class _Judge:
         """
         decisions: list[Decision] = []
         later: dict[FrameKey, tuple[int, CorrectedFrame]] = {}
-        names = FrameNames(self._run.done(retry_errors=False), self._people, self._options.video)
         frames = self._corrections.frames
+        names = FrameNames(
+            self._run.done(retry_errors=False),
+            lambda: ((record.key, _marks(record)) for record in self._run.records()),
+            lambda key: _marks(self._run.record(key)),
+            self._options.video,
+            without_folders=self._corrections.without_folders,
+        )
         keys = names.find_all(frames)
+        if have_identities(frames):
+            frames = self._with_identities(frames, keys)
         for number, (frame, key) in enumerate(zip(frames, keys, strict=True)):
             report(number - len(later), len(frames))
             try:
@@ -238,8 +275,33 @@ class _Judge:
         report(len(frames), len(frames))
         return decisions
 
-    def _people(self) -> Iterator[tuple[FrameKey, Sequence[str]]]:
-        return ((record.key, record.uids) for record in self._run.records())
+    def _with_identities(
+        self, frames: Sequence[CorrectedFrame], keys: Sequence[FrameKey | LookupError]
+    ) -> Sequence[CorrectedFrame]:
+        """Return frames whose people have identities as the run has, where it keeps them."""
+        kept = known_identities(self._run.records(), keys)
+        known = kept
+        if not all(key in kept for key in keys):  # the document has them all the same
+            known = known_identities(self._finish(self._run.manifest, self._run.records()), keys)
+        if self._corrections.own_track_ids:
+            frames = numbered_as_in_run([*zip(keys, frames, strict=True)], known)
+        videos = {key.media for key in kept}
+        pairs = [*zip(keys, frames, strict=True)]
+        lost = {
+            place
+            for place, key in enumerate(keys)
+            if isinstance(key, LookupError)
+            or (key not in kept and not (key.media in videos and self._is_empty(key)))
+        }
+        self.num_identities_lost = num_changed([pairs[place] for place in lost], known)
+        return [
+            without_identities(frame) if place in lost else frame
+            for place, frame in enumerate(frames)
+        ]
+
+    def _is_empty(self, key: FrameKey) -> bool:
+        record = self._run.record(key)
+        return record is not None and not record.uids
 
     def _compare(
         self, record: FrameRecord, frame: CorrectedFrame, *, names_first: bool = True
@@ -251,6 +313,7 @@ class _Judge:
             self._sigmas,
             found.tolerance_px,
             tells_hidden=found.tells_hidden,
+            missing_at_origin=found.missing_at_origin,
             names_first=names_first,
         )
 
@@ -290,7 +353,11 @@ class _Judge:
         states = {each.version: each for each in past if each.error is None}
         lineage = _lineage(record, states)
         exported = states.get(frame.version)
-        base, names_first = record, exported is not None or lineage.issuperset(states)
+        foreign = exported is None and frame.version != ""  # of another run over these photos
+        if foreign:
+            frame = without_identities(frame)
+        base = record
+        names_first = not foreign and (exported is not None or lineage.issuperset(states))
         if exported is not None and exported.version not in lineage:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)
@@ -300,7 +367,7 @@ class _Judge:
         mine = forced or record.review is None or record.review.tool == self._options.tool
         for version, state in states.items() if not forced else ():
             if not mine or version not in lineage:
-                known = self._compare(state, frame)
+                known = self._compare(state, frame, names_first=not foreign)
                 if known.same:
                     return self._as_it_was(record, state, known.differences)
         if not mine:
@@ -360,6 +427,11 @@ class _Judge:
     def _review(self, state: Literal["accepted", "fixed"], record: FrameRecord) -> Review:
         options = self._options
         return Review(state, options.reviewer, self._now_s, record.version, options.tool)
+
+
+def _marks(record: FrameRecord | None) -> tuple[str, ...]:
+    """Return what tells a frame apart beside its name."""
+    return () if record is None else (*record.uids, record.version)
 
 
 def _lineage(record: FrameRecord, states: Mapping[str, FrameRecord]) -> set[str]:

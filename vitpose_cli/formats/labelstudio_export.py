@@ -46,7 +46,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             keypoints of the run.
     """
     reader = _Reader(names)
-    frames = []
+    frames, repeated = [], []
     for section, position, task in stream_items(path):
         if section != "" or (position is not None and not _is_task(task)):
             raise InputError(
@@ -55,6 +55,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             )
         annotation = None if position is None else _newest(task["annotations"])
         if annotation is not None:
+            reader.repeated = []
             try:
                 frames.append(reader.frame(task["data"], annotation["result"]))
             except InputError as error:
@@ -65,8 +66,14 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
                     f"{path}, task {task.get('id', position)}: a region is damaged ({error!r}).",
                     "Export the project again as JSON.",
                 ) from error
+            where = f"task {task.get('id', position)}"
+            repeated += [f"{where}: a person has {name!r} twice" for name in reader.repeated]
     return Corrections(
-        path, frames, num_ignored=reader.num_ignored, num_left_behind=reader.num_left_behind
+        path,
+        frames,
+        num_ignored=reader.num_ignored,
+        num_left_behind=reader.num_left_behind,
+        repeated=repeated,
     )
 
 
@@ -135,10 +142,12 @@ class _Reader:
     Attributes:
         num_ignored: Regions that belong to no person.
         num_left_behind: Keypoints of people whose rectangle was deleted.
+        repeated: Names of keypoints that were left out, as their person has another of that name.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.num_ignored = self.num_left_behind = 0
+        self.repeated: list[str] = []
         self._names = names
         self._places: dict[str, int | None] = {}  # by the labels met so far
 
@@ -177,19 +186,28 @@ class _Reader:
             elif region["type"] not in ("keypointlabels", "choices"):
                 self.num_ignored += 1
         left_behind: dict[str, list[_Point]] = defaultdict(list)
-        for region in regions:
-            if region["type"] != "keypointlabels":
-                continue
-            point = self._point(region, 1 if region["id"] in hidden else 2)
-            owner = region.get("parentID") or exported.owner(region["id"])
-            if point is None:
-                self.num_ignored += 1
-            elif owner and owner not in figures:
-                left_behind[owner].append(point)
-            elif region.get("parentID"):
-                figures[owner].take(point)
-            elif not _give(figures.values(), [point]):
-                self.num_ignored += 1
+        free: list[_Point] = []
+        # Where a person has two of a name, the one that was exported as that is the first.
+        for is_exported in (True, False):
+            for region in regions:
+                if region["type"] != "keypointlabels":
+                    continue
+                point = self._point(region, 1 if region["id"] in hidden else 2)
+                owner = region.get("parentID") or exported.owner(region["id"])
+                if (point is not None and region["id"] == f"{owner}-{point.place}") != is_exported:
+                    continue
+                if point is None:
+                    self.num_ignored += 1
+                elif owner and owner not in figures:
+                    left_behind[owner].append(point)
+                elif not region.get("parentID"):
+                    free.append(point)
+                elif figures[owner].points[point.place, 2]:
+                    self.num_ignored += 1
+                    self.repeated.append(self._names[point.place])
+                else:
+                    figures[owner].take(point)
+        self.num_ignored += sum(not _give(figures.values(), [point]) for point in free)
         new = [figure for uid, figure in figures.items() if uid not in exported]
         for points in left_behind.values():
             if not _give(new, points):

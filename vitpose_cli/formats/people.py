@@ -7,7 +7,7 @@ replaced by the extent of the keypoints are put back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_hex
 from typing import Any
@@ -39,6 +39,7 @@ class Differences:
         num_added: New people.
         num_removed: People who are gone.
         num_keypoints: Keypoints that were moved, hidden or shown.
+        num_identities: People who are somebody else over the frames of a video.
         similarities: OKS between label and correction, of everybody who was there before.
     """
 
@@ -46,12 +47,13 @@ class Differences:
     num_added: int
     num_removed: int
     num_keypoints: int
+    num_identities: int
     similarities: tuple[float, ...]
 
     @property
     def same(self) -> bool:
         """Whether nothing was corrected."""
-        return not (self.num_changed or self.num_added or self.num_removed)
+        return not (self.num_changed or self.num_added or self.num_removed or self.num_identities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Comparison(Differences):
             self.num_added,
             self.num_removed,
             self.num_keypoints,
+            self.num_identities,
             self.similarities,
         )
 
@@ -102,6 +105,7 @@ def compare(
     tolerance_px: float,
     *,
     tells_hidden: bool = True,
+    missing_at_origin: bool = False,
     names_first: bool = True,
 ) -> Comparison:
     """Return what a correction makes of the labels of a frame.
@@ -113,6 +117,8 @@ def compare(
         tolerance_px: Coordinates that differ by less are the same.
         tells_hidden: Whether the program can say that a keypoint is hidden; else those that were
             hidden still are.
+        missing_at_origin: Whether keypoints that are not labelled are at (0, 0), where some that
+            still are may be; see `Corrections`.
         names_first: Whether the names in the file are those of the record; else they may be those
             of other people in earlier labels, and people are found by likeness first.
     """
@@ -120,21 +126,29 @@ def compare(
     shown = _as_exported(record, len(sigmas))
     people = [each for each in frame.people if each.is_somewhere or each.uid in record.uids]
     pairs = _pairs(record.uids, shown, people, sigmas, names_first=names_first)
-    if not tells_hidden:
-        for row, place in pairs.items():
+    for row, place in pairs.items():
+        if missing_at_origin:
+            people[place] = _at_origin_as_before(people[place], shown, row, tolerance_px)
+        if not tells_hidden:
             people[place] = _hidden_as_before(people[place], shown.visibility[row])
-    kept = [
-        _corrected(before, shown, row, people[pairs[row]], tolerance_px) for row in sorted(pairs)
-    ]
-    added = [_new(person) for place, person in enumerate(people) if place not in pairs.values()]
+    stayed = {row: people[pairs[row]] for row in sorted(pairs)}
+    kept = [_corrected(before, shown, row, person, tolerance_px) for row, person in stayed.items()]
+    new = [person for place, person in enumerate(people) if place not in pairs.values()]
+    added = [_new(person) for person in new]
     new_uids = [token_hex(_UID_BYTES) for _ in added]
+    track_ids = _track_ids(
+        record, {row: people[pairs[row]] for row in sorted(pairs)}, new, new_uids
+    )
     return Comparison(
-        instances=_as_instances(before, [*kept, *added], sorted(pairs), new_uids),
+        instances=_as_instances(before, [*kept, *added], track_ids),
         uids=(*(record.uids[row] for row in sorted(pairs)), *new_uids),
         num_changed=sum(person.changed for person in kept),
         num_added=len(added),
         num_removed=len(before) - len(kept),
         num_keypoints=sum(person.num_keypoints for person in kept),
+        num_identities=0
+        if track_ids is None or before.track_ids is None
+        else int((track_ids[: len(kept)] != before.track_ids[sorted(pairs)]).sum()),
         similarities=tuple(
             _oks(before.keypoints[row], person, sigmas)
             for row, person in zip(sorted(pairs), kept, strict=True)
@@ -217,6 +231,16 @@ def _hidden_as_before(person: CorrectedPerson, was: NDArray[np.int8]) -> Correct
     return replace(person, visibility=visibility)
 
 
+def _at_origin_as_before(
+    person: CorrectedPerson, shown: Instances, row: int, tolerance_px: float
+) -> CorrectedPerson:
+    """Return a person whose keypoints in the first pixel are there as they were."""
+    was = shown.visibility[row]
+    there = (person.visibility == 0) & (person.points == 0).all(axis=1) & (was > 0)
+    there &= (shown.keypoints[row] <= tolerance_px).all(axis=1)
+    return replace(person, visibility=np.where(there, was, person.visibility))
+
+
 def _corrected(
     before: Instances,
     shown: Instances,
@@ -292,23 +316,50 @@ def _new(person: CorrectedPerson) -> _Person:
     )
 
 
+def _track_ids(
+    record: FrameRecord,
+    kept: Mapping[int, CorrectedPerson],
+    new: Sequence[CorrectedPerson],
+    new_uids: Sequence[str],
+) -> NDArray[np.int64] | None:
+    """Return the identities of everybody as they are to be; None where the frame has none.
+
+    Of people who were there those that the file gives them by name: somebody who was found by
+    likeness may have lost it on the way.
+
+    Args:
+        record: Everybody as they were.
+        kept: Those who still are, by their row there.
+        new: The others.
+        new_uids: Their names.
+    """
+    held = None if record.instances is None else record.instances.track_ids
+    if held is None and (record.uids or all(person.track_id is None for person in new)):
+        return None
+    before: list[int] = [] if held is None else held.tolist()
+    track_ids = [
+        before[row]
+        if person.track_id is None or person.uid != record.uids[row]
+        else person.track_id
+        for row, person in kept.items()
+    ]
+    for person, uid in zip(new, new_uids, strict=True):
+        track_ids.append(added_track_id(uid) if person.track_id is None else person.track_id)
+    return np.array(track_ids, np.int64)
+
+
 def _as_instances(
-    before: Instances, people: Sequence[_Person], rows: Sequence[int], new_uids: Sequence[str]
+    before: Instances, people: Sequence[_Person], track_ids: NDArray[np.int64] | None
 ) -> Instances:
     """Return people as arrays, without signals: those speak of the model's labels.
 
     Args:
         before: Everybody as they were.
-        people: Everybody as they are to be, first those who were there before.
-        rows: Where the latter are in `before`.
-        new_uids: The names of the others.
+        people: Everybody as they are to be.
+        track_ids: Their identities.
     """
     if not people:
         return Instances.empty(before.num_keypoints)
-    track_ids = before.track_ids
-    if track_ids is not None:
-        added = np.array([added_track_id(uid) for uid in new_uids], np.int64)
-        track_ids = np.append(track_ids[list(rows)], added)
     return Instances(
         boxes=np.stack([person.box for person in people]),
         box_scores=np.array([person.box_score for person in people]),

@@ -233,7 +233,7 @@ def instances_of(
         keypoints=points[..., :2],
         keypoint_scores=point_scores,
         visibility=points[..., 2].astype(np.int8),
-        track_ids=completed_track_ids(map(_track_id, annotations), uids),
+        track_ids=completed_track_ids(map(track_id_of, annotations), uids),
     )
 
 
@@ -262,7 +262,7 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
     return path
 
 
-def _track_id(annotation: Mapping[str, Any]) -> int | None:
+def track_id_of(annotation: Mapping[str, Any]) -> int | None:
     """Return the identity of a person; None for none, for which other programs write -1, too."""
     attributes = annotation.get("attributes")
     inner = attributes.get("track_id") if isinstance(attributes, dict) else None

@@ -141,7 +141,8 @@ class CocoFrames:
         Raises:
             InputError: The document was changed meanwhile, or cannot be read.
         """
-        return self._reader.read_object(*self._images.place(number))
+        image = self._reader.read_object(*self._images.place(number))
+        return {**image, "file_name": self.names[number]}
 
     def annotations(self, number: int) -> list[dict[str, Any]]:
         """Return the annotations of a frame, completed as by `read_coco`.

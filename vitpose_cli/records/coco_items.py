@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.body_sizes import complete_size
+from vitpose_cli.records.composed_names import without_dot
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.whole_body import has_parts, join_parts, widen_category
@@ -124,10 +125,12 @@ def check_image(path: Path, item: CocoItem) -> int:
     return image_id
 
 
-def _check_name(path: Path, place: str, image: Mapping[str, Any]) -> None:
+def _check_name(path: Path, place: str, image: dict[str, Any]) -> None:
+    """Check that an image has a name, and take `./` away in front of it."""
     name = image.get("file_name")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not without_dot(name):
         raise wrong(path, f"{place}.file_name", "is missing")
+    image["file_name"] = without_dot(name)
 
 
 def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:

@@ -97,11 +97,13 @@ def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
 
 def called_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether it is said of somebody that a person made their labels."""
-    return any(
-        isinstance(attributes := person.get("attributes"), dict)
-        and attributes.get("source") == "human"
-        for person in people
-    )
+    return any(source_of(person) == "human" for person in people)
+
+
+def source_of(person: Mapping[str, Any]) -> Any:
+    """Return who is said to have made somebody's labels; None where that is not said."""
+    attributes = person.get("attributes")
+    return attributes.get("source") if isinstance(attributes, dict) else None
 
 
 def review_of(image: Mapping[str, Any]) -> Review | None:

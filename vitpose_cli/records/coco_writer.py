@@ -67,6 +67,8 @@ class DocumentStyle:
             them, to be written with all they hold; none for a frame that comes from elsewhere.
         more_categories: Further entries of `categories`, to which originals may belong.
         category_id: The category of a frame's people who have no originals; None for the first.
+        sources: Who made the labels of each of a frame's people, as the document that it comes from
+            says; None where it does not. Nobody for a frame that comes from elsewhere.
     """
 
     file_name: Callable[[FrameKey], str] = str
@@ -76,6 +78,7 @@ class DocumentStyle:
     originals: Callable[[FrameKey], Sequence[Mapping[str, Any]]] | None = None
     more_categories: Sequence[Mapping[str, Any]] = ()
     category_id: Callable[[FrameKey], int] | None = None
+    sources: Callable[[FrameKey], Sequence[Any]] | None = None
 
 
 def write_document(
@@ -167,6 +170,12 @@ class _Spool:
                 own = [each | {"category_id": style.category_id(record.key)} for each in own]
             if style.originals is not None and (kept := style.originals(record.key)):
                 own = kept_annotations(kept, own, image_id)
+            sources = style.sources(record.key) if style.sources else ()
+            for annotation, source in zip(own, sources, strict=False):
+                if source is None:
+                    del annotation["attributes"]["source"]
+                else:
+                    annotation["attributes"]["source"] = source
             for annotation in own:
                 self.num_instances += 1
                 annotation["attributes"] |= marks

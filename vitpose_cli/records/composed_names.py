@@ -2,7 +2,8 @@
 
 A Mac and programs on it write names in the second form, most others in the first, and both look
 the same. Records keep a name as the file has it. Names that others give are therefore compared as
-they are, and where none is the same, with every accent put together (NFC).
+they are, and where none is the same, with every accent put together (NFC), and then with slashes
+for backslashes, as programs on Windows write them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def without_dot(name: str) -> str:
+    """Return a name without `./` in front, which says nothing."""
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return name
+
+
 class ByName(Generic[Value]):
     """Values by name, each found in other forms of its name, too."""
 
@@ -33,4 +41,5 @@ class ByName(Generic[Value]):
         """Return the value of a name, None where there is none."""
         if name in self._values:
             return self._values[name]
-        return self._composed.get(composed(name))
+        found = self._composed.get(composed(name))
+        return self.get(name.replace("\\", "/")) if found is None and "\\" in name else found

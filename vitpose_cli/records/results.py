@@ -19,7 +19,7 @@ from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import size_of
-from vitpose_cli.records.composed_names import ByName
+from vitpose_cli.records.composed_names import ByName, without_dot
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.json_stream import Item, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers, is_int
@@ -78,7 +78,7 @@ class ImageResults(PlaceReader):
                 where = f"prediction {item.position}"
                 raise wrong(path, where, "has no keypoints x, y, score, ...")
             name, image_id = result.get("file_name"), result.get("image_id")
-            named = image_ids.get(name) if isinstance(name, str) else None
+            named = image_ids.get(without_dot(name)) if isinstance(name, str) else None
             if named is not None:
                 is_any_known = True
                 known.add(named, 0, place)
@@ -216,7 +216,7 @@ def _result_rows(
         name = result.get("file_name", names.get(image_id, number))
         if not are_numbers(result.get("bbox"), 4):
             raise wrong(path, f"[{position}].bbox", "is not four numbers")
-        yield str(name), result["bbox"], result["score"]
+        yield without_dot(str(name)), result["bbox"], result["score"]
 
 
 def _grouped(
