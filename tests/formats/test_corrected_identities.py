@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from format_cases import bring_back, export, labels, make_run, record
 
-from vitpose_cli.formats.importing import ImportSummary
+from vitpose_cli.formats.import_summary import ImportSummary
 from vitpose_cli.records.record import FrameRecord
 
 Document = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from format_cases import bring_back, export, labels, make_run, record
 
-from vitpose_cli.formats.importing import ImportSummary
+from vitpose_cli.formats.import_summary import ImportSummary
 
 RECORDS = [
     record("a/img.jpg", count=3),

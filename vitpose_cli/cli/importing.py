@@ -13,7 +13,7 @@ from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
-    from vitpose_cli.formats.importing import ImportSummary
+    from vitpose_cli.formats.import_summary import ImportSummary
 
 _SHOWN = 20
 

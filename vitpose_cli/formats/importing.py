@@ -10,12 +10,10 @@ has known before. A frame that the file does not have stays as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
@@ -27,6 +25,7 @@ from vitpose_cli.formats.identities import (
     numbered_as_in_run,
     without_identities,
 )
+from vitpose_cli.formats.import_summary import Decision, ImportSummary
 from vitpose_cli.formats.people import Comparison, Differences, compare
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -38,9 +37,6 @@ from vitpose_cli.records.shards import lacks_edits
 
 Read = Callable[[Path, Sequence[str]], Corrections]
 """Reads a file of another program, given the names of the run's keypoints."""
-
-Outcome = Literal["changed", "accepted", "unchanged", "conflict", "unmatched"]
-"""What becomes of a frame: nothing of the run changes with the last three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,107 +58,6 @@ class ImportOptions:
     force: bool = False
     video: str | None = None
     dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of one frame of the file.
-
-    Attributes:
-        name: The frame, as the run calls it where it is known there, else as the file does.
-        outcome: What becomes of it.
-        reason: Why nothing does, where that needs a word.
-        record: What is written; None where nothing is.
-        comparison: How much was corrected; None where nothing is written.
-        of_model: Whether the labels until now were a model's.
-    """
-
-    name: str
-    outcome: Outcome
-    reason: str = ""
-    record: FrameRecord | None = None
-    comparison: Differences | None = None
-    of_model: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What an import did.
-
-    Attributes:
-        decisions: Frame by frame, in the order of the file; without those that are not in the run
-            and have nobody in them.
-        num_ignored: Shapes in the file that are no people with keypoints.
-        num_left_behind: Keypoints in the file of people who were deleted there.
-        num_missing: Frames of the run that are not in the file.
-        num_identities_lost: People who have another identity in the file than in the document of
-            the run, which keeps none.
-        repeated: Where people in the file have a keypoint twice, one of which is left out.
-    """
-
-    decisions: Sequence[Decision]
-    num_ignored: int
-    num_left_behind: int
-    num_missing: int
-    num_identities_lost: int = 0
-    repeated: Sequence[str] = ()
-
-    def count(self, outcome: Outcome) -> int:
-        """Return how many frames of the file have this outcome."""
-        return sum(each.outcome == outcome for each in self.decisions)
-
-    @property
-    def similarity(self) -> float | None:
-        """Mean OKS between a model's labels and what a person made of them; None if unknown.
-
-        Over all people in the frames that were changed or accepted. Where it no longer rises from
-        round to round, correcting more of the same teaches the model little.
-        """
-        values = [
-            value
-            for each in self._written()
-            if each.of_model and each.comparison is not None
-            for value in each.comparison.similarities
-        ]
-        return float(np.mean(values)) if values else None
-
-    def total(self, name: str) -> int:
-        """Return the sum of a number of `Differences` over all frames that were written."""
-        return sum(getattr(each.comparison, name) for each in self._written())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        similarity = self.similarity
-        return {
-            "frames": {
-                "changed": self.count("changed"),
-                "accepted": self.count("accepted"),
-                "unchanged": self.count("unchanged"),
-                "conflict": self.count("conflict"),
-                "unmatched": self.count("unmatched"),
-                "not_in_file": self.num_missing,
-            },
-            "people": {
-                "changed": self.total("num_changed"),
-                "added": self.total("num_added"),
-                "removed": self.total("num_removed"),
-            },
-            "keypoints_changed": self.total("num_keypoints"),
-            "identities_changed": self.total("num_identities"),
-            "identities_lost": self.num_identities_lost,
-            "mean_oks": None if similarity is None else round(similarity, 4),
-            "ignored_shapes": self.num_ignored,
-            "keypoints_left_behind": self.num_left_behind,
-            "repeated_keypoints": [*self.repeated],
-            "problems": [
-                {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
-                for each in self.decisions
-                if each.outcome in ("conflict", "unmatched")
-            ],
-        }
-
-    def _written(self) -> Iterator[Decision]:
-        return (each for each in self.decisions if each.record is not None)
 
 
 def import_corrections(
