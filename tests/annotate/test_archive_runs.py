@@ -141,6 +141,21 @@ def test_whoever_looks_at_labels_finds_photos_in_archives(job: Job, run: Path) -
     assert open_labels(run).keys.media == set(job.names)
 
 
+def test_an_archive_stands_for_the_folder_that_it_is_in(
+    job: Job, tmp_path: Path, launcher: Launcher
+) -> None:
+    shard, alone = job.folder / "shards" / SHARDS[1], tmp_path / "run"
+    done = launcher.run(*job.arguments(shard, alone))
+    assert done.returncode == 0, done.stderr
+    sheet = ("sheet", alone / "annotations.json", "-i", shard, "-o", tmp_path / "sheet.png")
+    measured = ("-i", shard, "-w", job.folder / "w.safetensors", "--gt-boxes")
+    evaluate = ("evaluate", "-a", alone / "annotations.json", *measured)
+    for command in (sheet, evaluate):
+        done = launcher.run(*command)
+        assert done.returncode == 0, done.stderr
+        assert "not" not in done.stderr
+
+
 def test_an_export_takes_photos_out_of_archives(
     job: Job, run: Path, launcher: Launcher, tmp_path: Path
 ) -> None:

@@ -127,7 +127,8 @@ def _frames_of(
     Raises:
         InputError: A photo or video is missing, or a name leads out of the folder.
     """
-    there = list(MediaFolders.at(images).stored_keys(keys))
+    folders = MediaFolders.at(images)
+    there = list(folders.stored_keys(keys))
     found = [key for key in there if key is not None]
     missing = [str(key) for key, there_ in zip(keys, there, strict=True) if there_ is None]
     if missing:
@@ -136,7 +137,8 @@ def _frames_of(
             f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
             "Give the folder that the file names are relative to.",
         )
-    paths = {media: images / media for media in {key.media for key in found}}
+    (folder,) = folders.folders
+    paths = {media: folder / media for media in {key.media for key in found}}
     return ListedFrames(paths, found, num_threads)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.kinds import is_video
+from vitpose_cli.media.kinds import is_archive, is_video
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.manifest import RunManifest
 
@@ -33,8 +33,14 @@ class MediaFolders:
 
     @classmethod
     def at(cls, *folders: Path) -> MediaFolders:
-        """Return folders, each once, whatever they are called."""
-        return cls(tuple(dict.fromkeys(folder.resolve() for folder in folders)))
+        """Return folders, each once, whatever they are called; for an archive, the one it is in.
+
+        Photos are called by their archive's name, too.
+        """
+        places = (
+            place.parent if is_archive(place) and place.is_file() else place for place in folders
+        )
+        return cls(tuple(dict.fromkeys(place.resolve() for place in places)))
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.folders))

@@ -82,8 +82,9 @@ def open_coco(
         np.full(len(numbered), options.repeat, np.float32),
         np.array([number for number, _ in numbered], np.int64),
     )
-    files = {key.media: _file(options.images / key.media) for key in shown.values()}
-    source = MediaSource(FoundMedia(options.images, files, {}), num_threads=num_threads)
+    (folder,) = MediaFolders.at(options.images).folders
+    files = {key.media: _file(folder / key.media) for key in shown.values()}
+    source = MediaSource(FoundMedia(folder, files, {}), num_threads=num_threads)
     truth = _truth(document, shown, options)
     known_from = document_files(options.annotations)
     known = people_hash(people, tuple(shown.values()), files)
