@@ -28,6 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.pose.oks import NMS_THRESHOLD
 from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, check_flags
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
@@ -138,6 +139,8 @@ def assemble(
     options: LabelerOptions,
     num_frames: int | None = None,
     image_names: Mapping[int, str] | None = None,
+    *,
+    measured: bool = False,
 ) -> Assembly:
     """Load everything that labelling needs.
 
@@ -146,6 +149,8 @@ def assemble(
         num_frames: How many frames there are in all, done or not; None if unknown.
         image_names: File names of the photos by image id, where they have ids: boxes of a results
             file may name these alone.
+        measured: Whether the labels are to be measured, and so are made as those of published
+            results: of people whose poses are alike the best alone, whoever gave the boxes.
 
     Raises:
         ConfigError: Options contradict each other or this machine.
@@ -179,6 +184,7 @@ def assemble(
             "Leave it out.",
         )
     whole_image = isinstance(detector, WholeImage)
+    stated = isinstance(detector, BoxesFile) and not detector.are_scored
     if side is not None and (whole_image or options.boxes is not None):
         raise ConfigError(
             "--detector-size does nothing without a network that finds the people.",
@@ -193,6 +199,7 @@ def assemble(
             compiled=_compiled(options, device, num_frames),
             flip_test=options.flip_test,
             keypoint_threshold=options.keypoint_threshold,
+            nms_threshold=math.inf if stated and not measured else NMS_THRESHOLD,
             pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else -math.inf,
         ),
     )

@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from annotate_jobs import NUM_FRAMES, NUM_PHOTOS, Job, make_job
 from launcher import Launcher
-from runs import vitpose, wait_for_lines
+from runs import save_boxes, save_photos, save_weights, vitpose, wait_for_lines
 
 from vitpose_cli.annotate.workers import Outside, share
 from vitpose_cli.media.source import open_source
@@ -139,6 +140,78 @@ def test_shards_by_workers_and_by_devices_are_the_document(
     for path in document_files(glob):
         assert (array / path.name).read_bytes() == path.read_bytes()
     assert not (array / "annotations.json").exists()
+
+
+def a_job_that_grows(folder: Path) -> tuple[Job, Path]:
+    """Return a job of 20 photos of 40, for which there are boxes, and where the others lie."""
+    names = save_photos(folder / "media", 40)
+    boxes = save_boxes(folder / "boxes.json", names)
+    weights = save_weights(folder / "weights.safetensors")
+    for name in names[20:]:
+        (folder / "later" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "media" / name).rename(folder / "later" / name)
+    return Job(folder / "media", boxes, weights, folder / "run"), folder / "later"
+
+
+def test_photos_that_came_to_the_part_of_a_worker_that_was_done(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    job, later = a_job_that_grows(tmp_path)
+    for number in (1, 2):
+        arguments = (*job.arguments(job.run), "--worker", f"{number}/2")
+        assert launcher.run(*arguments).returncode == 0
+    shutil.copytree(later, job.media, dirs_exist_ok=True)
+    first = (*job.arguments(job.run), "--worker", "1/2", "--json")
+    for num_new in (12, 0):
+        done = launcher.run(*first)
+        assert done.returncode == 0, done.stderr
+        end = json.loads(done.stdout)
+        assert (end["num_new"], end["num_missing"], end["missing_of"]) == (num_new, 8, ["2/2"])
+        assert "8 photos or videos came to parts whose workers were done" in done.stderr
+        assert "(--worker 2/2), or --worker 1/1" in done.stderr
+        assert "same command" not in done.stderr
+    alone = shutil.copytree(job.run, tmp_path / "alone")
+    for run, worker in ((job.run, "2/2"), (alone, "1/1")):
+        done = launcher.run(*job.arguments(run), "--worker", worker, "--json")
+        end = json.loads(done.stdout)
+        assert (end["num_new"], end["num_missing"], end["missing_of"]) == (8, 0, [])
+        assert end["num_frames"] == len(read_coco(run).images) == 40
+        assert "came to parts" not in done.stderr
+        assert "came while" not in done.stderr
+    end = json.loads(launcher.run(*first).stdout)
+    assert (end["num_new"], end["num_missing"], end["missing_of"]) == (0, 0, [])
+
+
+def test_a_video_that_came_to_the_part_of_a_worker_that_was_done(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    media = shutil.copytree(job.media, tmp_path / "media")
+    grown = replace(job, media=media)
+    later = (media / "two.avi").rename(tmp_path / "two.avi")
+    # Blocks: four of photos, "one.avi", and then "two.avi", which is the third worker's.
+    run = tmp_path / "run"
+    for number in (1, 2, 3):
+        arguments = (*grown.arguments(run), "--worker", f"{number}/3")
+        assert launcher.run(*arguments).returncode == 0
+    later.rename(media / "two.avi")
+    done = launcher.run(*grown.arguments(run), "--worker", "1/3", "--json")
+    end = json.loads(done.stdout)
+    assert (done.returncode, end["num_missing"], end["missing_of"]) == (0, 1, ["3/3"])
+    done = launcher.run(*grown.arguments(run), "--worker", "3/3", "--json")
+    assert json.loads(done.stdout)["num_missing"] == 0
+    job.assert_equal(run)
+
+
+def test_devices_label_what_came_and_miss_nothing(tmp_path: Path) -> None:
+    job, later = a_job_that_grows(tmp_path)
+    arguments = (*job.arguments(job.run), "--devices", "cpu,cpu", "--json")
+    assert vitpose(*arguments).returncode == 0
+    shutil.copytree(later, job.media, dirs_exist_ok=True)
+    done = vitpose(*arguments)
+    end = json.loads(done.stdout)
+    assert (end["num_frames"], end["num_new"], end["num_missing"]) == (40, 20, 0)
+    assert "came to parts" not in done.stderr
+    assert "came while" not in done.stderr
 
 
 def journal_pid(journal: Path) -> int:

@@ -22,8 +22,10 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from types import FrameType
 
-from vitpose_cli.annotate.labelling import Report, Summary, annotate, prepare
+from vitpose_cli.annotate.labelling import Report, Summary, annotate_part, prepare
+from vitpose_cli.annotate.notices import say_what_came_late
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
 from vitpose_cli.records.folder import clear_run
 from vitpose_cli.runtime import resolve_device
@@ -89,7 +91,11 @@ def annotate_on(
         workers.append(replace(options, labeler=labeler, worker=part, overwrite=False))
     with _started(workers) as running:
         _listen(running, report, say)
-    return _joined(running, monotonic() - started)
+    summary = _joined(running, monotonic() - started)
+    say_what_came_late(
+        summary.num_missing, summary.missing_of, say, of_this_command=options.worker == ALONE
+    )
+    return summary
 
 
 def _check(devices: Sequence[str], options: AnnotateOptions) -> None:
@@ -183,9 +189,11 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> Summary:
         )
     ends = [worker.end for worker in workers if isinstance(worker.end, Summary)]
     num_new = sum(end.num_new for end in ends)
-    for end in ends:
-        if end.annotations is not None:
-            return replace(end, num_new=num_new, seconds=seconds)
+    written = [end for end in ends if end.annotations is not None]
+    if written:
+        # One that ended while the mark of an earlier call stood for another has missed more.
+        last = min(written, key=lambda end: (end.num_missing or 0, -end.num_frames))
+        return replace(last, num_new=num_new, seconds=seconds)
     return replace(
         ends[0],
         num_frames=sum(end.num_frames for end in ends),
@@ -217,7 +225,7 @@ def _work(options: AnnotateOptions, messages: Connection) -> None:
             messages.send(_Progress(num_done, total))
 
     try:
-        messages.send(annotate(options, report, messages.send))
+        messages.send(annotate_part(options, report, messages.send))
     except VitposeError as error:
         messages.send(error)
     except KeyboardInterrupt:

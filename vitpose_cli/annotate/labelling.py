@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
+    say_what_came_late,
     say_what_failed,
-    say_what_nobody_saw,
     say_what_was_kept,
     say_what_was_renamed,
     say_what_was_seen,
@@ -28,7 +28,6 @@ from vitpose_cli.annotate.notices import (
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
-from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.assembly import Assembly, assemble
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import fitted_name
@@ -74,6 +73,9 @@ class Summary:
         seconds: Wall time of this call.
         num_photos: How many of the frames are photos; the others are of videos.
         num_videos: How many videos these are of.
+        num_missing: Photos and videos in other workers' parts that came after these were done, so
+            that nobody has labelled them; None where other workers are not done yet.
+        missing_of: The workers whose parts these are in, as `k/n`.
     """
 
     run: Path
@@ -85,6 +87,8 @@ class Summary:
     seconds: float
     num_photos: int
     num_videos: int
+    num_missing: int | None
+    missing_of: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -120,6 +124,17 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
         ConfigError: Options that cannot be meant, or a run folder made with others.
         InputError: Sources or run folder cannot be used.
         WeightsError: Weights or detector cannot be used.
+    """
+    summary = annotate_part(options, report, say)
+    say_what_came_late(summary.num_missing, summary.missing_of, say)
+    return summary
+
+
+def annotate_part(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
+    """Do what `annotate` does, for a caller who knows of the other workers what they miss.
+
+    Raises:
+        VitposeError: As `annotate`.
     """
     return run_through(annotate_along(options, report, say, with_frames=False))
 
@@ -275,8 +290,8 @@ def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], No
         return _unfinished(part)
     written = run.export(for_document, options.num_shards)
     say_what_failed(written.failures, say)
-    if options.worker != ALONE:
-        say_what_nobody_saw(source, run, say)
+    missing = part.unseen_by_others()
+    count = options.worker[1]
     return Summary(
         run=options.run,
         annotations=written.annotations,
@@ -286,6 +301,8 @@ def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], No
         num_failed=written.num_failures,
         seconds=0.0,
         **_kinds(run.fresh(retry_errors=False)),
+        num_missing=missing.total(),
+        missing_of=tuple(f"{number}/{count}" for number in sorted(missing)),
     )
 
 
@@ -312,7 +329,18 @@ def _unfinished(part: WorkerPart) -> Summary:
     run = part.run
     done = list(part.own(run.fresh(retry_errors=False)))
     num_failed = len(done) - sum(1 for _ in part.own(run.fresh()))
-    return Summary(run.path, None, len(done), 0, None, num_failed, 0.0, **_kinds(done))
+    return Summary(
+        run=run.path,
+        annotations=None,
+        num_frames=len(done),
+        num_new=0,
+        num_people=None,
+        num_failed=num_failed,
+        seconds=0.0,
+        **_kinds(done),
+        num_missing=None,
+        missing_of=(),
+    )
 
 
 def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:

@@ -68,13 +68,31 @@ def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
         say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
 
 
-def say_what_nobody_saw(source: MediaSource, run: Run, say: Callable[[str], None]) -> None:
-    """Tell of photos that came while some workers had already dealt out what there was."""
-    recorded = run.fresh(retry_errors=False)
-    photos = source.keys()
-    if num_lacking := sum(key not in recorded for key in photos):
-        came = counted(num_lacking, "photo")
+def say_what_came_late(
+    num_missing: int | None,
+    workers: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    of_this_command: bool = False,
+) -> None:
+    """Tell of photos and videos that came after workers had dealt out what there was.
+
+    Args:
+        num_missing: How many; None where workers are still to come.
+        workers: Whose parts they are in, as `k/n`.
+        say: Takes the sentence.
+        of_this_command: Whether the command that the user called has all parts.
+    """
+    if not num_missing:
+        return
+    came = counted(num_missing, "photo or video", "photos or videos")
+    if of_this_command:
         say(f"{came} came while workers ran; the same command again labels what is missing.")
+        return
+    say(
+        f"{came} came to parts whose workers were done: unless they run now, call them again "
+        f"(--worker {' and '.join(workers)}), or --worker 1/1, which labels everything."
+    )
 
 
 def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:

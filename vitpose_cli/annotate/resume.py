@@ -66,6 +66,23 @@ def finished(source: MediaSource, run: Run) -> Finished:
     return Finished(done, reopened, set() if run.damage else whole)
 
 
+def unseen(source: MediaSource, run: Run) -> Iterator[FrameKey]:
+    """Yield the photos and videos of `source` that nobody has worked on as they are now.
+
+    Of a photo the run has neither labels nor a failure; of a video, whose key comes without an
+    index, no frame at all, or the end of a file of another size.
+    """
+    recorded = run.fresh(retry_errors=False)
+    yield from (key for key in source.keys() if key not in recorded)  # noqa: SIM118 - no mapping
+    begun = {key.video for key in recorded if key.video is not None}
+    ended = run.videos()
+    for media in source.videos:
+        sizes = ended.get(media)
+        known = _has_one_of(sizes, source.file_bytes(media)) if sizes else media in begun
+        if not known:
+            yield FrameKey(media)
+
+
 def _has_one_of(sizes: Set[int | None], file_bytes: int | None) -> bool:
     """Return whether a file has one of some sizes, as far as these are known, bytes."""
     return file_bytes is None or None in sizes or file_bytes in sizes

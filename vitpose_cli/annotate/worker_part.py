@@ -6,13 +6,13 @@ the frames, this process or a cluster, is up to the caller.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import count
 
-from vitpose_cli.annotate.resume import finished
-from vitpose_cli.annotate.workers import ALONE, Outside, share
+from vitpose_cli.annotate.resume import finished, unseen
+from vitpose_cli.annotate.workers import ALONE, Outside, owners, share
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource
@@ -38,11 +38,23 @@ class WorkerPart:
         """
         self.source = source
         self.run = run
+        self._worker = worker
         self._media = share(source, worker)
 
     def own(self, keys: Iterable[FrameKey]) -> Iterator[FrameKey]:
         """Yield those frames that lie in this part."""
         return (key for key in keys if key.media in self._media)
+
+    def unseen_by_others(self) -> Counter[int]:
+        """Count the photos and videos of other parts that nobody has worked on, by worker k.
+
+        Where the others are done, these came after them.
+        """
+        lacking = [key for key in unseen(self.source, self.run) if key.media not in self._media]
+        if not lacking:  # as nearly always
+            return Counter()
+        owner = owners(self.source, self._worker[1])
+        return Counter(owner[key.media] for key in lacking)
 
     def label_missing(
         self,

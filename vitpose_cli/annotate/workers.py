@@ -10,7 +10,7 @@ on the way. Dealing by a hash of the name was refused: it tears chunks apart.
 
 from __future__ import annotations
 
-from collections.abc import Container, Set
+from collections.abc import Container, Mapping, Set
 from itertools import chain
 
 from vitpose_cli.labeler import CHUNK_FRAMES
@@ -48,6 +48,12 @@ def share(source: MediaSource, worker: tuple[int, int]) -> Set[str]:
     number, count = worker
     mine = chain.from_iterable(blocks(source)[number - 1 :: count])
     return frozenset(key.media for key in mine)
+
+
+def owners(source: MediaSource, count: int) -> Mapping[str, int]:
+    """Return which of `count` workers, from 1, labels each photo and video, by its name."""
+    dealt = enumerate(blocks(source))
+    return {key.media: place % count + 1 for place, block in dealt for key in block}
 
 
 class Outside(Container[FrameKey]):

@@ -61,7 +61,8 @@ Boxes = Annotated[
         "--boxes",
         metavar="FILE",
         help="Take the boxes from a COCO annotation or results file, a glob of shards, or a run "
-        "instead of a detector.",
+        "instead of a detector. Of two that get the same pose one is dropped, but `annotate` keeps "
+        "all boxes of a file without scores, as a person makes it.",
     ),
 ]
 LabelledImages = Annotated[

@@ -80,7 +80,9 @@ def evaluate_weights(
             photos = _frames_of(list(dict.fromkeys(keys)), annotations, images, num_threads)
             boxes = annotations if gt_boxes else options.boxes
             image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
-            assembly = assemble(replace(options, boxes=boxes), photos.expected, image_names)
+            assembly = assemble(
+                replace(options, boxes=boxes), photos.expected, image_names, measured=True
+            )
             detector = assembly.detector
             if gt_boxes:
                 detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
@@ -99,7 +101,7 @@ def evaluate_weights(
     named = {str(key): key for key in whole.keys().values()}
     photos = _frames_of([named[name] for name in cuts.by_photo], annotations, images, num_threads)
     source = CutPhotos(photos, cuts)
-    assembly = assemble(replace(options, boxes=annotations), source.expected)
+    assembly = assemble(replace(options, boxes=annotations), source.expected, measured=True)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
     results, failures = results_of_records(

@@ -15,7 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.detection import DetectorOptions, tidy
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.records.results import boxes_and_sizes
+from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.stated_sizes import check_size
 
 _log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ class BoxesFile:
     Attributes:
         threshold: Boxes scored below it are dropped; none are if nobody chose: the file has chosen.
         num_dropped: Boxes so far that had no area within their frame.
+        are_scored: Whether the file scores boxes, as a detector does, which may have found somebody
+            twice; without scores, each says that somebody is there.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class BoxesFile:
         path: Path,
         threshold: float | None = None,
         sizes_wh: Mapping[str, tuple[int, int]] | None = None,
+        *,
+        are_scored: bool = True,
     ) -> None:
         """Take boxes by file name.
 
@@ -43,7 +47,9 @@ class BoxesFile:
             path: Where they are from, for errors.
             threshold: Least score; None takes all.
             sizes_wh: Width and height of images by `file_name`, px, where the file states them.
+            are_scored: Whether the file scores boxes.
         """
+        self.are_scored = are_scored
         self.threshold = -math.inf if threshold is None else threshold
         self.num_dropped = 0
         self._boxes = boxes
@@ -61,8 +67,10 @@ class BoxesFile:
             InputError: The file is missing, damaged or something else.
         """
         category = options.classes[0] if len(options.classes) == 1 else None
-        boxes, sizes_wh = boxes_and_sizes(path, options.image_names, category)
-        return cls(boxes, path, options.threshold, sizes_wh)
+        given = given_boxes(path, options.image_names, category)
+        return cls(
+            given.by_name, path, options.threshold, given.sizes_wh, are_scored=given.are_scored
+        )
 
     def check(
         self,

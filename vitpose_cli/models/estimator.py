@@ -25,7 +25,7 @@ from vitpose_cli.models.memory import CudaMemory
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.instances import Detections, Instances, instance_scores
-from vitpose_cli.pose.oks import oks_nms
+from vitpose_cli.pose.oks import NMS_THRESHOLD, oks_nms
 from vitpose_cli.pose.signals import frame_signals
 from vitpose_cli.records.record import scores_of_network
 from vitpose_cli.termination import was_interrupted
@@ -45,6 +45,7 @@ class EstimatorOptions:
         flip_test: Average with the mirrored crop: twice the work, about 0.5-1 AP.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         pose_threshold: Instances whose mean keypoint score is below it are dropped.
+        nms_threshold: Of instances whose OKS is above it the best alone is kept.
         compiled: Fuse the network with PyTorch's compiler: faster after a slow start.
         graphs: Record CUDA graphs; ignored elsewhere.
     """
@@ -55,6 +56,7 @@ class EstimatorOptions:
     flip_test: bool = True
     keypoint_threshold: float = 0.3
     pose_threshold: float = 0.0
+    nms_threshold: float = NMS_THRESHOLD
     compiled: bool = False
     graphs: bool = True
 
@@ -205,7 +207,7 @@ class PendingPeople:
                 raise
 
     def of(self, frame: int) -> Instances:
-        """Return the people of one frame: points in frame px, duplicates removed, best first.
+        """Return the people of one frame: points in frame px, best first, without duplicates.
 
         Waits for the network as far as this frame needs.
 
@@ -261,6 +263,7 @@ class _PooledPeople:
             self._areas[start:stop][plausible],
             instance_scores(detections.scores, scores)[plausible],
             keypoint_set.sigmas,
+            options.nms_threshold,
         )
         kept = plausible[best]
         boxes, keypoints = detections.boxes[kept], self._keypoints[start:stop][kept]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,23 @@ from vitpose_cli.records.json_values import are_numbers, is_int
 from vitpose_cli.records.place_reader import PlaceReader
 
 _COCO_PERSON = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBoxes:
+    """Boxes that were made elsewhere.
+
+    Attributes:
+        by_name: The boxes of each image by `file_name`; an image without boxes is there too if the
+            file names it.
+        sizes_wh: Width and height in px of the images of which the file states them; a results file
+            does of none.
+        are_scored: Whether a box has a score, as a detector's have and a person's have not.
+    """
+
+    by_name: Mapping[str, Detections]
+    sizes_wh: Mapping[str, tuple[int, int]]
+    are_scored: bool
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -122,22 +140,22 @@ def boxes_by_image(
     category: str | None = None,
     *,
     labelled: bool = False,
-) -> dict[str, Detections]:
-    """Return the boxes alone of `boxes_and_sizes`.
+) -> Mapping[str, Detections]:
+    """Return the boxes alone of `given_boxes`.
 
     Raises:
         InputError: The file is something else, or a box is not four numbers.
     """
-    return boxes_and_sizes(path, names, category, labelled=labelled)[0]
+    return given_boxes(path, names, category, labelled=labelled).by_name
 
 
-def boxes_and_sizes(
+def given_boxes(
     path: Path,
     names: Mapping[int, str] | None = None,
     category: str | None = None,
     *,
     labelled: bool = False,
-) -> tuple[dict[str, Detections], dict[str, tuple[int, int]]]:
+) -> GivenBoxes:
     """Read boxes made elsewhere, from an annotation file or a results file.
 
     Boxes marked as crowds are left out; a box without a score has 1.
@@ -150,11 +168,6 @@ def boxes_and_sizes(
             none; if it has several, "person" is COCO's number 1.
         labelled: Of an annotation file, take only people with labelled keypoints.
 
-    Returns:
-        Boxes by `file_name`; an image without boxes is there too if the file names it. And the
-        width and height in px of the images of which the file states them; a results file does
-        of none.
-
     Raises:
         InputError: The file is something else, or a box is not four numbers.
     """
@@ -162,7 +175,9 @@ def boxes_and_sizes(
         results = read_results(path)
         if category == "person" and len({item.get("category_id") for item in results}) > 1:
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]
-        return _grouped(_result_rows(path, results, names or {}), ()), {}
+        return GivenBoxes(
+            _grouped(_result_rows(path, results, names or {}), ()), {}, are_scored=True
+        )
     folded = category.casefold() if category else None
     with closing(CocoFrames(path)) as document:
         wanted = {
@@ -170,8 +185,15 @@ def boxes_and_sizes(
             for item in document.categories
             if str(item.get("name", "")).casefold() == folded
         }
+        scored: set[bool] = set()
+
+        def score(item: Mapping[str, Any]) -> float:
+            given = item.get("score")
+            scored.add(given is not None)
+            return 1.0 if given is None else given
+
         rows = (
-            (name, item["bbox"], item.get("score", 1.0))
+            (name, item["bbox"], score(item))
             for number, name in enumerate(document.names)
             for item in document.annotations(number)
             if not item["iscrowd"]
@@ -182,7 +204,7 @@ def boxes_and_sizes(
         stated = {
             name: size for name, size in zip(document.names, sizes, strict=True) if size is not None
         }
-        return _grouped(rows, document.names), stated
+        return GivenBoxes(_grouped(rows, document.names), stated, are_scored=True in scored)
 
 
 def _checked(path: Path, item: Item) -> dict[str, Any] | None:
