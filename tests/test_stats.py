@@ -11,6 +11,7 @@ from label_cases import make_failure, make_fixed, make_people, make_record, make
 from runs import vitpose
 
 from vitpose_cli.records.record import Review
+from vitpose_cli.records.run import Run
 from vitpose_cli.stats import NUM_BINS, UNREVIEWED, measure, write_page
 
 
@@ -124,3 +125,25 @@ def test_a_page_with_charts_never_becomes_a_document(run: Path) -> None:
     assert "Charts cannot be written as annotations.json." in done.stderr
     assert not done.stdout
     assert not (run / "annotations.json").exists()
+
+
+def test_what_a_model_puts_outside_of_the_picture_is_not_labelled_in_a_run_either(
+    tmp_path: Path,
+) -> None:
+    people = make_people(4, 2)
+    people.visibility[:, 3] = 2
+    people.keypoints[:3, 3] = -5, 20
+    fixed = make_people(1, 2)  # a person placed this one there
+    fixed.visibility[:, 3], fixed.keypoint_scores[:, 3] = 2, 1
+    fixed.keypoints[:, 3] = -5, 20
+    records = [
+        make_record("a.jpg", people=people),
+        make_record("b.jpg", people=fixed, review=Review("fixed")),
+    ]
+    run = make_run(tmp_path / "run", records)
+    of_run, of_file = measure(run), measure(run / "annotations.json")
+    assert of_run.keypoints[3].labelled == 2 / 5
+    labelled = [row.labelled for row in of_run.keypoints]
+    assert labelled == [row.labelled for row in of_file.keypoints]
+    with Run.read(run) as opened:  # where everything stays as it came
+        assert [one.version for one in opened.records()] == [one.version for one in records]
