@@ -54,7 +54,7 @@ class LabelStats:
     """A set of labels in numbers.
 
     Attributes:
-        num_frames: Frames with labels, possibly of nobody.
+        num_frames: Frames with labels, possibly of nobody, that nobody rejected.
         num_photos: Of these, photos.
         num_videos: Videos that the other frames are of.
         num_failed: Frames that could not be labelled.
@@ -84,10 +84,15 @@ class LabelStats:
     keypoints: tuple[KeypointStats, ...]
 
     @property
+    def num_rejected(self) -> int:
+        """Frames that a person rejected; none of the other numbers but the states counts them."""
+        return self.states.get("rejected", 0)
+
+    @property
     def reviewed_share(self) -> float:
         """Share of the frames on which a person has the last word, 0 to 1."""
         total = sum(self.states.values())
-        return 1 - self.states.get(UNREVIEWED, 0) / total if total else 0.0
+        return (total - self.states.get(UNREVIEWED, 0)) / total if total else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -177,17 +182,16 @@ class _Counts:
         self._failed += people is None and not record.rejected
         if people is not None or review is not None:
             self._states[UNREVIEWED if review is None else review.state] += 1
-        if people is None:
+        if people is None or record.rejected:
             return
         self._frames += 1
         if record.key.video is None:
             self._photos += 1
         else:
             self._videos.add(record.key.video)
-        if not record.rejected:
-            self._add_people(people)
-            self._add_scores(people, frame)
-            self._models += Counter({record.model: len(people)})
+        self._add_people(people)
+        self._add_scores(people, frame)
+        self._models += Counter({record.model: len(people)})
 
     def _add_people(self, people: Instances) -> None:
         count = len(people)
