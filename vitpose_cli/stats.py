@@ -61,7 +61,8 @@ class LabelStats:
         num_people: People in all frames.
         num_empty: Frames without people.
         states: Frames by what a person decided; `not reviewed` for the rest but the failed ones.
-        models: People by the hash of the weights that labelled them; empty for no model.
+        models: People by the hash of the weights with which the labels of their frame began, of
+            those whom a person added as well; empty for no model.
         people_per_frame: Frames by the number of their people; the last one for so many or more.
         sizes_px: People by size (root of the box's area), in steps of 32 px from 0.
         scores: People by score, in `NUM_BINS` steps from 0 to 1; those of a file that have one.
