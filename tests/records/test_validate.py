@@ -257,6 +257,8 @@ BROKEN: list[tuple[str, str, Change]] = [
     [
         (drop("categories", "skeleton"), "categories[0].skeleton", "is missing"),
         (put("categories", "skeleton", None), "categories[0].skeleton", "is null"),
+        (drop("images", "width"), "images[0].width, height", "is missing"),
+        (put("images", "width", 0), "images[0].width, height", "is 0 x 480"),
         (
             drop("annotations", "keypoints"),
             "annotations[0].keypoints",
