@@ -42,6 +42,15 @@ def test_the_same_labels_do_not_differ(tmp_path: Path) -> None:
     assert "Nobody differs, so" in done.stderr
 
 
+def test_a_run_does_not_differ_from_its_document_outside_of_the_picture(tmp_path: Path) -> None:
+    people = make_people(3)
+    people.visibility[:, 3] = 2
+    people.keypoints[:2, 3] = -5, 20
+    run = make_run(tmp_path / "run", [make_record("a.jpg", people=people)])
+    row = compare(DiffOptions(run, run / "annotations.json")).keypoints[3]
+    assert (row.num_both, row.num_first, row.num_second) == (1, 0, 0)
+
+
 def test_distances_are_of_the_keypoint_that_was_moved(tmp_path: Path) -> None:
     people = moved(make_people(3, 5), 9, 0)
     one = make_run(tmp_path / "one", [make_record("a.jpg", people=people)])

@@ -11,6 +11,7 @@ from label_cases import make_failure, make_fixed, make_people, make_record, make
 from runs import vitpose
 
 from vitpose_cli.records.record import Review
+from vitpose_cli.records.run import Run
 from vitpose_cli.stats import NUM_BINS, UNREVIEWED, measure, write_page
 
 
@@ -30,11 +31,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_everything_is_counted_once(run: Path) -> None:
     found = measure(run)
-    assert (found.num_frames, found.num_photos, found.num_videos) == (6, 4, 1)
+    assert (found.num_frames, found.num_photos, found.num_videos) == (5, 3, 1)
     assert (found.num_people, found.num_empty, found.num_failed) == (7, 1, 1)
     assert found.states == {UNREVIEWED: 4, "fixed": 1, "rejected": 1}  # the failed frame apart
-    assert found.reviewed_share == pytest.approx(2 / 6)
+    assert found.num_rejected == 1
+    assert found.reviewed_share == 2 / 6
     assert list(found.people_per_frame) == [1, 2, 1, 1]
+    assert sum(found.people_per_frame) == found.num_frames  # the rejected frame apart
     assert sum(found.sizes_px) == sum(found.scores) == found.num_people
     assert sum(found.keypoint_scores) == 17 * found.num_people
     assert len(found.scores) == NUM_BINS
@@ -56,6 +59,7 @@ def test_keypoints_are_shares_of_people(tmp_path: Path) -> None:
 def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
     of_run, of_file = measure(run), measure(run / "annotations.json")
     assert of_file.num_people == of_run.num_people
+    assert of_file.num_frames == of_run.num_frames
     assert of_file.people_per_frame == of_run.people_per_frame
     assert of_file.states == {UNREVIEWED: 4, "fixed": 1}  # neither failed nor rejected frames
     assert of_file.num_videos == 1
@@ -82,6 +86,13 @@ def test_scores_are_of_those_who_have_them(run: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "score of people" not in done.stdout
     assert (tmp_path / "p.html").read_text(encoding="utf-8").count("<svg") == 3
+
+
+def test_shares_have_no_digits_too_many(tmp_path: Path) -> None:
+    records = [make_record(f"{number:02}.jpg", count=1) for number in range(47)]
+    records += [make_fixed(f"fixed-{number}.jpg") for number in range(3)]
+    run = make_run(tmp_path / "run", records)
+    assert json.loads(vitpose("stats", run, "--json").stdout)["reviewed_share"] == 0.06
 
 
 def test_an_empty_run_has_no_numbers(tmp_path: Path) -> None:
@@ -115,6 +126,9 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     table = vitpose("stats", run)
     assert "left_shoulder" in table.stdout
     assert "33.3%" in table.stdout
+    first = " ".join(table.stdout.split())
+    assert first.startswith("7 people in 5 frames (3 photos, 2 of 1 video; ")
+    assert "1 without people, 1 failed), 1 more rejected" in first
 
 
 def test_a_page_with_charts_never_becomes_a_document(run: Path) -> None:
@@ -124,3 +138,25 @@ def test_a_page_with_charts_never_becomes_a_document(run: Path) -> None:
     assert "Charts cannot be written as annotations.json." in done.stderr
     assert not done.stdout
     assert not (run / "annotations.json").exists()
+
+
+def test_what_a_model_puts_outside_of_the_picture_is_not_labelled_in_a_run_either(
+    tmp_path: Path,
+) -> None:
+    people = make_people(4, 2)
+    people.visibility[:, 3] = 2
+    people.keypoints[:3, 3] = -5, 20
+    fixed = make_people(1, 2)  # a person placed this one there
+    fixed.visibility[:, 3], fixed.keypoint_scores[:, 3] = 2, 1
+    fixed.keypoints[:, 3] = -5, 20
+    records = [
+        make_record("a.jpg", people=people),
+        make_record("b.jpg", people=fixed, review=Review("fixed")),
+    ]
+    run = make_run(tmp_path / "run", records)
+    of_run, of_file = measure(run), measure(run / "annotations.json")
+    assert of_run.keypoints[3].labelled == 2 / 5
+    labelled = [row.labelled for row in of_run.keypoints]
+    assert labelled == [row.labelled for row in of_file.keypoints]
+    with Run.read(run) as opened:  # where everything stays as it came
+        assert [one.version for one in opened.records()] == [one.version for one in records]

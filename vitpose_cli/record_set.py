@@ -15,6 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.folder import MANIFEST
+from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
@@ -32,7 +33,7 @@ class RecordSet:
         categories: Those with keypoints, as a file has them; of a run, its only one.
         videos: Returns the names of videos that frames are of, as far as that is said.
         info: COCO's `info`.
-        frames: Begins a pass over the frames, sorted by key.
+        stored_frames: Begins a pass over the frames as they are stored, sorted by key.
         folders: Returns where the photos and videos may lie.
         manifest: Of a run; None for a file.
         licences: Those of the photos of a file.
@@ -43,7 +44,7 @@ class RecordSet:
     categories: Sequence[Mapping[str, Any]]
     videos: Callable[[], Set[str]]
     info: Mapping[str, Any]
-    frames: Callable[[], Iterator[LabelledFrame]]
+    stored_frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
     manifest: RunManifest | None
     licences: Sequence[Mapping[str, Any]] = ()
@@ -52,6 +53,13 @@ class RecordSet:
     def keypoint_set(self) -> KeypointSet:
         """What the keypoints are."""
         return KeypointSet.from_category(self.category)
+
+    def frames(self) -> Iterator[LabelledFrame]:
+        """Begin a pass over the frames, sorted by key, labelled as a document says: for readers."""
+        frames = self.stored_frames()
+        if self.manifest is None:
+            return frames
+        return (frame._replace(record=with_labelled_keypoints(frame.record)) for frame in frames)
 
     def records(self) -> Iterator[FrameRecord]:
         """Begin a pass over the records alone."""

@@ -54,14 +54,15 @@ class LabelStats:
     """A set of labels in numbers.
 
     Attributes:
-        num_frames: Frames with labels, possibly of nobody.
+        num_frames: Frames with labels, possibly of nobody, that nobody rejected.
         num_photos: Of these, photos.
         num_videos: Videos that the other frames are of.
         num_failed: Frames that could not be labelled.
         num_people: People in all frames.
         num_empty: Frames without people.
         states: Frames by what a person decided; `not reviewed` for the rest but the failed ones.
-        models: People by the hash of the weights that labelled them; empty for no model.
+        models: People by the hash of the weights with which the labels of their frame began, of
+            those whom a person added as well; empty for no model.
         people_per_frame: Frames by the number of their people; the last one for so many or more.
         sizes_px: People by size (root of the box's area), in steps of 32 px from 0.
         scores: People by score, in `NUM_BINS` steps from 0 to 1; those of a file that have one.
@@ -84,10 +85,15 @@ class LabelStats:
     keypoints: tuple[KeypointStats, ...]
 
     @property
+    def num_rejected(self) -> int:
+        """Frames that a person rejected; none of the other numbers but the states counts them."""
+        return self.states.get("rejected", 0)
+
+    @property
     def reviewed_share(self) -> float:
         """Share of the frames on which a person has the last word, 0 to 1."""
         total = sum(self.states.values())
-        return 1 - self.states.get(UNREVIEWED, 0) / total if total else 0.0
+        return (total - self.states.get(UNREVIEWED, 0)) / total if total else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -177,17 +183,16 @@ class _Counts:
         self._failed += people is None and not record.rejected
         if people is not None or review is not None:
             self._states[UNREVIEWED if review is None else review.state] += 1
-        if people is None:
+        if people is None or record.rejected:
             return
         self._frames += 1
         if record.key.video is None:
             self._photos += 1
         else:
             self._videos.add(record.key.video)
-        if not record.rejected:
-            self._add_people(people)
-            self._add_scores(people, frame)
-            self._models += Counter({record.model: len(people)})
+        self._add_people(people)
+        self._add_scores(people, frame)
+        self._models += Counter({record.model: len(people)})
 
     def _add_people(self, people: Instances) -> None:
         count = len(people)

@@ -26,6 +26,17 @@ def rejected(name: str) -> FrameRecord:
     return make_record(name, review=Review("rejected", "anna"))
 
 
+def test_a_merged_run_keeps_what_a_model_puts_outside_of_the_picture(tmp_path: Path) -> None:
+    record = make_record("x.jpg")
+    assert record.instances is not None
+    record.instances.keypoints[:, 0] = -5, 20
+    first = make_run(tmp_path / "a", record)
+    second = make_run(tmp_path / "b", make_record("y.jpg"))
+    merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    with Run.read(tmp_path / "out") as run:
+        assert next(run.records()).to_json() == record.to_json()
+
+
 def test_a_person_beats_a_model_whatever_the_order(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", of_model("x.jpg", "aa"), make_fixed("y.jpg"))
     second = make_run(tmp_path / "b", make_fixed("x.jpg"), of_model("y.jpg", "bb"))

@@ -252,6 +252,29 @@ BROKEN: list[tuple[str, str, Change]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        (drop("categories", "skeleton"), "categories[0].skeleton", "is missing"),
+        (put("categories", "skeleton", None), "categories[0].skeleton", "is null"),
+        (drop("images", "width"), "images[0].width, height", "is missing"),
+        (put("images", "width", 0), "images[0].width, height", "is 0 x 480"),
+        (
+            drop("annotations", "keypoints"),
+            "annotations[0].keypoints",
+            "is missing, 17 keypoints need 51 numbers",
+        ),
+    ],
+)
+def test_what_is_missing_is_not_said_to_be_null(
+    tmp_path: Path, change: Change, place: str, message: str
+) -> None:
+    content = small_document()
+    change(content)
+    (found,) = validate(write_json(tmp_path / "a.json", content)).violations
+    assert (found.place, found.message) == (place, message)
+
+
 @pytest.mark.parametrize(("rule", "place", "change"), BROKEN)
 def test_a_broken_rule_is_found_in_its_place(
     tmp_path: Path, rule: str, place: str, change: Change

@@ -48,6 +48,15 @@ def test_bones_to_keypoints_that_nobody_has_placed_do_not_count() -> None:
     assert abs(odd[1] - odd[0]) < abs(far[0] - odd[0])
 
 
+def test_runs_do_not_disagree_about_what_lies_outside_of_the_picture() -> None:
+    one, other = make_people(0.9, seed=1), make_people(0.9, seed=1)
+    one.visibility[:] = 2
+    one.keypoints[:, 3], other.keypoints[:, 3] = (-5, 20), (-90, 400)
+    records = [make_record("a.jpg", people=one)], [make_record("a.jpg", people=other)]
+    table = read_doubts(records[0], COCO, others=records[1])
+    assert table.signals["disagreement"].tolist() == pytest.approx([0], abs=1e-6)
+
+
 def test_margins_count_from_the_lowest_score_kept() -> None:
     people = replace(make_people(0.9, 0.9), box_scores=np.array([0.5, 0.8]))
     table = read_doubts([make_record("a.jpg", people=people)], COCO)

@@ -75,7 +75,8 @@ def _fields(version: Version) -> dict[str, Any]:
 def _row(version: Version) -> tuple[str, ...]:
     record, changes = version.record, version.changes
     review = record.review
-    by = "a person" if record.origin == "human" else f"model {record.model}"
+    model = f"model {record.model}" if record.model else "not known"
+    by = "a person" if record.origin == "human" else model
     when = ""
     if review is not None:
         by = (review.reviewer or by) + f" in {review.tool}" * bool(review.tool)

@@ -57,11 +57,12 @@ def _show(found: LabelStats) -> None:
     """Print the tables."""
     num_of_videos = found.num_frames - found.num_photos
     videos = f", {num_of_videos:,} of {counted(found.num_videos, 'video')}" * bool(num_of_videos)
-    failed = f", {found.num_failed} failed" if found.num_failed else ""
+    failed = f", {found.num_failed:,} failed" if found.num_failed else ""
+    rejected = f", {found.num_rejected:,} more rejected" if found.num_rejected else ""
     stdout.print(
         f"{people(found.num_people)} in {counted(found.num_frames, 'frame')} "
         f"({counted(found.num_photos, 'photo')}{videos}; "
-        f"{found.num_empty:,} without people{failed})"
+        f"{found.num_empty:,} without people{failed}){rejected}"
     )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
     stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")

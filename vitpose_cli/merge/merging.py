@@ -248,9 +248,10 @@ def _has_ids(record: FrameRecord) -> bool:
 
 
 def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
-    frames = labels.frames()
+    frames = labels.stored_frames()  # a merged run keeps what lies outside of the picture, too
     if labels.manifest is not None:
-        frames = map(LabelledFrame, identified(labels.manifest, labels.records()))
+        records = (frame.record for frame in frames)
+        frames = map(LabelledFrame, identified(labels.manifest, records))
     for frame in frames:
         record = frame.record
         if human and record.review is None and record.error is None:

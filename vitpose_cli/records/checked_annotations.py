@@ -130,7 +130,9 @@ class CheckedAnnotations:
             )
             self._findings.add("keypoints-smoothed", f"{place}.keypoints_smoothed", message)
         if not are_numbers(points, 3 * count):
-            have = f"has {len(points)} values" if isinstance(points, list) else shown(points)
+            have = what_it_is(annotation, "keypoints")
+            if isinstance(points, list):
+                have = f"has {len(points)} values"
             message = f"{have}, {count} keypoints need {3 * count} numbers"
             self._findings.add("keypoints", f"{place}.keypoints", message)
             return

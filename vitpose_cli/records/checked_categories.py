@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vitpose_cli.pose.keypoint_sides import flip_pairs_fault
@@ -58,7 +59,7 @@ class CheckedCategories:
             )
         else:
             self._alike(item, names)
-            self._skeleton(f"{place}.skeleton", category.get("skeleton"), len(names))
+            self._skeleton(f"{place}.skeleton", category, len(names))
             if (stated := category.get("flip_pairs")) is not None:
                 self._flip_pairs(item, stated, names)
 
@@ -81,9 +82,10 @@ class CheckedCategories:
         if fault:
             self._findings.add("flip-pairs", f"categories[{item.position}].flip_pairs", fault)
 
-    def _skeleton(self, place: str, skeleton: Any, num_keypoints: int) -> None:
+    def _skeleton(self, place: str, category: Mapping[str, Any], num_keypoints: int) -> None:
+        skeleton = category.get("skeleton")
         if not isinstance(skeleton, list):
-            self._findings.add("skeleton", place, f"is {shown(skeleton)}")
+            self._findings.add("skeleton", place, what_it_is(category, "skeleton"))
             return
         edges: set[tuple[int, ...]] = set()
         for position, edge in enumerate(skeleton):

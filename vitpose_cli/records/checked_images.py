@@ -57,7 +57,9 @@ class CheckedImages:
         if is_int(width) and is_int(height) and width > 0 and height > 0:
             size = (width, height)
         else:
-            message = f"is {shown(width)} x {shown(height)}"
+            message = "is missing"
+            if "width" in image and "height" in image:
+                message = f"is {shown(width)} x {shown(height)}"
             self._findings.add("image-size", f"{place}.width, height", message)
         if not is_int(image.get("id")):
             self._findings.add("image-id", f"{place}.id", what_it_is(image, "id"))

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from vitpose_cli.files import atomic_set
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.pose.instances import instance_scores
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.body_sizes import SMALLEST_SIDE
 from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.kept_annotations import kept_annotations
+from vitpose_cli.records.labelled_keypoints import labelled_visibility
 from vitpose_cli.records.record import (
-    BY_HAND_SCORE,
     COORDINATE_DECIMALS,
     SCORE_DECIMALS,
     FrameRecord,
@@ -215,9 +215,8 @@ def annotations_of(
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the COCO annotations of each of some frames with labels, without their ids.
 
-    A keypoint that a model puts outside of the picture is written as not labelled, as COCO has it,
-    also where a person has accepted the frame; the journal keeps its place. What a person put there
-    stays: keypoints placed by hand score 1, while those of a model score less or more.
+    A keypoint that a model puts outside of the picture is written as not labelled, see
+    `labelled_keypoints`; the journal keeps its place.
 
     Args:
         records: The frames, whose numbers are computed together: several times faster.
@@ -279,23 +278,25 @@ def _numbers(records: Sequence[FrameRecord]) -> _Numbers:
     counts = [len(each) for each in people]
     sizes = np.repeat(np.array([record.size_wh for record in records]), counts, axis=0)
     by_hand = np.repeat([record.origin == "human" for record in records], counts)
-    keypoints = np.concatenate([each.keypoints for each in people])
-    point_scores = np.concatenate([each.keypoint_scores for each in people])
-    scores = instance_scores(np.concatenate([each.box_scores for each in people]), point_scores)
-    inside = ((keypoints >= 0) & (keypoints <= sizes[:, None])).all(axis=-1)
-    placed = (point_scores == BY_HAND_SCORE) & by_hand[:, None]
-    visibility = np.concatenate([each.visibility for each in people])
-    visibility = np.where(inside | placed, visibility, 0)
-    points = np.where(visibility[..., None] > 0, _decimals(keypoints, COORDINATE_DECIMALS), 0.0)
-    boxes = _bboxes(np.concatenate([each.boxes for each in people]), sizes)
+    everybody = Instances(
+        np.concatenate([each.boxes for each in people]),
+        np.concatenate([each.box_scores for each in people]),
+        np.concatenate([each.keypoints for each in people]),
+        np.concatenate([each.keypoint_scores for each in people]),
+        np.concatenate([each.visibility for each in people]),
+    )
+    visibility = labelled_visibility(everybody, sizes, by_hand)
+    places = _decimals(everybody.keypoints, COORDINATE_DECIMALS)
+    points = np.where(visibility[..., None] > 0, places, 0.0)
+    boxes = _bboxes(everybody.boxes, sizes)
     areas = (boxes[:, 2] * boxes[:, 3]).round(_AREA_DECIMALS)
     return _Numbers(
         boxes.tolist(),
         areas.tolist(),
         points.reshape(len(points), 2 * points.shape[1]).tolist(),
         visibility.tolist(),
-        _decimals(scores, SCORE_DECIMALS).tolist(),
-        _decimals(point_scores, SCORE_DECIMALS).tolist(),
+        _decimals(everybody.scores, SCORE_DECIMALS).tolist(),
+        _decimals(everybody.keypoint_scores, SCORE_DECIMALS).tolist(),
     )
 
 

@@ -92,7 +92,8 @@ class FrameRecord:
         instances: The labels, possibly none at all; None for a failed frame.
         error: Why the frame failed, one sentence; None where it did not. Empty where an earlier
             failure is taken back, because its file is gone or was mended.
-        model: Hash of the weights that made the labels, empty where no model did.
+        model: Hash of the weights with which the labels began, also where a person has changed them
+            or added people since; empty where no model did.
         ended_after: (with an empty error) The video was read to its end, or as far as the run's
             options reach: it has so many frames, and `key` is the one that would have come next.
         file_bytes: (with `ended_after`) How large its file was then; None where that is not known.

@@ -167,7 +167,7 @@ class _Labels:
             size_wh,
             time_of(image),
             instances,
-            model=model_of(people) or ("" if by_hand else self._digest),
+            model=model_of(people) or (self._digest if people and not by_hand else ""),
             uids=uids,
             review=review_of(image),
             by_hand=by_hand,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.signals import SIGNALS, frame_signals
+from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_same_size
 from vitpose_cli.select.disagreement import disagreement, side_by_side
@@ -105,7 +106,7 @@ class _Builder:
 
     def add(self, record: FrameRecord, other: FrameRecord | None = None) -> None:
         """Take a frame; one that a person decided about only tells where people go."""
-        people = record.instances
+        people = with_labelled_keypoints(record).instances
         is_draft = record.review is not None and record.review.state == "draft"
         is_open = record.review is None or is_draft
         if people is None:
