@@ -2,7 +2,7 @@
 
 Its importer (`fo.types.COCODetectionDataset`) needs width and height, finds photos by their path
 below `data/`, flattens `attributes` into fields of each label, and takes the skeleton not from
-categories but from `info.default_skeleton`.FiftyOne writes COCO files whose keypoints are cut to
+categories but from `info.default_skeleton`. FiftyOne writes COCO files whose keypoints are cut to
 whole pixels, and without boxes; keypoints within a pixel of where they were therefore count as
 unchanged, and keep their decimals.
 

@@ -136,22 +136,20 @@ def compare(
     new = [person for place, person in enumerate(people) if place not in pairs.values()]
     added = [_new(person) for person in new]
     new_uids = [token_hex(_UID_BYTES) for _ in added]
-    track_ids = _track_ids(
-        record, {row: people[pairs[row]] for row in sorted(pairs)}, new, new_uids
-    )
+    track_ids = _track_ids(record, stayed, new, new_uids)
     return Comparison(
         instances=_as_instances(before, [*kept, *added], track_ids),
-        uids=(*(record.uids[row] for row in sorted(pairs)), *new_uids),
+        uids=(*(record.uids[row] for row in stayed), *new_uids),
         num_changed=sum(person.changed for person in kept),
         num_added=len(added),
         num_removed=len(before) - len(kept),
         num_keypoints=sum(person.num_keypoints for person in kept),
         num_identities=0
         if track_ids is None or before.track_ids is None
-        else int((track_ids[: len(kept)] != before.track_ids[sorted(pairs)]).sum()),
+        else int((track_ids[: len(kept)] != before.track_ids[[*stayed]]).sum()),
         similarities=tuple(
             _oks(before.keypoints[row], person, sigmas)
-            for row, person in zip(sorted(pairs), kept, strict=True)
+            for row, person in zip(stayed, kept, strict=True)
             if person.visibility.any()
         ),
     )
