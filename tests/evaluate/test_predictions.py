@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from record_cases import make_failure, make_manifest, make_record, small_document, write_json
 from runs import vitpose
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
 from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos, predicted_photos
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.run import Run
 
-COCO = keypoint_set("coco")
+KEYPOINTS = keypoint_set("coco")
 POINTS = [float(number) for number in range(51)]
 
 
@@ -40,8 +43,46 @@ def test_a_document_is_matched_by_file_name(tmp_path: Path, truth: CocoFrames) -
     assert [(photo.image_id, len(photo.truth)) for photo in photos] == [(1, 1), (2, 1)]
     assert [photo.scores.tolist() for photo in photos] == [[], [0.5]]
     np.testing.assert_array_equal(photos[1].found[0, :2], [[50.5, 60.5], [0, 0]])
-    assert photos[1].areas is None
+    assert photos[1].areas == [100 * 200]
     assert [photo.missing for photo in photos] == [True, False]
+
+
+def test_crowds_and_bodies_that_nobody_labelled_are_no_predictions(
+    tmp_path: Path, truth: CocoFrames
+) -> None:
+    content = small_document()
+    (person, _) = content["annotations"]
+    person |= {"image_id": 2}
+    unlabelled = person | {"keypoints": [0] * 51, "num_keypoints": 0}
+    unsure, bare = unlabelled | {"score": 0.125}, {**unlabelled}
+    del bare["score"]
+    people = [person | {"iscrowd": 1}, bare, unsure, person]
+    content["annotations"] = [one | {"id": place} for place, one in enumerate(people, start=1)]
+    _, second = predicted_photos(write_json(tmp_path / "p.json", content), truth)
+    assert second.scores.tolist() == [0.125, 0.5]  # a model's that is sure of no keypoint is one
+
+
+def test_sizes_in_a_document_are_those_of_its_boxes(tmp_path: Path) -> None:
+    points = np.array([[20 + 3 * place, 20 + 3 * place, 2] for place in range(17)], float)
+    elsewhere = points + np.array([480, 380, 0])
+    elsewhere[-1] = 0  # not labelled: at (0, 0), which is no part of anybody
+    content = small_document()
+    people = []
+    for place, (found, box, score) in enumerate(
+        [(points, [18, 18, 52, 52], 0.75), (elsewhere, [498, 398, 52, 52], 1.0)], start=1
+    ):
+        fields = {"id": place, "image_id": 1, "category_id": 1, "bbox": box, "area": 52.0 * 52}
+        fields |= {"keypoints": found.ravel().tolist(), "num_keypoints": 17, "iscrowd": 0}
+        people.append({**fields, "segmentation": [], "score": score})
+    write_json(tmp_path / "found.json", content | {"annotations": people})
+    write_json(tmp_path / "truth.json", content | {"annotations": people[:1]})
+    reference = COCO(str(tmp_path / "truth.json"))
+    evaluator = COCOeval(reference, reference.loadRes(people), "keypoints")
+    for step in (evaluator.evaluate, evaluator.accumulate, evaluator.summarize):
+        step()
+    measured = evaluate_predictions(tmp_path / "truth.json", tmp_path / "found.json").coco
+    assert measured["AP_M"] == pytest.approx(0.5, abs=0.01)
+    np.testing.assert_allclose([*measured.values()], evaluator.stats, atol=1e-12)
 
 
 def test_results_are_matched_by_id_or_file_name(tmp_path: Path, truth: CocoFrames) -> None:
@@ -160,12 +201,12 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     content["images"].append(content["images"][0] | {"id": 9})  # the same photo a second time
     truth = CocoFrames(write_json(tmp_path / "truth.json", content))
     a, b = (make_record(image["file_name"]) for image in content["images"][:2])
-    photos = [*labelled_photos([make_record("other.jpg"), b, a], truth, COCO)]
+    photos = [*labelled_photos([make_record("other.jpg"), b, a], truth, KEYPOINTS)]
     assert [(photo.image_id, len(photo.scores)) for photo in photos] == [(2, 2), (9, 2), (1, 0)]
     assert a.instances is not None
     np.testing.assert_array_equal(photos[1].found, a.instances.keypoints)
     np.testing.assert_array_equal(photos[1].scores, a.instances.scores)
-    [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth, COCO)
+    [failed, *rest] = labelled_photos([make_failure(b.key.media)], truth, KEYPOINTS)
     assert failed.failure == (b.key.media, "the file is empty")
     assert len(failed.scores) == 0
     assert len(rest) == 1
@@ -175,7 +216,7 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
 
 def right_before_left() -> list[int]:
     """Return COCO's keypoints in another order: each right one before its left one."""
-    return [int(one) for one in COCO.flip_order]
+    return [int(one) for one in KEYPOINTS.flip_order]
 
 
 def turned_document(order: list[int]) -> dict[str, Any]:
@@ -207,7 +248,7 @@ def test_keypoints_in_another_order_are_brought_into_that_of_the_truth(
             run.append(record)
         photos = [*predicted_photos(tmp_path / "run", truth)]
     else:
-        photos = [*labelled_photos([record], truth, COCO)]
+        photos = [*labelled_photos([record], truth, KEYPOINTS)]
     photo = next(one for one in photos if one.image_id == 1)
     if kind == "document":
         wanted = np.reshape(photo.truth[0]["keypoints"], (1, 17, 3))[..., :2]
@@ -243,7 +284,7 @@ def test_other_keypoints_are_refused_though_they_are_as_many(tmp_path: Path, kin
     with pytest.raises(InputError, match=r"nose, left_eye, .*; there left_eye, .*, root_of_tail"):
         [
             *(
-                labelled_photos([make_record("a.jpg")], truth, COCO)
+                labelled_photos([make_record("a.jpg")], truth, KEYPOINTS)
                 if kind == "now"
                 else predicted_photos(labels, truth)
             )

@@ -271,7 +271,7 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             raise _no_image_in_common(path, truth)
         for number, name in enumerate(truth.names):
             there = numbers.get(name)
-            found = () if there is None else _bodies(document, there)
+            found = [] if there is None else list(filter(_is_found, _bodies(document, there)))
             if there is not None:
                 sizes_wh = size_of(document.image(there)), size_of(truth.image(number))
                 check_same_size(truth.key(number), sizes_wh, (path, truth.path))
@@ -280,6 +280,7 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     "keypoints": np.reshape(person["keypoints"], (-1, 3))[order].ravel(),
                     "score": person.get("score", 1.0),
                     "category_id": ids[person["category_id"]],
+                    "bbox": person["bbox"],
                 }
                 for person in found
             ]
@@ -287,6 +288,15 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             bodies = _bodies(truth, number)
             photo = photo_of(image_id, bodies, people, len(order), by_category=by_category)
             yield photo._replace(missing=there is None)
+
+
+def _is_found(person: Mapping[str, Any]) -> bool:
+    """Return whether an annotation says where somebody's keypoints are.
+
+    No crowd does, nor a body that nobody has labelled, of which ground truths are full; what a
+    model scored is a prediction also where it is sure of no keypoint.
+    """
+    return not person["iscrowd"] and ("score" in person or any(person["keypoints"][2::3]))
 
 
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
