@@ -83,6 +83,13 @@ def test_face_points_are_paired_only_where_all_68_are_there() -> None:
         ("Root of tail", False),
         ("right_small_toe", False),
         ("pelvis", False),
+        ("left_calf", False),
+        ("right feet", False),
+        ("left_hock", False),
+        ("left_hind_fetlock", False),
+        ("left_front_fetlock", True),
+        ("RH_coronet", False),
+        ("left_hind_elbow", False),
     ],
 )
 def test_upper_body(name: str, upper: bool) -> None:

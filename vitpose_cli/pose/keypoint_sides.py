@@ -41,10 +41,14 @@ _SIDES_WITHIN = {  # what a word says that is not English, or two words in one: 
         for letters in (side[0] + initial, initial + side[0])
     },
 }
-_LOWER_BODY = ("pelvis", "hip", "leg", "thigh", "knee", "shin", "ankle", "foot", "heel", "toe")
-_ANIMAL_LOWER_BODY = ("tail", "paw", "hoof")
+_LOWER_BODY = (
+    *("pelvis", "hip", "leg", "thigh", "knee", "shin", "shank", "calf", "ankle"),
+    *("foot", "feet", "heel", "sole", "toe"),
+)
+_ANIMAL_LOWER_BODY = ("tail", "stifle", "hock", "fetlock", "paw", "hoof", "claw", "hind")
 _BODY_WORDS = (
-    *(*_LOWER_BODY, *_ANIMAL_LOWER_BODY, "feet", "calf", "hock", "stifle", "fetlock", "claw"),
+    *_LOWER_BODY,
+    *_ANIMAL_LOWER_BODY,
     *("eye", "ear", "brow", "eyelid", "nostril", "cheek", "mouth", "lip", "jaw", "horn", "head"),
     *("shoulder", "clavicle", "collar", "scapula", "arm", "elbow", "wrist", "hand", "palm"),
     *("finger", "thumb", "index", "middle", "pinky", "pinkie", "knuckle", "chest", "nipple"),
@@ -169,8 +173,8 @@ def side_of(name: str, partner: str) -> Side | None:
 
 def is_upper_body(name: str) -> bool:
     """Tell whether a keypoint lies above the hips; an animal's front legs do."""
-    words = canonical_words(name)
-    return "front" in _sided_words(name) or not any(
+    words = _sided_words(name)
+    return "front" in words or not any(
         word.endswith(_LOWER_BODY + _ANIMAL_LOWER_BODY) for word in words
     )
 
