@@ -263,7 +263,7 @@ def covered(plan: CropPlan, points: NDArray[Any]) -> NDArray[np.bool_]:
 
 def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:
     path = small_teacher(tmp_path, (48, 64))
-    options = parse_config(TrainConfig, small_run(tmp_path, distill={"teacher": str(path)})).distill
+    options = distilling(tmp_path, path).distill
     teacher = open_teachers(options, {"coco": COCO}, Placement(CPU))["coco"]
     made_batches = batches(EachLook(teacher), GEOMETRY)
     (batch,) = next(iter(made_batches.ahead(0, 1)))
@@ -277,9 +277,7 @@ def test_a_trained_teacher_says_how_wide_its_blobs_are(tmp_path: Path) -> None:
     stages = [{"input_wh": [48, 64], "steps": 1, "batch_size": 4, "loss": {"blob_sigma": 1.5}}]
     config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
     trained = train(config, tmp_path / "run", Silence()).weights
-    options = parse_config(
-        TrainConfig, small_run(tmp_path, distill={"teacher": str(trained)})
-    ).distill
+    options = distilling(tmp_path, trained).distill
     teacher = open_teachers(options, {"coco": COCO}, Placement(CPU))["coco"]
     assert teacher.codec.blob_sigma == 1.5
 

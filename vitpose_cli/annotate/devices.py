@@ -22,9 +22,10 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from types import FrameType
 
-from vitpose_cli.annotate.labelling import Report, Summary, annotate_part, prepare
+from vitpose_cli.annotate.labelling import Report, annotate_part, prepare
 from vitpose_cli.annotate.notices import say_what_came_late
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.summary import Summary
 from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
 from vitpose_cli.records.folder import clear_run

@@ -25,13 +25,13 @@ from typing import Any
 from vitpose_cli.annotate.actor_pool import BLOCKS_AHEAD, ActorPool, Job
 from vitpose_cli.annotate.labelling import (
     Report,
-    Summary,
     conclude,
     located,
     roots_of_names,
 )
 from vitpose_cli.annotate.notices import say_what_was_renamed
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.summary import Summary
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.annotate.workers import ALONE, blocks
 from vitpose_cli.errors import ConfigError, in_short

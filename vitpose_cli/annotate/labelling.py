@@ -11,11 +11,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
@@ -26,6 +26,7 @@ from vitpose_cli.annotate.notices import (
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.summary import Summary
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.assembly import Assembly, assemble
@@ -56,44 +57,6 @@ Labelled = tuple[Frame | None, FrameRecord]
 """A record, and the frame it is of; None where that failed."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run has done.
-
-    Attributes:
-        run: The run folder.
-        annotations: The COCO document, a glob of its files where they are several; None where
-            other workers are not done yet.
-        num_frames: Frames of the run, or of this worker's part, labelled or failed.
-        num_new: Of these, frames that this call worked on.
-        num_people: Instances in the document; None where it was not written.
-        num_failed: Frames that could not be labelled.
-        seconds: Wall time of this call.
-        num_photos: How many of the frames are photos; the others are of videos.
-        num_videos: How many videos these are of.
-        num_missing: Photos and videos in other workers' parts that came after these were done, so
-            that nobody has labelled them; None where other workers are not done yet.
-        missing_of: The workers whose parts these are in, as `k/n`.
-    """
-
-    run: Path
-    annotations: Path | None
-    num_frames: int
-    num_new: int
-    num_people: int | None
-    num_failed: int
-    seconds: float
-    num_photos: int
-    num_videos: int
-    num_missing: int | None
-    missing_of: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        paths = {"run": self.run, "annotations": self.annotations}
-        return asdict(self) | {name: path and str(path) for name, path in paths.items()}
 
 
 def default_run(sources: Sequence[str]) -> Path:

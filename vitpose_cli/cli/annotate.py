@@ -14,7 +14,7 @@ from vitpose_cli.plurals import counted, people
 from vitpose_cli.ranges import COUNTS
 
 if TYPE_CHECKING:
-    from vitpose_cli.annotate.labelling import Summary
+    from vitpose_cli.annotate.summary import Summary
 
 
 def annotate(
