@@ -18,14 +18,25 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 
 
-def pretrained(patch_size: int = 16, img_size: int = 224) -> Any:
-    """A random timm ViT with a class token, as ImageNet and MAE train them."""
+def pretrained(
+    patch_size: int = 16, img_size: int | tuple[int, int] = 224, *, class_token: bool = True
+) -> Any:
+    """A random timm ViT, as ImageNet and MAE train them."""
     torch.manual_seed(0)
     model: Any = timm.models.VisionTransformer(
-        img_size=img_size, patch_size=patch_size, embed_dim=64, depth=4, num_heads=4, num_classes=10
+        img_size=img_size,
+        patch_size=patch_size,
+        embed_dim=64,
+        depth=4,
+        num_heads=4,
+        num_classes=10,
+        class_token=class_token,
+        global_pool="token" if class_token else "avg",
+        fc_norm=False,
     )
     torch.nn.init.normal_(model.pos_embed)
-    torch.nn.init.normal_(model.cls_token)
+    if class_token:
+        torch.nn.init.normal_(model.cls_token)
     return model
 
 
@@ -53,6 +64,16 @@ def test_a_timm_backbone(tmp_path: Path) -> None:
     assert torch.equal(tensors[f"encoder.{qkv}"], model.state_dict()[qkv])
 
 
+@pytest.mark.parametrize("class_token", [True, False])
+def test_a_timm_backbone_of_people(class_token: bool, tmp_path: Path) -> None:
+    model = pretrained(img_size=(256, 192), class_token=class_token)
+    tensors = load_backbone(saved(model.state_dict(), tmp_path), grid_wh=(9, 12))
+    table = model.pos_embed[:, 1:] if class_token else model.pos_embed
+    assert torch.equal(
+        tensors["encoder.pos_embed"], resize_position_table(table, (12, 16), (9, 12))
+    )
+
+
 def test_an_mae_checkpoint_with_its_decoder_and_14_px_patches(tmp_path: Path) -> None:
     model = pretrained(patch_size=14)
     state = {key: v for key, v in model.state_dict().items() if not key.startswith("head.")}
@@ -73,6 +94,12 @@ def test_an_mmpretrain_backbone(tmp_path: Path) -> None:
     assert_fits(tensors, with_norm=False)
     expected = state["layers.1.ffn.layers.0.0.weight"]
     assert torch.equal(tensors["encoder.blocks.1.mlp.fc1.weight"], expected)
+    network = {f"backbone.{key}": tensor for key, tensor in state.items()}
+    network |= {"head.layers.head.weight": torch.zeros(10, 64), "neck.mask": torch.zeros(1)}
+    (tmp_path / "network").mkdir()  # another file: tensors are mapped from the first
+    whole = load_backbone(saved({"state_dict": network}, tmp_path / "network"))
+    assert whole.keys() == tensors.keys()
+    assert all(torch.equal(whole[key], tensor) for key, tensor in tensors.items())
 
 
 def test_the_encoder_of_pose_weights(tmp_path: Path) -> None:

@@ -213,6 +213,50 @@ def test_multi_dataset_files_carry_other_heads_and_a_stray_class_token(tmp_path:
         convert_file(path, keypoint_set="wholebody")
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("counts", "wanted", "head"),
+    [
+        ((14, 17, 16), "crowdpose", 0),
+        ((14, 17, 16), "aic", 0),
+        ((14, 17, 16), "coco", 1),
+        ((14, 17, 16), "mpii", 2),
+        ((14, 14, 16), "crowdpose", 0),
+        ((16, 17, 14), None, 0),
+        ((16, 17, 14), "crowdpose", 2),
+        ((17, 16, 14), None, 0),
+        ((17, 16, 14), "aic", 2),
+        ((17, 14, 16, 14), "aic", 1),
+        ((17, 14, 16, 14), "crowdpose", 3),
+        ((21, 17), "coco", 1),
+    ],
+)
+def test_heads_in_no_published_order_are_told_by_their_numbers(
+    counts: tuple[int, ...], wanted: str | None, head: int, tmp_path: Path
+) -> None:
+    main, *further = counts
+    model = hugging_face(num_keypoints=main)
+    heads = [model.head, *(decoder(model, count) for count in further)]
+    path = saved(original(model, heads[1:]), tmp_path)
+    model.head = heads[head]
+    conversion = convert_file(path, keypoint_set=wanted)
+    assert_same_maps(conversion, tmp_path, maps_of(model, crops()))
+
+
+def test_heads_that_their_numbers_do_not_tell_are_not_guessed(tmp_path: Path) -> None:
+    model = hugging_face(num_keypoints=14)
+    path = saved(original(model, [decoder(model, 17), decoder(model, 14)]), tmp_path)
+    for whole in (False, True):
+        with pytest.raises(WeightsError, match="14 keypoints, which may be aic or crowdpose"):
+            convert_file(path, whole=whole)
+    conversion = convert_file(path, keypoint_set="crowdpose", whole=True)
+    assert list(conversion.header.heads) == ["crowdpose"]
+    assert conversion.notes == ("2 heads have 14 keypoints: the main one is taken for crowdpose.",)
+    path = saved(original(hugging_face(num_keypoints=21), [decoder(model, 17)]), tmp_path)
+    with pytest.raises(WeightsError, match="21 keypoints, and no keypoint set has"):
+        convert_file(path)
+
+
 def test_seventeen_keypoints_are_taken_for_coco_aloud(tmp_path: Path) -> None:
     path = saved(original(hugging_face()), tmp_path)
     (note,) = convert_file(path).notes
@@ -286,13 +330,37 @@ def test_counters_that_old_files_lack_are_made_up(tmp_path: Path) -> None:
     assert conversion.state["heads.coco.bn1.num_batches_tracked"] == 0
 
 
-def test_a_hugging_face_config_that_disagrees_with_the_tensors(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("num_attention_heads", 8, "num_attention_heads 8; a ViTPose tiny-test of these"),
+        ("hidden_act", "relu", "hidden_act relu; .* has gelu"),
+        ("image_size", [48, 64], r"image_size \[48, 64\]; .* has \[64, 48\]"),
+        ("image_size", 64, r"image_size \[64, 64\]"),
+        ("scale_factor", 2, "scale_factor 2; .* has 4"),
+    ],
+)
+def test_a_hugging_face_config_that_disagrees_with_the_tensors(
+    key: str, value: object, said: str, tmp_path: Path
+) -> None:
     folder = save_folder(hugging_face(), tmp_path / "hf")
     config = json.loads((folder / "config.json").read_text())
-    config["backbone_config"]["num_attention_heads"] = 8
+    (config if key == "scale_factor" else config["backbone_config"])[key] = value
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsError, match="8 attention heads"):
+    with pytest.raises(WeightsError, match=said):
         convert_file(folder)
+
+
+def test_a_square_hugging_face_config(tmp_path: Path) -> None:
+    folder = save_folder(hugging_face(simple=True, input_hw=(224, 224)), tmp_path / "hf")
+    config = json.loads((folder / "config.json").read_text())
+    config["backbone_config"]["image_size"] = 224
+    (folder / "config.json").write_text(json.dumps(config))
+    assert convert_file(folder).header.input_wh == (224, 224)
+
+
+def test_a_hugging_face_file_without_its_config(tmp_path: Path) -> None:
+    folder = save_folder(hugging_face(), tmp_path / "hf")
     (folder / "config.json").unlink()
     with pytest.raises(WeightsError, match=r"config\.json") as caught:
         convert_file(folder)

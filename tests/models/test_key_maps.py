@@ -15,6 +15,7 @@ from vitpose_cli.models.key_maps import (
     LAYOUTS,
     MMPOSE,
     MMPRETRAIN_BACKBONE,
+    MMPRETRAIN_NETWORK,
     ORIGINAL,
     TIMM_BACKBONE,
     Layout,
@@ -34,6 +35,8 @@ def test_each_layout_is_recognised_and_no_other() -> None:
         (TIMM_BACKBONE, {key.removeprefix("backbone."): v for key, v in theirs.items()}),
         (MMPRETRAIN_BACKBONE, {key.removeprefix("backbone."): v for key, v in modern.items()}),
     ]
+    network = {key: v for key, v in modern.items() if not key.startswith("head.")}
+    files.append((MMPRETRAIN_NETWORK, network | {"backbone.cls_token": torch.zeros(1, 1, 64)}))
     for layout, state in files:
         assert recognise(state) is layout
         assert [other for other in LAYOUTS if other.signature <= state.keys()] == [layout]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models.checkpoint import read_header
-from vitpose_cli.models.convert import convert_file, expected_tensors, find_variant, square_grid
+from vitpose_cli.models.convert import convert_file, expected_tensors, find_variant, published_grid
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.key_maps import ForeignNetwork, raise_faults, recognise, rename
 from vitpose_cli.models.patches import PATCH_SIZE, grow_patch_kernel, resize_position_table
@@ -49,7 +49,7 @@ def load_backbone(
     layout = recognise(tensors)
     if layout is not None and layout.heads is None:
         encoder = _pretrained(rename(tensors, layout))
-        grid = square_grid(encoder["pos_embed"].shape[1])
+        grid = published_grid(encoder["pos_embed"].shape[1])
     elif layout is not None:
         converted = convert_file(path)
         encoder, grid = _encoder_of(converted.state), converted.header.config().grid_wh
@@ -74,7 +74,7 @@ def _encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _pretrained(network: ForeignNetwork) -> dict[str, Tensor]:
-    """Bring a pretrained backbone into the form of our encoder, its square grid kept."""
+    """Bring a pretrained backbone into the form of our encoder, its grid kept."""
     variant = find_variant(network)
     encoder = {key: t for key, t in network.encoder.items() if not key.startswith("norm.")}
     if encoder.pop("cls_token", None) is not None:

@@ -41,6 +41,13 @@ from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 HUGGING_FACE_EPS = 1e-12
 """Layer norm epsilon that transformers uses where config.json names none (the original: 1e-6)."""
 
+_HUGGING_FACE_DEFAULTS: Mapping[str, object] = {
+    "num_attention_heads": 12,
+    "hidden_act": "gelu",
+    "image_size": [256, 192],
+    "scale_factor": 4,
+}
+
 _EXPERT = re.compile(r".+\.mlp\.experts\..+")
 
 
@@ -73,8 +80,8 @@ def convert_file(
 
     Args:
         path: A .pth or .safetensors file, or a folder as transformers saves it.
-        keypoint_set: Which head to take. By default the main one, which in files that label
-            several keypoint sets is COCO; 17 keypoints of unknown kind are taken for COCO too.
+        keypoint_set: Which head to take; the main one by default. 17 keypoints of unknown kind
+            are taken for COCO.
         whole: Take all heads, that of `keypoint_set` first, and all experts.
         source: Where the weights come from, for the header; the file's name by default.
         licence: Their licence, for the header.
@@ -94,19 +101,21 @@ def convert_file(
     state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
     for name, head in heads.items():
         state |= {f"heads.{name}.{key}": tensor for key, tensor in head.items()}
+    columns, rows = published_grid(encoder["pos_embed"].shape[1])
+    layer_norm_eps = 1e-6
+    if network.layout is HUGGING_FACE:
+        layer_norm_eps = _hugging_face_eps(path, variant, (rows * PATCH_SIZE, columns * PATCH_SIZE))
     header = CheckpointHeader(
         variant=variant.name,
         heads={
             one.keypoint_set: _head_header(one, heads[one.keypoint_set], open_experts)
             for one in chosen
         },
-        input_wh=_input_wh(encoder["pos_embed"].shape[1]),
+        input_wh=(columns * PATCH_SIZE, rows * PATCH_SIZE),
         source=source or path.name,
         licence=licence,
         patch_shift=True,
-        layer_norm_eps=(
-            _hugging_face_eps(path, variant) if network.layout is HUGGING_FACE else 1e-6
-        ),
+        layer_norm_eps=layer_norm_eps,
         num_experts=network.num_experts if open_experts else 0,
     )
     _check_whole(state, header.config(), network.layout.name)
@@ -184,44 +193,51 @@ def find_variant(network: ForeignNetwork) -> Variant:
     )
 
 
-def _input_wh(num_patches: int) -> tuple[int, int]:
-    """Return the input size with so many patches: 3:4 as for people, else square."""
-    third = round((num_patches / 12) ** 0.5)
+def published_grid(num_patches: int) -> tuple[int, int]:
+    """Return width and height of the patch grid with so many patches, 3:4 or square.
+
+    No number of patches is both: 12 n^2 is no square.
+
+    Raises:
+        WeightsError: Neither grid has this number of patches.
+    """
+    third, side = round((num_patches / 12) ** 0.5), round(num_patches**0.5)
     if 12 * third**2 == num_patches:
-        return 3 * third * PATCH_SIZE, 4 * third * PATCH_SIZE
-    side, _ = square_grid(num_patches)
-    return side * PATCH_SIZE, side * PATCH_SIZE
+        return 3 * third, 4 * third
+    if side**2 == num_patches:
+        return side, side
+    raise WeightsError(
+        f"The position table has {num_patches} places, neither a 3:4 nor a square grid.",
+        "Only those two occur in published weights.",
+    )
 
 
-def square_grid(num_patches: int) -> tuple[int, int]:
-    """Return the square grid with so many patches."""
-    side = round(num_patches**0.5)
-    if side**2 != num_patches:
-        raise WeightsError(
-            f"The position table has {num_patches} places, neither a 3:4 nor a square grid.",
-            "Only those two occur in published weights.",
-        )
-    return side, side
-
-
-def _hugging_face_eps(path: Path, variant: Variant) -> float:
+def _hugging_face_eps(path: Path, variant: Variant, input_hw: tuple[int, int]) -> float:
     """Read the layer norm epsilon from config.json, and check what would silently be wrong."""
     file = (path if path.is_dir() else path.parent) / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
         backbone = config.get("backbone_config") or {}
-        num_heads = int(backbone.get("num_attention_heads", 12))
-        scale = int(config.get("scale_factor", 4))
         eps = float(backbone.get("layer_norm_eps", HUGGING_FACE_EPS))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(
             f"Cannot read {file}: {error}.",
             "A transformers model needs its config.json beside model.safetensors.",
         ) from error
-    if (num_heads, scale) != (variant.num_heads, 4):
+    published = {
+        "num_attention_heads": variant.num_heads,
+        "hidden_act": "gelu",
+        "image_size": list(input_hw),
+        "scale_factor": 4,
+    }
+    said = {**_HUGGING_FACE_DEFAULTS, **backbone, **config}
+    if isinstance(said["image_size"], int):
+        said["image_size"] = [said["image_size"]] * 2
+    other = [key for key, value in published.items() if said[key] != value]
+    if other:
         raise WeightsError(
-            f"{file} says {num_heads} attention heads and upsampling by {scale}; "
-            f"ViTPose {variant.name} has {variant.num_heads} and 4.",
+            f"{file} says {', '.join(f'{key} {said[key]}' for key in other)}; a ViTPose "
+            f"{variant.name} of these tensors has {', '.join(f'{published[k]}' for k in other)}.",
             "This network is not a ViTPose as published.",
         )
     return eps

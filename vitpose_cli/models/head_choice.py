@@ -6,7 +6,7 @@ which expert was folded in, from the number of keypoints, or from the user; neve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models.key_maps import (
@@ -45,14 +45,11 @@ def choose_head(network: ForeignNetwork, wanted: str | None) -> HeadChoice:
     """
     if wanted is not None:
         keypoint_set(wanted)
-    main, *further = sorted(network.heads, key=_head_order)
-    choices = _choices(network, main, further)
+    main = _main_head(network)
+    choices = _choices(network)
     if wanted is None:
-        first = next(iter(choices.values()))
-        count = len(network.heads[main]["final.weight"])
-        if not network.has_open_experts and not further and len(choices) > 1:
-            return _assume(first, list(choices), count)
-        return first
+        own = [one for one in choices.values() if one.name == main]
+        return own[0] if len(own) == 1 else _assume(own, _counts(network)[main])
     if wanted in choices:
         return choices[wanted]
     lost = network.layout is HUGGING_FACE and network.has_open_experts
@@ -72,52 +69,67 @@ def all_heads(network: ForeignNetwork, wanted: str | None) -> tuple[HeadChoice, 
         ConfigError, WeightsError: As `choose_head`.
     """
     first = choose_head(network, wanted)
-    main, *further = sorted(network.heads, key=_head_order)
-    if not further:  # then all choices are one head, and what its keypoints are is decided
-        return (first,)
-    others = _choices(network, main, further).values()
-    return (first, *(one for one in others if one.keypoint_set != first.keypoint_set))
+    by_head: dict[str, list[HeadChoice]] = {}
+    for one in _choices(network).values():
+        by_head.setdefault(one.name, []).append(one)
+    others = (one[0] for name, one in by_head.items() if name != first.name and len(one) == 1)
+    return (first, *others)
 
 
-def _choices(network: ForeignNetwork, main: str, further: list[str]) -> dict[str, HeadChoice]:
+def _choices(network: ForeignNetwork) -> dict[str, HeadChoice]:
     """Return the heads that a file offers by keypoint set, the main head's first."""
+    counts = _counts(network)
     if network.has_open_experts:
         if network.num_experts != len(EXPERT_SETS):
             raise WeightsError(
                 f"The file has {network.num_experts} experts, ViTPose+ has {len(EXPERT_SETS)}.",
                 "Which data set each of them belongs to is not known.",
             )
-        names = zip(EXPERT_SETS, [main, *further], strict=False)
+        names = zip(EXPERT_SETS, counts, strict=False)
         return {
             each: HeadChoice(each, head, expert=index) for index, (each, head) in enumerate(names)
         }
     expert = folded_expert(network)
     if expert is not None and expert < len(EXPERT_SETS):
-        return {EXPERT_SETS[expert]: HeadChoice(EXPERT_SETS[expert], main)}
-    fitting = _sets_with(len(network.heads[main]["final.weight"]))
-    choices = {each: HeadChoice(each, main) for each in fitting}
-    if further:
-        choices = {fitting[0]: choices[fitting[0]]}
-    waiting = list(JOINT_SETS)
-    for head in further:
-        count = len(network.heads[head]["final.weight"])
-        each = next((s for s in waiting if KEYPOINT_SETS[s].num_keypoints == count), None)
-        if each is not None:
-            waiting.remove(each)
-            choices[each] = HeadChoice(each, head)
-    return choices
+        return {EXPERT_SETS[expert]: HeadChoice(EXPERT_SETS[expert], _main_head(network))}
+    published = dict(zip(("coco", *JOINT_SETS), counts, strict=False))
+    if len(counts) > 1 and all(
+        counts[head] == KEYPOINT_SETS[each].num_keypoints for each, head in published.items()
+    ):
+        return {each: HeadChoice(each, head) for each, head in published.items()}
+    return _told_by_number(counts)
 
 
-def _assume(first: HeadChoice, names: list[str], count: int) -> HeadChoice:
+def _told_by_number(counts: dict[str, int]) -> dict[str, HeadChoice]:
+    """Return the heads by the keypoint sets that their numbers of keypoints allow.
+
+    Of several heads with the number of a set only the main one can be meant; which of its
+    associates has that set, nothing tells.
+    """
+    main, *further = counts
+    choices: dict[str, HeadChoice] = {}
+    for each in _sets_with(counts[main]) if not further else KEYPOINT_SETS:
+        count = KEYPOINT_SETS[each].num_keypoints
+        heads = [head for head in counts if counts[head] == count]
+        if len(heads) == 1:
+            choices[each] = HeadChoice(each, heads[0])
+        elif main in heads:
+            note = f"{len(heads)} heads have {count} keypoints: the main one is taken for {each}."
+            choices[each] = HeadChoice(each, main, notes=(note,))
+    return dict(sorted(choices.items(), key=lambda item: item[1].name != main))
+
+
+def _assume(own: list[HeadChoice], count: int) -> HeadChoice:
     """Take COCO for 17 keypoints of unknown kind, and refuse to guess anything else."""
-    others = " or ".join(names[1:])
-    if first.keypoint_set != "coco":
+    names = _sets_with(count)
+    if names[0] != "coco":
         raise WeightsError(
             f"The file has {count} keypoints, which may be {' or '.join(names)}.",
             f"Say which with --keypoint-set {'|'.join(names)}.",
         )
+    others = " or ".join(names[1:])
     note = f"{count} keypoints: taken for coco; if they are {others}, say so with --keypoint-set."
-    return HeadChoice("coco", first.name, notes=(note,))
+    return replace(own[0], notes=(*own[0].notes, note))
 
 
 def _sets_with(count: int) -> list[str]:
@@ -129,6 +141,17 @@ def _sets_with(count: int) -> list[str]:
             f"The keypoint sets: {', '.join(KEYPOINT_SETS)}.",
         )
     return names
+
+
+def _main_head(network: ForeignNetwork) -> str:
+    """Return the name of the head that is no associate."""
+    return next(iter(_counts(network)))
+
+
+def _counts(network: ForeignNetwork) -> dict[str, int]:
+    """Return the number of keypoints of every head: of the main one, then of the associates."""
+    order = sorted(network.heads, key=_head_order)
+    return {name: len(network.heads[name]["final.weight"]) for name in order}
 
 
 def _head_order(name: str) -> int:

@@ -145,7 +145,21 @@ MMPRETRAIN_BACKBONE = Layout(
     encoder={"cls_token": "cls_token", **_MMPRETRAIN_BLOCKS},
     dropped=_BACKBONE_EXTRAS,
 )
-LAYOUTS = (ORIGINAL, MMPOSE, HUGGING_FACE, TIMM_BACKBONE, MMPRETRAIN_BACKBONE)
+MMPRETRAIN_NETWORK = Layout(
+    name="mmpretrain network",
+    # Its class token tells it from mmpose's files, which have none.
+    signature=frozenset(f"backbone.{key}" for key in (*MMPRETRAIN_BACKBONE.signature, "cls_token")),
+    encoder={rf"backbone\.{key}": ours for key, ours in MMPRETRAIN_BACKBONE.encoder.items()},
+    dropped=r"(?!backbone\.).+|backbone\.mask_token",
+)
+LAYOUTS = (
+    ORIGINAL,
+    MMPOSE,
+    HUGGING_FACE,
+    TIMM_BACKBONE,
+    MMPRETRAIN_BACKBONE,
+    MMPRETRAIN_NETWORK,
+)
 """Every layout that is understood; no file fits two of them."""
 
 
