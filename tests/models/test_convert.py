@@ -22,6 +22,7 @@ from foreign_layouts import (
     save_folder,
     split_as_published,
 )
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, WeightsError
@@ -387,6 +388,11 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
     save_checkpoint(ours, conversion.state, conversion.header)
     with pytest.raises(WeightsError, match="own layout already"):
         convert_file(ours)
+    bare = tmp_path / "bare.safetensors"
+    save_file(load_file(ours), bare)
+    with pytest.raises(WeightsError, match="without the header") as caught:
+        convert_file(bare)
+    assert "metadata" in caught.value.hint
 
 
 def test_half_keeps_vectors_exact(tmp_path: Path) -> None:

@@ -148,14 +148,14 @@ def test_heads_that_are_left_behind_are_told(tmp_path: Path) -> None:
     for validation, gone in (([], "mpii, aic"), ([measured], "aic")):
         data = {"train": [learnt], "validation": validation, "threads": 1}
         plan = plan_training(configured(tmp_path, learnt, data=data, model=model))
-        told = [note for note in plan.notes if "no head for" in note]
+        told = [note for note in plan.notes if "will not" in note]
         assert told == [
-            f"Of {path}, what is made here has no head for {gone}, which no source is for; people "
-            "with their keypoints in data.validation keep a head."
+            f"What {path} labels as {gone}, the new weights will not: no source has these "
+            "keypoints. People who have them in data.validation would keep the head."
         ]
         assert "mpii" in gone or "mpii" in plan.heads
     token = configured(tmp_path, learnt, task="token", model=model)
-    assert not [note for note in plan_training(token).notes if "no head for" in note]
+    assert not [note for note in plan_training(token).notes if "will not" in note]
 
 
 def label_with(weights: Path, head: str, annotations: Path) -> None:

@@ -22,6 +22,7 @@ from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.checkpoint import (
     CheckpointHeader,
     HeadHeader,
+    is_checkpoint,
 )
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.head_choice import HeadChoice, all_heads, choose_head
@@ -151,9 +152,16 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _pose_layout(tensors: Mapping[str, Tensor], path: Path) -> Layout:
     """Recognise the layout of a network with a pose head; say what anything else is."""
     layout = recognise(tensors)
-    if layout is None and "encoder.pos_embed" in tensors:
+    if layout is None and is_checkpoint(path):
         raise WeightsError(
             f"{path} is in this project's own layout already.", "Use it as it is with --weights."
+        )
+    if layout is None and "encoder.pos_embed" in tensors:
+        raise WeightsError(
+            f"{path} has the tensors of this project's weights without the header that says what "
+            "they are; another program saved it.",
+            "Take the file itself, or save the tensors with its metadata: "
+            "safetensors.torch.save_file(tensors, path, metadata=...).",
         )
     if layout is None:
         raise WeightsError(

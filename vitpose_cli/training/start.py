@@ -311,8 +311,8 @@ def _notes(
         left = [name for name in origin.header.heads if name not in {*known.values(), *drawn}]
         if header.heads and left:
             yield (
-                f"Of {weights}, what is made here has no head for {', '.join(left)}, which no "
-                "source is for; people with their keypoints in data.validation keep a head."
+                f"What {weights} labels as {', '.join(left)}, the new weights will not: no source "
+                "has these keypoints. People who have them in data.validation would keep the head."
             )
     if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
