@@ -168,6 +168,17 @@ def test_list_files(tmp_path: Path) -> None:
         find_media([f"@{tmp_path}/no.txt"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_a_line_of_a_list_means_what_the_system_takes_it_for(tmp_path: Path) -> None:
+    plant(tmp_path, "in/a.jpg", "far/a.jpg", "far/deep/b.jpg")
+    (tmp_path / "in/link").symlink_to(tmp_path / "far/deep")
+    photos = tmp_path / "in/list.txt"
+    photos.write_text("link/../a.jpg\n")
+    assert find_media([f"@{photos}"]).files == {"a.jpg": tmp_path / "far/a.jpg"}
+    photos.write_text("link/../deep\nlink/b.jpg\n")  # names of what is below the list stay
+    assert found(f"@{photos}") == ["far/deep/b.jpg", "in/link/b.jpg"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX names")
 def test_a_line_of_a_list_is_a_name_as_it_is(tmp_path: Path) -> None:
     names = ["# 1.jpg", " a.jpg", "c\u2028d.jpg", "e\x0bf.jpg", "g\r.jpg", "plain.jpg"]
