@@ -43,9 +43,7 @@ def read_list(path: Path) -> list[str]:
             f"{len(missing)} of {len(entries)} paths in {path} do not exist: {examples(missing)}.",
             "Paths in a list are relative to the folder of the list.",
         )
-    return [
-        entry if is_url(entry) else str(without_dots(folder / entry)) for entry, _ in entries
-    ]
+    return [entry if is_url(entry) else str(without_dots(folder / entry)) for entry, _ in entries]
 
 
 def _entries(text: str, folder: Path) -> Iterator[tuple[str, bool]]:
