@@ -89,14 +89,14 @@ class ArchiveMember:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands among photos for what is wrong with an archive, so that it is recorded as they are.
+    """Stands among photos for what cannot be read, so that it is recorded as they are.
 
     Attributes:
-        path: The archive.
+        place: An archive, a file or a URL.
         error: What is wrong with it.
     """
 
-    path: Path
+    place: str
     error: str
 
     def read_bytes(self) -> bytes:
@@ -108,7 +108,7 @@ class Unreadable:
         raise InputError(self.error)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.place
 
 
 @dataclass(slots=True)

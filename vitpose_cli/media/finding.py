@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +19,7 @@ from vitpose_cli.media.archives import ArchiveIndex, Unreadable, read_index
 from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import is_archive, is_video, is_visible
-from vitpose_cli.media.named_files import find_named
+from vitpose_cli.media.named_files import NamedFiles, find_named
 from vitpose_cli.media.order import natural_order
 from vitpose_cli.media.remote import RemoteFile, path_of
 
@@ -40,7 +40,7 @@ class FoundMedia:
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
             archive lie below it, in their own order; something wrong with it has its own name, and
-            so has a file whose name is no text or has a backslash.
+            so has a photo whose name is no text or has a backslash.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
@@ -55,7 +55,8 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     A source is a folder (searched with everything below it), a file, a glob (`**` included), names
     with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
     list (see `listed`). A file that is named twice is taken once.
-    Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list.
+    Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list. A
+    line that names no photo there is a failure of its own.
     In folders, archives and globs, hidden files and the folders of runs are passed over; in folders
     and globs also what an export wrote in a folder below, and pictures and videos that were drawn,
     as far as their names say that they may have been: opening all files would take too long.
@@ -72,8 +73,15 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     named = find_named(sources)
     common = named.common_root()
     root = next((str(root) for root in roots if Path(common).is_relative_to(root)), common)
-    if named.urls:
-        return _at_urls(named.urls, root, named.ignored)
+    found = _at_urls(named, root) if named.at_urls else _in_folders(named, root)
+    problems = [file.error for file in found.files.values() if isinstance(file, Unreadable)]
+    if len(problems) == len(found.files):
+        raise named.nothing(sources, problems)
+    return found
+
+
+def _in_folders(named: NamedFiles, root: str) -> FoundMedia:
+    """Return the photos and videos in files, all below `root`."""
     below = len(root.rstrip(os.sep)) + 1
     paths = {_media_name(path[below:]): Path(path) for path in named.files}
     refused = {
@@ -92,14 +100,11 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     for media in ordered:
         path = paths[media]
         if media in refused:
-            files[media] = Unreadable(path, refused[media])
+            files[media] = Unreadable(str(path), refused[media])
         elif is_archive(path):
             files |= _photos_in(path, media, next(indices), named.ignored)
         else:
             files[media] = path
-    problems = [file.error for file in files.values() if isinstance(file, Unreadable)]
-    if len(problems) == len(files):
-        raise named.nothing(sources, problems)
     return FoundMedia(Path(root), files, named.ignored)
 
 
@@ -112,11 +117,19 @@ def find_media_root(sources: Sequence[str]) -> Path:
     return Path(find_named(sources).common_root())
 
 
-def _at_urls(urls: Collection[str], root: str, ignored: Mapping[str, int]) -> FoundMedia:
+def _at_urls(named: NamedFiles, root: str) -> FoundMedia:
     """Return the photos at URLs, all below `root`."""
+    urls = {**named.urls, **named.refused}
 
     def name(url: str) -> str:
-        return _media_name(posixpath.relpath(f"//{path_of(url)}", root))
+        place = f"//{path_of(url)}".rstrip("/")
+        below = posixpath.relpath(place, root)
+        return _media_name(posixpath.basename(place) if below == "." else below)
+
+    def file(media: str) -> PhotoFile:
+        remote = RemoteFile(files[media])
+        reason = named.refused.get(remote.url) or (_BACKSLASH if "\\" in media else None)
+        return remote if reason is None else Unreadable(str(remote), reason)
 
     files = {name(url): url for url in urls}
     if len(files) < len(urls):
@@ -127,7 +140,7 @@ def _at_urls(urls: Collection[str], root: str, ignored: Mapping[str, int]) -> Fo
             "Name each photo by one URL; copy photos that differ in the query alone to files.",
         )
     ordered = sorted(files, key=natural_order)
-    return FoundMedia(Path(root), {media: RemoteFile(files[media]) for media in ordered}, ignored)
+    return FoundMedia(Path(root), {media: file(media) for media in ordered}, named.ignored)
 
 
 def _index(path: Path) -> ArchiveIndex:
@@ -148,11 +161,11 @@ def _photos_in(
         if not all(map(is_visible, name.split("/"))):
             continue
         if suffix in IMAGE_SUFFIXES:
-            photos[f"{media}/{name}"] = Unreadable(path, _BACKSLASH) if "\\" in name else member
+            photos[f"{media}/{name}"] = Unreadable(str(path), _BACKSLASH) if "\\" in name else member
         else:
             ignored[f"{suffix or 'without suffix'} in archives"] += 1
     if index.problems:
-        photos[media] = Unreadable(path, " ".join(index.problems))
+        photos[media] = Unreadable(str(path), " ".join(index.problems))
     return photos
 
 
