@@ -94,9 +94,7 @@ def test_photos_are_called_as_copies_of_them(server: str, tmp_path: Path) -> Non
     assert list(find_media(odd).files) == ["%E4.jpg", "%F6.jpg"]
 
 
-def test_no_name_leads_out_or_has_what_names_of_files_have_not(
-    server: str, tmp_path: Path
-) -> None:
+def test_no_name_leads_out_or_has_what_names_of_files_have_not(server: str, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     names = ["a/../../../1.jpg", "b/%2e%2e/a/./2.jpg", "b/../../%2e%2e%2Fa/10.jpg", "a/n%00l.jpg"]
     listed.write_text("\n".join(f"{server}/{name}" for name in [*names, "a%5Cb.jpg"]))
@@ -181,6 +179,14 @@ def test_urls_that_would_have_one_name_are_refused(tmp_path: Path) -> None:
     for other in (f"{url}?id=2", url, url.replace("http", "https") + "?id=1"):
         with pytest.raises(InputError, match=r"2 URLs would all be called photo\.jpg"):
             find_media([f"@{listed}", other])
+
+
+def test_urls_that_differ_in_what_they_are_read_as_are_shown(server: str) -> None:
+    assert [*find_media([server.replace("http", "HTTP") + "/a/1.jpg"]).files] == ["1.jpg"]
+    assert isinstance(next(open_source([f"HTTP{server[4:]}/a/1.jpg"]).frames()), Frame)
+    with pytest.raises(InputError, match=r"a%2F1\.jpg.*/a/1\.jpg.*`%2F`") as caught:
+        find_media([f"{server}/a%2F1.jpg", f"{server}/a/1.jpg", f"{server}/2.jpg"])
+    assert "a/1.jpg (" in caught.value.message
 
 
 def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:

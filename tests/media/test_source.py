@@ -259,6 +259,19 @@ def test_names_with_backslashes_are_failures(tmp_path: Path) -> None:
     assert sorted(f.key.media for f in frames if isinstance(f, Frame)) == ["a.jpg", "b.tar/c.jpg"]
 
 
+def test_names_in_archives_that_are_no_text_are_failures(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg")
+    with tarfile.open(
+        tmp_path / "b.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1"
+    ) as tar:
+        for name in ("c.jpg", "Größe.jpg"):
+            tar.add(tmp_path / "a.jpg", name)
+    frames = list(open_source([str(tmp_path / "b.tar")]).frames())
+    failed = {f.key.media: f.error for f in frames if isinstance(f, FrameFailure)}
+    assert [*failed] == ["b.tar/Gr\\udcf6\\udcdfe.jpg"]
+    assert all("not UTF-8 text" in error for error in failed.values())
+
+
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_that_may_not_be_read_is_said(tmp_path: Path) -> None:
     plant(tmp_path, "a.jpg", "locked/b.jpg")

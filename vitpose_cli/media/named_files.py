@@ -22,6 +22,7 @@ from vitpose_cli.media.kinds import (
     LISTED,
     VIDEO_SUFFIXES,
     WHAT_IS_READ,
+    ending_of,
     is_drawn,
     is_in_run,
     is_read,
@@ -161,7 +162,7 @@ class NamedFiles:
         if is_read(path):
             self.files[str(path)] = None
             return True
-        self.ignored[packed_suffix(path.name) or path.suffix.lower() or "without suffix"] += 1
+        self.ignored[ending_of(path.name)] += 1
         return False
 
     def _add_found(self, path: Path, drawn: bool) -> None:
@@ -242,7 +243,7 @@ class NamedFiles:
                 self.urls[found] = None
                 has_photos = True
             else:
-                seen[f"{packed_suffix(path.name) or path.suffix.lower() or 'without suffix'} at URLs"] += 1
+                seen[f"{ending_of(path.name)} at URLs"] += 1
         self.ignored += seen
         return None if has_photos else seen
 

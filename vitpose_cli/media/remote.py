@@ -146,8 +146,9 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
         raise ConfigError(
             f"Reading {shown} needs fsspec, which is not installed.", install
         ) from error
+    protocol, sign, place = url.partition("://")
     try:
-        system, path = url_to_fs(url)
+        system, path = url_to_fs(protocol.lower() + sign + place)
     except ImportError as error:
         raise ConfigError(f"{shown} cannot be opened: {error}.", install) from error
     except ValueError as error:
