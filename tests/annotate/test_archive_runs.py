@@ -14,9 +14,11 @@ from launcher import Launcher
 from record_cases import make_manifest
 from runs import save_boxes, save_photos, save_weights
 
+from vitpose_cli.annotate.notices import say_what_was_seen
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.lookup import read_frames
+from vitpose_cli.media.source import open_source
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.pictures import Pictures
@@ -246,3 +248,16 @@ def test_what_cannot_be_used_is_said(
     done = launcher.run("annotate", tmp_path / name, "-o", tmp_path / "run")
     assert done.returncode == 3
     assert said in " ".join(done.stderr.split())
+
+
+def test_what_is_in_archives_and_cannot_be_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.jpg", "b.HEIC", "c.tar", "d.tar.gz", "e.mp4", "f.json"):
+            tar.add(tmp_path / "file", name)
+    said: list[str] = []
+    say_what_was_seen(open_source([str(tmp_path / "a.tar")]), said.append)
+    (sentence,) = said
+    for kind in (".heic", ".tar", ".tar.gz", ".mp4"):
+        assert f"1 {kind} in archives" in sentence
+    assert ".json" not in sentence

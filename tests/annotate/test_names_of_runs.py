@@ -220,3 +220,18 @@ def test_photos_of_a_folder_that_is_gone_are_no_others(runs: Runs) -> None:
         assert "Nothing is at orig any more" in said
     (runs.folder / "orig").symlink_to("kept")
     assert "(0 now" in runs.label("orig")
+
+
+def test_a_source_behind_a_link_is_found_again(runs: Runs) -> None:
+    runs.plant("far/photos/a.jpg", "photos/a.jpg")
+    (runs.folder / "far/deep").mkdir()
+    (runs.folder / "link").symlink_to(runs.folder / "far/deep")
+    (runs.folder / "list.txt").write_text("photos/a.jpg\n")
+    for source, meant in ("link/../photos/", "far/photos"), ("@photos/../list.txt", "@list.txt"):
+        for written in (source, meant):
+            runs.label(written, run=source.strip("@").partition("/")[0] + ".run")
+    for run, folder in ("link.run", "far/photos"), ("photos.run", "."):
+        manifest = RunManifest.read(runs.folder / run / "manifest.json")
+        assert not Path(manifest.sources[0].lstrip("@")).is_absolute()
+        places = labelled_folders(manifest, runs.folder / run)
+        assert places == [MediaFolders.at(runs.folder / folder)]

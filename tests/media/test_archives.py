@@ -129,6 +129,7 @@ def test_cut_anywhere_every_member_before_is_read(tmp_path: Path, share: float) 
             cut.append(error)
     assert read == {name: members[name] for name in [*members][: len(read)]}
     assert len(cut) <= 1
+    assert f"; {len(read)} files before that are read" in index.problems[0]
 
 
 @WITHIN

@@ -18,6 +18,7 @@ from runs import save_weights, vitpose
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import remote
+from vitpose_cli.media.archives import Unreadable
 from vitpose_cli.media.finding import find_media
 from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.source import open_source
@@ -93,6 +94,22 @@ def test_photos_are_called_as_copies_of_them(server: str, tmp_path: Path) -> Non
     assert list(find_media(odd).files) == ["%E4.jpg", "%F6.jpg"]
 
 
+def test_no_name_leads_out_or_has_what_names_of_files_have_not(server: str, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    names = ["a/../../../1.jpg", "b/%2e%2e/a/./2.jpg", "b/../../%2e%2e%2Fa/10.jpg", "a/n%00l.jpg"]
+    listed.write_text("\n".join(f"{server}/{name}" for name in [*names, "a%5Cb.jpg"]))
+    (tmp_path / "1.jpg").write_bytes(PHOTO)
+    source = open_source([f"@{listed}"])
+    frames = list(source.frames())
+    read = [str(frame.key) for frame in frames if isinstance(frame, Frame)]
+    failed = {str(frame.key): frame.error for frame in frames if isinstance(frame, FrameFailure)}
+    assert sorted(read) == ["1.jpg", "a/10.jpg", "a/2.jpg"]
+    assert sorted(failed) == ["a/n%00l.jpg", "a\\b.jpg"]
+    assert "has a backslash" in failed["a\\b.jpg"]
+    with pytest.raises(InputError, match="has a backslash"):
+        open_source([f"{server}/a%5Cb.jpg"])
+
+
 def test_what_is_written_down_gives_no_access(server: str, tmp_path: Path) -> None:
     with_password = server.replace("://", "://anna:s3cr3t@")
     weights = save_weights(tmp_path / "w.safetensors")
@@ -119,6 +136,27 @@ def test_a_list_of_urls_and_braces(server: str, tmp_path: Path) -> None:
         find_media([f"{server}/a/1.jpg", str(listed.parent / "a")])
 
 
+def test_a_line_of_a_list_that_is_no_photo_is_a_failure_of_its_own(
+    server: str, tmp_path: Path
+) -> None:
+    listed = tmp_path / "list.txt"
+    bad = ["gone", "notes.txt", "a/none-*.jpg", "a/clip.mp4", "b/photo?id=2"]
+    listed.write_text("\n".join(f"{server}/{name}" for name in ["a", *bad, "b/flaky.jpg"]))
+    source = open_source([f"@{listed}"])
+    assert [*source.media[:4]] == ["a/1.jpg", "a/2.jpg", "a/10.jpg", "a/clip.mp4"]
+    failures = [source.file(media) for media in source.media]
+    said = {each.place: each.error for each in failures if isinstance(each, Unreadable)}
+    assert [*said] == [f"{server}/{name.partition('?')[0]}" for name in sorted(bad)]
+    assert "there is no photo in it" in said[f"{server}/gone"]
+    assert "No photo matches" in said[f"{server}/a/none-*.jpg"]
+    assert "Copy it first" in said[f"{server}/a/clip.mp4"]
+    for name in bad:  # whoever types it is told at once
+        with pytest.raises(InputError):
+            find_media([f"{server}/a", f"{server}/{name}"])
+    listed.write_text(f"{server}/a/1.jpg\n{server}/a\n{server}/b/no\n")
+    assert [*find_media([f"@{listed}"]).files] == ["a/1.jpg", "a/2.jpg", "a/10.jpg", "b/no"]
+
+
 def test_a_list_of_urls_keeps_its_names(server: str, tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text(f"{server}/a/1.jpg\n{server}/b/1.jpg\n")
@@ -141,6 +179,14 @@ def test_urls_that_would_have_one_name_are_refused(tmp_path: Path) -> None:
     for other in (f"{url}?id=2", url, url.replace("http", "https") + "?id=1"):
         with pytest.raises(InputError, match=r"2 URLs would all be called photo\.jpg"):
             find_media([f"@{listed}", other])
+
+
+def test_urls_that_differ_in_what_they_are_read_as_are_shown(server: str) -> None:
+    assert [*find_media([server.replace("http", "HTTP") + "/a/1.jpg"]).files] == ["1.jpg"]
+    assert isinstance(next(open_source([f"HTTP{server[4:]}/a/1.jpg"]).frames()), Frame)
+    with pytest.raises(InputError, match=r"a%2F1\.jpg.*/a/1\.jpg.*`%2F`") as caught:
+        find_media([f"{server}/a%2F1.jpg", f"{server}/a/1.jpg", f"{server}/2.jpg"])
+    assert "a/1.jpg (" in caught.value.message
 
 
 def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:

@@ -168,6 +168,17 @@ def test_list_files(tmp_path: Path) -> None:
         find_media([f"@{tmp_path}/no.txt"])
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_a_line_of_a_list_means_what_the_system_takes_it_for(tmp_path: Path) -> None:
+    plant(tmp_path, "in/a.jpg", "far/a.jpg", "far/deep/b.jpg")
+    (tmp_path / "in/link").symlink_to(tmp_path / "far/deep")
+    photos = tmp_path / "in/list.txt"
+    photos.write_text("link/../a.jpg\n")
+    assert find_media([f"@{photos}"]).files == {"a.jpg": tmp_path / "far/a.jpg"}
+    photos.write_text("link/../deep\nlink/b.jpg\n")  # names of what is below the list stay
+    assert found(f"@{photos}") == ["far/deep/b.jpg", "in/link/b.jpg"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX names")
 def test_a_line_of_a_list_is_a_name_as_it_is(tmp_path: Path) -> None:
     names = ["# 1.jpg", " a.jpg", "c\u2028d.jpg", "e\x0bf.jpg", "g\r.jpg", "plain.jpg"]
@@ -246,6 +257,19 @@ def test_names_with_backslashes_are_failures(tmp_path: Path) -> None:
     assert sorted(failed) == ["b.tar/sub\\e.jpg", "back\\slash.jpg"]
     assert all("rename the file" in error for error in failed.values())
     assert sorted(f.key.media for f in frames if isinstance(f, Frame)) == ["a.jpg", "b.tar/c.jpg"]
+
+
+def test_names_in_archives_that_are_no_text_are_failures(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg")
+    with tarfile.open(
+        tmp_path / "b.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1"
+    ) as tar:
+        for name in ("c.jpg", "Größe.jpg"):
+            tar.add(tmp_path / "a.jpg", name)
+    frames = list(open_source([str(tmp_path / "b.tar")]).frames())
+    failed = {f.key.media: f.error for f in frames if isinstance(f, FrameFailure)}
+    assert [*failed] == ["b.tar/Gr\\udcf6\\udcdfe.jpg"]
+    assert all("not UTF-8 text" in error for error in failed.values())
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

@@ -1,3 +1,5 @@
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,18 @@ def test_runs_find_their_photos_again(
     assert labelled_folders(nothing, run) == []
     of_file = make_manifest(sources=(str(photos / "a.jpg"),))
     assert labelled_folders(of_file, run)[0] == there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="network shares begin with // there")
+def test_a_run_of_a_list_of_urls_takes_no_folder_here_for_its_photos(
+    tmp_path: Path, photos: Path
+) -> None:
+    listed = tmp_path / "urls.txt"
+    listed.write_text(f"s3:/{photos}/a.jpg\n")
+    manifest = make_manifest(sources=(f"@{listed}",), root=f"/{photos}")
+    assert labelled_folders(manifest, tmp_path / "run") == []
+    of_folder = replace(manifest, sources=(str(photos),), root=".")
+    assert labelled_folders(of_folder, tmp_path)[0] == MediaFolders.at(photos)
 
 
 def test_merged_runs_find_photos_in_several_folders(tmp_path: Path, photos: Path) -> None:

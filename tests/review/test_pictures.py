@@ -57,7 +57,7 @@ def test_links_are_followed_only_when_asked_for(tmp_path: Path) -> None:
     folders = MediaFolders.at(root)
     careful, trusting = Pictures(folders), Pictures(folders, follow_links=True)
     for media in ("file.jpg", "folder/a.jpg"):
-        with pytest.raises(InputError, match="leads out of"):
+        with pytest.raises(InputError, match=r"link leads .* out of"):
             careful.picture(FrameKey(media))
         assert trusting.picture(FrameKey(media))
     assert careful.picture(FrameKey("within.jpg"))

@@ -37,7 +37,7 @@ from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import AllBut, Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
-from vitpose_cli.media.places import folder_of, is_there
+from vitpose_cli.media.places import folder_of, is_there, without_dots
 from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
@@ -368,4 +368,12 @@ def _seen_from(folder: Path, path: Path) -> Path:
 
 
 def _written(source: str) -> str:
-    return without_secrets(source) if is_url(source) else os.path.normpath(source)
+    """Return a source as a manifest has it; relative where it was, and without secrets."""
+    if is_url(source):
+        return without_secrets(source)
+    sign = "@" * source.startswith("@")
+    path = Path(source[len(sign) :])
+    place = without_dots(path)
+    if place.is_absolute() and not path.is_absolute():  # behind a link
+        place = _seen_from(Path.cwd(), place)
+    return f"{sign}{place}"

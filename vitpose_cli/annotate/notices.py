@@ -17,11 +17,14 @@ from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
 
 FAILURES_SHOWN = 3
-UNREAD = frozenset(
+_KINDS = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
-    | {f"{suffix} in archives" for suffix in VIDEO_SUFFIXES}
-    | {f"{suffix} at URLs" for suffix in (*VIDEO_SUFFIXES, ARCHIVE_SUFFIX)}
 )
+UNREAD = _KINDS | {
+    f"{suffix} {place}"
+    for suffix in (*_KINDS, *VIDEO_SUFFIXES, ARCHIVE_SUFFIX)
+    for place in ("in archives", "at URLs")
+}
 """Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
 

@@ -89,14 +89,14 @@ class ArchiveMember:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands among photos for what is wrong with an archive, so that it is recorded as they are.
+    """Stands among photos for what cannot be read, so that it is recorded as they are.
 
     Attributes:
-        path: The archive.
+        place: An archive, a file or a URL.
         error: What is wrong with it.
     """
 
-    path: Path
+    place: str
     error: str
 
     def read_bytes(self) -> bytes:
@@ -108,7 +108,7 @@ class Unreadable:
         raise InputError(self.error)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.place
 
 
 @dataclass(slots=True)
@@ -145,8 +145,10 @@ def read_index(path: Path) -> ArchiveIndex:
                 elif header.kind != b"5":
                     refused.append(header.name)
         except _DamageError as error:
-            before = f"{len(index.members)} files before that are read"
-            index.problems.append(f"The archive {error}; {before}.")
+            whole = sum(
+                member.offset + member.size <= archive.size for member in index.members.values()
+            )
+            index.problems.append(f"The archive {error}; {whole} files before that are read.")
     if refused:
         examples = ", ".join(map(repr, refused[:3])) + (", …" if refused[3:] else "")
         index.problems.append(
@@ -333,7 +335,7 @@ def _padded(size: int) -> int:
 
 
 def _decoded(name: bytes) -> str:
-    return name.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def _clean(name: str) -> str:

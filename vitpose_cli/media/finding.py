@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,10 +18,11 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import ArchiveIndex, Unreadable, read_index
 from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
-from vitpose_cli.media.kinds import is_archive, is_video, is_visible
-from vitpose_cli.media.named_files import find_named
+from vitpose_cli.media.kinds import ending_of, is_archive, is_video, is_visible
+from vitpose_cli.media.listed import examples
+from vitpose_cli.media.named_files import NamedFiles, find_named
 from vitpose_cli.media.order import natural_order
-from vitpose_cli.media.remote import RemoteFile, path_of
+from vitpose_cli.media.remote import RemoteFile, path_of, without_secrets
 
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
 _NO_TEXT = "Its name is not UTF-8 text, so that no label file can hold it; rename the file."
@@ -40,7 +41,7 @@ class FoundMedia:
         files: Each file by its path below `root` with forward slashes, which is its media name;
             photos before videos, each in natural order: `img9` comes before `img10`. Photos of an
             archive lie below it, in their own order; something wrong with it has its own name, and
-            so has a file whose name is no text or has a backslash.
+            so has a photo whose name is no text or has a backslash.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
     """
 
@@ -55,7 +56,8 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     A source is a folder (searched with everything below it), a file, a glob (`**` included), names
     with braces (`shard-{0000..0099}.tar`), or `@list.txt` with one path a line, relative to the
     list (see `listed`). A file that is named twice is taken once.
-    Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list.
+    Any of these may be at a URL instead: a folder, a photo, a glob with `*`, lines of a list. A
+    line that names no photo there is a failure of its own.
     In folders, archives and globs, hidden files and the folders of runs are passed over; in folders
     and globs also what an export wrote in a folder below, and pictures and videos that were drawn,
     as far as their names say that they may have been: opening all files would take too long.
@@ -72,15 +74,23 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     named = find_named(sources)
     common = named.common_root()
     root = next((str(root) for root in roots if Path(common).is_relative_to(root)), common)
-    if named.urls:
-        return _at_urls(named.urls, root, named.ignored)
+    found = _at_urls(named, root) if named.at_urls else _in_folders(named, root)
+    problems = [file.error for file in found.files.values() if isinstance(file, Unreadable)]
+    if len(problems) == len(found.files):
+        raise named.nothing(sources, problems)
+    return found
+
+
+def _in_folders(named: NamedFiles, root: str) -> FoundMedia:
+    """Return the photos and videos in files, all below `root`."""
     below = len(root.rstrip(os.sep)) + 1
-    paths = {_media_name(path[below:]): Path(path) for path in named.files}
-    refused = {
-        _media_name(path[below:]): reason
-        for path in named.files
-        if (reason := _why_refused(path[below:]))
-    }
+    paths: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    for path in named.files:
+        name = path[below:].replace(os.sep, "/")
+        paths[_media_name(name)] = Path(path)
+        if reason := _why_refused(name):
+            refused[_media_name(name)] = reason
 
     def in_order(media: str) -> tuple[bool, object]:
         return is_video(paths[media]), natural_order(media)
@@ -90,16 +100,13 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     indices = prefetch(_index, archives, num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS)
     files: dict[str, PhotoFile] = {}
     for media in ordered:
-        path = paths[media]
+        place = paths[media]
         if media in refused:
-            files[media] = Unreadable(path, refused[media])
-        elif is_archive(path):
-            files |= _photos_in(path, media, next(indices), named.ignored)
+            files[media] = Unreadable(str(place), refused[media])
+        elif is_archive(place):
+            files |= _photos_in(place, media, next(indices), named.ignored)
         else:
-            files[media] = path
-    problems = [file.error for file in files.values() if isinstance(file, Unreadable)]
-    if len(problems) == len(files):
-        raise named.nothing(sources, problems)
+            files[media] = place
     return FoundMedia(Path(root), files, named.ignored)
 
 
@@ -112,22 +119,32 @@ def find_media_root(sources: Sequence[str]) -> Path:
     return Path(find_named(sources).common_root())
 
 
-def _at_urls(urls: Collection[str], root: str, ignored: Mapping[str, int]) -> FoundMedia:
+def _at_urls(named: NamedFiles, root: str) -> FoundMedia:
     """Return the photos at URLs, all below `root`."""
+    urls = {**named.urls, **named.refused}
 
     def name(url: str) -> str:
-        return _media_name(posixpath.relpath(f"//{path_of(url)}", root))
+        place = f"//{path_of(url)}".rstrip("/")
+        below = posixpath.relpath(place, root)
+        return _media_name(posixpath.basename(place) if below == "." else below)
+
+    def file(media: str) -> PhotoFile:
+        remote = RemoteFile(files[media])
+        reason = named.refused.get(remote.url) or (_BACKSLASH if "\\" in media else None)
+        return remote if reason is None else Unreadable(str(remote), reason)
 
     files = {name(url): url for url in urls}
     if len(files) < len(urls):
         media, count = Counter(map(name, urls)).most_common(1)[0]
+        alike = [*dict.fromkeys(without_secrets(url) for url in urls if name(url) == media)]
         raise InputError(
-            f"{count} URLs would all be called {media}: names have neither protocol nor query "
-            "(what follows the '?'), as a query that signs a URL changes.",
-            "Name each photo by one URL; copy photos that differ in the query alone to files.",
+            f"{count} URLs would all be called {media} ({examples(alike)}): names have neither "
+            "protocol nor query (what follows the '?'), as a query that signs a URL changes, and "
+            "`%2F`, `//` and `..` are what they stand for.",
+            "Name each photo by one URL; copy photos whose URLs differ in such things to files.",
         )
     ordered = sorted(files, key=natural_order)
-    return FoundMedia(Path(root), {media: RemoteFile(files[media]) for media in ordered}, ignored)
+    return FoundMedia(Path(root), {media: file(media) for media in ordered}, named.ignored)
 
 
 def _index(path: Path) -> ArchiveIndex:
@@ -144,21 +161,21 @@ def _photos_in(
     """Return the photos of an archive by their media names; what else is in it is counted."""
     photos: dict[str, PhotoFile] = {}
     for name, member in index.members.items():
-        suffix = PurePosixPath(name).suffix.lower()
         if not all(map(is_visible, name.split("/"))):
             continue
-        if suffix in IMAGE_SUFFIXES:
-            photos[f"{media}/{name}"] = Unreadable(path, _BACKSLASH) if "\\" in name else member
+        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+            reason = _why_refused(name)
+            file = member if reason is None else Unreadable(str(path), reason)
+            photos[f"{media}/{_media_name(name)}"] = file
         else:
-            ignored[f"{suffix or 'without suffix'} in archives"] += 1
+            ignored[f"{ending_of(name)} in archives"] += 1
     if index.problems:
-        photos[media] = Unreadable(path, " ".join(index.problems))
+        photos[media] = Unreadable(str(path), " ".join(index.problems))
     return photos
 
 
-def _media_name(below_root: str) -> str:
-    """Return a path as a media name: forward slashes, and always text that JSON can hold."""
-    name = below_root.replace(os.sep, "/")
+def _media_name(name: str) -> str:
+    """Return a path as a media name: always text that JSON can hold."""
     return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
@@ -168,4 +185,4 @@ def _why_refused(name: str) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return _NO_TEXT
-    return _BACKSLASH if "\\" in name.replace(os.sep, "/") else None
+    return _BACKSLASH if "\\" in name else None

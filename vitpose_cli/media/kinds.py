@@ -7,7 +7,7 @@ them; only a WebP can be either a photo or a video.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.frames import PhotoFile
@@ -74,6 +74,12 @@ def is_read(path: Path) -> bool:
 def packed_suffix(name: str) -> str:
     """Return the ending by which a file is known for a compressed archive; empty for others."""
     return next((ending for ending in PACKED_ARCHIVES if name.lower().endswith(ending)), "")
+
+
+def ending_of(name: str) -> str:
+    """Return the ending by which files that are passed over are counted."""
+    suffix = packed_suffix(name) or PurePosixPath(name).suffix.lower()
+    return suffix or "without suffix"
 
 
 def is_visible(name: str) -> bool:

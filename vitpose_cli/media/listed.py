@@ -6,19 +6,18 @@ it is wherever a file has that very name.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.places import is_there
+from vitpose_cli.media.places import is_there, without_dots
 from vitpose_cli.media.remote import is_url
 
 _SHOWN_CHARS = 80
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the entries of a list: URLs as they are, other paths absolute.
+    """Return the entries of a list: URLs as they are, other paths absolute and without `..`.
 
     Where there is a NUL, entries end with it, as `find -print0` writes them. Spaces around a name
     and lines that begin with `#` are passed over, unless there is a file of that name.
@@ -44,7 +43,7 @@ def read_list(path: Path) -> list[str]:
             f"{len(missing)} of {len(entries)} paths in {path} do not exist: {examples(missing)}.",
             "Paths in a list are relative to the folder of the list.",
         )
-    return [entry if is_url(entry) else os.path.normpath(folder / entry) for entry, _ in entries]
+    return [entry if is_url(entry) else str(without_dots(folder / entry)) for entry, _ in entries]
 
 
 def _entries(text: str, folder: Path) -> Iterator[tuple[str, bool]]:

@@ -22,6 +22,7 @@ from vitpose_cli.media.kinds import (
     LISTED,
     VIDEO_SUFFIXES,
     WHAT_IS_READ,
+    ending_of,
     is_drawn,
     is_in_run,
     is_read,
@@ -61,13 +62,17 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
         except OSError as error:
             where = error.filename or source
             raise InputError(f"{where} cannot be read: {error.strerror}.") from error
-    if not named.files and not named.urls:
+    if not named.files and not named.at_urls:
         raise named.nothing(sources)
-    if named.files and named.urls:
+    if named.files and named.at_urls:
         raise InputError(
             "Some sources are files and some are URLs.", "Label them in two runs; `merge` joins."
         )
     return named
+
+
+class NoPhotosError(InputError):
+    """A URL names no photo, and no folder with photos."""
 
 
 class NamedFiles:
@@ -76,16 +81,23 @@ class NamedFiles:
     Attributes:
         files: Their absolute paths, each once, in the order in which they were found.
         urls: The same of photos at URLs.
+        refused: Why each URL of a list that names no photos does not.
         ignored: How many files of each suffix, or made by this program, were passed over.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
         self.urls: dict[str, None] = {}
+        self.refused: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
         self._own: set[str] = set()
         self._folders: set[str] = set()
         self._url_folders: set[str] = set()
+
+    @property
+    def at_urls(self) -> bool:
+        """Whether there are URLs among the sources."""
+        return bool(self.urls or self.refused)
 
     def common_root(self) -> str:
         """Return the folder that all sources name or lie in: `//PATH` at URLs.
@@ -96,7 +108,7 @@ class NamedFiles:
         Raises:
             InputError: They have none.
         """
-        if self.urls:
+        if self.at_urls:
             return "/" + posixpath.commonpath([f"/{each}" for each in self._url_folders])
         try:
             return os.path.commonpath(self._folders)
@@ -107,13 +119,9 @@ class NamedFiles:
 
     def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
         """Return the error that says that there is nothing to label."""
-        seen = ", ".join(f"{count} {suffix}" for suffix, count in self.ignored.most_common(5))
         where = ", ".join(map(without_secrets, sources)) or "an empty list of sources"
-        only = f" (only: {seen})" if seen else ""
-        return InputError(
-            " ".join([f"There is no photo or video in {where}{only}.", *problems[:3]]),
-            WHAT_IS_READ,
-        )
+        said = f"There is no photo or video in {where}{_only(self.ignored)}."
+        return InputError(" ".join([said, *problems[:3]]), WHAT_IS_READ)
 
     def add(self, source: str) -> None:
         """Take what one word of the command line names."""
@@ -154,7 +162,7 @@ class NamedFiles:
         if is_read(path):
             self.files[str(path)] = None
             return True
-        self.ignored[packed_suffix(path.name) or path.suffix.lower() or "without suffix"] += 1
+        self.ignored[ending_of(path.name)] += 1
         return False
 
     def _add_found(self, path: Path, drawn: bool) -> None:
@@ -177,25 +185,55 @@ class NamedFiles:
         self._own.update(str(folder / name) for name in listed_in(folder))
 
     def _add_url(self, url: str) -> None:
-        """Take a photo at a URL without a look at it, or what lies below a folder there."""
-        suffix = PurePosixPath(path_of(url)).suffix.lower()
-        if "*" not in url and suffix in IMAGE_SUFFIXES:
-            self._url_folders.add(posixpath.dirname(path_of(url)))
+        """Take a photo at a URL without a look at it, or what lies below a folder there.
+
+        Raises:
+            NoPhotosError: It is neither.
+            InputError: It cannot be listed.
+        """
+        shown, path = without_secrets(url), path_of(url)
+        suffix = PurePosixPath(path).suffix.lower()
+        is_glob = "*" in url
+        is_photo = not is_glob and suffix in IMAGE_SUFFIXES
+        is_other = suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX
+        if is_photo or is_other or is_signed(url):
+            self._url_folders.add(posixpath.dirname(path))
+        if is_photo:
             self.urls[url] = None
-            return
-        if suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX:
-            raise InputError(
-                f"{without_secrets(url)}: videos and archives are not read from URLs.",
-                "Copy it first.",
+        elif is_other:
+            raise NoPhotosError(
+                f"{shown}: videos and archives are not read from URLs.", "Copy it first."
             )
-        if is_signed(url):
-            raise InputError(
-                f"{without_secrets(url)}: a query ('?') is of one photo, and no folder's.",
+        elif is_signed(url):
+            raise NoPhotosError(
+                f"{shown}: a query ('?') is of one photo, and no folder's.",
                 "Name the photos themselves, in a list of a URL a line: @urls.txt.",
             )
-        whole = url.partition("*")[0].rpartition("/")[0] if "*" in url else url
-        folder = path_of(whole).rstrip("/")
+        else:
+            whole = url.partition("*")[0].rpartition("/")[0] if is_glob else url
+            seen = self._add_below(url, path_of(whole).rstrip("/"))
+            if seen is not None and is_glob:
+                raise NoPhotosError(f"No photo matches {shown}{_only(seen)}.", "Check the pattern.")
+            if seen is not None:
+                raise NoPhotosError(
+                    f"{shown} does not end as a photo does, so that it was looked into like a "
+                    f"folder, and there is no photo in it{_only(seen)}.",
+                    WHAT_IS_READ,
+                )
+
+    def _add_below(self, url: str, folder: str) -> Counter[str] | None:
+        """Take the photos below a folder at a URL, or that a glob matches.
+
+        Args:
+            url: The folder or glob.
+            folder: Host and path of the folder.
+
+        Returns:
+            If there are none, what is there, counted by suffix.
+        """
         self._url_folders.add(folder)
+        seen = Counter[str]()
+        has_photos = False
         for found in list_urls(url):
             path = PurePosixPath(path_of(found))
             parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
@@ -203,8 +241,19 @@ class NamedFiles:
                 continue
             if path.suffix.lower() in IMAGE_SUFFIXES:
                 self.urls[found] = None
+                has_photos = True
             else:
-                self.ignored[f"{path.suffix.lower() or 'without suffix'} at URLs"] += 1
+                seen[f"{ending_of(path.name)} at URLs"] += 1
+        self.ignored += seen
+        return None if has_photos else seen
+
+    def _add_listed_urls(self, entry: str) -> None:
+        """Take what a line of a list names; one of a million that is no photo ends no run."""
+        for url in expand_braces(entry):
+            try:
+                self._add_url(url)
+            except NoPhotosError as error:
+                self.refused[url] = f"{error.message} {error.hint}"
 
     def _add_numbered(self, source: str) -> None:
         """Take all that a name with braces stands for; globs among them may match nothing."""
@@ -279,7 +328,7 @@ class NamedFiles:
         root = path.parent.resolve()
         for entry in read_list(path):
             if is_url(entry):
-                self.add(entry)
+                self._add_listed_urls(entry)
                 continue
             place = Path(entry)
             is_folder = place.is_dir()
@@ -335,6 +384,12 @@ def _check_not_drawn(path: Path) -> None:
             raise InputError(
                 f"{path} is of the drawn copies in the run folder {folder.parent}.", _WHAT_RUNS_DO
             )
+
+
+def _only(seen: Counter[str]) -> str:
+    """Return what there is instead of photos and videos, to be put into a sentence."""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in seen.most_common(5))
+    return f" (only: {kinds})" if kinds else ""
 
 
 def _raise(error: OSError) -> None:

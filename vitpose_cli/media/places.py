@@ -19,6 +19,26 @@ def based(source: str, base: Path) -> str:
     return sign + str(base / source[len(sign) :])
 
 
+def without_dots(path: Path) -> Path:
+    """Return the same place without `..`, which a path needs no more than `.` where no link is.
+
+    What is behind a link lies beside what the link points to, so that this is where `link/..` is
+    taken to. In a pattern, and before anything else in a relative path, `..` stays.
+    """
+    place = Path()
+    for part in path.parts:
+        is_start = place.name in ("", "..") and not place.root
+        if part != ".." or is_start or _is_pattern(place.name):
+            place /= part
+        else:
+            place = (place.resolve() if place.is_symlink() else place).parent
+    return place
+
+
+def _is_pattern(name: str) -> bool:
+    return has_braces(name) or GLOB_SIGNS.search(name) is not None
+
+
 def is_there(path: Path) -> bool:
     """Return whether a file or folder has this name; a pattern may be too long for one.
 
@@ -44,8 +64,7 @@ def is_source_there(source: str, base: Path) -> bool:
     try:
         if is_there(path):
             return True
-        is_pattern = has_braces(source) or GLOB_SIGNS.search(source) is not None
-        return is_pattern and is_there(folder_of(str(path)))
+        return _is_pattern(source) and is_there(folder_of(str(path)))
     except OSError:  # nobody may look there
         return False
 

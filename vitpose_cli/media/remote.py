@@ -83,17 +83,31 @@ def is_signed(url: str) -> bool:
 def path_of(url: str) -> str:
     """Return host and path of a URL, as copies of its files are called.
 
-    Without protocol, user and password, and without the query that signs it; `%20` of a web address
-    is the blank that it stands for.
+    Without protocol, user and password, the query that signs it, and dot segments, which lead no
+    further up than the host (RFC 3986, section 5.2.4). `%20` of a web address is the blank that it
+    stands for; what stands for no text, or for a NUL, which no file's name has, stays as it is.
     """
     plain = without_secrets(url)
     if not _HTTP.match(plain):
-        return plain.partition("://")[2].lstrip("/")
+        return _without_dots(plain.partition("://")[2].lstrip("/"))
     parts = urlsplit(plain)
     try:
-        return parts.netloc + unquote(parts.path, errors="strict")
+        path = unquote(parts.path, errors="strict")
     except UnicodeDecodeError:
-        return parts.netloc + parts.path
+        path = parts.path
+    return _without_dots(parts.netloc + (parts.path if "\0" in path else path))
+
+
+def _without_dots(path: str) -> str:
+    """Return host and path without the segments `.` and `..`."""
+    host, *segments = path.split("/")
+    kept: list[str] = []
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join((host, *kept))
 
 
 def without_secrets(text: str) -> str:
@@ -132,8 +146,9 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
         raise ConfigError(
             f"Reading {shown} needs fsspec, which is not installed.", install
         ) from error
+    protocol, sign, place = url.partition("://")
     try:
-        system, path = url_to_fs(url)
+        system, path = url_to_fs(protocol.lower() + sign + place)
     except ImportError as error:
         raise ConfigError(f"{shown} cannot be opened: {error}.", install) from error
     except ValueError as error:

@@ -254,10 +254,15 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
     drive = windows.drive and os.name == "nt"
     outside = drive or windows.root or not parts or {"..", "/"} & {*parts}
     path = root / file_name
-    if outside or "\0" in file_name or not (follow_links or _is_inside(path, root)):
+    if outside or "\0" in file_name:
         raise InputError(
             f"The file name {file_name!r} leads out of {root}.",
             "File names must be relative, without '..'.",
+        )
+    if not (follow_links or _is_inside(path, root)):
+        raise InputError(
+            f"A link leads from {file_name!r} out of {root}.",
+            "Begin the review with --follow-links if what it leads to may be shown.",
         )
     return path
 

@@ -75,6 +75,16 @@ class RunManifest:
         return len(self.history) + 1
 
     @property
+    def is_of_urls(self) -> bool:
+        """Whether what is labelled lies at URLs, named by themselves or in a list."""
+        # Only here, as it loads OpenCV.
+        from vitpose_cli.media.remote import is_url
+
+        # On Windows, network shares begin so, too.
+        at_urls = os.name != "nt" and self.root is not None and self.root.startswith("//")
+        return at_urls or any(map(is_url, self.sources))
+
+    @property
     def num_keypoints(self) -> int:
         """K, the number of keypoints of every instance of the run."""
         return len(self.keypoint_set["keypoints"])

@@ -164,7 +164,7 @@ def read_found(
 
 
 def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
-    """Return where the sources of a run may be, the likeliest first.
+    """Return where the sources of a run may be, the likeliest first; nowhere if they are at URLs.
 
     Relative paths are looked for where the run was begun, or, where nothing of them is there or
     the run does not say it, beside the run, then in the working folder. Where a run does not say
@@ -177,11 +177,10 @@ def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
     """
     # Only here: most formats need no photos, and so no OpenCV.
     from vitpose_cli.media.places import based
-    from vitpose_cli.media.remote import is_url
 
-    sources = manifest.sources
-    if any(map(is_url, sources)):
+    if manifest.is_of_urls:
         return []
+    sources = manifest.sources
     places = []
     for base in manifest.bases(run):
         known = manifest.media_root(base)
