@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -80,6 +81,37 @@ def test_variable_frame_rate_stays(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", num=7, times_s=times_s)
     out = read(copy_video(source, tmp_path / "out.mp4"))
     assert [one.time_s for one in out] == pytest.approx(times_s, abs=3e-5)
+
+
+def stated_s(path: Path) -> float:
+    """Return how long a video is by the head of its MP4, which players go by."""
+    data = path.read_bytes()
+    start = data.index(b"mvhd") + 16  # behind version, flags and two dates
+    rate, duration = struct.unpack(">II", data[start : start + 8])
+    return float(duration / rate)
+
+
+PAUSES = {
+    "each tenth": [0.04 * index + 1.5 * (index // 10) for index in range(40)],
+    "the first": [0.0, *(1.5 + 0.04 * index for index in range(39))],
+    "before the last": [*(0.04 * index for index in range(38)), 3.5, 3.54],
+    "uneven": [0.04 * index + 0.03 * (index * 7 % 5 / 5) for index in range(41)],
+}
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_video_with_pauses_ends_with_its_last_picture(
+    tmp_path: Path, ending: str, pause: str, codec: VideoCodec
+) -> None:
+    times_s = PAUSES[pause]
+    source = write_video(tmp_path / f"in.{ending}", num=len(times_s), times_s=times_s)
+    out = copy_video(source, tmp_path / "out.mp4", options=EncodeOptions(codec=codec))
+    frames = read(out)
+    assert [number(one.image) for one in frames] == list(range(len(times_s)))
+    assert [one.time_s for one in frames] == pytest.approx(times_s, abs=1e-3)
+    assert stated_s(out) == pytest.approx(times_s[-1] + 0.04, abs=0.03)
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])

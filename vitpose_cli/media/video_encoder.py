@@ -121,8 +121,9 @@ class VideoEncoder:
         self._taken = taken
         self._size_wh = size_wh
         self._origin_s = taken.start_s
+        self._held: VideoFrame | None = None  # until the next says for how long it is shown
         self._last_pts = -1
-        self._end_of_last = 0
+        self._last_own_s = 0.0
         self._delay: int | None = None  # by how much the first packet's dts lies before its pts
         look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
@@ -180,14 +181,12 @@ class VideoEncoder:
         if self._origin_s > 0 and self._last_pts < 0 and wanted < self._step:
             wanted = 0
         # Two frames cannot share a tick.
-        picture.pts = self._last_pts = max(wanted, self._last_pts + 1)
-        picture.duration = self._duration(frame.duration_s or 0.0)
-        self._end_of_last = picture.pts + picture.duration
+        picture.pts = max(wanted, self._last_pts + 1)
         picture.time_base = _TICK
         with _writing(self._path):
-            self._container.mux(self._timed(self._stream.encode(picture)))
-            if self._audio is not None:
-                self._audio.write(until_s=float(picture.pts * _TICK))
+            self._encode_held(picture.pts)
+        self._held = picture
+        self._last_pts, self._last_own_s = picture.pts, frame.duration_s or 0.0
 
     def finish(self) -> None:
         """Write what is still held, and the index that lets players start at once.
@@ -195,20 +194,23 @@ class VideoEncoder:
         Raises:
             InputError: The file cannot be written.
         """
+        end_pts = self._last_pts + self._last_duration()
         with _writing(self._path):
+            self._encode_held(end_pts)
             packets = self._stream.encode(None)
             if self._delay is None and len(packets) == 1:
                 packets[0].dts = packets[0].pts  # x265 gives a single picture any dts, or none
             self._timed(packets)
             last = packets[-1] if packets else None
-            if last is not None and last.pts is not None:
-                # In an MP4 durations run from one dts to the next, and all dts lie before the
-                # pts by the same delay: the track ends as the last picture does.
-                shown = last.pts if last.dts is None else last.dts + (self._delay or 0)
-                last.duration = self._end_of_last - shown
+            if last is not None and last.pts is not None and last.dts is not None:
+                # In an MP4 durations run from one dts to the next. At a constant rate all dts lie
+                # before the pts by the same delay; else none must be shown beyond the end.
+                is_newest = last.pts == self._last_pts
+                at_dts = last.pts if is_newest else last.dts + (self._delay or 0)
+                last.duration = max(1, end_pts - max(last.pts, at_dts))
             self._container.mux(packets)
             if self._audio is not None:
-                end_s = float(self._end_of_last * _TICK)
+                end_s = float(end_pts * _TICK)
                 self._audio.finish(*([end_s] if self._taken.cuts_the_end else []))
             self._container.close()
 
@@ -217,6 +219,15 @@ class VideoEncoder:
         with suppress(av.FFmpegError):
             self._container.close()
 
+    def _encode_held(self, until_pts: int) -> None:
+        """Encode the newest picture, to be shown until a tick, and write the sound before it."""
+        if self._held is None:
+            return
+        self._held.duration = until_pts - self._last_pts
+        self._container.mux(self._timed(self._stream.encode(self._held)))
+        if self._audio is not None:
+            self._audio.write(until_s=float(self._last_pts * _TICK))
+
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """Return packets, of whose very first the delay is taken."""
         first = packets[0] if packets and self._delay is None else None
@@ -224,9 +235,10 @@ class VideoEncoder:
             self._delay = first.pts - first.dts
         return packets
 
-    def _duration(self, own_s: float) -> int:
+    def _last_duration(self) -> int:
         """Return for how many ticks the newest frame is shown if none comes after it."""
-        duration = round(own_s / _TICK) if own_s and self._takes_all else self._step
+        own = round(self._last_own_s / _TICK) if self._takes_all else 0
+        duration = own or self._step
         if self._end_pts is None:
             return duration
         return max(1, min(duration, self._end_pts - self._last_pts))
