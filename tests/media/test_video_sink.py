@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from runs import wait_until
 from video_cases import (
+    SIZE_WH,
     beep_times,
     copy_video,
     flash_times,
@@ -199,17 +200,53 @@ def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
     assert image[32, -4].max() < 20
 
 
-def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size_wh", [(96, 64), (64, 64), (64, 96)])
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
+@pytest.mark.parametrize("hflip", [False, True])
+def test_pixels_that_are_not_square_stay_so(
+    tmp_path: Path, size_wh: tuple[int, int], rotation_deg: int, hflip: bool
+) -> None:
     source = tmp_path / "in.mp4"
+    shape = Fraction(16, 15)
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
-        stream.set_display_rotation(90)
-        container.mux(stream.encode(av.VideoFrame(96, 64, "yuv420p")))
+        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = shape
+        stream.set_display_rotation(rotation_deg, hflip=hflip)
+        container.mux(stream.encode(av.VideoFrame(*size_wh, "yuv420p")))
         container.mux(stream.encode(None))
     with av.open(str(copy_video(source, tmp_path / "out.mp4"))) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(15, 16)
+        copied = container.streams.video[0].sample_aspect_ratio
+    assert copied == (1 / shape if rotation_deg % 180 else shape)
+
+
+def write_with_cover(path: Path) -> Path:
+    """Write a video of 12 pictures a second, and pixels twice as wide as high, behind a cover."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = *SIZE_WH, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        cover = container.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
+        for index in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), "rgb24")))
+        container.mux([*stream.encode(None), *cover.encode(None)])
+    data = path.read_bytes()
+    tracks, notes = data.index(b"trak") - 4, data.index(b"udta") - 4  # the cover is in the notes
+    path.write_bytes(data[:tracks] + data[notes:] + data[tracks:notes])
+    return path
+
+
+def test_a_cover_says_nothing_of_the_pictures(tmp_path: Path) -> None:
+    source = write_with_cover(tmp_path / "in.mp4")
+    with av.open(str(source)) as container:
+        assert [track.codec_context.name for track in container.streams] == ["mjpeg", "h264"]
+    with av.open(str(copy_video(source, tmp_path / "out.mp4"))) as container:
+        video = container.streams.video[0]
+        assert video.sample_aspect_ratio == 2
+        assert video.average_rate == 12
 
 
 def test_h265_opens_on_apples_systems(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -26,11 +27,12 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import ffmpeg_log
+from vitpose_cli.media.frame_pixels import lies_on_side
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
-from vitpose_cli.media.video_container import open_container
+from vitpose_cli.media.video_container import open_container, picture_track
 
 VideoCodec = Literal["h264", "h265"]
 
@@ -102,7 +104,6 @@ class VideoEncoder:
         *,
         source_video: Path | None,
         taken: VideoOptions,
-        num_across: int = 1,
     ) -> None:
         """Open the file for pictures of one size.
 
@@ -112,7 +113,6 @@ class VideoEncoder:
             size_wh: Of the pictures, px; odd sizes grow by one.
             source_video: The video whose sound, frame rate and pixel shape are taken over.
             taken: Which frames of it will come: the output begins and ends as they do.
-            num_across: How many pictures, as wide as the source's, are in a row.
 
         Raises:
             InputError: The file cannot be written.
@@ -125,7 +125,7 @@ class VideoEncoder:
         self._last_pts = -1
         self._last_own_s = 0.0
         self._delay: int | None = None  # by how much the first packet's dts lies before its pts
-        look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
+        look = _look_of(source_video)
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
         self._step = max(1, round(step_s / _TICK))
         self._takes_all = step_s <= 1 / look.rate
@@ -266,17 +266,27 @@ class _Look:
     duration_s: float | None = None
 
 
-def _look_of(source: Path | None, size_wh: tuple[int, int]) -> _Look:
-    """Return the look of a source video, whose pictures have `size_wh` when they are upright."""
+def _look_of(source: Path | None) -> _Look:
+    """Return the look of a source video."""
     if source is not None:
         with suppress(InputError), open_container(source) as container:
-            track = container.streams.video[0]
+            track = picture_track(container, source)
             pixel_shape = track.sample_aspect_ratio or Fraction(1)
-            if (track.width < track.height) != (size_wh[0] < size_wh[1]):
-                pixel_shape = 1 / pixel_shape  # the picture lies on its side in the file
+            if _lies_on_side(container, track):
+                pixel_shape = 1 / pixel_shape
             duration_s = container.duration / av.time_base if container.duration else None
             return _Look(track.average_rate or _ASSUMED_RATE, pixel_shape, duration_s)
     return _Look()
+
+
+def _lies_on_side(container: InputContainer, track: VideoStream) -> bool:
+    """Return whether the first picture that can be decoded lies on its side in the file."""
+    with suppress(av.FFmpegError):
+        for packet in container.demux(track):
+            with suppress(av.FFmpegError):
+                for frame in packet.decode():
+                    return lies_on_side(frame)
+    return False
 
 
 def _end_pts(look: _Look, step_s: Fraction, taken: VideoOptions) -> int | None:
