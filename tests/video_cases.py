@@ -48,6 +48,7 @@ class Video:
     hflip: bool = False
     audio: str | None = None
     audio_s: float | None = None
+    noise: bool = False  # below the number, so that each picture takes many bytes
     colour: tuple[int, int] | None = None  # FFmpeg's colour space and range
     options: dict[str, str] = field(default_factory=dict)
     muxing: dict[str, str] = field(default_factory=dict)
@@ -104,6 +105,9 @@ def write_video(path: Path, video: Video | None = None, **changes: Any) -> Path:
         for index in range(given.num):
             time_s = given.times_s[index] if given.times_s else float(index / given.rate)
             image = picture(index, given.size_wh)
+            if given.noise:
+                lower = image[2 * BLOCK :]
+                lower[:] = np.random.default_rng(index).integers(0, 255, lower.shape, np.uint8)
             if sound is not None and round(time_s * 1000) % 1000 == 0:
                 image[24:40] = 255
             frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(

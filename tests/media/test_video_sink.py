@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from runs import wait_until
 from video_cases import (
+    SIZE_WH,
     beep_times,
     copy_video,
     flash_times,
@@ -80,6 +82,37 @@ def test_variable_frame_rate_stays(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", num=7, times_s=times_s)
     out = read(copy_video(source, tmp_path / "out.mp4"))
     assert [one.time_s for one in out] == pytest.approx(times_s, abs=3e-5)
+
+
+def stated_s(path: Path) -> float:
+    """Return how long a video is by the head of its MP4, which players go by."""
+    data = path.read_bytes()
+    start = data.index(b"mvhd") + 16  # behind version, flags and two dates
+    rate, duration = struct.unpack(">II", data[start : start + 8])
+    return float(duration / rate)
+
+
+PAUSES = {
+    "each tenth": [0.04 * index + 1.5 * (index // 10) for index in range(40)],
+    "the first": [0.0, *(1.5 + 0.04 * index for index in range(39))],
+    "before the last": [*(0.04 * index for index in range(38)), 3.5, 3.54],
+    "uneven": [0.04 * index + 0.03 * (index * 7 % 5 / 5) for index in range(41)],
+}
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+@pytest.mark.parametrize("pause", PAUSES)
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_video_with_pauses_ends_with_its_last_picture(
+    tmp_path: Path, ending: str, pause: str, codec: VideoCodec
+) -> None:
+    times_s = PAUSES[pause]
+    source = write_video(tmp_path / f"in.{ending}", num=len(times_s), times_s=times_s)
+    out = copy_video(source, tmp_path / "out.mp4", options=EncodeOptions(codec=codec))
+    frames = read(out)
+    assert [number(one.image) for one in frames] == list(range(len(times_s)))
+    assert [one.time_s for one in frames] == pytest.approx(times_s, abs=1e-3)
+    assert stated_s(out) == pytest.approx(times_s[-1] + 0.04, abs=0.03)
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
@@ -167,17 +200,53 @@ def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
     assert image[32, -4].max() < 20
 
 
-def test_pixels_that_are_not_square_stay_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size_wh", [(96, 64), (64, 64), (64, 96)])
+@pytest.mark.parametrize("rotation_deg", [0, 90, 180, 270])
+@pytest.mark.parametrize("hflip", [False, True])
+def test_pixels_that_are_not_square_stay_so(
+    tmp_path: Path, size_wh: tuple[int, int], rotation_deg: int, hflip: bool
+) -> None:
     source = tmp_path / "in.mp4"
+    shape = Fraction(16, 15)
     with av.open(str(source), "w") as container:
         stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(16, 15)
-        stream.set_display_rotation(90)
-        container.mux(stream.encode(av.VideoFrame(96, 64, "yuv420p")))
+        stream.width, stream.height, stream.pix_fmt = *size_wh, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = shape
+        stream.set_display_rotation(rotation_deg, hflip=hflip)
+        container.mux(stream.encode(av.VideoFrame(*size_wh, "yuv420p")))
         container.mux(stream.encode(None))
     with av.open(str(copy_video(source, tmp_path / "out.mp4"))) as container:
-        assert container.streams.video[0].sample_aspect_ratio == Fraction(15, 16)
+        copied = container.streams.video[0].sample_aspect_ratio
+    assert copied == (1 / shape if rotation_deg % 180 else shape)
+
+
+def write_with_cover(path: Path) -> Path:
+    """Write a video of 12 pictures a second, and pixels twice as wide as high, behind a cover."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = *SIZE_WH, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        cover = container.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        container.mux(cover.encode(av.VideoFrame(32, 32, "yuvj420p")))
+        for index in range(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), "rgb24")))
+        container.mux([*stream.encode(None), *cover.encode(None)])
+    data = path.read_bytes()
+    tracks, notes = data.index(b"trak") - 4, data.index(b"udta") - 4  # the cover is in the notes
+    path.write_bytes(data[:tracks] + data[notes:] + data[tracks:notes])
+    return path
+
+
+def test_a_cover_says_nothing_of_the_pictures(tmp_path: Path) -> None:
+    source = write_with_cover(tmp_path / "in.mp4")
+    with av.open(str(source)) as container:
+        assert [track.codec_context.name for track in container.streams] == ["mjpeg", "h264"]
+    with av.open(str(copy_video(source, tmp_path / "out.mp4"))) as container:
+        video = container.streams.video[0]
+        assert video.sample_aspect_ratio == 2
+        assert video.average_rate == 12
 
 
 def test_h265_opens_on_apples_systems(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from vitpose_cli.media.ebml import read_element
+
 _EBML, _SEGMENT, _VOID = 0x1A45DFA3, 0x18538067, 0xEC  # RFC 8794 and RFC 9559
 
 _ASF_DATA = bytes.fromhex("3626B2758E66CF11A6D900AA0062CE6C")
@@ -47,7 +49,7 @@ def announced_bytes(path: Path, format_name: str) -> int | None:
 def _matroska(file: BinaryIO) -> int | None:
     """Go from segment to segment: FFmpeg plays what was joined byte by byte to its end."""
     there, end, any_segment = file.seek(0, os.SEEK_END), 0, False
-    while end < there and (element := _element(file, end)) is not None:
+    while end < there and (element := read_element(file, end)) is not None:
         name, start, size = element
         if name not in (_EBML, _SEGMENT, _VOID):
             break
@@ -56,25 +58,6 @@ def _matroska(file: BinaryIO) -> int | None:
         end = start + size
         any_segment |= name == _SEGMENT
     return end if any_segment else None
-
-
-def _element(file: BinaryIO, at: int) -> tuple[int, int, int | None] | None:
-    """Return an element's name, where its data start, and their size; None where there is none."""
-    file.seek(at)
-    head = file.read(12)
-    name_bytes = _length(head[:1])
-    size_bytes = _length(head[name_bytes : name_bytes + 1])
-    start = name_bytes + size_bytes
-    if not (name_bytes and size_bytes and len(head) >= start):
-        return None
-    all_ones = (1 << 7 * size_bytes) - 1
-    size = int.from_bytes(head[name_bytes:start]) & all_ones
-    return int.from_bytes(head[:name_bytes]), at + start, None if size == all_ones else size
-
-
-def _length(first: bytes) -> int:
-    """Return of how many bytes a number is that begins with this one; 0 for none."""
-    return 9 - first[0].bit_length() if first and first[0] else 0
 
 
 def _asf(file: BinaryIO) -> int | None:

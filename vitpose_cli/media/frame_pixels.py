@@ -43,17 +43,29 @@ def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.ui
     return _upright(image, frame)
 
 
+def lies_on_side(frame: VideoFrame) -> bool:
+    """Return whether the rows of a decoded frame are columns once it is upright."""
+    (a, b), _ = _display_matrix(frame)
+    return abs(b) > abs(a)
+
+
 def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
-    """Apply the display matrix, which maps stored to shown pixels, to its nearest right angle."""
-    try:
-        data = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
-    except KeyError:
-        return image
-    (a, b), (c, d) = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()
-    if abs(b) > abs(a):  # x' = c y, y' = b x
+    """Apply the display matrix, to its nearest right angle."""
+    (a, b), (c, d) = _display_matrix(frame)
+    if lies_on_side(frame):  # x' = c y, y' = b x
         image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
     else:  # x' = a x, y' = d y
         flip_x, flip_y = a < 0, d < 0
     if flip_x or flip_y:
         image = cv2.flip(image, -1 if flip_x and flip_y else int(flip_x))
     return image
+
+
+def _display_matrix(frame: VideoFrame) -> list[list[int]]:
+    """Return what maps stored to shown pixels: [[a, b], [c, d]]."""
+    try:
+        data = bytes(cast("Mapping[str, Buffer]", frame.side_data)["DISPLAYMATRIX"])
+    except KeyError:
+        return [[1, 0], [0, 1]]
+    matrix: list[list[int]] = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2].tolist()
+    return matrix

@@ -14,19 +14,25 @@ class Loss:
 
     Attributes:
         open: Whether something was lost and the next keyframe is not out yet.
+        ended: Whether what comes cannot even be counted on.
     """
 
     def __init__(self) -> None:
         """Begin with nothing lost."""
-        self.open = False
+        self.open = self.ended = False
         self._any_keyframe = False
         self._waiting: set[int] = set()  # given to the decoder, not yet out
         self._safe: set[int] = set()
+        self._last: set[int] = set()
         self._recovery_pts: int | None = None
 
     def begin(self) -> None:
         """Take note that the decoder could not do with what it was given."""
         self.open = self._any_keyframe = True
+
+    def end(self) -> None:
+        """Take note that the packet that comes next is damaged, or that some before it are lost."""
+        self.ended, self._last = True, set(self._waiting)
 
     def watch(self, packet: Packet[VideoStream]) -> None:
         """Take note of a packet on its way to the decoder."""
@@ -38,6 +44,10 @@ class Loss:
             self._recovery_pts = packet.pts
         if packet.pts is not None:
             self._waiting.add(packet.pts)
+
+    def cuts_off(self, frame: VideoFrame) -> bool:
+        """Return whether a picture lies behind the end."""
+        return self.ended and frame.pts not in self._last
 
     def spoils(self, frame: VideoFrame) -> bool:
         """Return whether a picture that comes out of the decoder cannot be trusted."""

@@ -18,6 +18,7 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -26,11 +27,12 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import ffmpeg_log
+from vitpose_cli.media.frame_pixels import lies_on_side
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
-from vitpose_cli.media.video_container import open_container
+from vitpose_cli.media.video_container import open_container, picture_track
 
 VideoCodec = Literal["h264", "h265"]
 
@@ -102,7 +104,6 @@ class VideoEncoder:
         *,
         source_video: Path | None,
         taken: VideoOptions,
-        num_across: int = 1,
     ) -> None:
         """Open the file for pictures of one size.
 
@@ -112,7 +113,6 @@ class VideoEncoder:
             size_wh: Of the pictures, px; odd sizes grow by one.
             source_video: The video whose sound, frame rate and pixel shape are taken over.
             taken: Which frames of it will come: the output begins and ends as they do.
-            num_across: How many pictures, as wide as the source's, are in a row.
 
         Raises:
             InputError: The file cannot be written.
@@ -121,10 +121,11 @@ class VideoEncoder:
         self._taken = taken
         self._size_wh = size_wh
         self._origin_s = taken.start_s
+        self._held: VideoFrame | None = None  # until the next says for how long it is shown
         self._last_pts = -1
-        self._end_of_last = 0
+        self._last_own_s = 0.0
         self._delay: int | None = None  # by how much the first packet's dts lies before its pts
-        look = _look_of(source_video, (size_wh[0] // num_across, size_wh[1]))
+        look = _look_of(source_video)
         step_s = max(taken.every / look.rate, 1 / Fraction(taken.fps or look.rate))
         self._step = max(1, round(step_s / _TICK))
         self._takes_all = step_s <= 1 / look.rate
@@ -180,14 +181,12 @@ class VideoEncoder:
         if self._origin_s > 0 and self._last_pts < 0 and wanted < self._step:
             wanted = 0
         # Two frames cannot share a tick.
-        picture.pts = self._last_pts = max(wanted, self._last_pts + 1)
-        picture.duration = self._duration(frame.duration_s or 0.0)
-        self._end_of_last = picture.pts + picture.duration
+        picture.pts = max(wanted, self._last_pts + 1)
         picture.time_base = _TICK
         with _writing(self._path):
-            self._container.mux(self._timed(self._stream.encode(picture)))
-            if self._audio is not None:
-                self._audio.write(until_s=float(picture.pts * _TICK))
+            self._encode_held(picture.pts)
+        self._held = picture
+        self._last_pts, self._last_own_s = picture.pts, frame.duration_s or 0.0
 
     def finish(self) -> None:
         """Write what is still held, and the index that lets players start at once.
@@ -195,20 +194,23 @@ class VideoEncoder:
         Raises:
             InputError: The file cannot be written.
         """
+        end_pts = self._last_pts + self._last_duration()
         with _writing(self._path):
+            self._encode_held(end_pts)
             packets = self._stream.encode(None)
             if self._delay is None and len(packets) == 1:
                 packets[0].dts = packets[0].pts  # x265 gives a single picture any dts, or none
             self._timed(packets)
             last = packets[-1] if packets else None
-            if last is not None and last.pts is not None:
-                # In an MP4 durations run from one dts to the next, and all dts lie before the
-                # pts by the same delay: the track ends as the last picture does.
-                shown = last.pts if last.dts is None else last.dts + (self._delay or 0)
-                last.duration = self._end_of_last - shown
+            if last is not None and last.pts is not None and last.dts is not None:
+                # In an MP4 durations run from one dts to the next. At a constant rate all dts lie
+                # before the pts by the same delay; else none must be shown beyond the end.
+                is_newest = last.pts == self._last_pts
+                at_dts = last.pts if is_newest else last.dts + (self._delay or 0)
+                last.duration = max(1, end_pts - max(last.pts, at_dts))
             self._container.mux(packets)
             if self._audio is not None:
-                end_s = float(self._end_of_last * _TICK)
+                end_s = float(end_pts * _TICK)
                 self._audio.finish(*([end_s] if self._taken.cuts_the_end else []))
             self._container.close()
 
@@ -217,6 +219,15 @@ class VideoEncoder:
         with suppress(av.FFmpegError):
             self._container.close()
 
+    def _encode_held(self, until_pts: int) -> None:
+        """Encode the newest picture, to be shown until a tick, and write the sound before it."""
+        if self._held is None:
+            return
+        self._held.duration = until_pts - self._last_pts
+        self._container.mux(self._timed(self._stream.encode(self._held)))
+        if self._audio is not None:
+            self._audio.write(until_s=float(self._last_pts * _TICK))
+
     def _timed(self, packets: list[Packet[VideoStream]]) -> list[Packet[VideoStream]]:
         """Return packets, of whose very first the delay is taken."""
         first = packets[0] if packets and self._delay is None else None
@@ -224,9 +235,10 @@ class VideoEncoder:
             self._delay = first.pts - first.dts
         return packets
 
-    def _duration(self, own_s: float) -> int:
+    def _last_duration(self) -> int:
         """Return for how many ticks the newest frame is shown if none comes after it."""
-        duration = round(own_s / _TICK) if own_s and self._takes_all else self._step
+        own = round(self._last_own_s / _TICK) if self._takes_all else 0
+        duration = own or self._step
         if self._end_pts is None:
             return duration
         return max(1, min(duration, self._end_pts - self._last_pts))
@@ -254,17 +266,27 @@ class _Look:
     duration_s: float | None = None
 
 
-def _look_of(source: Path | None, size_wh: tuple[int, int]) -> _Look:
-    """Return the look of a source video, whose pictures have `size_wh` when they are upright."""
+def _look_of(source: Path | None) -> _Look:
+    """Return the look of a source video."""
     if source is not None:
         with suppress(InputError), open_container(source) as container:
-            track = container.streams.video[0]
+            track = picture_track(container, source)
             pixel_shape = track.sample_aspect_ratio or Fraction(1)
-            if (track.width < track.height) != (size_wh[0] < size_wh[1]):
-                pixel_shape = 1 / pixel_shape  # the picture lies on its side in the file
+            if _lies_on_side(container, track):
+                pixel_shape = 1 / pixel_shape
             duration_s = container.duration / av.time_base if container.duration else None
             return _Look(track.average_rate or _ASSUMED_RATE, pixel_shape, duration_s)
     return _Look()
+
+
+def _lies_on_side(container: InputContainer, track: VideoStream) -> bool:
+    """Return whether the first picture that can be decoded lies on its side in the file."""
+    with suppress(av.FFmpegError):
+        for packet in container.demux(track):
+            with suppress(av.FFmpegError):
+                for frame in packet.decode():
+                    return lies_on_side(frame)
+    return False
 
 
 def _end_pts(look: _Look, step_s: Fraction, taken: VideoOptions) -> int | None:

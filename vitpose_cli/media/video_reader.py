@@ -21,11 +21,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media import gif_blocks
+from vitpose_cli.media import gif_blocks, nal_units
 from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.frame_pixels import upright_rgb
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.lost_packets import Loss
+from vitpose_cli.media.matroska_blocks import MatroskaBlocks
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.video_container import (
@@ -39,6 +40,7 @@ from vitpose_cli.media.webp_reader import WebpReader
 _INDEPENDENT = frozenset({"mjpeg", "prores", "dnxhd"})
 """Codecs of which each packet is a picture, none builds on another, and damage is told."""
 
+_DAMAGED_HERE = "The video is damaged here."
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _NO_PICTURE = "The video holds no picture."
 _ASSUMED_RATE = 25
@@ -93,6 +95,10 @@ class AvReader:
         if codec.name == "mjpeg":
             # Else the decoder hands out what it made of damaged data, and says nothing.
             codec.options = {"err_detect": "explode"}
+        self._length_bytes = (
+            nal_units.length_bytes(codec.extradata) if codec.name == "hevc" else None
+        )
+        self._blocks = MatroskaBlocks(path) if container.format.name == "matroska,webm" else None
         self._start_s = clock_start_s(container)
         self._announced_s = announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
@@ -129,6 +135,7 @@ class AvReader:
         """Yield pictures in the order they are shown. See `VideoReader.pictures`."""
         if from_pts is not None:
             self._container.seek(from_pts, stream=self._stream)
+            self._forget_blocks()
         yield from self._each_alone() if self._independent else self._on_each_other()
 
     def _each_alone(self) -> Iterator[Picture]:
@@ -141,6 +148,8 @@ class AvReader:
         latest: Picture | None = None
         any_whole = after_damage = False
         for packet in self._packets():
+            if self._is_behind_hole(packet):
+                raise InputError(_DAMAGED_HERE, _REPAIR)
             if not packet.size or packet.is_discard:
                 continue
             frame = _decoded_alone(packet, after_damage=after_damage)
@@ -174,24 +183,29 @@ class AvReader:
         for packet in self._packets():
             if packet.pts is not None and not packet.is_discard:
                 newest_pts = max(newest_pts, packet.pts)
+            if not loss.ended and (self._is_behind_hole(packet) or self._has_hole(packet)):
+                problem = _DAMAGED_HERE
+                loss.end()
             loss.watch(packet)
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
                 problem = f"The video is damaged here: {error.strerror}."
-                if shown is not None and not loss.open:
+                if loss.ended or (shown is not None and not loss.open):
                     raise InputError(problem, _REPAIR) from error
                 loss.begin()  # a recording cut from a longer one starts in the middle of things
                 continue
             for frame in frames:
+                if loss.cuts_off(frame):
+                    raise InputError(_DAMAGED_HERE, _REPAIR)
                 if frame.is_corrupt and not loss.open:
                     if shown is not None:
-                        raise InputError("The video is damaged here.", _REPAIR)
+                        raise InputError(_DAMAGED_HERE, _REPAIR)
                     loss.begin()
                 shown = self._picture(frame, shown, spoiled=loss.spoils(frame))
                 yield shown
-        if shown is None:
-            raise InputError(problem)
+        if shown is None or loss.ended:
+            raise InputError(problem, _REPAIR if loss.ended else "")
         if shown.pts is not None and newest_pts > shown.pts:
             raise InputError("The video is damaged here: its last pictures cannot be decoded.")
         self._check_end(shown)
@@ -211,14 +225,40 @@ class AvReader:
             for packet in self._container.demux(self._stream)
             if packet.size and not packet.is_discard
         ]
-        if any(packet.is_corrupt for packet in shown):
+        if any(packet.is_corrupt or self._is_behind_hole(packet) for packet in shown):
             return None
         all_pts = {packet.pts for packet in shown if packet.pts is not None}
         return np.array(sorted(all_pts), np.int64) if len(all_pts) == len(shown) else None
 
     def close(self) -> None:
         """Close the file."""
+        self._forget_blocks()
         self._container.close()
+
+    def _forget_blocks(self) -> None:
+        """Look for holes between blocks no more."""
+        if self._blocks is not None:
+            self._blocks.close()
+            self._blocks = None
+
+    def _is_behind_hole(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether pictures may be missing before a packet.
+
+        Raises:
+            InputError: The file cannot be read further.
+        """
+        if self._blocks is None or not packet.size or packet.pos is None:
+            return False
+        try:
+            return not self._blocks.lead_to(packet.pos)
+        except OSError as error:
+            raise InputError(f"The file cannot be read further: {error.strerror}.") from error
+
+    def _has_hole(self, packet: Packet[VideoStream]) -> bool:
+        """Return whether something was written over a picture that the decoder would not tell."""
+        return self._length_bytes is not None and nal_units.has_hole(
+            bytes(packet), self._length_bytes
+        )
 
     @cached_property
     def _whole_bytes(self) -> int | None:

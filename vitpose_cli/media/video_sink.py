@@ -43,7 +43,6 @@ class VideoSink:
         *,
         source_video: Path | None = None,
         taken: VideoOptions | None = None,
-        num_across: int = 1,
     ) -> None:
         """Check where the video goes; the first frame decides its size.
 
@@ -52,7 +51,6 @@ class VideoSink:
             options: How it is encoded.
             source_video: The video the frames come from, for its sound and frame rate.
             taken: Which frames of it are taken, so that the sound is cut as they are.
-            num_across: How many pictures, as wide as the source's, a frame holds in a row.
 
         Raises:
             InputError: The folder is missing, or `path` is the source itself, a folder, or
@@ -71,7 +69,6 @@ class VideoSink:
         self._options = options or EncodeOptions()
         self._source_video = source_video
         self._taken = taken or VideoOptions()
-        self._num_across = num_across
         self._encoder: VideoEncoder | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="encode")
         self._pending: deque[Future[None]] = deque()
@@ -132,7 +129,6 @@ class VideoSink:
                 frame.size_wh,
                 source_video=self._source_video,
                 taken=self._taken,
-                num_across=self._num_across,
             )
         self._encoder.encode(frame)
 

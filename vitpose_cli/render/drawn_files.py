@@ -40,7 +40,6 @@ class Targets:
         taken: VideoOptions,
         *,
         of_folder: bool = False,
-        num_across: int = 1,
     ) -> None:
         """Decide between a file and a folder.
 
@@ -50,7 +49,6 @@ class Targets:
             encode: How videos are encoded.
             taken: Which frames of videos are drawn.
             of_folder: Whether the source was named as a folder, of one file perhaps.
-            num_across: How many pictures, as wide as the source's, a drawn one holds in a row.
 
         Raises:
             ConfigError: A photo or video is to be written as something else than it gives, or
@@ -60,7 +58,6 @@ class Targets:
         self._encode = encode
         self._source = source
         self._taken = taken
-        self._num_across = num_across
         only = source.path(source.media[0]) if len(source.media) == 1 else None
         if output is None:
             stem = only.stem if only else source.root.name
@@ -133,7 +130,6 @@ class Targets:
             self._encode,
             source_video=source_video,
             taken=self._taken,
-            num_across=self._num_across,
         )
 
 

@@ -201,7 +201,6 @@ class _Rendering:
             options.encode,
             self._taken,
             of_folder=any(map(os.path.isdir, options.sources)),
-            num_across=2 if options.side_by_side else 1,
         )
         self._look = Look(
             options.style, options.skeleton_only, options.side_by_side, options.trail_s
