@@ -43,6 +43,9 @@ def test_tasks_and_configuration_fit_each_other(tmp_path: Path) -> None:
     tags = {tag.get("name"): tag for tag in config}
     assert [label.get("value") for label in tags["keypoints"]] == list(COCO.names)
     assert [label.get("model_index") for label in tags["keypoints"]] == [*map(str, range(17))]
+    # A single radio button could not be taken back on Label Studio's page.
+    assert tags["visibility"].get("choice") == "single"
+    assert len(tags["visibility"]) == 1
     values = {
         "rectanglelabels": ("people", {"person"}),
         "keypointlabels": ("keypoints", {*COCO.names}),

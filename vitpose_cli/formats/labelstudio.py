@@ -75,7 +75,8 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
 def labelling_config(keypoint_set: KeypointSet) -> str:
     """Return the labelling configuration of a project for these keypoints.
 
-    `model_index` gives the order of keypoints to Label Studio's own exports.
+    `model_index` gives the order of keypoints to Label Studio's own exports. Of `single-radio` the
+    one choice could be taken, but never be taken back.
     """
     labels = "\n".join(
         f'    <Label value={quoteattr(name)} model_index="{index}" background="{_COLOURS[side]}"/>'
@@ -92,7 +93,7 @@ def labelling_config(keypoint_set: KeypointSet) -> str:
 {labels}
   </KeyPointLabels>
   <Choices name="{_VISIBILITY}" toName="{IMAGE}" perRegion="true" whenTagName="{_KEYPOINTS}"
-           visibleWhen="region-selected" choice="single-radio" required="false">
+           visibleWhen="region-selected" choice="single" required="false">
     <Choice value="{HIDDEN}"/>
   </Choices>
 </View>
