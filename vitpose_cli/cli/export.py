@@ -105,11 +105,14 @@ def export(
         ),
     ] = "link",
     image_url: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--image-url", metavar="PREFIX", help="What labelstudio loads photos by, before a path."
+            "--image-url",
+            metavar="PREFIX",
+            help="What labelstudio loads photos by, before a path. Default: "
+            "/data/local-files/?d=FOLDER/ with the name of the folder that was labelled.",
         ),
-    ] = "/data/local-files/?d=",
+    ] = None,
     image_ids: Annotated[
         Path | None,
         typer.Option(
