@@ -1,4 +1,6 @@
-"""Numbers of things, in words."""
+"""Numbers of things and lists of names, in words."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, what: str, many: str | None = None) -> str:
@@ -9,3 +11,8 @@ def counted(number: int, what: str, many: str | None = None) -> str:
 def people(number: int) -> str:
     """Return how many people there are, in words."""
     return counted(number, "person", "people")
+
+
+def first_few(names: Sequence[str]) -> str:
+    """Return the first of several names, in words."""
+    return ", ".join(names[:5]) + (", …" if names[5:] else "")

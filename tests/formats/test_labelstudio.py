@@ -43,6 +43,9 @@ def test_tasks_and_configuration_fit_each_other(tmp_path: Path) -> None:
     tags = {tag.get("name"): tag for tag in config}
     assert [label.get("value") for label in tags["keypoints"]] == list(COCO.names)
     assert [label.get("model_index") for label in tags["keypoints"]] == [*map(str, range(17))]
+    # A single radio button could not be taken back on Label Studio's page.
+    assert tags["visibility"].get("choice") == "single"
+    assert len(tags["visibility"]) == 1
     values = {
         "rectanglelabels": ("people", {"person"}),
         "keypointlabels": ("keypoints", {*COCO.names}),
@@ -284,6 +287,51 @@ def test_what_is_no_export(tmp_path: Path, value: Any) -> None:
     assert "JSON" in caught.value.hint
 
 
+def label_studios_coco(run: Path) -> dict[str, Any]:
+    """Return the labels of a run as Label Studio's converter writes them as COCO."""
+    document: dict[str, Any] = json.loads((run / "annotations.json").read_bytes())
+    points = {"id": 1, "name": "default", "supercategory": "default", "skeleton": []}
+    annotations: list[Any] = []
+    together: dict[int, Any] = {}
+    for each in document["annotations"]:
+        fields = {"iscrowd": 0, "ignore": 0, "segmentation": [], "area": each["area"]}
+        fields |= {"image_id": each["image_id"], "bbox": each["bbox"]}
+        annotations.append({**fields, "id": len(annotations), "category_id": 0})
+        whole = [round(value) for value in each["keypoints"]]
+        together[each["image_id"]] = {**fields, "category_id": 1, "keypoints": whole}
+    for number, item in enumerate(together.values(), len(annotations)):
+        annotations.append({**item, "id": number, "num_keypoints": 17})
+    return {
+        "images": [
+            {name: image[name] for name in ("id", "file_name", "width", "height")}
+            for image in document["images"]
+        ],
+        "categories": [{"id": 0, "name": "person"}, {**points, "keypoints": [*COCO.names]}],
+        "annotations": annotations,
+        "info": {"year": 2026, "version": "1.0", "contributor": "Label Studio", "url": ""},
+    }
+
+
+def test_label_studios_coco_files_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    exported = tmp_path / "result.json"
+    exported.write_text(json.dumps(label_studios_coco(run)))
+    for tool in ("coco", "cvat", "fiftyone"):
+        with pytest.raises(InputError, match="is a COCO file of Label Studio") as caught:
+            bring_back(run, exported, tool)
+        assert "Export → JSON" in caught.value.hint
+        assert caught.value.message.startswith(str(exported))
+
+
+def test_what_was_made_of_label_studios_coco_files_is_taken(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    document = json.loads(export(run, "coco", tmp_path / "out.json").files[0].read_bytes())
+    document["info"]["contributor"] = "Label Studio"
+    copied = tmp_path / "copied.json"
+    copied.write_text(json.dumps(document))
+    assert bring_back(run, copied, "coco").count("unchanged") == len(LABELLED)
+
+
 LABEL_STUDIO = """
 import json, sys
 from label_studio_sdk.converter import Converter
@@ -320,7 +368,10 @@ def test_label_studios_own_code_reads_them(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             points[shown][:, :2] * (640, 480), each.instances.keypoints[shown], atol=0.01
         )
-    document = json.loads((tmp_path / "coco" / "result.json").read_bytes())
+    result = tmp_path / "coco" / "result.json"
+    with pytest.raises(InputError, match="COCO file of Label Studio"):
+        bring_back(run, result, "coco")
+    document = json.loads(result.read_bytes())
     first = document["images"][0]["id"]
     (person,) = [
         each

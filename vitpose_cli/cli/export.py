@@ -11,7 +11,7 @@ import typer
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.plurals import counted, people
+from vitpose_cli.plurals import counted, first_few, people
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
 _OF_FORMATS = {
@@ -105,11 +105,14 @@ def export(
         ),
     ] = "link",
     image_url: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--image-url", metavar="PREFIX", help="What labelstudio loads photos by, before a path."
+            "--image-url",
+            metavar="PREFIX",
+            help="What labelstudio loads photos by, before a path. Default: "
+            "/data/local-files/?d=FOLDER/ with the name of the folder that was labelled.",
         ),
-    ] = "/data/local-files/?d=",
+    ] = None,
     image_ids: Annotated[
         Path | None,
         typer.Option(
@@ -188,11 +191,11 @@ def export(
     content.check_not_empty()
     written = chosen.write(content, output, settings)
     if len(content.categories) > 1 and not chosen.categories:
-        names = ", ".join(str(category.get("name")) for category in content.categories[:5])
+        names = first_few([str(category.get("name")) for category in content.categories])
         said = (
             f"Everybody is written as {content.category['name']}: only coco, results and yolo tell "
         )
-        said += f"the categories ({names}{', …' if content.categories[5:] else ''}) apart."
+        said += f"the categories ({names}) apart."
         written = replace(written, notes=(*written.notes, said))
     if selection.names is not None and content.missing:
         sentence = (

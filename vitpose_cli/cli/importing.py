@@ -10,7 +10,7 @@ import typer
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, warn
 from vitpose_cli.errors import ConfigError, PartialRunError
-from vitpose_cli.plurals import counted, people
+from vitpose_cli.plurals import counted, first_few, people
 
 if TYPE_CHECKING:
     from vitpose_cli.formats.import_summary import ImportSummary
@@ -147,6 +147,9 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
+    if summary.other_labels:
+        names = first_few(summary.other_labels)
+        note(f"Among them are points labelled {names}: no keypoint of the run is called so.")
     if summary.num_left_behind:
         note(
             f"{counted(summary.num_left_behind, 'keypoint')} of people whose rectangle is not "

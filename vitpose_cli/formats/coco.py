@@ -42,6 +42,7 @@ from vitpose_cli.records.shards import document_parts, num_shards_of, shard_path
 _PER_IMAGE = {"images": "id", "annotations": "image_id"}
 _PER_CATEGORY = {"categories": "id", "annotations": "category_id"}
 _SECTIONS = {*_PER_IMAGE, "info", "licenses", "categories", "videos"}
+_LABEL_STUDIO = "Label Studio"  # the contributor that its COCO files name
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
@@ -112,8 +113,14 @@ def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
     """Return the people of a document; crowds and what has no keypoints are left out.
 
     Raises:
-        InputError: It has other keypoints.
+        InputError: It has other keypoints, or comes from Label Studio.
     """
+    if _is_of_label_studio(document):
+        raise InputError(
+            f"{document.path} is a COCO file of Label Studio, which makes one person of everybody "
+            "in a picture.",
+            "Export the project again: Export → JSON (not JSON-MIN, CSV or COCO).",
+        )
     orders = _orders(document, names)
     frames, num_ignored = [], 0
     for number, name in enumerate(document.names):
@@ -134,6 +141,18 @@ def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
             )
         )
     return Corrections(document.path, frames, num_ignored=num_ignored)
+
+
+def _is_of_label_studio(document: CocoFrames) -> bool:
+    """Return whether Label Studio wrote a document.
+
+    What was made of its files here names it, too, but has `uid`, which it does not write.
+    """
+    return document.info.get("contributor") == _LABEL_STUDIO and not any(
+        _first_text("uid", item)
+        for number in range(len(document.names))
+        for item in document.annotations(number)
+    )
 
 
 def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.int64]]:

@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.plurals import first_few
 from vitpose_cli.pose.keypoint_names import keypoint_places
 
 EXACT_PX = 0.05
 """Smaller moves are the rounding of programs that keep decimals."""
+
+SAME_NAMES = "It must have the keypoints of the run, by the same names."
+"""What to do about a file with other keypoints."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +83,7 @@ class Corrections:
         tolerance_px: Coordinates that differ by less are the same: the program rounds them.
         num_ignored: Shapes in the file that are no people with keypoints.
         num_left_behind: Keypoints that the program kept of people who were deleted there.
+        other_labels: Labels of single points that are no keypoints of the run.
         repeated: Where people have a keypoint twice, one of which is left out, each in a few words.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
@@ -93,6 +98,7 @@ class Corrections:
     tolerance_px: float = EXACT_PX
     num_ignored: int = 0
     num_left_behind: int = 0
+    other_labels: Sequence[str] = ()
     repeated: Sequence[str] = ()
     tells_hidden: bool = True
     missing_at_origin: bool = False
@@ -114,8 +120,5 @@ def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> N
         raise InputError(f"{path}: {error}", error.hint) from error
     missing = [name for name, place in zip(wanted, places, strict=True) if place is None]
     if missing:
-        raise InputError(
-            f"{path} has no keypoints {', '.join(missing[:5])}{', …' if missing[5:] else ''}.",
-            "It must have the keypoints of the run, by the same names.",
-        )
+        raise InputError(f"{path} has no keypoints {first_few(missing)}.", SAME_NAMES)
     return np.array(places, np.int64)

@@ -126,7 +126,7 @@ def _joined(path: Path, documents: Sequence[Corrections]) -> Corrections:
     if not documents:
         raise InputError(
             f"{path} holds no {_DOCUMENTS}.",
-            "Export the task or job from CVAT as COCO Keypoints 1.0.",
+            "Export the task or job from CVAT as COCO Keypoints 1.0, or from Label Studio as JSON.",
         )
     frames = [frame for document in documents for frame in document.frames]
     num_ignored = sum(each.num_ignored for each in documents)

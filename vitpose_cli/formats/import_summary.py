@@ -48,6 +48,7 @@ class ImportSummary:
         num_missing: Frames of the run that are not in the file.
         num_identities_lost: People who have another identity in the file than in the document of
             the run, which keeps none.
+        other_labels: Labels of single points in the file that are no keypoints of the run.
         repeated: Where people in the file have a keypoint twice, one of which is left out.
     """
 
@@ -56,6 +57,7 @@ class ImportSummary:
     num_left_behind: int
     num_missing: int
     num_identities_lost: int = 0
+    other_labels: Sequence[str] = ()
     repeated: Sequence[str] = ()
 
     def count(self, outcome: Outcome) -> int:
@@ -103,6 +105,7 @@ class ImportSummary:
             "identities_lost": self.num_identities_lost,
             "mean_oks": None if similarity is None else round(similarity, 4),
             "ignored_shapes": self.num_ignored,
+            "other_labels": [*self.other_labels],
             "keypoints_left_behind": self.num_left_behind,
             "repeated_keypoints": [*self.repeated],
             "problems": [

@@ -103,6 +103,7 @@ def import_corrections(
             corrections.num_left_behind,
             len(run) - num_matched,
             judge.num_identities_lost,
+            corrections.other_labels,
             corrections.repeated,
         )
 

@@ -19,7 +19,9 @@ import orjson
 
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.local_files import SERVED, LocalFiles
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
+from vitpose_cli.media.kinds import is_archive
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 from vitpose_cli.records.coco_people import check_writable
@@ -39,6 +41,14 @@ _VIDEOS = (
     "Frames of videos must lie beside the photos as files; `vitpose annotate --extract-frames` "
     "writes them."
 )
+_ARCHIVES = (
+    "Label Studio does not look into archives: unpack each into a folder of its name, and say with "
+    "--image-url where they are."
+)
+_NOT_FOUND = (
+    "The photos are not found here, so that their URLs name no folder: say with --image-url where "
+    f"Label Studio finds them, such as '{SERVED}FOLDER/' or s3://bucket/photos/."
+)
 _COLOURS: Mapping[Side, str] = {"left": "#0072b2", "right": "#d55e00", "centre": "#777777"}
 
 
@@ -57,25 +67,35 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         own.claim(tasks)
     with atomic_file(config) as stream:
         stream.write(labelling_config(content.keypoint_set).encode())
-    num_images = num_instances = num_video_frames = 0
+    local = LocalFiles.of(content) if options.url is None else None
+    url = SERVED if options.url is None else options.url
+    num_images = num_instances = num_video_frames = num_in_archives = 0
     with atomic_file(tasks) as stream:
         separator = b"[\n"
         for frame in content.frames():
-            task = _task(frame, content.keypoint_set, options.url)
+            name = str(frame.record.key)
+            address = _address(url, name) if local is None else local.url(name)
+            task = _task(frame, content.keypoint_set, address)
             stream.write(separator + orjson.dumps(task))
             separator = b",\n"
             num_images += 1
             num_video_frames += frame.record.key.index >= 0
+            num_in_archives += any(map(is_archive, Path(name).parents))
             num_instances += len(frame.record.uids)
         stream.write(b"\n]\n" if num_images else b"[]\n")
-    notes = (_VIDEOS,) if num_video_frames else ()
-    return Written((config, tasks), num_images, num_instances, notes)
+    notes = [_VIDEOS] if num_video_frames else []
+    if num_in_archives:
+        notes.append(_ARCHIVES)
+    elif options.url is None:
+        notes.append(_NOT_FOUND if local is None else local.settings())
+    return Written((config, tasks), num_images, num_instances, tuple(notes))
 
 
 def labelling_config(keypoint_set: KeypointSet) -> str:
     """Return the labelling configuration of a project for these keypoints.
 
-    `model_index` gives the order of keypoints to Label Studio's own exports.
+    `model_index` gives the order of keypoints to Label Studio's own exports. Of `single-radio` the
+    one choice could be taken, but never be taken back.
     """
     labels = "\n".join(
         f'    <Label value={quoteattr(name)} model_index="{index}" background="{_COLOURS[side]}"/>'
@@ -92,18 +112,18 @@ def labelling_config(keypoint_set: KeypointSet) -> str:
 {labels}
   </KeyPointLabels>
   <Choices name="{_VISIBILITY}" toName="{IMAGE}" perRegion="true" whenTagName="{_KEYPOINTS}"
-           visibleWhen="region-selected" choice="single-radio" required="false">
+           visibleWhen="region-selected" choice="single" required="false">
     <Choice value="{HIDDEN}"/>
   </Choices>
 </View>
 """
 
 
-def _task(frame: LabelledFrame, keypoint_set: KeypointSet, url: str) -> dict[str, Any]:
+def _task(frame: LabelledFrame, keypoint_set: KeypointSet, address: str) -> dict[str, Any]:
     record = frame.record
     ours = {"frame": str(record.key), "version": frame.version, UIDS: list(record.uids)}
     return {
-        "data": {IMAGE: _address(url, str(record.key)), "vitpose": ours},
+        "data": {IMAGE: address, "vitpose": ours},
         "predictions": [
             {
                 "model_version": record.model or "vitpose",

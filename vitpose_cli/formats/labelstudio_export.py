@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, Corrections
+from vitpose_cli.formats.keypoint_labels import KeypointLabels
 from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE, UIDS
-from vitpose_cli.pose.keypoint_names import keypoint_places
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import is_int
 
@@ -43,7 +43,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
 
     Raises:
         InputError: The file cannot be read, is something else, or has labels that could be several
-            keypoints of the run.
+            keypoints of the run, or are none and may stand for some.
     """
     reader = _Reader(names)
     frames, repeated = [], []
@@ -68,11 +68,13 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
                 ) from error
             where = f"task {task.get('id', position)}"
             repeated += [f"{where}: a person has {name!r} twice" for name in reader.repeated]
+    reader.labels.check(path)
     return Corrections(
         path,
         frames,
         num_ignored=reader.num_ignored,
         num_left_behind=reader.num_left_behind,
+        other_labels=reader.labels.others,
         repeated=repeated,
     )
 
@@ -113,11 +115,15 @@ class _Figure:
     points: NDArray[np.float64]
     box: NDArray[np.float64]
 
+    def has(self, place: int) -> bool:
+        """Return whether a keypoint is there."""
+        return bool(self.points[place : place + 1, 2].any())
+
     def takes(self, point: _Point) -> bool:
         """Return whether a keypoint lies in the box and is not there yet."""
         left, top, right, bottom = self.box
         inside = bool(left <= point.x <= right and top <= point.y <= bottom)
-        return inside and not self.points[point.place, 2]
+        return inside and not self.has(point.place)
 
     def take(self, point: _Point) -> None:
         self.points[point.place] = point.x, point.y, point.v
@@ -142,14 +148,14 @@ class _Reader:
     Attributes:
         num_ignored: Regions that belong to no person.
         num_left_behind: Keypoints of people whose rectangle was deleted.
+        labels: Those of all points.
         repeated: Names of keypoints that were left out, as their person has another of that name.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.num_ignored = self.num_left_behind = 0
         self.repeated: list[str] = []
-        self._names = names
-        self._places: dict[str, int | None] = {}  # by the labels met so far
+        self.labels = KeypointLabels(names)
 
     def frame(
         self, data: Mapping[str, Any], regions: Sequence[Mapping[str, Any]]
@@ -181,12 +187,13 @@ class _Reader:
         figures: dict[str, _Figure] = {}
         for region in regions:
             if region["type"] == "rectanglelabels":
-                nothing = np.zeros((len(self._names), 3))
+                nothing = np.zeros((len(self.labels.names), 3))
                 figures[region["id"]] = _Figure(nothing, _corners(region))
             elif region["type"] not in ("keypointlabels", "choices"):
                 self.num_ignored += 1
         left_behind: dict[str, list[_Point]] = defaultdict(list)
         free: list[_Point] = []
+        relabelled: list[str] = []
         # Where a person has two of a name, the one that was exported as that is the first.
         for is_exported in (True, False):
             for region in regions:
@@ -198,13 +205,14 @@ class _Reader:
                     continue
                 if point is None:
                     self.num_ignored += 1
+                    relabelled.append(region["id"])
                 elif owner and owner not in figures:
                     left_behind[owner].append(point)
                 elif not region.get("parentID"):
                     free.append(point)
-                elif figures[owner].points[point.place, 2]:
+                elif figures[owner].has(point.place):
                     self.num_ignored += 1
-                    self.repeated.append(self._names[point.place])
+                    self.repeated.append(self.labels.names[point.place])
                 else:
                     figures[owner].take(point)
         self.num_ignored += sum(not _give(figures.values(), [point]) for point in free)
@@ -212,31 +220,18 @@ class _Reader:
         for points in left_behind.values():
             if not _give(new, points):
                 self.num_left_behind += len(points)
+        for region_id in relabelled:
+            owner, place = exported.keypoint(region_id)
+            if owner and not (owner in figures and figures[owner].has(place)):
+                self.labels.replace(place)
         return figures
 
     def _point(self, region: Mapping[str, Any], v: int) -> _Point | None:
         """Return a keypoint; None where the run has none of its name."""
         value = region["value"]
-        place = self._place(value["keypointlabels"][0])
+        place = self.labels.place(value["keypointlabels"][0])
         x, y = _pixels(region, value["x"], value["y"])
         return None if place is None else _Point(place, x, y, v)
-
-    def _place(self, label: str) -> int | None:
-        """Return the place of a label among the keypoints of the run, None if it is none of them.
-
-        Raises:
-            InputError: Two labels are one keypoint, or one label could be two.
-        """
-        if label not in self._places:
-            place = keypoint_places([label], self._names)[0]
-            for other, taken in self._places.items():
-                if place is not None and place == taken:
-                    raise InputError(
-                        f"Labels {other!r} and {label!r} are both keypoint {self._names[place]!r}.",
-                        "Label every keypoint by its name in the run.",
-                    )
-            self._places[label] = place
-        return self._places[label]
 
 
 class _Exported:
@@ -251,8 +246,12 @@ class _Exported:
 
     def owner(self, region_id: str) -> str:
         """Return whose keypoint a region was exported as; empty for one that somebody drew."""
+        return self.keypoint(region_id)[0]
+
+    def keypoint(self, region_id: str) -> tuple[str, int]:
+        """Return whose keypoint a region was exported as, and its place among those of the run."""
         uid, _, number = region_id.rpartition("-")
-        return uid if number.isdecimal() and uid in self else ""
+        return (uid, int(number)) if number.isdecimal() and uid in self else ("", 0)
 
 
 def _give(figures: Iterable[_Figure], points: Sequence[_Point]) -> bool:

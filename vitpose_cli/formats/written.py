@@ -25,7 +25,8 @@ class WriteOptions:
             own default.
         images: The folder that photos and videos lie in; None for where they were labelled.
         pictures: What is done with them where the format wants them beside the labels.
-        url: What stands before the path of a photo where a program loads it by URL.
+        url: What stands before the path of a photo where a program loads it by URL; None for the
+            folder that it lies in, as the program serves it.
         truth: A COCO file whose ids of images and categories results get; None for those of the
             document that the labels come from.
         overwrite: Replace what an earlier export left at the same place.
@@ -35,7 +36,7 @@ class WriteOptions:
     split: str = ""
     images: Path | None = None
     pictures: Placing = "link"
-    url: str = "/data/local-files/?d="
+    url: str | None = None
     truth: Path | None = None
     overwrite: bool = False
     num_shards: int | None = None
