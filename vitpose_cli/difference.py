@@ -183,8 +183,7 @@ def paired(
 
     Failed and rejected frames are passed over. Both must be sorted by key.
     """
-    usable_first = (record for record in first if record.instances is not None)
-    usable_second = (record for record in second if record.instances is not None)
+    usable_first, usable_second = filter(_is_usable, first), filter(_is_usable, second)
     one, other = next(usable_first, None), next(usable_second, None)
     while one is not None or other is not None:
         if other is None or (one is not None and one.key < other.key):
@@ -196,6 +195,10 @@ def paired(
         else:
             yield one, other
             one, other = next(usable_first, None), next(usable_second, None)
+
+
+def _is_usable(record: FrameRecord) -> bool:
+    return record.instances is not None and not record.rejected
 
 
 def same_people(
@@ -255,9 +258,9 @@ class _Comparison:
         self._worst: list[tuple[float, int, WorstPerson]] = []
 
     def add(self, first: FrameRecord | None, second: FrameRecord | None) -> None:
-        """Take the labels of a frame."""
-        one = None if first is None or first.rejected else first.instances
-        other = None if second is None or second.rejected else second.instances
+        """Take the labels of a frame, of those that `paired` yields."""
+        one = None if first is None else first.instances
+        other = None if second is None else second.instances
         if first is None or one is None or other is None:
             self._frames[1] += one is not None
             self._frames[2] += other is not None
