@@ -23,10 +23,10 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
-from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
+from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.pose.oks import oks_matrix, oks_terms
+from vitpose_cli.pose.oks import best_pairs, oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
@@ -225,22 +225,12 @@ def same_people(
             both.astype(np.int8),
         )[0]
         alike[row] = np.where(both.any(axis=1), measured, np.nan)
-    left = np.nan_to_num(alike)
-    pairs = _best_pairs(left, SAME_POSE)
+    pairs = best_pairs(np.nan_to_num(alike), SAME_POSE)
     overlap = box_iou(first.boxes, second.boxes)
-    overlap[left < 0] = -1
-    pairs += _best_pairs(overlap, SAME_BOX)
+    for row, column in pairs:
+        overlap[row], overlap[:, column] = 0, 0
+    pairs += best_pairs(overlap, SAME_BOX)
     return [(row, column, float(alike[row, column])) for row, column in pairs]
-
-
-def _best_pairs(alike: FloatArray, least: float) -> list[tuple[int, int]]:
-    """Take the most alike pair, then the most alike of the rest; cross them out with -1."""
-    pairs = []
-    while alike.max() >= least:
-        row, column = divmod(int(alike.argmax()), alike.shape[1])
-        pairs.append((row, column))
-        alike[row], alike[:, column] = -1, -1
-    return pairs
 
 
 class _Comparison:
