@@ -18,7 +18,7 @@ from vitpose_cli.difference import DiffOptions, compare, paired, same_people
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 
 
 def moved(people: Instances, keypoint: int, by_px: float) -> Instances:
@@ -112,6 +112,17 @@ def test_what_one_set_lacks_is_counted_not_measured(tmp_path: Path) -> None:
     assert (nose.num_both, nose.num_first, nose.num_second) == (0, 1, 0)
     assert np.isnan(nose.median_px)
     assert found.as_dict()["keypoints"][0]["median_px"] is None
+
+
+def test_rejected_frames_are_passed_over_whatever_their_size(tmp_path: Path) -> None:
+    rejected = replace(make_record("b.jpg"), size_wh=(100, 50), review=Review("rejected"))
+    run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg")])
+    other = make_run(tmp_path / "other", [make_record("a.jpg"), rejected])
+    for sets in ((run, other), (other, run)):
+        done = vitpose("diff", *sets, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["num_frames"] == 1
+    assert list(paired(iter([rejected]), iter([rejected]))) == []
 
 
 def test_people_are_paired_by_pose_then_by_box() -> None:

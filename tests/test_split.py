@@ -68,6 +68,27 @@ def test_a_file_keeps_all_its_fields(run: Path, tmp_path: Path) -> None:
     assert sorted(people, key=lambda person: person["id"]) == document["annotations"]
 
 
+def test_parts_of_shards_have_the_videos_and_licences_of_all(run: Path, tmp_path: Path) -> None:
+    document = json.loads((run / "annotations.json").read_text())
+    licences = [{"id": 1, "name": "CC BY"}, {"id": 2, "name": "CC0"}]
+    videos, first_video = document["videos"], document["videos"][:1]
+    for number in range(2):
+        images = document["images"][number::2]
+        ids = {image["id"] for image in images}
+        shard = {
+            **document,
+            "images": images,
+            "annotations": [each for each in document["annotations"] if each["image_id"] in ids],
+            "licenses": [licences[number]],
+            "videos": videos if number else first_video,
+        }
+        (tmp_path / f"all-{number:05}-of-00002.json").write_text(json.dumps(shard))
+    parts = split_labels(SplitOptions(tmp_path / "all-*.json", tmp_path / "parts"))
+    for part in parts.values():
+        written = json.loads(part.path.read_text())
+        assert (written["videos"], written["licenses"]) == (videos, licences)
+
+
 @pytest.mark.parametrize("field", ["video_id", "vid_id"])
 def test_frames_of_a_video_stay_together_whatever_they_are_called(
     run: Path, tmp_path: Path, field: str

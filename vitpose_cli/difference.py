@@ -23,10 +23,10 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
-from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
+from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.pose.oks import oks_matrix, oks_terms
+from vitpose_cli.pose.oks import best_pairs, oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.media_root import MediaFolders, read_found
 from vitpose_cli.records.record import FrameRecord
@@ -183,8 +183,7 @@ def paired(
 
     Failed and rejected frames are passed over. Both must be sorted by key.
     """
-    usable_first = (record for record in first if record.instances is not None)
-    usable_second = (record for record in second if record.instances is not None)
+    usable_first, usable_second = filter(_is_usable, first), filter(_is_usable, second)
     one, other = next(usable_first, None), next(usable_second, None)
     while one is not None or other is not None:
         if other is None or (one is not None and one.key < other.key):
@@ -196,6 +195,10 @@ def paired(
         else:
             yield one, other
             one, other = next(usable_first, None), next(usable_second, None)
+
+
+def _is_usable(record: FrameRecord) -> bool:
+    return record.instances is not None and not record.rejected
 
 
 def same_people(
@@ -222,22 +225,12 @@ def same_people(
             both.astype(np.int8),
         )[0]
         alike[row] = np.where(both.any(axis=1), measured, np.nan)
-    left = np.nan_to_num(alike)
-    pairs = _best_pairs(left, SAME_POSE)
+    pairs = best_pairs(np.nan_to_num(alike), SAME_POSE)
     overlap = box_iou(first.boxes, second.boxes)
-    overlap[left < 0] = -1
-    pairs += _best_pairs(overlap, SAME_BOX)
+    for row, column in pairs:
+        overlap[row], overlap[:, column] = 0, 0
+    pairs += best_pairs(overlap, SAME_BOX)
     return [(row, column, float(alike[row, column])) for row, column in pairs]
-
-
-def _best_pairs(alike: FloatArray, least: float) -> list[tuple[int, int]]:
-    """Take the most alike pair, then the most alike of the rest; cross them out with -1."""
-    pairs = []
-    while alike.max() >= least:
-        row, column = divmod(int(alike.argmax()), alike.shape[1])
-        pairs.append((row, column))
-        alike[row], alike[:, column] = -1, -1
-    return pairs
 
 
 class _Comparison:
@@ -255,9 +248,9 @@ class _Comparison:
         self._worst: list[tuple[float, int, WorstPerson]] = []
 
     def add(self, first: FrameRecord | None, second: FrameRecord | None) -> None:
-        """Take the labels of a frame."""
-        one = None if first is None or first.rejected else first.instances
-        other = None if second is None or second.rejected else second.instances
+        """Take the labels of a frame, of those that `paired` yields."""
+        one = None if first is None else first.instances
+        other = None if second is None else second.instances
         if first is None or one is None or other is None:
             self._frames[1] += one is not None
             self._frames[2] += other is not None

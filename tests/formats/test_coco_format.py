@@ -152,6 +152,25 @@ def test_a_part_of_a_file_keeps_what_nobody_knows(tmp_path: Path) -> None:
     assert part["annotations"] == document["annotations"][:2]
 
 
+def test_a_copy_of_shards_has_the_lists_of_all_of_them(tmp_path: Path) -> None:
+    whole = read_json(make_run(tmp_path / "run") / "annotations.json")
+    whole["videos"] = [{"id": 1, "name": "a.mp4"}, {"id": 2, "name": "b.mp4"}]
+    whole["licenses"] = [{"id": 1, "name": "CC BY"}, {"id": 2, "name": "CC0"}]
+    whole["cameras"] = [{"id": 1, "lens": "wide"}]
+    for number, images in enumerate((whole["images"][:3], whole["images"][3:])):
+        ids = {image["id"] for image in images}
+        people = [each for each in whole["annotations"] if each["image_id"] in ids]
+        shard = {**whole, "images": images, "annotations": people}
+        if number == 0:  # has the first of each, and no list of cameras
+            del shard["cameras"]
+            shard |= {"videos": whole["videos"][:1], "licenses": whole["licenses"][:1]}
+        else:  # its first video is written with its fields in another order
+            shard["videos"] = [{"name": "a.mp4", "id": 1}, whole["videos"][1]]
+        (tmp_path / f"s-{number:05}-of-00002.json").write_text(json.dumps(shard))
+    coco.write(content(tmp_path / "s-*.json"), tmp_path / "copy.json", NO_PICTURES)
+    assert read_json(tmp_path / "copy.json") == whole
+
+
 def test_a_file_is_not_replaced_unasked(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     with pytest.raises(InputError, match="there already") as caught:

@@ -54,9 +54,9 @@ def only_extent(person: CorrectedPerson) -> CorrectedPerson:
 @pytest.mark.parametrize("uids", [True, False])
 def test_nothing_corrected(uids: bool) -> None:
     found = compared(returned(uids=uids)[::-1])
-    assert found.same
+    assert found.differences.same
     assert found.uids == MODEL.uids
-    assert found.similarities == pytest.approx([1, 1, 1])
+    assert found.differences.similarities == pytest.approx([1, 1, 1])
 
 
 def test_rounding_is_no_correction() -> None:
@@ -65,7 +65,7 @@ def test_rounding_is_no_correction() -> None:
         for each in returned()
     ]
     found = compared(back)
-    assert found.same
+    assert found.differences.same
     np.testing.assert_array_equal(found.instances.keypoints, first().keypoints)
 
 
@@ -74,7 +74,8 @@ def test_a_moved_keypoint_has_the_score_of_a_person() -> None:
     x, y = back[1].points[0] + np.array([4, -3])
     back[1] = with_point(back[1], 0, x, y, 1)
     found = compared(back)
-    assert (found.num_changed, found.num_keypoints, found.num_added, found.num_removed) == (
+    how = found.differences
+    assert (how.num_changed, how.num_keypoints, how.num_added, how.num_removed) == (
         1,
         1,
         0,
@@ -86,7 +87,7 @@ def test_a_moved_keypoint_has_the_score_of_a_person() -> None:
     np.testing.assert_array_equal(
         found.instances.keypoint_scores[1, 1:], first().keypoint_scores[1, 1:]
     )
-    assert found.similarities[1] < 1
+    assert found.differences.similarities[1] < 1
     assert not found.instances.signals
 
 
@@ -94,7 +95,7 @@ def test_a_keypoint_taken_away_keeps_its_raw_place() -> None:
     back = returned()
     back[0] = with_point(back[0], 1, 0, 0, 0)
     found = compared(back)
-    assert found.num_keypoints == 1
+    assert found.differences.num_keypoints == 1
     assert found.instances.visibility[0, 1] == 0
     np.testing.assert_array_equal(found.instances.keypoints[0], first().keypoints[0])
     np.testing.assert_array_equal(found.instances.keypoint_scores[0], first().keypoint_scores[0])
@@ -106,7 +107,11 @@ def test_people_come_and_go() -> None:
         "", np.full((17, 2), 600.0), np.full(17, 2, np.int8), np.array([590.0, 400, 620, 460])
     )
     found = compared([new, back[2], back[0]])
-    assert (found.num_changed, found.num_added, found.num_removed) == (0, 1, 1)
+    assert (
+        found.differences.num_changed,
+        found.differences.num_added,
+        found.differences.num_removed,
+    ) == (0, 1, 1)
     assert found.uids[:2] == (MODEL.uids[0], MODEL.uids[2])
     assert found.uids[2] not in MODEL.uids
     np.testing.assert_array_equal(found.instances.boxes[2], new.box)
@@ -118,7 +123,7 @@ def test_nobody_gets_the_name_of_somebody_who_was_removed() -> None:
     now = replace(MODEL, instances=without.instances, uids=without.uids)
     new = CorrectedPerson("", np.full((17, 2), 600.0), np.full(17, 2, np.int8), None)
     found = compared([*returned(now), new], now)
-    assert found.num_added == 1
+    assert found.differences.num_added == 1
     assert found.uids[2] not in MODEL.uids
 
 
@@ -126,20 +131,20 @@ def test_somebody_copied_is_somebody_new() -> None:
     back = returned()
     copied = replace(back[0], points=back[0].points + 300, box=None)
     found = compared([*back, copied])
-    assert (found.num_changed, found.num_added) == (0, 1)
+    assert (found.differences.num_changed, found.differences.num_added) == (0, 1)
     assert len(set(found.uids)) == 4
 
 
 def test_a_name_from_another_frame_is_no_name() -> None:
     back = [replace(each, uid=f"other{row}") for row, each in enumerate(returned())]
     found = compared(back)
-    assert found.same
+    assert found.differences.same
     assert found.uids == MODEL.uids
 
 
 def test_replaced_boxes_are_put_back() -> None:
     found = compared([only_extent(each) for each in returned()])
-    assert found.same
+    assert found.differences.same
     np.testing.assert_array_equal(found.instances.boxes, first().boxes)
 
 
@@ -148,7 +153,7 @@ def test_a_box_put_back_takes_in_what_was_moved_out_of_it() -> None:
     left = float(first().boxes[0, 0]) - 15
     y = float(back[0].points[0, 1])
     found = compared([only_extent(with_point(back[0], 0, left, y, 2)), *back[1:]])
-    assert found.num_changed == 1
+    assert found.differences.num_changed == 1
     expected = first().boxes[0].copy()
     expected[0] = left
     np.testing.assert_allclose(found.instances.boxes[0], expected, atol=1e-4)
@@ -195,7 +200,7 @@ def test_a_box_that_a_person_drew_is_taken() -> None:
     assert back[0].box is not None
     back[0] = replace(back[0], box=back[0].box + np.array([-8, 0, 12, 5]))
     found = compared(back)
-    assert (found.num_changed, found.num_keypoints) == (1, 0)
+    assert (found.differences.num_changed, found.differences.num_keypoints) == (1, 0)
     np.testing.assert_allclose(found.instances.boxes[0], back[0].box, atol=1e-4)
 
 
@@ -206,7 +211,7 @@ def test_boxes_beyond_the_border_come_back_whole() -> None:
     assert back.box is not None
     cut = replace(back, box=np.maximum(back.box, 0))
     found = compared([cut], model)
-    assert found.same
+    assert found.differences.same
     np.testing.assert_array_equal(found.instances.boxes, first(model).boxes)
 
 
@@ -225,13 +230,13 @@ def test_identities_stay_and_new_people_get_new_ones() -> None:
 def test_a_failed_frame_has_nobody_before() -> None:
     failed = FrameRecord(FrameKey("a.jpg"), error="cut off")
     found = compared(returned(uids=False), failed)
-    assert (found.num_added, found.num_removed) == (3, 0)
-    assert compared([], failed).same
+    assert (found.differences.num_added, found.differences.num_removed) == (3, 0)
+    assert compared([], failed).differences.same
 
 
 def test_shapes_without_anything_are_nobody() -> None:
     nothing = CorrectedPerson("", np.zeros((17, 2)), np.zeros(17, np.int8), None)
-    assert compared([*returned(), nothing]).same
+    assert compared([*returned(), nothing]).differences.same
 
 
 def test_somebody_known_without_keypoints_and_box_stays_where_they_are() -> None:
@@ -240,9 +245,9 @@ def test_somebody_known_without_keypoints_and_box_stays_where_they_are() -> None
     nothing = [
         CorrectedPerson(uid, np.zeros((17, 2)), np.zeros(17, np.int8), None) for uid in MODEL.uids
     ]
-    assert compared(nothing, nobody_seen).same
+    assert compared(nothing, nobody_seen).differences.same
     found = compared(nothing)  # who had keypoints has lost them
-    assert (found.num_changed, found.num_removed) == (3, 0)
+    assert (found.differences.num_changed, found.differences.num_removed) == (3, 0)
     np.testing.assert_array_equal(found.instances.boxes, first().boxes)
 
 
@@ -251,7 +256,11 @@ def test_everybody_is_found_in_any_order(order: list[int], gone: set[int], uids:
     back = returned(uids=uids)
     found = compared([only_extent(back[row]) for row in order if row not in gone])
     assert found.uids == tuple(uid for row, uid in enumerate(MODEL.uids) if row not in gone)
-    assert (found.num_changed, found.num_added, found.num_removed) == (0, 0, len(gone))
+    assert (
+        found.differences.num_changed,
+        found.differences.num_added,
+        found.differences.num_removed,
+    ) == (0, 0, len(gone))
 
 
 def test_extent_is_what_programs_write() -> None:

@@ -78,6 +78,34 @@ def test_without_flock_a_dead_owner_of_this_machine_is_replaced(
         FileLock(tmp_path / "x.lock", "The thing").acquire()
 
 
+def test_without_flock_one_of_two_takes_over_from_a_dead_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slower one has found the owner dead when the faster one takes the lock."""
+    monkeypatch.setattr(lock, "fcntl", None)
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    content = orjson.dumps({"pid": process.pid, "host": socket.gethostname()})
+    (tmp_path / "x.lock-owner").write_bytes(content)
+    faster, slower = (FileLock(tmp_path / "x.lock", "The thing") for _ in range(2))
+    kill = os.kill
+
+    def overtaken(pid: int, number: int) -> None:
+        monkeypatch.setattr(os, "kill", kill)
+        faster.acquire()
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", overtaken)
+    with pytest.raises(InputError, match=f"process {os.getpid()} on "):
+        slower.acquire()
+    slower.release()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock-owner"]
+    faster.release()
+    with slower:
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Cannot write"):
         FileLock(tmp_path / "missing" / "x.lock", "The thing").acquire()

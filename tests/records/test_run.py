@@ -320,6 +320,22 @@ def test_keypoints_must_be_those_of_the_run(tmp_path: Path) -> None:
         run.append(RECORDS[0])
 
 
+def test_progress_says_who_is_done_since_the_last_refresh(tmp_path: Path) -> None:
+    def done() -> list[bool]:
+        return [worker.complete for worker in reader.progress()]
+
+    with Run.open(tmp_path, make_manifest()) as writer:
+        writer.append(RECORDS[0])
+        reader = Run.read(tmp_path)
+        writer.complete()
+        assert done() == [False]
+        reader.refresh()
+        assert done() == [True]
+        writer.append(RECORDS[1])
+        reader.refresh()
+        assert done() == [False]
+
+
 def test_workers_see_each_other_when_they_look(tmp_path: Path) -> None:
     with (
         Run.open(tmp_path, make_manifest(), worker=(1, 2)) as first,

@@ -60,6 +60,30 @@ def test_the_parts_are_read_as_keypoints(tmp_path: Path, last: str) -> None:
         assert tuple(frames.annotations(number)[0] for number in range(2)) == document.annotations
 
 
+@pytest.mark.parametrize("last", ["categories", "annotations"])
+@pytest.mark.parametrize("with_parts", [0, 1])
+def test_one_shard_with_parts_makes_whole_bodies_of_all(
+    tmp_path: Path, with_parts: int, last: str
+) -> None:
+    whole = whole_body_document()
+    for name in PARTS:
+        whole["annotations"][1 - with_parts].pop(name, None)
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    for number in range(2):
+        shard = json.loads(json.dumps(whole))
+        shard["images"] = [shard["images"][number]]
+        ids = {image["id"] for image in shard["images"]}
+        shard["annotations"] = [each for each in shard["annotations"] if each["image_id"] in ids]
+        shard[last] = shard.pop(last)
+        (tmp_path / f"s-{number:05}-of-00002.json").write_text(json.dumps(shard))
+    document = read_coco(tmp_path / "s-*.json")
+    assert document.keypoint_set is keypoint_set("wholebody")
+    assert document.annotations == read_coco(tmp_path / "whole.json").annotations
+    with closing(CocoFrames(tmp_path / "s-*.json")) as frames:
+        assert frames.keypoint_set is keypoint_set("wholebody")
+        assert tuple(frames.annotations(number)[0] for number in range(2)) == document.annotations
+
+
 def test_a_part_of_another_length_is_refused_with_its_place(tmp_path: Path) -> None:
     content = whole_body_document()
     content["annotations"][1]["lefthand_kpts"] = [1, 2, 2]

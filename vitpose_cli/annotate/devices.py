@@ -216,35 +216,43 @@ def _work(options: AnnotateOptions, messages: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.getLogger(_LOGGER).addHandler(_ToParent(messages))
+    parent = ToParent(messages)
+    logging.getLogger(_LOGGER).addHandler(parent)
     last_report = 0.0
 
     def report(num_done: int, total: int | None) -> None:
         nonlocal last_report
         if monotonic() - last_report >= _REPORT_EVERY_S or num_done == total:
             last_report = monotonic()
-            messages.send(_Progress(num_done, total))
+            parent.send(_Progress(num_done, total))
 
     try:
-        messages.send(annotate_part(options, report, messages.send))
+        parent.send(annotate_part(options, report, parent.send))
     except VitposeError as error:
-        messages.send(error)
+        parent.send(error)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
     except BrokenPipeError:  # the parent is gone
         sys.exit(ExitCode.INTERRUPTED)
 
 
-class _ToParent(logging.Handler):
-    """Hands warnings to the process that has the terminal."""
+class ToParent(logging.Handler):
+    """Hands messages and warnings to the process that has the terminal, from any thread."""
 
     def __init__(self, messages: Connection) -> None:
+        """Take the connection to that process; nobody else may write into it."""
         super().__init__(logging.WARNING)
         self._messages = messages
+        self._sending = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Send one message, whole before the next one begins."""
+        with self._sending:
+            self._messages.send(message)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one warning."""
-        self._messages.send(_Warning(record.getMessage()))
+        self.send(_Warning(record.getMessage()))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ were made on. A copy of a file keeps every field, also of sections that nobody h
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -237,6 +238,7 @@ def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
     image_ids, category_ids = excerpt.image_ids(), excerpt.category_ids
     counts: Counter[str] = Counter()
     first, *others = excerpt.files
+    beside = _lists_beside(others)
     with atomic_set(out, document_parts(out)) as new_file, new_file(out) as stream:
         sections = _Sections(stream)
 
@@ -248,17 +250,49 @@ def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
             counts[section] += wanted
 
         for section, items in groupby(stream_items(first), key=lambda item: item.section):
+            more = beside.pop(section, {})
             for _, position, value in items:
                 if position is None:
                     sections.begin(section, value)
+                    more = more if value == [] else {}
                 else:
                     add(section, value)
+                    if more:
+                        more.pop(_canonical(value), None)
+            for value in more.values():
+                sections.add(value)
             for shard in others if section in _PER_IMAGE else ():
                 for also, position, value in stream_items(shard):
                     if also == section and position is not None:
                         add(section, value)
+        for section, more in beside.items():
+            sections.begin(section, [])
+            for value in more.values():
+                sections.add(value)
         sections.end()
     return DocumentSize(counts["images"], counts["annotations"])
+
+
+def _lists_beside(shards: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return what stands in lists beside labels, by section, each entry once under its own text.
+
+    Args:
+        shards: All but the first, whose categories theirs are.
+    """
+    lists: dict[str, dict[str, Any]] = {}
+    for shard in shards:
+        for section, position, value in stream_items(shard):
+            if section in _PER_IMAGE or section in _PER_CATEGORY:
+                continue
+            if position is not None:
+                lists[section][_canonical(value)] = value
+            elif value == []:
+                lists.setdefault(section, {})
+    return lists
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 class _Sections:

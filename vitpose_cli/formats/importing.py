@@ -228,7 +228,7 @@ class _Judge:
                 f"it is {_shown(frame.size_wh)} px in the file and {_shown(size_wh)} in the run"
             )
         comparison = self._compare(record, frame)
-        if comparison.same:
+        if comparison.differences.same:
             return self._as_it_was(record, record, comparison.differences)
         if frame.version == record.version:
             return self._corrected(record, record, comparison, size_wh)
@@ -258,13 +258,13 @@ class _Judge:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)
         forced = self._options.force and record.review is not None
-        if comparison.same and not (forced and base is exported):
+        if comparison.differences.same and not (forced and base is exported):
             return self._as_it_was(record, base, comparison.differences)
         mine = forced or record.review is None or record.review.tool == self._options.tool
         for version, state in states.items() if not forced else ():
             if not mine or version not in lineage:
                 known = self._compare(state, frame, names_first=not foreign)
-                if known.same:
+                if known.differences.same:
                     return self._as_it_was(record, state, known.differences)
         if not mine:
             who = (record.review and record.review.reviewer) or "somebody"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
 from vitpose_cli.pose.geometry import box_iou, xywh_to_xyxy
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.pose.oks import best_pairs, oks_matrix
 from vitpose_cli.records.body_sizes import box_round, says_size
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import BY_HAND_SCORE, FrameRecord, added_track_id
@@ -57,28 +57,18 @@ class Differences:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Differences):
+class Comparison:
     """What a correction makes of a frame.
 
     Attributes:
+        differences: How much was corrected.
         instances: The people as they are to be.
         uids: Their names.
     """
 
+    differences: Differences
     instances: Instances
     uids: tuple[str, ...]
-
-    @property
-    def differences(self) -> Differences:
-        """How much was corrected, without the people."""
-        return Differences(
-            self.num_changed,
-            self.num_added,
-            self.num_removed,
-            self.num_keypoints,
-            self.num_identities,
-            self.similarities,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +127,7 @@ def compare(
     added = [_new(person) for person in new]
     new_uids = [token_hex(_UID_BYTES) for _ in added]
     track_ids = _track_ids(record, stayed, new, new_uids)
-    return Comparison(
-        instances=_as_instances(before, [*kept, *added], track_ids),
-        uids=(*(record.uids[row] for row in stayed), *new_uids),
+    differences = Differences(
         num_changed=sum(person.changed for person in kept),
         num_added=len(added),
         num_removed=len(before) - len(kept),
@@ -152,6 +140,11 @@ def compare(
             for row, person in zip(stayed, kept, strict=True)
             if person.visibility.any()
         ),
+    )
+    return Comparison(
+        differences,
+        instances=_as_instances(before, [*kept, *added], track_ids),
+        uids=(*(record.uids[row] for row in stayed), *new_uids),
     )
 
 
@@ -185,10 +178,7 @@ def _pairs(
     if len(pairs) < min(len(shown), len(people)):
         alike = _likeness(shown, people, sigmas)
         alike[[*pairs]] = alike[:, [*pairs.values()]] = 0
-        while alike.max() >= SAME_PERSON:
-            row, place = divmod(int(alike.argmax()), len(people))
-            pairs[row] = place
-            alike[row] = alike[:, place] = 0
+        pairs |= best_pairs(alike, SAME_PERSON)
     if not names_first:
         _pair_by_name(pairs, uids, people)
     return pairs

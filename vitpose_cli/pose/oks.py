@@ -1,4 +1,4 @@
-"""Object keypoint similarity: how alike two instances are, and duplicates removed by it.
+"""Object keypoint similarity: how alike two instances are, pairs and duplicates found by it.
 
 One frame at a time, in float64 numpy: there are tens of instances, for which no device is worth
 waiting. Average precision is not here; pycocotools computes it.
@@ -69,6 +69,28 @@ def oks_matrix(
     total = np.where(counted, alike, 0).sum(axis=-1)
     mean: NDArray[np.float64] = total / np.maximum(counted.sum(axis=-1), 1)
     return mean
+
+
+def best_pairs(likeness: FloatArray, least: float) -> list[tuple[int, int]]:
+    """Take the most alike pair, then the most alike of the rest, and so on.
+
+    The optimal assignment (Hungarian method) was tried for tracks: it gives the same ids, and needs
+    scipy.
+
+    Args:
+        likeness: (N, M) of N instances and M others, by any measure that is not negative.
+        least: How alike a pair must be; above 0.
+
+    Returns:
+        Rows and columns, the most alike first; none of either is in two pairs.
+    """
+    pairs: list[tuple[int, int]] = []
+    left = likeness.copy()
+    while left.size and left.max() >= least:
+        row, column = divmod(int(left.argmax()), left.shape[1])
+        pairs.append((row, column))
+        left[row], left[:, column] = -1, -1
+    return pairs
 
 
 def oks_nms(

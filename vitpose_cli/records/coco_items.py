@@ -15,7 +15,7 @@ from vitpose_cli.records.body_sizes import complete_size
 from vitpose_cli.records.composed_names import without_dot
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers
-from vitpose_cli.records.whole_body import has_parts, join_parts, widen_category
+from vitpose_cli.records.whole_body import has_parts, join_parts, widened
 
 _SECTIONS = ("images", "annotations", "categories", "videos")
 NO_OWN_ID = "is not a whole number of its own"
@@ -44,11 +44,11 @@ class CocoItem(NamedTuple):
 class CocoHead:
     """What is small in a document; complete when its items are used up.
 
-    Where categories come before annotations, they are known when these come.
+    Where categories come before annotations, their numbers of keypoints are known when these come.
 
     Attributes:
         info: Its `info`.
-        categories: Each with at least `id`.
+        categories: Each with at least `id`; as they stand in the first file until all is read.
         videos: Empty for photos.
         licences: Those of its photos; the section `licenses`.
         num_keypoints: K by category id.
@@ -72,12 +72,16 @@ def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
     """
     for file_number, path in enumerate(files):
         here = CocoHead() if file_number else head
-        yield from _items_of(path, file_number, here)
+        yield from _items_of(path, file_number, here, head)
         if here.categories != head.categories:
             raise wrong(path, "categories", f"are not those of {files[0]}")
         if here.videos != head.videos:
             head.videos += [video for video in here.videos if video not in head.videos]
         head.licences += [licence for licence in here.licences if licence not in head.licences]
+    head.categories = [
+        widened(category) if category["id"] in head.with_parts else category
+        for category in head.categories
+    ]
 
 
 def named_images(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -177,8 +181,17 @@ def wrong(path: Path, place: str, reason: str) -> InputError:
     return InputError(f"{path}: {place} {reason}.", _HINT)
 
 
-def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem]:
-    """Yield the images and annotations of one file, and fill in `head`."""
+def _items_of(
+    path: Path, file_number: int, head: CocoHead, document: CocoHead
+) -> Iterator[CocoItem]:
+    """Yield the images and annotations of one file.
+
+    Args:
+        path: The file.
+        file_number: Which of the document's it is.
+        head: Gets what the file has beside them.
+        document: Gets who has parts and how many keypoints; `head` itself for the first file.
+    """
     seen: set[str] = set()
     small = {"categories": head.categories, "videos": head.videos}
     for (section, position, value), place in stream_places(path):
@@ -195,9 +208,9 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
                 small[section].append(value)
             else:
                 if section == "annotations":
-                    _note_parts(value, head)
-                    if not head.num_keypoints:
-                        head.num_keypoints.update(_checked_categories(path, head))
+                    _note_parts(value, document)
+                    if not document.num_keypoints:
+                        document.num_keypoints.update(_checked_categories(path, document))
                 yield CocoItem(section, value, file_number, position, place)
         elif section == "info" and isinstance(value, dict):
             head.info = value
@@ -206,7 +219,7 @@ def _items_of(path: Path, file_number: int, head: CocoHead) -> Iterator[CocoItem
     missing = [name for name in _SECTIONS[:3] if name not in seen]
     if missing:
         raise _lacking(path, missing)
-    head.num_keypoints.update(_checked_categories(path, head))
+    document.num_keypoints.update(_checked_categories(path, document))
 
 
 def _note_parts(annotation: Mapping[str, Any], head: CocoHead) -> None:
@@ -243,6 +256,6 @@ def _checked_categories(path: Path, head: CocoHead) -> dict[int, int]:
         if not isinstance(names, list):
             raise wrong(path, f"categories[{position}].keypoints", "is not a list")
         if category["id"] in head.with_parts:
-            widen_category(category)
-        num_keypoints[category["id"]] = len(category.get("keypoints") or [])
+            names = widened(category).get("keypoints") or []
+        num_keypoints[category["id"]] = len(names)
     return num_keypoints

@@ -30,11 +30,12 @@ EXPORTING_LOCK = ".exporting.lock"
 JOURNALS = "journal-*.jsonl"
 OPEN_WAIT_S = 30.0
 COMPLETE_SUFFIX = ".complete"
+COMPLETE_MARKS = f"journal-*{COMPLETE_SUFFIX}"
 _GENERATION = re.compile(r"journal-g(\d+)-")
 _WORKER = re.compile(r"-(\d+)-of-(\d+)\.jsonl$")
 _OURS = re.compile(
-    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner|complete|exported)"
-    rf"|\.(opening|exporting)\.lock(-owner)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
+    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner(-dead)*|complete|exported)"
+    rf"|\.(opening|exporting)\.lock(-owner(-dead)*)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
 
 

@@ -16,6 +16,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.folder import (
+    COMPLETE_MARKS,
     JOURNALS,
     complete_mark,
     journal_generation,
@@ -165,11 +166,12 @@ class Journals:
         """
         path = self._own_writer().path
         mark = complete_mark(path)
-        try:
-            mark.touch()
-        except OSError as error:
-            raise write_error(mark, error) from error
-        self._complete.add(path)
+        with self.mutex:
+            try:
+                mark.touch()
+            except OSError as error:
+                raise write_error(mark, error) from error
+            self._complete.add(path)
         # A listing, as network shares remember for a while that a file was not there.
         present = {path.name for path in self._folder.iterdir()}
         _, count = journal_worker(path) or (1, 1)
@@ -189,8 +191,13 @@ class Journals:
         return self._writer
 
     def _meet_new(self) -> list[int]:
-        """Give every journal that is new a number; return the numbers of all, by their names."""
+        """Give every journal that is new a number; return the numbers of all, by their names.
+
+        What their workers say of having nothing left to do is taken from the same moment.
+        """
         paths = sorted(self._folder.glob(JOURNALS))
+        marks = set(self._folder.glob(COMPLETE_MARKS))
+        self._complete = {path for path in paths if complete_mark(path) in marks}
         for path in paths:
             if path not in self._paths:
                 self._meet(path)
@@ -200,8 +207,6 @@ class Journals:
         """Give a journal the next number; nothing of it is read yet."""
         self._paths.append(path)
         self._ends.append(0)
-        if complete_mark(path).exists():
-            self._complete.add(path)
 
     def _read_on(self, number: int, max_bytes: int | None) -> Iterator[str]:
         """Read what a journal has got since; yield the frames for which another record counts."""

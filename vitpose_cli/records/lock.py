@@ -117,18 +117,8 @@ class FileLock:
             return False
 
     def _try_own(self) -> bool:
-        try:
-            handle = os.open(self._owner_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:
-            if _is_dead(self._owner_path):
-                self._owner_path.unlink(missing_ok=True)
-            return False
-        self._owns_file = True
-        try:
-            os.write(handle, _identity())
-        finally:
-            os.close(handle)
-        return True
+        self._owns_file = _try_create(self._owner_path)
+        return self._owns_file
 
     def _holder(self) -> str:
         for path in (self._path, self._owner_path):
@@ -140,6 +130,33 @@ class FileLock:
 
 def _identity() -> bytes:
     return orjson.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+
+
+def _try_create(path: Path) -> bool:
+    """Make an owner file with our name; where a dead process left it, take it away instead.
+
+    Only one process at a time may take it away, or it could be that of another who did so first;
+    who that is says an owner file in turn.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except FileExistsError:
+        taking = path.with_name(f"{path.name}-dead")
+        if _is_dead(path) and _try_create(taking):
+            try:
+                if _is_dead(path):
+                    path.unlink(missing_ok=True)
+            finally:
+                taking.unlink(missing_ok=True)
+        return False
+    try:
+        os.write(handle, _identity())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    return True
 
 
 def _is_dead(path: Path) -> bool:

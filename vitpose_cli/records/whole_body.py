@@ -40,11 +40,12 @@ def part_places(keypoints: KeypointSet) -> dict[str, slice]:
     return {name: slice(*place) for name, place in zip(names, pairwise([0, *ends]), strict=True)}
 
 
-def widen_category(category: dict[str, Any]) -> None:
-    """Give a category with the keypoints of COCO's bodies those of whole bodies."""
-    if category.get("keypoints") == list(keypoint_set("coco").names):
-        whole = keypoint_set("wholebody").to_category()
-        category.update(keypoints=whole["keypoints"], skeleton=whole["skeleton"])
+def widened(category: dict[str, Any]) -> dict[str, Any]:
+    """Return a category with the keypoints of COCO's bodies with those of whole bodies."""
+    if category.get("keypoints") != list(keypoint_set("coco").names):
+        return category
+    whole = keypoint_set("wholebody").to_category()
+    return {**category, "keypoints": whole["keypoints"], "skeleton": whole["skeleton"]}
 
 
 def join_parts(annotation: dict[str, Any], num_keypoints: int) -> str:

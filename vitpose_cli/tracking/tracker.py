@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.pose.geometry import FloatArray, box_areas, box_iou
+from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.oks import oks_matrix
+from vitpose_cli.pose.oks import best_pairs, oks_matrix
 
 UNKNOWN = -1
 """In place of an id."""
@@ -142,13 +142,13 @@ class Tracker:
             return ids
         people = people.select(rows)
         steps = np.stack([track.step(time_s) for track in tracks])
-        matches = _best_pairs(self._likeness(time_s, tracks, steps, people), self._options.min_oks)
+        matches = best_pairs(self._likeness(time_s, tracks, steps, people), self._options.min_oks)
         if len(matches) < min(len(tracks), len(people)):
             boxes = np.stack([track.box for track in tracks]) + np.tile(steps, 2)
             overlap = box_iou(boxes, people.boxes)
             for track, row in matches:
                 overlap[track], overlap[:, row] = 0, 0
-            matches += _best_pairs(overlap, self._options.min_iou)
+            matches += best_pairs(overlap, self._options.min_iou)
         for track, row in matches:
             ids[rows[row]] = tracks[track].track_id
         return ids
@@ -187,20 +187,6 @@ class Tracker:
             np.hypot(2 * self._sigmas, room[:, None, None]) / 2,
             people.visibility,
         )
-
-
-def _best_pairs(likeness: FloatArray, least: float) -> list[tuple[int, int]]:
-    """Take the most alike pair, then the most alike of the rest, and so on.
-
-    The optimal assignment (Hungarian method) was tried: it gives the same ids, and needs scipy.
-    """
-    pairs: list[tuple[int, int]] = []
-    left = likeness.copy()
-    while left.size and left.max() >= least:
-        track, row = divmod(int(left.argmax()), left.shape[1])
-        pairs.append((track, row))
-        left[track], left[:, row] = -1, -1
-    return pairs
 
 
 def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
