@@ -142,10 +142,41 @@ def test_a_name_from_another_frame_is_no_name() -> None:
     assert found.uids == MODEL.uids
 
 
+def test_one_correction_is_of_one_person() -> None:
+    first_place, *_ = returned()  # of another run, where the name is that of somebody else
+    back = (replace(first_place, uid=MODEL.uids[1]),)
+    frame = CorrectedFrame("a", SIZE_WH, "", back)
+    found = compare(MODEL, frame, COCO.sigmas, EXACT_PX, names_first=False)
+    assert (found.uids, len(found.instances)) == (MODEL.uids[:1], 1)
+    assert (found.num_changed, found.num_added, found.num_removed) == (0, 0, 2)
+
+
+def test_who_has_lost_all_keypoints_does_not_count_against_the_model() -> None:
+    back = returned()
+    back[1] = replace(back[1], points=np.zeros((17, 2)), visibility=np.zeros(17, np.int8))
+    found = compared(back)
+    assert (found.num_changed, found.num_removed) == (1, 0)
+    assert found.similarities == pytest.approx([1, 1])
+
+
 def test_replaced_boxes_are_put_back() -> None:
     found = compared([only_extent(each) for each in returned()])
     assert found.differences.same
     np.testing.assert_array_equal(found.instances.boxes, first().boxes)
+
+
+@pytest.mark.parametrize(("px", "is_drawn"), [(0.9, False), (1.5, True)])
+def test_extents_that_a_program_rounds_are_no_boxes_that_somebody_drew(
+    px: float, is_drawn: bool
+) -> None:
+    (person, *others) = map(only_extent, returned())
+    assert person.box is not None
+    wider = replace(person, box=person.box + np.array([-px, -px, px, px]))
+    found = compared([wider, *others])
+    assert found.num_changed == is_drawn
+    assert wider.box is not None
+    expected = wider.box if is_drawn else first().boxes[0]
+    np.testing.assert_allclose(found.instances.boxes[0], expected, atol=1e-4)
 
 
 def test_a_box_put_back_takes_in_what_was_moved_out_of_it() -> None:
@@ -269,3 +300,16 @@ def test_extent_is_what_programs_write() -> None:
     left, top, width, height = extent(points)
     assert person.extent is not None
     np.testing.assert_allclose(person.extent, [left, top, left + width, top + height])
+
+
+@pytest.mark.parametrize(("uids", "expected"), [(True, [9, 4]), (False, [4, 9])])
+def test_identities_are_taken_of_those_who_kept_their_names(
+    uids: bool, expected: list[int]
+) -> None:
+    tracked = replace(people(2), track_ids=np.array([4, 9]))
+    model = FrameRecord(FrameKey("clip.mp4", 3), SIZE_WH, 0.1, tracked)
+    one, other = returned(model, uids=uids)
+    found = compared([replace(one, track_id=9), replace(other, track_id=4)], model)
+    assert found.instances.track_ids is not None
+    assert found.instances.track_ids.tolist() == expected
+    assert found.num_identities == (2 if uids else 0)

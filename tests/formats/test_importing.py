@@ -157,6 +157,18 @@ def test_drafts_are_work_too(run: Path, tmp_path: Path) -> None:
     assert bring_back(run, out, "coco").count("conflict") == 1
 
 
+def test_a_draft_is_accepted_only_as_it_came_back(run: Path, tmp_path: Path) -> None:
+    before = exported(run, tmp_path / "before.json", lambda _: None)
+    draft = by_hand(run, "a/one.jpg", state="draft")
+    bring_back(run, before, "coco", accept_unchanged=True)
+    assert labels(run)["a/one.jpg"].version == draft.version
+    with_draft = exported(run, tmp_path / "draft.json", lambda _: None)
+    assert bring_back(run, with_draft, "coco", accept_unchanged=True).count("accepted") == 1
+    after = labels(run)["a/one.jpg"]
+    assert after.review is not None
+    assert (after.review.state, after.labels_version) == ("accepted", draft.labels_version)
+
+
 def test_corrections_of_a_corrected_frame(run: Path, tmp_path: Path) -> None:
     by_hand(run, "a/one.jpg")
     out = exported(run, tmp_path / "out.json", nudge("a/one.jpg"))

@@ -51,6 +51,15 @@ def test_a_keypoint_torn_away_is_seen(keypoint: int) -> None:
     assert oddness(torn * 300) > oddness(UPRIGHT * 300) + 0.2
 
 
+def test_however_far_a_keypoint_is_torn_away_it_is_one_wrong_bone() -> None:
+    found = []
+    for way in (10, 1000):
+        torn = UPRIGHT * 300
+        torn[9] += 300 * way  # a wrist, the end of one bone
+        found.append(oddness(torn))
+    assert found == pytest.approx([0.7292] * 2, abs=0.001)
+
+
 def test_keypoints_that_nobody_has_placed_do_not_count() -> None:
     unplaced = UPRIGHT.copy()
     unplaced[15:] = np.nan  # the ankles

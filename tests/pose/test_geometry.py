@@ -13,6 +13,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.geometry import (
     Alignment,
     CropTransforms,
+    box_areas,
     box_iou,
     clip_boxes,
     xywh_to_xyxy,
@@ -202,3 +203,8 @@ def test_box_iou() -> None:
     b = np.array([[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6], [1, 1, 1, 1]], np.float32)
     np.testing.assert_allclose(box_iou(a, b), [[1.0, 1 / 3, 0.0, 0.0], [0.0] * 4], rtol=1e-6)
     assert box_iou(a[:0], b).shape == (0, 4)
+
+
+def test_boxes_without_an_extent_have_an_area_that_oks_can_use() -> None:
+    boxes = np.array([[5, 5, 5, 9], [3, 3, 3, 3], [0, 0, 0.5, 4], [0, 0, 2, 3]], np.float32)
+    assert box_areas(boxes).tolist() == [4, 1, 4, 6]

@@ -222,6 +222,33 @@ def test_the_second_peak_is_a_peak_of_its_own() -> None:
     assert codec.decode(wide).peaks.second_peak_ratio.item() == 0  # a slope is no peak
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("phase", range(4))
+@pytest.mark.parametrize(("apart", "ratio"), [(4, 0), (8, 0.5)])
+def test_peaks_eight_cells_apart_are_two(axis: int, phase: int, apart: int, ratio: float) -> None:
+    maps = torch.zeros(1, 1, 32, 32)
+    for step, height in ((0, 1.0), (apart, 0.5), (-apart, 0.4)):
+        place = [13, 13]
+        place[axis] = 12 + phase + step
+        maps[0, 0, place[1], place[0]] = height
+    peaks = codec_of("udp", (32, 32)).decode(maps).peaks
+    assert peaks.second_peak_ratio.item() == ratio
+
+
+def test_a_map_below_zero_gives_its_highest_cell() -> None:
+    maps = torch.full((1, 1, 32, 24), -1.0)
+    maps[0, 0, 20, 10:12] = torch.tensor([-0.5, -0.6])
+    for alignment in ALIGNMENTS:
+        np.testing.assert_allclose(map_points(codec_of(alignment), maps), [[[10, 20]]], atol=1e-5)
+
+
+def test_a_sharp_ridge_gives_its_highest_cell() -> None:
+    ridge = 4e4 * torch.eye(32) - 1e4  # its blurred logarithm is flat along it, to the last bit
+    ridge[16, 16] += 1
+    decoded = map_points(codec_of("udp", (32, 32)), ridge[None, None])
+    np.testing.assert_allclose(decoded, [[[16, 16]]], atol=1e-5)
+
+
 def test_a_wider_peak_is_measured_wider() -> None:
     codec = codec_of("udp", (48, 64))
     widths = [

@@ -76,6 +76,11 @@ def test_of_equal_instances_the_first_stays() -> None:
     assert oks_nms(people, np.ones(3), [0.1, 0.9, 0.9], SIGMAS).tolist() == [1]
 
 
+def test_instances_as_alike_as_may_be_are_kept() -> None:
+    people = np.zeros((3, 17, 2))
+    assert oks_nms(people, np.ones(3), np.ones(3), SIGMAS, threshold=1.0).tolist() == [0, 1, 2]
+
+
 def test_a_frame_without_people_stays_empty() -> None:
     nobody = np.zeros((0, 17, 2), np.float32)
     kept = oks_nms(nobody, np.zeros(0), np.zeros(0), SIGMAS)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.pose.parts import BODY_PARTS, BodyPart, inside, limbs, part_keypoints, part_windows
 
 COCO = keypoint_set("coco")
@@ -72,3 +72,22 @@ def test_a_part_without_keypoints_cuts_nothing() -> None:
     for part in BODY_PARTS:
         kept = part_keypoints(part, STANDING, np.zeros_like(labelled), COCO, np.zeros(1))
         assert not kept.any()
+
+
+def test_a_limb_ends_before_a_branch() -> None:
+    names = ["head", "neck", "left_shoulder", "right_shoulder", "left_wrist", "right_wrist"]
+    edges = [[1, 2], [2, 3], [2, 4], [3, 5], [4, 6]]
+    torso = KeypointSet.from_category({"name": "x", "keypoints": names, "skeleton": edges})
+    found = [tuple(np.flatnonzero(limb).tolist()) for limb in limbs(torso)]
+    assert found == [(0, 1), (1, 2, 4), (1, 3, 5)]
+
+
+def test_a_window_with_one_keypoint_is_no_cut() -> None:
+    labelled = np.ones((1, 17), bool)
+    labelled[0, 1:11] = False  # of the upper body only the nose
+    for count in (1, 2):
+        labelled[0, 5] = count == 2
+        kept = part_keypoints("upper", STANDING, labelled, COCO, np.zeros(1))
+        windows, real = part_windows(kept, STANDING, labelled, BOX, 0.05)
+        assert real.tolist() == [count == 2]
+        assert (windows[0, 3] < 80) == (count == 2)

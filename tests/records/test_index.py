@@ -90,6 +90,15 @@ def test_a_failure_that_is_taken_back_counts_no_more() -> None:
     assert index.num_failed == 1
 
 
+def test_a_decision_about_a_failure_is_taken_back_with_it() -> None:
+    index = JournalIndex()
+    index.add(entry("a", failed=True, human=True), 0)
+    index.add(entry("a", failed=True)._replace(taken_back=True), 1)
+    index.add(entry("a", offset=2), 1)
+    assert index.place(FrameKey("a")) == (1, 2, 7)
+    assert index.decision(FrameKey("a")) is None
+
+
 def test_videos_are_whole_when_all_frames_before_their_end_are_there() -> None:
     index = JournalIndex()
     end = entry("v.mp4", 9, failed=True)._replace(taken_back=True, ended_after=2)

@@ -192,6 +192,14 @@ def test_damage_is_counted(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_a_line_whose_last_brace_is_damaged_is_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(LINES[0][:-2] + b"x\n" + LINES[1])
+    scan = Scan(path)
+    assert [each.media for each in scan.entries()] == [RECORDS[1].key.media]
+    assert scan.num_damaged == 1
+
+
 def test_a_second_writer_is_told_who_writes(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     writer = JournalWriter(path)

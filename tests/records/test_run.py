@@ -2,6 +2,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ from record_cases import (
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.journal import encode_line
-from vitpose_cli.records.record import Review
+from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import document_files
+from vitpose_cli.review.edits import Edit
 
 
 def names(folder: Path) -> set[str]:
@@ -252,6 +254,21 @@ class TestEditing:
         annotations, failures = exported(tmp_path)
         assert b"a.jpg" not in annotations + failures
 
+    def test_labels_made_after_a_decision_are_nobodys_work(self, tmp_path: Path) -> None:
+        fill(tmp_path, [make_failure("a.jpg")])
+        with Run.edit(tmp_path) as editing:
+            editing.append(replace(make_failure("a.jpg"), review=Review("rejected", "anna")))
+        fill(tmp_path, [make_record("a.jpg")])
+        with Run.read(tmp_path) as run:
+            found = run.record(FrameKey("a.jpg"))
+            assert found is not None
+            assert found.rejected
+            assert found.instances is not None
+            looked_at = Edit(found.version, "accepted", found.instances, found.uids)
+            after = looked_at.applied(found, "anna", 1.0)
+        assert after.review is not None
+        assert after.review.state == "accepted"
+
     def test_only_one_edits(self, tmp_path: Path) -> None:
         fill(tmp_path)
         with Run.edit(tmp_path), pytest.raises(InputError, match="journal-review"):
@@ -349,3 +366,14 @@ def test_workers_see_each_other_when_they_look(tmp_path: Path) -> None:
         first.refresh()
         second.append(RECORDS[3])
         assert first.export().num_images == 3
+
+
+def test_the_end_of_a_video_is_written_down_once_for_a_file(tmp_path: Path) -> None:
+    end = FrameRecord(FrameKey("v.mp4", 3), error="", ended_after=3, file_bytes=700)
+    other_file = replace(end, file_bytes=900)
+    grown = replace(end, key=FrameKey("v.mp4", 5), ended_after=5)
+    with Run.open(tmp_path, make_manifest()) as run:
+        for record in (end, end, other_file, end, other_file, grown, grown):
+            run.append_end(record)
+    lines = (tmp_path / "journal-1-of-1.jsonl").read_bytes()
+    assert lines == b"".join(map(encode_line, (end, other_file, grown)))

@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from record_cases import CATEGORY, make_failure, make_manifest, make_record
+from record_cases import (
+    CATEGORY,
+    make_failure,
+    make_manifest,
+    make_record,
+    small_document,
+    write_json,
+)
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_items import CocoHead, coco_items
 from vitpose_cli.records.coco_writer import write_document
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -141,3 +149,14 @@ def test_a_name_with_brackets_is_no_pattern(tmp_path: Path) -> None:
     assert len(CocoFrames(document_name(tmp_path / "day [12].json", 3))) == 11
     write(tmp_path / "day [12].json", 2)
     assert names(tmp_path) == ["day [12]-00000-of-00002.json", "day [12]-00001-of-00002.json"]
+
+
+def test_licences_of_several_files_come_once(tmp_path: Path) -> None:
+    tables = ([{"id": 1, "name": "CC0"}], [{"id": 1, "name": "CC0"}, {"id": 2, "name": "own"}])
+    files = [
+        write_json(tmp_path / f"{number}.json", small_document() | {"licenses": table})
+        for number, table in enumerate(tables)
+    ]
+    head = CocoHead()
+    assert len(list(coco_items(files, head))) == 8
+    assert head.licences == tables[1]

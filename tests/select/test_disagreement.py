@@ -50,3 +50,11 @@ def test_records_of_the_same_frame_come_together() -> None:
     pairs = [(a.key.media, b and b.key.media) for a, b in side_by_side(ours, theirs)]
     assert pairs == [("a", None), ("b", "b"), ("d", "d")]
     assert [b for _, b in side_by_side(ours, [])] == [None] * 3
+
+
+@pytest.mark.parametrize(("way", "num_missed"), [(20, 0), (24, 1)])  # an IoU of 0.33, of 0.25
+def test_a_box_in_the_same_place_is_the_same_person(way: float, num_missed: int) -> None:
+    people = make_people(0.9)
+    boxes = people.boxes + np.array([way, 0, way, 0], np.float32)
+    torn = replace(people, keypoints=people.keypoints + 500, boxes=boxes)
+    assert disagreement(people, torn, COCO.sigmas)[1] == num_missed

@@ -93,9 +93,11 @@ def test_a_single_jump_is_taken_out() -> None:
 
 def test_doubtful_points_follow_the_sure_ones() -> None:
     times_s = np.arange(30) / 30
-    frames = path(np.full(30, 100.0), times_s)
-    frames[15] = (frames[15][0], person(103.0, score=0.02))
-    assert x_of(smooth_instances(frames))[15] == pytest.approx(100.0, abs=0.1)
+    truth = 300 * times_s  # 10 px a frame, beside which 6 px are no jump
+    frames = path(truth, times_s)
+    for index in (14, 15, 16):
+        frames[index] = (frames[index][0], person(truth[index] + 6, score=0.02))
+    np.testing.assert_allclose(x_of(smooth_instances(frames)), truth, atol=0.5)
 
 
 def test_keypoints_that_nobody_has_placed_have_no_say() -> None:
@@ -220,3 +222,14 @@ def test_a_long_video_is_smoothed_alike_and_in_pieces(options: SmoothOptions) ->
         assert len(people) == len(whole[place])
         # px; what is a usual jump differs a little from stretch to stretch
         np.testing.assert_allclose(people.keypoints, whole[place].keypoints, atol=0.5)
+
+
+def test_jumps_beside_the_end_of_a_stretch_are_seen() -> None:
+    times_s = np.arange(1100) / 12  # three frames are near on either side
+    truth = np.linspace(0, 10990, 1100)
+    jumping = truth.copy()
+    jumping[[997, 1002]] += 300
+    smooth = x_of(
+        list(smooth_stream(path(jumping, times_s), SmoothOptions(max_gap_s=0), media="a"))
+    )
+    np.testing.assert_allclose(smooth, truth, atol=2)

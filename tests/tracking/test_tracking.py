@@ -208,3 +208,27 @@ def test_a_crowd_is_followed_fast_enough() -> None:
     ]
     ids = ids_of(frames)
     assert sum(one != ids[0] for one in ids) == 0
+
+
+def test_nobody_goes_straight_on_for_long_without_being_seen() -> None:
+    frames = [(n / 10, people((100 + 20 * n, 300))) for n in range(11)]  # 200 px/s
+    # Who stopped at once, who went on for half a second, and who never stopped.
+    frames.append((3.0, people((300, 300), (400, 300), (700, 300))))
+    assert ids_of(frames, max_gap_s=5.0)[-1] == [2, 1, 3]
+
+
+@pytest.mark.parametrize(("sizes", "ids"), [(1.3, [1]), (3, [2])])
+def test_nobody_is_looked_for_everywhere_after_a_long_time(sizes: float, ids: list[int]) -> None:
+    start = people((100, 300))
+    body = np.sqrt(np.prod(start.boxes[0, 2:] - start.boxes[0, :2]))
+    frames = [(0.0, start), (10.0, people((100 + sizes * body, 300)))]
+    assert ids_of(frames, max_gap_s=20.0)[-1] == ids
+
+
+def test_a_hand_does_not_say_how_far_a_body_moved() -> None:
+    waving = people((110, 300))
+    waving.visibility[:, [*range(9), *range(10, 17)]] = 0
+    waving.keypoints[waving.visibility == 0] = 0
+    waving.keypoints[0, 9] += 300
+    frames = [(0.0, people((100, 300))), (0.1, waving), (0.2, people((120, 300)))]
+    assert ids_of(frames) == [[1], [1], [1]]

@@ -14,6 +14,7 @@ from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.people import People
 
 NOTHING = AugmentationOptions(flip=0, shift=0, scale_std=0, rotation=0, half_body=0)
+HALVES = NOTHING.model_copy(update={"half_body": 1.0})
 INPUT_WH = (96, 128)
 
 
@@ -114,7 +115,7 @@ def test_scale_rotation_and_shift_follow_the_published_recipe() -> None:
 
 
 def test_half_bodies_are_centred_on_the_mean_keypoint_of_a_half() -> None:
-    plan = planned(NOTHING.model_copy(update={"half_body": 1.0}), count=400)
+    plan = planned(HALVES, count=400)
     people, _ = some_people(8)
     points = people.select(np.arange(400) % 8).keypoints.astype(np.float64)
     middle = plan.transforms.to_frame(np.tile((np.array(INPUT_WH) - 1) / 2, (400, 1, 1)))[:, 0]
@@ -122,7 +123,52 @@ def test_half_bodies_are_centred_on_the_mean_keypoint_of_a_half() -> None:
     lower = np.abs(middle - points[:, 11:].mean(axis=1)).max(axis=1) < 1e-6
     assert (upper | lower).all()
     assert upper.mean() == pytest.approx(0.69, abs=0.07)
-    assert (scales(plan) < 0.9).all()
+    halves = np.where(
+        upper[:, None, None],
+        points[:, [*range(11), *[0] * 6]],
+        points[:, [11] * 11 + [*range(11, 17)]],
+    )
+    widths, heights = 1.5 * np.ptp(halves, axis=1).T
+    widths = np.maximum(widths, heights * 3 / 4)  # the aspect of the input
+    np.testing.assert_allclose(plan.transforms.region_areas, widths**2 * 4 / 3, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("gone", "half"), [(slice(13, 17), slice(11)), (slice(9), slice(11, 17))])
+def test_of_people_with_two_keypoints_in_a_half_the_other_is_taken(
+    gone: slice, half: slice
+) -> None:
+    people, _ = some_people(8)
+    weights = people.weights.copy()
+    weights[:, gone] = 0
+    options = HALVES.model_copy(update={"half_body_keypoints": 8})
+    plan = plan_crops(
+        replace(people, weights=weights), options, INPUT_WH, "udp", np.random.default_rng(0)
+    )
+    middle = plan.transforms.to_frame(np.tile((np.array(INPUT_WH) - 1) / 2, (8, 1, 1)))[:, 0]
+    np.testing.assert_allclose(middle, people.keypoints[:, half].mean(axis=1), atol=1e-3)
+
+
+def test_of_a_cut_photo_no_half_is_taken() -> None:
+    whole = planned(NOTHING.model_copy(update={"truncation": 0.5}))
+    halves = planned(HALVES.model_copy(update={"truncation": 0.5}))
+    cut = np.isfinite(halves.windows[:, 0])
+    assert 0 < cut.sum() < len(cut)
+    same = (halves.transforms.matrices == whole.transforms.matrices).all(axis=(1, 2))
+    assert (same == cut).all()
+
+
+def test_a_half_that_lies_in_one_place_is_no_half() -> None:
+    people, _ = some_people(8)
+    points = people.keypoints.copy()
+    points[:, 11:] = points[:, 11:12]
+    one_place = replace(people, keypoints=points)
+    plan = plan_crops(one_place, HALVES, INPUT_WH, "udp", np.random.default_rng(0))
+    plain = plan_plain_crops(one_place, INPUT_WH, "udp").transforms
+    is_plain = np.isclose(plan.transforms.matrices, plain.matrices).all(axis=(1, 2))
+    middle = plan.transforms.to_frame(np.tile((np.array(INPUT_WH) - 1) / 2, (8, 1, 1)))[:, 0]
+    is_upper = np.abs(middle - points[:, :11].mean(axis=1)).max(axis=1) < 1e-3
+    assert (is_plain != is_upper).all()
+    assert 0 < is_plain.sum() < 8
 
 
 def test_half_bodies_need_many_keypoints() -> None:
@@ -130,8 +176,7 @@ def test_half_bodies_need_many_keypoints() -> None:
     weights = people.weights.copy()
     weights[:, 8:] = 0
     few = type(people)(COCO, people.boxes, people.keypoints, weights, people.repeats, people.images)
-    options = NOTHING.model_copy(update={"half_body": 1.0})
-    plan = plan_crops(few, options, INPUT_WH, "udp", np.random.default_rng(0))
+    plan = plan_crops(few, HALVES, INPUT_WH, "udp", np.random.default_rng(0))
     np.testing.assert_allclose(
         plan.transforms.matrices, plan_plain_crops(few, INPUT_WH, "udp").transforms.matrices
     )

@@ -135,6 +135,14 @@ def test_given_milestones_count_in_the_stages_unit() -> None:
         assert schedule.rate(fall) == schedule.rate(899) == pytest.approx(5e-5)
 
 
+@pytest.mark.parametrize("length", [{"steps": 900}, {"epochs": 30}])
+def test_a_stage_may_have_a_rate_of_its_own(length: dict[str, int]) -> None:
+    options = OptimizerOptions(warmup_steps=0)
+    own = StageOptions.model_validate({**length, "lr": 2e-5})
+    assert Schedule.of_stage(own, options, 30).rate(0) == 2e-5
+    assert Schedule.of_stage(StageOptions.model_validate(length), options, 30).rate(0) == 5e-4
+
+
 def test_a_cosine_ends_at_its_final_ratio() -> None:
     options = OptimizerOptions(schedule="cosine", warmup_steps=0, final_ratio=0.1)
     schedule = Schedule(1.0, 100, 1, options)
