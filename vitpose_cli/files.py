@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from vitpose_cli.errors import InputError
@@ -185,6 +185,11 @@ def fitted_name(start: str, ending: str) -> str:
         return start + ending
     ending = f"~{blake2b(data, digest_size=4).hexdigest()}{ending}"
     return data[: _MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+def has_long_name(path: PurePath) -> bool:
+    """Return whether a part of a path is longer than file systems take."""
+    return any(fitted_name(part, "") != part for part in path.parts)
 
 
 def remove_left_over(path: Path) -> None:

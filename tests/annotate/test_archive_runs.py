@@ -261,3 +261,36 @@ def test_what_is_in_archives_and_cannot_be_read_is_said(tmp_path: Path) -> None:
     for kind in (".heic", ".tar", ".tar.gz", ".mp4"):
         assert f"1 {kind} in archives" in sentence
     assert ".json" not in sentence
+
+
+def test_names_that_are_too_long_for_files_end_nothing(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    photo = job.folder / "unpacked" / job.names[0]
+    shard = tmp_path / "in" / "a.tar"
+    shard.parent.mkdir()
+    long = {f"{'k' * 300}.jpg", f"{'d' * 300}/1.jpg", f"{'k' * 300}.webp"}
+    with tarfile.open(shard, "w") as tar:
+        for name in ("short.jpg", *sorted(long)):
+            tar.add(photo, name)
+    run, frames = tmp_path / "run", tmp_path / "frames"
+    arguments = [
+        "annotate", str(shard), "-o", str(run), "-w", str(job.folder / "w.safetensors"),
+        "--detector", "whole-image", "--no-flip-test",
+    ]  # fmt: skip
+    for more in ((), ("--preview", "--extract-frames", frames)):
+        for _ in range(2):
+            done = launcher.run(*arguments, *more)
+            assert done.returncode == 0, done.stderr
+    assert {image["file_name"] for image in document(run)["images"]} == {
+        f"a.tar/{name}" for name in ("short.jpg", *long)
+    }
+    drawn = [path for path in (run / "preview").rglob("*") if path.is_file()]
+    assert len(drawn) == 4
+    assert [path.name for path in frames.rglob("*.jpg")] == ["short.jpg"]
+    assert "3 frames, such as a.tar/d" in done.stderr
+    exported = launcher.run(
+        "export", run, "-f", "fiftyone", "-o", tmp_path / "out", "--images", shard.parent
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert "3 pictures were left out" in exported.stderr + exported.stdout

@@ -376,6 +376,33 @@ def test_of_two_links_to_a_folder_the_same_is_followed_everywhere(tmp_path: Path
     assert sorted(found(tmp_path / "0")) == ["a.jpg", "link00/a.jpg"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_a_link_that_is_made_later_renames_nothing(tmp_path: Path) -> None:
+    plant(tmp_path, "in/m/a.jpg", "in/m/deep/b.jpg", "in/z/c.jpg", "far/d.jpg")
+    names = ["m/a.jpg", "m/deep/b.jpg", "z/c.jpg"]
+    assert found(tmp_path / "in") == names
+    for link, target in {"a": "in/m", "m/0": "in/z", "z/in": "in", "b": "in/m/deep"}.items():
+        (tmp_path / "in" / link).symlink_to(tmp_path / target)
+    assert found(tmp_path / "in") == names
+    (tmp_path / "in/z/far").symlink_to(tmp_path / "far")
+    (tmp_path / "in/m/to").symlink_to(tmp_path / "in/z")
+    assert found(tmp_path / "in") == [*names, "z/far/d.jpg"]
+    listed = tmp_path / "list.txt"
+    listed.write_text("in/b\nin/m/deep\n")
+    assert found(f"@{listed}") == ["in/m/deep/b.jpg"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
+def test_a_glob_takes_a_folder_and_links_to_it_once(tmp_path: Path) -> None:
+    plant(tmp_path, "in/m/a.jpg", "in/m/b.jpg", "in/z/c.jpg", "far/d.jpg")
+    for link, target in {"a": "in/m", "b": "far", "c": "far"}.items():
+        (tmp_path / "in" / link).symlink_to(tmp_path / target)
+    every = ["b/d.jpg", "m/a.jpg", "m/b.jpg", "z/c.jpg"]
+    for pattern in "*", "*/*.jpg", "*/*":
+        assert found(tmp_path / "in" / pattern) == every
+    assert found(tmp_path / "in/m/a*", tmp_path / "in/a*") == ["a/b.jpg", "m/a.jpg"]
+
+
 def test_a_pattern_may_be_longer_than_any_name(tmp_path: Path) -> None:
     names = [f"photo {number:03d}.jpg" for number in range(60)]
     plant(tmp_path, *names)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Set
 
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
-from vitpose_cli.media.extracted import ExtractedFrames
+from vitpose_cli.media.extracted import ExtractedFrames, NameTooLongError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.plurals import counted
@@ -35,6 +35,7 @@ class FramePictures:
         self._plain = plain
         self._keypoint_set = keypoint_set
         self._too_large: set[FrameKey] = set()
+        self._unnamed: set[FrameKey] = set()
 
     def __call__(self, frame: Frame, people: Instances) -> None:
         """Write the pictures of one frame."""
@@ -59,7 +60,8 @@ class FramePictures:
             people: Returns who is labelled in a frame.
             say: Takes a sentence for the user.
         """
-        lacking = {key for key in done if key not in self._too_large and self._lacks(key)}
+        left_out = self._too_large | self._unnamed
+        lacking = {key for key in done if key not in left_out and self._lacks(key)}
         if lacking:
             was = counted(len(lacking), "frame was", "frames were")
             say(f"{was} labelled earlier without pictures, which are written now.")
@@ -74,6 +76,12 @@ class FramePictures:
                 f"{'is' if len(self._too_large) == 1 else 'are'} labelled but too large to be "
                 "written as JPEG."
             )
+        if self._unnamed:
+            say(
+                f"{counted(len(self._unnamed), 'frame')}, such as {min(self._unnamed)}, "
+                f"{'is' if len(self._unnamed) == 1 else 'are'} labelled but not extracted: names "
+                "are longer than those of files may be (255 bytes)."
+            )
         if lacking:
             say(
                 f"{counted(len(lacking), 'frame')}, such as {min(lacking)}, cannot be read again "
@@ -85,8 +93,10 @@ class FramePictures:
         return any(sink is not None and not sink.has(key) for sink in sinks)
 
     def _write(self, sink: CopySink | ExtractedFrames, frame: Frame) -> None:
-        """Write a picture; one that does not fit into its format ends no run."""
+        """Write a picture; one that fits into no format, or no folder, ends no run."""
         try:
             sink.write(frame)
         except PictureTooLargeError:
             self._too_large.add(frame.key)
+        except NameTooLongError:
+            self._unnamed.add(frame.key)

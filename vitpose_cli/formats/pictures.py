@@ -12,7 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, write_error
+from vitpose_cli.files import (
+    atomic_file,
+    has_long_name,
+    is_file,
+    make_folder,
+    read_error,
+    write_error,
+)
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
@@ -36,6 +43,7 @@ class Pictures:
 
     Attributes:
         missing: Frames whose picture was not found.
+        unnamed: Frames whose picture would have a name that no file can have.
         resized: Frames whose picture has another size than their labels are of, as it says.
     """
 
@@ -49,6 +57,7 @@ class Pictures:
             how: As links, as copies, or not at all.
         """
         self.missing: list[FrameKey] = []
+        self.unnamed: list[FrameKey] = []
         self.resized: list[FrameKey] = []
         self._sources = sources
         self._folder = folder
@@ -135,6 +144,9 @@ class Pictures:
         """
         if self._how == "none":
             return
+        if has_long_name(PurePosixPath(name)):
+            self.unnamed.append(key)
+            return
         picture = self._sources.path(str(key))
         if is_file(picture):
             self._compare(key, _upright_size(picture), size_wh)
@@ -177,6 +189,12 @@ class Pictures:
         if self.missing:
             missing = counted(len(self.missing), "picture was", "pictures were")
             notes.append(f"{missing} not found in {self._sources}: {_examples(self.missing)}.")
+        if self.unnamed:
+            unnamed = counted(len(self.unnamed), "picture was", "pictures were")
+            notes.append(
+                f"{unnamed} left out, as names are longer than those of files may be (255 bytes): "
+                f"{_examples(self.unnamed)}."
+            )
         if self.resized:
             resized = counted(len(self.resized), "picture has", "pictures have")
             notes.append(

@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder
+from vitpose_cli.files import atomic_file, has_long_name, make_folder
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import encoded_frame, place_of
 from vitpose_cli.media.reading import read_whole
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.own_files import OwnFiles
+
+
+class NameTooLongError(InputError):
+    """A frame has a name that no file can have."""
 
 
 class ExtractedFrames:
@@ -44,10 +48,13 @@ class ExtractedFrames:
 
         Raises:
             PictureTooLargeError: It is of a video, and too large for a JPEG.
+            NameTooLongError: Its name, of an archive or a URL, is longer than that of a file.
             InputError: The frame's name leads out of the folder, the photo cannot be read any
                 more, or the file cannot be written, or only in place of another one.
         """
         path = self.path(frame.key)
+        if has_long_name(path):
+            raise NameTooLongError(f"{frame.key} is longer than names of files may be.")
         if frame.key.video is not None:
             content = encoded_frame(frame, path)
         else:

@@ -216,7 +216,8 @@ class ImageSink:
         """Write one frame; a file of that name is replaced as a whole or not at all.
 
         PNG stays PNG and JPEG stays JPEG; anything else is a JPEG with `.jpg` behind its name,
-        so that `a.webp` and `a.jpg` do not meet.
+        so that `a.webp` and `a.jpg` do not meet. Names that no file system takes, as archives and
+        URLs may have, are cut.
 
         Raises:
             PictureTooLargeError: The picture is too large for its format.
@@ -240,10 +241,13 @@ class ImageSink:
         Raises:
             InputError: The name leads out of the folder.
         """
-        path = place_of(key, self._folder)
-        if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            path = path.with_name(fitted_name(path.name, ".jpg"))
-        return path
+        *folders, name = place_of(key, Path()).parts
+        suffix = Path(name).suffix
+        if suffix.lower() in (".png", ".jpg", ".jpeg"):
+            name = fitted_name(Path(name).stem, suffix)
+        else:
+            name = fitted_name(name, ".jpg")
+        return self._folder.joinpath(*(fitted_name(part, "") for part in folders), name)
 
 
 def place_of(key: FrameKey, folder: Path) -> Path:

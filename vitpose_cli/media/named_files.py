@@ -11,6 +11,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
@@ -56,12 +57,14 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
         InputError: A source is missing or unreadable, or there is nothing at all.
     """
     named = NamedFiles()
-    for source in sources:
-        try:
-            named.add(source)
-        except OSError as error:
-            where = error.filename or source
-            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+    where = ""
+    try:
+        for where in sources:
+            named.add(where)
+        named.follow_links()
+    except OSError as error:
+        where = error.filename or where
+        raise InputError(f"{where} cannot be read: {error.strerror}.") from error
     if not named.files and not named.at_urls:
         raise named.nothing(sources)
     if named.files and named.at_urls:
@@ -91,6 +94,9 @@ class NamedFiles:
         self.refused: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
         self._own: set[str] = set()
+        self._walked: set[tuple[int, int]] = set()  # folders, by device and number
+        self._behind_links: list[tuple[Path, Path, bool]] = []
+        self._linked: set[str] = set()  # where files that were found there really lie
         self._folders: set[str] = set()
         self._url_folders: set[str] = set()
 
@@ -271,29 +277,61 @@ class NamedFiles:
             self.add(name)
 
     def _add_folder(self, folder: Path, drawn: bool = False) -> None:
-        """Take all below `folder`; links to folders are followed, but never in a circle.
+        """Take all below `folder`, an absolute path; what links lead to comes with `follow_links`.
 
         Args:
             folder: The folder.
             drawn: Whether nobody named the folder, and its name is that of what is drawn.
         """
-        visited = set()
-        for base, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        if folder.resolve() == folder:
+            self._walk(folder, folder, drawn)
+        else:
+            self._behind_links.append((folder, folder, drawn))
+
+    def follow_links(self) -> None:
+        """Take what was found behind links and is not among the rest, each but once.
+
+        Last, so that a file keeps its own name whatever link to it is made later; of two links to
+        one folder the first counts, of those that as few links lead to.
+        """
+        while self._behind_links:
+            found, self._behind_links = sorted(self._behind_links), []
+            for path, top, drawn in found:
+                if path.is_dir():
+                    self._walk(path, top, drawn, is_linked=True)
+                else:
+                    self._add_behind_link(path, path.parent.resolve(), drawn)
+
+    def _walk(self, start: Path, top: Path, drawn: bool, *, is_linked: bool = False) -> None:
+        """Take all below `start`, itself below `top`, which somebody named, or that very folder."""
+        for base, folders, names in os.walk(start, onerror=_raise):
             here = Path(base)
             status = here.stat()
             identity = (status.st_dev, status.st_ino)
-            if identity in visited or (here != folder and is_run(names)):
+            is_known = is_linked and identity in self._walked
+            if is_known or (here != top and is_run(names)):
                 folders.clear()
                 continue
-            visited.add(identity)
-            # In order, as of two links to one folder only the first is followed.
-            if here != folder and (LIST_NAME in names or FRAME_LISTS in folders):
+            self._walked.add(identity)
+            if here != top and (LIST_NAME in names or FRAME_LISTS in folders):
                 self._learn_own(here)
-            folders[:] = sorted(name for name in folders if is_visible(name))
-            drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(folder).parts))
-            for name in names:
-                if is_visible(name):
+            folders[:] = filter(is_visible, folders)
+            links = [here / name for name in folders if (here / name).is_symlink()]
+            self._behind_links += [(link, top, drawn) for link in links]
+            drawn_here = drawn or any(map(is_named_as_drawn, here.relative_to(top).parts))
+            real = here.resolve() if is_linked else here
+            for name in filter(is_visible, names):
+                if is_linked:
+                    self._add_behind_link(here / name, real, drawn_here)
+                else:
                     self._add_found(here / name, drawn_here)
+
+    def _add_behind_link(self, path: Path, folder: Path, drawn: bool) -> None:
+        """Take a file that nobody named, whose folder is really `folder`, if it is a new one."""
+        real = str(folder / path.name)
+        if real not in self.files and real not in self._linked:
+            self._linked.add(real)
+            self._add_found(path, drawn)
 
     def _add_glob(self, pattern: Path) -> None:
         """Take all files and folders that match; names relative to the part without signs."""
@@ -306,6 +344,7 @@ class NamedFiles:
         except ValueError as error:
             raise InputError(f"The glob {str(pattern)!r} cannot be read: {error}.") from error
         runs: dict[Path, bool] = {}
+        is_linked = cache(lambda folder: folder.resolve() != folder)
         places = {match.parent for match in matches}
         for folder in {each for place in places for each in (place, *place.parents)}:
             if folder != base and folder.is_relative_to(base):
@@ -318,8 +357,12 @@ class NamedFiles:
                 if match != base:
                     self._learn_own(match)
                 self._add_folder(match, any(map(is_named_as_drawn, parts)))
+                continue
+            drawn = any(map(is_named_as_drawn, parts[:-1]))
+            if is_linked(match.parent):
+                self._behind_links.append((match, match, drawn))
             else:
-                self._add_found(match, any(map(is_named_as_drawn, parts[:-1])))
+                self._add_found(match, drawn)
         if not matches:
             raise InputError(f"Nothing matches {str(pattern)!r}.", "Check the pattern.")
 
