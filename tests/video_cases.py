@@ -91,7 +91,7 @@ def write_video(path: Path, video: Video | None = None, **changes: Any) -> Path:
         stream.pix_fmt = given.pix_fmt
         stream.codec_context.options = given.options
         stream.codec_context.gop_size = given.gop
-        if given.codec not in ("mpeg4", "gif"):
+        if given.codec not in ("mpeg4", "gif") and container.format.name != "avi":
             stream.codec_context.time_base = tick
         else:
             tick = 1 / given.rate
@@ -212,6 +212,7 @@ FORMATS = {
     "webm-vp8": Video(codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "12"}),
     "avi": Video(codec="mpeg4"),
     "avi-b": Video(codec="mpeg4", options={"bf": "2"}),
+    "avi-h264": Video(format="avi"),
     "ts": Video(),
     "fragments.mp4": Video(muxing={"movflags": "frag_keyframe+empty_moov"}),
     "no-duration.mkv": Video(muxing={"live": "1"}),

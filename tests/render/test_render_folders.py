@@ -17,6 +17,7 @@ from render_cases import (
     load,
     save_run,
 )
+from runs import vitpose
 from video_cases import picture, write_video
 
 from vitpose_cli.errors import InputError
@@ -191,3 +192,19 @@ def test_a_photo_too_large_for_its_format_is_left_out(tmp_path: Path) -> None:
     summary = draw(tmp_path, folder, output=tmp_path / "out")
     assert (summary.num_frames, summary.num_failed) == (1, 1)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.bmp.jpg"]
+
+
+@pytest.mark.parametrize("labels", ["run", "run/annotations.json"])
+def test_a_photo_whose_labels_name_frames_of_it_has_none(tmp_path: Path, labels: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):  # what was an animation where it was labelled
+        cv2.imwrite(str(folder / name), picture(0, SIZE_WH))
+    save_run(tmp_path / "run", [FrameKey("a.png", 0), FrameKey("a.png", 1), FrameKey("b.png")])
+    command = ["render", "-a", tmp_path / labels, "-o", tmp_path / "out"]
+    done = vitpose(*command, folder)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+    alone = vitpose(*command, folder / "a.png")
+    assert alone.returncode == 3
+    assert "has no labels for a.png" in alone.stderr

@@ -104,6 +104,7 @@ class AvReader:
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
         # AVI holds no presentation times; what FFmpeg makes up for it runs backwards at B-frames.
         self._has_pts = container.format.name != "avi"
+        self._late_ticks = 0
         if not self._has_pts and self._stream.frames:
             # FFmpeg fits the duration to the bytes that are there, also of a file that is cut off.
             self._announced_s = self._stream.frames * self._mean_step_s
@@ -179,6 +180,7 @@ class AvReader:
         problem = _NO_PICTURE
         shown: Picture | None = None
         newest_pts = _BEFORE_ALL
+        given: dict[int | None, int | None] = {}  # dts by pts, up to the first picture
         loss = Loss()
         for packet in self._packets():
             if packet.pts is not None and not packet.is_discard:
@@ -187,6 +189,8 @@ class AvReader:
                 problem = _DAMAGED_HERE
                 loss.end()
             loss.watch(packet)
+            if shown is None:
+                given[packet.pts] = packet.dts
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -202,6 +206,8 @@ class AvReader:
                     if shown is not None:
                         raise InputError(_DAMAGED_HERE, _REPAIR)
                     loss.begin()
+                if shown is None and not self._has_pts:
+                    self._late_ticks = _lateness(frame, given.get(frame.pts))
                 shown = self._picture(frame, shown, spoiled=loss.spoils(frame))
                 yield shown
         if shown is None or loss.ended:
@@ -313,7 +319,9 @@ class AvReader:
         self, shown: VideoFrame | Packet[VideoStream], before: Picture | None
     ) -> tuple[float, int | None, float | None]:
         """Return when a picture is shown, seconds, and in the file's ticks, and for how long."""
-        ticks = shown.pts if self._has_pts else shown.dts
+        ticks = shown.pts
+        if not self._has_pts:
+            ticks = None if shown.dts is None else shown.dts - self._late_ticks
         time_s = 0.0
         if ticks is not None and shown.time_base is not None:
             time_s = round(float(ticks * shown.time_base) - self._start_s, 6)
@@ -347,6 +355,14 @@ class AvReader:
 def _is_end(packet: Packet[VideoStream]) -> bool:
     """Return whether this is the empty packet that makes a decoder hand out what it holds."""
     return packet.size == 0 and packet.dts is None
+
+
+def _lateness(first: VideoFrame, dts: int | None) -> int:
+    """Return how many ticks a picture comes out of the decoder behind its packet, given its dts.
+
+    Where B-frames are in between, a decoder holds pictures back; an AVI counts packets alone.
+    """
+    return 0 if first.dts is None or dts is None else max(0, first.dts - dts)
 
 
 def _decoded_alone(packet: Packet[VideoStream], *, after_damage: bool) -> VideoFrame | None:

@@ -32,10 +32,6 @@ class LabelledKeys:
         other = key.other_form
         return other if other in self._labelled else None
 
-    def has_media(self, media: str) -> bool:
-        """Return whether a photo is labelled, or any frame of a video."""
-        return media in self.media or self.find(FrameKey(media)) is not None
-
     def of_media(self, media: str) -> list[tuple[FrameKey, FrameKey]]:
         """Return the frames of a photo or video, in order: as it has them, and as the labels do."""
         first = bisect_left(self._sorted, media, key=_media)

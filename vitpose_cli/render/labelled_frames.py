@@ -29,16 +29,22 @@ class Unlabelled(Container[FrameKey]):
         num_met: How many there were so far.
     """
 
-    def __init__(self, labelled: LabelledKeys) -> None:
-        """Pass over the photos, videos and frames of which there are no labels."""
+    def __init__(self, labelled: LabelledKeys, videos: Container[str]) -> None:
+        """Pass over the photos, videos and frames of which there are no labels.
+
+        Args:
+            labelled: What has labels.
+            videos: Names of what the source takes for videos: labels may name frames of a photo.
+        """
         self._labelled = labelled
+        self._videos = videos
         self.num_met = 0
 
     def __contains__(self, key: object) -> bool:
         if isinstance(key, FrameKey):
             if self._labelled.find(key) is not None:
                 return False
-            if key.index < 0 and key.media in self._labelled.media:
+            if key.index < 0 and key.media in self._videos and key.media in self._labelled.media:
                 return False  # a video that has labelled frames
         self.num_met += 1
         return True

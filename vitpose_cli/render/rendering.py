@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle
-from vitpose_cli.media.frames import Frame, FrameFailure
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.media.source import open_source, source_names
 from vitpose_cli.media.video import VideoOptions
@@ -243,7 +243,9 @@ class _Rendering:
             InputError: See `render`.
         """
         options, source = self._options, self._source
-        drawn = frozenset(filter(labels.keys.has_media, source.media))
+        videos = frozenset(source.videos)
+        unlabelled = Unlabelled(labels.keys, videos)
+        drawn = frozenset(media for media in source.media if FrameKey(media) not in unlabelled)
         if not drawn:
             self._check_any_readable()
             raise InputError(
@@ -253,7 +255,7 @@ class _Rendering:
                 "when it was made.",
             )
         self._targets.check_apart(drawn)
-        skip = Unlabelled(labels.keys)
+        skip = Unlabelled(labels.keys, videos)
         total = source.expected
         usable = self._usable(source.frames(skip), labels, annotations)
         labelled = with_people(usable, labels, options.smooth)
