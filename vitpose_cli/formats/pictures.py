@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, write_error
+from vitpose_cli.files import atomic_file, is_file, make_folder, read_error, reason_of, write_error
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
@@ -216,7 +216,7 @@ class Pictures:
             if self._how != "link" or error.errno in _FOR_COPIES_TOO:
                 raise write_error(target, error) from error
             raise InputError(
-                f"Cannot write {target}: {error.strerror}.", "Copy the pictures instead."
+                f"Cannot write {target}: {reason_of(error)}.", "Copy the pictures instead."
             ) from error
         with atomic_file(target, durable=False) as stream:
             stream.writelines(_pieces(picture))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
 from vitpose_cli.media.braces import expand_braces, has_braces
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
@@ -60,7 +61,7 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
             named.add(source)
         except OSError as error:
             where = error.filename or source
-            raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+            raise InputError(f"{where} cannot be read: {reason_of(error)}.") from error
     if not named.files and not named.urls:
         raise named.nothing(sources)
     if named.files and named.urls:
