@@ -18,7 +18,7 @@ import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights
-from vitpose_cli.models.checkpoint import head_named, load_model, read_header, weights_hash
+from vitpose_cli.models.checkpoint import head_named, load_model, read_header
 from vitpose_cli.models.detection import Detector, DetectorOptions, classes_of
 from vitpose_cli.models.detectors import (
     WHOLE_IMAGE,
@@ -28,6 +28,7 @@ from vitpose_cli.models.detectors import (
     shipped_detector_path,
 )
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.oks import NMS_THRESHOLD
 from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, check_flags
 from vitpose_cli.records.shards import document_files

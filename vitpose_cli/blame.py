@@ -5,8 +5,9 @@ of the wrong version fails on all of them, and a run over a million photos must 
 million failures. So whoever fails on a picture is given one that nobody can choke on; and where
 nobody has been found yet, many failures are no chance.
 
-`except Exception` stands here, and in `models.estimator` where the frame is looked for: libraries
-raise whatever they like, and what our own errors mean for a run is decided here, too.
+Libraries raise whatever they like, so `except Exception` stands here, and where work on a frame is
+only put off: `labeler` and `models.estimator` then look for the frame that is to blame. What our
+own errors mean for a run is decided here, too.
 """
 
 from __future__ import annotations

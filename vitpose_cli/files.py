@@ -35,11 +35,15 @@ _HINTS = {
 }
 
 
+def reason_of(error: OSError) -> str:
+    """Return what the system says about an error; some have no number, and only a text."""
+    return error.strerror or str(error)
+
+
 def write_error(path: Path, error: OSError) -> InputError:
     """Return the error to raise when writing `path` failed with `error`."""
-    reason = error.strerror or str(error)
     hint = _HINTS.get(error.errno or 0, "Check the place to write to, or choose another.")
-    return InputError(f"Cannot write {path}: {reason}.", hint)
+    return InputError(f"Cannot write {path}: {reason_of(error)}.", hint)
 
 
 def make_folder(path: Path) -> None:
@@ -56,7 +60,7 @@ def make_folder(path: Path) -> None:
 
 def read_error(path: Path | str, error: OSError) -> InputError:
     """Return the error to raise when reading `path` failed with `error`."""
-    return InputError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.")
+    return InputError(f"Cannot read {path}: {reason_of(error)}.", "Check the path.")
 
 
 def is_file(path: Path) -> bool:

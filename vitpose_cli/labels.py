@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
-from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run

@@ -13,8 +13,8 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders

@@ -22,7 +22,7 @@ from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.catalog import resolve_weights
-from vitpose_cli.models.checkpoint import weights_hash
+from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.shards import document_files
 

@@ -20,8 +20,9 @@ from hub_server import Hub, serving
 from safetensors.torch import save
 from torch import Tensor
 
-from vitpose_cli.models.checkpoint import load_model, read_header, weights_hash
+from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
+from vitpose_cli.models.weights_files import weights_hash
 
 EASY = "JunkyByte/easy_ViTPose/torch/mpii/vitpose-b-mpii.pth"
 HUB = "usyd-community/vitpose-base-simple"

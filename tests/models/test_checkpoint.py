@@ -20,11 +20,11 @@ from vitpose_cli.models.checkpoint import (
     load_model,
     read_header,
     save_checkpoint,
-    weights_hash,
 )
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 
 SHIPPED = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"

@@ -23,10 +23,10 @@ from transformers.models.rf_detr.configuration_rf_detr import RfDetrDinov2Config
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.models.checkpoint import weights_hash
 from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import detector_weights, open_detector
 from vitpose_cli.models.hub_detector import Preparation, TransformersDetector
+from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.geometry import clip_boxes
 from vitpose_cli.runtime import has_fast
 

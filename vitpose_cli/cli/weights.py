@@ -153,9 +153,10 @@ def convert(
     """
     if output.suffix != ".safetensors":
         raise ConfigError(f"{output} must end in .safetensors.", "That is the format of weights.")
-    from vitpose_cli.models.checkpoint import save_checkpoint, weights_hash
+    from vitpose_cli.models.checkpoint import save_checkpoint
     from vitpose_cli.models.convert import convert_file, halved
     from vitpose_cli.models.network_output import check_network_output
+    from vitpose_cli.models.weights_files import weights_hash
 
     check_network_output(output, (file,), overwrite=overwrite)
     conversion = convert_file(file, keypoint_set=keypoint_set)

@@ -17,13 +17,13 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_categories import are_told_apart, categories_of_boxes, ids_by_name
 from vitpose_cli.evaluate.photo_batches import FailedPhoto, Photo
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.instances import instance_scores
 from vitpose_cli.pose.keypoint_names import keypoint_places
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import size_of
 from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.json_values import are_numbers
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.chosen_categories import chosen_categories
 from vitpose_cli.records.coco import common_keypoint_set, instances_of
@@ -33,7 +34,6 @@ from vitpose_cli.records.coco_people import (
 )
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord

@@ -8,7 +8,7 @@ own there, whose frames are called `frame_000123`, and so it gets an archive of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath
@@ -24,10 +24,11 @@ from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
+from vitpose_cli.formats.keypoint_colours import BY_SIDE, PERSON
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
-from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import DocumentSize
@@ -39,7 +40,6 @@ LABELS = "labels.json"
 _SUBSET = "default"
 _DOCUMENTS = "annotations/person_keypoints_*.json"
 _NUM_SAMPLES = 200
-_COLOURS: Mapping[Side, str] = {"left": "#0072b2", "right": "#d55e00", "centre": "#777777"}
 _ATTRIBUTES = ("uid", "version")
 _NEXT = (
     "Make a task (for each video one of its own) whose labels are labels.json (constructor, "
@@ -145,14 +145,14 @@ def task_labels(keypoint_set: KeypointSet, pose: Sequence[Sequence[float]]) -> l
         for name in _ATTRIBUTES  # mutable: the people of a track have one for each frame
     ]
     sublabels = [
-        {"name": name, "type": "points", "color": _COLOURS[side], "attributes": []}
+        {"name": name, "type": "points", "color": BY_SIDE[side], "attributes": []}
         for name, side in zip(keypoint_set.names, keypoint_set.sides, strict=True)
     ]
     return [
         {
             "name": keypoint_set.category,
             "type": "skeleton",
-            "color": "#009e73",
+            "color": PERSON,
             "attributes": attributes,
             "sublabels": sublabels,
             "svg": _svg(keypoint_set, pose),

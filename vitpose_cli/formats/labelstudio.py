@@ -8,7 +8,7 @@ What comes back is read in `labelstudio_export`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,11 +19,12 @@ import orjson
 
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.keypoint_colours import BY_SIDE, PERSON
 from vitpose_cli.formats.local_files import SERVED, LocalFiles
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.kinds import is_archive
 from vitpose_cli.own_files import OwnFiles
-from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.record import FrameRecord
@@ -49,7 +50,6 @@ _NOT_FOUND = (
     "The photos are not found here, so that their URLs name no folder: say with --image-url where "
     f"Label Studio finds them, such as '{SERVED}FOLDER/' or s3://bucket/photos/."
 )
-_COLOURS: Mapping[Side, str] = {"left": "#0072b2", "right": "#d55e00", "centre": "#777777"}
 
 
 def write(content: Content, out: Path, options: WriteOptions) -> Written:
@@ -98,7 +98,7 @@ def labelling_config(keypoint_set: KeypointSet) -> str:
     one choice could be taken, but never be taken back.
     """
     labels = "\n".join(
-        f'    <Label value={quoteattr(name)} model_index="{index}" background="{_COLOURS[side]}"/>'
+        f'    <Label value={quoteattr(name)} model_index="{index}" background="{BY_SIDE[side]}"/>'
         for index, (name, side) in enumerate(
             zip(keypoint_set.names, keypoint_set.sides, strict=True)
         )
@@ -106,7 +106,7 @@ def labelling_config(keypoint_set: KeypointSet) -> str:
     return f"""<View>
   <Image name="{IMAGE}" value="${IMAGE}" zoom="true" zoomControl="true"/>
   <RectangleLabels name="{_PEOPLE}" toName="{IMAGE}">
-    <Label value={quoteattr(keypoint_set.category)} background="#009e73"/>
+    <Label value={quoteattr(keypoint_set.category)} background="{PERSON}"/>
   </RectangleLabels>
   <KeyPointLabels name="{_KEYPOINTS}" toName="{IMAGE}" strokeWidth="3">
 {labels}

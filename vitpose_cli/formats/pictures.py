@@ -18,6 +18,7 @@ from vitpose_cli.files import (
     is_file,
     make_folder,
     read_error,
+    reason_of,
     write_error,
 )
 from vitpose_cli.formats.content import Content, LabelledFrame
@@ -234,7 +235,7 @@ class Pictures:
             if self._how != "link" or error.errno in _FOR_COPIES_TOO:
                 raise write_error(target, error) from error
             raise InputError(
-                f"Cannot write {target}: {error.strerror}.", "Copy the pictures instead."
+                f"Cannot write {target}: {reason_of(error)}.", "Copy the pictures instead."
             ) from error
         with atomic_file(target, durable=False) as stream:
             stream.writelines(_pieces(picture))

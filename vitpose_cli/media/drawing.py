@@ -41,9 +41,9 @@ INSTANCE_COLOURS: tuple[Colour, ...] = (
 )
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SHIFT = 4  # positions are drawn to 1/16 px
+FIXED_BITS = 4  # positions are drawn to 1/16 px
 _BRIGHT = 330  # colours of a larger sum bear dark letters
-_FAR = 1e6  # px; beyond it OpenCV's fixed-point numbers overflow
+FAR_PX = 1e6  # beyond it OpenCV's fixed-point numbers overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _draw_person(
     shown = (
         (instances.visibility[index] > 0)
         & (instances.keypoint_scores[index] >= style.keypoint_threshold)
-        & (np.abs(points) < _FAR).all(axis=1)
+        & (np.abs(points) < FAR_PX).all(axis=1)
     )
     if style.boxes:
         colour = own if style.palette == "instance" else CENTRE
@@ -144,7 +144,7 @@ def _draw_box(
     canvas: NDArray[np.uint8], box: NDArray[np.float32], colour: Colour, width: float
 ) -> None:
     thickness = _rounded(width / 3)
-    corners = np.rint(np.clip(box, -_FAR, _FAR)).astype(int)
+    corners = np.rint(np.clip(box, -FAR_PX, FAR_PX)).astype(int)
     for paint, grown in ((RIM, thickness), (colour, 0)):
         low, high = (corners[:2] - grown).tolist(), (corners[2:] + grown).tolist()
         cv2.rectangle(canvas, low, high, paint, thickness)
@@ -162,8 +162,8 @@ def _draw_keypoint(
     if hidden:
         discs.append((0.6 * radius, RIM))
     for size, paint in discs:
-        fixed_size = round(size * (1 << _SHIFT))
-        cv2.circle(canvas, _fixed(point), fixed_size, paint, -1, cv2.LINE_AA, _SHIFT)
+        fixed_size = round(size * (1 << FIXED_BITS))
+        cv2.circle(canvas, _fixed(point), fixed_size, paint, -1, cv2.LINE_AA, FIXED_BITS)
 
 
 def _draw_label(
@@ -245,12 +245,12 @@ def _line(
     colour: Colour,
     thickness: int,
 ) -> None:
-    cv2.line(canvas, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, _SHIFT)
+    cv2.line(canvas, _fixed(start), _fixed(end), colour, thickness, cv2.LINE_AA, FIXED_BITS)
 
 
 def _fixed(point: NDArray[np.float32]) -> tuple[int, int]:
     """Return a point in OpenCV's fixed-point numbers."""
-    return round(float(point[0]) * (1 << _SHIFT)), round(float(point[1]) * (1 << _SHIFT))
+    return round(float(point[0]) * (1 << FIXED_BITS)), round(float(point[1]) * (1 << FIXED_BITS))
 
 
 def _rounded(width: float) -> int:

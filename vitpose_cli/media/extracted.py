@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, has_long_name, make_folder
+from vitpose_cli.files import atomic_file, has_long_name, make_folder, reason_of
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import encoded_frame, place_of
 from vitpose_cli.media.reading import read_whole
@@ -62,7 +62,7 @@ class ExtractedFrames:
                 content = read_whole(self._source.file(frame.key.media))
             except OSError as error:
                 raise InputError(
-                    f"{frame.key} cannot be read again: {error.strerror or error}.",
+                    f"{frame.key} cannot be read again: {reason_of(error)}.",
                     "It is to be copied; the same command tries again.",
                 ) from error
         if self._own.claim(path, content):

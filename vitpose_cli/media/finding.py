@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media.archives import ArchiveIndex, Unreadable, read_index
 from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
@@ -152,7 +153,7 @@ def _index(path: Path) -> ArchiveIndex:
     try:
         return read_index(path)
     except OSError as error:
-        return ArchiveIndex(problems=[f"The archive cannot be read: {error.strerror}."])
+        return ArchiveIndex(problems=[f"The archive cannot be read: {reason_of(error)}."])
 
 
 def _photos_in(

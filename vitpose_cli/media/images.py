@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, check_replaceable, fitted_name, make_folder
+from vitpose_cli.files import atomic_file, check_replaceable, fitted_name, make_folder, reason_of
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -186,7 +186,7 @@ class ImageFolder:
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels)
         except OSError as error:
-            return FrameFailure(key, f"The file cannot be read: {error.strerror or error}."), False
+            return FrameFailure(key, f"The file cannot be read: {reason_of(error)}."), False
         except MemoryError:
             return FrameFailure(key, "The file is larger than the memory."), False
         except InputError as error:

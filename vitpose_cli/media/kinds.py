@@ -7,12 +7,13 @@ them; only a WebP can be either a photo or a video.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, PACKED_ARCHIVES
 from vitpose_cli.media.frames import PhotoFile
 from vitpose_cli.media.headers import ANIMATION_BYTES, IMAGE_SUFFIXES, is_animated_webp
-from vitpose_cli.media.marks import RUN_SUFFIX, is_marked
+from vitpose_cli.media.marks import JOURNALS, MANIFEST, RUN_SUFFIX, is_marked
 from vitpose_cli.media.reading import read_start
 
 VIDEO_SUFFIXES = frozenset(
@@ -93,14 +94,12 @@ def is_run(names: Sequence[str]) -> bool:
     Args:
         names: Of the files in it.
     """
-    return "manifest.json" in names and any(
-        name.startswith("journal-") and name.endswith(".jsonl") for name in names
-    )
+    return MANIFEST in names and any(fnmatchcase(name, JOURNALS) for name in names)
 
 
 def is_run_folder(path: Path) -> bool:
     """Tell the same of a folder on the disk."""
-    return (path / "manifest.json").is_file() and any(path.glob("journal-*.jsonl"))
+    return (path / MANIFEST).is_file() and any(path.glob(JOURNALS))
 
 
 def is_in_run(path: Path, depth: int, known: dict[Path, bool]) -> bool:

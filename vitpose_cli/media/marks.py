@@ -16,6 +16,10 @@ from vitpose_cli.media.reading import read_start
 RUN_SUFFIX = ".vitpose"
 """Folders of this suffix hold runs, whose drawn copies must not be labelled again."""
 
+MANIFEST = "manifest.json"
+JOURNALS = "journal-*.jsonl"
+"""What is in every run folder, whatever it is called."""
+
 PREVIEW = "preview"
 """The folder of a run's drawn copies, inside of it."""
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
 from vitpose_cli.media.braces import expand_braces, has_braces
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
@@ -64,7 +65,7 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
         named.follow_links()
     except OSError as error:
         where = error.filename or where
-        raise InputError(f"{where} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{where} cannot be read: {reason_of(error)}.") from error
     if not named.files and not named.at_urls:
         raise named.nothing(sources)
     if named.files and named.at_urls:

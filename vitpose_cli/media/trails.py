@@ -9,11 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.media.drawing import INSTANCE_COLOURS, RIM
+from vitpose_cli.media.drawing import FAR_PX, FIXED_BITS, INSTANCE_COLOURS, RIM
 from vitpose_cli.pose.instances import Instances
-
-_SHIFT = 4  # positions are drawn to 1/16 px
-_FAR = 1e6  # px; beyond it OpenCV's fixed-point numbers overflow
 
 
 class Trails:
@@ -66,10 +63,10 @@ def draw_trails(
     widest = max(2.0, min(image.shape[:2]) / 160) * line_scale
     for track_id, places in sorted(trails.items()):
         own = INSTANCE_COLOURS[track_id % len(INSTANCE_COLOURS)]
-        fixed = np.rint(np.clip(places, -_FAR, _FAR) * (1 << _SHIFT)).astype(int).tolist()
+        fixed = np.rint(np.clip(places, -FAR_PX, FAR_PX) * (1 << FIXED_BITS)).astype(int).tolist()
         widths = np.linspace(0.3, 1, len(fixed)) * widest
         for broader, colour in ((2, RIM), (0, own)):
             for start, end, width in zip(fixed, fixed[1:], widths, strict=False):
                 thickness = max(1, round(width)) + broader
-                cv2.line(canvas, start, end, colour, thickness, cv2.LINE_AA, _SHIFT)
+                cv2.line(canvas, start, end, colour, thickness, cv2.LINE_AA, FIXED_BITS)
     return canvas

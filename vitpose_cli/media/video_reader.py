@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media import gif_blocks, nal_units
 from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.frame_pixels import upright_rgb
@@ -59,7 +60,7 @@ def open_reader(path: Path) -> VideoReader:
     try:
         start = read_start(path, ANIMATION_BYTES)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be read: {reason_of(error)}.") from error
     if not start:
         raise InputError(f"{path} is empty (0 bytes).", "Copy it again from where it came.")
     return WebpReader(path) if is_animated_webp(start) else AvReader(path)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture
 
 _WEBP_CANVAS_AT = (24, 27)  # width and height less one, 24 bits each
@@ -32,7 +33,7 @@ class WebpReader:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+            raise InputError(f"{path} cannot be read: {reason_of(error)}.") from error
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in _WEBP_CANVAS_AT)
         if width * height * data.count(_WEBP_FRAME) > MAX_PICTURE_PIXELS:
             raise InputError(f"{path} has more pixels in all than are held in memory.")

@@ -21,8 +21,9 @@ from vitpose_cli.config import StrictModel, load_config
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of, region_of
-from vitpose_cli.models.conversions import Origin, convert_once, is_ours
+from vitpose_cli.models.conversions import Origin, convert_once
 from vitpose_cli.models.trained import is_training_run, trained_weights
+from vitpose_cli.models.weights_files import is_ours
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment, Region

@@ -7,7 +7,6 @@ weights was refused because the two get separated.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,17 +19,18 @@ from torch import Tensor
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.experts import fold_experts
+from vitpose_cli.models.key_maps import listed, tensor_faults
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_metadata, read_state, write_tensors
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, HeadKind, ViTPose, ViTPoseConfig
+from vitpose_cli.models.weights_files import METADATA_KEY
 from vitpose_cli.pose.geometry import Alignment, Region
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 
 FORMAT = 1
 """Version of the header; a file with a higher one is refused."""
 
-_METADATA_KEY = "vitpose"
-_POSITION_TABLE = "encoder.pos_embed"
+POSITION_TABLE = "encoder.pos_embed"
 
 
 def _named(value: object) -> object:
@@ -169,16 +169,8 @@ def save_checkpoint(
     Raises:
         InputError: The file cannot be written.
     """
-    metadata = {_METADATA_KEY: TypeAdapter(CheckpointHeader).dump_json(header).decode()}
+    metadata = {METADATA_KEY: TypeAdapter(CheckpointHeader).dump_json(header).decode()}
     write_tensors(path, state, metadata, dtype=dtype)
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Return whether a file is weights in our format, of whatever release."""
-    try:
-        return _METADATA_KEY in read_metadata(path)
-    except WeightsError:
-        return False
 
 
 def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
@@ -192,13 +184,13 @@ def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
         WeightsError: The file is missing, damaged, not one of ours, or has no head.
     """
     metadata = read_metadata(path)
-    if _METADATA_KEY not in metadata:
+    if METADATA_KEY not in metadata:
         raise WeightsError(
             f"{path} carries no vitpose header",
             f"weights of other projects are translated by `vitpose weights convert {path}`",
         )
     try:
-        header = TypeAdapter(CheckpointHeader).validate_json(metadata[_METADATA_KEY])
+        header = TypeAdapter(CheckpointHeader).validate_json(metadata[METADATA_KEY])
         header.config()
     except (ValidationError, ConfigError, InputError) as error:
         raise WeightsError(
@@ -263,26 +255,13 @@ def load_model(
     if input_wh is not None:
         stored_grid_wh = model.config.grid_wh
         model = _blank(replace(header, input_wh=input_wh))
-        state[_POSITION_TABLE] = resize_position_table(
-            state[_POSITION_TABLE].float(), stored_grid_wh, model.config.grid_wh
+        state[POSITION_TABLE] = resize_position_table(
+            state[POSITION_TABLE].float(), stored_grid_wh, model.config.grid_wh
         )
     model.load_state_dict(
         {key: t.float() if t.is_floating_point() else t for key, t in state.items()}, assign=True
     )
     return model.eval()
-
-
-def weights_hash(path: Path) -> str:
-    """Return the first 16 hexadecimal digits of the file's SHA-256: the name of these weights.
-
-    Raises:
-        WeightsError: The file is missing or cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError as error:
-        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}") from error
 
 
 def _blank(header: CheckpointHeader) -> LoadedViTPose:
@@ -322,17 +301,9 @@ def _keep_head(
 
 def _check_match(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Compare keys and shapes, and raise one error that lists every difference."""
-    faults = [f"missing {key}" for key in expected.keys() - state.keys()]
-    faults += [f"unexpected {key}" for key in state.keys() - expected.keys()]
-    faults += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
-        for key in expected.keys() & state.keys()
-        if state[key].shape != expected[key].shape
-    ]
+    faults = tensor_faults(state, expected)
     if faults:
-        listed = "".join(f"\n  {fault}" for fault in sorted(faults)[:20])
-        more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
         raise WeightsError(
-            f"The tensors of {path} do not match its header:{listed}{more}",
+            f"The tensors of {path} do not match its header:{listed(faults)}",
             "the file was made by other means than `vitpose weights convert`, or edited",
         )

@@ -6,21 +6,20 @@ that a changed one is. Neither torch nor the foreign file is loaded where the co
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitpose_cli.errors import InputError, WeightsError
-from vitpose_cli.files import atomic_file
+from vitpose_cli.files import atomic_file, reason_of
 from vitpose_cli.models import hub
+from vitpose_cli.models.weights_files import sha256_of
 
 _VERSION = 3
 """Raised when conversion, or the check before it, changes, so that files converted before are not
 taken any more."""
 
-_LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
 _log = logging.getLogger(__name__)
 
 
@@ -41,19 +40,6 @@ class Origin:
     sha256: str | None
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a file is .safetensors with our header; read without torch, so without waiting."""
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
-        return "vitpose" in header.get("__metadata__", {})
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def convert_once(
     path: Path, keypoint_set: str | None, origin: Origin | None = None, *, whole: bool = False
 ) -> Path:
@@ -71,7 +57,7 @@ def convert_once(
         WeightsError: The file is not what it should be, or cannot be read or converted.
     """
     content = path / "model.safetensors" if path.is_dir() else path
-    digest = hub.known_sha256(content) or hub.sha256_of(content)
+    digest = hub.known_sha256(content) or sha256_of(content)
     folder = hub.cache_dir() / "converted"
     kept = f"{keypoint_set or 'main'}{'-whole' * whole}"
     target = folder / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
@@ -95,7 +81,7 @@ def convert_once(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"Cannot make the folder {folder} for converted weights: {error.strerror}.",
+            f"Cannot make the folder {folder} for converted weights: {reason_of(error)}.",
             "Set HF_HOME: they are kept in it. Or convert with `vitpose weights convert`.",
         ) from error
     with atomic_file(said) as stream:  # first, since what is converted is never without
@@ -116,7 +102,7 @@ def _check_bytes(path: Path, origin: Origin | None) -> None:
     A download is thrown away, so that the next one is not this one again.
     """
     stated = _stated_hashes(path, origin)
-    if not stated or stated == {hub.sha256_of(path)}:
+    if not stated or stated == {sha256_of(path)}:
         return
     if origin is None:
         raise WeightsError(
@@ -159,5 +145,5 @@ def _thrown_away(downloads: Iterable[Path]) -> str:
             file.unlink(missing_ok=True)
     except OSError as error:
         names = " and ".join(map(str, files))
-        return f"Delete {names}, which we may not ({error.strerror}), and pull it again."
+        return f"Delete {names}, which we may not ({reason_of(error)}), and pull it again."
     return "It was thrown away; pull it again."

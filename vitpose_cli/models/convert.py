@@ -33,6 +33,7 @@ from vitpose_cli.models.key_maps import (
     raise_faults,
     recognise,
     rename,
+    tensor_faults,
 )
 from vitpose_cli.models.patches import PATCH_SIZE
 from vitpose_cli.models.safe_load import read_tensors
@@ -257,14 +258,7 @@ def _check_whole(state: dict[str, Tensor], config: ViTPoseConfig, subject: str) 
     for key in expected.keys() - state.keys():
         if key.endswith("num_batches_tracked"):  # a counter that older files lack
             state[key] = torch.zeros((), dtype=torch.int64)
-    faults = [f"missing {key}" for key in expected.keys() - state.keys()]
-    faults += [f"unexpected {key}" for key in state.keys() - expected.keys()]
-    faults += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
-        for key in expected.keys() & state.keys()
-        if state[key].shape != expected[key].shape
-    ]
-    raise_faults(faults, subject)
+    raise_faults(tensor_faults(state, expected), subject)
 
 
 def expected_tensors(config: ViTPoseConfig) -> Mapping[str, Tensor]:

@@ -7,7 +7,7 @@ pixels. Only K x 3 numbers and a few signals for each person leave the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise, starmap
 
@@ -81,7 +81,7 @@ class CutPeople:
     @property
     def bounds(self) -> NDArray[np.int64]:
         """Where the crops of each frame begin, and where those of the last end."""
-        return np.cumsum([0, *(len(each) for each in self.detections)], dtype=np.int64)
+        return _bounds(self.detections)
 
     def only(self, frame: int) -> CutPeople:
         """Return the people of one frame."""
@@ -161,9 +161,9 @@ class PoseEstimator:
         transforms = CropTransforms.from_boxes(
             np.concatenate(boxes), self.input_wh, alignment=self.alignment, region=self.region
         )
-        bounds = np.cumsum([0, *(len(each) for each in detections)])
         by_frame = [
-            self._transforms(transforms.matrices[each]) for each in starmap(slice, pairwise(bounds))
+            self._transforms(transforms.matrices[each])
+            for each in starmap(slice, pairwise(_bounds(detections)))
         ]
         return CutPeople(detections, transforms, self._engine.cut(images, by_frame))
 
@@ -296,6 +296,11 @@ def _engine(network: PoseNetwork, options: EstimatorOptions) -> Engine:
     limit = BatchLimit(options.batch_size or LARGEST_BUCKET, str(device))
     memory = CudaMemory(device) if options.batch_size is None else None
     return DeviceEngine(network, limit, memory=memory, record=options.graphs)
+
+
+def _bounds(groups: Sequence[Sized]) -> NDArray[np.int64]:
+    """Return where each of some groups begins in all of them together, and where the last ends."""
+    return np.cumsum([0, *map(len, groups)], dtype=np.int64)
 
 
 def _check_finite(scores: NDArray[np.float32], dtype: torch.dtype) -> None:

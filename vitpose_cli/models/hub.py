@@ -7,7 +7,6 @@ whether a branch has moved. Its errors are turned into ours here.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,19 +82,6 @@ def cache_dir() -> Path:
     from huggingface_hub.constants import HF_HOME
 
     return Path(HF_HOME).expanduser() / "vitpose"
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal.
-
-    Raises:
-        WeightsError: The file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}.") from error
 
 
 def known_sha256(path: Path) -> str | None:

@@ -10,7 +10,7 @@ Sources: the released checkpoints' key lists (ViTPose, mmpose 1.x, transformers,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,8 @@ EXPERT_SETS = ("coco", "aic", "mpii", "ap10k", "apt36k", "wholebody")
 
 JOINT_SETS = ("aic", "mpii", "crowdpose")
 """Keypoint sets of the further heads of a plain multi-dataset ViTPose, in their order."""
+
+_MAX_LISTED = 20  # faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,17 +250,34 @@ def folded_expert(network: ForeignNetwork) -> int | None:
     return None
 
 
+def tensor_faults(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Return how tensors differ from those that are expected, by their keys and shapes."""
+    faults = [f"missing {key}" for key in expected.keys() - state.keys()]
+    faults += [f"unexpected {key}" for key in state.keys() - expected.keys()]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in expected.keys() & state.keys()
+        if state[key].shape != expected[key].shape
+    ]
+    return faults
+
+
+def listed(faults: Sequence[str]) -> str:
+    """Return faults for a message, sorted, each on a line of its own; of many the first."""
+    more = [f"and {len(faults) - _MAX_LISTED} more"] if len(faults) > _MAX_LISTED else []
+    return "".join(f"\n  {line}" for line in [*sorted(faults)[:_MAX_LISTED], *more])
+
+
 def raise_faults(faults: Iterable[str], subject: str) -> None:
     """Raise one error that lists what is missing or too much, if anything is.
 
     Raises:
         WeightsError: There are faults.
     """
-    listed = sorted(faults)
-    if listed:
-        more = [f"and {len(listed) - 20} more"] if len(listed) > 20 else []
+    found = [*faults]
+    if found:
         raise WeightsError(
-            "\n  ".join([f"this is not a whole {subject} checkpoint:", *listed[:20], *more]),
+            f"this is not a whole {subject} checkpoint:{listed(found)}",
             "The file is incomplete, or holds a network that was changed; get it again from its "
             "publisher.",
         )

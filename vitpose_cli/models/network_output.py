@@ -7,8 +7,8 @@ from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable, make_folder
-from vitpose_cli.models.checkpoint import is_checkpoint
 from vitpose_cli.models.onnx_file import is_exported
+from vitpose_cli.models.weights_files import is_ours
 
 _PART_OF_A_MODEL = ("model.safetensors", "pytorch_model.bin")
 
@@ -29,5 +29,5 @@ def check_network_output(output: Path, sources: Sequence[Path], *, overwrite: bo
     read = (each / name for each in sources for name in ("", *_PART_OF_A_MODEL))
     if any(output.exists() and each.exists() and output.samefile(each) for each in read):
         raise InputError(f"{output} is what the network comes from.", "Take another name.")
-    check_replaceable(output, is_exported if output.suffix == ".onnx" else is_checkpoint)
+    check_replaceable(output, is_exported if output.suffix == ".onnx" else is_ours)
     make_folder(output.parent)

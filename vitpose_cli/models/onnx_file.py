@@ -23,6 +23,7 @@ import torch
 
 from vitpose_cli import __version__
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
+from vitpose_cli.files import reason_of
 from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.pose.geometry import PADDING
@@ -78,7 +79,7 @@ def write_onnx(model: LoadedViTPose, path: Path) -> float:
                 file.replace(path.with_name(file.name))
     except OSError as error:
         raise InputError(
-            f"Cannot write {path}: {error.strerror}.",
+            f"Cannot write {path}: {reason_of(error)}.",
             "Check that the folder exists, is writable and has room.",
         ) from error
     return difference

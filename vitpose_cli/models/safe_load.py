@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
+from vitpose_cli.files import reason_of
 from vitpose_cli.models.tensor_files import read_state
 
 _WRAPPERS = ("state_dict", "model", "module")
@@ -55,7 +56,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file:
             start = file.read(9)
     except OSError as error:
-        raise WeightsError(f"Cannot read the weights {path}: {error.strerror}.") from error
+        raise WeightsError(f"Cannot read the weights {path}: {reason_of(error)}.") from error
     # A safetensors file begins with the length of its JSON header, then the header. torch goes by
     # the name, so a damaged one must not reach it either.
     if start[8:9] == b"{" or path.suffix == ".safetensors":

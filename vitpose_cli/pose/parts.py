@@ -7,11 +7,12 @@ who lies is not the upper half of the box.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.pose.geometry import FloatArray
 from vitpose_cli.pose.keypoints import KeypointSet
 
 BodyPart = Literal["upper", "lower", "left", "right", "limb"]
@@ -20,8 +21,6 @@ BODY_PARTS: tuple[BodyPart, ...] = ("upper", "lower", "left", "right", "limb")
 
 MIN_KEYPOINTS = 2
 """A window that shows fewer labelled keypoints is no pose any more."""
-
-FloatArray = NDArray[np.floating[Any]]
 
 
 def limbs(keypoint_set: KeypointSet) -> NDArray[np.bool_]:

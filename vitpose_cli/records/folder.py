@@ -15,19 +15,17 @@ import orjson
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
-from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX, is_marked
+from vitpose_cli.media.marks import JOURNALS, MANIFEST, PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 
-MANIFEST = "manifest.json"
 FAILURES = "failures.jsonl"
 QUEUE = "queue.json"
 REVIEW_JOURNAL = "journal-review.jsonl"
 EXPORTED_EDITS = "journal-review.exported"
 OPENING_LOCK = ".opening.lock"
 EXPORTING_LOCK = ".exporting.lock"
-JOURNALS = "journal-*.jsonl"
 OPEN_WAIT_S = 30.0
 COMPLETE_SUFFIX = ".complete"
 COMPLETE_MARKS = f"journal-*{COMPLETE_SUFFIX}"

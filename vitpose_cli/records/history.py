@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.records.folder import JOURNALS, journal_generation, stored_manifest
+from vitpose_cli.media.marks import JOURNALS
+from vitpose_cli.records.folder import journal_generation, stored_manifest
 from vitpose_cli.records.index import JournalIndex, JournalReader
 from vitpose_cli.records.journal import Entry, Scan
 from vitpose_cli.records.record import FrameRecord

@@ -15,9 +15,9 @@ from threading import Lock
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.marks import JOURNALS
 from vitpose_cli.records.folder import (
     COMPLETE_MARKS,
-    JOURNALS,
     complete_mark,
     journal_generation,
     journal_name,

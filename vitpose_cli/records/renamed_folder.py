@@ -14,9 +14,9 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.headers import HEADER_BYTES, upright_size
+from vitpose_cli.media.marks import JOURNALS
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.records.coco import safe_media_path
-from vitpose_cli.records.folder import JOURNALS
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord

@@ -27,11 +27,11 @@ import orjson
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.records.continuation import check_resumable, refreshed_manifest
 from vitpose_cli.records.exported_edits import edits_of
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
-    MANIFEST,
     OPEN_WAIT_S,
     OPENING_LOCK,
     REVIEW_JOURNAL,

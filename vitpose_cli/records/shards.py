@@ -17,8 +17,9 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import is_file
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.records.exported_edits import ExportedEdits
-from vitpose_cli.records.folder import MANIFEST, REVIEW_JOURNAL, run_meant
+from vitpose_cli.records.folder import REVIEW_JOURNAL, run_meant
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.json_values import is_number
 from vitpose_cli.records.record import FrameRecord

@@ -27,12 +27,13 @@ from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
+from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.media.source import open_source, source_names
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.folder import MANIFEST, known_roots, stored_manifest
+from vitpose_cli.records.folder import known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
 from vitpose_cli.render.drawn_files import Targets

@@ -20,7 +20,7 @@ from typing import Any
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.media.marks import RUN_SUFFIX
+from vitpose_cli.media.marks import MANIFEST, RUN_SUFFIX
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_items import wrong
@@ -34,7 +34,6 @@ from vitpose_cli.records.coco_people import (
     time_of,
     uids_of,
 )
-from vitpose_cli.records.folder import MANIFEST
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders

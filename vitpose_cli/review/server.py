@@ -39,6 +39,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.review.edits import Edit, parse_edit
 from vitpose_cli.review.guard import Access, Guard
@@ -137,7 +138,7 @@ def listen(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             problem = error
     raise InputError(
-        f"Nothing can be served on {host}, port {ports[0]}: {problem.strerror}.",
+        f"Nothing can be served on {host}, port {ports[0]}: {reason_of(problem)}.",
         "Choose another port with --port; 0 takes any that is free.",
     )
 

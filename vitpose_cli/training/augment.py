@@ -183,14 +183,10 @@ def plan_crops(
     )
 
 
-def plan_plain_crops(
-    people: People, input_wh: tuple[int, int], alignment: Alignment, padding: float = PADDING
-) -> CropPlan:
-    """Plan crops that are changed in nothing; `padding` relates the region to the box."""
+def plan_plain_crops(people: People, input_wh: tuple[int, int], alignment: Alignment) -> CropPlan:
+    """Plan crops that are changed in nothing."""
     count = len(people)
-    transforms = CropTransforms.from_boxes(
-        people.boxes, input_wh, alignment=alignment, padding=padding
-    )
+    transforms = CropTransforms.from_boxes(people.boxes, input_wh, alignment=alignment)
     return CropPlan(
         transforms,
         transforms.to_crop(people.keypoints).astype(np.float32),

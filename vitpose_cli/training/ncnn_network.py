@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitpose_cli.errors import WeightsError
+from vitpose_cli.files import reason_of
 
 _MAGIC = "7767517"
 _HALF = 0x01306B47
@@ -183,7 +184,7 @@ def read_network(param: Path) -> NcnnModule:
         numbers = param.with_suffix(".bin").read_bytes()
     except OSError as error:
         raise WeightsError(
-            f"Cannot read the network {error.filename}: {error.strerror}.",
+            f"Cannot read the network {error.filename}: {reason_of(error)}.",
             "Give the .param file; the .bin file lies beside it.",
         ) from error
     try:

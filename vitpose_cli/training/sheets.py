@@ -23,32 +23,35 @@ from vitpose_cli.training.batches import Batch, Targets
 
 TILE_HEIGHT = 256
 COLUMNS = 8
+MAX_CROPS = 16
+"""How many crops are on a sheet, at most."""
+
 _HEAT = np.array([255, 140, 0], np.float32)
 
 Image = NDArray[np.uint8]
 
 
 def batch_sheet(batch: Batch, model: ViTPose) -> Image:
-    """Draw what a network is shown, and in pre-training what it makes of it."""
-    if isinstance(model, MaskedAutoencoder):
-        return hidden_sheet(batch, model)
-    return sample_sheet(batch)
-
-
-def sample_sheet(batch: Batch, count: int = 16) -> Image:
-    """Draw crops as the network sees them, each beside its target heatmaps.
+    """Draw what a network is shown, and in pre-training what it makes of it.
 
     Args:
-        batch: Any batch.
-        count: How many crops, at most.
+        batch: A batch; of its crops the first are drawn.
+        model: The network.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    if isinstance(model, MaskedAutoencoder):
+        return _hidden_sheet(batch, model)
+    return _sample_sheet(batch)
+
+
+def _sample_sheet(batch: Batch) -> Image:
+    """Draw crops as the network sees them, each beside its target heatmaps."""
     tiles: list[Image] = []
     first = 0
     for target in batch.targets:
-        size = min(len(target.weights), count - len(tiles) // 2)
+        size = min(len(target.weights), MAX_CROPS - len(tiles) // 2)
         for row in range(size):
             tiles += _sample_tiles(batch.crops[first + row], target, row)
         first += len(target.weights)
@@ -56,20 +59,11 @@ def sample_sheet(batch: Batch, count: int = 16) -> Image:
 
 
 @torch.no_grad()
-def hidden_sheet(batch: Batch, model: MaskedAutoencoder, count: int = 16) -> Image:
-    """Draw crops, each beside what is left of it and what the network makes of that.
-
-    Args:
-        batch: A batch of pre-training.
-        model: The network.
-        count: How many crops, at most.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
+def _hidden_sheet(batch: Batch, model: MaskedAutoencoder) -> Image:
+    """Draw crops, each beside what is left of it and what the network makes of that."""
     if batch.order is None:
         raise ValueError("the batch hides no patches")
-    crops, order = batch.crops[:count], batch.order[:count]
+    crops, order = batch.crops[:MAX_CROPS], batch.order[:MAX_CROPS]
     num_shown = order.shape[1] - model.num_hidden
     grid_w, grid_h = model.config.grid_wh
     shown = torch.zeros(order.shape, device=order.device).scatter(1, order[:, :num_shown], 1.0)

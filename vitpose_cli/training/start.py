@@ -16,7 +16,7 @@ from torch import Tensor
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.backbones import load_backbone
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader
+from vitpose_cli.models.checkpoint import POSITION_TABLE, CheckpointHeader, HeadHeader
 from vitpose_cli.models.experts import pick_experts, spread_experts
 from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
@@ -29,8 +29,6 @@ from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
 from vitpose_cli.training.network import Network, head_tensors, same_network, with_head_names
 from vitpose_cli.training.origin import Origin, input_wh_of, opened_origin
-
-_POSITION_TABLE = "encoder.pos_embed"
 
 
 def with_input_sizes(config: TrainConfig) -> TrainConfig:
@@ -191,8 +189,8 @@ def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bo
         for key, value in old.state_dict().items()
         if not (fresh_heads and key.startswith("heads."))
     }
-    state[_POSITION_TABLE] = resize_position_table(
-        state[_POSITION_TABLE], old.config.grid_wh, model.config.grid_wh
+    state[POSITION_TABLE] = resize_position_table(
+        state[POSITION_TABLE], old.config.grid_wh, model.config.grid_wh
     )
     model.load_state_dict(state, strict=not fresh_heads)
     return Network(model, header)

@@ -34,7 +34,7 @@ from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.process import explained_memory, gathered
-from vitpose_cli.training.sheets import Image, keypoint_tile, sheet
+from vitpose_cli.training.sheets import MAX_CROPS, Image, keypoint_tile, sheet
 
 _UNKNOWN_WH = (1 << 24, 1 << 24)
 """Cuts no box of a frame that cannot be read and whose size nobody states, px."""
@@ -159,18 +159,17 @@ class Validator:
         """Score what `find` has returned; one process can do it alone."""
         return evaluate_results(self.source.truth, self._results(found))
 
-    def worst(self, found: Instances, count: int = 16) -> Image:
+    def worst(self, found: Instances) -> Image:
         """Draw the people with the lowest OKS: the truth, and beside it what comes nearest to it.
 
         Args:
             found: What `find` has returned.
-            count: How many people, at most.
 
         Returns:
             (H, W, 3) uint8 RGB.
         """
         people = self.source.frames.people
-        pairs = gathered(self._worst_pairs(found, count), self._process)[0]
+        pairs = gathered(self._worst_pairs(found), self._process)[0]
         crops = self._crops_of([row for _, row in pairs])
         tiles = []
         for person, row in pairs:
@@ -200,7 +199,7 @@ class Validator:
         own = {int(self._rows[place]): self._crops[place] for place in places}
         return {row: crop for part in gathered(own, self._process) for row, crop in part.items()}
 
-    def _worst_pairs(self, found: Instances, count: int) -> list[tuple[int, int]]:
+    def _worst_pairs(self, found: Instances) -> list[tuple[int, int]]:
         """Return the people with the lowest OKS, and the box of each in which it is highest."""
         people = self.source.frames.people
         nearest = np.zeros(len(people), np.int64)
@@ -222,7 +221,7 @@ class Validator:
             nearest[own] = rows[alike.argmax(axis=0)]
             oks[own] = alike.max(axis=0)
         drawable = np.flatnonzero(np.isfinite(oks))
-        chosen = drawable[np.argsort(oks[drawable], kind="stable")][:count]
+        chosen = drawable[np.argsort(oks[drawable], kind="stable")][:MAX_CROPS]
         return [(int(person), int(nearest[person])) for person in chosen]
 
     def _results(self, found: Instances) -> list[dict[str, Any]]:
