@@ -106,6 +106,19 @@ def test_nobody_predicted_scores_zero_and_missed_people_count(tmp_path: Path) ->
     assert 0.3 < share < 0.7
 
 
+def test_a_prediction_is_given_to_one_person(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json", num_images=1, per_image=2)
+    document = json.loads(path.read_text())
+    one, other = document["annotations"]
+    other |= {name: one[name] for name in ("keypoints", "bbox", "area", "num_keypoints")}
+    path.write_text(json.dumps(document))
+    near, far = predictions_of(path, 0.0)
+    far["keypoints"] = [value + 1e4 for value in far["keypoints"]]
+    row = evaluate_results(read_coco(path), [near, far]).keypoints[-1]
+    assert row.oks == pytest.approx(0.5)
+    assert row.pck == (0.5, 0.5, 0.5)
+
+
 def test_what_nobody_has_is_not_measured(tmp_path: Path) -> None:
     path = truth_file(tmp_path / "gt.json", num_images=2, per_image=1)
     document = json.loads(path.read_text())

@@ -89,6 +89,16 @@ def test_an_animal_taken_for_two_is_one() -> None:
     assert len(detections_of(found, (15,), 0.3, (100, 80))) == 0
 
 
+@pytest.mark.parametrize(("height", "num_animals"), [(70, 2), (85, 1)])  # the IoU in percent
+def test_animals_beside_each_other_are_two(height: float, num_animals: int) -> None:
+    found = {
+        "boxes": torch.tensor([[0, 0, 100, 100], [0, 0, 100, height]], dtype=torch.float32),
+        "scores": torch.tensor([0.9, 0.8]),
+        "labels": torch.tensor([18, 19]),
+    }
+    assert len(detections_of(found, (18, 19), 0.3, (100, 100))) == num_animals
+
+
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3))))
 def test_groups_hold_every_position_once(sizes_wh: list[tuple[int, int]]) -> None:
     groups = groups_of(sizes_wh)

@@ -97,6 +97,18 @@ def assert_alike(
         assert ours.boxes.tolist() == theirs.boxes.tolist()
 
 
+def test_people_whose_keypoints_score_too_low_are_dropped(weights: Path, work: Work) -> None:
+    model = load_model(weights)
+    everybody = EstimatorOptions(CPU, nms_threshold=1.0)
+    means = label(PoseEstimator(model, everybody), work)[4].keypoint_scores.mean(axis=1)
+    assert len(means) == COUNTS[4]
+    threshold = float(np.median(means))
+    likely = PoseEstimator(model, replace(everybody, pose_threshold=threshold))
+    kept = label(likely, work)[4].keypoint_scores.mean(axis=1)
+    assert kept.tolist() == means[means >= threshold].tolist()
+    assert 0 < len(kept) < len(means)
+
+
 def test_no_keypoint_of_a_network_scores_as_if_a_person_had_placed_it(
     weights: Path, work: Work
 ) -> None:

@@ -111,6 +111,15 @@ def test_one_pass_gives_what_two_do(
             np.testing.assert_array_equal(frame.image, other.image)
 
 
+def test_frames_too_large_to_wait_in_memory_are_drawn_in_a_second_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path("large.mp4"), num=2, size_wh=(2000, 1260))
+    _, counts = labelled_and_drawn(tmp_path, "large.mp4")
+    assert counts == [0, 1, 2, 1, 2]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_one_pass_that_was_interrupted_goes_on_in_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
