@@ -157,7 +157,7 @@ def test_pull_resumes_a_broken_download_and_then_needs_no_network(
 
 def test_pull_a_transformers_folder(hub: Hub, terminal: Terminal, tmp_path: Path) -> None:
     model = network(17)
-    backbone = {"num_attention_heads": 4, "hidden_size": 64}
+    backbone = {"num_attention_heads": 4, "hidden_size": 64, "image_size": [64, 48]}
     hub.files[f"{HUB}/config.json"] = json.dumps({"backbone_config": backbone}).encode()
     hub.files[f"{HUB}/model.safetensors"] = save(hugging_face(model))
     done = terminal.run("pull", "vitpose-b-simple", "--json")
@@ -192,7 +192,7 @@ def test_a_damaged_file_in_the_cache_is_downloaded_again(
     hub: Hub, terminal: Terminal, tmp_path: Path
 ) -> None:
     model = network(17)
-    backbone = {"num_attention_heads": 4, "hidden_size": 64}
+    backbone = {"num_attention_heads": 4, "hidden_size": 64, "image_size": [64, 48]}
     served = save(hugging_face(model))
     hub.files[f"{HUB}/config.json"] = json.dumps({"backbone_config": backbone}).encode()
     hub.files[f"{HUB}/model.safetensors"] = served

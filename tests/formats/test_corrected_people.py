@@ -148,15 +148,19 @@ def test_one_correction_is_of_one_person() -> None:
     frame = CorrectedFrame("a", SIZE_WH, "", back)
     found = compare(MODEL, frame, COCO.sigmas, EXACT_PX, names_first=False)
     assert (found.uids, len(found.instances)) == (MODEL.uids[:1], 1)
-    assert (found.num_changed, found.num_added, found.num_removed) == (0, 0, 2)
+    assert (
+        found.differences.num_changed,
+        found.differences.num_added,
+        found.differences.num_removed,
+    ) == (0, 0, 2)
 
 
 def test_who_has_lost_all_keypoints_does_not_count_against_the_model() -> None:
     back = returned()
     back[1] = replace(back[1], points=np.zeros((17, 2)), visibility=np.zeros(17, np.int8))
     found = compared(back)
-    assert (found.num_changed, found.num_removed) == (1, 0)
-    assert found.similarities == pytest.approx([1, 1])
+    assert (found.differences.num_changed, found.differences.num_removed) == (1, 0)
+    assert found.differences.similarities == pytest.approx([1, 1])
 
 
 def test_replaced_boxes_are_put_back() -> None:
@@ -173,7 +177,7 @@ def test_extents_that_a_program_rounds_are_no_boxes_that_somebody_drew(
     assert person.box is not None
     wider = replace(person, box=person.box + np.array([-px, -px, px, px]))
     found = compared([wider, *others])
-    assert found.num_changed == is_drawn
+    assert found.differences.num_changed == is_drawn
     assert wider.box is not None
     expected = wider.box if is_drawn else first().boxes[0]
     np.testing.assert_allclose(found.instances.boxes[0], expected, atol=1e-4)
@@ -312,4 +316,4 @@ def test_identities_are_taken_of_those_who_kept_their_names(
     found = compared([replace(one, track_id=9), replace(other, track_id=4)], model)
     assert found.instances.track_ids is not None
     assert found.instances.track_ids.tolist() == expected
-    assert found.num_identities == (2 if uids else 0)
+    assert found.differences.num_identities == (2 if uids else 0)

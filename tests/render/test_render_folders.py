@@ -201,7 +201,7 @@ def test_a_photo_whose_labels_name_frames_of_it_has_none(tmp_path: Path, labels:
     for name in ("a.png", "b.png"):  # what was an animation where it was labelled
         cv2.imwrite(str(folder / name), picture(0, SIZE_WH))
     save_run(tmp_path / "run", [FrameKey("a.png", 0), FrameKey("a.png", 1), FrameKey("b.png")])
-    command = ["render", "-a", tmp_path / labels, "-o", tmp_path / "out"]
+    command: list[str | Path] = ["render", "-a", tmp_path / labels, "-o", tmp_path / "out"]
     done = vitpose(*command, folder)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]

@@ -22,7 +22,6 @@ from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.checkpoint import (
     CheckpointHeader,
     HeadHeader,
-    is_checkpoint,
 )
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.head_choice import HeadChoice, all_heads, choose_head
@@ -38,6 +37,7 @@ from vitpose_cli.models.key_maps import (
 from vitpose_cli.models.patches import PATCH_SIZE
 from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.vitpose import VARIANTS, Variant, ViTPose, ViTPoseConfig
+from vitpose_cli.models.weights_files import is_ours
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 
 HUGGING_FACE_EPS = 1e-12
@@ -153,7 +153,7 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _pose_layout(tensors: Mapping[str, Tensor], path: Path) -> Layout:
     """Recognise the layout of a network with a pose head; say what anything else is."""
     layout = recognise(tensors)
-    if layout is None and is_checkpoint(path):
+    if layout is None and is_ours(path):
         raise WeightsError(
             f"{path} is in this project's own layout already.", "Use it as it is with --weights."
         )
