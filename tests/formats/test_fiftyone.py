@@ -330,7 +330,7 @@ def test_huge_numbers_and_half_characters_come_and_go(run: Path, tmp_path: Path)
         assert not (tmp_path / tool).exists()
 
 
-def test_a_photo_whose_name_is_too_long_for_a_file_is_missing(run: Path, tmp_path: Path) -> None:
+def test_a_photo_whose_name_is_too_long_for_a_file_is_left_out(run: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "long", [PHOTOS[0], record("l" * 300 + ".jpg")])
     written = export(run, "fiftyone", tmp_path / "out", WriteOptions(images=tmp_path / "photos"))
-    assert "1 picture was not found" in written.notes[0]
+    assert "1 picture was left out" in written.notes[0]
