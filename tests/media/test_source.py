@@ -1,17 +1,15 @@
 """What users name on the command line, found once and in a stable order."""
 
-import io
 import os
-import random
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from planted import PHOTO, found, plant
 
 from vitpose_cli.errors import ExitCode, InputError
 from vitpose_cli.media.finding import find_media
@@ -20,26 +18,6 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video_sink import VideoSink
 from vitpose_cli.own_files import OwnFiles
-
-PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
-
-
-def gif() -> bytes:
-    stream = io.BytesIO()
-    frames = [Image.fromarray(np.full((16, 16, 3), grey, np.uint8)) for grey in (0, 90, 180)]
-    frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=100)
-    return stream.getvalue()
-
-
-def plant(root: Path, *names: str) -> None:
-    for name in random.Random(0).sample(names, len(names)):
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(gif() if name.endswith(".gif") else PHOTO)
-
-
-def found(*sources: object) -> list[str]:
-    return list(find_media([str(source) for source in sources]).files)
 
 
 def test_a_folder_is_searched_in_natural_order(tmp_path: Path) -> None:
@@ -166,17 +144,6 @@ def test_list_files(tmp_path: Path) -> None:
         find_media([f"@{photos}"])
     with pytest.raises(InputError, match="cannot be read"):
         find_media([f"@{tmp_path}/no.txt"])
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
-def test_a_line_of_a_list_means_what_the_system_takes_it_for(tmp_path: Path) -> None:
-    plant(tmp_path, "in/a.jpg", "far/a.jpg", "far/deep/b.jpg")
-    (tmp_path / "in/link").symlink_to(tmp_path / "far/deep")
-    photos = tmp_path / "in/list.txt"
-    photos.write_text("link/../a.jpg\n")
-    assert find_media([f"@{photos}"]).files == {"a.jpg": tmp_path / "far/a.jpg"}
-    photos.write_text("link/../deep\nlink/b.jpg\n")  # names of what is below the list stay
-    assert found(f"@{photos}") == ["far/deep/b.jpg", "in/link/b.jpg"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX names")
@@ -367,40 +334,6 @@ def test_a_run_is_no_source(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="drawn copies in the run folder"):
             found(source)
     assert found(run / "frames", tmp_path / "preview") == ["preview/a.jpg", "run/frames/a.jpg"]
-
-
-def test_of_two_links_to_a_folder_the_same_is_followed_everywhere(tmp_path: Path) -> None:
-    plant(tmp_path, *(f"{number}/a.jpg" for number in range(5)), "other/a.jpg")
-    for number in random.Random(0).sample(range(20), 20):
-        (tmp_path / "0" / f"link{number:02d}").symlink_to(tmp_path / "other")
-    assert sorted(found(tmp_path / "0")) == ["a.jpg", "link00/a.jpg"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
-def test_a_link_that_is_made_later_renames_nothing(tmp_path: Path) -> None:
-    plant(tmp_path, "in/m/a.jpg", "in/m/deep/b.jpg", "in/z/c.jpg", "far/d.jpg")
-    names = ["m/a.jpg", "m/deep/b.jpg", "z/c.jpg"]
-    assert found(tmp_path / "in") == names
-    for link, target in {"a": "in/m", "m/0": "in/z", "z/in": "in", "b": "in/m/deep"}.items():
-        (tmp_path / "in" / link).symlink_to(tmp_path / target)
-    assert found(tmp_path / "in") == names
-    (tmp_path / "in/z/far").symlink_to(tmp_path / "far")
-    (tmp_path / "in/m/to").symlink_to(tmp_path / "in/z")
-    assert found(tmp_path / "in") == [*names, "z/far/d.jpg"]
-    listed = tmp_path / "list.txt"
-    listed.write_text("in/b\nin/m/deep\n")
-    assert found(f"@{listed}") == ["in/m/deep/b.jpg"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX links")
-def test_a_glob_takes_a_folder_and_links_to_it_once(tmp_path: Path) -> None:
-    plant(tmp_path, "in/m/a.jpg", "in/m/b.jpg", "in/z/c.jpg", "far/d.jpg")
-    for link, target in {"a": "in/m", "b": "far", "c": "far"}.items():
-        (tmp_path / "in" / link).symlink_to(tmp_path / target)
-    every = ["b/d.jpg", "m/a.jpg", "m/b.jpg", "z/c.jpg"]
-    for pattern in "*", "*/*.jpg", "*/*":
-        assert found(tmp_path / "in" / pattern) == every
-    assert found(tmp_path / "in/m/a*", tmp_path / "in/a*") == ["a/b.jpg", "m/a.jpg"]
 
 
 def test_a_pattern_may_be_longer_than_any_name(tmp_path: Path) -> None:

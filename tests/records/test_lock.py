@@ -63,17 +63,22 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         pass
 
 
+def ended_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
 def test_without_flock_a_dead_owner_of_this_machine_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lock, "fcntl", None)
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
+    pid = ended_pid()
     owner = tmp_path / "x.lock-owner"
-    owner.write_bytes(orjson.dumps({"pid": process.pid, "host": socket.gethostname()}))
+    owner.write_bytes(orjson.dumps({"pid": pid, "host": socket.gethostname()}))
     with FileLock(tmp_path / "x.lock", "The thing"):
         pass
-    owner.write_bytes(orjson.dumps({"pid": process.pid, "host": "elsewhere"}))
+    owner.write_bytes(orjson.dumps({"pid": pid, "host": "elsewhere"}))
     with pytest.raises(InputError, match="on elsewhere"):
         FileLock(tmp_path / "x.lock", "The thing").acquire()
 
@@ -83,9 +88,7 @@ def test_without_flock_one_of_two_takes_over_from_a_dead_owner(
 ) -> None:
     """The slower one has found the owner dead when the faster one takes the lock."""
     monkeypatch.setattr(lock, "fcntl", None)
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    content = orjson.dumps({"pid": process.pid, "host": socket.gethostname()})
+    content = orjson.dumps({"pid": ended_pid(), "host": socket.gethostname()})
     (tmp_path / "x.lock-owner").write_bytes(content)
     faster, slower = (FileLock(tmp_path / "x.lock", "The thing") for _ in range(2))
     kill = os.kill

@@ -75,7 +75,7 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     named = find_named(sources)
     common = named.common_root()
     root = next((str(root) for root in roots if Path(common).is_relative_to(root)), common)
-    found = _at_urls(named, root) if named.at_urls else _in_folders(named, root)
+    found = _at_urls(named, root) if named.urls else _in_folders(named, root)
     problems = [file.error for file in found.files.values() if isinstance(file, Unreadable)]
     if len(problems) == len(found.files):
         raise named.nothing(sources, problems)
@@ -122,7 +122,7 @@ def find_media_root(sources: Sequence[str]) -> Path:
 
 def _at_urls(named: NamedFiles, root: str) -> FoundMedia:
     """Return the photos at URLs, all below `root`."""
-    urls = {**named.urls, **named.refused}
+    urls = {**named.urls.photos, **named.urls.refused}
 
     def name(url: str) -> str:
         place = f"//{path_of(url)}".rstrip("/")
@@ -131,7 +131,7 @@ def _at_urls(named: NamedFiles, root: str) -> FoundMedia:
 
     def file(media: str) -> PhotoFile:
         remote = RemoteFile(files[media])
-        reason = named.refused.get(remote.url) or (_BACKSLASH if "\\" in media else None)
+        reason = named.urls.refused.get(remote.url) or (_BACKSLASH if "\\" in media else None)
         return remote if reason is None else Unreadable(str(remote), reason)
 
     files = {name(url): url for url in urls}

@@ -6,6 +6,7 @@ them; only a WebP can be either a photo or a video.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -116,3 +117,9 @@ def is_in_run(path: Path, depth: int, known: dict[Path, bool]) -> bool:
         if known[folder]:
             return True
     return False
+
+
+def only_kinds(seen: Counter[str]) -> str:
+    """Return what there is instead of photos and videos, by suffix, to be put into a sentence."""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in seen.most_common(5))
+    return f" (only: {kinds})" if kinds else ""

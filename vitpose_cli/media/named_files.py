@@ -8,21 +8,18 @@ too.
 from __future__ import annotations
 
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import reason_of
-from vitpose_cli.media.archives import ARCHIVE_SUFFIX, UNPACK
+from vitpose_cli.media.archives import UNPACK
 from vitpose_cli.media.braces import expand_braces, has_braces
-from vitpose_cli.media.headers import IMAGE_SUFFIXES
 from vitpose_cli.media.kinds import (
     DRAWN,
     LISTED,
-    VIDEO_SUFFIXES,
     WHAT_IS_READ,
     ending_of,
     is_drawn,
@@ -31,18 +28,14 @@ from vitpose_cli.media.kinds import (
     is_run,
     is_run_folder,
     is_visible,
+    only_kinds,
     packed_suffix,
 )
 from vitpose_cli.media.listed import examples, read_list
 from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
+from vitpose_cli.media.named_urls import NamedUrls
 from vitpose_cli.media.places import GLOB_SIGNS, is_there, split_glob
-from vitpose_cli.media.remote import (
-    is_signed,
-    is_url,
-    list_urls,
-    path_of,
-    without_secrets,
-)
+from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.own_files import FRAME_LISTS, LIST_NAME, listed_in
 
 _WHAT_RUNS_DO = (
@@ -66,17 +59,13 @@ def find_named(sources: Sequence[str]) -> NamedFiles:
     except OSError as error:
         where = error.filename or where
         raise InputError(f"{where} cannot be read: {reason_of(error)}.") from error
-    if not named.files and not named.at_urls:
+    if not named.files and not named.urls:
         raise named.nothing(sources)
-    if named.files and named.at_urls:
+    if named.files and named.urls:
         raise InputError(
             "Some sources are files and some are URLs.", "Label them in two runs; `merge` joins."
         )
     return named
-
-
-class NoPhotosError(InputError):
-    """A URL names no photo, and no folder with photos."""
 
 
 class NamedFiles:
@@ -84,27 +73,19 @@ class NamedFiles:
 
     Attributes:
         files: Their absolute paths, each once, in the order in which they were found.
-        urls: The same of photos at URLs.
-        refused: Why each URL of a list that names no photos does not.
+        urls: What those of the sources name that are URLs.
         ignored: How many files of each suffix, or made by this program, were passed over.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, None] = {}
-        self.urls: dict[str, None] = {}
-        self.refused: dict[str, str] = {}
         self.ignored: Counter[str] = Counter()
+        self.urls = NamedUrls(self.ignored)
         self._own: set[str] = set()
         self._walked: set[tuple[int, int]] = set()  # folders, by device and number
         self._behind_links: list[tuple[Path, Path, bool]] = []
         self._linked: set[str] = set()  # where files that were found there really lie
         self._folders: set[str] = set()
-        self._url_folders: set[str] = set()
-
-    @property
-    def at_urls(self) -> bool:
-        """Whether there are URLs among the sources."""
-        return bool(self.urls or self.refused)
 
     def common_root(self) -> str:
         """Return the folder that all sources name or lie in: `//PATH` at URLs.
@@ -115,8 +96,8 @@ class NamedFiles:
         Raises:
             InputError: They have none.
         """
-        if self.at_urls:
-            return "/" + posixpath.commonpath([f"/{each}" for each in self._url_folders])
+        if self.urls:
+            return self.urls.common_root()
         try:
             return os.path.commonpath(self._folders)
         except ValueError as error:
@@ -127,15 +108,14 @@ class NamedFiles:
     def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
         """Return the error that says that there is nothing to label."""
         where = ", ".join(map(without_secrets, sources)) or "an empty list of sources"
-        said = f"There is no photo or video in {where}{_only(self.ignored)}."
+        said = f"There is no photo or video in {where}{only_kinds(self.ignored)}."
         return InputError(" ".join([said, *problems[:3]]), WHAT_IS_READ)
 
     def add(self, source: str) -> None:
         """Take what one word of the command line names."""
         path = Path(source)
         if is_url(source):
-            for url in expand_braces(source):
-                self._add_url(url)
+            self.urls.add(source)
         elif source.startswith("@"):
             self._add_list(Path(source[1:]))
         elif source and is_there(path) and path.is_dir():
@@ -190,77 +170,6 @@ class NamedFiles:
     def _learn_own(self, folder: Path) -> None:
         """Remember what this program wrote into a folder that nobody named."""
         self._own.update(str(folder / name) for name in listed_in(folder))
-
-    def _add_url(self, url: str) -> None:
-        """Take a photo at a URL without a look at it, or what lies below a folder there.
-
-        Raises:
-            NoPhotosError: It is neither.
-            InputError: It cannot be listed.
-        """
-        shown, path = without_secrets(url), path_of(url)
-        suffix = PurePosixPath(path).suffix.lower()
-        is_glob = "*" in url
-        is_photo = not is_glob and suffix in IMAGE_SUFFIXES
-        is_other = suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX
-        if is_photo or is_other or is_signed(url):
-            self._url_folders.add(posixpath.dirname(path))
-        if is_photo:
-            self.urls[url] = None
-        elif is_other:
-            raise NoPhotosError(
-                f"{shown}: videos and archives are not read from URLs.", "Copy it first."
-            )
-        elif is_signed(url):
-            raise NoPhotosError(
-                f"{shown}: a query ('?') is of one photo, and no folder's.",
-                "Name the photos themselves, in a list of a URL a line: @urls.txt.",
-            )
-        else:
-            whole = url.partition("*")[0].rpartition("/")[0] if is_glob else url
-            seen = self._add_below(url, path_of(whole).rstrip("/"))
-            if seen is not None and is_glob:
-                raise NoPhotosError(f"No photo matches {shown}{_only(seen)}.", "Check the pattern.")
-            if seen is not None:
-                raise NoPhotosError(
-                    f"{shown} does not end as a photo does, so that it was looked into like a "
-                    f"folder, and there is no photo in it{_only(seen)}.",
-                    WHAT_IS_READ,
-                )
-
-    def _add_below(self, url: str, folder: str) -> Counter[str] | None:
-        """Take the photos below a folder at a URL, or that a glob matches.
-
-        Args:
-            url: The folder or glob.
-            folder: Host and path of the folder.
-
-        Returns:
-            If there are none, what is there, counted by suffix.
-        """
-        self._url_folders.add(folder)
-        seen = Counter[str]()
-        has_photos = False
-        for found in list_urls(url):
-            path = PurePosixPath(path_of(found))
-            parts = path.relative_to(folder).parts if path.is_relative_to(folder) else ("..",)
-            if ".." in parts or not all(map(is_visible, parts)):
-                continue
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                self.urls[found] = None
-                has_photos = True
-            else:
-                seen[f"{ending_of(path.name)} at URLs"] += 1
-        self.ignored += seen
-        return None if has_photos else seen
-
-    def _add_listed_urls(self, entry: str) -> None:
-        """Take what a line of a list names; one of a million that is no photo ends no run."""
-        for url in expand_braces(entry):
-            try:
-                self._add_url(url)
-            except NoPhotosError as error:
-                self.refused[url] = f"{error.message} {error.hint}"
 
     def _add_numbered(self, source: str) -> None:
         """Take all that a name with braces stands for; globs among them may match nothing."""
@@ -372,7 +281,7 @@ class NamedFiles:
         root = path.parent.resolve()
         for entry in read_list(path):
             if is_url(entry):
-                self._add_listed_urls(entry)
+                self.urls.add_listed(entry)
                 continue
             place = Path(entry)
             is_folder = place.is_dir()
@@ -428,12 +337,6 @@ def _check_not_drawn(path: Path) -> None:
             raise InputError(
                 f"{path} is of the drawn copies in the run folder {folder.parent}.", _WHAT_RUNS_DO
             )
-
-
-def _only(seen: Counter[str]) -> str:
-    """Return what there is instead of photos and videos, to be put into a sentence."""
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in seen.most_common(5))
-    return f" (only: {kinds})" if kinds else ""
 
 
 def _raise(error: OSError) -> None:
