@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from interruptions import load_interrupted
-from label_cases import make_record, make_run
+from label_cases import make_people, make_record, make_run
 from runs import command, environment
 
 from vitpose_cli.cli.console import guarded
@@ -74,6 +75,28 @@ def test_names_do_not_command_the_terminal(tmp_path: Path) -> None:
     assert "a\\x1b]0;title\\x07\\r\\x9b31m\\t[red]\\nerror: b" in done.stderr
     assert not any(sign in done.stderr for sign in "\x1b\x07\r\x9b\t")
     assert len(done.stderr.splitlines()) == 2  # error and hint
+
+
+@pytest.mark.parametrize(
+    "words", [["select", "-n", "1"], ["history", "a\x1b[31m[red].jpg"], ["diff"]]
+)
+def test_names_in_tables_do_not_command_the_terminal(tmp_path: Path, words: list[str]) -> None:
+    name = "a\x1b[31m[red].jpg"
+    people = make_people(1)
+    moved = replace(people, keypoints=people.keypoints + 5)
+    one, other = (
+        make_run(tmp_path / folder, [make_record(name, people=shown)])
+        for folder, shown in (("one", people), ("other", moved))
+    )
+    program, *further = words
+    others: dict[str, list[str | Path]] = {"diff": [other], "select": ["-o", tmp_path / "q.json"]}
+    done = subprocess.run(
+        command(program, one, *further, *others.get(program, [])),
+        capture_output=True, text=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "a\\x1b[31m[red].jpg" in done.stdout
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

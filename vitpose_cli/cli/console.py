@@ -78,23 +78,27 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Say something on stderr."""
-    stderr.print(_shown(text), soft_wrap=True)
+    stderr.print(printable(text), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Warn on stderr."""
-    stderr.print(f"[yellow]warning:[/yellow] {_shown(text)}", soft_wrap=True)
+    stderr.print(f"[yellow]warning:[/yellow] {printable(text)}", soft_wrap=True)
 
 
 def show_error(error: VitposeError) -> None:
     """Print an error and its hint on stderr."""
-    stderr.print(f"[red]error:[/red] {_shown(error.message)}", soft_wrap=True)
+    stderr.print(f"[red]error:[/red] {printable(error.message)}", soft_wrap=True)
     if error.hint:
-        stderr.print(f"[dim]hint:[/dim]  {_shown(error.hint)}", soft_wrap=True)
+        stderr.print(f"[dim]hint:[/dim]  {printable(error.hint)}", soft_wrap=True)
 
 
-def _shown(text: str) -> str:
-    """Return a text as it can be printed: names of files may hold what commands a terminal."""
+def printable(text: str) -> str:
+    r"""Return a text as it is printed by `rich`: names may hold what commands a terminal.
+
+    Names of files, keypoints and keys of weights files come from strangers: control signs are
+    spelled out (`\x1b`), and brackets are no markup.
+    """
     return escape(_UNSEEN.sub(lambda found: repr(found[0])[1:-1], text))
 
 
@@ -160,7 +164,7 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
             show_error(_memory_error(error))
             return ExitCode.INPUT
         stderr.print(
-            f"[red]bug:[/red] {type(error).__name__}: {_shown(str(error))}", soft_wrap=True
+            f"[red]bug:[/red] {type(error).__name__}: {printable(str(error))}", soft_wrap=True
         )
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _show(found: Difference) -> None:
         if row.num_both:
             numbers = (f"{row.median_px:.1f}", f"{row.far_px:.1f}", f"{row.mean_oks:.3f}")
         table.add_row(
-            escape(row.name),
+            printable(row.name),
             f"{row.num_both:,}",
             f"{row.num_first:,}",
             f"{row.num_second:,}",
@@ -89,4 +88,4 @@ def _show(found: Difference) -> None:
         )
     stdout.print(table)
     for person in found.worst:
-        stdout.print(f"OKS {person.oks:.3f}  {person.key}", markup=False, soft_wrap=True)
+        stdout.print(f"OKS {person.oks:.3f}  {printable(str(person.key))}", soft_wrap=True)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress, starting, stdout
+from vitpose_cli.cli.console import note, print_json, printable, progress, starting, stdout
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
@@ -196,13 +195,13 @@ def _show(result: Evaluation) -> None:
         _show_subsets("By how crowded photos are", "photos", result.crowding)
     table = _table("By keypoint", "keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
     for row in result.keypoints:
-        table.add_row(escape(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
+        table.add_row(printable(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
     stdout.print(table)
     if result.pckh is not None:
         title = f"PCKh by {result.pckh.by}"
         table = _table(title, "keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
         for each in result.pckh.rows:
-            table.add_row(escape(each.name), str(each.count), *map(_shown, each.pckh))
+            table.add_row(printable(each.name), str(each.count), *map(_shown, each.pckh))
         stdout.print(table)
     note(result.counts_sentence())
 

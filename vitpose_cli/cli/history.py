@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import print_json, stdout
+from vitpose_cli.cli.console import print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -44,11 +43,11 @@ def history(
     if json:
         print_json({"frame": name, "versions": [_fields(version) for version in versions]})
         return
-    table = Table(title=escape(name), title_justify="left")
+    table = Table(title=printable(name), title_justify="left")
     for column in ("version", "by", "when", "state", "people", "changed", "counts"):
         table.add_column(column)
     for version in versions:
-        table.add_row(*(escape(word) for word in _row(version)))
+        table.add_row(*(printable(word) for word in _row(version)))
     stdout.print(table)
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress, stdout
+from vitpose_cli.cli.console import note, print_json, printable, progress, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.select.selection import Selection
@@ -131,7 +130,7 @@ def _show(selection: Selection) -> None:
     table.add_column("frame", overflow="fold")
     table.add_column("why")
     for choice in selection.choices[:_ROWS_SHOWN]:
-        table.add_row(*map(escape, (str(choice.key), choice.reasons[0])))
+        table.add_row(*map(printable, (str(choice.key), choice.reasons[0])))
     if len(selection.choices) > _ROWS_SHOWN:
         table.add_row("…", f"and {len(selection.choices) - _ROWS_SHOWN} more")
     stdout.print(table)

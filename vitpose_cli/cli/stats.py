@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _show(found: LabelStats) -> None:
         keypoints.add_column(name, justify="right")
     for row in found.keypoints:
         keypoints.add_row(
-            escape(row.name),
+            printable(row.name),
             f"{row.labelled:.1%}",
             f"{row.hidden:.1%}",
             "-" if row.mean_score is None else f"{row.mean_score:.2f}",

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, starting, stderr, stdout
+from vitpose_cli.cli.console import note, print_json, printable, starting, stderr, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.training.metrics import Observer
@@ -132,7 +132,7 @@ class _Screen:
         self._measured = ""
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False, soft_wrap=True)
+        self._live.console.print(printable(text), soft_wrap=True)
 
     def prepare(self, done: int, total: int) -> None:
         self._live.update(f"reading photos: {done:,} of {total:,}")

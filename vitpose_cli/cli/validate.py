@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Column, Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.errors import ExitCode
 from vitpose_cli.plurals import counted
 
@@ -63,7 +62,7 @@ def _show(report: Validation) -> None:
             name = f"[{_COLOURS[last.severity]}]{rule}[/]"
             for each in shown:
                 if each.rule == rule:
-                    table.add_row(name, escape(each.place), escape(each.message))
+                    table.add_row(name, printable(each.place), printable(each.message))
                     name = ""
             unseen = report.counts[rule] - sum(each.rule == rule for each in shown)
             if unseen:
@@ -71,7 +70,9 @@ def _show(report: Validation) -> None:
             table.add_section()
         stdout.print(table)
     for rule, last in hints.items():
-        stdout.print(f"[{_COLOURS[last.severity]}]{last.severity} {rule}[/]: {escape(last.hint)}")
+        stdout.print(
+            f"[{_COLOURS[last.severity]}]{last.severity} {rule}[/]: {printable(last.hint)}"
+        )
     what = "annotation" if report.kind == "annotations" else "result"
     no_images = "" if report.kind == "annotations" else " (no annotation file)"
     verdict = "not valid" if report.num_errors else "valid"

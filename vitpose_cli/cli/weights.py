@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, stdout
+from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def show(name: Name, json: options.Json = False) -> None:
         facts["revision"] += " (not pinned)"
     for key, value in facts.items():
         if value not in (None, ""):
-            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", escape(str(value)))
+            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", printable(str(value)))
     stdout.print(table)
 
 
