@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -94,6 +95,17 @@ def test_imports_run_downwards(path: Path) -> None:
         for library, places in ONLY_IN.items():
             if top == library:
                 assert relative.startswith(places), f"{relative}:{line} imports {library}"
+
+
+def test_the_compiler_is_spared_before_what_loads_it() -> None:
+    # Whichever of these modules comes first in a command: it cost `annotate` half of its start once.
+    early = "import vitpose_cli.models.without_compiler"
+    library = re.compile(r"^(from|import) (timm|torchvision)\b", re.M)
+    texts = {path: path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    first = {path: found.start() for path, text in texts.items() if (found := library.search(text))}
+    assert len(first) >= 5
+    for path, place in first.items():
+        assert -1 < texts[path].find(early) < place, path
 
 
 def test_help_loads_no_torch() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import resolve_weights

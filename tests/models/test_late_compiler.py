@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from runs import EXAMPLES
 from training_cases import small_run, write_coco
 
@@ -19,19 +20,31 @@ def run(code: str) -> str:
     return done.stdout
 
 
-def test_labelling_loads_no_compiler() -> None:
-    # What torch 2.6 itself imports for its checkpointing, which torchvision uses.
-    own = run("import sys, torch.utils.checkpoint\nprint({'sympy'} & set(sys.modules) or '')\n")
-    photo = EXAMPLES / "astronaut.jpg"
-    loaded = run(
-        "import sys\n"
+PHOTO = str(EXAMPLES / "astronaut.jpg")
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
         "from vitpose_cli import PoseLabeler\n"
         "labeler = PoseLabeler(device='cpu', flip_test=False)\n"
-        f"(record,) = labeler.label({str(photo)!r})\n"
-        "assert record.instances is not None\n"
+        f"(record,) = labeler.label({PHOTO!r})\n"
+        "assert record.instances is not None\n",
+        "from vitpose_cli.cli.app import run\n"
+        f"assert run(['annotate', {PHOTO!r}, '-o', 'run', '--no-flip-test']) == 0\n",
+        "from vitpose_cli.cli.app import run\n"
+        f"assert run(['render', {PHOTO!r}, '-o', 'drawn']) == 0\n",
+    ],
+    ids=["PoseLabeler", "annotate", "render"],
+)
+def test_labelling_loads_no_compiler(tmp_path: Path, label: str) -> None:
+    # What torch 2.6 itself imports for its checkpointing, which torchvision uses.
+    own = run("import sys, torch.utils.checkpoint\nprint({'sympy'} & set(sys.modules) or '')\n")
+    loaded = run(
+        f"import os, sys\nos.chdir({str(tmp_path)!r})\n{label}"
         "print(sorted({'torch._dynamo', 'sympy', 'transformers'} & set(sys.modules)))\n"
     )
-    assert loaded.strip() == f"[{own.strip().strip('{}')}]"
+    assert loaded.splitlines()[-1] == f"[{own.strip().strip('{}')}]"
 
 
 def test_a_training_plan_loads_no_compiler(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import numpy as np
 import torch
 from numpy.typing import NDArray

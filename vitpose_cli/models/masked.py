@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn

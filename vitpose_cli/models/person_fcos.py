@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn

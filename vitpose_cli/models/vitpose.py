@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import torch
 from timm.models import checkpoint_seq
 from timm.models.vision_transformer import VisionTransformer

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import distributed
 
-import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink

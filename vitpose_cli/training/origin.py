@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+
 import timm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
