@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at, read_index
+from vitpose_cli.plurals import counted
 
 WITHIN = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -120,7 +123,7 @@ def test_cut_anywhere_every_member_before_is_read(tmp_path: Path, share: float) 
     path = tmp_path / "cut.tar"
     path.write_bytes(data[: int(share * end)])
     index = read_index(path)
-    assert len(index.problems) == 1
+    (problem,) = index.problems
     read, cut = {}, []
     for name, member in index.members.items():
         try:
@@ -129,7 +132,7 @@ def test_cut_anywhere_every_member_before_is_read(tmp_path: Path, share: float) 
             cut.append(error)
     assert read == {name: members[name] for name in [*members][: len(read)]}
     assert len(cut) <= 1
-    assert f"; {len(read)} files before that are read" in index.problems[0]
+    assert counted(len(read), "file before that is read", "files before that are read") in problem
 
 
 @WITHIN
@@ -164,6 +167,61 @@ def test_what_is_no_archive_is_said(tmp_path: Path, start: bytes, said: str) -> 
     index = read_index(path)
     assert not index.members
     assert said in index.problems[0]
+
+
+@WITHIN
+@given(share=st.floats(0, 0.75))
+def test_zeros_in_place_of_the_rest_are_a_problem(tmp_path: Path, share: float) -> None:
+    members = {f"{number}.jpg": bytes([number + 1]) * 12_000 for number in range(9)}
+    data = write_tar(tmp_path / "whole.tar", members).read_bytes()
+    data += bytes(13 * 10_240 - len(data))  # which is no multiple of a longer record
+    assert not read_index(tmp_path / "whole.tar").problems
+    stopped = int(share * len(data))
+    path = tmp_path / "stopped.tar"
+    path.write_bytes(data[:stopped] + bytes(len(data) - stopped))
+    index = read_index(path)
+    (problem,) = index.problems
+    within_header = "is damaged at byte" in problem
+    assert within_header or "has zeros from byte" in problem
+    assert "Copy it again" in problem
+    whole = [name for name, one in index.members.items() if one.offset + one.size <= stopped]
+    assert whole == [*members][: len(whole)]
+    assert len(index.members) <= len(whole) + 1
+    assert all(index.members[name].read_bytes() == members[name] for name in whole)
+
+
+@pytest.mark.skipif(not shutil.which("tar"), reason="tar is not there")
+@pytest.mark.parametrize("factor", [1, 7, 20, 64, 2048, 20480])
+def test_no_padding_of_tar_is_a_problem(tmp_path: Path, factor: int) -> None:
+    def tar(*arguments: str) -> None:
+        subprocess.run(["tar", *arguments], cwd=tmp_path, check=True)
+
+    for number, size in enumerate((0, 1, 700, 9_500, 40_000)):
+        (tmp_path / f"{number}.jpg").write_bytes(b"x" * size)
+        tar("-b", str(factor), "-cf", f"{number}.tar", f"{number}.jpg")
+    for number in range(1, 5):
+        tar("-b", str(factor), "-A", "-f", "0.tar", f"{number}.tar")
+        index = read_index(tmp_path / "0.tar")
+        assert (len(index.members), index.problems) == (number + 1, [])
+    tar("-r", "-f", "4.tar", "0.jpg")
+    tar("--delete", "-f", "0.tar", "3.jpg")
+    with tarfile.open(tmp_path / "4.tar", "a") as appended:
+        appended.add(tmp_path / "1.jpg", "1.jpg")
+    for name, count in {"0.tar": 4, "2.tar": 1, "4.tar": 3}.items():
+        index = read_index(tmp_path / name)
+        assert (len(index.members), index.problems) == (count, [])
+
+
+def test_what_stands_behind_the_end_is_said(tmp_path: Path) -> None:
+    first = write_tar(tmp_path / "a.tar", {"1.jpg": b"1"}).read_bytes()
+    second = write_tar(tmp_path / "b.tar", {"2.jpg": b"2"}).read_bytes()
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(first + second)  # as `cat` does
+    index = read_index(joined)
+    assert [*index.members] == ["1.jpg"]
+    (problem,) = index.problems
+    assert f"goes on at byte {len(first)}, behind the mark of its end; 1 file before" in problem
+    assert "tar -i" in problem
 
 
 def test_a_photo_is_found_through_an_archive(tmp_path: Path) -> None:
