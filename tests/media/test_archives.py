@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import shutil
 import subprocess
 import tarfile
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.archives import photo_at, read_index
+from vitpose_cli.media.archives import KeptIndices, photo_at, read_index
 from vitpose_cli.plurals import counted
 
 WITHIN = settings(
@@ -240,3 +242,44 @@ def test_an_archive_that_changes_meanwhile_is_not_read(tmp_path: Path) -> None:
     write_tar(path, {"other.jpg": b"12", "1.jpg": b"1" * 20_000})
     with pytest.raises(InputError, match="changed"):
         member.read_bytes()
+
+
+def spoil(path: Path) -> None:
+    """Replace an archive by zeros so that nobody notices who does not read it."""
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_photos_of_many_archives_are_found_with_each_read_once(tmp_path: Path) -> None:
+    photos = [f"{number}.jpg" for number in range(3)]
+    archives = [tmp_path / f"{number}.tar" for number in range(100)]
+    for archive in archives:
+        write_tar(archive, dict.fromkeys(photos, b"1"))
+        assert photo_at(archive / photos[0]) is not None
+    wanted = [archive / photo for archive in archives for photo in photos]
+    random.Random(0).shuffle(wanted)
+    for archive in archives:
+        spoil(archive)
+    assert all(photo_at(path) is not None for path in wanted)
+    write_tar(archives[0], {"new.jpg": b"1" * 20_000})
+    assert photo_at(archives[0] / "new.jpg") is not None
+    assert photo_at(archives[0] / photos[0]) is None
+
+
+def test_indices_are_kept_up_to_a_number_of_files(tmp_path: Path) -> None:
+    archives = [tmp_path / f"{number}.tar" for number in range(4)]
+    for archive, num_photos in zip(archives, (3, 3, 3, 20), strict=True):
+        write_tar(archive, {f"{number}.jpg": b"1" for number in range(num_photos)})
+    kept = KeptIndices(max_members=8)
+    first, second, third, large = archives
+    for archive in (first, second, first, third):  # the second was not used for longest
+        kept.index(archive)
+    for archive in archives:
+        spoil(archive)
+    assert [len(kept.index(each).members) for each in (first, third, second)] == [3, 3, 0]
+    write_tar(large, {f"{number}.jpg": b"1" for number in range(20)})
+    for _ in range(2):
+        assert len(kept.index(large).members) == 20
+        spoil(large)
+    assert not kept.index(first).members

@@ -11,9 +11,10 @@ Which archives are read is decided in `finding`.
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PureWindowsPath
+from threading import Lock
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import is_file
@@ -166,7 +167,7 @@ def photo_at(path: Path) -> PhotoFile | None:
         if archive.suffix.lower() != ARCHIVE_SUFFIX or not is_file(archive):
             continue
         try:
-            index = _kept_index(archive, archive.stat().st_mtime_ns)
+            index = _KEPT.index(archive)
         except OSError:
             return None
         return index.members.get(path.relative_to(archive).as_posix())
@@ -183,9 +184,57 @@ def num_bytes(file: PhotoFile) -> int:
         return 0
 
 
-@lru_cache(maxsize=64)
-def _kept_index(path: Path, _mtime_ns: int) -> ArchiveIndex:
-    return read_index(path)
+class KeptIndices:
+    """Indices of the archives that were used last, for any number of threads.
+
+    They are bounded by what is in them, not by their number: labels that were shuffled go from
+    archive to archive, and a set may have thousands of these.
+    """
+
+    def __init__(self, max_members: int = 1 << 20) -> None:
+        """Begin with none.
+
+        Args:
+            max_members: How many files they may have together, 200 bytes each; one archive that
+                has more is kept alone.
+        """
+        self._max_members = max_members
+        self._num_members = 0
+        self._indices: OrderedDict[Path, tuple[tuple[int, int], ArchiveIndex]] = OrderedDict()
+        self._mutex = Lock()
+
+    def index(self, path: Path) -> ArchiveIndex:
+        """Return the index of an archive, as it is now.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        status = path.stat()
+        state = (status.st_size, status.st_mtime_ns)
+        with self._mutex:
+            kept = self._indices.get(path)
+            if kept is not None and kept[0] == state:
+                self._indices.move_to_end(path)
+                return kept[1]
+        index = read_index(path)
+        with self._mutex:
+            self._drop(path)
+            self._indices[path] = (state, index)
+            self._num_members += _weight(index)
+            while self._num_members > self._max_members and len(self._indices) > 1:
+                self._drop(next(iter(self._indices)))
+        return index
+
+    def _drop(self, path: Path) -> None:
+        if path in self._indices:
+            self._num_members -= _weight(self._indices.pop(path)[1])
+
+
+def _weight(index: ArchiveIndex) -> int:
+    return 1 + len(index.members)
+
+
+_KEPT = KeptIndices()
 
 
 def _clean(name: str) -> str:
