@@ -38,11 +38,12 @@ def reads_fail_now_and_then() -> None:
 
 
 def servers_get_little_patience() -> None:
-    """Give up reading from servers in seconds instead of minutes."""
+    """Give up reading from servers in seconds instead of minutes, and after eight megabytes."""
     import vitpose_cli.media.remote as remote
 
     for name, value in {
         "READ_TIMEOUT_S": 1.0, "RETRY_WAITS_S": (0.05, 0.1, 0.2, 0.4), "PATIENCE_S": 2.0,
+        "MAX_BYTES": 8_000_000,
     }.items():  # fmt: skip
         setattr(remote, name, value)
 

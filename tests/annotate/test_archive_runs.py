@@ -202,6 +202,26 @@ def test_of_a_cut_shard_what_is_whole_is_labelled_and_the_rest_recorded(
     assert b"may be cut off" in (run / "failures.jsonl").read_bytes()
 
 
+def test_of_a_shard_that_ends_in_zeros_the_rest_is_recorded(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    data = (job.folder / "shards" / SHARDS[1]).read_bytes()
+    stopped = len(data) // 2
+    (tmp_path / SHARDS[1]).write_bytes(data[:stopped] + bytes(len(data) - stopped))
+    run = tmp_path / "run"
+    done = launcher.run(*job.arguments(tmp_path / SHARDS[1], run))
+    assert done.returncode == 5, done.stderr
+    failures = [json.loads(line) for line in (run / "failures.jsonl").read_text().splitlines()]
+    assert failures[0]["file_name"] == SHARDS[1]
+    assert "has zeros from byte" in failures[0]["error"]
+    labelled = {image["file_name"] for image in document(run)["images"]}
+    assert labelled < set(job.names)
+    (tmp_path / SHARDS[1]).write_bytes(data)
+    done = launcher.run(*job.arguments(tmp_path / SHARDS[1], run))
+    assert done.returncode == 0, done.stderr
+    assert (run / "failures.jsonl").read_bytes() == b""
+
+
 def test_a_hostile_archive_writes_nothing_outside(
     job: Job, launcher: Launcher, tmp_path: Path
 ) -> None:

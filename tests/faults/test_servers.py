@@ -1,7 +1,8 @@
-"""A server that stalls, breaks off, fails for a moment or for good: waited for, then recorded."""
+"""A server that stalls, breaks off, fails or never ends: waited for, then recorded."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -32,6 +33,8 @@ BEHAVIOURS = {
     "stalls-always": ("stall", 99),
     "stalls-half-way": ("stall in the middle", 99),
     "missing": ("miss", 99),
+    "endless": ("go on and on", 99),
+    "camera": ("show what a camera sees", 99),
 }
 BOUND_S = 15.0
 """Two seconds of patience and a try of one for each photo, two at once; and the start."""
@@ -64,6 +67,10 @@ class Moody(BaseHTTPRequestHandler):
             self._head()
             self.wfile.write(self._photo[:100])
             self.close_connection = True
+        elif kind in ("go on and on", "show what a camera sees"):
+            self._go_on(
+                b"" if kind == "go on and on" else b"--next\r\nContent-Type: image/jpeg\r\n\r\n"
+            )
         else:
             if "middle" in kind:
                 self._head()
@@ -77,6 +84,14 @@ class Moody(BaseHTTPRequestHandler):
         for start in range(0, len(self._photo), size):
             time.sleep(0.1 * slowly)
             self.wfile.write(self._photo[start : start + size])
+
+    def _go_on(self, before_each: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            while not self._over.is_set():
+                self.wfile.write(before_each + self._photo)
 
     def _head(self) -> None:
         self.send_response(200)
@@ -125,9 +140,12 @@ def test_a_moody_server(
     assert "500" in said.pop("error-always.jpg")
     assert "Payload" in said.pop("breaks-always.jpg")
     assert "FileNotFound" in said.pop("missing.jpg")
+    assert "more than 8,000,000 bytes: it is no photo, or a stream" in said.pop("endless.jpg")
+    assert "not a photo" in said.pop("camera.jpg")
     assert said.keys() == {"stalls-always.jpg", "stalls-half-way.jpg"}
     assert all("Timeout" in sentence for sentence in said.values())
-    assert asked["missing"] == asked["well"] == 1
+    for name in ("missing", "well", "endless", "camera"):
+        assert asked[name] == 1
     assert asked["error-always"] == asked["breaks-always"] == 5
     assert asked["stalls-always"] == 2
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import random
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -11,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media.archives import photo_at, read_index
+from vitpose_cli.media.archives import KeptIndices, photo_at, read_index
+from vitpose_cli.plurals import counted
 
 WITHIN = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -120,7 +125,7 @@ def test_cut_anywhere_every_member_before_is_read(tmp_path: Path, share: float) 
     path = tmp_path / "cut.tar"
     path.write_bytes(data[: int(share * end)])
     index = read_index(path)
-    assert len(index.problems) == 1
+    (problem,) = index.problems
     read, cut = {}, []
     for name, member in index.members.items():
         try:
@@ -129,7 +134,7 @@ def test_cut_anywhere_every_member_before_is_read(tmp_path: Path, share: float) 
             cut.append(error)
     assert read == {name: members[name] for name in [*members][: len(read)]}
     assert len(cut) <= 1
-    assert f"; {len(read)} files before that are read" in index.problems[0]
+    assert counted(len(read), "file before that is read", "files before that are read") in problem
 
 
 @WITHIN
@@ -166,6 +171,61 @@ def test_what_is_no_archive_is_said(tmp_path: Path, start: bytes, said: str) -> 
     assert said in index.problems[0]
 
 
+@WITHIN
+@given(share=st.floats(0, 0.75))
+def test_zeros_in_place_of_the_rest_are_a_problem(tmp_path: Path, share: float) -> None:
+    members = {f"{number}.jpg": bytes([number + 1]) * 12_000 for number in range(9)}
+    data = write_tar(tmp_path / "whole.tar", members).read_bytes()
+    data += bytes(13 * 10_240 - len(data))  # which is no multiple of a longer record
+    assert not read_index(tmp_path / "whole.tar").problems
+    stopped = int(share * len(data))
+    path = tmp_path / "stopped.tar"
+    path.write_bytes(data[:stopped] + bytes(len(data) - stopped))
+    index = read_index(path)
+    (problem,) = index.problems
+    within_header = "is damaged at byte" in problem
+    assert within_header or "has zeros from byte" in problem
+    assert "Copy it again" in problem
+    whole = [name for name, one in index.members.items() if one.offset + one.size <= stopped]
+    assert whole == [*members][: len(whole)]
+    assert len(index.members) <= len(whole) + 1
+    assert all(index.members[name].read_bytes() == members[name] for name in whole)
+
+
+@pytest.mark.skipif(not shutil.which("tar"), reason="tar is not there")
+@pytest.mark.parametrize("factor", [1, 7, 20, 64, 2048, 20480])
+def test_no_padding_of_tar_is_a_problem(tmp_path: Path, factor: int) -> None:
+    def tar(*arguments: str) -> None:
+        subprocess.run(["tar", *arguments], cwd=tmp_path, check=True)
+
+    for number, size in enumerate((0, 1, 700, 9_500, 40_000)):
+        (tmp_path / f"{number}.jpg").write_bytes(b"x" * size)
+        tar("-b", str(factor), "-cf", f"{number}.tar", f"{number}.jpg")
+    for number in range(1, 5):
+        tar("-b", str(factor), "-A", "-f", "0.tar", f"{number}.tar")
+        index = read_index(tmp_path / "0.tar")
+        assert (len(index.members), index.problems) == (number + 1, [])
+    tar("-r", "-f", "4.tar", "0.jpg")
+    tar("--delete", "-f", "0.tar", "3.jpg")
+    with tarfile.open(tmp_path / "4.tar", "a") as appended:
+        appended.add(tmp_path / "1.jpg", "1.jpg")
+    for name, count in {"0.tar": 4, "2.tar": 1, "4.tar": 3}.items():
+        index = read_index(tmp_path / name)
+        assert (len(index.members), index.problems) == (count, [])
+
+
+def test_what_stands_behind_the_end_is_said(tmp_path: Path) -> None:
+    first = write_tar(tmp_path / "a.tar", {"1.jpg": b"1"}).read_bytes()
+    second = write_tar(tmp_path / "b.tar", {"2.jpg": b"2"}).read_bytes()
+    joined = tmp_path / "joined.tar"
+    joined.write_bytes(first + second)  # as `cat` does
+    index = read_index(joined)
+    assert [*index.members] == ["1.jpg"]
+    (problem,) = index.problems
+    assert f"goes on at byte {len(first)}, behind the mark of its end; 1 file before" in problem
+    assert "tar -i" in problem
+
+
 def test_a_photo_is_found_through_an_archive(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"x/1.jpg": b"1"})
     found = photo_at(path / "x" / "1.jpg")
@@ -182,3 +242,44 @@ def test_an_archive_that_changes_meanwhile_is_not_read(tmp_path: Path) -> None:
     write_tar(path, {"other.jpg": b"12", "1.jpg": b"1" * 20_000})
     with pytest.raises(InputError, match="changed"):
         member.read_bytes()
+
+
+def spoil(path: Path) -> None:
+    """Replace an archive by zeros so that nobody notices who does not read it."""
+    status = path.stat()
+    path.write_bytes(bytes(status.st_size))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_photos_of_many_archives_are_found_with_each_read_once(tmp_path: Path) -> None:
+    photos = [f"{number}.jpg" for number in range(3)]
+    archives = [tmp_path / f"{number}.tar" for number in range(100)]
+    for archive in archives:
+        write_tar(archive, dict.fromkeys(photos, b"1"))
+        assert photo_at(archive / photos[0]) is not None
+    wanted = [archive / photo for archive in archives for photo in photos]
+    random.Random(0).shuffle(wanted)
+    for archive in archives:
+        spoil(archive)
+    assert all(photo_at(path) is not None for path in wanted)
+    write_tar(archives[0], {"new.jpg": b"1" * 20_000})
+    assert photo_at(archives[0] / "new.jpg") is not None
+    assert photo_at(archives[0] / photos[0]) is None
+
+
+def test_indices_are_kept_up_to_a_number_of_files(tmp_path: Path) -> None:
+    archives = [tmp_path / f"{number}.tar" for number in range(4)]
+    for archive, num_photos in zip(archives, (3, 3, 3, 20), strict=True):
+        write_tar(archive, {f"{number}.jpg": b"1" for number in range(num_photos)})
+    kept = KeptIndices(max_members=8)
+    first, second, third, large = archives
+    for archive in (first, second, first, third):  # the second was not used for longest
+        kept.index(archive)
+    for archive in archives:
+        spoil(archive)
+    assert [len(kept.index(each).members) for each in (first, third, second)] == [3, 3, 0]
+    write_tar(large, {f"{number}.jpg": b"1" for number in range(20)})
+    for _ in range(2):
+        assert len(kept.index(large).members) == 20
+        spoil(large)
+    assert not kept.index(first).members

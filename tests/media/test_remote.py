@@ -202,6 +202,30 @@ def test_other_protocols_by_the_same_words(tmp_path: Path) -> None:
     assert list(find_media([f"file://{tmp_path}"]).files) == ["z.jpg"]
 
 
+def test_no_more_is_read_than_a_photo_may_have(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "MAX_BYTES", len(PHOTO))
+    (tmp_path / "a/long.jpg").write_bytes(PHOTO + b"x")
+    (tmp_path / "a/none.jpg").write_bytes(b"no photo" * len(PHOTO))
+    (tmp_path / "a/empty.jpg").write_bytes(b"")
+    (tmp_path / "a/short.jpg").write_bytes(PHOTO[:9])
+    memory = fsspec.filesystem("memory")
+    for each in (tmp_path / "a").iterdir():
+        memory.pipe_file(f"/limited/{each.name}", each.read_bytes())
+    for folder in (f"{server}/a", f"file://{tmp_path}/a", "memory://limited"):
+        frames = list(open_source([folder]).frames())
+        read = [str(frame.key) for frame in frames if isinstance(frame, Frame)]
+        said = {str(each.key): each.error for each in frames if isinstance(each, FrameFailure)}
+        assert read == ["1.jpg", "2.jpg", "10.jpg"]
+        assert "/long.jpg has more than" in said["long.jpg"]
+        assert "or a stream that never ends" in said["long.jpg"]
+        assert "not a photo" in said["none.jpg"]
+        assert "empty" in said["empty.jpg"]
+        assert "cut off" in said["short.jpg"]
+    assert Server.asked["/a/long.jpg"] == 1
+
+
 @pytest.mark.parametrize(
     ("url", "said", "kind"),
     [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.media.images import MAX_PIXELS
+from vitpose_cli.media.headers import MAX_PIXELS
 from vitpose_cli.media.source import source_names
 from vitpose_cli.ranges import COUNTS, SHARDS, check_flags
 

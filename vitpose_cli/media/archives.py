@@ -2,9 +2,8 @@
 
 An archive is indexed once, from its headers alone, without unpacking: 512 bytes are read for each
 member, the photos themselves are passed over, and later read at their place like files of a folder.
-Python's `tarfile` was refused for this: it takes three times as long, keeps an object with all
-that it read for each member, and goes on past damage or not at all. What is no plain file (links,
-devices) is never followed, and a name that leads out of the archive is never taken.
+What is no plain file (links, devices) is never followed, and a name that leads out of the archive
+is never taken.
 
 Which archives are read is decided in `finding`.
 """
@@ -12,16 +11,16 @@ Which archives are read is decided in `finding`.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+from collections import OrderedDict
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PureWindowsPath
-from typing import BinaryIO
+from threading import Lock
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import is_file
 from vitpose_cli.media.frames import PhotoFile
+from vitpose_cli.media.tar_headers import DamageError, read_headers
+from vitpose_cli.plurals import counted
 
 ARCHIVE_SUFFIX = ".tar"
 PACKED_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
@@ -29,12 +28,7 @@ PACKED_ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".
 
 UNPACK = "Unpack it first (gunzip, unzstd, ...): photos hardly shrink, and a plain .tar is read."
 
-_BLOCK = 512
-_END = bytes(_BLOCK)
-_MAX_TEXT = 1 << 20  # of a name; a header that announces more is damage
 _REGULAR = frozenset({b"\x00", b"0", b"7"})
-_WITHOUT_DATA = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
-_PAX_RECORD = re.compile(rb"(\d{1,20}) ([^=]+)=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +131,19 @@ def read_index(path: Path) -> ArchiveIndex:
         status = os.fstat(file.fileno())
         archive = Archive(path, status.st_size, status.st_mtime_ns)
         try:
-            for header in _headers(file):
+            for header in read_headers(file):
                 name = _clean(header.name)
                 if header.kind in _REGULAR and name:
                     index.members.pop(name, None)  # a later one has a later place
                     index.members[name] = ArchiveMember(archive, header.offset, header.size)
                 elif header.kind != b"5":
                     refused.append(header.name)
-        except _DamageError as error:
+        except DamageError as error:
             whole = sum(
                 member.offset + member.size <= archive.size for member in index.members.values()
             )
-            index.problems.append(f"The archive {error}; {whole} files before that are read.")
+            read = counted(whole, "file before that is read", "files before that are read")
+            index.problems.append(f"The archive {error}; {read}. {error.advice}")
     if refused:
         examples = ", ".join(map(repr, refused[:3])) + (", …" if refused[3:] else "")
         index.problems.append(
@@ -172,7 +167,7 @@ def photo_at(path: Path) -> PhotoFile | None:
         if archive.suffix.lower() != ARCHIVE_SUFFIX or not is_file(archive):
             continue
         try:
-            index = _kept_index(archive, archive.stat().st_mtime_ns)
+            index = _KEPT.index(archive)
         except OSError:
             return None
         return index.members.get(path.relative_to(archive).as_posix())
@@ -189,153 +184,57 @@ def num_bytes(file: PhotoFile) -> int:
         return 0
 
 
-@lru_cache(maxsize=64)
-def _kept_index(path: Path, _mtime_ns: int) -> ArchiveIndex:
-    return read_index(path)
+class KeptIndices:
+    """Indices of the archives that were used last, for any number of threads.
 
-
-class _DamageError(Exception):
-    """An archive cannot be followed any further."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """One member, as its header says.
-
-    Attributes:
-        name: Its whole name, which nobody has checked.
-        kind: The type flag, one byte.
-        offset: Where its bytes begin.
-        size: How many there are.
+    They are bounded by what is in them, not by their number: labels that were shuffled go from
+    archive to archive, and a set may have thousands of these.
     """
 
-    name: str
-    kind: bytes
-    offset: int
-    size: int
+    def __init__(self, max_members: int = 1 << 20) -> None:
+        """Begin with none.
+
+        Args:
+            max_members: How many files they may have together, 200 bytes each; one archive that
+                has more is kept alone.
+        """
+        self._max_members = max_members
+        self._num_members = 0
+        self._indices: OrderedDict[Path, tuple[tuple[int, int], ArchiveIndex]] = OrderedDict()
+        self._mutex = Lock()
+
+    def index(self, path: Path) -> ArchiveIndex:
+        """Return the index of an archive, as it is now.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        status = path.stat()
+        state = (status.st_size, status.st_mtime_ns)
+        with self._mutex:
+            kept = self._indices.get(path)
+            if kept is not None and kept[0] == state:
+                self._indices.move_to_end(path)
+                return kept[1]
+        index = read_index(path)
+        with self._mutex:
+            self._drop(path)
+            self._indices[path] = (state, index)
+            self._num_members += _weight(index)
+            while self._num_members > self._max_members and len(self._indices) > 1:
+                self._drop(next(iter(self._indices)))
+        return index
+
+    def _drop(self, path: Path) -> None:
+        if path in self._indices:
+            self._num_members -= _weight(self._indices.pop(path)[1])
 
 
-def _headers(file: BinaryIO) -> Iterator[_Header]:
-    """Yield the header of every member (POSIX.1-2001 `pax`, ustar, GNU, V7)."""
-    at = 0
-    long_name: str | None = None
-    long_size: int | None = None
-    length = os.fstat(file.fileno()).st_size
-    while True:
-        file.seek(at)
-        block = file.read(_BLOCK)
-        if block == _END:
-            return
-        kind = _kind(block, at)
-        size = _size(block, at)
-        offset = at + _BLOCK
-        if kind in (b"L", b"K", b"x", b"X", b"g"):
-            text = _text(file, size, at)
-            at = offset + _padded(size)
-            if kind == b"L":
-                long_name = _decoded(text)
-            elif kind in (b"x", b"X"):
-                long_name, long_size = _pax(text, at, long_name, long_size)
-            continue
-        name = _name(block) if long_name is None else long_name
-        if kind == b"\0" and name.endswith("/"):
-            kind = b"5"  # a folder of the time before they had a type
-        if kind == b"S":
-            offset = _behind_sparse_map(file, block, offset)
-        size = size if long_size is None else long_size
-        yield _Header(name, kind, offset, size)
-        stored = 0 if kind in _WITHOUT_DATA else size
-        if offset + stored > length:
-            raise _DamageError(f"is cut off at byte {length}")
-        at = offset + _padded(stored)
-        long_name = long_size = None
+def _weight(index: ArchiveIndex) -> int:
+    return 1 + len(index.members)
 
 
-def _kind(block: bytes, at: int) -> bytes:
-    """Return the type flag of a header, after a look at its checksum."""
-    if not block:
-        raise _DamageError(f"ends at byte {at} without the mark of its end, so it may be cut off")
-    if len(block) < _BLOCK:
-        raise _DamageError(f"is cut off at byte {at + len(block)}")
-    said = _octal(block[148:156])
-    plain = sum(block) - sum(block[148:156]) + 8 * 0x20
-    if said != plain and said != plain - 256 * sum(byte > 127 for byte in block):
-        kind = "is compressed" if at == 0 and _is_packed(block) else f"is damaged at byte {at}"
-        raise _DamageError(kind)
-    return block[156:157]
-
-
-def _is_packed(start: bytes) -> bool:
-    return start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
-
-
-def _size(block: bytes, at: int) -> int:
-    """Return how long the member is; GNU writes eight gigabytes and more in base 256."""
-    digits = block[124:136]
-    size = int.from_bytes(digits[1:], "big") if digits[0] == 0x80 else _octal(digits)
-    if size is None or size < 0:
-        raise _DamageError(f"is damaged at byte {at}")
-    return size
-
-
-def _octal(digits: bytes) -> int | None:
-    text = digits.partition(b"\0")[0].strip(b" ")
-    if not text:
-        return 0
-    return int(text, 8) if not text.strip(b"01234567") else None
-
-
-def _name(block: bytes) -> str:
-    name = block[:100].partition(b"\0")[0]
-    prefix = block[345:500].partition(b"\0")[0] if block[257:263] == b"ustar\0" else b""
-    return _decoded(prefix + b"/" + name if prefix else name)
-
-
-def _text(file: BinaryIO, size: int, at: int) -> bytes:
-    """Return the payload of a header that describes the next one."""
-    text = file.read(size) if size <= _MAX_TEXT else b""
-    if len(text) < size:
-        raise _DamageError(f"is damaged or cut off at byte {at}")
-    return text
-
-
-def _pax(text: bytes, at: int, name: str | None, size: int | None) -> tuple[str | None, int | None]:
-    """Return name and size of the next member, where records of an extended header give them."""
-    start = 0
-    while record := _PAX_RECORD.match(text, start):
-        stop = start + int(record[1])
-        value = text[record.end() : stop - 1]
-        if stop <= record.end() or stop > len(text):
-            break
-        if record[2] in (b"path", b"GNU.sparse.name"):
-            name = _decoded(value)
-        elif record[2] == b"size":
-            if not value.isdigit() or len(value) > 20:
-                raise _DamageError(f"is damaged before byte {at}")
-            size = int(value)
-        start = stop
-    return name, size
-
-
-def _behind_sparse_map(file: BinaryIO, block: bytes, offset: int) -> int:
-    """Return where the data of a file with holes begin (GNU's old format)."""
-    more = block[482]
-    while more:
-        file.seek(offset)
-        extension = file.read(_BLOCK)
-        if len(extension) < _BLOCK:
-            raise _DamageError(f"is cut off at byte {offset + len(extension)}")
-        more = extension[504]
-        offset += _BLOCK
-    return offset
-
-
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
-
-
-def _decoded(name: bytes) -> str:
-    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+_KEPT = KeptIndices()
 
 
 def _clean(name: str) -> str:

@@ -22,8 +22,14 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, by which photos are found in a folder."""
 
+MAX_PIXELS = 500_000_000
+"""Photos larger than this are refused: 1.5 GB decoded, more than any camera makes."""
+
 ANIMATION_BYTES = 21
 """How many bytes tell an animated WebP from a photo."""
+
+START_BYTES = 16
+"""How many bytes tell a photo from what is none."""
 
 HEADER_BYTES = 1 << 16
 """How many bytes tell the size of nearly every photo."""
@@ -104,6 +110,14 @@ def is_animated_webp(start: bytes) -> bool:
         and start[8:16] == b"WEBPVP8X"
         and bool(start[20] & 0x02)
     )
+
+
+def is_photo_start(start: bytes) -> bool:
+    """Tell whether a file with these first bytes, `START_BYTES` or more, may be a photo."""
+    try:
+        return _header(start[:START_BYTES]) is not None
+    except (struct.error, LookupError, ValueError, InputError):
+        return True
 
 
 def _header(data: bytes) -> ImageHeader | None:

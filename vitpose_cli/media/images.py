@@ -27,12 +27,9 @@ from vitpose_cli.media.frames import (
     PixelBudget,
     prefetch,
 )
-from vitpose_cli.media.headers import ImageHeader, read_header
+from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_header
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.reading import read_whole
-
-MAX_PIXELS = 500_000_000
-"""Photos larger than this are refused: 1.5 GB decoded, more than any camera makes."""
 
 PIXELS_AHEAD = 16_000_000
 """For each thread, pixels of photos held ready (48 MB); what most cameras and phones make."""

@@ -2,23 +2,28 @@
 
 fsspec knows `s3://`, `gs://`, `hf://`, `http://` and many more by one interface; each brings its
 own client, credentials and errors. It is loaded only when a URL is met. Videos and archives at URLs
-are not read: both would be fetched many times over.
+are not read: both would be fetched many times over. What a server sends need not have an end, as a
+camera's pictures have none: no more is read of what is no photo than its first bytes, and of
+nothing more than a photo may have.
 
 Which URLs are read is decided in `source`.
 """
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.headers import MAX_PIXELS, START_BYTES, is_photo_start
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
     from fsspec import AbstractFileSystem
 
 RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
@@ -30,6 +35,11 @@ READ_TIMEOUT_S = 60.0
 PATIENCE_S = 120.0
 """No new try begins when this has passed since the first: a server that stalls holds up a photo
 for no more than this, one wait and one try."""
+
+MAX_BYTES = 3 * MAX_PIXELS
+"""What has more bytes is no photo that we read: as many as the largest one has in memory."""
+
+_PIECE_BYTES = 1 << 26
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Windows
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
@@ -59,12 +69,13 @@ class RemoteFile:
             InputError: It cannot be read.
         """
         system, path = _open(self.url)
-
-        def read() -> bytes:
-            data: bytes = _within(READ_TIMEOUT_S, system, path)
-            return data
-
-        return _tried(read, f"{self} cannot be read")
+        try:
+            return _tried(lambda: _read(system, path), f"{self} cannot be read")
+        except _EndlessError as error:
+            raise InputError(
+                f"{self} has more than {MAX_BYTES:,} bytes: it is no photo, or a stream that never "
+                "ends."
+            ) from error
 
     def __str__(self) -> str:
         return without_secrets(self.url)
@@ -156,13 +167,58 @@ def _open(url: str) -> tuple[AbstractFileSystem, str]:
     return system, str(path)
 
 
-def _within(timeout_s: float, system: AbstractFileSystem, path: str) -> Any:
-    """Read a file; give up after a while where the protocol's client can."""
-    if not system.async_impl:
-        return system.cat_file(path)
-    from fsspec.asyn import sync
+class _EndlessError(Exception):
+    """More bytes came than a photo has."""
 
-    return sync(system.loop, system._cat_file, path, timeout=timeout_s)
+
+class _NoPhotoError(Exception):
+    """What came begins as no photo does."""
+
+
+class _Bytes(io.BytesIO):
+    """The bytes of a file as they come, until it turns out that it is no photo."""
+
+    def write(self, piece: ReadableBuffer, /) -> int:
+        """Take the next bytes.
+
+        Raises:
+            _NoPhotoError: They are of no photo.
+            _EndlessError: They are too many.
+        """
+        before = self.tell()
+        num_bytes = super().write(piece)
+        if before < START_BYTES <= self.tell() and not is_photo_start(
+            bytes(self.getbuffer()[:START_BYTES])
+        ):
+            raise _NoPhotoError
+        if self.tell() > MAX_BYTES:
+            raise _EndlessError
+        return num_bytes
+
+
+def _read(system: AbstractFileSystem, path: str) -> bytes:
+    """Read a file, of what is no photo the beginning; give up after a while where a client can.
+
+    Raises:
+        _EndlessError: It has more bytes than a photo.
+    """
+    taken = _Bytes()
+    try:
+        if not system.async_impl:
+            with system.open(path, "rb") as file:
+                while piece := file.read(_PIECE_BYTES):
+                    taken.write(piece)
+            return taken.getvalue()
+        from fsspec.asyn import sync
+        from fsspec.implementations.http import HTTPFileSystem
+
+        if not isinstance(system, HTTPFileSystem):  # a store, whose files have an end
+            data: bytes = sync(system.loop, system._cat_file, path, timeout=READ_TIMEOUT_S)
+            return data
+        sync(system.loop, system._get_file, path, taken, timeout=READ_TIMEOUT_S)
+    except _NoPhotoError:
+        pass
+    return taken.getvalue()
 
 
 def _tried(action: Callable[[], Result], failure: str) -> Result:
@@ -172,6 +228,8 @@ def _tried(action: Callable[[], Result], failure: str) -> Result:
     while True:
         try:
             return action()
+        except _EndlessError:
+            raise
         except Exception as error:
             wait_s = next(waits_s, None)
             # Every protocol's client has errors of its own.

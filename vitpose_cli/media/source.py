@@ -21,7 +21,8 @@ from vitpose_cli.media.frames import (
     PhotoFile,
     VideoEnd,
 )
-from vitpose_cli.media.images import MAX_PIXELS, ImageFolder
+from vitpose_cli.media.headers import MAX_PIXELS
+from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.kinds import is_video
 
 if TYPE_CHECKING:
