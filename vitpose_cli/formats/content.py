@@ -19,19 +19,16 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.chosen_categories import chosen_categories
-from vitpose_cli.records.coco import common_keypoint_set, instances_of
+from vitpose_cli.records.coco import common_keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import named_images, wrong
 from vitpose_cli.records.coco_people import (
     bodies_of,
     called_by_hand,
     labelled_people,
-    model_of,
-    review_of,
     size_of,
-    time_of,
-    uids_of,
 )
+from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.kept_categories import common_entry
@@ -313,14 +310,11 @@ def _record(
     size_wh = size_of(image)
     if size_wh is None:
         raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
-    uids, review = uids_of(key, people), review_of(image)
-    return FrameRecord(
+    return record_of(
         key,
-        size_wh,
-        time_of(image),
-        instances_of(people, keypoint_set.num_keypoints, uids),
-        model=model_of(people),
-        uids=uids,
-        review=review,
-        by_hand=review is None and called_by_hand(people),
+        image,
+        people,
+        keypoint_set.num_keypoints,
+        size_wh=size_wh,
+        by_hand=called_by_hand(people),
     )

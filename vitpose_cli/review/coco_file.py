@@ -22,18 +22,15 @@ from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST, RUN_SUFFIX
 from vitpose_cli.plurals import counted
-from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import (
     bodies_of,
     labelled_people,
     made_by_hand,
-    model_of,
-    review_of,
     size_of,
-    time_of,
-    uids_of,
 )
+from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
@@ -159,17 +156,15 @@ class _Labels:
         people, size_wh = self._people[image["id"]], self.sizes_wh[key]
         if isinstance(size_wh, str):
             return FrameRecord(key, error=size_wh, model=self._digest)
-        uids, by_hand = uids_of(key, people), made_by_hand(people)
-        instances = instances_of(people, self._num_keypoints, uids)
-        return FrameRecord(
+        by_hand = made_by_hand(people)
+        return record_of(
             key,
-            size_wh,
-            time_of(image),
-            instances,
-            model=model_of(people) or (self._digest if people and not by_hand else ""),
-            uids=uids,
-            review=review_of(image),
+            image,
+            people,
+            self._num_keypoints,
+            size_wh=size_wh,
             by_hand=by_hand,
+            model=self._digest if people and not by_hand else "",
         )
 
 
