@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.content import LabelFilter, open_content
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.coco_file import import_file
@@ -39,7 +39,7 @@ def save(path: Path, image: dict[str, Any], attributes: list[dict[str, Any]]) ->
 
 def records(path: Path) -> tuple[FrameRecord, FrameRecord]:
     """Return what `export` writes from, and what `review` begins with."""
-    (exported,) = open_content(path, Selection(), for_document).frames()
+    (exported,) = open_content(path, LabelFilter(), for_document).frames()
     (reviewed,) = Run.read(import_file(path, None).run).records()
     return exported.record, reviewed
 

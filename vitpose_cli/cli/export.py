@@ -170,7 +170,7 @@ def export(
             ".onnx or .safetensors.",
             "For example --format cvat.",
         )
-    from vitpose_cli.formats.content import Selection, open_content, selected_names
+    from vitpose_cli.formats.content import LabelFilter, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
     from vitpose_cli.tracking.smoothed_labels import for_document
@@ -186,7 +186,7 @@ def export(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )
     wanted = None if only is None else selected_names(only)
-    selection = Selection(wanted, reviewed, tuple(category or ()))
+    selection = LabelFilter(wanted, reviewed, tuple(category or ()))
     content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from vitpose_cli.evaluate.photo_batches import person_area
 from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
+from vitpose_cli.progress import Report
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.media_root import MediaFolders
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from vitpose_cli.evaluate.body_cuts import CutPhotos
     from vitpose_cli.labeler import Labeler
     from vitpose_cli.pose.parts import BodyPart
-
-Report = Callable[[int, "int | None"], None]
-"""Takes how many photos are done and how many there are."""
 
 _HINT_ON_BOXES = (
     "Its file names (or the image ids of a results file) must be those of the ground truth."

@@ -38,7 +38,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import ANNOTATIONS, document_files, document_parts, document_title
 from vitpose_cli.review.edits import MAX_NUMBER
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 
 _HASH_DIGITS = 16
 
@@ -96,7 +96,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         weights_hash=digest,
         document={"track": False},  # it has the identities that the file has
     )
-    labels = _Labels(document, digest, Pictures(folders, follow_links=follow_links), keys)
+    labels = _Labels(document, digest, PictureReader(folders, follow_links=follow_links), keys)
     _check_sizes(document, labels, keys)
     with Run.open(folder, manifest) as run:
         done = run.done(retry_errors=False)
@@ -129,7 +129,7 @@ class _Labels:
         self,
         document: CocoDocument,
         digest: str,
-        pictures: Pictures,
+        pictures: PictureReader,
         keys: Mapping[int, FrameKey],
     ) -> None:
         self._num_keypoints = document.keypoint_set.num_keypoints

@@ -47,7 +47,7 @@ from vitpose_cli.training.people import LabelledFrames, People
 def open_coco(
     options: CocoSource, num_threads: int, labelled: bool, measured: bool
 ) -> OpenedSource:
-    """Read the labels of a COCO-keypoint file; `open_source` says what the arguments mean."""
+    """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean."""
     document = read_coco(options.annotations)
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()

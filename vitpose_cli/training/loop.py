@@ -34,11 +34,11 @@ from vitpose_cli.training.divergence import SkippedSteps
 from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import (
+    JoinedObserver,
     Line,
     Meter,
     MetricsFile,
     Observer,
-    Several,
     Silence,
     read_metrics,
 )
@@ -65,7 +65,7 @@ from vitpose_cli.training.tensorboard import TensorBoard
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainSummary:
     """What a run has come to.
 
     Attributes:
@@ -79,7 +79,7 @@ class Outcome:
     report: Path
 
 
-def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
+def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary:
     """Train as `config` says, or go on with a run that was interrupted.
 
     Args:
@@ -121,14 +121,14 @@ class _Run:
         self._measured_on: Sequence[Fingerprint] = ()
         self._known = DataFingerprint((), {}, ())
 
-    def go(self) -> Outcome:
+    def go(self) -> TrainSummary:
         """Train all stages that are not done."""
         with self._folder.held(self._config) if self._leads else nullcontext():
             # Nobody writes before what killed runs have left is gone.
             gathered(None, self._placement.process)
             return self._train()
 
-    def _train(self) -> Outcome:
+    def _train(self) -> TrainSummary:
         seed_everything(self._config.seed)
         data, network = open_run(self._config)
         # Of several heads each reads its part of a batch, whose size is seldom the same again.
@@ -139,7 +139,7 @@ class _Run:
         self._train_stages(network, data, material, lessons)
         if self._leads:
             write_report(self._folder, self._position.best)
-        return Outcome(self._folder.weights, self._position.best, self._folder.report)
+        return TrainSummary(self._folder.weights, self._position.best, self._folder.report)
 
     def _resume(self, data: OpenedData) -> DataFingerprint | None:
         """Take up a run that is there; return what it learnt from, None where nothing says so."""
@@ -166,7 +166,7 @@ class _Run:
         kept = (position.stage, position.step) if going_on else None
         self._metrics = MetricsFile(folder.metrics, keep=kept, measured=position.measured)
         board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
-        self._observer = Several(self._observer, board)
+        self._observer = JoinedObserver(self._observer, board)
 
     def _open_lessons(
         self, data: OpenedData, begun: DataFingerprint | None

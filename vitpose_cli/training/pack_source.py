@@ -27,7 +27,7 @@ _SHOWN = 10
 def open_pack(
     options: PackSource, num_threads: int, labelled: bool, measured: bool
 ) -> OpenedSource:
-    """Read the labels of a pack; `open_source` says what the arguments mean."""
+    """Read the labels of a pack; `open_data_source` says what the arguments mean."""
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
     size_wh = pack.size_wh()
