@@ -25,20 +25,23 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import gpu_sections
 import torch
+from gpu_correctness import correctness
 from gpu_material import Setting
+from gpu_peers import peers
+from gpu_rates import matrix, network, pipeline, video
+from gpu_stages import stages
 
 from vitpose_cli.runtime import num_reader_threads, resolve_device, resolve_precision
 
 SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
-    "matrix": gpu_sections.matrix,
-    "correctness": gpu_sections.correctness,
-    "pipeline": gpu_sections.pipeline,
-    "stages": gpu_sections.stages,
-    "video": gpu_sections.video,
-    "peers": gpu_sections.peers,
-    "network": gpu_sections.network,
+    "matrix": matrix,
+    "correctness": correctness,
+    "pipeline": pipeline,
+    "stages": stages,
+    "video": video,
+    "peers": peers,
+    "network": network,
 }
 
 

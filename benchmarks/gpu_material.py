@@ -6,25 +6,33 @@ Everything is made here from the two photos in `examples/`, so that a bare machi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.images import decode_image
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, LoadedViTPose, load_model
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.speed import wait_for
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.runtime import num_reader_threads
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = {"astronaut.jpg": (60, 0, 440, 511), "camera.jpg": (90, 60, 340, 490)}
 """Photos by name, and the box of the one person in each, px."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 NUM_DIFFERENT = 32
 """Different photos in a folder; the others are the same files by another name."""
@@ -174,3 +182,22 @@ def write_clip(path: Path, size_wh: tuple[int, int], count: int) -> Path:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def open_files(path: Path, setting: Setting) -> MediaSource:
+    return open_source([str(path)], num_threads=num_reader_threads(setting.device))
+
+
+def first_frames(source: MediaSource, count: int) -> Iterable[Frame]:
+    frames = source.frames()
+    for _, frame in zip(range(count), frames, strict=False):
+        if isinstance(frame, Frame):
+            yield frame
+
+
+def timed(setting: Setting, work: Callable[[], Any]) -> tuple[Any, float]:
+    wait_for(setting.device)
+    started = perf_counter()
+    result = work()
+    wait_for(setting.device)
+    return result, perf_counter() - started

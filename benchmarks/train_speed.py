@@ -45,7 +45,7 @@ from vitpose_cli.training.metrics import peak_memory_mib
 from vitpose_cli.training.optim import Schedule, build_optimizer, parameter_groups, set_rate
 from vitpose_cli.training.people import People
 from vitpose_cli.training.process import Placement
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
 
@@ -160,7 +160,7 @@ def plain(config: TrainConfig, placement: Placement, workers: int) -> Iterator[t
     """Yield the same of a plain loop."""
     source, options = config.data.train[0], config.stages[0]
     assert isinstance(source, CocoSource)
-    frames = open_source(source).frames
+    frames = open_data_source(source).frames
     photos = [source.images / key.media for key in frames.keys]
     dataset = PlainDataset(frames.people, photos, options.input_wh)
     device, dtype = placement.device, placement.dtype

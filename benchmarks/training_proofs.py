@@ -28,7 +28,7 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.config import TrainConfig, ValidationOptions
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator
 
 FILES = Path(__file__).parent / "training"
@@ -100,7 +100,7 @@ def validators(arm: Arm) -> list[Validator]:
     config = load_config(TrainConfig, FILES / arm.file, ())
     width, height = config.stages[-1].input_wh
     codec = HeatmapCodec((width, height), (width // 4, height // 4), "udp")
-    sources = [open_source(one, config.data.threads) for one in config.data.validation]
+    sources = [open_data_source(one, config.data.threads) for one in config.data.validation]
     return [Validator(source, "coco", codec, ValidationOptions()) for source in sources]
 
 

@@ -16,7 +16,7 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.render.rendering import RenderOptions, Summary, render
+from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
 
 COCO = keypoint_set("coco")
 SIZE_WH = (192, 128)
@@ -63,7 +63,7 @@ def frame_keys(count: int, every: int = 1, media: str = "clip.mp4") -> list[Fram
     return [FrameKey(media, index) for index in range(0, count, every)]
 
 
-def draw(folder: Path, source: Path, **options: object) -> Summary:
+def draw(folder: Path, source: Path, **options: object) -> RenderSummary:
     """Render with the run beside the source into `out`."""
     given = {"annotations": folder / "run", "output": folder / "out.mp4", **options}
     return render(

@@ -14,7 +14,7 @@ import pytest
 from label_cases import COCO, make_failure, make_people, make_record, make_run
 from runs import environment, vitpose
 
-from vitpose_cli.difference import DiffOptions, compare, paired, same_people
+from vitpose_cli.difference import DiffOptions, compare, pair_people, paired
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.instances import Instances
@@ -127,14 +127,14 @@ def test_rejected_frames_are_passed_over_whatever_their_size(tmp_path: Path) -> 
 
 def test_people_are_paired_by_pose_then_by_box() -> None:
     people = make_people(3, 1)
-    pairs = same_people(people, people.select([2, 0, 1]), COCO.sigmas)
+    pairs = pair_people(people, people.select([2, 0, 1]), COCO.sigmas)
     assert {(row, column) for row, column, _ in pairs} == {(0, 1), (1, 2), (2, 0)}
     lost = replace(people, keypoints=people.keypoints[:, ::-1] + np.float32(300))
-    boxes = {(row, column) for row, column, _ in same_people(people, lost, COCO.sigmas)}
+    boxes = {(row, column) for row, column, _ in pair_people(people, lost, COCO.sigmas)}
     assert boxes == {(0, 0), (1, 1), (2, 2)}
     far = replace(lost, boxes=lost.boxes + np.float32(900))
-    assert same_people(people, far, COCO.sigmas) == []
-    assert same_people(people, Instances.empty(17), COCO.sigmas) == []
+    assert pair_people(people, far, COCO.sigmas) == []
+    assert pair_people(people, Instances.empty(17), COCO.sigmas) == []
 
 
 def unlabelled(people: Instances) -> Instances:
@@ -146,10 +146,10 @@ def test_people_without_keypoints_are_paired_by_box() -> None:
     placed = replace(people, boxes=people.boxes + np.arange(3, dtype=np.float32)[:, None] * 400)
     bare = unlabelled(placed)
     nowhere = replace(bare, keypoints=np.zeros_like(bare.keypoints))  # as documents have them
-    pairs = same_people(nowhere, nowhere.select([2, 0, 1]), COCO.sigmas)
+    pairs = pair_people(nowhere, nowhere.select([2, 0, 1]), COCO.sigmas)
     assert {(row, column) for row, column, _ in pairs} == {(0, 1), (1, 2), (2, 0)}
     assert all(np.isnan(oks) for *_, oks in pairs)
-    assert same_people(nowhere.select([0]), nowhere.select([2]), COCO.sigmas) == []
+    assert pair_people(nowhere.select([0]), nowhere.select([2]), COCO.sigmas) == []
 
 
 def test_people_without_common_keypoints_are_not_measured(tmp_path: Path) -> None:

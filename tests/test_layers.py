@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
-    {"errors", "charts", "plurals", "termination"},
+    {"errors", "charts", "plurals", "progress", "termination"},
     {"config", "files", "ranges"},
     {"own_files"},
     {"pose"},
@@ -117,3 +117,27 @@ def test_help_loads_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def public_names(path: Path) -> Iterator[str]:
+    """Yield the classes, functions and aliases of types that a module defines for others."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if not name.isupper() and not isinstance(node.value, ast.Call):  # of TypeVar
+                yield name
+
+
+def test_a_name_means_one_thing() -> None:
+    """Only commands may be called as what they do, and formats have functions of one name."""
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        relative = path.relative_to(PACKAGE).as_posix()
+        if not relative.startswith("cli/"):
+            for name in public_names(path):
+                of_formats = relative.startswith("formats/") and name in {"read", "write"}
+                if not name.startswith("_") and not of_formats:
+                    places.setdefault(name, []).append(relative)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -12,7 +12,7 @@ import pytest
 from label_cases import make_record, make_run
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.content import LabelFilter, open_content
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import LIST_NAME, OwnFiles, listed_in
@@ -37,7 +37,7 @@ def write(run: Path, kind: str, out: Path) -> Written | None:
     if kind == "split":
         split_labels(SplitOptions(run, out, overwrite=True))
         return None
-    content = open_content(run, Selection(), for_document)
+    content = open_content(run, LabelFilter(), for_document)
     return format_named(kind).write(content, out, WriteOptions(overwrite=True))
 
 

@@ -18,10 +18,10 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink, decode_image
 from vitpose_cli.media.video import VideoFile
 from vitpose_cli.records.media_root import MediaFolders
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.opened_source import OpenedSource
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 INDICES = (0, 3, 6, 9)
 KEYS = [FrameKey("clip.mp4", index) for index in INDICES]
@@ -70,7 +70,7 @@ def by_select(job: Path, images: Path, out: Path) -> None:
 
 def by_review(job: Path, images: Path, out: Path) -> None:
     del job, out
-    pictures = Pictures(MediaFolders.at(images))
+    pictures = PictureReader(MediaFolders.at(images))
     for key in KEYS:
         assert number(decode_image(pictures.picture(key))) == key.index
         assert pictures.thumbnail(key)
@@ -91,7 +91,7 @@ def by_train(job: Path, images: Path, out: Path) -> None:
 
 def opened(labels: Path, images: Path, **fields: object) -> OpenedSource:
     source = {"kind": "coco", "annotations": str(labels), "images": str(images), **fields}
-    return open_source(CocoSource.model_validate(source))
+    return open_data_source(CocoSource.model_validate(source))
 
 
 @pytest.mark.parametrize("place", ["video", "extracted"])

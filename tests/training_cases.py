@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vitpose_cli.config import parse_config
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.batches import Batches
-from vitpose_cli.training.config import ModelOptions
+from vitpose_cli.training.config import ModelOptions, TrainConfig
 from vitpose_cli.training.knowledge import with_token
 from vitpose_cli.training.metrics import Silence, read_metrics
 from vitpose_cli.training.people import People
@@ -254,3 +255,10 @@ def first_gradient(stage: Stage, batches: Batches, process: Process) -> torch.Te
     """Return the gradient of this process's part of a stage's first step."""
     stage.step(0, next(iter(batches.ahead(0, 1, process))))
     return torch.cat([p.grad.flatten() for p in stage.model.parameters() if p.grad is not None])
+
+
+def distilling(folder: Path, teacher: Path, **changes: Any) -> TrainConfig:
+    """Return a small run that learns from a teacher."""
+    distill = {"teacher": str(teacher), "weight": 0.5, "truth": 2.0} | changes
+    stages = [{"input_wh": [48, 64], "steps": 3, "batch_size": 6}]
+    return parse_config(TrainConfig, small_run(folder, distill=distill, stages=stages, ema=None))

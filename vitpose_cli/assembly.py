@@ -178,18 +178,9 @@ def assemble(
         image_names=image_names,
     )
     detector, name = _detector(options, settings)
-    if options.detect_every > 1 and isinstance(detector, BoxesFile):
-        raise ConfigError(
-            "--detect-every does nothing with boxes of a file, which has them for every frame.",
-            "Leave it out.",
-        )
+    _check_useful(options, detector)
     whole_image = isinstance(detector, WholeImage)
     stated = isinstance(detector, BoxesFile) and not detector.are_scored
-    if side is not None and (whole_image or options.boxes is not None):
-        raise ConfigError(
-            "--detector-size does nothing without a network that finds the people.",
-            "Leave it out, or give --detector one.",
-        )
     estimator = PoseEstimator(
         model,
         EstimatorOptions(
@@ -211,6 +202,21 @@ def assemble(
         name,
         advice=_advice(options, whole_image),
     )
+
+
+def _check_useful(options: LabelerOptions, detector: Detector) -> None:
+    """Refuse options that do nothing with what gives the boxes."""
+    if options.detect_every > 1 and isinstance(detector, BoxesFile):
+        raise ConfigError(
+            "--detect-every does nothing with boxes of a file, which has them for every frame.",
+            "Leave it out.",
+        )
+    finds_nobody = isinstance(detector, WholeImage) or options.boxes is not None
+    if options.detector_size is not None and finds_nobody:
+        raise ConfigError(
+            "--detector-size does nothing without a network that finds the people.",
+            "Leave it out, or give --detector one.",
+        )
 
 
 def _advice(options: LabelerOptions, whole_image: bool) -> str:

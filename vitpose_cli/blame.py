@@ -29,7 +29,7 @@ FAILURES_AT_FIRST = 32
 _HINT = "Try --device cpu; if that is no help, other weights or another --detector."
 
 
-class Stage:
+class LabellingStep:
     """A part of the labelling, such as detection.
 
     Attributes:

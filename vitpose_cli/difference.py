@@ -201,7 +201,7 @@ def _is_usable(record: FrameRecord) -> bool:
     return record.instances is not None and not record.rejected
 
 
-def same_people(
+def pair_people(
     first: Instances, second: Instances, sigmas: NDArray[np.float64]
 ) -> list[tuple[int, int, float]]:
     """Pair the people of a frame by pose, then by box, the most alike first.
@@ -256,7 +256,7 @@ class _Comparison:
             self._frames[2] += other is not None
             return
         self._frames[0] += 1
-        pairs = same_people(one, other, self._keypoint_set.sigmas)
+        pairs = pair_people(one, other, self._keypoint_set.sigmas)
         self._people[0] += len(pairs)
         self._people[1] += len(one) - len(pairs)
         self._people[2] += len(other) - len(pairs)

@@ -26,10 +26,10 @@ from itertools import chain, groupby, islice
 
 import numpy as np
 
-from vitpose_cli.blame import Stage
+from vitpose_cli.blame import LabellingStep
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detection import Detector
-from vitpose_cli.models.estimator import CutPeople, PendingPeople, PoseEstimator
+from vitpose_cli.models.estimator import CropBatch, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.termination import was_interrupted
@@ -107,9 +107,9 @@ class Labeler:
         self.model = model
         self.on_frame = on_frame
         self.detect_every = detect_every
-        self._detection = Stage("The detector", self._try_detector)
-        self._cutting = Stage("Cutting people out", self._try_network)
-        self._posing = Stage("The network", self._try_network)
+        self._detection = LabellingStep("The detector", self._try_detector)
+        self._cutting = LabellingStep("Cutting people out", self._try_network)
+        self._posing = LabellingStep("The network", self._try_network)
 
     def trust(self) -> None:
         """Take it that detector and network work, as they have done in an earlier process."""
@@ -143,7 +143,7 @@ class Labeler:
 
     def _detected(self, chunk: Iterable[Frame | FrameFailure]) -> Iterator[_Part]:
         """Prepare a chunk, detecting on every frame."""
-        cuts: list[CutPeople] = []
+        cuts: list[CropBatch] = []
         for group in _groups(chunk):
             seen, cut = self._cut(group)
             group.clear()  # while the next are read, these are let go
@@ -179,7 +179,7 @@ class Labeler:
 
     def _cut(
         self, frames: list[Frame | FrameFailure]
-    ) -> tuple[list[_Seen | FrameFailure], list[CutPeople]]:
+    ) -> tuple[list[_Seen | FrameFailure], list[CropBatch]]:
         """Detect in some frames and cut out what was found."""
         readable = [frame for frame in frames if isinstance(frame, Frame)]
         found = self._detect(readable)
@@ -191,9 +191,9 @@ class Labeler:
         cut = self._cutting.all(self._cut_out, boxed, lambda pair: pair[0].key)
         failures = {each.key: each for each in (*found, *cut) if isinstance(each, FrameFailure)}
         seen = [failures.get(frame.key) or self._seen(frame) for frame in frames]
-        return seen, [each for each in cut if isinstance(each, CutPeople)]
+        return seen, [each for each in cut if isinstance(each, CropBatch)]
 
-    def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> list[CutPeople]:
+    def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> list[CropBatch]:
         images = [frame.image for frame, _ in boxed]
         return [self.estimator.cut(images, [found for _, found in boxed])]
 

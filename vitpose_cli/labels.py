@@ -20,7 +20,7 @@ from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of,
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.tracking.identities import NOMINAL_FPS, identified
+from vitpose_cli.tracking.identities import frame_time_s, identified
 
 
 class Labels(Protocol):
@@ -100,7 +100,7 @@ class RunLabels:
         for key, own in self.keys.of_media(media):
             record = self._run.record(own)
             time_s = None if record is None else record.time_s
-            yield key, _time_s(key, time_s), self._people(record)
+            yield key, frame_time_s(key, time_s), self._people(record)
 
     def _people(self, record: FrameRecord | None) -> Instances:
         if record is None or record.instances is None:
@@ -141,7 +141,7 @@ class DocumentLabels:
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
         for key, own in self.keys.of_media(media):
-            yield key, _time_s(key, self._times_s[own]), self.people(own)
+            yield key, frame_time_s(key, self._times_s[own]), self.people(own)
 
 
 def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,7 +149,3 @@ def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:
     ours = info.get("vitpose")
     options = ours.get("options") if isinstance(ours, dict) else None
     return options if isinstance(options, dict) else {}
-
-
-def _time_s(key: FrameKey, time_s: float | None) -> float:
-    return key.index / NOMINAL_FPS if time_s is None else time_s

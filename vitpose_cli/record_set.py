@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.content import LabelledFrame, Selection, open_content
+from vitpose_cli.formats.content import LabelFilter, LabelledFrame, open_content
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
@@ -105,7 +105,7 @@ def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
         InputError: It is neither, or cannot be read.
     """
     if not (path / MANIFEST).is_file():
-        content = open_content(path, Selection(), for_document, known_videos)
+        content = open_content(path, LabelFilter(), for_document, known_videos)
         return RecordSet(
             path,
             content.category,

@@ -36,7 +36,7 @@ from vitpose_cli.records.stated_sizes import check_size
 TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
 
-Order = Literal["worst", "best", "sampled"]
+SheetOrder = Literal["worst", "best", "sampled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class SheetOptions:
     output: Path
     images: Path | None = None
     number: int = 48
-    order: Order = "worst"
+    order: SheetOrder = "worst"
     columns: int = 8
     seed: int = 0
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
-from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.content import LabelFilter, open_content
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
@@ -104,7 +104,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     for path in paths.values():
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
-    every = Selection(reviewed=options.reviewed)
+    every = LabelFilter(reviewed=options.reviewed)
     groups: dict[str, list[str]] = {}
     for frame in open_content(options.labels, every, for_document).frames():
         key = frame.record.key
@@ -135,7 +135,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     for name, path in paths.items():
         members = [group for group, part in dealt.items() if part == name]
         names = frozenset(frame for group in members for frame in groups[group])
-        selection = Selection(names, options.reviewed)
+        selection = LabelFilter(names, options.reviewed)
         content = open_content(options.labels, selection, for_document)
         written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
         parts[name] = Part(path, len(members), written.num_images, written.num_instances)

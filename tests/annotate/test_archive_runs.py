@@ -21,7 +21,7 @@ from vitpose_cli.media.lookup import read_frames
 from vitpose_cli.media.source import open_source
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import Run
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 
 NUM_PHOTOS = 50
 SHARDS = ("shard-000.tar", "shard-001.tar", "shard-002.tar")
@@ -136,7 +136,7 @@ def test_whoever_looks_at_labels_finds_photos_in_archives(job: Job, run: Path) -
     assert folders == MediaFolders.at(job.folder / "shards")
     frames = list(read_frames({key.media: folders.path(key.media) for key in keys}, keys))
     assert all(isinstance(frame, Frame) for frame in frames)
-    pictures = Pictures(folders)
+    pictures = PictureReader(folders)
     assert pictures.size_wh(keys[0]) == (120, 90)
     assert pictures.picture(keys[0]).startswith(b"\xff\xd8")
     assert pictures.thumbnail(keys[2]).startswith(b"\xff\xd8")

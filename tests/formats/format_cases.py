@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitpose_cli.formats.content import Content, Selection, open_content
+from vitpose_cli.formats.content import Content, LabelFilter, open_content
 from vitpose_cli.formats.import_summary import ImportSummary
 from vitpose_cli.formats.importing import ImportOptions, import_corrections
 from vitpose_cli.formats.table import format_named
@@ -87,7 +87,7 @@ def make_run(folder: Path, records: Sequence[FrameRecord] = RECORDS, **manifest:
 
 
 def content(path: Path, **selection: Any) -> Content:
-    return open_content(path, Selection(**selection), for_document)
+    return open_content(path, LabelFilter(**selection), for_document)
 
 
 def export(run: Path, name: str, out: Path, options: WriteOptions = NO_PICTURES) -> Written:

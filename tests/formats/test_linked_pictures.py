@@ -8,7 +8,7 @@ import pytest
 from format_cases import export, make_run, record
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.pictures import Pictures
+from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.images import decode_image
@@ -69,6 +69,6 @@ def test_frames_that_lie_there_already_are_linked(tmp_path: Path, photos: Path) 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "a/../../b.jpg"])
 def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
-    pictures = Pictures(MediaFolders.at(tmp_path / "in"), out, OwnFiles(out), "link")
+    pictures = PicturePlacer(MediaFolders.at(tmp_path / "in"), out, OwnFiles(out), "link")
     with pytest.raises(InputError, match="leads out"):
         pictures.place(FrameKey(name), name)

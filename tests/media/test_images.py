@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from vitpose_cli.errors import ExitCode, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.headers import read_header
+from vitpose_cli.media.headers import read_image_header
 from vitpose_cli.media.images import (
     ImageFolder,
     ImageSink,
@@ -56,8 +56,8 @@ def test_every_orientation_comes_out_upright(
     data = encoded(Image.fromarray(picture), image_format, exif=exif, **options)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     assert difference(decode_image(data), upright) == 0
-    assert read_header(data).orientation == orientation
-    assert read_header(data).size_wh == (64, 48)
+    assert read_image_header(data).orientation == orientation
+    assert read_image_header(data).size_wh == (64, 48)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_every_kind_becomes_rgb(
     assert decoded.flags.c_contiguous
     # 4: decoders differ in upsampling colour (WebP) and in rounding (CMYK) by a few levels.
     assert difference(decoded, np.asarray(opened.convert("RGB"))) <= 4
-    assert read_header(data).size_wh == opened.size
+    assert read_image_header(data).size_wh == opened.size
 
 
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP"])

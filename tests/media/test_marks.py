@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.headers import read_header
+from vitpose_cli.media.headers import read_image_header
 from vitpose_cli.media.images import ImageSink, decode_image
 from vitpose_cli.media.marks import is_marked
 
@@ -26,7 +26,7 @@ def test_a_marked_picture_is_the_same_picture(tmp_path: Path, name: str) -> None
     assert is_marked(drawn.path(key))
     assert not is_marked(plain.path(key))
     data = drawn.path(key).read_bytes()
-    assert read_header(data).size_wh == (64, 48)
+    assert read_image_header(data).size_wh == (64, 48)
     expected = decode_image(plain.path(key).read_bytes())
     assert np.array_equal(decode_image(data), expected)
     with Image.open(io.BytesIO(data)) as image:

@@ -16,7 +16,7 @@ from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.validate import validate
 from vitpose_cli.training.data_options import CocoSource
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 
 def write_truth(path: Path, name: str, **fields: Any) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_training_believes_a_merged_file_as_its_inputs(tmp_path: Path) -> None:
         options = CocoSource(
             kind="coco", annotations=file, images=tmp_path / "photos", include="human"
         )
-        people = open_source(options).frames.people
+        people = open_data_source(options).frames.people
         assert people.weights.shape[0] == count
         assert {*people.weights.ravel().tolist()} == {1.0}
 

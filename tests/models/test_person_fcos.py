@@ -21,7 +21,7 @@ from vitpose_cli.models.person_fcos import (
     build_person_fcos,
     vote,
 )
-from vitpose_cli.models.torchvision_detector import DetectorHeader, build_network, save_detector
+from vitpose_cli.models.torchvision_detector import DetectorHeader, build_detector, save_detector
 
 
 @pytest.mark.parametrize("name", sorted(PERSON_FCOS))
@@ -54,7 +54,7 @@ def test_a_file_opens_as_any_other(tmp_path: Path) -> None:
     )
     torch.manual_seed(0)
     path = tmp_path / "detector.safetensors"
-    state = build_network(header).state_dict()
+    state = build_detector(header).state_dict()
     state["head.regression_head.bbox_reg.bias"] += 3  # untrained boxes have no area
     state["head.classification_head.cls_logits.bias"][1] += 3
     save_detector(path, state, header, dtype=torch.float16)

@@ -26,7 +26,7 @@ from vitpose_cli.models.detectors import open_detector, shipped_detector_path
 from vitpose_cli.models.torchvision_detector import (
     DetectorHeader,
     TorchvisionDetector,
-    build_network,
+    build_detector,
     read_detector_header,
     save_detector,
 )
@@ -51,7 +51,7 @@ def network(wanted: DetectorHeader) -> Any:
     reach for thousands of pixels, which makes pixels of rounding errors: they reach less far.
     """
     torch.manual_seed(0)
-    built: Any = build_network(wanted)
+    built: Any = build_detector(wanted)
     for module in built.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0

@@ -8,7 +8,7 @@ import pytest
 from label_cases import make_record, make_run
 from runs import vitpose
 
-from vitpose_cli.formats.content import Selection, open_content
+from vitpose_cli.formats.content import LabelFilter, open_content
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_people import time_of, uids_of
@@ -57,7 +57,7 @@ def save_document(path: Path, image: dict[str, Any], person: dict[str, Any]) -> 
 def test_what_is_no_time_in_seconds_is_left_out(tmp_path: Path, timestamp: object) -> None:
     assert time_of({"timestamp": timestamp}) is None
     path = save_document(tmp_path / "a.json", {"timestamp": timestamp}, {})
-    records = [each.record for each in open_content(path, Selection(), for_document).frames()]
+    records = [each.record for each in open_content(path, LabelFilter(), for_document).frames()]
     assert [record.time_s for record in records] == [None, None]
     frames = list(open_labels(path).video("clip.mp4"))
     assert [key for key, _, _ in frames] == [FrameKey("clip.mp4", 1), FrameKey("clip.mp4", 2)]

@@ -10,10 +10,10 @@ import pytest
 from label_cases import make_record, make_run
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.render.rendering import RenderOptions, Summary, render
+from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
 
 
-def draw(source: Path, output: Path, run: Path) -> Summary:
+def draw(source: Path, output: Path, run: Path) -> RenderSummary:
     return render(RenderOptions((str(source),), output, run), lambda *_: None, lambda _: None)
 
 

@@ -28,7 +28,7 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
-from vitpose_cli.render.rendering import RenderOptions, Summary, render
+from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
 
 
 def test_without_annotations_it_labels_first(
@@ -58,7 +58,9 @@ def test_without_annotations_it_labels_first(
     assert caught.value.hint == "--annotations clip.mp4.vitpose draws the labels that are there."
 
 
-def labelled_and_drawn(folder: Path, source: str, **options: object) -> tuple[Summary, list[int]]:
+def labelled_and_drawn(
+    folder: Path, source: str, **options: object
+) -> tuple[RenderSummary, list[int]]:
     """Render without labels; return also the counts that were reported."""
     weights = save_weights(folder / "weights.safetensors")
     labeler = LabelerOptions(
@@ -69,7 +71,7 @@ def labelled_and_drawn(folder: Path, source: str, **options: object) -> tuple[Su
     return render(chosen, lambda done, _: counts.append(done), lambda _: None), counts
 
 
-def drawn_again(folder: Path, source: str, **options: object) -> Summary:
+def drawn_again(folder: Path, source: str, **options: object) -> RenderSummary:
     """Render the labels that are there."""
     run = folder / f"{source}.vitpose"
     chosen = RenderOptions((source,), folder / "two-passes", run, **options)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.review import pictures as module
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 
 
 def size_wh(data: bytes) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def test_a_key_never_leads_out_of_the_folder(tmp_path: Path, media: str, index: 
     root = tmp_path / "media"
     (root / "sub").mkdir(parents=True)
     make_photo(tmp_path / "secret.jpg")
-    pictures = Pictures(MediaFolders.at(root), follow_links=True)
+    pictures = PictureReader(MediaFolders.at(root), follow_links=True)
     for read in (pictures.picture, pictures.thumbnail):
         with pytest.raises(InputError):
             read(FrameKey(media, index))
@@ -55,7 +55,7 @@ def test_links_are_followed_only_when_asked_for(tmp_path: Path) -> None:
     (root / "folder").symlink_to(elsewhere)
     (root / "within.jpg").symlink_to(root / "own.jpg")
     folders = MediaFolders.at(root)
-    careful, trusting = Pictures(folders), Pictures(folders, follow_links=True)
+    careful, trusting = PictureReader(folders), PictureReader(folders, follow_links=True)
     for media in ("file.jpg", "folder/a.jpg"):
         with pytest.raises(InputError, match=r"link leads .* out of"):
             careful.picture(FrameKey(media))
@@ -68,14 +68,14 @@ def test_only_pictures_leave(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_bytes(b"<html><script>alert(1)</script></html>")
     for media in ("text.jpg", "page.jpg", "none.jpg"):
         with pytest.raises(InputError):
-            Pictures(MediaFolders.at(tmp_path)).picture(FrameKey(media))
+            PictureReader(MediaFolders.at(tmp_path)).picture(FrameKey(media))
 
 
 def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned
     Image.new("RGB", (400, 300), "red").save(tmp_path / "turned.jpg", exif=exif)
-    pictures = Pictures(MediaFolders.at(tmp_path))
+    pictures = PictureReader(MediaFolders.at(tmp_path))
     key = FrameKey("turned.jpg")
     assert size_wh(pictures.picture(key)) == pictures.size_wh(key) == (300, 400)
     assert size_wh(pictures.thumbnail(key)) == (120, 160)
@@ -87,7 +87,7 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     keys = [FrameKey(f"{number}.jpg") for number in range(8)]
     for key in keys:
         make_photo(tmp_path / key.media)
-    pictures = Pictures(MediaFolders.at(tmp_path))
+    pictures = PictureReader(MediaFolders.at(tmp_path))
     first = pictures.thumbnail(keys[0])
     for key in keys:
         pictures.thumbnail(key)

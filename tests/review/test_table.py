@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.review.table import FrameTable, Query, Summary, summaries
+from vitpose_cli.review.table import FrameSummary, FrameTable, Query, summaries
 
 KEYS = [FrameKey("b.jpg"), FrameKey("a/x.jpg"), FrameKey("c.mp4", 0), FrameKey("c.mp4", 7)]
 
@@ -13,8 +13,8 @@ KEYS = [FrameKey("b.jpg"), FrameKey("a/x.jpg"), FrameKey("c.mp4", 0), FrameKey("
 def make_table() -> FrameTable:
     table = FrameTable(2)
     table.add([key.text for key in KEYS], {KEYS[1].text})
-    table.update(0, Summary("todo", 1, 0.9, np.array([0.2, 0.9], np.float32)))
-    table.update(2, Summary("fixed", 2, 0.4, np.array([0.8, 0.3], np.float32)))
+    table.update(0, FrameSummary("todo", 1, 0.9, np.array([0.2, 0.9], np.float32)))
+    table.update(2, FrameSummary("fixed", 2, 0.4, np.array([0.8, 0.3], np.float32)))
     return table
 
 

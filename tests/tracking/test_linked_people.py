@@ -20,7 +20,7 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.models.device_engine import DeviceEngine
-from vitpose_cli.models.estimator import CutPeople, EstimatorOptions, PoseEstimator
+from vitpose_cli.models.estimator import CropBatch, EstimatorOptions, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.record import FrameRecord
@@ -147,7 +147,7 @@ def test_a_frame_that_cannot_be_cut_costs_only_itself(
     frames = frames_of_noise(20)
     cut = estimator.cut
 
-    def fragile(images: Sequence[NDArray[np.uint8]], found: Sequence[Detections]) -> CutPeople:
+    def fragile(images: Sequence[NDArray[np.uint8]], found: Sequence[Detections]) -> CropBatch:
         if any(image is frames[6].image for image in images):
             raise RuntimeError("no memory for this one")
         return cut(images, found)

@@ -12,10 +12,10 @@ from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoFile
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.training.cache import CutPeople, cut_people
+from vitpose_cli.training.cache import CroppedPeople, crop_people
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.people import LabelledFrames
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 SIZE_WH = (60, 80)
 
@@ -27,14 +27,14 @@ def frames_in(folder: Path, limit: int | None = None) -> LabelledFrames:
         images=folder / "images",
         limit=limit,
     )
-    return open_source(source, 1).frames
+    return open_data_source(source, 1).frames
 
 
 def test_crops_show_the_region_and_its_surroundings(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     frames = frames_in(tmp_path)
     seen: list[tuple[int, int]] = []
-    cut = cut_people(frames, SIZE_WH, 1.5, progress=lambda done, total: seen.append((done, total)))
+    cut = crop_people(frames, SIZE_WH, 1.5, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert cut.pixels.shape == (4, 80, 60, 3)
     assert not cut.failures
@@ -57,11 +57,11 @@ def test_crops_show_the_region_and_its_surroundings(tmp_path: Path) -> None:
 def test_crops_that_memory_cannot_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     with pytest.raises(InputError, match=r"crops of 4 people take 445246\.7 GiB") as caught:
-        cut_people(frames_in(tmp_path), (6_000_000, 6_640_000), 1.5)
+        crop_people(frames_in(tmp_path), (6_000_000, 6_640_000), 1.5)
     assert "data.cache" in (caught.value.hint or "")
 
 
-def same(a: CutPeople, b: CutPeople) -> bool:
+def same(a: CroppedPeople, b: CroppedPeople) -> bool:
     return (
         bool((a.pixels[a.people.images] == b.pixels[b.people.images]).all())
         and bool((a.people.keypoints == b.people.keypoints).all())
@@ -74,16 +74,16 @@ def test_a_file_keeps_crops_for_later_runs(tmp_path: Path) -> None:
     (tmp_path / "images" / "003.png").write_bytes(b"no picture")
     frames = frames_in(tmp_path)
     kept = tmp_path / "cache"
-    first = cut_people(frames, SIZE_WH, 1.5, folder=kept)
+    first = crop_people(frames, SIZE_WH, 1.5, folder=kept)
     assert len(first.people) == 3
     assert first.people.images.tolist() == [0, 1, 3]
     assert [failure.key.media for failure in first.failures] == ["003.png"]
-    assert same(first, cut_people(frames, SIZE_WH, 1.5))
+    assert same(first, crop_people(frames, SIZE_WH, 1.5))
     for photo in (tmp_path / "images").iterdir():
         photo.unlink()
-    assert same(first, cut_people(frames, SIZE_WH, 1.5, folder=kept))
+    assert same(first, crop_people(frames, SIZE_WH, 1.5, folder=kept))
     assert len(list(kept.glob("*.npy"))) == 1
-    cut_people(frames, SIZE_WH, 1.2, folder=kept)
+    crop_people(frames, SIZE_WH, 1.2, folder=kept)
     assert len(list(kept.iterdir())) == 4  # another context is another file
 
 
@@ -97,7 +97,7 @@ def test_a_photo_that_is_listed_twice_is_cut_for_both(tmp_path: Path, kept: bool
     frames = frames_in(tmp_path)
     folder = tmp_path / "cache" if kept else None
     seen: list[tuple[int, int]] = []
-    cut = cut_people(
+    cut = crop_people(
         frames, SIZE_WH, 1.5, folder=folder, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(3, 3)]
@@ -115,7 +115,7 @@ def test_a_photo_that_is_listed_twice_and_cannot_be_read_is_lost_twice(tmp_path:
     document["images"][1]["file_name"] = "001.png"
     path.write_text(json.dumps(document))
     (tmp_path / "images" / "001.png").write_bytes(b"no picture")
-    cut = cut_people(frames_in(tmp_path), SIZE_WH, 1.5)
+    cut = crop_people(frames_in(tmp_path), SIZE_WH, 1.5)
     assert [failure.key.media for failure in cut.failures] == ["001.png", "001.png"]
     assert cut.people.images.tolist() == [2]
 
@@ -124,7 +124,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write_coco(tmp_path, 2)
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match="Cannot write"):
-        cut_people(frames_in(tmp_path), SIZE_WH, 1.5, folder=tmp_path / "cache")
+        crop_people(frames_in(tmp_path), SIZE_WH, 1.5, folder=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("limit", [None, 2])  # with a limit there are as many people as before
@@ -132,11 +132,11 @@ def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: 
     write_coco(tmp_path, 4)
     kept, photo = tmp_path / "cache", tmp_path / "images" / "001.png"
     photo.rename(tmp_path / "away.png")
-    cut_people(frames_in(tmp_path, limit), SIZE_WH, 1.5, folder=kept)
+    crop_people(frames_in(tmp_path, limit), SIZE_WH, 1.5, folder=kept)
     (tmp_path / "away.png").rename(photo)
     frames = frames_in(tmp_path, limit)
-    cut = cut_people(frames, SIZE_WH, 1.5, folder=kept)
-    assert same(cut, cut_people(frames, SIZE_WH, 1.5))
+    cut = crop_people(frames, SIZE_WH, 1.5, folder=kept)
+    assert same(cut, crop_people(frames, SIZE_WH, 1.5))
 
 
 def test_people_are_cut_out_of_the_frames_of_a_video(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_people_are_cut_out_of_the_frames_of_a_video(tmp_path: Path) -> None:
         image["width"], image["height"] = VIDEO_WH
     path.write_text(json.dumps(document))
     frames = frames_in(tmp_path)
-    cut = cut_people(frames, SIZE_WH, 1.5)
+    cut = crop_people(frames, SIZE_WH, 1.5)
     assert [str(one.key) for one in cut.failures] == ["clip.mp4/frame_000040.jpg"]  # it has 12
     transforms = CropTransforms.from_boxes(
         frames.people.boxes[:1], SIZE_WH, alignment="classic", padding=1.875

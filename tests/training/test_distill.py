@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from training_cases import COCO, small_run, small_teacher, some_people, write_coco
-from training_runs import goes_on_with_the_same_bits
+from training_cases import COCO, distilling, small_teacher, some_people
 
-from vitpose_cli.config import parse_config
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import InputError
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import CropPlan
 from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
@@ -24,10 +22,7 @@ from vitpose_cli.training.config import StageOptions, TrainConfig
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_width
-from vitpose_cli.training.loop import train
-from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.optim import Schedule
-from vitpose_cli.training.plan import plan_training
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import build_network
@@ -272,16 +267,6 @@ def test_alike_networks_answer_each_other_bit_for_bit(tmp_path: Path) -> None:
     assert torch.equal(lesson_of(batch.targets[0]).maps, expected)
 
 
-def test_a_trained_teacher_says_how_wide_its_blobs_are(tmp_path: Path) -> None:
-    write_coco(tmp_path, 4)
-    stages = [{"input_wh": [48, 64], "steps": 1, "batch_size": 4, "loss": {"blob_sigma": 1.5}}]
-    config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
-    trained = train(config, tmp_path / "run", Silence()).weights
-    options = distilling(tmp_path, trained).distill
-    teacher = open_teachers(options, {"coco": COCO}, Placement(CPU))["coco"]
-    assert teacher.codec.blob_sigma == 1.5
-
-
 def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) -> None:
     path = small_teacher(tmp_path)
     config = distilling(tmp_path, path)
@@ -297,12 +282,6 @@ def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) 
     assert all(torch.equal(value, before[key]) for key, value in teacher.model.state_dict().items())
     assert all(one.grad is not None for one in stage.model.parameters())
     assert stage.state_dict().keys() == {"model", "average", "optimizer", "scaler"}
-
-
-def distilling(folder: Path, teacher: Path, **changes: Any) -> TrainConfig:
-    distill = {"teacher": str(teacher), "weight": 0.5, "truth": 2.0} | changes
-    stages = [{"input_wh": [48, 64], "steps": 3, "batch_size": 6}]
-    return parse_config(TrainConfig, small_run(folder, distill=distill, stages=stages, ema=None))
 
 
 def student(config: TrainConfig, lessons: Lessons) -> tuple[Stage, Batches]:
@@ -330,69 +309,6 @@ def test_the_loss_is_the_mean_of_squares_against_both(tmp_path: Path) -> None:
     assert taught > 0.01
     # Sums of 3,264 squares in float32.
     assert found == pytest.approx(2.0 * truth + 0.5 * taught, rel=1e-5)
-
-
-@pytest.mark.parametrize("looks", ["each", "once"])
-def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks: str) -> None:
-    write_coco(tmp_path, 6)
-    path = small_teacher(tmp_path)
-    keep = {"looks": looks, "keep": "disk" if looks == "once" else "ram"}
-    data = small_run(tmp_path)["data"] | {"validation": []}
-    values = small_run(tmp_path, data=data, distill={"teacher": str(path)} | keep)
-    config = parse_config(TrainConfig, values)
-    goes_on_with_the_same_bits(config, tmp_path, 4)
-    kept = list((tmp_path / "cut" / "cache").glob("heatmaps-*.npy"))
-    assert len(kept) == (looks == "once")
-
-
-def test_crops_and_heatmaps_are_kept_for_the_larger_of_teacher_and_student(tmp_path: Path) -> None:
-    write_coco(tmp_path, 6)
-    path = small_teacher(tmp_path)  # sees 96 x 128
-    data = small_run(tmp_path)["data"] | {"validation": [], "cache": "disk"}
-    keep = {"teacher": str(path), "looks": "once", "folder": str(tmp_path / "maps")}
-    for input_wh in ([32, 48], [48, 64], [192, 256]):
-        stages = [{"input_wh": input_wh, "steps": 1, "batch_size": 2}]
-        values = small_run(tmp_path, data=data, distill=keep, stages=stages)
-        run = tmp_path / "x".join(map(str, input_wh))
-        train(parse_config(TrainConfig, values), run, Silence())
-        (crops,) = (run / "cache").glob("*.npy")
-        height = 320 if input_wh == [192, 256] else 160  # 1.25 times the larger input
-        assert np.load(crops, mmap_mode="r").shape[1] == height
-    # Other crops are other heatmaps.
-    assert len(list((tmp_path / "maps").iterdir())) == 2
-
-
-@pytest.mark.parametrize("cache", ["ram", "none"])
-def test_kept_heatmaps_are_of_the_people_whose_photos_could_be_read(
-    tmp_path: Path, cache: str
-) -> None:
-    write_coco(tmp_path, 4)
-    path = small_teacher(tmp_path)
-    keep = {"teacher": str(path), "looks": "once", "folder": str(tmp_path / "maps")}
-    data = small_run(tmp_path)["data"] | {"validation": [], "cache": cache, "allow_missing": True}
-    stages = [{"input_wh": [48, 64], "steps": 1, "batch_size": 2}]
-    values = small_run(tmp_path, distill=keep, data=data, stages=stages, ema=None)
-    config = parse_config(TrainConfig, values)
-    for broken in ("001.png", "003.png"):
-        photo = tmp_path / "images" / broken
-        whole = photo.read_bytes()
-        photo.write_bytes(b"no photo")
-        train(config, tmp_path / broken, Silence())
-        photo.write_bytes(whole)
-    assert len(list((tmp_path / "maps").iterdir())) == 2
-
-
-def test_a_teacher_of_other_keypoints_is_refused(tmp_path: Path) -> None:
-    path = small_teacher(tmp_path)
-    options = distilling(tmp_path, path).distill
-    with pytest.raises(ConfigError, match="knows coco, and is to teach mpii"):
-        open_teachers(options, {"mpii": KEYPOINT_SETS["mpii"]}, Placement(CPU))
-
-
-def test_a_plan_names_the_teacher(tmp_path: Path) -> None:
-    write_coco(tmp_path, 4)
-    config = distilling(tmp_path, small_teacher(tmp_path), looks="once")
-    assert plan_training(config).teachers == {"coco": "sees 96x128 px, udp, everybody once"}
 
 
 def test_maps_of_equal_networks_are_not_touched() -> None:

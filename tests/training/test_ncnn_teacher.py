@@ -14,7 +14,7 @@ from vitpose_cli.training.config import NcnnTeacher
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.process import Placement
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 CPU = torch.device("cpu")
 
@@ -28,7 +28,7 @@ def test_it_finds_keypoints_of_real_people(shared_data: Path, dtype: torch.dtype
     options = NcnnTeacher(ncnn=tinypose(shared_data))
     teacher = NcnnNetwork.open(options, Placement(CPU, dtype))
     folder = shared_data / "coco_train"
-    source = open_source(
+    source = open_data_source(
         CocoSource(
             kind="coco",
             annotations=folder / "person_keypoints.json",

@@ -16,7 +16,7 @@ from vitpose_cli.media.images import ImageSink
 from vitpose_cli.training.data_options import PackSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.opened_source import OpenedSource
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 
 def write_pack(path: Path, damaged: Collection[int] = ()) -> None:
@@ -45,7 +45,7 @@ def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
     )
-    opened = open_source(options)
+    opened = open_data_source(options)
     people = opened.frames.people
     assert len(people) == 2  # the first has no labels
     assert opened.dropped == {"people without keypoints": 1}
@@ -64,14 +64,16 @@ def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
     )
-    opened = open_source(options)
+    opened = open_data_source(options)
     assert len(opened.frames.people) == len(opened.truth.annotations) == 1
     np.testing.assert_allclose(opened.frames.people.weights, 1)
 
 
 def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     def opening(name: str, **options: Any) -> None:
-        open_source(PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options}))
+        open_data_source(
+            PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options})
+        )
 
     with pytest.raises(InputError, match="cannot be read as a pack"):
         opening("none.npz")
@@ -117,7 +119,7 @@ def test_arrays_of_another_kind_are_refused(
 
 def opened(path: Path, *, measured: bool = False, **options: Any) -> OpenedSource:
     values = {"kind": "pack", "path": path, **options}
-    return open_source(PackSource.model_validate(values), measured=measured)
+    return open_data_source(PackSource.model_validate(values), measured=measured)
 
 
 def test_numbers_that_the_pack_does_not_have_are_told(tmp_path: Path) -> None:

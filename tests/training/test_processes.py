@@ -22,7 +22,7 @@ from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.network import Network
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator
 
 _PATIENT = """
@@ -117,7 +117,9 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     network = Network(load_model(weights), read_header(weights))
     (options,) = config.data.validation
     assert isinstance(options, CocoSource)
-    validator = Validator(open_source(options), "coco", network.codec("coco"), config.validation)
+    validator = Validator(
+        open_data_source(options), "coco", network.codec("coco"), config.validation
+    )
     found = validator.find(network.model.eval(), torch.device("cpu"), torch.float32)
     assert line["sources"] == {"1 people": or_none(validator.evaluate(found).coco)}
     assert 0 < line["AP"] < 1

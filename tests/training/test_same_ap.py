@@ -17,7 +17,7 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data_options import CocoSource
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator
 
 WEIGHTS = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"
@@ -29,7 +29,9 @@ def validated(folder: Path, **options: Any) -> tuple[Evaluation, Instances]:
     ((name, head),) = model.header.heads.items()
     shape = model.config
     codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
-    source = open_source(CocoSource.model_validate(small_source(folder) | options), measured=True)
+    source = open_data_source(
+        CocoSource.model_validate(small_source(folder) | options), measured=True
+    )
     validator = Validator(source, name, codec, ValidationOptions())
     found = validator.find(model, torch.device("cpu"), torch.float32)
     return validator.evaluate(found), found

@@ -17,7 +17,7 @@ from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.training.cache import cut_people, readable_people
+from vitpose_cli.training.cache import crop_people, readable_people
 from vitpose_cli.training.config import TrainConfig, ValidationOptions
 from vitpose_cli.training.crops import FrameCrops
 from vitpose_cli.training.data_options import CocoSource, PackSource
@@ -25,7 +25,7 @@ from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.sizes import check_sizes
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator
 
 SAID = r"003.png has 60 x 80 px, and .*people.json labels a photo of 120 x 160 px"
@@ -38,11 +38,11 @@ def resize(photo: Path) -> None:
 
 
 def opened(folder: Path) -> OpenedSource:
-    return open_source(CocoSource.model_validate(small_source(folder)), 1)
+    return open_data_source(CocoSource.model_validate(small_source(folder)), 1)
 
 
 def cut(source: OpenedSource) -> None:
-    cut_people(source.frames, (60, 80), 1.5)
+    crop_people(source.frames, (60, 80), 1.5)
 
 
 def read(source: OpenedSource) -> None:
@@ -163,7 +163,7 @@ def test_a_pack_whose_crops_have_several_sizes_is_refused(tmp_path: Path) -> Non
         keypoints=np.tile(np.array([50, 50, 2, 1], np.float32), (2, 17, 1)),
         source=np.zeros(2, np.int64),
     )
-    source = open_source(PackSource(kind="pack", path=tmp_path / "pack.npz"))
+    source = open_data_source(PackSource(kind="pack", path=tmp_path / "pack.npz"))
     look(source)
     with pytest.raises(InputError, match=r"pack.npz/000001 has 60 x 80 px, and .*pack.npz labels"):
         cut(source)

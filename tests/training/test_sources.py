@@ -11,11 +11,11 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 
 def coco(folder: Path, **options: Any) -> OpenedSource:
-    return open_source(
+    return open_data_source(
         CocoSource.model_validate(
             {
                 "kind": "coco",
@@ -255,7 +255,7 @@ def boxes_of_categories(folder: Path, *categories: dict[str, Any]) -> None:
 def test_pretraining_takes_boxes_of_people_alone(tmp_path: Path, person: dict[str, Any]) -> None:
     boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, person)
     options = CocoSource.model_validate(small_source(tmp_path))
-    opened = open_source(options, labelled=False)
+    opened = open_data_source(options, labelled=False)
     assert [key.media for key in opened.frames.keys] == ["002.png", "004.png"]
     assert opened.dropped == {"boxes of other categories": 2}
 
@@ -264,7 +264,7 @@ def test_pretraining_refuses_a_file_without_people(tmp_path: Path) -> None:
     boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, {"id": 8, "name": "dog"})
     options = CocoSource.model_validate(small_source(tmp_path))
     with pytest.raises(InputError, match=r"nor is one called person: car, dog\.") as caught:
-        open_source(options, labelled=False)
+        open_data_source(options, labelled=False)
     assert caught.value.hint
 
 

@@ -16,8 +16,8 @@ from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions
 from vitpose_cli.training.opened_source import OpenedSource
-from vitpose_cli.training.sheets import sheet
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sheets import tile_sheet
+from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator, mean_ap
 
 CODEC = HeatmapCodec((96, 128), (24, 32), "udp")
@@ -41,7 +41,7 @@ class Knowing(nn.Module):
 @pytest.mark.parametrize("batch_size", [3, 6])
 def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> None:
     write_coco(tmp_path, 6)
-    source = open_source(
+    source = open_data_source(
         CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path / "images")
     )
     validator = Validator(source, "coco", CODEC, ValidationOptions(batch_size=batch_size))
@@ -59,7 +59,7 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
 
 def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_source(CocoSource.model_validate(small_source(tmp_path)))
+    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)))
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2, flip_test=False))
     model = Mirrorless(torch.rand(2, 17, 32, 24))
     answers = iter([False, False, True])
@@ -79,7 +79,7 @@ class Hungry(nn.Module):
 
 def test_a_measurement_that_does_not_fit_into_memory_says_what_would(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_source(CocoSource.model_validate(small_source(tmp_path)))
+    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)))
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=4))
     with pytest.raises(InputError, match="4 crops in one pass") as caught:
         validator.find(Hungry(), torch.device("cpu"), torch.float32)
@@ -115,7 +115,7 @@ def test_boxes_on_photos_without_people_count(tmp_path: Path) -> None:
     assert evaluation.num_people == 2
     opened, evaluation = measured(tmp_path, boxes=tmp_path / "boxes.json", limit=3)
     assert evaluation.num_images == evaluation.num_predicted == 3
-    assert len(open_source(CocoSource.model_validate(small_source(tmp_path))).frames.keys) == 2
+    assert len(open_data_source(CocoSource.model_validate(small_source(tmp_path))).frames.keys) == 2
 
 
 def test_of_a_labelling_run_photos_that_somebody_has_looked_at_are_measured(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_people_whom_nobody_has_checked_are_neither_found_nor_missed(tmp_path: P
     path.write_text(json.dumps(document))
     found = [draft | {"score": 0.9}, one | {"score": 0.8}]  # by a detector
     (tmp_path / "boxes.json").write_text(json.dumps(found))
-    people = open_source(CocoSource.model_validate(small_source(tmp_path))).frames.people
+    people = open_data_source(CocoSource.model_validate(small_source(tmp_path))).frames.people
     transform = CropTransforms.from_boxes(people.boxes[:1], CODEC.input_wh, alignment="udp")
     placed = torch.from_numpy(transform.to_crop(people.keypoints[:1]).astype(np.float32))
     maps = CODEC.encode(placed, torch.ones(1, 17))[0].expand(2, -1, -1, -1)
@@ -165,7 +165,7 @@ def test_the_flip_test_says_nothing_of_unknown_sides(
         one["keypoints"] = one["keypoints"][: 3 * len(names)]
     path.write_text(json.dumps(document))
     source = CocoSource(kind="coco", annotations=path, images=tmp_path / "images")
-    validator = Validator(open_source(source), "robot", CODEC, ValidationOptions())
+    validator = Validator(open_data_source(source), "robot", CODEC, ValidationOptions())
     maps = torch.zeros(3, len(names), 32, 24)
     maps[..., 16, 6] = 1
     model = Mirrorless(maps)
@@ -208,5 +208,6 @@ def test_photos_without_boxes_are_measured_and_not_drawn(tmp_path: Path, num_box
     assert len(found) == evaluation.num_predicted == num_boxes
     assert evaluation.num_people == 3
     assert 0 <= mean_ap([evaluation]) < 0.5
-    expected = sheet([np.zeros((256, 192, 3), np.uint8)] * 2 * num_boxes)  # nobody else's photo
+    tiles = [np.zeros((256, 192, 3), np.uint8)] * 2 * num_boxes  # nobody else's photo
+    expected = tile_sheet(tiles)
     assert validator.worst(found).shape == expected.shape

@@ -22,12 +22,13 @@ from multiprocessing.context import SpawnProcess
 from time import monotonic
 from types import FrameType
 
-from vitpose_cli.annotate.labelling import Report, annotate_part, prepare
+from vitpose_cli.annotate.labelling import annotate_part, prepare
 from vitpose_cli.annotate.notices import say_what_came_late
 from vitpose_cli.annotate.options import AnnotateOptions
-from vitpose_cli.annotate.summary import Summary
+from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.errors import ExitCode, PartialRunError, VitposeError
+from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import clear_run
 from vitpose_cli.runtime import resolve_device
 
@@ -65,12 +66,12 @@ class _Worker:
     process: SpawnProcess
     messages: Connection
     progress: _Progress | None = None
-    end: Summary | VitposeError | None = None
+    end: AnnotateSummary | VitposeError | None = None
 
 
 def annotate_on(
     devices: Sequence[str], options: AnnotateOptions, report: Report, say: Callable[[str], None]
-) -> Summary:
+) -> AnnotateSummary:
     """Label with a process on every device; else as `annotate.annotate`.
 
     As one of several workers itself, this call is as many workers as it has devices, so that all
@@ -171,7 +172,7 @@ def _report(workers: Sequence[_Worker], report: Report) -> None:
         report(sum(progress.num_done for progress in known), sum(totals) if complete else None)
 
 
-def _joined(workers: Sequence[_Worker], seconds: float) -> Summary:
+def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
     """Return what all workers have done together.
 
     Raises:
@@ -188,7 +189,7 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> Summary:
             f"{len(dead)} of {len(workers)} workers died: {causes}. The others are done.",
             "The same command goes on with what is missing.",
         )
-    ends = [worker.end for worker in workers if isinstance(worker.end, Summary)]
+    ends = [worker.end for worker in workers if isinstance(worker.end, AnnotateSummary)]
     num_new = sum(end.num_new for end in ends)
     written = [end for end in ends if end.annotations is not None]
     if written:

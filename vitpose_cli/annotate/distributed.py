@@ -24,19 +24,19 @@ from typing import Any
 
 from vitpose_cli.annotate.actor_pool import BLOCKS_AHEAD, ActorPool, Job
 from vitpose_cli.annotate.labelling import (
-    Report,
     conclude,
     located,
     roots_of_names,
 )
 from vitpose_cli.annotate.notices import say_what_was_renamed
 from vitpose_cli.annotate.options import AnnotateOptions
-from vitpose_cli.annotate.summary import Summary
+from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.annotate.workers import ALONE, blocks
 from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.progress import Report
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -62,7 +62,7 @@ class ClusterOptions:
 
 def annotate_on_cluster(
     cluster: ClusterOptions, options: AnnotateOptions, report: Report, say: Callable[[str], None]
-) -> Summary:
+) -> AnnotateSummary:
     """Label on a Ray cluster; else as `annotate.annotate`.
 
     Raises:

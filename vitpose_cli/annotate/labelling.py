@@ -26,7 +26,7 @@ from vitpose_cli.annotate.notices import (
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
-from vitpose_cli.annotate.summary import Summary
+from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.assembly import Assembly, assemble
@@ -43,15 +43,13 @@ from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import known_roots
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
 from vitpose_cli.tracking.smoothed_labels import for_document
-
-Report = Callable[[int, "int | None"], None]
-"""Takes how many frames are done and how many there are (None while unknown)."""
 
 Labelled = tuple[Frame | None, FrameRecord]
 """A record, and the frame it is of; None where that failed."""
@@ -75,7 +73,9 @@ def default_run(sources: Sequence[str]) -> Path:
     return Path(fitted_name(name, RUN_SUFFIX))
 
 
-def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
+def annotate(
+    options: AnnotateOptions, report: Report, say: Callable[[str], None]
+) -> AnnotateSummary:
     """Label every frame that the run folder does not have yet; write the document.
 
     Args:
@@ -93,7 +93,9 @@ def annotate(options: AnnotateOptions, report: Report, say: Callable[[str], None
     return summary
 
 
-def annotate_part(options: AnnotateOptions, report: Report, say: Callable[[str], None]) -> Summary:
+def annotate_part(
+    options: AnnotateOptions, report: Report, say: Callable[[str], None]
+) -> AnnotateSummary:
     """Do what `annotate` does, for a caller who knows of the other workers what they miss.
 
     Raises:
@@ -108,7 +110,7 @@ def annotate_along(
     say: Callable[[str], None],
     *,
     with_frames: bool = True,
-) -> Generator[Labelled, None, Summary]:
+) -> Generator[Labelled, None, AnnotateSummary]:
     """Do what `annotate` does while the caller goes along, and yield every frame it works on.
 
     A frame is in the journal before it is yielded. A caller that stops in between leaves the run
@@ -237,7 +239,9 @@ def _people_of(run: Run, key: FrameKey) -> Instances | None:
     return None if record is None else record.instances
 
 
-def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], None]) -> Summary:
+def conclude(
+    options: AnnotateOptions, part: WorkerPart, say: Callable[[str], None]
+) -> AnnotateSummary:
     """Write the document, if no other worker is still to come; say what a user should know.
 
     Returns:
@@ -255,7 +259,7 @@ def conclude(options: AnnotateOptions, part: WorkerPart, say: Callable[[str], No
     say_what_failed(written.failures, say)
     missing = part.unseen_by_others()
     count = options.worker[1]
-    return Summary(
+    return AnnotateSummary(
         run=options.run,
         annotations=written.annotations,
         num_frames=written.num_images + written.num_failures,
@@ -287,12 +291,12 @@ def _check_apart(source: MediaSource, folder: Path) -> None:
             )
 
 
-def _unfinished(part: WorkerPart) -> Summary:
+def _unfinished(part: WorkerPart) -> AnnotateSummary:
     """Return what a worker's part has come to while others are not done yet."""
     run = part.run
     done = list(part.own(run.fresh(retry_errors=False)))
     num_failed = len(done) - sum(1 for _ in part.own(run.fresh()))
-    return Summary(
+    return AnnotateSummary(
         run=run.path,
         annotations=None,
         num_frames=len(done),

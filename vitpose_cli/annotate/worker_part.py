@@ -16,6 +16,7 @@ from vitpose_cli.annotate.workers import ALONE, Outside, owners, share
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource
+from vitpose_cli.progress import Report
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -59,7 +60,7 @@ class WorkerPart:
     def label_missing(
         self,
         label: Callable[[Container[FrameKey]], Iterable[FrameRecord]],
-        report: Callable[[int, int | None], None],
+        report: Report,
     ) -> Iterator[FrameRecord]:
         """Label what the run lacks, then try again what failed before; yield what was written.
 

@@ -14,7 +14,7 @@ from vitpose_cli.plurals import counted, people
 from vitpose_cli.ranges import COUNTS
 
 if TYPE_CHECKING:
-    from vitpose_cli.annotate.summary import Summary
+    from vitpose_cli.annotate.summary import AnnotateSummary
 
 
 def annotate(
@@ -243,7 +243,7 @@ def _place(worker: str | None) -> tuple[int, int]:
     return number, count
 
 
-def _show(summary: Summary) -> None:
+def _show(summary: AnnotateSummary) -> None:
     """Say on stderr what was done."""
     if summary.annotations is None:
         now = f"{summary.num_new} now, {summary.seconds:.1f} s"
@@ -257,7 +257,7 @@ def _show(summary: Summary) -> None:
     )
 
 
-def _frames(summary: Summary) -> str:
+def _frames(summary: AnnotateSummary) -> str:
     """Say how many photos there are, and how many frames of how many videos."""
     num_of_videos = summary.num_frames - summary.num_photos
     parts = [counted(summary.num_photos, "photo")] if summary.num_photos else []

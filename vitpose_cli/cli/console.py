@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
 from vitpose_cli.files import read_error, write_error
+from vitpose_cli.progress import Report
 from vitpose_cli.termination import end_as_interrupted, was_interrupted
 
 _REFUSED = frozenset(
@@ -226,7 +227,7 @@ def starting() -> Iterator[None]:
 
 
 @contextmanager
-def progress(unit: str) -> Iterator[Callable[[int, int | None], None]]:
+def progress(unit: str) -> Iterator[Report]:
     """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
 
     Args:

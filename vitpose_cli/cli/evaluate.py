@@ -109,7 +109,7 @@ def evaluate(
         )
     with starting():
         from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
-        from vitpose_cli.evaluate.evaluated_weights import evaluate_weights
+        from vitpose_cli.evaluate.evaluated_weights import evaluate_cut_bodies, evaluate_weights
 
     if predictions is not None and images is None:
         result = evaluate_predictions(annotations, predictions)
@@ -130,9 +130,10 @@ def evaluate(
             box_threshold=0.0,
         )
         with progress("photos") as report:
-            result = evaluate_weights(
-                annotations, images, chosen, report, gt_boxes=gt_boxes, part=part
-            )
+            if part is None:
+                result = evaluate_weights(annotations, images, chosen, report, gt_boxes=gt_boxes)
+            else:
+                result = evaluate_cut_bodies(annotations, images, chosen, report, part)
     else:
         raise ConfigError(
             "Evaluate needs either --images (to label them now) or --predictions (a file or run).",

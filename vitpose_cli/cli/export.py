@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.plurals import counted, first_few, people
+
+if TYPE_CHECKING:
+    from vitpose_cli.formats.content import Content, LabelFilter
+    from vitpose_cli.formats.table import Format
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
 _OF_FORMATS = {
@@ -170,7 +175,7 @@ def export(
             ".onnx or .safetensors.",
             "For example --format cvat.",
         )
-    from vitpose_cli.formats.content import Selection, open_content, selected_names
+    from vitpose_cli.formats.content import LabelFilter, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
     from vitpose_cli.tracking.smoothed_labels import for_document
@@ -186,23 +191,12 @@ def export(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )
     wanted = None if only is None else selected_names(only)
-    selection = Selection(wanted, reviewed, tuple(category or ()))
+    selection = LabelFilter(wanted, reviewed, tuple(category or ()))
     content = open_content(subject, selection, for_document)
     content.check_not_empty()
     written = chosen.write(content, output, settings)
-    if len(content.categories) > 1 and not chosen.categories:
-        names = first_few([str(category.get("name")) for category in content.categories])
-        said = (
-            f"Everybody is written as {content.category['name']}: only coco, results and yolo tell "
-        )
-        said += f"the categories ({names}) apart."
-        written = replace(written, notes=(*written.notes, said))
-    if selection.names is not None and content.missing:
-        sentence = (
-            f"{len(content.missing):,} of {counted(len(selection.names), 'frame')} of {only} are "
-            f"not labelled in {subject}, such as {content.missing[0]}."
-        )
-        written = replace(written, notes=(sentence, *written.notes))
+    missing = _missing_names(content, subject, only, selection)
+    written = replace(written, notes=(*missing, *written.notes, *_lost_categories(content, chosen)))
     if json:
         print_json(written.as_dict())
         return
@@ -211,6 +205,27 @@ def export(
     note(f"{people(written.num_instances)} in {frames} -> {files}")
     for sentence in written.notes:
         note(sentence)
+
+
+def _missing_names(
+    content: Content, subject: Path, only: Path | None, selection: LabelFilter
+) -> Iterator[str]:
+    """Yield a sentence if frames that --only names are not written."""
+    if selection.names is not None and content.missing:
+        yield (
+            f"{len(content.missing):,} of {counted(len(selection.names), 'frame')} of {only} are "
+            f"not labelled in {subject}, such as {content.missing[0]}."
+        )
+
+
+def _lost_categories(content: Content, chosen: Format) -> Iterator[str]:
+    """Yield a sentence if people of several categories become those of one."""
+    if len(content.categories) > 1 and not chosen.categories:
+        names = first_few([str(category.get("name")) for category in content.categories])
+        yield (
+            f"Everybody is written as {content.category['name']}: only coco, results and yolo tell "
+            f"the categories ({names}) apart."
+        )
 
 
 def _export_network(

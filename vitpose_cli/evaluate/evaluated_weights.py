@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from vitpose_cli.evaluate.photo_batches import person_area
 from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
+from vitpose_cli.progress import Report
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.media_root import MediaFolders
@@ -24,10 +25,8 @@ from vitpose_cli.records.results import boxes_by_image
 if TYPE_CHECKING:
     from vitpose_cli.assembly import LabelerOptions
     from vitpose_cli.evaluate.body_cuts import CutPhotos
+    from vitpose_cli.labeler import Labeler
     from vitpose_cli.pose.parts import BodyPart
-
-Report = Callable[[int, "int | None"], None]
-"""Takes how many photos are done and how many there are."""
 
 _HINT_ON_BOXES = (
     "Its file names (or the image ids of a results file) must be those of the ground truth."
@@ -41,7 +40,6 @@ def evaluate_weights(
     report: Report,
     *,
     gt_boxes: bool = False,
-    part: BodyPart | None = None,
 ) -> Evaluation:
     """Label the photos of the ground truth now, and measure the labels.
 
@@ -52,8 +50,6 @@ def evaluate_weights(
         report: Told after every photo how many are done, and how many there are.
         gt_boxes: Take the boxes of the truth's people, those without labelled keypoints left out,
             whatever `options` say; training measures with the same ones.
-        part: Cut the photos so that this part of each body is left, see `body_cuts`; the boxes are
-            what is left of the truth's, whatever `options` say.
 
     Raises:
         InputError: A file cannot be used, photos are missing, boxes are of other photos, or the
@@ -62,39 +58,57 @@ def evaluate_weights(
     """
     # Only here, so that measuring labels which exist does not wait for the network's libraries.
     from vitpose_cli.assembly import assemble
+    from vitpose_cli.labeler import Labeler
+    from vitpose_cli.models.boxes_file import BoxesFile
+    from vitpose_cli.runtime import num_reader_threads, resolve_device
+
+    num_threads = num_reader_threads(resolve_device(options.device))
+    with closing(CocoFrames(annotations)) as truth:
+        keys = [truth.key(number) for number in range(len(truth))]
+        photos = _frames_of(list(dict.fromkeys(keys)), annotations, images, num_threads)
+        boxes = annotations if gt_boxes else options.boxes
+        image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
+        assembly = assemble(
+            replace(options, boxes=boxes), photos.expected, image_names, measured=True
+        )
+        detector = assembly.detector
+        if gt_boxes:
+            detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+        elif isinstance(detector, BoxesFile):
+            detector.check(truth.names, _HINT_ON_BOXES)
+        labeler = Labeler(detector, assembly.estimator)
+        known = assembly.estimator.keypoint_set
+        found = _records(labeler, photos, report)
+        labelled = labelled_photos(found, truth, known, gt_boxes=gt_boxes)
+        result = measure_photos(labelled, truth.keypoint_set, truth.bodies, truth.crowding)
+    check_truth(result, annotations)
+    return result
+
+
+def evaluate_cut_bodies(
+    annotations: Path, images: Path, options: LabelerOptions, report: Report, part: BodyPart
+) -> Evaluation:
+    """Cut the photos so that a part of each body is left, see `body_cuts`; label and measure these.
+
+    Args:
+        annotations: Ground truth, a COCO-keypoint file.
+        images: The folder that its file names are relative to.
+        options: What to label with; the boxes are what is left of the truth's, whatever it says.
+        report: Told after every cut how many are done, and how many there are.
+        part: What is left of each body.
+
+    Raises:
+        InputError: A file cannot be used, photos are missing or of another size than stated, or the
+            ground truth has nobody of whom the part can be cut out.
+        ConfigError, WeightsError: As `assemble`.
+    """
+    from vitpose_cli.assembly import assemble
     from vitpose_cli.evaluate.body_cuts import CutPhotos, cut_bodies
     from vitpose_cli.labeler import Labeler
     from vitpose_cli.models.boxes_file import BoxesFile
     from vitpose_cli.runtime import num_reader_threads, resolve_device
 
     num_threads = num_reader_threads(resolve_device(options.device))
-
-    def records(labeler: Labeler, source: ListedFrames | CutPhotos) -> Iterator[FrameRecord]:
-        for done, record in enumerate(labeler.label(source.frames()), start=1):
-            report(done, source.expected)
-            yield record
-
-    if part is None:
-        with closing(CocoFrames(annotations)) as truth:
-            keys = [truth.key(number) for number in range(len(truth))]
-            photos = _frames_of(list(dict.fromkeys(keys)), annotations, images, num_threads)
-            boxes = annotations if gt_boxes else options.boxes
-            image_names = dict(zip(truth.image_ids.tolist(), truth.names, strict=True))
-            assembly = assemble(
-                replace(options, boxes=boxes), photos.expected, image_names, measured=True
-            )
-            detector = assembly.detector
-            if gt_boxes:
-                detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
-            elif isinstance(detector, BoxesFile):
-                detector.check(truth.names, _HINT_ON_BOXES)
-            labeler = Labeler(detector, assembly.estimator)
-            known = assembly.estimator.keypoint_set
-            found = records(labeler, photos)
-            labelled = labelled_photos(found, truth, known, gt_boxes=gt_boxes)
-            result = measure_photos(labelled, truth.keypoint_set, truth.bodies, truth.crowding)
-        check_truth(result, annotations)
-        return result
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
     cuts = cut_bodies(replace(whole, annotations=areas), part)
@@ -105,7 +119,7 @@ def evaluate_weights(
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
     results, failures = results_of_records(
-        records(labeler, source), _image_ids(cuts.document), order
+        _records(labeler, source, report), _image_ids(cuts.document), order
     )
     categories = {person["image_id"]: person["category_id"] for person in cuts.document.annotations}
     for each in results:
@@ -113,6 +127,15 @@ def evaluate_weights(
     result = evaluate_results(cuts.document, results, failures)
     check_truth(result, annotations)
     return result
+
+
+def _records(
+    labeler: Labeler, source: ListedFrames | CutPhotos, report: Report
+) -> Iterator[FrameRecord]:
+    """Yield the labels of each frame, and report it."""
+    for done, record in enumerate(labeler.label(source.frames()), start=1):
+        report(done, source.expected)
+        yield record
 
 
 def _frames_of(

@@ -25,7 +25,7 @@ from vitpose_cli.formats.corrections import (
     CorrectedFrame,
     CorrectedPerson,
     Corrections,
-    keypoint_order,
+    order_in_file,
 )
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.media.frames import FrameKey
@@ -164,7 +164,7 @@ def _orders(document: CocoFrames, names: Sequence[str]) -> dict[int, NDArray[np.
         if category.get("keypoints"):
             try:
                 found = [str(name) for name in category["keypoints"]]  # as keypoint sets take them
-                orders[category["id"]] = keypoint_order(document.path, found, names)
+                orders[category["id"]] = order_in_file(document.path, found, names)
             except InputError as error:
                 reason = error
     if not orders:

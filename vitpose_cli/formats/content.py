@@ -19,19 +19,16 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.chosen_categories import chosen_categories
-from vitpose_cli.records.coco import common_keypoint_set, instances_of
+from vitpose_cli.records.coco import common_keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_items import named_images, wrong
 from vitpose_cli.records.coco_people import (
     bodies_of,
     called_by_hand,
     labelled_people,
-    model_of,
-    review_of,
     size_of,
-    time_of,
-    uids_of,
 )
+from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.kept_categories import common_entry
@@ -72,7 +69,7 @@ class LabelledFrame(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class LabelFilter:
     """Which frames are taken, and who of them.
 
     Attributes:
@@ -86,7 +83,7 @@ class Selection:
     reviewed: bool = False
     categories: tuple[str, ...] = ()
 
-    def among(self, names: Iterable[str]) -> tuple[Selection, tuple[str, ...]]:
+    def among(self, names: Iterable[str]) -> tuple[LabelFilter, tuple[str, ...]]:
         """Return this selection with names as they are among those of all frames.
 
         Args:
@@ -193,13 +190,13 @@ def selected_names(path: Path) -> frozenset[str]:
 
 
 def open_content(
-    path: Path, selection: Selection, finish: Finish, known_videos: Set[str] = frozenset()
+    path: Path, wanted: LabelFilter, finish: Finish, known_videos: Set[str] = frozenset()
 ) -> Content:
     """Open a run folder or a COCO file to write its labels elsewhere.
 
     Args:
         path: The run folder or the file.
-        selection: What is taken.
+        wanted: What is taken.
         finish: What is to be done with the records of a run on their way.
         known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
 
@@ -207,16 +204,16 @@ def open_content(
         InputError: It is neither, cannot be read, or has no such category.
     """
     if (path / MANIFEST).is_file():
-        return _run_content(Run.read(path), selection, finish)
-    return _document_content(CocoFrames(path, known_videos), selection)
+        return _run_content(Run.read(path), wanted, finish)
+    return _document_content(CocoFrames(path, known_videos), wanted)
 
 
-def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
+def _run_content(run: Run, wanted: LabelFilter, finish: Finish) -> Content:
     category = run.manifest.keypoint_set
-    chosen_categories([category], selection.categories, run.path)
+    chosen_categories([category], wanted.categories, run.path)
     missing: Sequence[str] = ()
-    if selection.names is not None:
-        selection, missing = selection.among(map(str, run.done()))
+    if wanted.names is not None:
+        wanted, missing = wanted.among(map(str, run.done()))
 
     def frames() -> Iterator[LabelledFrame]:
         versions: dict[FrameKey, str] = {}
@@ -234,7 +231,7 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
                 continue
             image_id = next(image_ids)
             state = None if record.review is None else record.review.state
-            if selection.takes(str(record.key), state):
+            if wanted.takes(str(record.key), state):
                 yield LabelledFrame(record, version, image_id=image_id)
 
     def folders() -> Sequence[MediaFolders]:
@@ -253,20 +250,20 @@ def _run_content(run: Run, selection: Selection, finish: Finish) -> Content:
     )
 
 
-def _document_content(document: CocoFrames, selection: Selection) -> Content:
-    categories = chosen_categories(document.categories, selection.categories, document.path)
+def _document_content(document: CocoFrames, wanted: LabelFilter) -> Content:
+    categories = chosen_categories(document.categories, wanted.categories, document.path)
     keypoint_set = common_keypoint_set(categories, document.path)
     bodies = [each for each in categories if each.get("keypoints")]
     body_ids = bodies_of(bodies)
     folder = document.files[0].parent
-    selection, missing = selection.among(document.names)
+    wanted, missing = wanted.among(document.names)
 
     def chosen() -> Iterator[tuple[int, dict[str, Any]]]:
         with closing(document):
             for number in document.in_order():
-                if selection.names is None or document.names[number] in selection.names:
+                if wanted.names is None or document.names[number] in wanted.names:
                     image = document.image(number)
-                    if selection.takes(image["file_name"], image.get("review")):
+                    if wanted.takes(image["file_name"], image.get("review")):
                         yield number, image
 
     def frames() -> Iterator[LabelledFrame]:
@@ -297,7 +294,7 @@ def _document_content(document: CocoFrames, selection: Selection) -> Content:
         Excerpt(
             document.files,
             lambda: frozenset(image["id"] for _, image in chosen()),
-            body_ids if selection.categories else None,
+            body_ids if wanted.categories else None,
         ),
         missing,
     )
@@ -313,14 +310,11 @@ def _record(
     size_wh = size_of(image)
     if size_wh is None:
         raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
-    uids, review = uids_of(key, people), review_of(image)
-    return FrameRecord(
+    return record_of(
         key,
-        size_wh,
-        time_of(image),
-        instances_of(people, keypoint_set.num_keypoints, uids),
-        model=model_of(people),
-        uids=uids,
-        review=review,
-        by_hand=review is None and called_by_hand(people),
+        image,
+        people,
+        keypoint_set.num_keypoints,
+        size_wh=size_wh,
+        by_hand=called_by_hand(people),
     )

@@ -106,7 +106,7 @@ class Corrections:
     own_track_ids: bool = False
 
 
-def keypoint_order(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+def order_in_file(path: Path, found: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
     """Return where in a file's list of keypoints each of the run's is, (K,).
 
     Names are compared as `keypoint_places` does: `left_hip` is `Left Hip`.

@@ -92,7 +92,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
     if path.is_dir():
         found = sorted(path.glob(_DOCUMENTS))
         return _joined(path, [coco.read(document, names) for document in found])
-    if not is_archive(path):
+    if not is_zip(path):
         return replace(coco.read(path, names), own_track_ids=True)
     members = _members(path)
     return _joined(path, [coco.read_content(*member, names) for member in members])
@@ -105,7 +105,7 @@ def is_for_upload(folder: Path) -> bool:
     return first is not None and first.section == ""  # a list; FiftyOne's is an object
 
 
-def is_archive(path: Path) -> bool:
+def is_zip(path: Path) -> bool:
     """Return whether a file is an archive, as CVAT exports them."""
     return is_zipfile(path)
 

@@ -23,7 +23,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.corrections import Corrections
-from vitpose_cli.formats.pictures import Pictures
+from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.records.json_stream import stream_items
@@ -47,7 +47,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     described = replace(content, info={**content.info, "default_skeleton": skeleton})
     labels = out / _LABELS
     with OwnFiles(out) as own:
-        pictures = Pictures.of(content, out / "data", own, options)
+        pictures = PicturePlacer.of(content, out / "data", own, options)
         new_folder(out, options)
         own.claim(labels)
         size = coco.write_frames(described, pictures.placed(content.frames()), labels)

@@ -26,9 +26,10 @@ from vitpose_cli.formats.identities import (
     without_identities,
 )
 from vitpose_cli.formats.import_summary import Decision, ImportSummary
-from vitpose_cli.formats.people import Comparison, Differences, compare
+from vitpose_cli.formats.people import Comparison, Differences, compare_people
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.progress import Report
 from vitpose_cli.records.history import histories
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
@@ -66,7 +67,7 @@ def import_corrections(
     read: Read,
     options: ImportOptions,
     finish: Finish,
-    report: Callable[[int, int | None], None],
+    report: Report,
 ) -> ImportSummary:
     """Bring the corrections in a file into a run, and write its document anew.
 
@@ -131,7 +132,7 @@ class _Judge:
         self._options = options
         self._now_s = round(time.time(), 3)
 
-    def decide(self, report: Callable[[int, int | None], None]) -> list[Decision]:
+    def decide(self, report: Report) -> list[Decision]:
         """Return a decision for each frame of the file, in its order.
 
         Args:
@@ -203,7 +204,7 @@ class _Judge:
         self, record: FrameRecord, frame: CorrectedFrame, *, names_first: bool = True
     ) -> Comparison:
         found = self._corrections
-        return compare(
+        return compare_people(
             record,
             frame,
             self._sigmas,

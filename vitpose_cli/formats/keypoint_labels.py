@@ -1,6 +1,6 @@
 """Labels of single points in a file, and which keypoints of the run they are.
 
-A file that lists its keypoints says at once which it lacks (`keypoint_order`). Where every point
+A file that lists its keypoints says at once which it lacks (`order_in_file`). Where every point
 has a label of its own, a keypoint may be missing because nobody saw it, and a label may be one that
 the annotators added, as for a ball. A label that is none of the run's is refused where it may stand
 for a keypoint of the run, which would be taken from everybody without a word.

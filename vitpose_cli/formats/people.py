@@ -88,7 +88,7 @@ class _Person:
         return self.num_keypoints > 0 or self.box_changed
 
 
-def compare(
+def compare_people(
     record: FrameRecord,
     frame: CorrectedFrame,
     sigmas: NDArray[np.float64],

@@ -35,11 +35,8 @@ from vitpose_cli.records.media_root import MediaFolders, find_folders
 _PIECE_BYTES = 1 << 20
 _FOR_COPIES_TOO = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG})
 
-Size = tuple[int, int]
-"""Width and height, px."""
 
-
-class Pictures:
+class PicturePlacer:
     """Puts the pictures of frames below one folder.
 
     Attributes:
@@ -64,10 +61,12 @@ class Pictures:
         self._folder = folder
         self._own = own
         self._how = how
-        self._in_videos: dict[str, dict[FrameKey, Size | None]] = defaultdict(dict)
+        self._in_videos: dict[str, dict[FrameKey, tuple[int, int] | None]] = defaultdict(dict)
 
     @classmethod
-    def of(cls, content: Content, folder: Path, own: OwnFiles, options: WriteOptions) -> Pictures:
+    def of(
+        cls, content: Content, folder: Path, own: OwnFiles, options: WriteOptions
+    ) -> PicturePlacer:
         """Find the pictures of what is written.
 
         Raises:
@@ -132,7 +131,7 @@ class Pictures:
             yield frame
         self.finish()
 
-    def place(self, key: FrameKey, name: str, size_wh: Size | None = None) -> None:
+    def place(self, key: FrameKey, name: str, size_wh: tuple[int, int] | None = None) -> None:
         """Put a frame's picture at `name` in the folder; one out of a video with `finish`.
 
         Args:
@@ -205,7 +204,9 @@ class Pictures:
             )
         return tuple(notes)
 
-    def _compare(self, key: FrameKey, size_wh: Size | None, labelled_wh: Size | None) -> None:
+    def _compare(
+        self, key: FrameKey, size_wh: tuple[int, int] | None, labelled_wh: tuple[int, int] | None
+    ) -> None:
         """Take down a frame of another size than was labelled; sizes that nobody knows fit."""
         if None not in (size_wh, labelled_wh) and size_wh != labelled_wh:
             self.resized.append(key)
@@ -245,7 +246,7 @@ def _examples(keys: Sequence[FrameKey]) -> str:
     return ", ".join(map(str, keys[:3])) + (", …" if keys[3:] else "")
 
 
-def _upright_size(picture: Path) -> Size | None:
+def _upright_size(picture: Path) -> tuple[int, int] | None:
     """Return the size that a photo says it has, px; None where it says none."""
     try:
         return upright_size(read_start(picture, HEADER_BYTES))

@@ -97,7 +97,7 @@ def format_of(path: Path) -> str:
                 "Import what CVAT exported afterwards, as COCO Keypoints 1.0.",
             )
         return "cvat" if (path / "annotations").is_dir() else "fiftyone"
-    if cvat.is_archive(path):
+    if cvat.is_zip(path):
         return "cvat"
     for section, position, value in stream_items(document_files(path)[0]):
         if section == "" and position is not None:

@@ -20,7 +20,7 @@ import yaml
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, fitted_name, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
-from vitpose_cli.formats.pictures import Pictures
+from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -60,7 +60,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     if others_there:
         _check_alike(described, meaning, others_there[0])
     with OwnFiles(out) as own:
-        pictures = Pictures.of(content, out / _PICTURES / split, own, options)
+        pictures = PicturePlacer.of(content, out / _PICTURES / split, own, options)
         own.claim(described)
         others = _make_room(out, split, content, pictures, own, options)
         for frame, name in _named(content):
@@ -103,7 +103,7 @@ def _make_room(
     out: Path,
     split: str,
     content: Content,
-    pictures: Pictures,
+    pictures: PicturePlacer,
     own: OwnFiles,
     options: WriteOptions,
 ) -> list[Path]:

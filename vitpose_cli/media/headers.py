@@ -61,7 +61,7 @@ class ImageHeader:
     orientation: int
 
 
-def read_header(data: bytes) -> ImageHeader:
+def read_image_header(data: bytes) -> ImageHeader:
     """Return what the encoded photo `data` says of itself.
 
     Raises:
@@ -95,7 +95,7 @@ def upright_size(start: bytes) -> tuple[int, int] | None:
         start: The file's first `HEADER_BYTES`.
     """
     try:
-        header = read_header(start + _JPEG_END)
+        header = read_image_header(start + _JPEG_END)
     except InputError:
         return None
     width, height = header.size_wh

@@ -27,7 +27,11 @@ from vitpose_cli.media.frames import (
     PixelBudget,
     prefetch,
 )
+<<<<<<< HEAD
 from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_header
+=======
+from vitpose_cli.media.headers import ImageHeader, read_image_header
+>>>>>>> fixB
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.reading import read_whole
 
@@ -60,7 +64,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
         InputError: The data are empty, cut off, damaged, too large or no photo. Damage in the
             middle of a JPEG that keeps its end goes unnoticed, as in every JPEG decoder.
     """
-    return _decode(data, read_header(data), max_pixels)
+    return _decode(data, read_image_header(data), max_pixels)
 
 
 def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uint8]:
@@ -179,7 +183,7 @@ class ImageFolder:
             return FrameFailure(key, "The source has no such photo."), False
         try:
             data = read_whole(file)
-            header = read_header(data)
+            header = read_image_header(data)
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels)
         except OSError as error:

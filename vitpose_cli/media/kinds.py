@@ -55,7 +55,7 @@ def is_drawn(path: Path) -> bool:
         # Only here, so that listing photos does not wait for FFmpeg's libraries to load.
         from vitpose_cli.media import video_encoder
 
-        return path.is_file() and video_encoder.is_drawn(path)
+        return path.is_file() and video_encoder.is_drawn_video(path)
     try:
         return is_marked(path)
     except OSError:

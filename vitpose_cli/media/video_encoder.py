@@ -244,7 +244,7 @@ class VideoEncoder:
         return max(1, min(duration, self._end_pts - self._last_pts))
 
 
-def is_drawn(path: Path) -> bool:
+def is_drawn_video(path: Path) -> bool:
     """Return whether a file is a video that was written here."""
     with suppress(InputError), open_container(path) as container:
         return container.metadata.get("comment") == MARK

@@ -22,7 +22,7 @@ from vitpose_cli.files import (
 )
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder, is_drawn
+from vitpose_cli.media.video_encoder import EncodeOptions, VideoEncoder, is_drawn_video
 
 AHEAD = 4
 """Frames that wait for the encoder at most."""
@@ -62,7 +62,7 @@ class VideoSink:
             raise InputError(f"{path} is a folder.", "Name a file in it.")
         if source_video is not None and path.exists() and path.samefile(source_video):
             raise InputError(f"{path} is the video to read from.", "Give the output another name.")
-        check_replaceable(path, is_drawn)
+        check_replaceable(path, is_drawn_video)
         self._path = path
         remove_left_over(path)
         self._temporary = path.with_name(temporary_name(path.name, TEMPORARY_SUFFIX))

@@ -21,7 +21,7 @@ from vitpose_cli.config import StrictModel, load_config
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of, region_of
-from vitpose_cli.models.conversions import Origin, convert_once
+from vitpose_cli.models.conversions import Provenance, convert_once
 from vitpose_cli.models.trained import is_training_run, trained_weights
 from vitpose_cli.models.weights_files import is_ours
 
@@ -226,8 +226,8 @@ def resolve_weights(
     source = download(row)
     if row.repository is None:
         return source
-    origin = Origin(row.full_name, row.address, row.model.licence, row.file.sha256)
-    return convert_once(source, row.keypoint_set, origin, whole=whole)
+    provenance = Provenance(row.full_name, row.address, row.model.licence, row.file.sha256)
+    return convert_once(source, row.keypoint_set, provenance, whole=whole)
 
 
 def is_catalog_name(name_or_path: str | Path) -> bool:

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Provenance:
     """What the catalog says about a downloaded file.
 
     Attributes:
@@ -41,14 +41,18 @@ class Origin:
 
 
 def convert_once(
-    path: Path, keypoint_set: str | None, origin: Origin | None = None, *, whole: bool = False
+    path: Path,
+    keypoint_set: str | None,
+    provenance: Provenance | None = None,
+    *,
+    whole: bool = False,
 ) -> Path:
     """Return our form of a foreign file; what had to be assumed is logged as a warning.
 
     Args:
         path: The file or folder.
         keypoint_set: The head to take; the main one if None.
-        origin: What the file should be, where it comes from the catalog.
+        provenance: What the file should be, where it comes from the catalog.
         whole: Keep all heads and experts, that head first.
 
     Raises:
@@ -65,17 +69,19 @@ def convert_once(
     if target.is_file() and said.is_file():
         _warn(path, said.read_text("utf-8").splitlines())
         return target
-    _check_bytes(content, origin)
+    _check_bytes(content, provenance)
     from vitpose_cli.models.checkpoint import save_checkpoint
     from vitpose_cli.models.convert import convert_file
 
-    source, licence = (origin.address, origin.licence) if origin else (path.name, "unknown")
+    source, licence = (
+        (provenance.address, provenance.licence) if provenance else (path.name, "unknown")
+    )
     try:
         conversion = convert_file(
             path, keypoint_set=keypoint_set, whole=whole, source=source, licence=licence
         )
     except WeightsError as error:
-        raise error if origin is None else _unreadable(error, content, origin) from error
+        raise error if provenance is None else _unreadable(error, content, provenance) from error
     _warn(path, conversion.notes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,44 +102,44 @@ def _warn(path: Path, notes: Iterable[str]) -> None:
         _log.warning("%s: %s", path, note)
 
 
-def _check_bytes(path: Path, origin: Origin | None) -> None:
+def _check_bytes(path: Path, provenance: Provenance | None) -> None:
     """Refuse a file that is not the one the catalog means, or not the one the cache stored.
 
     A download is thrown away, so that the next one is not this one again.
     """
-    stated = _stated_hashes(path, origin)
+    stated = _stated_hashes(path, provenance)
     if not stated or stated == {sha256_of(path)}:
         return
-    if origin is None:
+    if provenance is None:
         raise WeightsError(
             f"{path} is damaged: its SHA-256 is not that of its name, {path.resolve().name}.",
             "Delete it, and download or copy it again.",
         )
     raise WeightsError(
-        f"The download of {origin.name} is not the published file: its SHA-256 is wrong.",
+        f"The download of {provenance.name} is not the published file: its SHA-256 is wrong.",
         f"{_thrown_away([path])} If that does not help, the server or a mirror (HF_ENDPOINT) "
         "serves other bytes.",
     )
 
 
-def _stated_hashes(path: Path, origin: Origin | None) -> set[str]:
+def _stated_hashes(path: Path, provenance: Provenance | None) -> set[str]:
     """Return what the SHA-256 of a file should be: after the catalog, and its name in the cache."""
-    stated = {hub.known_sha256(path), origin.sha256 if origin is not None else None}
+    stated = {hub.known_sha256(path), provenance.sha256 if provenance is not None else None}
     return {one for one in stated if one is not None}
 
 
-def _unreadable(error: WeightsError, path: Path, origin: Origin) -> WeightsError:
+def _unreadable(error: WeightsError, path: Path, provenance: Provenance) -> WeightsError:
     """Return the error of a download that cannot be converted.
 
     What nobody knows the hash of is thrown away: half a file would else stay for ever.
     """
     config = path.with_name("config.json")
-    unsure = [] if _stated_hashes(path, origin) else [path]
+    unsure = [] if _stated_hashes(path, provenance) else [path]
     unsure += [config] if config.is_file() and hub.known_sha256(config) is None else []
     if not unsure:
         return error
     return WeightsError(
-        f"The download of {origin.name} cannot be used: {error.message}", _thrown_away(unsure)
+        f"The download of {provenance.name} cannot be used: {error.message}", _thrown_away(unsure)
     )
 
 

@@ -62,7 +62,7 @@ class EstimatorOptions:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CutPeople:
+class CropBatch:
     """The people of some frames, cut out.
 
     Attributes:
@@ -83,10 +83,10 @@ class CutPeople:
         """Where the crops of each frame begin, and where those of the last end."""
         return _bounds(self.detections)
 
-    def only(self, frame: int) -> CutPeople:
+    def only(self, frame: int) -> CropBatch:
         """Return the people of one frame."""
         start, stop = self.bounds[frame : frame + 2]
-        return CutPeople(
+        return CropBatch(
             self.detections[frame : frame + 1],
             self.transforms.select(np.arange(start, stop)),
             self.crops[start:stop],
@@ -150,7 +150,7 @@ class PoseEstimator:
 
     def cut(
         self, images: Sequence[NDArray[np.uint8]], detections: Sequence[Detections]
-    ) -> CutPeople:
+    ) -> CropBatch:
         """Cut what is boxed out of some frames, which are not needed after that.
 
         Args:
@@ -165,22 +165,22 @@ class PoseEstimator:
             self._transforms(transforms.matrices[each])
             for each in starmap(slice, pairwise(_bounds(detections)))
         ]
-        return CutPeople(detections, transforms, self._engine.cut(images, by_frame))
+        return CropBatch(detections, transforms, self._engine.cut(images, by_frame))
 
-    def start(self, cuts: Sequence[CutPeople]) -> PendingPeople:
+    def start(self, cuts: Sequence[CropBatch]) -> PendingPeople:
         """Start on the people of some frames, their crops pooled; on a GPU queue the network.
 
         Args:
             cuts: At least one, frame after frame.
         """
-        together = CutPeople(
+        together = CropBatch(
             detections=[each for cut in cuts for each in cut.detections],
             transforms=self._transforms(np.concatenate([cut.transforms.matrices for cut in cuts])),
             crops=torch.cat([cut.crops for cut in cuts]),
         )
         return PendingPeople(self._queue, together)
 
-    def _queue(self, people: CutPeople) -> _PooledPeople:
+    def _queue(self, people: CropBatch) -> _PooledPeople:
         return _PooledPeople(self, people, self._engine.start(people.crops))
 
     def _transforms(self, matrices: NDArray[np.float64]) -> CropTransforms:
@@ -190,7 +190,7 @@ class PoseEstimator:
 class PendingPeople:
     """The people of some frames, on their way: pooled, or frame by frame once that has failed."""
 
-    def __init__(self, start: Callable[[CutPeople], _PooledPeople], people: CutPeople) -> None:
+    def __init__(self, start: Callable[[CropBatch], _PooledPeople], people: CropBatch) -> None:
         """Start on some people.
 
         Args:
@@ -229,7 +229,7 @@ class PendingPeople:
 class _PooledPeople:
     """The people of some frames, whose crops share batches."""
 
-    def __init__(self, estimator: PoseEstimator, people: CutPeople, values: PendingValues) -> None:
+    def __init__(self, estimator: PoseEstimator, people: CropBatch, values: PendingValues) -> None:
         """Wait for the network's numbers.
 
         Args:

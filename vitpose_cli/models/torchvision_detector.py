@@ -85,7 +85,7 @@ class DetectorHeader:
     format: int = FORMAT
 
 
-def build_network(header: DetectorHeader) -> nn.Module:
+def build_detector(header: DetectorHeader) -> nn.Module:
     """Build the network of a header with random weights, in training mode.
 
     Raises:
@@ -122,7 +122,7 @@ def save_detector(
 
     Args:
         path: The file, by custom ending in .safetensors; replaced where it exists.
-        state: State dict of the network that `build_network` makes of the header.
+        state: State dict of the network that `build_detector` makes of the header.
         header: What it is.
         dtype: Storage type of floating-point weights, such as `torch.float16`.
 
@@ -144,7 +144,7 @@ class TorchvisionDetector:
     def __init__(
         self, network: nn.Module, header: DetectorHeader, options: DetectorOptions, name: str
     ) -> None:
-        """Take a network of `build_network` with its weights loaded.
+        """Take a network of `build_detector` with its weights loaded.
 
         Args:
             network: The network, in float32.
@@ -179,7 +179,7 @@ class TorchvisionDetector:
         header = read_detector_header(path) if path.suffix.lower() == ".safetensors" else None
         if header is None:
             header = _recognise(path, state)
-        network = build_network(header)
+        network = build_detector(header)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

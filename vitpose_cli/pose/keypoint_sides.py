@@ -68,7 +68,7 @@ _FACE_MIRRORS = (  # first and last point of one side, and the sum of two mirror
     (65, 66, 132),  # lower lip, inside
 )
 
-Side = Literal["left", "right"]
+NamedSide = Literal["left", "right"]
 
 
 def flip_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
@@ -155,7 +155,7 @@ def has_side(name: str) -> bool:
     return _has_side(_sided_words(name))
 
 
-def side_of(name: str, partner: str) -> Side | None:
+def side_of(name: str, partner: str) -> NamedSide | None:
     """Return the side of the body that a keypoint is on, None where the names do not say.
 
     Args:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 
-class KeypointTable(NamedTuple):
+class PublishedSet(NamedTuple):
     """One published set; the fields are those of `KeypointSet`."""
 
     name: str
@@ -88,7 +88,7 @@ _ANIMAL_SIGMAS = _sigmas(
 )
 
 TABLES = (
-    KeypointTable(
+    PublishedSet(
         name="coco",
         category="person",
         names=_BODY,
@@ -96,7 +96,7 @@ TABLES = (
         oks_sigmas=_BODY_SIGMAS,
         source="COCO 2017; edges as in mmpose",
     ),
-    KeypointTable(
+    PublishedSet(
         name="aic",
         category="person",
         names=_names(
@@ -110,7 +110,7 @@ TABLES = (
         ),
         source="AI Challenger 2017; edges and sigmas as in mmpose",
     ),
-    KeypointTable(
+    PublishedSet(
         name="mpii",
         category="person",
         names=_names(
@@ -124,7 +124,7 @@ TABLES = (
         ),
         source="MPII Human Pose; edges and sigmas as in mmpose (MPII itself measures PCKh)",
     ),
-    KeypointTable(
+    PublishedSet(
         name="ap10k",
         category="animal",
         names=_ANIMAL,
@@ -133,7 +133,7 @@ TABLES = (
         source="AP-10K; edges and sigmas as in mmpose, whose right front paw in the lower body is "
         "taken for a slip",
     ),
-    KeypointTable(
+    PublishedSet(
         name="apt36k",
         category="animal",
         names=_ANIMAL,
@@ -141,7 +141,7 @@ TABLES = (
         oks_sigmas=_ANIMAL_SIGMAS,
         source="APT-36K, which shares the keypoints of AP-10K",
     ),
-    KeypointTable(
+    PublishedSet(
         name="crowdpose",
         category="person",
         names=(*_BODY[5:], "top_head", "neck"),
@@ -149,7 +149,7 @@ TABLES = (
         oks_sigmas=(*_BODY_SIGMAS[5:], 0.079, 0.079),
         source="CrowdPose; edges and sigmas as in mmpose",
     ),
-    KeypointTable(
+    PublishedSet(
         name="halpe26",
         category="person",
         names=_BODY
@@ -164,7 +164,7 @@ TABLES = (
         oks_sigmas=(*_BODY_SIGMAS, 0.026, 0.026, 0.066, *(0.079,) * 6),
         source="Halpe full body, its first 26; edges and sigmas as in mmpose",
     ),
-    KeypointTable(
+    PublishedSet(
         name="wholebody",
         category="person",
         names=_BODY + _FEET + _FACE + _HANDS,
@@ -175,7 +175,7 @@ TABLES = (
         oks_sigmas=_BODY_SIGMAS + _FEET_SIGMAS + _FACE_SIGMAS + _HAND_SIGMAS * 2,
         source="COCO-WholeBody 1.0; face_0 to face_67 count as in iBUG-68",
     ),
-    KeypointTable(
+    PublishedSet(
         name="coco25",
         category="person",
         names=(*_BODY[:5], "neck", *_BODY[5:13], "hip", *_BODY[13:], *_FEET),

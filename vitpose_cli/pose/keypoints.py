@@ -26,7 +26,7 @@ from vitpose_cli.pose.keypoint_sides import (
     is_upper_body,
     side_of,
 )
-from vitpose_cli.pose.keypoint_tables import OTHER_NAMES, TABLES, KeypointTable
+from vitpose_cli.pose.keypoint_tables import OTHER_NAMES, TABLES, PublishedSet
 
 UNKNOWN_SIGMA = 0.067
 """OKS sigma of a keypoint nobody has measured: the mean of COCO's seventeen (1.138 / 17)."""
@@ -172,7 +172,7 @@ class KeypointSet:
                 "Write pairs of keypoint numbers, counted from 1, or leave the skeleton out.",
             )
         built = _complete(
-            KeypointTable(
+            PublishedSet(
                 name=name or label,
                 category=label,
                 names=names,
@@ -273,7 +273,7 @@ def _spellings(built_in: KeypointSet) -> Iterator[list[Words]]:
         yield [canonical_words(name) for name in names]
 
 
-def _complete(table: KeypointTable) -> KeypointSet:
+def _complete(table: PublishedSet) -> KeypointSet:
     """Turn a table into a set by reading the rest off its names."""
     return KeypointSet(
         **table._asdict(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.records.manifest import RunManifest
@@ -13,7 +14,51 @@ from vitpose_cli.records.manifest_differences import (
     differences,
     lasting_differences,
 )
+from vitpose_cli.records.renamed_folder import with_renamed_folder
 from vitpose_cli.records.run_options import differing_options
+
+
+class Continuation(NamedTuple):
+    """What a run goes on with, or begins with.
+
+    Attributes:
+        manifest: The manifest.
+        as_begun: Whether it labels as it has from its beginning, so that others may do so, too.
+        renamed_from: What its folder of photos and videos was called before, where it has another
+            name now; else None.
+    """
+
+    manifest: RunManifest
+    as_begun: bool
+    renamed_from: str | None
+
+
+def continued(
+    before: RunManifest | None, wanted: RunManifest, folder: Path, *, refresh: bool
+) -> Continuation:
+    """Return what a run goes on with.
+
+    Args:
+        before: What it was made with; None for a new one.
+        wanted: What the caller asks for.
+        folder: The run's folder.
+        refresh: Whether frames may be labelled otherwise from now on.
+
+    Raises:
+        ConfigError: As `check_resumable` or, to refresh, `refreshed_manifest`.
+        InputError: A journal cannot be read.
+    """
+    if before is None:
+        return Continuation(wanted, False, None)
+    found = with_renamed_folder(before, wanted, folder)
+    chosen = found
+    if refresh:
+        chosen = refreshed_manifest(found, wanted, folder)
+    else:
+        check_resumable(found, wanted, folder)
+    manifest = replace(chosen.with_sources(wanted, folder), document=wanted.document)
+    renamed_from = None if found is before else before.sources[0]
+    return Continuation(manifest, chosen is found, renamed_from)
 
 
 def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None:

@@ -17,18 +17,15 @@ be corrected while the run still goes on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.files import write_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
-from vitpose_cli.records.continuation import check_resumable, refreshed_manifest
+from vitpose_cli.records.continuation import continued
 from vitpose_cli.records.exported_edits import edits_of
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
@@ -41,13 +38,11 @@ from vitpose_cli.records.folder import (
     journal_name,
     stored_manifest,
 )
-from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import JournalWriter
 from vitpose_cli.records.journals import Damage, JournalProgress, Journals
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.renamed_folder import with_renamed_folder
 from vitpose_cli.records.run_document import (
     ExportSummary,
     Finish,
@@ -55,6 +50,7 @@ from vitpose_cli.records.run_document import (
     document_info,
     write_run_document,
 )
+from vitpose_cli.records.stored_records import StoredRecords
 
 _EXPORT_WAIT_S = 3600.0
 
@@ -84,6 +80,7 @@ class Run:
         self.renamed_from: str | None = None
         self._journals = Journals(path, manifest, writer)
         self._index = self._journals.index
+        self._stored = StoredRecords(self._journals)
         self.refresh(None if read else 0)
 
     @classmethod
@@ -126,24 +123,15 @@ class Run:
                 clear_folder(folder)
             stored = folder / MANIFEST
             before = RunManifest.read(stored) if stored.exists() else None
-            chosen, found = manifest, before
-            if before is not None:
-                found = with_renamed_folder(before, manifest, folder)
-                if refresh:
-                    chosen = refreshed_manifest(found, manifest, folder)
-                else:
-                    check_resumable(found, manifest, folder)
-                    chosen = found
-            check_unused(folder, count if chosen is found else None)
-            going_on = chosen if before is None else chosen.with_sources(manifest, folder)
-            manifest = replace(going_on, document=manifest.document)
-            if manifest != before:  # first: a journal without it could not be read
-                manifest.write(stored)
-            writer = JournalWriter(folder / journal_name(manifest.generation, (number, count)))
+            continuation = continued(before, manifest, folder, refresh=refresh)
+            check_unused(folder, count if continuation.as_begun else None)
+            if continuation.manifest != before:  # first: a journal without it could not be read
+                continuation.manifest.write(stored)
+            generation = continuation.manifest.generation
+            writer = JournalWriter(folder / journal_name(generation, (number, count)))
             with _closed_on_error(writer):
-                run = cls(folder, manifest, writer)
-            if before is not None and found is not before:
-                run.renamed_from = before.sources[0]
+                run = cls(folder, continuation.manifest, writer)
+            run.renamed_from = continuation.renamed_from
             return run
 
     @classmethod
@@ -286,11 +274,7 @@ class Run:
         Raises:
             InputError: The journal was changed by something else, or cannot be read.
         """
-        place = self._index.place(key)
-        if place is None:
-            return None
-        with closing(self._journals.reader()) as reader:
-            return self._decided(reader.read(*place), reader)
+        return self._stored.one(key)
 
     def records(
         self, called: Callable[[FrameKey], FrameKey] | None = None
@@ -303,11 +287,7 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        with closing(self._journals.reader()) as reader:
-            for place in self._index.places(called):
-                record = self._decided(reader.read(*place), reader)
-                key = record.key if called is None else called(record.key)
-                yield record if key is record.key else replace(record, key=key, exact=True)
+        return self._stored.all(called)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.
@@ -318,31 +298,7 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        with closing(self._journals.reader()) as reader:
-            for key in keys:
-                place = self._index.place(key)
-                if place is None:
-                    continue
-                try:
-                    record = orjson.loads(reader.read_bytes(*place))
-                    if (decision := self._index.decision(key)) is not None:
-                        record["review"] = orjson.loads(reader.read_bytes(*decision))["review"]
-                    yield record
-                except orjson.JSONDecodeError as error:
-                    path = reader.paths[place[0]]
-                    raise InputError(
-                        f"{path}, byte {place[1]}: the journal was changed meanwhile.",
-                        "Open the run again.",
-                    ) from error
-
-    def _decided(self, record: FrameRecord, reader: JournalReader) -> FrameRecord:
-        """Give labels of a model what a person decided while the frame could not be read."""
-        place = self._index.decision(record.key)
-        if place is None:
-            return record
-        review = reader.read(*place).review
-        review = review and replace(review, untouched=record.labels_version)
-        return replace(record, review=review, exact=True)
+        return self._stored.as_json(keys)
 
     def refresh(self, max_bytes: int | None = None) -> bool:
         """Take note of what other workers have added since.

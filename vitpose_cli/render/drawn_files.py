@@ -21,11 +21,11 @@ from vitpose_cli.media.kinds import VIDEO_SUFFIXES, is_video
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions, is_drawn
+from vitpose_cli.media.video_encoder import EncodeOptions, is_drawn_video
 from vitpose_cli.media.video_sink import VideoSink
 
 
-class Targets:
+class DrawnFiles:
     """Where drawn photos and videos go.
 
     Attributes:
@@ -75,7 +75,7 @@ class Targets:
                 )
             if self.output.exists() and only.exists() and self.output.samefile(only):
                 raise InputError(f"{self.output} is the source.", "Give the output another name.")
-            check_replaceable(self.output, is_drawn if is_video(only) else is_marked)
+            check_replaceable(self.output, is_drawn_video if is_video(only) else is_marked)
         elif (
             only is None and suffix in IMAGE_SUFFIXES | VIDEO_SUFFIXES and not self.output.is_dir()
         ):

@@ -14,8 +14,8 @@ from vitpose_cli.media.frames import Frame, prefetch
 from vitpose_cli.media.trails import Trails, draw_trails
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.render.labelled_frames import LabelledFrame
-from vitpose_cli.tracking.identities import time_of
+from vitpose_cli.render.labelled_frames import FramePeople
+from vitpose_cli.tracking.identities import frame_time_s
 
 _THREADS = 2
 _AHEAD = 4  # drawn frames held ready
@@ -48,7 +48,7 @@ class _Job:
 
 
 def drawn_frames(
-    labelled: Iterable[LabelledFrame], keypoint_set: KeypointSet, look: Look
+    labelled: Iterable[FramePeople], keypoint_set: KeypointSet, look: Look
 ) -> Generator[Frame, None, None]:
     """Yield the drawn copies of photos, or of the frames of one video, drawing ahead in threads."""
     draw = partial(_draw, keypoint_set=keypoint_set, look=look)
@@ -56,11 +56,12 @@ def drawn_frames(
     return prefetch(draw, jobs, num_threads=_THREADS, ahead=_AHEAD)
 
 
-def _jobs(labelled: Iterable[LabelledFrame], trail_s: float) -> Iterator[_Job]:
+def _jobs(labelled: Iterable[FramePeople], trail_s: float) -> Iterator[_Job]:
     trails = Trails(trail_s)
     for frame, people in labelled:
         follows = trail_s and frame.key.video
-        yield _Job(frame, people, trails.update(time_of(frame), people) if follows else {})
+        time_s = frame_time_s(frame.key, frame.time_s)
+        yield _Job(frame, people, trails.update(time_s, people) if follows else {})
 
 
 def _draw(job: _Job, *, keypoint_set: KeypointSet, look: Look) -> Frame:

@@ -15,10 +15,10 @@ from vitpose_cli.labels import Labels
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.labelled_keys import LabelledKeys
-from vitpose_cli.tracking.identities import Identities, time_of
+from vitpose_cli.tracking.identities import Identities, frame_time_s
 from vitpose_cli.tracking.smoothing import SmoothOptions, smooth_stream
 
-LabelledFrame = tuple[Frame, Instances]
+FramePeople = tuple[Frame, Instances]
 """A frame and who is in it."""
 
 
@@ -52,7 +52,7 @@ class Unlabelled(Container[FrameKey]):
 
 def with_people(
     frames: Iterable[Frame], labels: Labels, smooth: SmoothOptions | None
-) -> Iterator[LabelledFrame]:
+) -> Iterator[FramePeople]:
     """Bring frames and people together; those in videos get identities, if they have none.
 
     Args:
@@ -66,7 +66,12 @@ def with_people(
         elif smooth is None:
             identities = Identities(labels.keypoint_set.sigmas)
             for frame in group:
-                yield frame, _identified(identities, time_of(frame), labels.people(frame.key))
+                yield (
+                    frame,
+                    _identified(
+                        identities, frame_time_s(frame.key, frame.time_s), labels.people(frame.key)
+                    ),
+                )
         else:
             smoothed = _smoothed(video, labels, smooth)
             for frame in group:

@@ -33,21 +33,19 @@ from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
-from vitpose_cli.render.drawn_files import Targets
+from vitpose_cli.render.drawn_files import DrawnFiles
 from vitpose_cli.render.drawn_frames import Look, drawn_frames
-from vitpose_cli.render.labelled_frames import LabelledFrame, Unlabelled, with_people
+from vitpose_cli.render.labelled_frames import FramePeople, Unlabelled, with_people
 from vitpose_cli.tracking.identities import with_track_ids
 from vitpose_cli.tracking.smoothing import SmoothOptions
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate.labelling import Labelled
     from vitpose_cli.assembly import LabelerOptions
-
-Report = Callable[[int, "int | None"], None]
-"""Takes how many frames are done and how many there are (None while unknown)."""
 
 ONE_PASS_PIXELS = 2_500_000
 """Largest frames of a video that is labelled and drawn in one pass: 80 of them take 600 MB."""
@@ -95,7 +93,7 @@ class RenderOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RenderSummary:
     """What was drawn.
 
     Attributes:
@@ -118,7 +116,7 @@ class Summary:
         return asdict(self) | {"output": str(self.output)}
 
 
-def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -> Summary:
+def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -> RenderSummary:
     """Draw the labels of every labelled frame.
 
     Args:
@@ -196,7 +194,7 @@ class _Rendering:
         self._options = options
         self._taken = taken or VideoOptions()
         self._source = open_source(options.sources, video=taken, roots=known_roots(annotations))
-        self._targets = Targets(
+        self._targets = DrawnFiles(
             options.output,
             self._source,
             options.encode,
@@ -233,7 +231,7 @@ class _Rendering:
             return prod(reader.size_wh) <= ONE_PASS_PIXELS
         return True
 
-    def draw(self, labels: Labels, annotations: Path) -> Summary:
+    def draw(self, labels: Labels, annotations: Path) -> RenderSummary:
         """Draw labels that are there.
 
         Args:
@@ -296,7 +294,7 @@ class _Rendering:
             where = f"between {start} and {end}" if self._taken.start_s else f"before {end}"
         return InputError(f"No labelled frame of {' '.join(self._options.sources)} lies {where}.")
 
-    def draw_along(self, labelled: Iterator[Labelled], run: Path) -> Summary:
+    def draw_along(self, labelled: Iterator[Labelled], run: Path) -> RenderSummary:
         """Draw videos while they are labelled.
 
         Args:
@@ -314,7 +312,7 @@ class _Rendering:
 
     def _identified(
         self, labelled: Iterable[Labelled], keypoint_set: KeypointSet
-    ) -> Iterator[LabelledFrame]:
+    ) -> Iterator[FramePeople]:
         """Yield what could be labelled, the people with the identities of the run's document."""
         frames: deque[Frame | None] = deque()
 
@@ -352,7 +350,7 @@ class _Rendering:
 
     def _write(
         self,
-        labelled: Iterable[LabelledFrame],
+        labelled: Iterable[FramePeople],
         keypoint_set: KeypointSet,
         report: Callable[[], None],
     ) -> None:
@@ -370,8 +368,8 @@ class _Rendering:
                     self._num_frames += 1
                     report()
 
-    def _summary(self) -> Summary:
-        return Summary(
+    def _summary(self) -> RenderSummary:
+        return RenderSummary(
             self._targets.output,
             self._num_frames,
             self._num_failed,

@@ -22,18 +22,15 @@ from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST, RUN_SUFFIX
 from vitpose_cli.plurals import counted
-from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
+from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_items import wrong
 from vitpose_cli.records.coco_people import (
     bodies_of,
     labelled_people,
     made_by_hand,
-    model_of,
-    review_of,
     size_of,
-    time_of,
-    uids_of,
 )
+from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders
@@ -41,7 +38,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import ANNOTATIONS, document_files, document_parts, document_title
 from vitpose_cli.review.edits import MAX_NUMBER
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 
 _HASH_DIGITS = 16
 
@@ -99,7 +96,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         weights_hash=digest,
         document={"track": False},  # it has the identities that the file has
     )
-    labels = _Labels(document, digest, Pictures(folders, follow_links=follow_links), keys)
+    labels = _Labels(document, digest, PictureReader(folders, follow_links=follow_links), keys)
     _check_sizes(document, labels, keys)
     with Run.open(folder, manifest) as run:
         done = run.done(retry_errors=False)
@@ -132,7 +129,7 @@ class _Labels:
         self,
         document: CocoDocument,
         digest: str,
-        pictures: Pictures,
+        pictures: PictureReader,
         keys: Mapping[int, FrameKey],
     ) -> None:
         self._num_keypoints = document.keypoint_set.num_keypoints
@@ -159,17 +156,15 @@ class _Labels:
         people, size_wh = self._people[image["id"]], self.sizes_wh[key]
         if isinstance(size_wh, str):
             return FrameRecord(key, error=size_wh, model=self._digest)
-        uids, by_hand = uids_of(key, people), made_by_hand(people)
-        instances = instances_of(people, self._num_keypoints, uids)
-        return FrameRecord(
+        by_hand = made_by_hand(people)
+        return record_of(
             key,
-            size_wh,
-            time_of(image),
-            instances,
-            model=model_of(people) or (self._digest if people and not by_hand else ""),
-            uids=uids,
-            review=review_of(image),
+            image,
+            people,
+            self._num_keypoints,
+            size_wh=size_wh,
             by_hand=by_hand,
+            model=self._digest if people and not by_hand else "",
         )
 
 

@@ -18,7 +18,7 @@ from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.review.coco_file import import_file
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 from vitpose_cli.review.queue import read_queue
 from vitpose_cli.review.server import listen, serve
 from vitpose_cli.review.session import ReviewSession
@@ -53,7 +53,7 @@ class ReviewOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReviewSummary:
     """What a review has changed.
 
     Attributes:
@@ -79,7 +79,7 @@ def is_local(host: str) -> bool:
 
 def review(
     options: ReviewOptions, *, ready: Callable[[str], None], say: Callable[[str], None]
-) -> Outcome:
+) -> ReviewSummary:
     """Serve the review page until Ctrl-C; then write the run's document anew.
 
     Args:
@@ -113,13 +113,13 @@ def review(
                 say("The password and all pictures travel unencrypted: use a network you trust.")
             serve(
                 session,
-                Pictures(folders, follow_links=options.follow_links),
+                PictureReader(folders, follow_links=options.follow_links),
                 listener,
                 host=options.host,
                 password=None if local else options.password,
                 ready=ready,
             )
-        return Outcome(folder, session.num_edited, session.close())
+        return ReviewSummary(folder, session.num_edited, session.close())
 
 
 def _run_folder(options: ReviewOptions, say: Callable[[str], None]) -> Path:

@@ -38,7 +38,7 @@ _CACHE_BYTES = 96 << 20
 _MAX_OPEN_VIDEOS = 8
 
 
-class Pictures:
+class PictureReader:
     """The pictures below some folders, each by its frame's key. For several threads at once."""
 
     def __init__(self, folders: MediaFolders, *, follow_links: bool = False) -> None:

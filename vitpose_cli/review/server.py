@@ -43,14 +43,14 @@ from vitpose_cli.files import reason_of
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.review.edits import Edit, parse_edit
 from vitpose_cli.review.guard import Access, Guard
-from vitpose_cli.review.pictures import Pictures
+from vitpose_cli.review.pictures import PictureReader
 from vitpose_cli.review.session import (
     NotSavedError,
     ReviewSession,
     UnknownFrameError,
     VersionConflictError,
 )
-from vitpose_cli.review.table import STATES, Order, Query
+from vitpose_cli.review.table import STATES, ListOrder, Query
 
 DEFAULT_PORT = 8787
 MAX_ROWS = 500
@@ -70,7 +70,7 @@ _NUMBER = re.compile("[0-9]{1,12}")  # Starlette's own fails where there are tho
 
 def serve(
     session: ReviewSession,
-    pictures: Pictures,
+    pictures: PictureReader,
     listener: socket.socket,
     *,
     host: str,
@@ -143,7 +143,7 @@ def listen(host: str, port: int | None) -> socket.socket:
     )
 
 
-def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Guard:
+def build_app(session: ReviewSession, pictures: PictureReader, access: Access) -> Guard:
     """Return the server as an ASGI application.
 
     Args:
@@ -179,7 +179,7 @@ def build_app(session: ReviewSession, pictures: Pictures, access: Access) -> Gua
 class _Handlers:
     """Answers of the API; whatever may wait for a disk does so in a thread."""
 
-    def __init__(self, session: ReviewSession, pictures: Pictures) -> None:
+    def __init__(self, session: ReviewSession, pictures: PictureReader) -> None:
         self._session = session
         self._pictures = pictures
         self._decoders = asyncio.Semaphore(_NUM_DECODERS)
@@ -257,7 +257,7 @@ def _query(request: Request) -> Query:
             text=given.get("text", ""),
             keypoint=int(given["keypoint"]) if given.get("keypoint") else None,
             max_score=float(given["max_score"]) if given.get("max_score") else None,
-            order=next(known for known in get_args(Order) if known == order),
+            order=next(known for known in get_args(ListOrder) if known == order),
         )
     except (ValueError, StopIteration) as error:
         raise InputError("The filter cannot be read.") from error

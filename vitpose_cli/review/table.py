@@ -29,7 +29,7 @@ STATES: tuple[State, ...] = get_args(State)
 """What a person has decided about a frame, `todo` where nobody has looked; `failed` frames could
 not be labelled."""
 
-Order = Literal["queue", "name", "score"]
+ListOrder = Literal["queue", "name", "score"]
 
 _TODO, _FAILED = STATES.index("todo"), STATES.index("failed")
 _PHOTO = -1
@@ -61,11 +61,11 @@ class Query:
     text: str = ""
     keypoint: int | None = None
     max_score: float | None = None
-    order: Order = "queue"
+    order: ListOrder = "queue"
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class FrameSummary:
     """What the list shows of one frame.
 
     Attributes:
@@ -184,7 +184,7 @@ class FrameTable:
         self._queue = np.array([*numbers], np.int64)
         return len(self._queue)
 
-    def update(self, number: int, summary: Summary) -> None:
+    def update(self, number: int, summary: FrameSummary) -> None:
         """Take note of what a frame holds now."""
         self.num_summarised += not self.is_summarised(number)
         self._states[number] = STATES.index(summary.state)
@@ -280,7 +280,7 @@ class FrameTable:
 
 def summaries(
     records: Iterable[Mapping[str, Any]], num_keypoints: int
-) -> Iterator[tuple[FrameKey, Summary]]:
+) -> Iterator[tuple[FrameKey, FrameSummary]]:
     """Yield what the list shows of records in their JSON form, computed many at a time.
 
     Args:
@@ -303,7 +303,9 @@ def summaries(
             worst[filled] = np.minimum.reduceat(scores, starts)
         for place, record in enumerate(batch):
             key = FrameKey(record["media"], record["index"])
-            summary = Summary(_state(record), int(counts[place]), float(worst[place]), lows[place])
+            summary = FrameSummary(
+                _state(record), int(counts[place]), float(worst[place]), lows[place]
+            )
             yield key, summary
 
 

@@ -17,6 +17,7 @@ from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import QUEUE, is_queue
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -24,9 +25,6 @@ from vitpose_cli.select.choosing import Chooser
 from vitpose_cli.select.options import SelectOptions
 from vitpose_cli.select.queue_file import Choice, write_queue
 from vitpose_cli.select.table import DoubtTable, read_doubts
-
-Report = Callable[[int, "int | None"], None]
-"""Takes how many frames are read and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)

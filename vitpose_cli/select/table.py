@@ -21,7 +21,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_same_size
 from vitpose_cli.select.disagreement import disagreement, side_by_side
 from vitpose_cli.select.jumps import JumpMeter
-from vitpose_cli.tracking.identities import time_of, with_track_ids
+from vitpose_cli.tracking.identities import frame_time_s, with_track_ids
 
 NAMES = tuple(SIGNALS)
 _COLUMNS = {name: number for number, name in enumerate(NAMES)}
@@ -115,7 +115,7 @@ class _Builder:
             return
         num_rows = len(self._values) // len(NAMES)
         if record.key.video is not None:
-            time_s = time_of(record)
+            time_s = frame_time_s(record.key, record.time_s)
             first = num_rows if is_open else -len(people)
             self._take_jumps(self._jumps.update(record.key.video, time_s, people, first))
         if not is_open:

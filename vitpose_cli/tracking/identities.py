@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
@@ -127,7 +127,7 @@ class Identities:
         people = record.instances
         if people is None:
             return record
-        ids = self.identify(time_of(record), people, source)
+        ids = self.identify(frame_time_s(record.key, record.time_s), people, source)
         return replace(record, instances=replace(people, track_ids=ids), exact=True)
 
     def identify(self, time_s: float, people: Instances, source: int = 0) -> NDArray[np.int64]:
@@ -211,9 +211,9 @@ class Identities:
         return self._next_id - 1
 
 
-def time_of(frame: FrameRecord | Frame) -> float:
-    """Return when a video's frame is shown, seconds."""
-    return frame.key.index / NOMINAL_FPS if frame.time_s is None else frame.time_s
+def frame_time_s(key: FrameKey, time_s: float | None) -> float:
+    """Return when a video's frame is shown, seconds; nominally where its `time_s` is not known."""
+    return key.index / NOMINAL_FPS if time_s is None else time_s
 
 
 def _names(people: Instances) -> list[int]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.tracking.identities import identified, time_of
+from vitpose_cli.tracking.identities import frame_time_s, identified
 from vitpose_cli.tracking.smoothing import SmoothOptions, smooth_stream
 
 SMOOTHING = SmoothOptions(max_gap_s=0)
@@ -65,7 +65,7 @@ def _smoothed(video: str, records: Iterable[FrameRecord]) -> Iterator[FrameRecor
             if record.instances is None or record.rejected:
                 yield time_s, Instances.empty(0)
                 continue
-            time_s = time_of(record)
+            time_s = frame_time_s(record.key, record.time_s)
             yield time_s, record.instances
 
     for people in smooth_stream(frames(), SMOOTHING, media=video):

@@ -53,7 +53,7 @@ class Beginning:
         return cls(sources, learnt_from, tuple(unread), position)
 
 
-def check_sources(saved: RunState | None, data: OpenedData, note: Callable[[str], None]) -> None:
+def check_sources(saved: RunState, data: OpenedData, note: Callable[[str], None]) -> None:
     """Refuse to go on with other labels than a run was begun with.
 
     Args:
@@ -64,7 +64,7 @@ def check_sources(saved: RunState | None, data: OpenedData, note: Callable[[str]
     Raises:
         ConfigError: They are others.
     """
-    if saved is None or saved.data is None:
+    if saved.data is None:
         return
     learnt, measured = (
         tuple(source.fingerprint for source in sources) for sources in (data.train, data.validation)
@@ -77,14 +77,19 @@ def check_sources(saved: RunState | None, data: OpenedData, note: Callable[[str]
         note("No later AP is compared with the best so far, which is of other photos.")
 
 
-def check_read(saved: RunState | None, now: DataFingerprint, options: DataOptions) -> None:
+def check_read(begun: DataFingerprint | None, now: DataFingerprint, options: DataOptions) -> None:
     """Refuse to go on with other photos than could be read when a run was begun.
+
+    Args:
+        begun: What it learnt from then; None where nothing says so.
+        now: What it would learn from.
+        options: Whether photos may come and go.
 
     Raises:
         ConfigError: They are others.
     """
-    if saved is not None and saved.data is not None:
-        check_same_read(saved.data.read, now.read, allow_missing=options.allow_missing)
+    if begun is not None:
+        check_same_read(begun.read, now.read, allow_missing=options.allow_missing)
 
 
 def check_alike(own: Beginning, process: Process) -> None:

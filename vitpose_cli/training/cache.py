@@ -37,7 +37,7 @@ _FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
 
 
 @dataclass(frozen=True, slots=True)
-class CutPeople:
+class CroppedPeople:
     """People with their own crops: points and boxes are px of the crop, `images` its row.
 
     Attributes:
@@ -51,14 +51,14 @@ class CutPeople:
     failures: tuple[FrameFailure, ...]
 
 
-def cut_people(
+def crop_people(
     frames: LabelledFrames,
     size_wh: tuple[int, int],
     context: float,
     *,
     folder: Path | None = None,
     progress: Progress = lambda done, total: None,
-) -> CutPeople:
+) -> CroppedPeople:
     """Cut a crop of `size_wh` px round every person, reading each frame once.
 
     Args:
@@ -89,7 +89,7 @@ def cut_people(
         pixels = np.load(path, mmap_mode="r")
         listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
         failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
-    return CutPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
+    return CroppedPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
 
 
 def _check_room(shape: tuple[int, ...]) -> None:

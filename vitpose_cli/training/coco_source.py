@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ from vitpose_cli.training.people import LabelledFrames, People
 def open_coco(
     options: CocoSource, num_threads: int, labelled: bool, measured: bool
 ) -> OpenedSource:
-    """Read the labels of a COCO-keypoint file; `open_source` says what the arguments mean."""
+    """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean."""
     document = read_coco(options.annotations)
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
@@ -74,14 +74,7 @@ def open_coco(
     numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
     if not numbered:
         raise nobody(options, dropped, len(chosen))
-    people = People(
-        keypoint_set_,
-        np.stack([person.box for _, person in numbered]).astype(np.float32),
-        np.stack([person.keypoints for _, person in numbered]).astype(np.float32),
-        np.stack([person.weights for _, person in numbered]).astype(np.float32),
-        np.full(len(numbered), options.repeat, np.float32),
-        np.array([number for number, _ in numbered], np.int64),
-    )
+    people = _stacked(keypoint_set_, numbered, options.repeat)
     (folder,) = MediaFolders.at(options.images).folders
     files = {key.media: _file(folder / key.media) for key in shown.values()}
     source = MediaSource(FoundMedia(folder, files, {}), num_threads=num_threads)
@@ -107,6 +100,21 @@ def open_coco(
         tuple(size_of(images[image_id]) for image_id in shown),
     )
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
+
+
+def _stacked(
+    keypoint_set_: KeypointSet, numbered: Sequence[tuple[int, Person]], repeat: float
+) -> People:
+    """Return people, each with the number of their frame, as arrays."""
+    everybody = [person for _, person in numbered]
+    return People(
+        keypoint_set_,
+        np.stack([person.box for person in everybody]).astype(np.float32),
+        np.stack([person.keypoints for person in everybody]).astype(np.float32),
+        np.stack([person.weights for person in everybody]).astype(np.float32),
+        np.full(len(everybody), repeat, np.float32),
+        np.array([number for number, _ in numbered], np.int64),
+    )
 
 
 def _people_by_image(

@@ -19,13 +19,13 @@ from vitpose_cli.models.vitpose import is_head_name
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.agreed_pairs import agreed_sets
-from vitpose_cli.training.cache import CutPeople, Progress, cut_people, readable_people
+from vitpose_cli.training.cache import CroppedPeople, Progress, crop_people, readable_people
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import DataOptions, Source
 from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.people import EndlessOrder, People
-from vitpose_cli.training.sources import open_source
+from vitpose_cli.training.sources import open_data_source
 
 MISSING_SHARE = 0.01
 """More missing photos than this are a wrong path rather than bad luck."""
@@ -118,8 +118,10 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
             with are of other photos, two files mean different keypoints by one name or state
             different flip pairs, or a name that no head can have.
     """
-    train = [open_source(one, options.threads, labelled=labelled) for one in options.train]
-    validation = [open_source(one, options.threads, measured=True) for one in options.validation]
+    train = [open_data_source(one, options.threads, labelled=labelled) for one in options.train]
+    validation = [
+        open_data_source(one, options.threads, measured=True) for one in options.validation
+    ]
     for source, asked in zip(validation, options.validation, strict=True):
         _check_boxes(source, asked)
     for source in (*train, *validation):
@@ -172,7 +174,7 @@ def load_material(
             people, failures = readable_people(source.frames, progress)
         else:
             kept_in = folder if options.cache == "disk" else None
-            cut = cut_people(
+            cut = crop_people(
                 source.frames, size_wh, options.context, folder=kept_in, progress=progress
             )
             people, failures = cut.people, cut.failures
@@ -223,7 +225,7 @@ def check_missing(
 
 
 def _store(
-    source: OpenedSource, cut: CutPeople | None, options: DataOptions, device: torch.device
+    source: OpenedSource, cut: CroppedPeople | None, options: DataOptions, device: torch.device
 ) -> Crops:
     """Return where the crops of a source's people come from; photos, if they were not cut."""
     if cut is None:

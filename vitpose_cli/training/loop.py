@@ -9,7 +9,7 @@ had.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,11 @@ from typing import Any
 import torch
 from torch import distributed
 
+<<<<<<< HEAD
 from vitpose_cli.errors import ConfigError
+=======
+import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
+>>>>>>> fixB
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
@@ -28,21 +32,23 @@ from vitpose_cli.training.agreement import Beginning, check_alike, check_read, c
 from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
-from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material, open_data
+from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material
 from vitpose_cli.training.distill import open_lessons
+from vitpose_cli.training.divergence import SkippedSteps
 from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
 from vitpose_cli.training.measurement import Measurement, steps_between_measurements
 from vitpose_cli.training.metrics import (
+    JoinedObserver,
     Line,
     Meter,
     MetricsFile,
     Observer,
-    Several,
     Silence,
     read_metrics,
 )
 from vitpose_cli.training.network import Network, with_blobs
 from vitpose_cli.training.notes import opening_notes
+from vitpose_cli.training.opening import open_run
 from vitpose_cli.training.optim import Schedule, trainable_size
 from vitpose_cli.training.plan import check_stage_memory
 from vitpose_cli.training.process import (
@@ -57,17 +63,13 @@ from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import Image, batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
-from vitpose_cli.training.start import first_network, next_network, with_input_sizes
+from vitpose_cli.training.start import next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers, teacher_notes
 from vitpose_cli.training.tensorboard import TensorBoard
 
-MAX_SKIPPED = 20
-"""So many steps in a row without a finite gradient are no accident; fp16 needs 16 to find its
-scale."""
-
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainSummary:
     """What a run has come to.
 
     Attributes:
@@ -81,7 +83,7 @@ class Outcome:
     report: Path
 
 
-def train(config: TrainConfig, output: Path, observer: Observer) -> Outcome:
+def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary:
     """Train as `config` says, or go on with a run that was interrupted.
 
     Args:
@@ -118,83 +120,118 @@ class _Run:
         self._placement = placement
         self._leads = placement.leads
         self._position = Position()
-        self._num_skipped = 0
+        self._state: dict[str, Any] | None = None  # of the stage to go on with, till it has it
+        self._skipped = SkippedSteps()
         self._measured_on: Sequence[Fingerprint] = ()
         self._known = DataFingerprint((), {}, ())
 
-    def go(self) -> Outcome:
+    def go(self) -> TrainSummary:
         """Train all stages that are not done."""
         with self._folder.held(self._config) if self._leads else nullcontext():
             # Nobody writes before what killed runs have left is gone.
             gathered(None, self._placement.process)
             return self._train()
 
-    def _train(self) -> Outcome:
-        config, folder = self._config, self._folder
-        data = open_data(config.data, labelled=config.task != "pretrain")
+    def _train(self) -> TrainSummary:
+        seed_everything(self._config.seed)
+        data, network = open_run(self._config)
         # Of several heads each reads its part of a batch, whose size is seldom the same again.
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
-        seed_everything(config.seed)
-        network = first_network(config, data.keypoint_sets, data.learnt_sets)
-        data = data.with_sets(network.header.keypoint_sets)
-        for note in opening_notes(config, data, network):
-            self._observer.note(note)
-        saved = folder.load_state()
-        state = None
+        self._tell(opening_notes(self._config, data, network))
+        begun = self._resume(data)
+        material, lessons = self._open_lessons(data, begun)
+        self._train_stages(network, data, material, lessons)
+        if self._leads:
+            write_report(self._folder, self._position.best)
+        return TrainSummary(self._folder.weights, self._position.best, self._folder.report)
+
+    def _resume(self, data: OpenedData) -> DataFingerprint | None:
+        """Take up a run that is there; return what it learnt from, None where nothing says so."""
+        saved = self._folder.load_state()
         if saved is None:
             for source in (*data.train, *data.validation):
                 check_sizes(source.frames)
         else:
-            self._position, state = saved.position, saved.stage
+            self._position, self._state = saved.position, saved.stage
             check_sources(saved, data, self._observer.note)
             self._observer.note(
                 f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
             )
-            if self._position.best is not None and not folder.best.exists():
+            if self._position.best is not None and not self._folder.best.exists():
                 self._position = replace(self._position, best=None)
-                self._observer.note(f"{folder.best} is gone, and with it the best AP so far.")
+                self._observer.note(f"{self._folder.best} is gone, and with it the best AP so far.")
         if self._leads:
-            kept = (self._position.stage, self._position.step) if saved else None
-            self._metrics = MetricsFile(folder.metrics, keep=kept, measured=self._position.measured)
-            board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
-            self._observer = Several(self._observer, board)
-        device = self._placement.device
+            self._open_metrics(going_on=saved is not None)
+        return None if saved is None else saved.data
+
+    def _open_metrics(self, *, going_on: bool) -> None:
+        """Open the files of metrics, cut to where the run is."""
+        folder, position = self._folder, self._position
+        kept = (position.stage, position.step) if going_on else None
+        self._metrics = MetricsFile(folder.metrics, keep=kept, measured=position.measured)
+        board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
+        self._observer = JoinedObserver(self._observer, board)
+
+    def _open_lessons(
+        self, data: OpenedData, begun: DataFingerprint | None
+    ) -> tuple[Mapping[str, Material], Mapping[str, Lessons]]:
+        """Return what each head learns from: people, and what a teacher says of them."""
+        config, placement, note = self._config, self._placement, self._observer.note
         teachers = open_teachers(
-            config.distill, data.learnt_sets, self._placement, compiled=config.compile
+            config.distill, data.learnt_sets, placement, compiled=config.compile
         )
-        for note in teacher_notes(config.distill, data.learnt_sets, teachers):
-            self._observer.note(note)
+        self._tell(teacher_notes(config.distill, data.learnt_sets, teachers))
         inputs_wh = [stage.input_wh for stage in config.stages]
         inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
+        material = self._read_photos(data, inputs_wh, begun)
+        cache = self._folder.cache
+        return material, open_lessons(
+            config.distill, teachers, material, placement.device, cache, note
+        )
+
+    def _read_photos(
+        self,
+        data: OpenedData,
+        inputs_wh: Sequence[tuple[int, int]],
+        begun: DataFingerprint | None,
+    ) -> Mapping[str, Material]:
+        """Read all photos, which must be those of the beginning, and of the other processes."""
         unread: list[str] = []
         material = load_material(
-            data, inputs_wh, device, folder.cache, self._observer.prepare, unread.append
+            data,
+            inputs_wh,
+            self._placement.device,
+            self._folder.cache,
+            self._observer.prepare,
+            unread.append,
         )
-        for note in unread:
-            self._observer.note(note)
+        self._tell(unread)
         self._known = known = learnt_from(data, material)
         own = Beginning.of(data, known, unread, self._position)
         check_alike(own, self._placement.process)
-        check_read(saved, known, config.data)
+        check_read(begun, known, self._config.data)
         self._measured_on = known.measured or ()
-        if saved is not None and saved.data is not None and saved.data.measured is not None:
-            self._known = replace(known, measured=saved.data.measured)
-        lessons = open_lessons(
-            config.distill, teachers, material, device, folder.cache, self._observer.note
-        )
-        for number in range(len(config.stages)):
+        if begun is not None and begun.measured is not None:
+            self._known = replace(known, measured=begun.measured)
+        return material
+
+    def _train_stages(
+        self,
+        network: Network,
+        data: OpenedData,
+        material: Mapping[str, Material],
+        lessons: Mapping[str, Lessons],
+    ) -> None:
+        """Train all stages that are not done, one from the other."""
+        for number, options in enumerate(self._config.stages):
             if number > 0:
                 network = self._following(network, number)
             if number < self._position.stage:
                 continue
-            if config.task != "token":  # there, heads stay what they are
-                network = with_blobs(network, material, config.stages[number].loss.blob_sigma)
+            if self._config.task != "token":  # there, heads stay what they are
+                network = with_blobs(network, material, options.loss.blob_sigma)
             courses = _courses(network, material, lessons)
-            network = self._train_stage(number, network, courses, data, state)
-            state = None
-        if self._leads:
-            write_report(folder, self._position.best)
-        return Outcome(folder.weights, self._position.best, folder.report)
+            network = self._train_stage(number, network, courses, data)
 
     def _following(self, network: Network, number: int) -> Network:
         """Return the network of stage `number`, from that of the stage before it."""
@@ -209,7 +246,6 @@ class _Run:
         network: Network,
         courses: Sequence[Course],
         data: OpenedData,
-        state: dict[str, Any] | None,
     ) -> Network:
         """Train one stage to its end and return what it has made of `network`."""
         config = self._config
@@ -228,10 +264,11 @@ class _Run:
         learning, total = trainable_size(stage.model)
         self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
         check_stage_memory(number, stage, self._placement)
-        if state is None:
+        if self._state is None:
             self._position = Position(number, 0, self._position.best)
         else:
-            stage.load_state_dict(state)
+            stage.load_state_dict(self._state)
+            self._state = None
             if self._leads and not self._folder.last.exists():
                 self._save_weights(stage, self._folder.last)
         measurement = Measurement((), self._placement)
@@ -295,23 +332,11 @@ class _Run:
         self._write(
             {"kind": "train", **self._place(), "epoch": round(epoch, 4), "lr": rate} | numbers
         )
-        self._num_skipped = self._skipped(meter)
-        if self._num_skipped >= MAX_SKIPPED:
-            raise ConfigError(
-                f"The last {self._num_skipped} steps had no finite gradient: the network has "
-                "diverged.",
-                "Lower the learning rate, or warm up longer, in another folder; nothing was saved "
-                "in this one since the first of them.",
-            )
-
-    def _skipped(self, meter: Meter) -> int:
-        """Return how many steps, up to the last one, had no finite gradient."""
-        skips = meter.skips()
-        return skips[::-1].index(False) if False in skips else len(skips) + self._num_skipped
+        self._skipped.close(meter)
 
     def _keep(self, save: Callable[[], None], meter: Meter, *, last: bool) -> None:
         """Save unless it may be rubbish: a last good state must not be replaced."""
-        if last or not self._skipped(meter):
+        if last or not self._skipped.up_to(meter):
             save()
 
     def _measure_saved(
@@ -348,6 +373,10 @@ class _Run:
     def _save_weights(self, stage: Stage, path: Path) -> None:
         network = stage.network
         save_checkpoint(path, network.weights, network.header)
+
+    def _tell(self, sentences: Iterable[str]) -> None:
+        for sentence in sentences:
+            self._observer.note(sentence)
 
     def _draw(self, name: str, picture: Image) -> None:
         if self._leads:

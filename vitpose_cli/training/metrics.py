@@ -45,7 +45,7 @@ class Observer(Protocol):
         ...
 
 
-class Several:
+class JoinedObserver:
     """Observers as one."""
 
     def __init__(self, *observers: Observer | None) -> None:

@@ -91,7 +91,9 @@ def build_optimizer(
         betas=options.betas,
         fused=device.type == "cuda",
     )
-    return Several([adamw, Muon([_options(group) for group in turned])]) if turned else adamw
+    return (
+        JoinedOptimizer([adamw, Muon([_options(group) for group in turned])]) if turned else adamw
+    )
 
 
 def _options(group: ParameterGroup) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _options(group: ParameterGroup) -> dict[str, Any]:
     }
 
 
-class Several:
+class JoinedOptimizer:
     """Optimisers of parts of a network that are stepped, skipped and saved as one."""
 
     def __init__(self, parts: Sequence[torch.optim.Optimizer | Muon]) -> None:
@@ -142,7 +144,7 @@ class Several:
             restore(part, own)
 
 
-Optimizer = torch.optim.Optimizer | Several
+Optimizer = torch.optim.Optimizer | JoinedOptimizer
 """What changes a network's weights."""
 
 

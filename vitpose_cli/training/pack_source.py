@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xyxy_to_xywh
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import CocoDocument
@@ -27,7 +28,7 @@ _SHOWN = 10
 def open_pack(
     options: PackSource, num_threads: int, labelled: bool, measured: bool
 ) -> OpenedSource:
-    """Read the labels of a pack; `open_source` says what the arguments mean."""
+    """Read the labels of a pack; `open_data_source` says what the arguments mean."""
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
     size_wh = pack.size_wh()
@@ -43,10 +44,8 @@ def open_pack(
     labels = np.where(inside, pack.keypoints[..., 2], 0).astype(np.int64)
     weights = keypoint_weights(labels, pack.keypoints[..., 3].astype(np.float64), options)
     repeats = np.array([options.repeat_of.get(int(one), options.repeat) for one in pack.sources])
-    never = [number for number, repeat in options.repeat_of.items() if repeat == 0]
-    usable = ~np.isin(pack.sources, never)
-    usable &= np.array([in_split(str(key), options) for key in keys])
     dropped: Counter[str] = Counter()
+    usable = _in_sources(pack, keys, options)
     reasons = {
         "people without keypoints": labelled & ~(labels > 0).any(axis=1),
         "people whose keypoints count nothing": labelled & ~(measured | weights.any(axis=1)),
@@ -81,6 +80,14 @@ def open_pack(
     truth = _pack_truth(options.path, people, labels[rows] > 0, size_wh)
     notes = tuple(_unknown_sources(pack, options))
     return OpenedSource(frames, truth, +dropped, fingerprint, notes=notes)
+
+
+def _in_sources(pack: Pack, keys: Sequence[FrameKey], options: PackSource) -> NDArray[np.bool_]:
+    """Return which people (N,) are of sources that are shown, and in the part that is asked for."""
+    never = [number for number, repeat in options.repeat_of.items() if repeat == 0]
+    in_part = np.array([in_split(str(key), options) for key in keys], np.bool_)
+    shown: NDArray[np.bool_] = ~np.isin(pack.sources, never) & in_part
+    return shown
 
 
 def _unknown_sources(pack: Pack, options: PackSource) -> Iterator[str]:

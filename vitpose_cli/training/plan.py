@@ -18,9 +18,10 @@ from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
-from vitpose_cli.training.data import OpenedData, open_data
+from vitpose_cli.training.data import OpenedData
 from vitpose_cli.training.network import Network, choose_attention, same_network
 from vitpose_cli.training.notes import opening_notes
+from vitpose_cli.training.opening import open_run
 from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
 from vitpose_cli.training.process import (
     Placement,
@@ -29,7 +30,7 @@ from vitpose_cli.training.process import (
     pass_size,
 )
 from vitpose_cli.training.stage import HeadRouter, Parts, Stage
-from vitpose_cli.training.start import first_network, next_network, with_input_sizes
+from vitpose_cli.training.start import next_network, with_input_sizes
 from vitpose_cli.training.teachers import Teacher, open_teachers, teacher_notes
 
 
@@ -119,9 +120,7 @@ def plan_training(config: TrainConfig) -> TrainingPlan:
     """
     placement = Placement.of(config)
     config = with_input_sizes(config)
-    data = open_data(config.data, labelled=config.task != "pretrain")
-    network = first_network(config, data.keypoint_sets, data.learnt_sets)
-    data = data.with_sets(network.header.keypoint_sets)
+    data, network = open_run(config)
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)

@@ -55,7 +55,7 @@ def _sample_sheet(batch: Batch) -> Image:
         for row in range(size):
             tiles += _sample_tiles(batch.crops[first + row], target, row)
         first += len(target.weights)
-    return sheet(tiles)
+    return tile_sheet(tiles)
 
 
 @torch.no_grad()
@@ -72,7 +72,7 @@ def _hidden_sheet(batch: Batch, model: MaskedAutoencoder) -> Image:
     tiles = []
     for three in zip(crops, crops * seen, drawn, strict=True):
         tiles += [_large(_picture(one)) for one in three]
-    return sheet(tiles, columns=6)
+    return tile_sheet(tiles, columns=6)
 
 
 def keypoint_tile(
@@ -96,7 +96,7 @@ def keypoint_tile(
     return draw_instances(large, person, keypoint_set, style)
 
 
-def sheet(tiles: Sequence[Image], columns: int = COLUMNS) -> Image:
+def tile_sheet(tiles: Sequence[Image], columns: int = COLUMNS) -> Image:
     """Lay tiles of any sizes out in rows of `columns` on white."""
     if not tiles:
         return np.full((TILE_HEIGHT, TILE_HEIGHT, 3), 255, np.uint8)

@@ -12,7 +12,7 @@ from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.pack_source import open_pack
 
 
-def open_source(
+def open_data_source(
     options: Source, num_threads: int = 4, *, labelled: bool = True, measured: bool = False
 ) -> OpenedSource:
     """Read the labels of one source.

@@ -25,10 +25,10 @@ from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, same_sets
 from vitpose_cli.training.agreed_pairs import pair_notes, with_pairs_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
+from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
 from vitpose_cli.training.network import Network, head_tensors, same_network, with_head_names
-from vitpose_cli.training.origin import Origin, input_wh_of, opened_origin
 
 
 def with_input_sizes(config: TrainConfig) -> TrainConfig:
@@ -168,8 +168,8 @@ def build_network(
         if options.initialisation == "mimetic":
             draw_mimetic(network.model)
         return network
-    with opened_origin(options.weights) as origin:
-        return _loaded(options, keypoint_sets, input_wh, origin, pixels)
+    with opened_initial_weights(options.weights) as initial:
+        return _loaded(options, keypoint_sets, input_wh, initial, pixels)
 
 
 def next_network(network: Network, input_wh: tuple[int, int], *, fresh_heads: bool) -> Network:
@@ -200,26 +200,26 @@ def _loaded(
     options: ModelOptions,
     keypoint_sets: Mapping[str, KeypointSet],
     input_wh: tuple[int, int],
-    origin: Origin,
+    initial: InitialWeights,
     pixels: PixelDecoderConfig | None,
 ) -> Network:
-    """Build a network and put the weights of `origin` into it."""
-    variant = origin.variant
+    """Build a network and put the weights of `initial` into it."""
+    variant = initial.variant
     _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
-    theirs = origin.header.keypoint_sets if origin.header is not None else {}
+    theirs = initial.header.keypoint_sets if initial.header is not None else {}
     known = same_sets(keypoint_sets, theirs)
     agreed = with_pairs_of(keypoint_sets, theirs, known)
-    network = _blank(named, agreed, input_wh, origin.header, pixels)
+    network = _blank(named, agreed, input_wh, initial.header, pixels)
     model = network.model
     first = next(iter(known.values()), None)
-    encoder = load_backbone(origin.path, grid_wh=model.config.grid_wh, head=first)
+    encoder = load_backbone(initial.path, grid_wh=model.config.grid_wh, head=first)
     if network.header.num_experts:
-        encoder = _with_experts(encoder, network.header, origin, known)
+        encoder = _with_experts(encoder, network.header, initial, known)
     state = model.state_dict() | encoder
-    drawn = _drawn_heads(network.header, origin.header, known, options.weights or "")
+    drawn = _drawn_heads(network.header, initial.header, known, options.weights or "")
     kept = {name: theirs for name, theirs in known.items() if name not in drawn}
-    stored = read_state(origin.path) if kept else {}
+    stored = read_state(initial.path) if kept else {}
     for name, head in kept.items():
         state |= head_tensors(stored, head, name)
     try:
@@ -229,7 +229,7 @@ def _loaded(
             f"{options.weights} does not fit a {variant} network: {error}"
         ) from error
     weights = options.weights or ""
-    notes = _notes(network.header, origin, weights, known, drawn)
+    notes = _notes(network.header, initial, weights, known, drawn)
     pairs = pair_notes(keypoint_sets, theirs, known, weights)
     return replace(network, drawn_heads=drawn, notes=(*notes, *pairs))
 
@@ -246,22 +246,22 @@ def _check_variant(options: ModelOptions, variant: str) -> None:
 def _with_experts(
     encoder: dict[str, Tensor],
     header: CheckpointHeader,
-    origin: Origin,
+    initial: InitialWeights,
     known: Mapping[str, str],
 ) -> dict[str, Tensor]:
-    """Give the folded `encoder` of `origin` one expert for each head.
+    """Give the folded `encoder` of `initial` one expert for each head.
 
-    A keypoint set that `origin` has `known` keeps its expert; the others begin with a copy of the
+    A keypoint set that `initial` has `known` keeps its expert; the others begin with a copy of the
     folded one, as those of ViTPose+ begin with a copy of the pretrained rows.
     """
     expert_dim = VARIANTS[header.variant].expert_dim
     spread = spread_experts(encoder, num_experts=header.num_experts, expert_dim=expert_dim)
-    if origin.header is None or not origin.header.num_experts:
+    if initial.header is None or not initial.header.num_experts:
         return spread
-    theirs = origin.header.heads
+    theirs = initial.header.heads
     first = next(iter(known.values()), next(iter(theirs)))
     chosen = [theirs[known.get(name, first)].expert for name in header.heads]
-    return spread | pick_experts(read_state(origin.path), chosen)
+    return spread | pick_experts(read_state(initial.path), chosen)
 
 
 def _known_heads(
@@ -292,13 +292,13 @@ def _drawn_heads(
 
 def _notes(
     header: CheckpointHeader,
-    origin: Origin,
+    initial: InitialWeights,
     weights: str,
     known: Mapping[str, str],
     drawn: Mapping[str, str],
 ) -> Iterator[str]:
     """Yield what a user should know of what is taken from `weights`, and what is not."""
-    if origin.header is not None and origin.header.heads:
+    if initial.header is not None and initial.header.heads:
         for name in header.heads:
             if name in drawn:
                 yield f"The head {name} starts anew: {drawn[name]}."
@@ -306,13 +306,13 @@ def _notes(
                 theirs = known[name]
                 called = "" if theirs == name else f", where it is called {theirs}"
                 yield f"The head {name} is taken over from {weights}{called}."
-        left = [name for name in origin.header.heads if name not in {*known.values(), *drawn}]
+        left = [name for name in initial.header.heads if name not in {*known.values(), *drawn}]
         if header.heads and left:
             yield (
                 f"What {weights} labels as {', '.join(left)}, the new weights will not: no source "
                 "has these keypoints. People who have them in data.validation would keep the head."
             )
-    if origin.header is None and header.variant == "small" and not weights.startswith("timm:"):
+    if initial.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
             "MAE's for ViTPose; weights of timm or ImageNet with 6 fit as well, and start badly."
@@ -323,22 +323,22 @@ def _blank(
     options: ModelOptions,
     keypoint_sets: Mapping[str, KeypointSet],
     input_wh: tuple[int, int],
-    origin: CheckpointHeader | None,
+    initial: CheckpointHeader | None,
     pixels: PixelDecoderConfig | None,
 ) -> Network:
-    """Build a network whose weights are drawn; what options leave open is as in `origin`."""
+    """Build a network whose weights are drawn; what options leave open is as in `initial`."""
     variant = VARIANTS.get(options.variant or "")
     if variant is None:
         raise ConfigError(
             f"model.variant is {options.variant!r}; sizes are {', '.join(VARIANTS)}.",
             "Name one, or give model.weights.",
         )
-    known = _known_heads(keypoint_sets, origin)
-    old = {name: origin.heads[theirs] for name, theirs in known.items()} if origin else {}
+    known = _known_heads(keypoint_sets, initial)
+    old = {name: initial.heads[theirs] for name, theirs in known.items()} if initial else {}
     heads = _head_headers(options, keypoint_sets, old)
-    finer = None if pixels is not None else origin  # pre-training needs neither of the two
+    finer = None if pixels is not None else initial  # pre-training needs neither of the two
     stride = options.stride or (finer.stride if finer is not None else 16)
-    shift = origin is not None and origin.patch_shift and stride == 16
+    shift = initial is not None and initial.patch_shift and stride == 16
     header = CheckpointHeader(
         variant=variant.name,
         heads=heads,
@@ -347,8 +347,8 @@ def _blank(
         licence=options.licence,
         patch_shift=shift if options.patch_shift is None else options.patch_shift,
         stride=stride,
-        knowledge_token=origin is not None and origin.knowledge_token,
-        layer_norm_eps=origin.layer_norm_eps if origin is not None else 1e-6,
+        knowledge_token=initial is not None and initial.knowledge_token,
+        layer_norm_eps=initial.layer_norm_eps if initial is not None else 1e-6,
         attention=_attention(options.attention, finer),
         num_experts=len(heads) if options.experts else 0,
     )
@@ -379,8 +379,8 @@ def _head_headers(
     return heads
 
 
-def _attention(options: AttentionOptions, origin: CheckpointHeader | None) -> AttentionConfig:
-    """Return the attention that is asked for, or that of `origin`, or full attention."""
+def _attention(options: AttentionOptions, initial: CheckpointHeader | None) -> AttentionConfig:
+    """Return the attention that is asked for, or that of `initial`, or full attention."""
     if options.pattern is not None:
         return AttentionConfig(options.pattern, options.window_wh)
-    return origin.attention if origin is not None else AttentionConfig()
+    return initial.attention if initial is not None else AttentionConfig()

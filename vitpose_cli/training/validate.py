@@ -34,7 +34,7 @@ from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.people import LabelledFrames, People
 from vitpose_cli.training.process import explained_memory, gathered
-from vitpose_cli.training.sheets import MAX_CROPS, Image, keypoint_tile, sheet
+from vitpose_cli.training.sheets import MAX_CROPS, Image, keypoint_tile, tile_sheet
 
 _UNKNOWN_WH = (1 << 24, 1 << 24)
 """Cuts no box of a frame that cannot be read and whose size nobody states, px."""
@@ -178,7 +178,7 @@ class Validator:
             for points in (people.keypoints[person], found.keypoints[row]):
                 placed = transform.to_crop(points[None])[0]
                 tiles.append(keypoint_tile(crops[row], placed, visibility, people.keypoint_set))
-        return sheet(tiles)
+        return tile_sheet(tiles)
 
     def _own_frames(self) -> LabelledFrames:
         """Return the frames to read: those of this process's boxes, and its part of the others."""

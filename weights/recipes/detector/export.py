@@ -22,7 +22,7 @@ from pack import read_pack
 from safetensors.torch import load_file
 from train import find_in_photos, summary
 
-from vitpose_cli.models.torchvision_detector import DetectorHeader, build_network, save_detector
+from vitpose_cli.models.torchvision_detector import DetectorHeader, build_detector, save_detector
 
 _SOURCE = "trained from scratch by weights/recipes/detector of this project"
 _LICENCE = "Apache-2.0; trained on photos of several licences, see weights/README.md"
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         licence=_LICENCE,
         input_wh=(side, side),
     )
-    network = build_network(header)
+    network = build_detector(header)
     state = trained["average"]
     if options.average_with:
         other = load_file(options.average_with)

@@ -32,7 +32,7 @@ _TIMM_HINT = "See timm.list_pretrained('vit_*patch16*')"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class InitialWeights:
     """Weights to start from.
 
     Attributes:
@@ -66,7 +66,7 @@ class Origin:
 
 
 @contextmanager
-def opened_origin(weights: str) -> Iterator[Origin]:
+def opened_initial_weights(weights: str) -> Iterator[InitialWeights]:
     """Yield what `weights` names: a catalog name, a file of anybody, or `timm:NAME`.
 
     Raises:
@@ -78,7 +78,7 @@ def opened_origin(weights: str) -> Iterator[Origin]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "backbone.safetensors"
         write_tensors(file, _timm_tensors(weights.removeprefix(_TIMM)), {})
-        yield Origin(file, None)
+        yield InitialWeights(file, None)
 
 
 def input_wh_of(weights: str) -> tuple[int, int] | None:
@@ -91,15 +91,15 @@ def input_wh_of(weights: str) -> tuple[int, int] | None:
     return None if header is None else header.input_wh
 
 
-def _of_file(weights: str) -> Origin:
+def _of_file(weights: str) -> InitialWeights:
     """Find the file that `weights` names; foreign pose weights are converted on the way."""
     path = Path(weights)
     if path.is_file():
         layout = recognise(read_tensors(path))
         if layout is not None and layout.heads is None:
-            return Origin(path, None)
+            return InitialWeights(path, None)
     ours = resolve_weights(weights, whole=True)
-    return Origin(ours, read_header(ours, backbone=True))
+    return InitialWeights(ours, read_header(ours, backbone=True))
 
 
 def _timm_tensors(name: str) -> dict[str, Tensor]:

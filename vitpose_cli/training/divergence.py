@@ -1,0 +1,39 @@
+"""Whether a network has diverged: steps in a row without a finite gradient, which change nothing.
+
+A few are usual: in fp16 the scale of gradients is found by them.
+"""
+
+from __future__ import annotations
+
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.training.metrics import Meter
+
+MAX_SKIPPED = 20
+"""So many steps in a row without a finite gradient are no accident; fp16 needs 16 to find its
+scale."""
+
+
+class SkippedSteps:
+    """How many steps, up to the last one, had no finite gradient."""
+
+    def __init__(self) -> None:
+        self._before = 0  # the meter's first step
+
+    def up_to(self, meter: Meter) -> int:
+        """Return how many they are, up to the last step of a meter."""
+        skips = meter.skips()
+        return skips[::-1].index(False) if False in skips else len(skips) + self._before
+
+    def close(self, meter: Meter) -> None:
+        """Take the steps of a meter that ends for those before the next one's.
+
+        Raises:
+            ConfigError: They are so many that nothing is learnt any more.
+        """
+        self._before = self.up_to(meter)
+        if self._before >= MAX_SKIPPED:
+            raise ConfigError(
+                f"The last {self._before} steps had no finite gradient: the network has diverged.",
+                "Lower the learning rate, or warm up longer, in another folder; nothing was saved "
+                "in this one since the first of them.",
+            )
