@@ -194,6 +194,25 @@ def test_a_correction_comes_back_with_its_box(tmp_path: Path, undeclared: tuple[
     np.testing.assert_allclose(after.instances.keypoints[1, 0], points[0, :2], atol=0.01)
 
 
+def test_shapes_that_are_no_people_are_counted_over_all_subsets(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    archive = export(run, "cvat", tmp_path / "out").files[1]
+    document = as_cvat_exports(archive, tmp_path / "cvat")
+    last = {"id": 90, "image_id": document["images"][0]["id"], "category_id": 2, "iscrowd": 0}
+    ball = {"id": 2, "name": "ball", "supercategory": ""}
+    shapes = [last | {"id": 90 + number, "bbox": [1, 1, 5, 5], "area": 25} for number in range(3)]
+    document["categories"].append(ball)
+    document["annotations"] += shapes[:1]
+    write_export(document, tmp_path / "cvat")
+    other = document | {"annotations": shapes[1:], "images": document["images"][:1]}
+    (tmp_path / "cvat" / DOCUMENT).with_name("person_keypoints_train.json").write_text(
+        json.dumps(other | {"images": [document["images"][0] | {"file_name": "ball.jpg"}]})
+    )
+    done = vitpose("import", tmp_path / "cvat", "--into", run, "--format", "cvat")
+    assert done.returncode == 0, done.stderr
+    assert "3 shapes are no people with keypoints; they were left out." in done.stderr
+
+
 def test_a_video_comes_back(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     archive = export(run, "cvat", tmp_path / "out").files[2]
@@ -249,13 +268,23 @@ def test_frames_between_those_that_a_run_labels_are_said_in_one_line(tmp_path: P
 
 
 def test_frames_beyond_those_that_a_run_labels_are_not_found(tmp_path: Path) -> None:
-    frames = [record("clip.mp4", index=index) for index in (0, 5)]
+    frames = [record("clip.mp4", index=index) for index in (3, 8)]
     run = make_run(tmp_path / "run", frames, options={"fps": 5.0})
     export(run, "cvat", tmp_path / "out")
-    all_frames_as_cvat_exports(tmp_path / "out" / "clip.mp4.zip", tmp_path / "cvat", 12)
+    archive = tmp_path / "out" / "clip.mp4.zip"
+    document = all_frames_as_cvat_exports(archive, tmp_path / "cvat", 14)
+    first = document["annotations"][0]
+    new = {"id": 999, "image_id": 3, "attributes": {"uid": ""}}  # somebody was added to frame 2
+    document["annotations"].append(first | new)
+    again = {"id": 99, "file_name": "frame_000008.BMP", "width": 640, "height": 480}
+    document["images"].append(again)
+    document["annotations"].append(first | new | {"id": 1000, "image_id": 99})
+    write_export(document, tmp_path / "cvat")
     done = vitpose("import", tmp_path / "cvat", "--into", run)
     assert done.returncode == 5
-    assert done.stderr.count("no frame of the run is called so.") == 2  # 10 and 11
+    warnings = re.findall(r"warning: frame_(\S+): (no frame|it comes twice)", done.stderr)
+    names = ("000002.PNG", "000013.PNG", "000008.BMP")
+    assert warnings == [*zip(names, ("no frame", "no frame", "it comes twice"), strict=True)]
     assert "8 frames between those that the run labels (--fps 5) were not taken." in done.stderr
 
 
