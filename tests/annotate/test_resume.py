@@ -129,6 +129,25 @@ def test_a_video_of_which_only_a_person_labelled_frames_is_still_labelled(
     assert read_again(open_source([str(folder)]), run) == clip("a.avi")
 
 
+@pytest.mark.parametrize("lost", [range(1), range(9, 10), range(CHUNK_FRAMES - 1)])
+def test_chunks_that_a_damaged_journal_lacks_something_of_are_read_as_a_whole(
+    folder: Path, tmp_path: Path, lost: range
+) -> None:
+    save_clip(folder / "a.avi")
+    manifest = RunManifest(keypoint_set("coco").to_category())
+    with Run.open(tmp_path / "damaged", manifest) as opened:
+        record(opened, clip("a.avi"))
+        record_end(opened, "a.avi")
+    (journal,) = (tmp_path / "damaged").glob("journal-*.jsonl")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for place in lost:
+        lines[place] = b"\0" * (len(lines[place]) - 1) + b"\n"
+    journal.write_bytes(b"".join(lines))
+    source = open_source([str(folder)])
+    with Run.open(tmp_path / "damaged", manifest) as opened:
+        assert read_again(source, opened) == clip("a.avi")
+
+
 def test_failed_frames_alone_are_read_for_another_try(folder: Path, run: Run) -> None:
     save_photos(folder, 3)
     save_clip(folder / "a.avi")

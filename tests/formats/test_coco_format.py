@@ -222,6 +222,7 @@ def test_unchanged_comes_back_as_nothing(tmp_path: Path) -> None:
         "accepted": 0,
         "unchanged": 7,
         "conflict": 0,
+        "between": 0,
         "unmatched": 0,
         "not_in_file": 2,
     }

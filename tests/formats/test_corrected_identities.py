@@ -28,8 +28,15 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run", [tracked(index) for index in range(5)])
 
 
-def back(run: Path, tool: str, edit: Callable[[Document], None]) -> ImportSummary:
-    """Bring a run's export back after an edit; of CVAT with tracks in numbers of its own."""
+def back(run: Path, form: str, edit: Callable[[Document], None]) -> ImportSummary:
+    """Bring a run's export back after an edit; of CVAT with tracks in numbers of its own.
+
+    Args:
+        run: The run.
+        form: The tool, and in what it writes its document: a file, or a folder.
+        edit: What is done to the document.
+    """
+    tool, *of_folder = form.split()
     path = run.parent / "out.json"
     export(run, "coco", path)
     document = json.loads(path.read_bytes())
@@ -39,6 +46,10 @@ def back(run: Path, tool: str, edit: Callable[[Document], None]) -> ImportSummar
             each["attributes"]["track_id"] -= first
     edit(document)
     path.write_text(json.dumps(document))
+    if of_folder:
+        folder = run.parent / "task" / "annotations"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = path.rename(folder / "person_keypoints_default.json").parent.parent
     return bring_back(run, path, tool)
 
 
@@ -81,13 +92,13 @@ def add(document: Document) -> None:
         document["annotations"].append(new | {"attributes": {"track_id": 40}})
 
 
-@pytest.mark.parametrize("tool", ["coco", "cvat"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
 def test_identities_that_came_back_as_they_were(run: Path, tool: str) -> None:
     assert back(run, tool, nothing).count("unchanged") == 5
     assert ids(run) == [[7, 8]] * 5
 
 
-@pytest.mark.parametrize("tool", ["coco", "cvat"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
 def test_exchanged_identities_are_taken(run: Path, tool: str) -> None:
     summary = back(run, tool, exchange)
     assert (summary.count("changed"), summary.count("unchanged")) == (2, 3)
@@ -98,7 +109,7 @@ def test_exchanged_identities_are_taken(run: Path, tool: str) -> None:
     assert [each["attributes"]["track_id"] for each in document["annotations"][6:]] == [8, 7] * 2
 
 
-@pytest.mark.parametrize("tool", ["coco", "cvat"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
 def test_a_track_that_was_parted_is_two(run: Path, tool: str) -> None:
     assert back(run, tool, part).total("num_identities") == 2
     (new, second), last = ids(run)[3:]
@@ -108,7 +119,7 @@ def test_a_track_that_was_parted_is_two(run: Path, tool: str) -> None:
     assert new == 40 if tool == "coco" else new not in (7, 8)
 
 
-@pytest.mark.parametrize("tool", ["coco", "cvat"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
 def test_who_was_added_with_one_identity_has_one(run: Path, tool: str) -> None:
     summary = back(run, tool, add)
     assert (summary.total("num_added"), summary.total("num_identities")) == (3, 0)
@@ -128,7 +139,7 @@ def test_who_was_added_to_frames_without_people_has_one_identity(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("edit", "lost"), [(nothing, 0), (exchange, 4)])
-@pytest.mark.parametrize("tool", ["coco", "cvat"])
+@pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
 def test_where_a_run_keeps_none_it_is_said(
     tmp_path: Path, tool: str, edit: Callable[[Document], None], lost: int
 ) -> None:

@@ -194,6 +194,25 @@ def test_a_correction_comes_back_with_its_box(tmp_path: Path, undeclared: tuple[
     np.testing.assert_allclose(after.instances.keypoints[1, 0], points[0, :2], atol=0.01)
 
 
+def test_shapes_that_are_no_people_are_counted_over_all_subsets(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    archive = export(run, "cvat", tmp_path / "out").files[1]
+    document = as_cvat_exports(archive, tmp_path / "cvat")
+    last = {"id": 90, "image_id": document["images"][0]["id"], "category_id": 2, "iscrowd": 0}
+    ball = {"id": 2, "name": "ball", "supercategory": ""}
+    shapes = [last | {"id": 90 + number, "bbox": [1, 1, 5, 5], "area": 25} for number in range(3)]
+    document["categories"].append(ball)
+    document["annotations"] += shapes[:1]
+    write_export(document, tmp_path / "cvat")
+    other = document | {"annotations": shapes[1:], "images": document["images"][:1]}
+    (tmp_path / "cvat" / DOCUMENT).with_name("person_keypoints_train.json").write_text(
+        json.dumps(other | {"images": [document["images"][0] | {"file_name": "ball.jpg"}]})
+    )
+    done = vitpose("import", tmp_path / "cvat", "--into", run, "--format", "cvat")
+    assert done.returncode == 0, done.stderr
+    assert "3 shapes are no people with keypoints; they were left out." in done.stderr
+
+
 def test_a_video_comes_back(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     archive = export(run, "cvat", tmp_path / "out").files[2]
@@ -204,6 +223,98 @@ def test_a_video_comes_back(tmp_path: Path) -> None:
     write_export(document, tmp_path / "cvat")
     summary = bring_back(run, tmp_path / "cvat", "cvat")
     assert (summary.count("changed"), summary.count("unchanged")) == (1, 1)
+
+
+def all_frames_as_cvat_exports(archive: Path, out: Path, num_frames: int) -> dict[str, Any]:
+    """Write what CVAT exports of a whole video: people of tracks are in all frames on the way."""
+    document = document_in(archive)
+    labelled = {image["file_name"][:12]: image["id"] for image in document["images"]}
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    people: list[dict[str, Any]] = []
+    for number in range(num_frames):
+        name = f"frame_{number:06d}"
+        images.append({"id": number + 1, "file_name": f"{name}.PNG", "width": 640, "height": 480})
+        if name in labelled:
+            found = document["annotations"]
+            people = [each for each in found if each["image_id"] == labelled[name]]
+        for each in people:
+            new = {"id": len(annotations) + 1, "image_id": number + 1}
+            annotations.append({**each, **new, "keypoints": [*each["keypoints"]]})
+    document |= {"images": images, "annotations": annotations}
+    write_export(document, out)
+    return document
+
+
+def test_frames_between_those_that_a_run_labels_are_said_in_one_line(tmp_path: Path) -> None:
+    frames = [record("d/clip.mp4", index=index) for index in (5, 10, 15)]
+    run = make_run(tmp_path / "run", frames, options={"every": 5})
+    export(run, "cvat", tmp_path / "out")
+    archive = tmp_path / "out" / "d" / "clip.mp4.zip"
+    document = all_frames_as_cvat_exports(archive, tmp_path / "cvat", 20)
+    arguments = ("import", tmp_path / "cvat", "--into", run, "--format", "cvat")
+    done = vitpose(*arguments, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)["frames"]
+    counts = [found[name] for name in ("unchanged", "between", "unmatched", "not_in_file")]
+    assert counts == [3, 12, 0, 0]
+    document["annotations"][0]["keypoints"][0] += 9
+    write_export(document, tmp_path / "cvat")
+    done = vitpose(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "Changed 1 frame: " in done.stderr
+    assert "12 frames between those that the run labels (--every 5) were not taken." in done.stderr
+    assert "warning" not in done.stderr
+
+
+def test_frames_beyond_those_that_a_run_labels_are_not_found(tmp_path: Path) -> None:
+    frames = [record("clip.mp4", index=index) for index in (3, 8)]
+    run = make_run(tmp_path / "run", frames, options={"fps": 5.0})
+    export(run, "cvat", tmp_path / "out")
+    archive = tmp_path / "out" / "clip.mp4.zip"
+    document = all_frames_as_cvat_exports(archive, tmp_path / "cvat", 14)
+    first = document["annotations"][0]
+    new = {"id": 999, "image_id": 3, "attributes": {"uid": ""}}  # somebody was added to frame 2
+    document["annotations"].append(first | new)
+    again = {"id": 99, "file_name": "frame_000008.BMP", "width": 640, "height": 480}
+    document["images"].append(again)
+    document["annotations"].append(first | new | {"id": 1000, "image_id": 99})
+    write_export(document, tmp_path / "cvat")
+    done = vitpose("import", tmp_path / "cvat", "--into", run)
+    assert done.returncode == 5
+    warnings = re.findall(r"warning: frame_(\S+): (no frame|it comes twice)", done.stderr)
+    names = ("000002.PNG", "000013.PNG", "000008.BMP")
+    assert warnings == [*zip(names, ("no frame", "no frame", "it comes twice"), strict=True)]
+    assert "8 frames between those that the run labels (--fps 5) were not taken." in done.stderr
+
+
+def test_which_video_a_frame_between_is_of_has_to_be_clear(tmp_path: Path) -> None:
+    frames = [record(f"{name}.mp4", index=index) for name in "ab" for index in (0, 2)]
+    run = make_run(tmp_path / "run", frames, options={"every": 2})
+    export(run, "cvat", tmp_path / "out")
+    document = all_frames_as_cvat_exports(tmp_path / "out" / "a.mp4.zip", tmp_path / "cvat", 3)
+    summary = bring_back(run, tmp_path / "cvat", "cvat")
+    assert (summary.count("between"), summary.count("unmatched")) == (1, 0)
+    for image in document["images"]:
+        folder = {"frame_000001.PNG": "c.mp4"}.get(image["file_name"], "a.mp4")
+        image["file_name"] = f"{folder}/{image['file_name']}"
+    write_export(document, tmp_path / "cvat")
+    summary = bring_back(run, tmp_path / "cvat", "cvat")
+    assert (summary.count("between"), summary.count("unmatched")) == (0, 1)
+    other = all_frames_as_cvat_exports(tmp_path / "out" / "b.mp4.zip", tmp_path / "cvat", 3)
+    both = document_in(tmp_path / "out" / "b.mp4.zip")
+    both |= {"images": [], "annotations": []}
+    for number, part in enumerate((document, other)):
+        for image in part["images"]:
+            name = image["file_name"].rpartition("/")[2]
+            both["images"].append(image | {"id": image["id"] + 10 * number, "file_name": name})
+        for each in part["annotations"]:
+            new = {"id": each["id"] + 100 * number, "image_id": each["image_id"] + 10 * number}
+            both["annotations"].append(each | new)
+    write_export(both, tmp_path / "cvat")
+    summary = bring_back(run, tmp_path / "cvat", "cvat")
+    assert (summary.count("unchanged"), summary.count("between")) == (4, 0)
+    assert summary.count("unmatched") == 2
 
 
 def test_what_is_no_export_of_cvat(tmp_path: Path) -> None:

@@ -106,6 +106,7 @@ def test_the_summary_counts_people_and_measures_the_model(run: Path, tmp_path: P
         "accepted": 1,
         "unchanged": 1,
         "conflict": 0,
+        "between": 0,
         "unmatched": 0,
         "not_in_file": 4,
     }

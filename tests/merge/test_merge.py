@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_cases import make_failure, make_fixed, make_record
+from label_cases import make_failure, make_fixed, make_people, make_record
 from merge_cases import make_run, of_model
 from runs import command, environment, save_photos, save_weights, vitpose, wait_until
 
@@ -70,6 +70,20 @@ def test_labels_by_hand_beat_a_model_without_a_decision(tmp_path: Path) -> None:
         document = read_coco(out / "annotations.json")
         (found,) = document.annotations
         assert found["attributes"]["source"] == "human"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_frame_has_the_time_of_the_labels_that_win_or_of_others(
+    tmp_path: Path, known: bool
+) -> None:
+    """A video that was copied into another container may have other times."""
+    first = make_record("clip.mp4", 3, people=make_people(1))
+    second = replace(first, time_s=0.125, exact=True)
+    first = replace(first, time_s=0.12 if known else None, exact=True)
+    runs = (make_run(tmp_path / "a", first), make_run(tmp_path / "b", second))
+    merge_labels(MergeOptions(runs, tmp_path / "out.json"))
+    (image,) = read_coco(tmp_path / "out.json").images
+    assert image["timestamp"] == (0.12 if known else 0.125)
 
 
 def test_labels_beat_errors_and_the_earlier_input_wins(tmp_path: Path) -> None:

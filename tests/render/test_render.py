@@ -177,8 +177,10 @@ def test_pixels_that_are_not_square_stay_so_side_by_side(tmp_path: Path, rotatio
 def test_frames_of_another_size_than_was_labelled_are_not_drawn(tmp_path: Path) -> None:
     save_run(tmp_path / "run", frame_keys(3), size_wh=(SIZE_WH[0] * 2, SIZE_WH[1] * 2))
     source = write_video(tmp_path / "clip.mp4", num=3, size_wh=SIZE_WH)
-    summary = draw(tmp_path, source)
-    assert (summary.num_frames, summary.num_failed) == (0, 3)
+    done = vitpose("render", source, "-a", tmp_path / "run", "-o", tmp_path / "out.mp4")
+    assert done.returncode == 5
+    assert "Could not be drawn: 3 frames." in done.stderr
+    assert done.stderr.count("Neither it nor others like it are drawn.") == 1
     assert not (tmp_path / "out.mp4").exists()
 
 

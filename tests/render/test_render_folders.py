@@ -23,6 +23,7 @@ from video_cases import picture, write_video
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.tracking.smoothing import SmoothOptions
 
 
@@ -87,6 +88,30 @@ def test_a_video_has_the_labels_of_frames_that_were_extracted(
     assert (summary.num_frames, summary.num_left_out, summary.num_failed) == (3, 2, 0)
     first, *_ = frames_of(tmp_path / "out.mp4")
     assert changed(first.image, 0)[20:90].any()
+
+
+def test_a_photo_too_large_for_its_copy_is_a_failure(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    wide = np.zeros((8, 66_000, 3), np.uint8)  # wider than a JPEG may be
+    cv2.imwrite(str(folder / "panorama.bmp"), wide)
+    save_run(tmp_path / "run", [FrameKey("panorama.bmp")], size_wh=(66_000, 8))
+    arguments = ("render", folder, "-a", tmp_path / "run", "-o", tmp_path / "out")
+    done = vitpose(*arguments)
+    assert done.returncode == 5, done.stderr
+    assert "panorama.bmp.jpg: 66000 x 8 px do not fit into this format." in done.stderr
+    assert "Could not be drawn: 1 frame." in done.stderr
+    assert "There are no others." in done.stderr
+    cv2.imwrite(str(folder / "a.jpg"), picture(3, SIZE_WH))
+    shutil.rmtree(tmp_path / "run")
+    keys = [FrameKey("a.jpg"), FrameKey("panorama.bmp")]
+    save_run(tmp_path / "run", keys[:1])
+    wide_run = save_run(tmp_path / "wide", keys[1:], size_wh=(66_000, 8))
+    merge_labels(MergeOptions((tmp_path / "run", wide_run), tmp_path / "both"))
+    done = vitpose("render", folder, "-a", tmp_path / "both", "-o", tmp_path / "out")
+    assert done.returncode == 5, done.stderr
+    assert "1 frame in " in done.stderr
+    assert (tmp_path / "out" / "a.jpg").is_file()
 
 
 def test_identities_are_those_of_the_document(tmp_path: Path, mixed: Path) -> None:

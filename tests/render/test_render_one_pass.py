@@ -26,6 +26,7 @@ from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX
+from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
@@ -109,6 +110,23 @@ def test_one_pass_gives_what_two_do(
     for name in ("a.mp4", "b.mp4", "c.mkv.mp4"):
         mine, theirs = (frames_of(tmp_path / ways / name) for ways in ("one-pass", "two-passes"))
         assert [frame.time_s for frame in mine] == [frame.time_s for frame in theirs]
+        for frame, other in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(frame.image, other.image)
+
+
+def test_identities_are_those_of_the_document_though_videos_come_in_natural_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clips").mkdir()
+    for name in ("9.mp4", "10.mp4"):  # identities are counted from 10 to 9
+        write_video(Path("clips") / name, num=3, size_wh=SIZE_WH)
+    style = DrawStyle(scores=False, palette="instance")  # each identity in its colour
+    given = {"style": style, "skeleton_only": True, "encode": EncodeOptions(crf=0)}
+    labelled_and_drawn(tmp_path, "clips", **given)
+    drawn_again(tmp_path, "clips", **given)
+    for name in ("9.mp4", "10.mp4"):
+        mine, theirs = (frames_of(tmp_path / ways / name) for ways in ("one-pass", "two-passes"))
         for frame, other in zip(mine, theirs, strict=True):
             np.testing.assert_array_equal(frame.image, other.image)
 

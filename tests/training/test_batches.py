@@ -219,6 +219,17 @@ def test_several_courses_follow_one_another_in_a_batch() -> None:
     assert sum(len(target.weights) for target in batch.targets) == len(batch.crops) == 16
 
 
+def test_the_same_people_of_two_courses_are_changed_each_in_their_own_way() -> None:
+    made = batches(EVERYTHING, course(), replace(course(), head="other"))
+    one, other = made.shares(0, np.arange(16))
+    np.testing.assert_array_equal(one.rows, other.rows)
+    matrices, theirs = one.plan.transforms.matrices, other.plan.transforms.matrices
+    assert (np.abs(matrices - theirs).max(axis=(1, 2)) > 1e-3).all()
+    assert one.plan.colours is not None
+    assert other.plan.colours is not None
+    assert not np.array_equal(one.plan.colours, other.plan.colours)
+
+
 def test_joined_stores_count_their_images_on() -> None:
     _, pictures = some_people(8)
     joined = JoinedCrops([HostCrops(pictures[:3]), HostCrops(pictures[3:])], np.array([0, 3, 8]))

@@ -138,6 +138,11 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         f"{counted(summary.count('accepted'), 'frame')} accepted, "
         f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
+    if between := summary.count("between"):
+        choice = f" ({summary.frame_choice})" if summary.frame_choice else ""
+        were = "was" if between == 1 else "were"
+        frames = counted(between, "frame")
+        note(f"{frames} between those that the run labels{choice} {were} not taken.")
     if identities := summary.total("num_identities"):
         note(f"{people(identities)} got another identity (track_id).")
     if summary.num_identities_lost:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from operator import itemgetter
 
 from vitpose_cli.formats.corrections import CorrectedFrame
@@ -29,7 +29,12 @@ Marks = Iterable[str]
 _BREAK, _AFTER_BREAK = "\0", "\1"
 """What is between the parts of a name, which no name has in it; and what sorts next after it."""
 
+_NO_FRAME = "no frame of the run is called so"
 _NUMBERED = re.compile(r"(.+)-[0-9]+")  # what FiftyOne makes of a name that comes again
+
+
+class FrameBetweenError(LookupError):
+    """A name is that of a frame of a video between those that the run labels."""
 
 
 class FrameNames:
@@ -73,7 +78,8 @@ class FrameNames:
         """Return which frame each frame of a file is, or why it is none.
 
         What several claim belongs to the only one of them whose people are its own; else to the
-        only one that has its exact name, else to none of them.
+        only one that has its exact name, else to none of them. What is none may be
+        `FrameBetweenError`.
 
         Args:
             frames: Those of the file.
@@ -107,6 +113,10 @@ class FrameNames:
                     rival = next(each for each in places if each != place and owner in (None, each))
                     reason = f"it comes twice: {frames[rival].name!r} {said} {key}, too"
                     found[place] = LookupError(reason)
+        labelled = self._indices({key.media for key in found if isinstance(key, FrameKey)})
+        for place, none in enumerate(found):
+            if isinstance(none, LookupError) and _is_between(frames[place].name, labelled):
+                found[place] = FrameBetweenError(*none.args)
         return found
 
     def find(
@@ -133,7 +143,7 @@ class FrameNames:
         if others:
             return _other(name, others, is_named=bool(named))
         if not named:
-            raise LookupError("no frame of the run is called so")
+            raise LookupError(_NO_FRAME)
         # Those with the people first: they are few, and all that are called alike may be many.
         best = sorted(told) or named
         if len(best) > 1:
@@ -143,6 +153,14 @@ class FrameNames:
             examples = ", ".join(str(key) for key in best[:3])
             raise LookupError(f"it may be any of {len(best)} frames: {examples}")
         return best[0]
+
+    def _indices(self, media: Set[str]) -> dict[str, list[int]]:
+        """Return which frames the run has of some files, as far as these are videos; in order."""
+        indices: dict[str, list[int]] = defaultdict(list)
+        for key in self._keys:
+            if key.index >= 0 and key.media in media:
+                indices[key.media].append(key.index)
+        return {video: sorted(each) for video, each in indices.items()}
 
     def _named(self, name: str) -> list[FrameKey]:
         """Return the frames whose name a name fits best, all of them equally well."""
@@ -233,8 +251,30 @@ def _other(name: str, others: Set[FrameKey], *, is_named: bool) -> FrameKey:
     if not more and (not is_named or _is_alike(name, first)):
         return first
     examples = ", ".join(str(key) for key in [first, *more][:3])
-    called = "" if is_named else "no frame of the run is called so, and "
+    called = "" if is_named else f"{_NO_FRAME}, and "
     raise LookupError(f"{called}the people in it are of {examples}")
+
+
+def _is_between(name: str, labelled: Mapping[str, Sequence[int]]) -> bool:
+    """Return whether a name is that of a frame of one video between those that a run labels.
+
+    Those behind the last one count, too, up to where the next would be.
+
+    Args:
+        name: What a program calls it.
+        labelled: Which frames of each video the run has, in order.
+    """
+    stem, *_ = _parts(name)
+    frames = (FrameKey.of_video(f"{video}/{stem}.jpg") for video in labelled)
+    fitting = [frame for frame in frames if frame is not None and _is_alike(name, frame)]
+    if len(fitting) != 1:
+        return False
+    (frame,) = fitting
+    indices = labelled[frame.media]
+    step = indices[-1] - indices[-2] if len(indices) > 1 else 1
+    place = bisect_left(indices, frame.index)
+    is_there = indices[place : place + 1] == [frame.index]
+    return indices[0] < frame.index < indices[-1] + step and not is_there
 
 
 def _is_alike(name: str, key: FrameKey) -> bool:

@@ -11,8 +11,9 @@ import numpy as np
 from vitpose_cli.formats.people import Differences
 from vitpose_cli.records.record import FrameRecord
 
-Outcome = Literal["changed", "accepted", "unchanged", "conflict", "unmatched"]
-"""What becomes of a frame: nothing of the run changes with the last three."""
+Outcome = Literal["changed", "accepted", "unchanged", "conflict", "between", "unmatched"]
+"""What becomes of a frame: nothing of the run changes with the last four, of which `between` are
+frames of a video that lie between those that the run labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class ImportSummary:
             the run, which keeps none.
         other_labels: Labels of single points in the file that are no keypoints of the run.
         repeated: Where people in the file have a keypoint twice, one of which is left out.
+        frame_choice: Which frames of videos the run labels, as on the command line; empty for all.
     """
 
     decisions: Sequence[Decision]
@@ -59,6 +61,7 @@ class ImportSummary:
     num_identities_lost: int = 0
     other_labels: Sequence[str] = ()
     repeated: Sequence[str] = ()
+    frame_choice: str = ""
 
     def count(self, outcome: Outcome) -> int:
         """Return how many frames of the file have this outcome."""
@@ -92,6 +95,7 @@ class ImportSummary:
                 "accepted": self.count("accepted"),
                 "unchanged": self.count("unchanged"),
                 "conflict": self.count("conflict"),
+                "between": self.count("between"),
                 "unmatched": self.count("unmatched"),
                 "not_in_file": self.num_missing,
             },

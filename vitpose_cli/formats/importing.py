@@ -17,7 +17,7 @@ from typing import Literal
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
-from vitpose_cli.formats.frame_names import FrameNames
+from vitpose_cli.formats.frame_names import FrameBetweenError, FrameNames
 from vitpose_cli.formats.identities import (
     have_identities,
     known_identities,
@@ -25,8 +25,13 @@ from vitpose_cli.formats.identities import (
     numbered_as_in_run,
     without_identities,
 )
+<<<<<<< HEAD
 from vitpose_cli.formats.import_summary import Decision, ImportSummary
 from vitpose_cli.formats.people import Comparison, Differences, compare_people
+=======
+from vitpose_cli.formats.import_summary import Decision, ImportSummary, Outcome
+from vitpose_cli.formats.people import Comparison, Differences, compare
+>>>>>>> fixD
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
@@ -34,6 +39,7 @@ from vitpose_cli.records.history import histories
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
+from vitpose_cli.records.run_options import choice_of_frames
 from vitpose_cli.records.shards import lacks_edits
 
 Read = Callable[[Path, Sequence[str]], Corrections]
@@ -97,7 +103,7 @@ def import_corrections(
         if not options.dry_run and (records or lacks_edits(folder)):
             run.append(*records)
             run.export(finish)
-        num_matched = sum(each.outcome != "unmatched" for each in decisions)
+        num_matched = sum(each.outcome not in ("unmatched", "between") for each in decisions)
         return ImportSummary(
             decisions,
             corrections.num_ignored,
@@ -106,6 +112,7 @@ def import_corrections(
             judge.num_identities_lost,
             corrections.other_labels,
             corrections.repeated,
+            choice_of_frames(run.manifest.options),
         )
 
 
@@ -159,7 +166,9 @@ class _Judge:
                 decision = self._decision(key, frame)
             except LookupError as error:
                 if frame.people:
-                    decisions.append(Decision(frame.name, "unmatched", str(error)))
+                    is_between = isinstance(error, FrameBetweenError)
+                    outcome: Outcome = "between" if is_between else "unmatched"
+                    decisions.append(Decision(frame.name, outcome, str(error)))
                 continue
             if decision is None:
                 later[key] = len(decisions), frame

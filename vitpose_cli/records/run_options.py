@@ -20,6 +20,12 @@ _HASHED = re.compile(r"(.+) \(([0-9a-f]{16})\)")
 _LEFT_OUT = {"every": 1, "start": 0.0}
 
 
+def choice_of_frames(options: Mapping[str, Any]) -> str:
+    """Return how many frames of videos are labelled, as on the command line; empty for all."""
+    given = _given(options)
+    return " ".join(f"--{name} {given[name]:g}" for name in ("every", "fps") if name in given)
+
+
 def differing_options(
     before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
