@@ -98,7 +98,7 @@ def test_imports_run_downwards(path: Path) -> None:
 
 
 def test_the_compiler_is_spared_before_what_loads_it() -> None:
-    # Whichever of these modules comes first in a command: it cost `annotate` half of its start once.
+    # Whichever comes first in a command: it cost `annotate` half of its start once.
     early = "import vitpose_cli.models.without_compiler"
     library = re.compile(r"^(from|import) (timm|torchvision)\b", re.M)
     texts = {path: path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}

@@ -25,13 +25,8 @@ from vitpose_cli.formats.identities import (
     numbered_as_in_run,
     without_identities,
 )
-<<<<<<< HEAD
-from vitpose_cli.formats.import_summary import Decision, ImportSummary
-from vitpose_cli.formats.people import Comparison, Differences, compare_people
-=======
 from vitpose_cli.formats.import_summary import Decision, ImportSummary, Outcome
-from vitpose_cli.formats.people import Comparison, Differences, compare
->>>>>>> fixD
+from vitpose_cli.formats.people import Comparison, Differences, compare_people
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report

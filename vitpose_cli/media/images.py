@@ -27,11 +27,7 @@ from vitpose_cli.media.frames import (
     PixelBudget,
     prefetch,
 )
-<<<<<<< HEAD
-from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_header
-=======
-from vitpose_cli.media.headers import ImageHeader, read_image_header
->>>>>>> fixB
+from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_image_header
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.reading import read_whole
 

@@ -19,11 +19,6 @@ from typing import Any
 import torch
 from torch import distributed
 
-<<<<<<< HEAD
-from vitpose_cli.errors import ConfigError
-=======
-import vitpose_cli.models.without_compiler  # noqa: F401 - first, so that it has an effect
->>>>>>> fixB
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
