@@ -117,7 +117,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_set(
-    path: Path, outdated: Iterable[Path] = (), *, durable: bool = True
+    path: Path, outdated: Iterable[Path] = (), *, durable: bool = True, is_new: bool = False
 ) -> Iterator[Callable[[Path], AbstractContextManager[BinaryIO]]]:
     """Give what opens new files; all of them appear, complete and on the disk, when the block ends.
 
@@ -128,9 +128,11 @@ def atomic_set(
         path: What to call the set in an error.
         outdated: Files that the new ones take the place of.
         durable: As for `atomic_file`.
+        is_new: Leave alone what has one of the names when the block ends.
 
     Raises:
-        InputError: A file cannot be written, or what is to be written cannot be read.
+        InputError: A file cannot be written, or what is to be written cannot be read; or one is
+            there that somebody else made meanwhile.
     """
     temporaries: dict[Path, Path] = {}
 
@@ -157,6 +159,11 @@ def atomic_set(
             if error.errno in _FULL or error.filename is None or error.filename in known:
                 raise
             raise read_error(error.filename, error) from error
+        if is_new and any(new.exists() for new in temporaries):
+            raise InputError(
+                f"{path} exists: something else has made it meanwhile.",
+                "Choose another output with -o.",
+            )
         for old in outdated:
             if old not in temporaries or len(temporaries) > 1:
                 old.unlink(missing_ok=True)

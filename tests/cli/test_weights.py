@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from hub_server import Hub, serving
+from runs import save_photos, save_weights, vitpose
 from safetensors.torch import save
 from torch import Tensor
 
@@ -267,6 +268,27 @@ def test_a_proxy_or_token_that_cannot_be_used(variable: str, value: str, tmp_pat
     assert done.returncode == 4, done.stderr
     assert "Cannot reach http://127.0.0.1:9" in done.stderr
     assert "ALL_PROXY" in done.stderr
+
+
+@pytest.mark.parametrize("endpoint", ["http://[bad", "http://host:port", "http://host:99999"])
+def test_an_address_of_the_hub_that_is_none(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal(tmp_path, endpoint)
+    for arguments in (("pull", "vitpose-h"), ("pull", "dfine-n"), ("show", "vitpose-h")):
+        done = terminal.run(*arguments)
+        assert done.returncode == 4, done.stderr
+        assert f"HF_ENDPOINT is '{endpoint}', which is no address" in done.stderr
+        assert "unset it" in done.stderr
+        assert "mporting" not in done.stderr
+    photo, weights = (
+        save_photos(tmp_path / "photos", 1)[0],
+        save_weights(tmp_path / "w.safetensors"),
+    )
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)  # timm asks for it, too
+    done = vitpose("annotate", tmp_path / "photos" / photo, "-o", tmp_path / "run", "-w", weights)
+    assert done.returncode == 4, done.stderr
+    assert f"HF_ENDPOINT is '{endpoint}', which is no address" in done.stderr
 
 
 def test_without_a_network_all_files_of_a_folder_are_named(tmp_path: Path) -> None:

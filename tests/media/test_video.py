@@ -31,7 +31,7 @@ from video_cases import (
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import video_reader
 from vitpose_cli.media.frame_pixels import upright_rgb
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.video import VideoFile, VideoOptions
 
@@ -254,6 +254,19 @@ def test_a_target_rate_is_met(tmp_path: Path, rate: Fraction) -> None:
 def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         VideoOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["avi-b", "avi-h264", "ts", "start-at-5s.mkv"])
+def test_times_do_not_depend_on_what_was_done_before(
+    healthy_videos: dict[str, Path], name: str
+) -> None:
+    whole = list(VideoFile(healthy_videos[name], "clip").frames())
+    for num_done in (1, 7, 29):
+        done = {FrameKey("clip", index) for index in range(num_done)}
+        rest = list(VideoFile(healthy_videos[name], "clip").frames(done))
+        assert [(one.key, one.time_s) for one in rest if isinstance(one, Frame)] == [
+            (one.key, one.time_s) for one in whole[num_done:] if isinstance(one, Frame)
+        ]
 
 
 def test_skipped_frames_are_never_converted(

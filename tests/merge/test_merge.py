@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from merge_cases import make_run, of_model
 from runs import command, environment, save_photos, save_weights, vitpose, wait_until
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.merge.merged_labels import write_merged_run
+from vitpose_cli.formats.content import LabelledFrame
+from vitpose_cli.merge.merged_labels import write_merged_document, write_merged_run
 from vitpose_cli.merge.merging import MergeOptions, merge_labels, same_labels
 from vitpose_cli.record_set import open_together
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.shards import shard_paths
 
 
 def rejected(name: str) -> FrameRecord:
@@ -249,6 +252,24 @@ def test_a_run_that_another_process_made_meanwhile_is_left_alone(tmp_path: Path)
     with pytest.raises(InputError, match="out exists"):
         write_merged_run(other, inputs[0].records(), inputs, None)
     assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+
+
+@pytest.mark.parametrize("num_shards", [None, 2])
+def test_a_file_that_another_process_made_meanwhile_is_left_alone(
+    tmp_path: Path, num_shards: int | None
+) -> None:
+    inputs = open_together([make_run(tmp_path / name, of_model("x.jpg", name)) for name in "ab"])
+    out = tmp_path / "out.json"
+    other = shard_paths(out, num_shards or 1)[-1]
+
+    def frames() -> Iterator[LabelledFrame]:
+        yield from map(LabelledFrame, inputs[0].records())
+        other.write_text("of somebody else")
+
+    with pytest.raises(InputError, match=r"out\.json exists: something else"):
+        write_merged_document(out, frames(), inputs, num_shards, (), (inputs[0].category,))
+    assert other.read_text() == "of somebody else"
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b", other.name}
 
 
 def test_a_merge_that_is_killed_leaves_no_run_that_looks_whole(tmp_path: Path) -> None:

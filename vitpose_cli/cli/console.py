@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
 from vitpose_cli.files import read_error, write_error
+from vitpose_cli.models.hub import endpoint_error
 from vitpose_cli.progress import Report
 from vitpose_cli.termination import end_as_interrupted, was_interrupted
 
@@ -164,6 +165,9 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         if is_out_of_memory(error):
             show_error(_memory_error(error))
             return ExitCode.INPUT
+        if isinstance(error, ValueError) and (wrong := endpoint_error()) is not None:
+            show_error(wrong)  # libraries that load models import huggingface_hub, which needs it
+            return wrong.exit_code
         stderr.print(
             f"[red]bug:[/red] {type(error).__name__}: {printable(str(error))}", soft_wrap=True
         )

@@ -50,7 +50,7 @@ def write_merged_document(
         categories: Those of the people, as `frames` number them.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: It cannot be written, or somebody else has made one meanwhile, which stays.
     """
     make_folder(path.parent)
     written: dict[FrameKey, LabelledFrame] = {}
@@ -68,7 +68,7 @@ def write_merged_document(
         category_id=lambda key: written[key].category_id,
     )
     info = _info(inputs)
-    write_document(records(), path, categories[0], info, style, num_shards, licences)
+    write_document(records(), path, categories[0], info, style, num_shards, licences, is_new=True)
 
 
 def write_merged_run(

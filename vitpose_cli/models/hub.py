@@ -7,9 +7,11 @@ whether a branch has moved. Its errors are turned into ours here.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from vitpose_cli.errors import WeightsError, in_short
 
@@ -41,8 +43,10 @@ def fetch(repo: str, file: str, revision: str, use: Use) -> Path:
         use: What it is wanted for.
 
     Raises:
-        WeightsError: There is no such file, no way to the server, or no room.
+        WeightsError: There is no such file, no way to the server, or no room; or HF_ENDPOINT is no
+            address.
     """
+    _check_endpoint()
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -70,7 +74,12 @@ def fetch(repo: str, file: str, revision: str, use: Use) -> Path:
 
 
 def find_cached(repo: str, file: str, revision: str) -> Path | None:
-    """Return a file of a repository if it is in the cache, without asking the network."""
+    """Return a file of a repository if it is in the cache, without asking the network.
+
+    Raises:
+        WeightsError: HF_ENDPOINT is no address.
+    """
+    _check_endpoint()
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(repo, file, revision=revision)
@@ -78,7 +87,12 @@ def find_cached(repo: str, file: str, revision: str) -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Return where converted weights are kept: the folder `vitpose` in Hugging Face's."""
+    """Return where converted weights are kept: the folder `vitpose` in Hugging Face's.
+
+    Raises:
+        WeightsError: HF_ENDPOINT is no address.
+    """
+    _check_endpoint()
     from huggingface_hub.constants import HF_HOME
 
     return Path(HF_HOME).expanduser() / "vitpose"
@@ -91,6 +105,29 @@ def known_sha256(path: Path) -> str | None:
     """
     name = path.resolve().name
     return name if _SHA256.fullmatch(name) else None
+
+
+def endpoint_error() -> WeightsError | None:
+    """Return why HF_ENDPOINT is no address, None if it is one.
+
+    huggingface_hub takes it apart when any file of it is imported, by timm for example, and what it
+    raises then does not name it.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT", "")
+    try:
+        _ = urlsplit(endpoint).port
+    except ValueError as error:
+        return WeightsError(
+            f"HF_ENDPOINT is {endpoint!r}, which is no address: {in_short(error)}.",
+            "Give that of a mirror, such as https://HOST, or unset it.",
+        )
+    return None
+
+
+def _check_endpoint() -> None:
+    error = endpoint_error()
+    if error is not None:
+        raise error
 
 
 def _by_hand(repo: str, revision: str, use: Use) -> str:

@@ -89,6 +89,8 @@ def write_document(
     style: DocumentStyle = DocumentStyle(),
     num_shards: int | None = None,
     licences: Sequence[Mapping[str, Any]] = (),
+    *,
+    is_new: bool = False,
 ) -> DocumentSize:
     """Write `records` as a COCO-keypoint document, whole or not at all.
 
@@ -104,12 +106,13 @@ def write_document(
         num_shards: Into how many files, each a document of its own, see `shards`; they take the
             place of whatever parts it had before. None for one file, beside others.
         licences: The entries of `licenses`, where an image names one.
+        is_new: Leave alone what is there when it is written.
 
     Raises:
-        InputError: The document cannot be written.
+        InputError: The document cannot be written, or may not take the place of what is there.
     """
     with (
-        atomic_set(path, document_parts(path) if num_shards else ()) as new_file,
+        atomic_set(path, document_parts(path) if num_shards else (), is_new=is_new) as new_file,
         TemporaryFile(dir=path.parent) as images,
         TemporaryFile(dir=path.parent) as annotations,
     ):
