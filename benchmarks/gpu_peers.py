@@ -14,11 +14,11 @@ from gpu_material import (
     write_folder,
 )
 
+from vitpose_cli.bench.stages import PlantedBoxes
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
-from vitpose_cli.stages import PlantedBoxes
 
 
 def peers(setting: Setting) -> dict[str, Any]:

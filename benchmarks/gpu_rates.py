@@ -20,6 +20,7 @@ from gpu_material import (
 )
 from torch import Tensor
 
+from vitpose_cli.bench.stages import PlantedBoxes
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.models.graphs import BatchGraphs
@@ -32,7 +33,6 @@ from vitpose_cli.models.speed import (
     own_stream,
 )
 from vitpose_cli.runtime import has_fast
-from vitpose_cli.stages import PlantedBoxes
 
 LONGEST_BATCH_S = 8.0
 """Batches that take longer on a CPU are left out."""

@@ -19,6 +19,7 @@ from gpu_material import (
     write_folder,
 )
 
+from vitpose_cli.bench.stages import PlantedBoxes
 from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media import device_crops
 from vitpose_cli.media.device_crops import DeviceFrames
@@ -28,7 +29,6 @@ from vitpose_cli.models.speed import (
     calls_per_s,
 )
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.stages import PlantedBoxes
 
 
 def stages(setting: Setting) -> dict[str, Any]:

@@ -28,7 +28,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"labeler"},
     {"labels", "record_set"},
     {"assembly"},
-    {"annotate", "evaluate", "stages", "pose_labeler", "select", "review"},
+    {"annotate", "evaluate", "pose_labeler", "select", "review"},
     {"merge", "render", "bench", "split", "difference", "sheet", "stats"},
     {"training"},
     {"cli"},

@@ -20,7 +20,7 @@ from vitpose_cli import PoseLabeler
 from vitpose_cli.annotate.labelling import annotate
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
-from vitpose_cli.bench import BenchOptions
+from vitpose_cli.bench.machine_speed import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.render.rendering import RenderOptions
 

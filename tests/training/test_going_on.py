@@ -1,10 +1,12 @@
 """A run that is killed, interrupted or changed: it goes on as if nothing had been, or says no."""
 
+import gc
 import json
 import os
 import re
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,30 @@ def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path
             data=small_run(tmp_path)["data"] | {"validation": []},
             optimizer=small_run(tmp_path)["optimizer"] | {"lr": 0.5},
         )
+
+
+class States(Listener):
+    """An observer that counts the saved states in memory at each line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        super().line(line)
+        parts = {"model", "optimizer", "scaler"}
+        found = [each for each in gc.get_objects() if type(each) is dict and parts <= each.keys()]
+        self.counts.append(len(found))
+
+
+def test_a_run_that_goes_on_does_not_keep_what_it_has_read(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    config = one_stage(tmp_path)
+    stopped(config, tmp_path / "run")
+    states = States()
+    train(config, tmp_path / "run", states)
+    assert states.counts
+    assert not any(states.counts)
 
 
 @pytest.mark.parametrize("milestones", [[170, 200], [1]])

@@ -72,7 +72,7 @@ class _Worker:
 def annotate_on(
     devices: Sequence[str], options: AnnotateOptions, report: Report, say: Callable[[str], None]
 ) -> AnnotateSummary:
-    """Label with a process on every device; else as `annotate.annotate`.
+    """Label with a process on every device; else as `labelling.annotate`.
 
     As one of several workers itself, this call is as many workers as it has devices, so that all
     of them must have the same number.

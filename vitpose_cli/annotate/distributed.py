@@ -63,7 +63,7 @@ class ClusterOptions:
 def annotate_on_cluster(
     cluster: ClusterOptions, options: AnnotateOptions, report: Report, say: Callable[[str], None]
 ) -> AnnotateSummary:
-    """Label on a Ray cluster; else as `annotate.annotate`.
+    """Label on a Ray cluster; else as `labelling.annotate`.
 
     Raises:
         ConfigError: Ray is not installed, there is no cluster, or options cannot be meant there.

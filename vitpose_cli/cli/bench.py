@@ -11,7 +11,7 @@ from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, starting, stdout
 
 if TYPE_CHECKING:
-    from vitpose_cli.bench import MachineSpeed
+    from vitpose_cli.bench.machine_speed import MachineSpeed
 
 
 def bench(
@@ -46,8 +46,8 @@ def bench(
     """
     with starting():
         from vitpose_cli.assembly import LabelerOptions
-        from vitpose_cli.bench import BenchOptions
-        from vitpose_cli.bench import bench as measure
+        from vitpose_cli.bench.machine_speed import BenchOptions
+        from vitpose_cli.bench.machine_speed import bench as measure
 
     labeler = LabelerOptions(
         weights=weights,

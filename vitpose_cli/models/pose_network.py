@@ -2,7 +2,7 @@
 
 A batch goes in as bytes and comes out as one matrix of numbers, so that one copy brings home all
 that is wanted. Nothing here waits for the device or reads from it: a whole call can be recorded
-as a CUDA graph. How batches are made and fetched is in `host_engine` and `device_engine`.
+as a CUDA graph. How batches are made and fetched is in `engine` and `device_engine`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch
 from runs import EXAMPLES, save_photos, save_weights, vitpose
 
 from vitpose_cli.assembly import LabelerOptions
-from vitpose_cli.bench import BenchOptions, bench
+from vitpose_cli.bench.machine_speed import BenchOptions, bench
 from vitpose_cli.models.speed import calls_per_s, gflop_per_crop
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from vitpose_cli.assembly import LabelerOptions, assemble
+from vitpose_cli.bench.stages import measure_stages
 from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
-from vitpose_cli.stages import measure_stages
 
 BATCHES = {"cuda": (1, 8, 32, 64, 128)}
 BATCHES_ELSEWHERE = (1, 4, 8, 16)

@@ -1,0 +1,1 @@
+"""How fast a machine labels, as a whole and stage by stage."""
