@@ -7,7 +7,7 @@ the picture flashes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -31,6 +31,17 @@ BLOCK = 8
 SIZE_WH = (NUM_BITS * BLOCK, 64)
 
 
+def picture(index: int, size_wh: tuple[int, int] = SIZE_WH) -> NDArray[np.uint8]:
+    """Draw picture `index`: its number in the upper rows, a red lower right corner."""
+    width, height = size_wh
+    image = np.full((height, width, 3), 90, np.uint8)
+    for bit in range(NUM_BITS):
+        shade = 235 if index >> bit & 1 else 16
+        image[: 2 * BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = shade
+    image[-height // 4 :, -width // 4 :] = (220, 30, 30)
+    return image
+
+
 @dataclass(frozen=True)
 class Video:
     """What `write_video` writes; every field is one trouble."""
@@ -48,21 +59,11 @@ class Video:
     hflip: bool = False
     audio: str | None = None
     audio_s: float | None = None
+    draw: Callable[[int, tuple[int, int]], NDArray[np.uint8]] = picture
     noise: bool = False  # below the number, so that each picture takes many bytes
     colour: tuple[int, int] | None = None  # FFmpeg's colour space and range
     options: dict[str, str] = field(default_factory=dict)
     muxing: dict[str, str] = field(default_factory=dict)
-
-
-def picture(index: int, size_wh: tuple[int, int] = SIZE_WH) -> NDArray[np.uint8]:
-    """Draw picture `index`: its number in the upper rows, a red lower right corner."""
-    width, height = size_wh
-    image = np.full((height, width, 3), 90, np.uint8)
-    for bit in range(NUM_BITS):
-        shade = 235 if index >> bit & 1 else 16
-        image[: 2 * BLOCK, bit * BLOCK : (bit + 1) * BLOCK] = shade
-    image[-height // 4 :, -width // 4 :] = (220, 30, 30)
-    return image
 
 
 def number(image: NDArray[np.uint8]) -> int:
@@ -104,7 +105,7 @@ def write_video(path: Path, video: Video | None = None, **changes: Any) -> Path:
         sound = _add_sound(container, given) if given.audio else None
         for index in range(given.num):
             time_s = given.times_s[index] if given.times_s else float(index / given.rate)
-            image = picture(index, given.size_wh)
+            image = given.draw(index, given.size_wh)
             if given.noise:
                 lower = image[2 * BLOCK :]
                 lower[:] = np.random.default_rng(index).integers(0, 255, lower.shape, np.uint8)

@@ -143,12 +143,18 @@ def test_damaged_in_the_middle(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("packet", [0, 7, 11])
 @pytest.mark.parametrize(
     ("codec", "pix_fmt", "options"),
-    [("prores_ks", "yuv422p10le", {}), ("dnxhd", "yuv422p", {"profile": "dnxhr_sq"})],
+    [
+        ("prores_ks", "yuv422p10le", {}),
+        ("dnxhd", "yuv422p", {"profile": "dnxhr_sq"}),
+        ("png", "rgb24", {}),
+    ],
 )
 def test_damage_costs_one_picture_where_none_builds_on_another(
     tmp_path: Path, codec: str, pix_fmt: str, options: dict[str, str], packet: int
 ) -> None:
-    video = Video(num=12, codec=codec, pix_fmt=pix_fmt, size_wh=(320, 240), options=options)
+    video = Video(
+        num=12, codec=codec, pix_fmt=pix_fmt, size_wh=(320, 240), options=options, noise=True
+    )
     path = write_video(tmp_path / "a.mov", video)
     assert len(frames_of(path)) == 12
     with av.open(str(path)) as container:

@@ -13,6 +13,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoFile
 
+H264 = Video(num=60, noise=True)
 HEVC = Video(num=60, codec="libx265", noise=True, options={"x265-params": "log-level=none"})
 VP9 = Video(num=60, codec="libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime"})
 VP8 = Video(num=60, codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "12"})
@@ -37,18 +38,20 @@ def expect_an_end(path: Path, at_least: int, at_most: int) -> None:
     assert "damaged here" in failures[0].error
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
-def test_in_a_picture_of_hevc(tmp_path: Path, name: str) -> None:
-    path = write_video(tmp_path / name, HEVC)
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.flv"])
+@pytest.mark.parametrize("video", [H264, HEVC], ids=["h264", "hevc"])
+def test_in_a_picture(tmp_path: Path, video: Video, name: str) -> None:
+    path = write_video(tmp_path / name, video)
     assert len(frames_of(path)) == 60
     make_hole(path, 20, after=500)
     expect_an_end(path, 12, 20)
 
 
-def test_in_the_first_and_the_last_picture_of_hevc(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mp4", HEVC)
+@pytest.mark.parametrize("video", [H264, HEVC], ids=["h264", "hevc"])
+def test_in_the_first_and_the_last_picture(tmp_path: Path, video: Video) -> None:
+    path = write_video(tmp_path / "a.mp4", video)
     whole = path.read_bytes()
-    make_hole(path, 0, after=500)
+    make_hole(path, 0, after=900)  # behind what x264 says of itself
     expect_an_end(path, 0, 0)
     path.write_bytes(whole)
     make_hole(path, 59, after=500)
@@ -75,14 +78,35 @@ def test_whole_hevc_has_none(tmp_path: Path, params: str, pix_fmt: str, ending: 
     assert len(frames_of(path)) == 30
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "flv"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        "open-gop=1:keyint=12:bframes=4",
+        "intra-refresh=1",
+        "tff=1",
+        "slices=4",
+        "aud=1:nal-hrd=cbr:vbv-maxrate=9000:vbv-bufsize=9000:bitrate=9000:filler=1",
+        "qp=0:cabac=0",
+    ],
+)
+def test_whole_h264_has_none(tmp_path: Path, params: str, pix_fmt: str, ending: str) -> None:
+    video = replace(
+        H264, num=30, pix_fmt=pix_fmt, options={"x264-params": params}, size_wh=(96, 128)
+    )
+    path = write_video(tmp_path / f"a.{ending}", video)
+    assert len(frames_of(path)) == 30
+
+
 SHORT = {"cluster_time_limit": "400"}
-H264 = Video(num=60, noise=True, audio="aac", muxing=SHORT)
+WITH_SOUND = replace(H264, audio="aac", muxing=SHORT)
 BLOCKS = {
     "vp9.webm": replace(VP9, muxing=SHORT),
     "vp8.webm": replace(VP8, muxing=SHORT),
     "vp9.mkv": replace(VP9, muxing=SHORT),
-    "h264.mkv": H264,
-    "live.mkv": replace(H264, muxing={"live": "1"} | SHORT),
+    "h264.mkv": WITH_SOUND,
+    "live.mkv": replace(WITH_SOUND, muxing={"live": "1"} | SHORT),
     "mjpeg.mkv": Video(num=60, codec="mjpeg", pix_fmt="yuvj420p", muxing=SHORT),
 }
 

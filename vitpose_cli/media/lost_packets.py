@@ -14,40 +14,43 @@ class Loss:
 
     Attributes:
         open: Whether something was lost and the next keyframe is not out yet.
-        ended: Whether what comes cannot even be counted on.
+        starts_whole: Whether the first packet was a keyframe.
     """
 
     def __init__(self) -> None:
         """Begin with nothing lost."""
-        self.open = self.ended = False
-        self._any_keyframe = False
+        self.open = self.starts_whole = self._any_keyframe = False
+        self._is_first = True
+        self._was_corrupt = False
         self._waiting: set[int] = set()  # given to the decoder, not yet out
         self._safe: set[int] = set()
-        self._last: set[int] = set()
         self._recovery_pts: int | None = None
 
     def begin(self) -> None:
-        """Take note that the decoder could not do with what it was given."""
+        """Take note that the picture that comes out next is damaged."""
         self.open = self._any_keyframe = True
 
-    def end(self) -> None:
-        """Take note that the packet that comes next is damaged, or that some before it are lost."""
-        self.ended, self._last = True, set(self._waiting)
+    def begin_among_waiting(self) -> None:
+        """Take note that the decoder could not do with one of the packets on their way.
+
+        A keyframe among them does not help, unless the video began with others.
+        """
+        self.open, self._any_keyframe = True, not self.starts_whole
 
     def watch(self, packet: Packet[VideoStream]) -> None:
         """Take note of a packet on its way to the decoder."""
+        if self._is_first:
+            self._is_first, self.starts_whole = False, packet.is_keyframe
         if packet.is_corrupt:
             # Keyframes that were on their way before do not help.
             self.open, self._any_keyframe, self._recovery_pts = True, False, None
             self._safe = set(self._waiting)
         elif self.open and packet.is_keyframe and self._recovery_pts is None:
-            self._recovery_pts = packet.pts
+            # Where a picture's end is known by the next one's begin, FFmpeg marks the one before.
+            self._recovery_pts = None if self._was_corrupt else packet.pts
+        self._was_corrupt = packet.is_corrupt
         if packet.pts is not None:
             self._waiting.add(packet.pts)
-
-    def cuts_off(self, frame: VideoFrame) -> bool:
-        """Return whether a picture lies behind the end."""
-        return self.ended and frame.pts not in self._last
 
     def spoils(self, frame: VideoFrame) -> bool:
         """Return whether a picture that comes out of the decoder cannot be trusted."""

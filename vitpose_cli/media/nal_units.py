@@ -1,52 +1,71 @@
-"""Holes in the pictures of HEVC, which FFmpeg's decoder shows as if they were whole.
+"""Holes in the pictures of H.264 and HEVC, which FFmpeg's decoders may show as if they were whole.
 
-A picture is a row of NAL units (ITU-T H.265, 7.4.2), each with its length before it as MP4 and
-Matroska files hold them. Encoders break up any three bytes that could be the start of another unit,
-0 0 0 among them, so that where these are in a picture, something was written over it, or never
-written.
+A picture is a row of NAL units (ITU-T H.264 and H.265, 7.4), each with its length before it as MP4
+and Matroska files hold them. Encoders break up any three bytes that could be the start of another
+unit, 0 0 0 among them, so that where these are in a picture, something was written over it, or
+never written.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 _NEVER_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
-_NUM_PICTURE_KINDS = 32  # of the kinds of units, the first ones are parts of pictures
-_HVCC_LENGTH_AT = 21  # ISO/IEC 14496-15, 8.3.3.1
 
 
-def length_bytes(extradata: bytes | None) -> int | None:
-    """Return how many bytes tell the length of a unit; None where units have start codes instead.
+@dataclass(frozen=True, slots=True)
+class NalUnits:
+    """How the units of a video are written.
 
-    Args:
-        extradata: What the head of the file says of its HEVC pictures.
+    Attributes:
+        length_bytes: How many bytes tell the length of a unit.
+        kind_shift: By how many bits a unit's kind lies above the end of its first byte.
+        kind_mask: Which bits of that byte, shifted, are the kind.
+        picture_kinds: The kinds that are parts of pictures.
     """
-    if extradata is None or len(extradata) <= _HVCC_LENGTH_AT or extradata[0] != 1:
+
+    length_bytes: int
+    kind_shift: int
+    kind_mask: int
+    picture_kinds: range
+
+    @classmethod
+    def of(cls, codec: str, extradata: bytes | None) -> NalUnits | None:
+        """Return them; None for other codecs, and where units have start codes instead.
+
+        Args:
+            codec: FFmpeg's name of the decoder.
+            extradata: What the head of the file says of its pictures.
+        """
+        if not extradata or extradata[0] != 1:
+            return None
+        if codec == "hevc" and len(extradata) > 21:  # ISO/IEC 14496-15, 8.3.3.1
+            return cls((extradata[21] & 3) + 1, 1, 0x3F, range(32))
+        if codec == "h264" and len(extradata) > 4:  # ISO/IEC 14496-15, 5.3.3.1
+            return cls((extradata[4] & 3) + 1, 0, 0x1F, range(1, 6))
         return None
-    return (extradata[_HVCC_LENGTH_AT] & 3) + 1
 
+    def have_hole(self, packet: bytes) -> bool:
+        """Return whether there are bytes in a picture that no encoder puts there.
 
-def has_hole(packet: bytes, length_bytes: int) -> bool:
-    """Return whether there are bytes in a picture that no encoder puts there.
+        False for a packet that is no row of units: the decoder says so itself.
 
-    False for a packet that is no row of units: the decoder says so itself.
+        Args:
+            packet: One picture.
+        """
+        # Zeros behind a unit's end are stuffing.
+        return any(
+            any(never in unit for never in _NEVER_INSIDE)
+            for unit in (packet[start:end].rstrip(b"\0") for start, end in self._places(packet))
+            if unit and (unit[0] >> self.kind_shift) & self.kind_mask in self.picture_kinds
+        )
 
-    Args:
-        packet: One picture.
-        length_bytes: See the function of that name.
-    """
-    # Zeros behind a unit's end are stuffing.
-    return any(
-        any(never in unit for never in _NEVER_INSIDE)
-        for unit in (packet[start:end].rstrip(b"\0") for start, end in _units(packet, length_bytes))
-        if unit and unit[0] >> 1 < _NUM_PICTURE_KINDS
-    )
-
-
-def _units(packet: bytes, length_bytes: int) -> list[tuple[int, int]]:
-    """Return where the units of a packet start and end; none where their lengths do not fit it."""
-    units: list[tuple[int, int]] = []
-    end = 0
-    while end < len(packet):
-        start = end + length_bytes
-        end = start + int.from_bytes(packet[end:start])
-        units.append((start, end))
-    return units if end == len(packet) else []
+    def _places(self, packet: bytes) -> list[tuple[int, int]]:
+        """Return where units start and end; none where their lengths do not fit the packet."""
+        places: list[tuple[int, int]] = []
+        end = 0
+        while end < len(packet):
+            start = end + self.length_bytes
+            end = start + int.from_bytes(packet[end:start])
+            places.append((start, end))
+        return places if end == len(packet) else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -10,6 +12,11 @@ from av.video.stream import VideoStream
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log
+
+STRICT = {"strict": "strict"}
+"""Options of a decoder that lets nothing pass that a standard does not allow."""
+
+_NUM_KEYFRAMES_TRIED = 2  # one of them may be damaged
 
 
 def open_container(path: Path) -> InputContainer:
@@ -27,6 +34,24 @@ def open_container(path: Path) -> InputContainer:
             f"{path} is not a video, or its header is damaged: {error.strerror}.",
             "Play it in a player; record or download it again if that fails too.",
         ) from error
+
+
+def keeps_to_standard(path: Path) -> bool:
+    """Return whether a keyframe of an AV1 video can be decoded where nothing is passed over.
+
+    The decoder tells of damage in a picture alone if it is told to be strict; but then it also
+    refuses videos whose encoder was wrong about what no picture needs.
+    """
+    with open_container(path) as container:
+        track = picture_track(container, path)
+        track.codec_context.options = STRICT
+        keyframes = (each for each in container.demux(track) if each.is_keyframe)
+        for packet in islice(keyframes, _NUM_KEYFRAMES_TRIED):
+            with suppress(av.FFmpegError):
+                if packet.decode() or track.decode(None):
+                    return True
+            track.codec_context.flush_buffers()
+    return False
 
 
 def clock_start_s(container: InputContainer) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -22,24 +23,29 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import reason_of
-from vitpose_cli.media import gif_blocks, nal_units
+from vitpose_cli.media import gif_blocks
 from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.frame_pixels import upright_rgb
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
+from vitpose_cli.media.held_pictures import HeldPictures
+from vitpose_cli.media.independent_pictures import INDEPENDENT, decoded_alone
 from vitpose_cli.media.lost_packets import Loss
 from vitpose_cli.media.matroska_blocks import MatroskaBlocks
+from vitpose_cli.media.nal_units import NalUnits
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.video_container import (
+    STRICT,
     announced_s,
     clock_start_s,
+    keeps_to_standard,
     open_container,
     picture_track,
 )
 from vitpose_cli.media.webp_reader import WebpReader
 
-_INDEPENDENT = frozenset({"mjpeg", "prores", "dnxhd"})
-"""Codecs of which each packet is a picture, none builds on another, and damage is told."""
+_RECORDED = frozenset({"mpegts", "mpeg"})
+"""Containers that begin anywhere, and go on behind what was lost on the air."""
 
 _DAMAGED_HERE = "The video is damaged here."
 _REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
@@ -90,16 +96,17 @@ class AvReader:
         self._container = container
         self._converter = VideoReformatter()
         codec = self._stream.codec_context
-        self._independent = codec.name in _INDEPENDENT
+        self._independent = codec.name in INDEPENDENT
         # With a thread for each picture, a packet's error comes out at a later packet.
         self._stream.thread_type = "SLICE" if self._independent else "AUTO"
         if codec.name == "mjpeg":
             # Else the decoder hands out what it made of damaged data, and says nothing.
             codec.options = {"err_detect": "explode"}
-        self._length_bytes = (
-            nal_units.length_bytes(codec.extradata) if codec.name == "hevc" else None
-        )
+        elif codec.name == "libdav1d" and keeps_to_standard(path):
+            codec.options = STRICT
+        self._units = NalUnits.of(codec.name, codec.extradata)
         self._blocks = MatroskaBlocks(path) if container.format.name == "matroska,webm" else None
+        self._is_recorded = container.format.name in _RECORDED
         self._start_s = clock_start_s(container)
         self._announced_s = announced_s(self._stream, self._start_s)
         self._mean_step_s = float(1 / (self._stream.average_rate or _ASSUMED_RATE))
@@ -150,11 +157,9 @@ class AvReader:
         latest: Picture | None = None
         any_whole = after_damage = False
         for packet in self._packets():
-            if self._is_behind_hole(packet):
-                raise InputError(_DAMAGED_HERE, _REPAIR)
             if not packet.size or packet.is_discard:
                 continue
-            frame = _decoded_alone(packet, after_damage=after_damage)
+            frame = decoded_alone(packet, after_damage=after_damage)
             after_damage = frame is None
             any_whole |= not after_damage
             latest = (
@@ -182,13 +187,12 @@ class AvReader:
         shown: Picture | None = None
         newest_pts = _BEFORE_ALL
         given: dict[int | None, int | None] = {}  # dts by pts, up to the first picture
-        loss = Loss()
+        loss, held = Loss(), HeldPictures()
         for packet in self._packets():
             if packet.pts is not None and not packet.is_discard:
                 newest_pts = max(newest_pts, packet.pts)
-            if not loss.ended and (self._is_behind_hole(packet) or self._has_hole(packet)):
-                problem = _DAMAGED_HERE
-                loss.end()
+                if self._has_pts:
+                    held.give(packet.pts)
             loss.watch(packet)
             if shown is None:
                 given[packet.pts] = packet.dts
@@ -196,23 +200,29 @@ class AvReader:
                 frames = packet.decode()
             except av.FFmpegError as error:
                 problem = f"The video is damaged here: {error.strerror}."
-                if loss.ended or (shown is not None and not loss.open):
+                begun = shown is not None or (loss.starts_whole and not self._is_recorded)
+                if begun and not loss.open:
                     raise InputError(problem, _REPAIR) from error
-                loss.begin()  # a recording cut from a longer one starts in the middle of things
+                # A recording cut from a longer one starts in the middle of things.
+                loss.begin_among_waiting()
                 continue
+            lost_dts = None if packet.size else packet.dts
             for frame in frames:
-                if loss.cuts_off(frame):
-                    raise InputError(_DAMAGED_HERE, _REPAIR)
+                if lost_dts is not None and (frame.pts is None or frame.pts >= lost_dts):
+                    break
                 if frame.is_corrupt and not loss.open:
                     if shown is not None:
+                        yield from held.decoded_before(frame.pts)
                         raise InputError(_DAMAGED_HERE, _REPAIR)
                     loss.begin()
                 if shown is None and not self._has_pts:
                     self._late_ticks = _lateness(frame, given.get(frame.pts))
                 shown = self._picture(frame, shown, spoiled=loss.spoils(frame))
-                yield shown
-        if shown is None or loss.ended:
-            raise InputError(problem, _REPAIR if loss.ended else "")
+                yield from held.take(shown, frame.pts)
+            if not packet.size:
+                yield from held.rest()
+        if shown is None:
+            raise InputError(problem)
         if shown.pts is not None and newest_pts > shown.pts:
             raise InputError("The video is damaged here: its last pictures cannot be decoded.")
         self._check_end(shown)
@@ -261,12 +271,6 @@ class AvReader:
         except OSError as error:
             raise InputError(f"The file cannot be read further: {error.strerror}.") from error
 
-    def _has_hole(self, packet: Packet[VideoStream]) -> bool:
-        """Return whether something was written over a picture that the decoder would not tell."""
-        return self._length_bytes is not None and nal_units.has_hole(
-            bytes(packet), self._length_bytes
-        )
-
     @cached_property
     def _whole_bytes(self) -> int | None:
         """How many bytes of a GIF that is cut off hold whole pictures; else None."""
@@ -275,11 +279,16 @@ class AvReader:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the picture track and the closing empty one.
 
+        That of a file that has a hole has the dts of the first packet behind it: pictures that are
+        shown before come out whole, of others some may be missing.
+
         Raises:
-            InputError: The file cannot be read further, is encrypted, or ends within a packet.
+            InputError: The file cannot be read further, is encrypted, ends within a packet, or has
+                a hole behind those that were yielded.
         """
         held: Packet[VideoStream] | None = None
         torn = False
+        lost: Packet[VideoStream] | None = None
         try:
             whole_bytes = self._whole_bytes
             for packet in self._container.demux(self._stream):
@@ -287,19 +296,36 @@ class AvReader:
                     raise InputError("It is encrypted (DRM).", "Take a copy without protection.")
                 if whole_bytes is not None and (packet.pos or 0) + packet.size > whole_bytes:
                     break
+                if self._is_behind_hole(packet):
+                    lost, held = held or packet, None  # the end of one before it may be lost, too
+                    break
                 torn = held is not None and held.is_corrupt and _is_end(packet)
                 # With frame threads a last packet that is cut off would take others with it.
                 if held is not None and not torn and (held.size or _is_end(held)):
                     yield held
                 held = packet
+                if self._units is not None and self._units.have_hole(bytes(packet)):
+                    lost, held = packet, None
+                    break
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"The file cannot be read further: {error.strerror}.") from error
         if held is not None:
             yield held
+        if lost is not None:
+            yield self._closing_packet(lost.dts)
+            raise InputError(_DAMAGED_HERE, _REPAIR)
         if torn:
             raise InputError("The file is cut off in the middle of a picture.")
         if whole_bytes is not None:
             raise InputError("The GIF is cut off or damaged here.", "Copy it again.")
+
+    def _closing_packet(self, dts: int | None) -> Packet[VideoStream]:
+        """Return what makes the decoder hand out all that it holds."""
+        closing = Packet()
+        closing.dts = _BEFORE_ALL + 1 if dts is None else dts
+        closing.stream = self._stream
+        closing.time_base = self._stream.time_base or closing.time_base
+        return cast("Packet[VideoStream]", closing)
 
     def _picture(
         self, frame: VideoFrame, before: Picture | None, *, spoiled: bool = False
@@ -364,22 +390,6 @@ def _lateness(first: VideoFrame, dts: int | None) -> int:
     Where B-frames are in between, a decoder holds pictures back; an AVI counts packets alone.
     """
     return 0 if first.dts is None or dts is None else max(0, first.dts - dts)
-
-
-def _decoded_alone(packet: Packet[VideoStream], *, after_damage: bool) -> VideoFrame | None:
-    """Return the picture of a packet that builds on no other; None where it is damaged.
-
-    Args:
-        packet: Not empty.
-        after_damage: The one before was damaged. Where that was in the second of two fields, the
-            decoder takes the next field for the second, so that it is given the packet once more.
-    """
-    try:
-        for _ in range(1 + after_damage):
-            frames = packet.decode()
-    except av.FFmpegError:
-        return None
-    return frames[0] if frames and not frames[0].is_corrupt else None
 
 
 def _refuse(reason: str) -> NDArray[np.uint8]:
