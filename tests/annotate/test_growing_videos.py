@@ -77,6 +77,8 @@ def test_a_video_that_grew_is_labelled_to_its_end_as_if_it_had_been_whole(
     done = launcher.run(*job.arguments(run))
     assert done.returncode == 0, done.stderr
     assert document(run) == document(at_once)
+    written = [line for path in run.glob("journal-*.jsonl") for line in path.open("rb")]
+    assert len(written) == len({*written})  # nothing is said twice
     lines = num_lines(run)
     assert launcher.run(*job.arguments(run)).returncode == 0
     assert num_lines(run) == lines  # it is not opened again

@@ -12,6 +12,8 @@ from format_cases import bring_back, export, labels, make_run, record
 
 from vitpose_cli.formats.import_summary import ImportSummary
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
+from vitpose_cli.tracking.smoothed_labels import for_document
 
 Document = dict[str, Any]
 
@@ -140,14 +142,22 @@ def test_who_was_added_to_frames_without_people_has_one_identity(tmp_path: Path)
 
 @pytest.mark.parametrize(("edit", "lost"), [(nothing, 0), (exchange, 4)])
 @pytest.mark.parametrize("tool", ["coco", "cvat", "cvat folder"])
+@pytest.mark.parametrize("document", ["there", "of fewer frames", "broken"])
 def test_where_a_run_keeps_none_it_is_said(
-    tmp_path: Path, tool: str, edit: Callable[[Document], None], lost: int
+    tmp_path: Path, document: str, tool: str, edit: Callable[[Document], None], lost: int
 ) -> None:
     first = tracked(0)
     assert first.instances is not None
     people = replace(first.instances, track_ids=None)
     frames = [replace(tracked(index), instances=people, uids=()) for index in range(5)]
-    run = make_run(tmp_path / "run", frames)
+    is_short = document == "of fewer frames"  # as after a run that was interrupted
+    run = make_run(tmp_path / "run", frames[:4] if is_short else frames)
+    with Run.open(run, Run.read(run).manifest) as opened:
+        opened.export(for_document)
+        if is_short:
+            opened.append(frames[4])
+    if document == "broken":
+        (run / "annotations.json").write_text("{")
 
     summary = back(run, tool, edit)
     assert (summary.count("changed"), summary.as_dict()["identities_lost"]) == (0, lost)

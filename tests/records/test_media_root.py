@@ -63,6 +63,21 @@ def test_merged_runs_find_photos_in_several_folders(tmp_path: Path, photos: Path
         found.path("../photos/a.jpg")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_photos_that_are_links_to_elsewhere_are_found(tmp_path: Path, photos: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "one.jpg").symlink_to(photos / "a.jpg")
+    (linked / "sub").symlink_to(photos)
+    (linked / "gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    folders = MediaFolders.at(linked)
+    keys = [FrameKey(name) for name in ("one.jpg", "sub/a.jpg", "gone.jpg")]
+    assert [*folders.stored_keys(keys)] == [*keys[:2], None]
+    with pytest.raises(InputError, match=r"leads from 'one\.jpg' out of"):
+        next(folders.stored_keys(keys, follow_links=False))
+    assert find_folders([MediaFolders.at(photos), folders], keys[:1]) == folders
+
+
 def test_a_wrong_folder_is_noticed(tmp_path: Path, photos: Path) -> None:
     places = [MediaFolders.at(photos), MediaFolders.at(tmp_path)]
     with pytest.raises(InputError, match=r"'b\.jpg', are not in") as caught:

@@ -10,7 +10,13 @@ from record_cases import SIZE_WH, make_failure, make_fixed, make_instances, make
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.record import FrameRecord, Review, instance_uid
+from vitpose_cli.records.record import (
+    BY_HAND_SCORE,
+    FrameRecord,
+    Review,
+    instance_uid,
+    scores_of_network,
+)
 
 
 @given(
@@ -151,3 +157,10 @@ def test_the_program_of_a_correction_is_kept_where_there_is_one() -> None:
     again = FrameRecord.from_json(theirs.to_json())
     assert again.review == theirs.review
     assert again.version == theirs.version
+
+
+def test_no_score_of_a_network_is_that_of_a_keypoint_placed_by_hand() -> None:
+    raw = np.array([0.5, 0.9998, 0.99996, 1.0, 1.00004, 1.2], np.float32)
+    kept = scores_of_network(raw).round(4)
+    np.testing.assert_allclose(kept, [0.5, 0.9998, 0.9999, 0.9999, 0.9999, 1.2], atol=1e-6)
+    assert (kept != BY_HAND_SCORE).all()

@@ -353,6 +353,19 @@ def test_progress_says_who_is_done_since_the_last_refresh(tmp_path: Path) -> Non
         assert done() == [False]
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (2, 3, 1)])
+def test_the_last_worker_to_end_knows_that_all_are_done(
+    tmp_path: Path, order: tuple[int, int, int]
+) -> None:
+    for number in order:
+        with Run.open(tmp_path, make_manifest(), worker=(number, 3)) as run:
+            assert run.complete() == (number == order[-1])
+    with Run.open(tmp_path, make_manifest(), worker=(2, 3)) as run:
+        run.append(RECORDS[0])  # there was something left to do, as a photo was added
+    with Run.open(tmp_path, make_manifest(), worker=(1, 3)) as run:
+        assert not run.complete()
+
+
 def test_workers_see_each_other_when_they_look(tmp_path: Path) -> None:
     with (
         Run.open(tmp_path, make_manifest(), worker=(1, 2)) as first,

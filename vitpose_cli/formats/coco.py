@@ -25,6 +25,7 @@ from vitpose_cli.formats.corrections import (
     CorrectedFrame,
     CorrectedPerson,
     Corrections,
+    first_text,
     order_in_file,
 )
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
@@ -137,7 +138,7 @@ def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
             CorrectedFrame(
                 name=name,
                 size_wh=(width, height) if is_int(width) and is_int(height) else None,
-                version=_first_text("version", image, *annotations),
+                version=first_text("version", image, *annotations),
                 people=tuple(people),
             )
         )
@@ -150,7 +151,7 @@ def _is_of_label_studio(document: CocoFrames) -> bool:
     What was made of its files here names it, too, but has `uid`, which it does not write.
     """
     return document.info.get("contributor") == _LABEL_STUDIO and not any(
-        _first_text("uid", item)
+        first_text("uid", item)
         for number in range(len(document.names))
         for item in document.annotations(number)
     )
@@ -177,23 +178,12 @@ def _person(annotation: Mapping[str, Any], order: NDArray[np.int64]) -> Correcte
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))[order]
     bbox = np.array(annotation["bbox"], np.float64)
     return CorrectedPerson(
-        uid=_first_text("uid", annotation),
+        uid=first_text("uid", annotation),
         points=points[:, :2],
         visibility=points[:, 2].astype(np.int8),
         box=xywh_to_xyxy(bbox[None])[0] if has_own_box(annotation) else None,
         track_id=track_id_of(annotation),
     )
-
-
-def _first_text(name: str, *places: Mapping[str, Any]) -> str:
-    """Return an attribute where it is first found; some programs move attributes one level up."""
-    for place in places:
-        attributes = place.get("attributes")
-        for fields in (attributes, place):
-            value = fields.get(name) if isinstance(fields, dict) else None
-            if isinstance(value, str) and value:
-                return value
-    return ""
 
 
 def write_frames(

@@ -6,9 +6,10 @@ a run is decided elsewhere, in one way for all formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,3 +123,14 @@ def order_in_file(path: Path, found: Sequence[str], wanted: Sequence[str]) -> ND
     if missing:
         raise InputError(f"{path} has no keypoints {first_few(missing)}.", SAME_NAMES)
     return np.array(places, np.int64)
+
+
+def first_text(name: str, *places: Mapping[str, Any]) -> str:
+    """Return an attribute where it is first found; some programs move attributes one level up."""
+    for place in places:
+        attributes = place.get("attributes")
+        for fields in (attributes, place):
+            value = fields.get(name) if isinstance(fields, dict) else None
+            if isinstance(value, str) and value:
+                return value
+    return ""

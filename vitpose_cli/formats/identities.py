@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
-from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
+from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, first_text
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.coco import track_id_of
+from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.record import FrameRecord, added_track_id
 
 Known = Mapping[FrameKey, Mapping[str, int]]
@@ -24,6 +29,34 @@ _Frame = tuple[FrameKey | LookupError, CorrectedFrame]
 def have_identities(frames: Iterable[CorrectedFrame]) -> bool:
     """Return whether anybody has an identity."""
     return any(person.track_id is not None for frame in frames for person in frame.people)
+
+
+def kept_identities(records: Iterable[Mapping[str, Any]]) -> Known:
+    """Return the identities in records as they lie in a journal, as far as these have any."""
+    return {
+        FrameKey(record["media"], record["index"]): dict(
+            zip(record["uids"], record["track_ids"], strict=True)
+        )
+        for record in records
+        if record.get("track_ids") is not None
+    }
+
+
+def written_identities(run: Path) -> Known:
+    """Return the identities in all frames that the document of a run has.
+
+    Raises:
+        InputError: It has none, one that lacks labels of people, or one that cannot be read.
+    """
+    with closing(CocoFrames(run)) as document:
+        return {
+            document.key(number): {
+                first_text("uid", annotation): track_id
+                for annotation in document.annotations(number)
+                if (track_id := track_id_of(annotation)) is not None
+            }
+            for number in range(len(document))
+        }
 
 
 def known_identities(records: Iterable[FrameRecord], keys: Iterable[object]) -> Known:

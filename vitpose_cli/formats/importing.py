@@ -10,7 +10,8 @@ has known before. A frame that the file does not have stays as it is.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,11 +20,14 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats.corrections import CorrectedFrame, Corrections
 from vitpose_cli.formats.frame_names import FrameBetweenError, FrameNames
 from vitpose_cli.formats.identities import (
+    Known,
     have_identities,
+    kept_identities,
     known_identities,
     num_changed,
     numbered_as_in_run,
     without_identities,
+    written_identities,
 )
 from vitpose_cli.formats.import_summary import Decision, ImportSummary, Outcome
 from vitpose_cli.formats.people import Comparison, Differences, compare_people
@@ -180,10 +184,11 @@ class _Judge:
         self, frames: Sequence[CorrectedFrame], keys: Sequence[FrameKey | LookupError]
     ) -> Sequence[CorrectedFrame]:
         """Return frames whose people have identities as the run has, where it keeps them."""
-        kept = known_identities(self._run.records(), keys)
+        found = {key for key in keys if isinstance(key, FrameKey)}
+        kept = kept_identities(self._run.json_records(found))
         known = kept
-        if not all(key in kept for key in keys):  # the document has them all the same
-            known = known_identities(self._finish(self._run.manifest, self._run.records()), keys)
+        if not kept.keys() >= found:  # the document has them all the same
+            known = self._written_identities(found)
         if self._corrections.own_track_ids:
             frames = numbered_as_in_run([*zip(keys, frames, strict=True)], known)
         videos = {key.media for key in kept}
@@ -199,6 +204,15 @@ class _Judge:
             without_identities(frame) if place in lost else frame
             for place, frame in enumerate(frames)
         ]
+
+    def _written_identities(self, keys: Set[FrameKey]) -> Known:
+        """Return who is who in some frames, as the document of the run has it or would have it."""
+        with suppress(InputError):
+            written = written_identities(self._run.path)
+            if written.keys() >= keys and any(written.values()):
+                return written
+        # Following people takes several times as long as reading who they were found to be.
+        return known_identities(self._finish(self._run.manifest, self._run.records()), keys)
 
     def _is_empty(self, key: FrameKey) -> bool:
         record = self._run.record(key)

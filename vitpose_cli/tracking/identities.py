@@ -193,11 +193,12 @@ class Identities:
     def _recognised(self, time_s: float, people: Instances, source: int) -> NDArray[np.int64]:
         """Return who is somebody met before, `UNKNOWN` elsewhere."""
         known = self._ids.get(source, _Names())
-        ids = np.array([known.get(name, UNKNOWN) for name in _names(people)], np.int64)
-        _, first = np.unique(ids, return_index=True)
-        ids[np.setdiff1d(np.arange(len(ids)), first)] = UNKNOWN  # nobody is in a frame twice
+        ids: list[int] = []
+        for name in _names(people):
+            identity = known.get(name, UNKNOWN)
+            ids.append(UNKNOWN if identity in ids else identity)  # nobody is in a frame twice
         barred: Container[int] = known.num_names if people.track_ids is not None else ()
-        return self._tracker.match(time_s, people, ids, barred)
+        return self._tracker.match(time_s, people, np.array(ids, np.int64), barred)
 
     def _number(self, wanted: int) -> int:
         """Return a number that nobody has: the wanted one if it can be."""

@@ -140,7 +140,8 @@ class Tracker:
         ]
         if not tracks or not len(rows):
             return ids
-        people = people.select(rows)
+        if len(rows) < len(people):
+            people = people.select(rows)
         steps = np.stack([track.step(time_s) for track in tracks])
         matches = best_pairs(self._likeness(time_s, tracks, steps, people), self._options.min_oks)
         if len(matches) < min(len(tracks), len(people)):
