@@ -105,6 +105,7 @@ def test_the_summary_counts_people_and_measures_the_model(run: Path, tmp_path: P
         "changed": 3,
         "accepted": 1,
         "unchanged": 1,
+        "labelled_since": 0,
         "conflict": 0,
         "between": 0,
         "unmatched": 0,

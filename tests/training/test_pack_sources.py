@@ -168,3 +168,12 @@ def test_everybody_with_keypoints_is_measured_whatever_their_weight(tmp_path: Pa
         opened(path, min_score=0.9, human_weight=0)
     assert "`repeat_of`, `split`, `min_score`" in caught.value.hint
     assert len(opened(path, measured=True, human_weight=0).truth.annotations) == 2
+
+
+def test_a_split_without_any_crop_is_named(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.npz")
+    with pytest.raises(
+        InputError, match=r"`split` \[0, 1e-06\] takes none of the 3 crops"
+    ) as caught:
+        opened(tmp_path / "pack.npz", split=(0, 1e-6))
+    assert "leave out `split`" in caught.value.hint

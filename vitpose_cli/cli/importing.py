@@ -138,6 +138,11 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         f"{counted(summary.count('accepted'), 'frame')} accepted, "
         f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
+    if since := summary.num_labelled_since:
+        note(
+            f"{since} of those that are as they were {'was' if since == 1 else 'were'} labelled "
+            "since: the newer labels stay."
+        )
     if between := summary.count("between"):
         choice = f" ({summary.frame_choice})" if summary.frame_choice else ""
         were = "was" if between == 1 else "were"

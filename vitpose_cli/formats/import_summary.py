@@ -15,6 +15,9 @@ Outcome = Literal["changed", "accepted", "unchanged", "conflict", "between", "un
 """What becomes of a frame: nothing of the run changes with the last four, of which `between` are
 frames of a video that lie between those that the run labels."""
 
+LABELLED_SINCE = "it came back as the run knew it before, and keeps what was labelled since"
+"""Why nothing becomes of a frame that is not as it is in the run, and brings nothing new."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -68,6 +71,11 @@ class ImportSummary:
         return sum(each.outcome == outcome for each in self.decisions)
 
     @property
+    def num_labelled_since(self) -> int:
+        """How many of the unchanged frames are in the file as they were before a person's work."""
+        return sum(each.reason == LABELLED_SINCE for each in self.decisions)
+
+    @property
     def similarity(self) -> float | None:
         """Mean OKS between a model's labels and what a person made of them; None if unknown.
 
@@ -94,6 +102,7 @@ class ImportSummary:
                 "changed": self.count("changed"),
                 "accepted": self.count("accepted"),
                 "unchanged": self.count("unchanged"),
+                "labelled_since": self.num_labelled_since,
                 "conflict": self.count("conflict"),
                 "between": self.count("between"),
                 "unmatched": self.count("unmatched"),

@@ -3,8 +3,9 @@
 Every frame is decided upon before the first one is written. A frame is compared with the labels
 that it was exported from, also where other ones count by now: only what somebody changed in them is
 a correction. Nothing is taken from a person who labelled a frame here meanwhile: such frames are
-listed as conflicts, unless the file was exported from that very state, or brings only what the run
-has known before. A frame that the file does not have stays as it is.
+listed as conflicts, unless the file was exported from that very state, is of the same person who
+went on, or brings only what the run has known before, which changes nothing. A frame that the file
+does not have stays as it is.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from vitpose_cli.formats.identities import (
     without_identities,
     written_identities,
 )
-from vitpose_cli.formats.import_summary import Decision, ImportSummary, Outcome
+from vitpose_cli.formats.import_summary import LABELLED_SINCE, Decision, ImportSummary, Outcome
 from vitpose_cli.formats.people import Comparison, Differences, compare_people
+from vitpose_cli.formats.undone import undoes
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
@@ -266,30 +268,46 @@ class _Judge:
         record = self._run.record(key)
         assert record is not None
         states = {each.version: each for each in past if each.error is None}
-        lineage = _lineage(record, states)
+        line = _line(record, states)
         exported = states.get(frame.version)
         foreign = exported is None and frame.version != ""  # of another run over these photos
         if foreign:
             frame = without_identities(frame)
         base = record
-        names_first = not foreign and (exported is not None or lineage.issuperset(states))
-        if exported is not None and exported.version not in lineage:
+        names_first = not foreign and (exported is not None or {*line}.issuperset(states))
+        if exported is not None and exported.version not in line:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)
         forced = self._options.force and record.review is not None
         if comparison.differences.same and not (forced and base is exported):
             return self._as_it_was(record, base, comparison.differences)
-        mine = forced or record.review is None or record.review.tool == self._options.tool
-        for version, state in states.items() if not forced else ():
-            if not mine or version not in lineage:
-                known = self._compare(state, frame, names_first=not foreign)
-                if known.differences.same:
-                    return self._as_it_was(record, state, known.differences)
-        if not mine:
-            who = (record.review and record.review.reviewer) or "somebody"
-            reason = f"{who} labelled it here meanwhile"
-            return Decision(str(key), "conflict", reason)
+        for state in () if forced else states.values():
+            known = self._compare(state, frame, names_first=not foreign)
+            if known.differences.same:
+                return self._as_it_was(record, state, known.differences)
+        if record.review is not None and not forced:
+            start = states.get(line[-1]) if exported is None else exported
+            lacks_some = base is exported
+            if start is not None and not lacks_some:
+                by_start = self._compare(start, frame, names_first=not foreign)
+                lacks_some = undoes(start, record, by_start, comparison)
+            if reason := self._conflict(record.review, lacks_some):
+                return Decision(str(key), "conflict", reason)
         return self._corrected(record, base, comparison, record.size_wh or frame.size_wh)
+
+    def _conflict(self, review: Review, lacks_some: bool) -> str:
+        """Return why what a person decided is not replaced; empty where it is.
+
+        Args:
+            review: What the person decided.
+            lacks_some: Whether the file lacks corrections of the person.
+        """
+        options = self._options
+        if (review.tool, review.reviewer) != (options.tool, options.reviewer):
+            return f"{review.reviewer or 'somebody'} labelled it here meanwhile"
+        if lacks_some:
+            return "the file lacks what was corrected in it before, under the same name"
+        return ""
 
     def _as_it_was(self, record: FrameRecord, base: FrameRecord, same: Differences) -> Decision:
         """Return what becomes of a frame in which nothing was corrected.
@@ -300,7 +318,9 @@ class _Judge:
             same: What was compared.
         """
         review = record.review
-        looked_at = review is not None and (review.state != "draft" or base is not record)
+        if review is not None and base is not record:
+            return Decision(str(record.key), "unchanged", LABELLED_SINCE)
+        looked_at = review is not None and review.state != "draft"
         if looked_at or base.error is not None or not self._options.accept_unchanged:
             return Decision(str(record.key), "unchanged")
         accepted = replace(base, review=self._review("accepted", base), exact=True)
@@ -349,19 +369,21 @@ def _marks(record: FrameRecord | None) -> tuple[str, ...]:
     return () if record is None else (*record.uids, record.version)
 
 
-def _lineage(record: FrameRecord, states: Mapping[str, FrameRecord]) -> set[str]:
-    """Return the versions of a record and of those that people made it from.
+def _line(record: FrameRecord, states: Mapping[str, FrameRecord]) -> list[str]:
+    """Return the versions of a record and of those that people made it from, the first one last.
 
     Args:
         record: The labels that count.
         states: Every record of the frame, by version.
     """
-    found = {record.version}
+    found = [record.version]
     before: FrameRecord | None = record
     while before is not None and before.review is not None:
         previous = before.review.previous
-        before = None if previous in found else states.get(previous)
-        found.add(previous)
+        if previous in found:
+            break
+        found.append(previous)
+        before = states.get(previous)
     return found
 
 

@@ -40,7 +40,14 @@ from vitpose_cli.training.labels import (
     is_wanted,
     person_of,
 )
-from vitpose_cli.training.opened_source import OpenedSource, identity, in_split, nobody, spread
+from vitpose_cli.training.opened_source import (
+    OpenedSource,
+    identity,
+    in_split,
+    nobody,
+    outside_split,
+    spread,
+)
 from vitpose_cli.training.people import LabelledFrames, People
 
 
@@ -53,11 +60,12 @@ def open_coco(
     dropped: Counter[str] = Counter()
     images = {image["id"]: image for image in document.images}
     videos = video_names(document.videos)
-    keys = {
-        one: key
-        for one, key in document.keys().items()
-        if in_split(group_of(key, options.split_by, video_of(images[one], videos)), options)
+    all_keys = document.keys()
+    groups = {
+        one: group_of(key, options.split_by, video_of(images[one], videos))
+        for one, key in all_keys.items()
     }
+    keys = {one: key for one, key in all_keys.items() if in_split(groups[one], options)}
     found, reasons = _people_by_image(document, keys, options, labelled, measured)
     empty_too = measured and options.boxes is not None
     useful = [
@@ -73,7 +81,8 @@ def open_coco(
     shown = _present_keys({one: keys[one] for one in chosen}, options, dropped)
     numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
     if not numbered:
-        raise nobody(options, dropped, len(chosen))
+        outside = _outside_split(document, groups, options)
+        raise outside or nobody(options, dropped, len(chosen))
     people = _stacked(keypoint_set_, numbered, options.repeat)
     (folder,) = MediaFolders.at(options.images).folders
     files = {key.media: _file(folder / key.media) for key in shown.values()}
@@ -100,6 +109,26 @@ def open_coco(
         tuple(size_of(images[image_id]) for image_id in shown),
     )
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
+
+
+def _outside_split(
+    document: CocoDocument, groups: Mapping[int, str], options: CocoSource
+) -> InputError | None:
+    """Return the error of a source whose `split` takes no photo with labels; None if it does.
+
+    Args:
+        document: The labels.
+        groups: What each image is taken together with.
+        options: The source.
+    """
+    keys, labelled = document.keys(), {one["image_id"] for one in document.annotations}
+    if not labelled:
+        return None
+    sizes = Counter(groups[one] for one in labelled)
+    are_photos = {keys[one].index < 0 and keys[one].media == groups[one] for one in labelled}
+    what = "photo or video" if len(are_photos) > 1 else "photo" if True in are_photos else "video"
+    what = "folder" if options.split_by == "folder" else what
+    return outside_split(options, sizes, what)
 
 
 def _stacked(

@@ -24,6 +24,7 @@ from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops
 from vitpose_cli.training.data_options import DataOptions, Source
 from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
+from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import open_data_source
 
@@ -88,7 +89,7 @@ class OpenedData:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what was left out, or is spoken of and not there."""
+        """Sentences about what was left out, is spoken of and not there, or is on both sides."""
         several = self.keypoint_sets if len(self.keypoint_sets) > 1 else {}
         names = ", ".join(f"{one.name} ({one.num_keypoints})" for one in several.values())
         return [
@@ -98,6 +99,10 @@ class OpenedData:
                 if source.dropped
             ),
             *(note for source in (*self.train, *self.validation) for note in source.notes),
+            *overlap_notes(
+                zip(self.train, self.options.train, strict=True),
+                zip(self.validation, self.options.validation, strict=True),
+            ),
             *(
                 [f"The files list different keypoints; each list gets a head: {names}."]
                 * bool(names)

@@ -72,8 +72,8 @@ def person_of(
         boxes = clip_boxes(boxes, stated_wh)
     box = boxes[0].astype(np.float64)
     scores = np.array(annotation.get("keypoint_scores") or np.ones(len(points)), np.float64)
-    human = _attributes(annotation).get("source", "human") == "human"
-    weights = keypoint_weights(np.where(known, 2 if human else 1, 0), scores, options)
+    by_network = _is_by_network(annotation)
+    weights = keypoint_weights(np.where(known, 1 if by_network else 2, 0), scores, options)
     reasons = {
         "crowds": annotation["iscrowd"] != 0,
         "people whose labels nobody has checked": not is_wanted(annotation, options),
@@ -95,6 +95,16 @@ def keypoint_weights(
     """Return loss weights of keypoints: labels 0 unknown, 1 by a network, 2 by a person."""
     sure = np.where(scores >= options.min_score, options.model_weight * scores.clip(0, 1), 0)
     return np.select([labels >= 2, labels == 1], [np.float64(options.human_weight), sure], 0.0)
+
+
+def _is_by_network(annotation: Mapping[str, Any]) -> bool:
+    """Return whether nobody vouches for a network's label, though somebody may have touched it.
+
+    In a draft that a network began, what a person has placed has a score of 1.
+    """
+    attributes = _attributes(annotation)
+    is_draft = attributes.get("review") == "draft" and bool(attributes.get("model"))
+    return is_draft or attributes.get("source", "human") != "human"
 
 
 def is_wanted(annotation: Mapping[str, Any], options: CocoSource) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.body_sizes import SIZE_HINT
@@ -68,6 +69,32 @@ class OpenedSource:
 def dropped_sentence(dropped: Mapping[str, int]) -> str:
     """Say what was left out, and how many of each; empty where nothing was."""
     return ", ".join(f"{reason} ({count:,})" for reason, count in dropped.items())
+
+
+def outside_split(options: Source, sizes: Mapping[str, int], what: str) -> InputError | None:
+    """Return the error of a source whose `split` takes nothing that has labels; None if it does.
+
+    Args:
+        options: The source.
+        sizes: Frames with labels of each group that is taken as a whole; at least one.
+        what: What a group is: `video`, `folder`, `photo`, `photo or video`, or `crop`.
+    """
+    if any(in_split(group, options) for group in sizes):
+        return None
+    path = options.annotations if options.kind == "coco" else options.path
+    start, end = options.split
+    groups = counted(len(sizes), what, "photos and videos" if " " in what else None)
+    whole = ""
+    if what not in ("photo", "crop"):
+        kind = what.rpartition(" ")[2]
+        whole = f" ({counted(sum(sizes.values()), 'frame')}): a {kind} is taken as a whole"
+    parted = "give each side a file of its own, without `split`: `vitpose split` leaves none empty"
+    unparted = "leave out `split`, and `data.validation` with it"
+    several = len(sizes) > 1 and options.kind == "coco"
+    return InputError(
+        f"{path}: `split` [{start:g}, {end:g}] takes none of the {groups} with labels{whole}.",
+        f"Label more, or {parted if several else unparted}.",
+    )
 
 
 def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputError:

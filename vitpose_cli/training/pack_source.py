@@ -17,7 +17,14 @@ from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.data_options import PackSource
 from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
 from vitpose_cli.training.labels import keypoint_weights
-from vitpose_cli.training.opened_source import OpenedSource, identity, in_split, nobody, spread
+from vitpose_cli.training.opened_source import (
+    OpenedSource,
+    identity,
+    in_split,
+    nobody,
+    outside_split,
+    spread,
+)
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.people import LabelledFrames, People
 
@@ -55,7 +62,8 @@ def open_pack(
         usable &= ~applies
     rows = np.array(spread(np.flatnonzero(usable).tolist(), options), np.int64)
     if not len(rows):
-        raise nobody(options, dropped, len(keys))
+        outside = outside_split(options, {str(key): 1 for key in keys}, "crop")
+        raise outside or nobody(options, dropped, len(keys))
     boxes = pack.boxes(size_wh, options.context)[rows]
     people = People(
         known_as,
