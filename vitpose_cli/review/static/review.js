@@ -13,6 +13,7 @@ const X = 0,
   SCORE = 3; // the places in a keypoint
 const UNLABELLED = 0,
   VISIBLE = 2;
+const BY_HAND = 1; // the score of a keypoint that a person placed; no network gives it
 const SEEN_WORDS = ['unlabelled', 'hidden', 'visible'];
 const DECIDED = new Set(['accepted', 'fixed', 'rejected']);
 const STATE_WORDS = {
@@ -482,22 +483,29 @@ function isInside([x, y]) {
   return x >= 0 && x <= width && y >= 0 && y <= height;
 }
 
-/** Where a keypoint stands, as usual where that is nowhere or outside of the picture. */
-function placeOf(person, keypoint) {
-  const point = person.keypoints[keypoint];
-  return isPlaced(point) && isInside(point) ? point : usualPlace(person, keypoint);
-}
+/** Whether a person put a keypoint outside of the picture, where it is a label. */
+const isHeldOutside = (point) => point[SEEN] > 0 && point[SCORE] === BY_HAND && !isInside(point);
 
-/** Put a keypoint somewhere; that labels it. */
+/** What a keypoint is labelled as: not at all where a model puts it outside of the picture, as
+ * `labelled_visibility` has it for the document. What it is stored as stays. */
+const seenOf = (point) => (isInside(point) || isHeldOutside(point) ? point[SEEN] : UNLABELLED);
+
+/** Whether a keypoint has a place of its own, where it is once it is made visible. */
+const hasPlace = (point) => isPlaced(point) && (isInside(point) || isHeldOutside(point));
+
+/** Put a keypoint somewhere in the picture; that labels it. One that a person put outside of the
+ * picture may stay there. */
 function placeKeypoint(person, keypoint, place, seen) {
   const before = person.keypoints[keypoint];
-  const [x, y] = inside(place);
-  person.keypoints[keypoint] = [x, y, seen ?? (before[SEEN] || VISIBLE), 1];
+  const [x, y] = isHeldOutside(before) ? place : inside(place);
+  person.keypoints[keypoint] = [x, y, seen ?? (seenOf(before) || VISIBLE), BY_HAND];
 }
 
+/** Label a keypoint where it is, at its usual place where that is nowhere; or take its label. */
 function setSeen(person, keypoint, seen) {
-  const [x, y] = seen ? placeOf(person, keypoint) : person.keypoints[keypoint];
-  person.keypoints[keypoint] = [x, y, seen, seen ? 1 : 0];
+  const before = person.keypoints[keypoint];
+  const [x, y] = seen && !hasPlace(before) ? usualPlace(person, keypoint) : before;
+  person.keypoints[keypoint] = [x, y, seen, seen ? BY_HAND : 0];
 }
 
 function movePerson(person, dx, dy) {
@@ -509,7 +517,8 @@ function movePerson(person, dx, dy) {
   for (const point of person.keypoints) {
     if (!isPlaced(point)) continue;
     const moved = [point[X] + dx, point[Y] + dy];
-    [point[X], point[Y]] = isInside(point) ? inside(moved) : moved; // outside it is no label
+    if (!seenOf(point) && isInside(moved)) point[SEEN] = UNLABELLED; // as it was outside
+    [point[X], point[Y]] = isInside(point) ? inside(moved) : moved;
   }
 }
 
@@ -632,7 +641,7 @@ function become({people, state: wanted}, delayMs = 0) {
   frame.people = people;
   frame.state = state;
   if (!personOf(people, app.person)) choose(null, null);
-  app.placing &&= chosenPerson().keypoints[app.keypoint][SEEN] === UNLABELLED;
+  app.placing &&= seenOf(chosenPerson().keypoints[app.keypoint]) === UNLABELLED;
   const job = {name: frame.name, state: told, people: same ? null : people};
   saver.put(frame.number, {...job, seen: frame.error === null ? people : null}, delayMs);
   list.setState(frame.number, state, people.length);
@@ -829,7 +838,7 @@ class Stage {
     this.paintBox(person.box, chosen);
     const points = person.keypoints.map((point) => this.toScreen(point[X], point[Y]));
     const edges = app.run.edges.filter(
-      ([a, b]) => person.keypoints[a][SEEN] && person.keypoints[b][SEEN],
+      ([a, b]) => seenOf(person.keypoints[a]) && seenOf(person.keypoints[b]),
     );
     for (const [width, colour] of [
       [radius + 2, () => RIM],
@@ -839,7 +848,8 @@ class Stage {
       for (const [a, b] of edges) this.line(points[a], points[b], colour(a, b));
     }
     person.keypoints.forEach((point, keypoint) => {
-      if (point[SEEN]) this.paintKeypoint(points[keypoint], keypoint, radius, point[SEEN]);
+      const seen = seenOf(point);
+      if (seen) this.paintKeypoint(points[keypoint], keypoint, radius, seen);
       else if (this.isGhost(person, keypoint)) this.paintGhost(points[keypoint], keypoint, radius);
     });
     if (chosen && app.keypoint !== null && this.isShown(person, app.keypoint)) {
@@ -983,12 +993,12 @@ class Stage {
   isGhost(person, keypoint) {
     const point = person.keypoints[keypoint];
     return (
-      point[SEEN] === UNLABELLED && isPlaced(point) && (app.ghosts || app.added.has(person.uid))
+      seenOf(point) === UNLABELLED && isPlaced(point) && (app.ghosts || app.added.has(person.uid))
     );
   }
 
   isShown(person, keypoint) {
-    return person.keypoints[keypoint][SEEN] > 0 || this.isGhost(person, keypoint);
+    return seenOf(person.keypoints[keypoint]) > 0 || this.isGhost(person, keypoint);
   }
 
   // -- what is under the pointer
@@ -1485,7 +1495,7 @@ function renderPeople() {
   people.forEach((person, position) => {
     const button = rows[position].firstElementChild;
     const score = scoreOf(person);
-    const labelled = person.keypoints.filter((point) => point[SEEN]).length;
+    const labelled = person.keypoints.filter(seenOf).length;
     const track = person.track_id === null ? '' : ` · #${person.track_id}`;
     button.querySelector('.person-number').textContent = position + 1;
     button.querySelector('.person-text').textContent =
@@ -1509,14 +1519,15 @@ function renderKeypoints() {
     const row = rows[keypoint];
     const name = readable(app.run.keypoints[keypoint]);
     row.dataset.side = app.run.sides[keypoint];
-    row.dataset.seen = point[SEEN];
+    const seen = seenOf(point);
+    row.dataset.seen = seen;
     row.classList.toggle('chosen', keypoint === app.keypoint);
     const [pick, bar, score, toggle] = row.children;
     pick.lastElementChild.textContent = name;
     pick.setAttribute('aria-pressed', keypoint === app.keypoint);
     pick.setAttribute(
       'aria-label',
-      `${name}, ${SEEN_WORDS[point[SEEN]]}, score ${point[SCORE].toFixed(2)}`,
+      `${name}, ${SEEN_WORDS[seen]}, score ${point[SCORE].toFixed(2)}`,
     );
     pick.onclick = () => {
       choose(person.uid, keypoint);
@@ -1524,8 +1535,8 @@ function renderKeypoints() {
     };
     setBar(bar, point[SCORE]);
     score.textContent = point[SCORE].toFixed(2);
-    toggle.setAttribute('aria-label', `${name} is ${SEEN_WORDS[point[SEEN]]}: change`);
-    toggle.title = SEEN_WORDS[point[SEEN]];
+    toggle.setAttribute('aria-label', `${name} is ${SEEN_WORDS[seen]}: change`);
+    toggle.title = SEEN_WORDS[seen];
     toggle.onclick = () => {
       choose(person.uid, keypoint);
       cycleSeen();
@@ -1545,7 +1556,7 @@ function render() {
     banner('Draw a box around the person. Enter takes the middle, Escape leaves.', 'hint');
   else if (app.placing)
     banner(
-      `Click where the ${readable(app.run.keypoints[app.keypoint])} is. Full stop skips it.`,
+      `Click where the ${nameOfChosen()} is. Full stop skips it.`,
       'hint',
     );
   else if ($('banner').dataset.kind === 'hint') banner('', 'hint');
@@ -1628,15 +1639,17 @@ class Progress {
 
 function spoken(point, keypoint) {
   const [x, y] = point.map(Math.round);
-  return `${readable(app.run.keypoints[keypoint])}, ${SEEN_WORDS[point[SEEN]]}, at ${x}, ${y}`;
+  return `${readable(app.run.keypoints[keypoint])}, ${SEEN_WORDS[seenOf(point)]}, at ${x}, ${y}`;
 }
+
+const nameOfChosen = () => readable(app.run.keypoints[app.keypoint]);
 
 function choose(uid, keypoint) {
   app.person = uid;
   app.keypoint = uid === null ? null : keypoint;
   const person = chosenPerson();
   const point = person && app.keypoint !== null ? person.keypoints[app.keypoint] : null;
-  app.placing = point?.[SEEN] === UNLABELLED;
+  app.placing = point !== null && seenOf(point) === UNLABELLED;
   render();
   if (!person) return;
   const number = app.frame.people.indexOf(person);
@@ -1676,12 +1689,16 @@ function editChosen(label, change, options) {
 function setChosenSeen(seen) {
   if (app.keypoint === null)
     return toast('Choose a keypoint first: click one, or press the full stop.');
-  return editChosen(`make it ${SEEN_WORDS[seen]}`, (person) => setSeen(person, app.keypoint, seen));
+  const point = chosenPerson()?.keypoints[app.keypoint];
+  editChosen(`make it ${SEEN_WORDS[seen]}`, (person) => setSeen(person, app.keypoint, seen));
+  if (point && seen && !hasPlace(point))
+    toast(`The ${nameOfChosen()} stands at its usual place: move it to where it is.`, 6);
+  return undefined;
 }
 
 function cycleSeen() {
   const point = app.keypoint === null ? null : chosenPerson()?.keypoints[app.keypoint];
-  setChosenSeen(point ? (point[SEEN] + 2) % 3 : VISIBLE);
+  setChosenSeen(point ? (seenOf(point) + 2) % 3 : VISIBLE);
 }
 
 function swapPair() {
@@ -1696,7 +1713,9 @@ function placeChosen(place) {
   const keypoint = app.keypoint;
   editChosen('place a keypoint', (person) => placeKeypoint(person, keypoint, place, VISIBLE));
   const points = chosenPerson().keypoints;
-  const next = points.findIndex((point, index) => index > keypoint && point[SEEN] === UNLABELLED);
+  const next = points.findIndex(
+    (point, index) => index > keypoint && seenOf(point) === UNLABELLED,
+  );
   choose(app.person, next >= 0 ? next : keypoint);
 }
 
@@ -1708,16 +1727,24 @@ function nudge(event) {
     ArrowUp: [0, -step],
     ArrowDown: [0, step],
   }[event.key];
-  if (!chosenPerson()) return;
-  editChosen(
+  const chosen = chosenPerson();
+  if (!chosen) return undefined;
+  if (app.keypoint !== null && !isMovable(chosen, app.keypoint))
+    return toast(`The ${nameOfChosen()} is not labelled: click where it is, or press 2.`, 6);
+  return editChosen(
     'nudge',
     (person) => {
       if (app.keypoint === null) return movePerson(person, dx, dy);
-      const [x, y] = placeOf(person, app.keypoint);
+      const [x, y] = person.keypoints[app.keypoint];
       return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
     },
     {merge: `nudge ${app.person} ${app.keypoint}`},
   );
+}
+
+/** Whether a keypoint can go on from where it is seen: a label, or the ghost of one to be. */
+function isMovable(person, keypoint) {
+  return stage.isShown(person, keypoint) && hasPlace(person.keypoints[keypoint]);
 }
 
 function addPerson(box) {
@@ -1780,7 +1807,7 @@ async function copyPose() {
 /** Keypoints as they are copied: placed by hand, and no labels outside of the picture. */
 function copied(keypoints) {
   return keypoints.map(([x, y, seen]) =>
-    seen && isInside([x, y]) ? [...inside([x, y]), seen, 1] : [x, y, UNLABELLED, 0],
+    seen && isInside([x, y]) ? [...inside([x, y]), seen, BY_HAND] : [x, y, UNLABELLED, 0],
   );
 }
 
