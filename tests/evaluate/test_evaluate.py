@@ -45,6 +45,22 @@ def test_the_metrics_are_pycocotools(tmp_path: Path) -> None:
     assert 0.1 < ours["AP"] < 0.99
 
 
+def test_sigmas_of_the_truth_count(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json")
+    results = predictions_of(path, 6.0)
+    document = json.loads(path.read_text())
+    sigmas = 0.5 * COCO_SET.sigmas
+    document["categories"][0]["sigmas"] = sigmas.tolist()
+    path.write_text(json.dumps(document))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    done = vitpose("evaluate", "-a", path, "-p", tmp_path / "results.json", "--json")
+    assert done.returncode == 0, done.stderr
+    ours = json.loads(done.stdout)["coco"]
+    wanted = reference_metrics(path, results, sigmas=sigmas)
+    assert [ours[name] for name in METRICS] == pytest.approx(wanted, abs=1e-12)
+    assert ours["AP"] < reference_metrics(path, results)[0] - 0.1
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_metrics_are_pycocotools_in_every_corner(tmp_path: Path, seed: int) -> None:
     """Crowds, unlabelled people, more than 20 predictions, equal scores, images in any order."""
