@@ -61,6 +61,20 @@ def test_sigmas_of_the_truth_count(tmp_path: Path) -> None:
     assert ours["AP"] < reference_metrics(path, results)[0] - 0.1
 
 
+def test_the_document_of_a_run_is_measured_with_a_note(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r.vitpose", [make_record("1.jpg")])
+    document = run / "annotations.json"
+    truth = tmp_path / "truth.json"
+    truth.write_text(document.read_text())
+    of_document = vitpose("evaluate", "-a", truth, "-p", document)
+    assert of_document.returncode == 0, of_document.stderr
+    assert f"the run knows them: -p {run}\n" in of_document.stderr
+    for other in (run, truth):
+        done = vitpose("evaluate", "-a", truth, "-p", other)
+        assert done.returncode == 0, done.stderr
+        assert "v=0" not in done.stderr
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_metrics_are_pycocotools_in_every_corner(tmp_path: Path, seed: int) -> None:
     """Crowds, unlabelled people, more than 20 predictions, equal scores, images in any order."""

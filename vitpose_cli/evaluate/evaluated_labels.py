@@ -18,11 +18,13 @@ from vitpose_cli.evaluate.predictions import (
     photo_of,
     predicted_photos,
 )
+from vitpose_cli.media.kinds import is_run_folder
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.shards import ANNOTATIONS
 
 
 def evaluate_results(
@@ -102,6 +104,16 @@ def results_of_records(
                 }
             )
     return results, failures
+
+
+def run_of_document(predictions: Path) -> Path | None:
+    """Return the run whose document a path is, None where it is anything else.
+
+    Args:
+        predictions: A file or folder, or a glob of shards.
+    """
+    is_document = predictions.name.startswith(Path(ANNOTATIONS).stem)
+    return predictions.parent if is_document and is_run_folder(predictions.parent) else None
 
 
 def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
