@@ -45,6 +45,36 @@ def test_the_metrics_are_pycocotools(tmp_path: Path) -> None:
     assert 0.1 < ours["AP"] < 0.99
 
 
+def test_sigmas_of_the_truth_count(tmp_path: Path) -> None:
+    path = truth_file(tmp_path / "gt.json")
+    results = predictions_of(path, 6.0)
+    document = json.loads(path.read_text())
+    sigmas = 0.5 * COCO_SET.sigmas
+    document["categories"][0]["sigmas"] = sigmas.tolist()
+    path.write_text(json.dumps(document))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    done = vitpose("evaluate", "-a", path, "-p", tmp_path / "results.json", "--json")
+    assert done.returncode == 0, done.stderr
+    ours = json.loads(done.stdout)["coco"]
+    wanted = reference_metrics(path, results, sigmas=sigmas)
+    assert [ours[name] for name in METRICS] == pytest.approx(wanted, abs=1e-12)
+    assert ours["AP"] < reference_metrics(path, results)[0] - 0.1
+
+
+def test_the_document_of_a_run_is_measured_with_a_note(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r.vitpose", [make_record("1.jpg")])
+    document = run / "annotations.json"
+    truth = tmp_path / "truth.json"
+    truth.write_text(document.read_text())
+    of_document = vitpose("evaluate", "-a", truth, "-p", document)
+    assert of_document.returncode == 0, of_document.stderr
+    assert f"the run knows them: -p {run}\n" in of_document.stderr
+    for other in (run, truth):
+        done = vitpose("evaluate", "-a", truth, "-p", other)
+        assert done.returncode == 0, done.stderr
+        assert "v=0" not in done.stderr
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_metrics_are_pycocotools_in_every_corner(tmp_path: Path, seed: int) -> None:
     """Crowds, unlabelled people, more than 20 predictions, equal scores, images in any order."""

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.pose.keypoints import (
-    KEYPOINT_SETS,
-    UNKNOWN_SIGMA,
-    KeypointSet,
-    keypoint_set,
-)
+from vitpose_cli.pose.keypoint_sigmas import UNKNOWN_SIGMA
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet, keypoint_set
 
 BODY_PAIRS = "1-2 3-4 5-6 7-8 9-10 11-12 13-14 15-16"
 ANIMAL_PAIRS = "0-1 5-8 6-9 7-10 11-14 12-15 13-16"
@@ -196,6 +192,41 @@ def test_a_category_without_pairs_is_never_mirrored() -> None:
     people = keypoint_set("coco").to_category()
     assert not KeypointSet.from_category({**people, "flip_pairs": []}).mirrorable
     assert KeypointSet.from_category(people) is keypoint_set("coco")
+
+
+def test_a_category_has_the_last_word_on_sigmas() -> None:
+    category = {"name": "chair", "keypoints": ["seat", "nose", "leg"]}
+    chair = KeypointSet.from_category({**category, "sigmas": [0.2, 0.026, 1]})
+    assert chair.oks_sigmas == (0.2, 0.026, 1.0)
+    assert chair.to_category()["sigmas"] == [0.2, 0.026, 1.0]
+    assert KeypointSet.from_category(chair.to_category()) == chair
+    usual = KeypointSet.from_category(category)
+    assert usual.oks_sigmas == (UNKNOWN_SIGMA, 0.026, UNKNOWN_SIGMA)
+    assert "sigmas" not in usual.to_category()
+    assert chair.shows_the_same(usual)  # so that a head is taken over
+    for built_in in KEYPOINT_SETS.values():
+        assert "sigmas" not in built_in.to_category()
+        wide = [0.1] * built_in.num_keypoints
+        wider = KeypointSet.from_category({**built_in.to_category(), "sigmas": wide})
+        assert wider.oks_sigmas == tuple(wide)
+        assert wider.to_category()["sigmas"] == wide
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "fault"),
+    [
+        (0.1, "is not a list"),
+        ([0.1], "has 1 numbers for 2 keypoints"),
+        ([0.1, "0.1"], "has '0.1', which is not a number"),
+        ([0.1, True], "has True, which is not a number"),
+        ([0.1, 0], "has 0, which is not above 0"),
+        ([0.1, float("inf")], "has inf, which is not above 0 and finite"),
+        ([float("nan"), 0.1], "has nan, which is not above 0 and finite"),
+    ],
+)
+def test_sigmas_that_do_not_fit_are_refused(sigmas: object, fault: str) -> None:
+    with pytest.raises(InputError, match=f"Category 'x': sigmas {fault}"):
+        KeypointSet.from_category({"name": "x", "keypoints": ["a", "b"], "sigmas": sigmas})
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,24 @@ def test_flip_pairs_of_any_category_count(tmp_path: Path, first: int) -> None:
         _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_sigmas_of_any_category_count(tmp_path: Path, first: int) -> None:
+    content = small_document()
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "statue"})
+    stating, other = content["categories"][first], content["categories"][1 - first]
+    stating["sigmas"] = [0.1] * 17
+    known = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
+    assert (known.name, known.oks_sigmas) == ("coco", (0.1,) * 17)
+    other["sigmas"] = [0.1] * 17
+    assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set == known
+    other["sigmas"] = [0.2] * 17
+    with pytest.raises(InputError, match="'person' and 'statue' state different sigmas"):
+        _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
+    other["sigmas"] = [0.2]
+    with pytest.raises(InputError, match=r"a\.json: Category '.*': sigmas has 1 numbers for 17"):
+        _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
+
+
 def test_names_inside_of_the_folder_are_fine(tmp_path: Path) -> None:
     for name in ("a.jpg", "sub/a b.jpg", "ü/..a.jpg", "a..jpg"):
         assert safe_media_path(tmp_path, name) == tmp_path / name

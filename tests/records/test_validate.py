@@ -165,6 +165,17 @@ BROKEN: list[tuple[str, str, Change]] = [
             for number, pairs in ((8, [["left_eye", "right_eye"]]), (9, []))
         ),
     ),
+    ("sigmas", "categories[0].sigmas", put("categories", "sigmas", 0.1)),
+    ("sigmas", "categories[0].sigmas", put("categories", "sigmas", [0.1] * 16)),
+    ("sigmas", "categories[0].sigmas", put("categories", "sigmas", [0.1] * 16 + [0])),
+    (
+        "sigmas",
+        "categories[2].sigmas",
+        lambda c: c["categories"].extend(
+            {**c["categories"][0], "id": number, "name": f"x{number}", "sigmas": [each] * 17}
+            for number, each in ((8, 0.1), (9, 0.2))
+        ),
+    ),
     ("skeleton-edge", "categories[0].skeleton[1]", put("categories", "skeleton", [[1, 2], [2, 1]])),
     ("skeleton-edge", "categories[0].skeleton[0]", put("categories", "skeleton", [[1, 1]])),
     ("annotation-id", "annotations[0].id", put("annotations", "id", 0)),

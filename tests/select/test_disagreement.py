@@ -33,6 +33,16 @@ def test_a_moved_keypoint_is_disagreement_and_a_hidden_one_is_not() -> None:
     assert disagreement(blind, moved, COCO.sigmas)[0][0] == pytest.approx(1 / 17, abs=1e-3)
 
 
+def test_a_pixel_is_no_disagreement() -> None:
+    people = make_people(0.9)
+    size = float(np.sqrt(np.prod(people.boxes[0, 2:] - people.boxes[0, :2])))
+    for way, differs in ((0.002, False), (0.05, True)):
+        moved = replace(people, keypoints=people.keypoints + np.float32(way * size))
+        (found,), _ = disagreement(people, moved, COCO.sigmas)
+        assert (found > 0) == differs
+        assert (f"{1 - found:.2f}" != "1.00") == differs
+
+
 def test_people_whom_one_run_lacks() -> None:
     people = make_people(0.9, 0.8, 0.7)
     found, num_missed = disagreement(people.select([0]), people, COCO.sigmas)

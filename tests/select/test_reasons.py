@@ -34,6 +34,13 @@ def test_there_is_always_a_reason() -> None:
     ]
 
 
+def test_agreement_is_no_reason() -> None:
+    signals = {"disagreement": np.array([0, 0.4], np.float32)}
+    ranks = {"disagreement": np.array([0.25, 0.9], np.float32)}
+    assert reasons(0, 1, signals, ranks, 0) == [ALIKE]
+    assert "OKS 0.60" in reasons(0, 1, signals, ranks, 1)[0]
+
+
 def test_nothing_may_be_known_of_anybody() -> None:
     unknown = {name: np.full(2, np.nan, np.float32) for name in SIGNALS}
     assert reasons(0, 1, SIGNALS, {}, 0) == [ALIKE]

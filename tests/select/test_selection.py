@@ -202,6 +202,12 @@ def test_what_cannot_be_is_refused(run: Path, tmp_path: Path) -> None:
         SelectOptions(run, by="disagreement")
     with pytest.raises(InputError, match="does not know flip_disagreement"):
         select(run, tmp_path, by="flip_disagreement")
+    photos = make_run(tmp_path / "photos", [make_record(f"{n}.jpg", 0.5) for n in range(4)])
+    with pytest.raises(InputError, match="jump is known only of people in videos") as caught:
+        select(photos, tmp_path, by="jump")
+    assert caught.value.hint == "Leave --by out."
+    with pytest.raises(InputError, match="overlap is the same for everybody"):
+        select(photos, tmp_path, by="overlap")
     with pytest.raises(InputError, match="no frame left"):
         select(make_run(tmp_path / "empty", []), tmp_path)
     elsewhere = make_run(tmp_path / "elsewhere", [make_record("x.jpg", 0.5)])

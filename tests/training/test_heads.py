@@ -173,6 +173,64 @@ def label_with(weights: Path, head: str, annotations: Path) -> None:
     annotations.write_text(json.dumps(document))
 
 
+@pytest.mark.parametrize(
+    ("stated", "kept", "said"),
+    [
+        (
+            {},
+            (0.2, 0.1),
+            "No file states `sigmas` of arm: they are those of {path} (0.2, 0.1), not what names "
+            "say (0.067, 0.067).",
+        ),
+        (
+            {"sigmas": [1, 2]},
+            (1.0, 2.0),
+            "`sigmas` of arm are those of the files (1, 2), no longer those of {path} (0.2, 0.1).",
+        ),
+    ],
+)
+def test_a_head_keeps_its_sigmas_unless_a_file_states_others(
+    tmp_path: Path, stated: dict[str, Any], kept: tuple[float, ...], said: str
+) -> None:
+    arm = dog("kp0", "kp1", called="arm")
+    path = saved(tmp_path, replace(arm, oks_sigmas=(0.2, 0.1)))
+    source = labelled(tmp_path, arm)
+    document = json.loads(Path(source["annotations"]).read_text())
+    document["categories"][0] |= stated
+    Path(source["annotations"]).write_text(json.dumps(document))
+    listener = Listener()
+    config = configured(tmp_path, source, model={"weights": str(path)})
+    weights = train(config, tmp_path / "run", listener).weights
+    assert read_header(weights).heads["arm"].keypoint_set.oks_sigmas == kept
+    assert said.format(path=path) in listener.notes
+    done = vitpose(
+        "annotate", Path(source["images"]), "-o", tmp_path / "labels", "-w", weights,
+        "--detector", "whole-image", "--device", "cpu",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (category,) = json.loads((tmp_path / "labels/annotations.json").read_text())["categories"]
+    assert category["sigmas"] == list(kept)
+
+
+def test_the_best_weights_are_chosen_by_the_sigmas_of_the_files(tmp_path: Path) -> None:
+    path = saved(tmp_path, KEYPOINT_SETS["coco"])
+    source = labelled(tmp_path, KEYPOINT_SETS["coco"])
+    measured = labelled(tmp_path, KEYPOINT_SETS["coco"], "measured")
+    data = {"train": [source], "validation": [measured], "threads": 1}
+    aps = []
+    for number, stated in enumerate(({}, {"sigmas": [2.0] * 17})):
+        annotations = Path(source["annotations"])
+        document = json.loads(annotations.read_text())
+        document["categories"][0] |= stated
+        annotations.write_text(json.dumps(document))
+        said = Listener()
+        config = configured(tmp_path, source, data=data, model={"weights": str(path)})
+        train(config, tmp_path / f"run {number}", said)
+        aps.append(said.lines[-1]["AP"])
+    assert aps[0] < 0.5
+    assert aps[1] > 0.8  # whatever lies within the photo is near enough
+
+
 def test_a_token_is_learnt_on_keypoints_that_have_another_name(tmp_path: Path) -> None:
     path = saved(tmp_path, KEYPOINT_SETS["coco"], KEYPOINT_SETS["apt36k"], experts=True)
     source = labelled(tmp_path, KEYPOINT_SETS["ap10k"])
@@ -212,7 +270,7 @@ def test_a_head_keeps_its_flip_pairs_unless_a_file_states_others(
     said: str | None,
 ) -> None:
     arm = dog("kp0", "kp1", called="arm")
-    path = saved(tmp_path, arm.with_stated(((0, 1),)), experts=task == "token")
+    path = saved(tmp_path, replace(arm, flip_pairs=((0, 1),)), experts=task == "token")
     source = labelled(tmp_path, arm)
     document = json.loads(Path(source["annotations"]).read_text())
     document["categories"][0] |= stated

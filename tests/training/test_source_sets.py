@@ -78,6 +78,48 @@ def test_all_sources_of_a_set_mirror_alike(
     )
 
 
+WIDE, NARROW = {"sigmas": [0.2, 0.2]}, {"sigmas": [0.02, 0.02]}
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "agreed"),
+    [
+        ([WIDE], [{}], 0.2),
+        ([{}], [WIDE], 0.2),
+        ([{}, WIDE], [NARROW], 0.2),
+        ([{}], [{}], 0.067),
+    ],
+)
+def test_all_sources_of_a_set_have_its_sigmas(
+    tmp_path: Path,
+    train: list[dict[str, Any]],
+    validation: list[dict[str, Any]],
+    agreed: float,
+) -> None:
+    sources = {
+        role: [of_arms(tmp_path / f"{role} {n}", **one) for n, one in enumerate(each)]
+        for role, each in (("train", train), ("validation", validation))
+    }
+    data = open_data(DataOptions.model_validate(sources))
+    opened = [*data.train, *data.validation]
+    assert {one.keypoint_set.oks_sigmas for one in opened} == {(agreed, agreed)}
+    overruled = sources["validation"][0]["annotations"]
+    assert [*data.notes] == (
+        [
+            f"`sigmas` of arm are those of data.train (0.2, 0.2), not those of {overruled} "
+            "(0.02, 0.02)."
+        ]
+        if validation == [NARROW]
+        else []
+    )
+
+
+def test_files_that_state_different_sigmas_are_refused(tmp_path: Path) -> None:
+    stating = [of_arms(tmp_path / "a", **WIDE), of_arms(tmp_path / "b", **NARROW)]
+    with pytest.raises(InputError, match=r"state different `sigmas` of 'arm': 0\.2, 0\.2, and"):
+        open_data(DataOptions.model_validate({"train": stating}))
+
+
 @pytest.mark.parametrize("role", ["train", "validation"])
 def test_files_that_state_different_flip_pairs_are_refused(tmp_path: Path, role: str) -> None:
     stating = [of_arms(tmp_path / "a", **PAIRED), of_arms(tmp_path / "b", **UNPAIRED)]

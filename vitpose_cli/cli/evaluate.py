@@ -49,8 +49,9 @@ def evaluate(
         typer.Option(
             "--predictions",
             "-p",
-            help="Measure this file (annotations.json of a run, or COCO results) "
-            "instead of running a network.",
+            metavar="RUN|FILE",
+            help="Measure these labels instead of running a network: a run folder, COCO results, "
+            "or a document (keypoints with v=0 count as missed).",
         ),
     ] = None,
     weights: options.Weights = "tiny",
@@ -85,7 +86,7 @@ def evaluate(
 
       vitpose evaluate -a person_keypoints.json -i photos/ --gt-boxes
 
-      vitpose evaluate -a person_keypoints.json -p photos.vitpose/annotations.json
+      vitpose evaluate -a person_keypoints.json -p photos.vitpose
 
       vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
@@ -108,10 +109,16 @@ def evaluate(
             "Give one of them.",
         )
     with starting():
-        from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
+        from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, run_of_document
         from vitpose_cli.evaluate.evaluated_weights import evaluate_cut_bodies, evaluate_weights
 
     if predictions is not None and images is None:
+        run = run_of_document(predictions)
+        if run is not None:
+            note(
+                f"{predictions} has no places for keypoints with v=0, and they count as missed; "
+                f"the run knows them: -p {run}"
+            )
         result = evaluate_predictions(annotations, predictions)
     elif images is not None and predictions is None:
         with starting():
@@ -136,7 +143,7 @@ def evaluate(
                 result = evaluate_cut_bodies(annotations, images, chosen, report, part)
     else:
         raise ConfigError(
-            "Evaluate needs either --images (to label them now) or --predictions (a file or run).",
+            "Evaluate needs either --images (to label them now) or --predictions (run or file).",
             "For labels that exist: --predictions photos.vitpose",
         )
     if json:

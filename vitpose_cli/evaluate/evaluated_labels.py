@@ -18,16 +18,20 @@ from vitpose_cli.evaluate.predictions import (
     photo_of,
     predicted_photos,
 )
+from vitpose_cli.media.kinds import is_run_folder
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.shards import ANNOTATIONS
 
 
 def evaluate_results(
     truth: CocoDocument,
     results: Iterable[Mapping[str, Any]],
     failures: Iterable[FailedPhoto] = (),
+    keypoint_set: KeypointSet | None = None,
 ) -> Evaluation:
     """Measure predictions against ground truth, both in memory.
 
@@ -36,11 +40,12 @@ def evaluate_results(
         results: COCO results: `image_id`, `keypoints` (3K: x, y, score), `score`; frame px. If all
             have a `category_id`, AP is the mean over the categories of the ground truth.
         failures: Photos that could not be labelled; for the report only.
+        keypoint_set: The keypoints of the truth with the sigmas to measure by; None for its own.
 
     Raises:
         InputError: The predictions have another number of keypoints than the ground truth.
     """
-    keypoint_set, bodies = truth.keypoint_set, bodies_of(truth.categories)
+    keypoint_set, bodies = keypoint_set or truth.keypoint_set, bodies_of(truth.categories)
     found = defaultdict(list)
     by_category = True
     for result in results:
@@ -99,6 +104,16 @@ def results_of_records(
                 }
             )
     return results, failures
+
+
+def run_of_document(predictions: Path) -> Path | None:
+    """Return the run whose document a path is, None where it is anything else.
+
+    Args:
+        predictions: A file or folder, or a glob of shards.
+    """
+    is_document = predictions.name.startswith(Path(ANNOTATIONS).stem)
+    return predictions.parent if is_document and is_run_folder(predictions.parent) else None
 
 
 def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:

@@ -48,7 +48,7 @@ def _name_or_fields(keypoint_set: KeypointSet) -> str | dict[str, Any]:
     if built_in:
         return keypoint_set.name
     fields = asdict(keypoint_set)
-    del fields["pairs_stated"]  # of the files that it learnt from: the next ones say it anew
+    del fields["stated"]  # of the files that it learnt from: the next ones say it anew
     return fields
 
 

@@ -2,7 +2,8 @@
 
 Built-in sets are read from `keypoint_tables`; any other set comes from the `categories` entry of a
 COCO file, so that nobody has to write a plug-in for their animal. Flip pairs and upper bodies are
-derived from the names for both alike, unless a category says itself which keypoints are pairs.
+derived from the names for both alike, and so are sigmas of own keypoints, unless a category states
+its pairs or sigmas itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,13 +28,15 @@ from vitpose_cli.pose.keypoint_sides import (
     is_upper_body,
     side_of,
 )
+from vitpose_cli.pose.keypoint_sigmas import UNKNOWN_SIGMA, sigmas_fault
 from vitpose_cli.pose.keypoint_tables import OTHER_NAMES, TABLES, PublishedSet
-
-UNKNOWN_SIGMA = 0.067
-"""OKS sigma of a keypoint nobody has measured: the mean of COCO's seventeen (1.138 / 17)."""
 
 Pair = tuple[int, int]
 Side = Literal["left", "right", "centre"]
+Stated = Literal["flip_pairs", "sigmas"]
+
+STATEMENTS: tuple[Stated, ...] = ("flip_pairs", "sigmas")
+"""The fields of a `categories` entry that overrule what names say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ class KeypointSet:
         oks_sigmas: K sigmas, the spread of human labels relative to the body's size.
         upper_body: Positions above the hips.
         source: Where the numbers come from.
-        pairs_stated: Whether a file states the flip pairs, so that they are not read from names.
+        stated: What a file states, so that it is not read from names.
     """
 
     name: str
@@ -60,7 +64,7 @@ class KeypointSet:
     oks_sigmas: tuple[float, ...]
     upper_body: tuple[int, ...]
     source: str
-    pairs_stated: bool = field(default=False, compare=False)
+    stated: frozenset[Stated] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:
         positions = range(self.num_keypoints)
@@ -72,7 +76,7 @@ class KeypointSet:
             "flip pairs must be of named keypoints": named.issuperset(paired),
             "flip pairs must not share a keypoint": len(set(paired)) == len(paired),
             "every name needs one sigma": len(self.oks_sigmas) == len(positions),
-            "sigmas must be positive": all(sigma > 0 for sigma in self.oks_sigmas),
+            "sigmas must be above 0 and finite": all(0 < each < inf for each in self.oks_sigmas),
             "upper_body must be of named keypoints": named.issuperset(self.upper_body),
         }
         for rule, holds in rules.items():
@@ -100,8 +104,30 @@ class KeypointSet:
     @property
     def pairs_text(self) -> str:
         """The flip pairs in a sentence: `kp0 - kp1, kp2 - kp3`, or `none`."""
+        return self.text_of("flip_pairs")
+
+    def text_of(self, what: Stated) -> str:
+        """Return a field in a sentence: `kp0 - kp1, kp2 - kp3`, `0.025, 0.1`, or `none`."""
+        if what == "sigmas":
+            return ", ".join(f"{sigma:g}" for sigma in self.oks_sigmas)
         pairs = (f"{self.names[one]} - {self.names[other]}" for one, other in self.flip_pairs)
         return ", ".join(pairs) or "none"
+
+    def says_the_same(self, other: KeypointSet, what: Stated) -> bool:
+        """Tell whether a field is the same in a set of the same keypoints."""
+        if what == "sigmas":
+            return self.oks_sigmas == other.oks_sigmas
+        return self.flip_pairs == other.flip_pairs
+
+    def with_field(self, other: KeypointSet, what: Stated) -> KeypointSet:
+        """Return the set with a field of another one of the same keypoints.
+
+        It is stated where the other one states it.
+        """
+        stated = (self.stated - {what}) | (other.stated & {what})
+        if what == "sigmas":
+            return replace(self, oks_sigmas=other.oks_sigmas, stated=stated)
+        return replace(self, flip_pairs=other.flip_pairs, stated=stated)
 
     @property
     def one_sided(self) -> tuple[int, ...]:
@@ -113,7 +139,8 @@ class KeypointSet:
     def shows_the_same(self, other: KeypointSet) -> bool:
         """Tell whether heatmaps of both mean the same; all but the names may differ.
 
-        Flip pairs are among that: they say how a picture is mirrored, not what a map shows.
+        Flip pairs and sigmas are among that: they say how a picture is mirrored and how near is
+        near, not what a map shows.
         """
         return self.names == other.names
 
@@ -140,8 +167,9 @@ class KeypointSet:
         flip pairs and upper body are read from the names, and every sigma is that of the
         human keypoint of this name, or `UNKNOWN_SIGMA`. A skeleton counts from 1 as COCO says,
         or from 0 where it names keypoint 0, as some tools write it. `flip_pairs`, pairs of names,
-        has the last word on which keypoints change places; empty, it forbids mirroring. A built-in
-        set with pairs of a file keeps its name.
+        has the last word on which keypoints change places; empty, it forbids mirroring. `sigmas`,
+        K numbers in the order of the keypoints, has it on the sigmas. A built-in set with pairs or
+        sigmas of a file keeps its name.
 
         Args:
             category: The entry; `keypoints` is needed, the others are not.
@@ -149,15 +177,15 @@ class KeypointSet:
                 it has none.
 
         Raises:
-            InputError: There are no keypoint names, or skeleton or flip pairs do not fit them.
+            InputError: There are no keypoint names, or skeleton, flip pairs or sigmas do not fit
+                them.
         """
         label = str(category.get("name") or "custom")
         names = _names_of(category, label)
         words = [canonical_words(each) for each in names]
         for built_in in KEYPOINT_SETS.values():
             if words in _spellings(built_in):
-                pairs = _stated_pairs(category, names, label)
-                return built_in if pairs is None else built_in.with_stated(pairs)
+                return _with_stated(built_in, category, names, label)
         try:
             bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
         except (TypeError, ValueError) as error:
@@ -177,31 +205,30 @@ class KeypointSet:
                 category=label,
                 names=names,
                 edges=tuple((start - first, end - first) for start, end in bones),
-                oks_sigmas=tuple(_HUMAN_SIGMAS.get(each, UNKNOWN_SIGMA) for each in words),
+                oks_sigmas=_usual_sigmas(names),
                 source="the categories of a COCO file",
             )
         )
-        pairs = _stated_pairs(category, names, label)
-        return built if pairs is None else built.with_stated(pairs)
-
-    def with_stated(self, pairs: tuple[Pair, ...]) -> KeypointSet:
-        """Return the set with the flip pairs that a file states."""
-        return replace(self, flip_pairs=pairs, pairs_stated=True)
+        return _with_stated(built, category, names, label)
 
     def to_category(self, id: int = 1) -> dict[str, Any]:
         """Return the `categories` entry of a COCO file, with its 1-based skeleton.
 
-        Flip pairs are in it where the names do not say them.
+        Flip pairs and sigmas are in it where the names do not say them.
         """
-        stated = [[self.names[one], self.names[other]] for one, other in self.flip_pairs]
-        read = self.flip_pairs == flip_pairs(self.names)
+        stated: dict[str, Any] = {}
+        if self.flip_pairs != flip_pairs(self.names):
+            pairs = ([self.names[one], self.names[other]] for one, other in self.flip_pairs)
+            stated["flip_pairs"] = list(pairs)
+        if self.oks_sigmas != _usual_sigmas(self.names):
+            stated["sigmas"] = list(self.oks_sigmas)
         return {
             "id": id,
             "name": self.category,
             "supercategory": self.category,
             "keypoints": list(self.names),
             "skeleton": [[start + 1, end + 1] for start, end in self.edges],
-            **({} if read else {"flip_pairs": stated}),
+            **stated,
         }
 
 
@@ -245,25 +272,45 @@ def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _stated_pairs(
-    category: Mapping[str, Any], names: Sequence[str], label: str
-) -> tuple[Pair, ...] | None:
-    """Return the flip pairs that a `categories` entry states, None where it states none.
+def _with_stated(
+    known: KeypointSet, category: Mapping[str, Any], names: Sequence[str], label: str
+) -> KeypointSet:
+    """Return a set with the flip pairs and sigmas that a `categories` entry states.
 
     Raises:
-        InputError: They are no pairs of its keypoints.
+        InputError: They are no pairs of its keypoints, or no sigmas of as many.
     """
-    stated = category.get("flip_pairs")
-    if stated is None:
-        return None
-    if fault := flip_pairs_fault(stated, names):
-        raise InputError(
-            f"Category {label!r}: flip_pairs {fault}.",
-            'Write pairs of its keypoint names, each name once: [["kp1", "kp2"], ["kp3", "kp4"]].',
-        )
-    positions = {name: position for position, name in enumerate(names)}
-    pairs = (sorted((positions[str(one)], positions[str(other)])) for one, other in stated)
-    return tuple(sorted((low, high) for low, high in pairs))
+    pairs, sigmas = (category.get(what) for what in STATEMENTS)
+    if pairs is not None:
+        if fault := flip_pairs_fault(pairs, names):
+            raise InputError(
+                f"Category {label!r}: flip_pairs {fault}.",
+                "Write pairs of its keypoint names, each name once: "
+                '[["kp1", "kp2"], ["kp3", "kp4"]].',
+            )
+        at = {name: position for position, name in enumerate(names)}
+        ends = (sorted((at[str(one)], at[str(other)])) for one, other in pairs)
+        ordered = tuple(sorted((low, high) for low, high in ends))
+        known = replace(known, flip_pairs=ordered, stated=known.stated | {"flip_pairs"})
+    if sigmas is not None:
+        if fault := sigmas_fault(sigmas, len(names)):
+            raise InputError(
+                f"Category {label!r}: sigmas {fault}.",
+                "Write one number above 0 for each of its keypoints, in their order, as 0.025 "
+                "of an eye and 0.107 of a hip; or leave sigmas out.",
+            )
+        numbers = tuple(map(float, sigmas))
+        known = replace(known, oks_sigmas=numbers, stated=known.stated | {"sigmas"})
+    return known
+
+
+def _usual_sigmas(names: Sequence[str]) -> tuple[float, ...]:
+    """Return the sigmas of keypoints of which no file states any."""
+    words = [canonical_words(each) for each in names]
+    for built_in in KEYPOINT_SETS.values():
+        if words in _spellings(built_in):
+            return built_in.oks_sigmas
+    return tuple(_HUMAN_SIGMAS.get(each, UNKNOWN_SIGMA) for each in words)
 
 
 def _spellings(built_in: KeypointSet) -> Iterator[list[Words]]:

@@ -33,6 +33,7 @@ class Signal:
         unit: Unit and range.
         source: Where it comes from.
         words: What a person is told about a high rank; `{value}` is filled in.
+        known_of: Of whom alone it is known; None for everybody whom this version labels.
     """
 
     doubtful: Literal["low", "high"]
@@ -40,6 +41,7 @@ class Signal:
     unit: str
     source: str
     words: str
+    known_of: str | None = None
 
 
 SIGNALS: Mapping[str, Signal] = MappingProxyType(
@@ -85,6 +87,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             "standard deviations of the usual bone lengths, 0 to 4; mean over bones",
             "after VL4Pose, Shukla et al., BMVC 2022",
             "the proportions are unusual for a body ({value:.1f} deviations)",
+            known_of="human bodies whose limbs are shown",
         ),
         "overlap": Signal(
             "high",
@@ -107,6 +110,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             "farthest keypoint",
             "DeepLabCut's `jump` outliers (Nath et al., Nature Protocols 2019)",
             "a keypoint jumps between frames ({value:.2f} body sizes)",
+            known_of="people in videos with frames just before and after",
         ),
         "disagreement": Signal(
             "high",

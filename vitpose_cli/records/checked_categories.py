@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vitpose_cli.pose.keypoint_sides import flip_pairs_fault
+from vitpose_cli.pose.keypoint_sigmas import sigmas_fault
 from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
 from vitpose_cli.records.json_stream import Item
 from vitpose_cli.records.json_values import are_texts, is_int, shown
@@ -23,14 +24,15 @@ class CheckedCategories:
         self.num_keypoints: dict[int, int] = {}
         self._names: set[str] = set()
         self._keypoints: tuple[int, list[str]] | None = None  # place and names of the first
-        self._pairs: dict[tuple[str, ...], tuple[int, set[frozenset[str]]]] = {}  # by keypoints
+        # By their field and their keypoints: the place of the first that are stated, and they.
+        self._stated: dict[tuple[str, ...], tuple[int, set[frozenset[str]] | list[float]]] = {}
 
     def begin(self) -> None:
         """Begin with a file, which has categories of its own."""
         self.num_keypoints.clear()
         self._names.clear()
         self._keypoints = None
-        self._pairs.clear()
+        self._stated.clear()
 
     def check(self, item: Item) -> None:
         """Check an element of `categories`."""
@@ -60,8 +62,13 @@ class CheckedCategories:
         else:
             self._alike(item, names)
             self._skeleton(f"{place}.skeleton", category, len(names))
-            if (stated := category.get("flip_pairs")) is not None:
-                self._flip_pairs(item, stated, names)
+            if (pairs := category.get("flip_pairs")) is not None:
+                fault = flip_pairs_fault(pairs, names)
+                meant = set() if fault else {frozenset(map(str, pair)) for pair in pairs}
+                self._agreed(item, "flip_pairs", names, meant, fault)
+            if (sigmas := category.get("sigmas")) is not None:
+                fault = sigmas_fault(sigmas, len(names))
+                self._agreed(item, "sigmas", names, sigmas, fault)
 
     def _alike(self, item: Item, names: list[str]) -> None:
         position, known = self._keypoints = self._keypoints or (item.position or 0, names)
@@ -71,16 +78,23 @@ class CheckedCategories:
                 "category-keypoints-alike", place, f"are others than in categories[{position}]"
             )
 
-    def _flip_pairs(self, item: Item, stated: Any, names: list[str]) -> None:
-        fault = flip_pairs_fault(stated, names)
+    def _agreed(
+        self,
+        item: Item,
+        what: str,
+        names: list[str],
+        stated: set[frozenset[str]] | list[float],
+        fault: str,
+    ) -> None:
+        """Find a field at fault, or one that says otherwise than the first of these keypoints."""
         if not fault:
-            pairs = {frozenset(map(str, pair)) for pair in stated}
-            first = (item.position or 0, pairs)
-            position, known = self._pairs.setdefault(tuple(names), first)
-            if pairs != known:
+            first = (item.position or 0, stated)
+            position, known = self._stated.setdefault((what, *names), first)
+            if stated != known:
                 fault = f"are others than in categories[{position}]"
         if fault:
-            self._findings.add("flip-pairs", f"categories[{item.position}].flip_pairs", fault)
+            place = f"categories[{item.position}].{what}"
+            self._findings.add(what.replace("_", "-"), place, fault)
 
     def _skeleton(self, place: str, category: Mapping[str, Any], num_keypoints: int) -> None:
         skeleton = category.get("skeleton")

@@ -20,7 +20,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import KEYPOINT_SCORE_THRESHOLD, Instances
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.records.chosen_categories import how_to_part
 from vitpose_cli.records.coco_items import (
     NO_OWN_ID,
@@ -129,10 +129,11 @@ def read_coco(path: Path) -> CocoDocument:
 def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> KeypointSet:
     """Return the keypoints that the categories of the document `path` describe.
 
-    Flip pairs are those of whichever category states some.
+    Flip pairs and sigmas are those of whichever category states some.
 
     Raises:
-        InputError: No category has keypoints, or they have different ones or state different pairs.
+        InputError: No category has keypoints, or they have different ones or state different pairs
+            or sigmas.
     """
     with_keypoints = [category for category in categories if category.get("keypoints")]
     if not with_keypoints:
@@ -148,20 +149,28 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
                 "have different keypoints.",
                 how_to_part(with_keypoints, path),
             )
-    stating = [each for each in with_keypoints if each.get("flip_pairs") is not None]
+    saying = [
+        category
+        for category in with_keypoints
+        if category is first or any(category.get(what) is not None for what in STATEMENTS)
+    ]
     try:
-        known = KeypointSet.from_category(first)
-        stated = [KeypointSet.from_category(each).flip_pairs for each in stating]
+        sets = [KeypointSet.from_category(category) for category in saying]
     except InputError as error:
         raise InputError(f"{path}: {error}", error.hint) from error
-    for category, pairs in zip(stating, stated, strict=True):
-        if pairs != stated[0]:
-            raise InputError(
-                f"{path}: categories {stating[0].get('name')!r} and {category.get('name')!r} "
-                "state different flip_pairs of the same keypoints.",
-                "State the same in both, or leave flip_pairs out of one.",
-            )
-    return known.with_stated(stated[0]) if stated else known
+    known = sets[0]
+    for what in STATEMENTS:
+        stating = [each for each in zip(saying, sets, strict=True) if what in each[1].stated]
+        for category, stated in stating:
+            if not stated.says_the_same(stating[0][1], what):
+                raise InputError(
+                    f"{path}: categories {stating[0][0].get('name')!r} and "
+                    f"{category.get('name')!r} state different {what} of the same keypoints.",
+                    f"State the same in both, or leave {what} out of one.",
+                )
+        if stating:
+            known = known.with_field(stating[0][1], what)
+    return known
 
 
 def video_names(videos: Iterable[Mapping[str, Any]]) -> dict[int, Any]:

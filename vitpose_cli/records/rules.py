@@ -62,6 +62,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         skeleton="Write pairs of keypoint numbers, counted from 1.",
         flip_pairs="Write pairs of keypoint names, each name once and in all categories "
         "the same, or leave flip_pairs out.",
+        sigmas="Write one number above 0 for each keypoint, in all categories the same, or leave "
+        "sigmas out.",
         annotation_id="Number the annotations from 1; evaluation mistakes id 0 for no match.",
         annotation_id_unique="Give every annotation an id of its own, over the whole file.",
         image_reference="image_id must be the id of an entry of images.",

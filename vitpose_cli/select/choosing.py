@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,18 @@ from vitpose_cli.select.table import DoubtTable
 
 _POOL_FACTOR = 10  # frames whose poses are compared, for each that is chosen
 _POOL_LIMIT = 10_000  # most of them beyond those chosen
+
+
+def _tells_nobody_apart(by: str, run: Path, table: DoubtTable) -> InputError:
+    """Return why frames cannot be chosen by a measure."""
+    if not np.isnan(table.signals[by]).all():
+        return InputError(f"{by} is the same for everybody in {run}.", "Leave --by out.")
+    if (whom := SIGNALS[by].known_of) is not None:
+        return InputError(f"{by} is known only of {whom}, and {run} has none.", "Leave --by out.")
+    return InputError(
+        f"{run} does not know {by}.",
+        "Label the frames with this version of the tool, or leave --by out.",
+    )
 
 
 class Chooser:
@@ -66,10 +79,7 @@ class Chooser:
                 "Compare with a run of other weights, or leave --by out.",
             )
         if options.by is not None and not self._ranks:
-            raise InputError(
-                f"{options.run} does not know {options.by}, or it is the same for everybody.",
-                "Label the frames with this version of the tool, or leave --by out.",
-            )
+            raise _tells_nobody_apart(options.by, options.run, table)
         self.signals = tuple(self._ranks)
         self.num_unread = self.num_limited = self.num_spared = 0
         self._people = combined(self._ranks, int(table.starts[-1]))

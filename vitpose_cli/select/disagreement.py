@@ -20,6 +20,9 @@ MISSED_OKS = 0.1
 MISSED_IOU = 0.3
 """A person below both with everybody of a run is not in that run at all."""
 
+SAME = 0.005
+"""1 - OKS up to which two people agree: their OKS reads as 1.00."""
+
 
 def disagreement(
     people: Instances, others: Instances, sigmas: NDArray[np.float64]
@@ -33,7 +36,8 @@ def disagreement(
 
     Returns:
         1 - OKS (N,) with the nearest of the others, over the keypoints that the one run shows (all
-        where it shows none); and how many of the others are nobody of the one run.
+        where it shows none), and 0 up to `SAME`; and how many of the others are nobody of the one
+        run.
     """
     if not len(people) or not len(others):
         return np.ones(len(people), np.float32), len(others)
@@ -49,7 +53,8 @@ def disagreement(
     )
     overlap = box_iou(others.boxes, people.boxes)
     missed = (alike.max(axis=1) < MISSED_OKS) & (overlap.max(axis=1) < MISSED_IOU)
-    return (1 - alike.max(axis=0)).astype(np.float32), int(missed.sum())
+    differences = (1 - alike.max(axis=0)).astype(np.float32)
+    return np.where(differences > SAME, differences, np.float32(0)), int(missed.sum())
 
 
 def side_by_side(

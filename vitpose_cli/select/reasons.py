@@ -36,14 +36,19 @@ def reasons(
         row: The person's row in both.
 
     Returns:
-        One to three sentences, the most remarkable first, which also says who it is.
+        One to three sentences, the most remarkable first, which also says who it is. Agreement with
+        the other run is no reason, however few agree.
     """
     if person >= num_people:
         return [MISSED]
     who = "" if num_people == 1 else f"Person {person + 1} of {num_people}: "
     known = {name: float(column[row]) for name, column in signal_ranks.items()}
     by_rank = sorted(
-        (name for name, rank in known.items() if not np.isnan(rank)),
+        (
+            name
+            for name, rank in known.items()
+            if not np.isnan(rank) and not (name == "disagreement" and signals[name][row] == 0)
+        ),
         key=lambda name: (known[name] < _REMARKABLE, -known[name] * SIGNALS[name].weight),
     )
     told = [name for name in by_rank if known[name] >= _REMARKABLE][:_MOST_REASONS] or by_rank[:1]

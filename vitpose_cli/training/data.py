@@ -18,7 +18,7 @@ from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.models.vitpose import is_head_name
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.training.agreed_pairs import agreed_sets
+from vitpose_cli.training.agreed_sets import agreed_sets
 from vitpose_cli.training.cache import CroppedPeople, Progress, crop_people, readable_people
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import DataOptions, Source

@@ -118,6 +118,8 @@ def measured_hash(truth: CocoDocument, boxes: Mapping[str, Detections] | None) -
     people = truth.by_image()
     names = ("category_id", "bbox", "area", "iscrowd", "keypoints")
     digest = hashlib.sha256()
+    if "sigmas" in (known_set := truth.keypoint_set).stated:
+        digest.update(known_set.sigmas.tobytes())
     for image in truth.images:
         known = [[one.get(name) for name in names] for one in people[image["id"]]]
         digest.update(json.dumps(known).encode())

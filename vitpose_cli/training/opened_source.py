@@ -10,7 +10,7 @@ from zlib import crc32
 from vitpose_cli.errors import InputError
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Detections
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.records.body_sizes import SIZE_HINT
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.data_options import Source, SourceOptions
@@ -52,15 +52,17 @@ class OpenedSource:
             keypoints: The set that all sources of its name share.
         """
         own, frames, known, notes = self.keypoint_set, self.frames, self.fingerprint, self.notes
-        if own.flip_pairs != keypoints.flip_pairs:
-            pairs = keypoints.pairs_text
-            frames = replace(frames, identity=f"{frames.identity} {pairs}")
-            known = replace(known, files=f"{known.files} {pairs}", people=f"{known.people} {pairs}")
-            if own.pairs_stated:
+        for what in STATEMENTS:
+            if own.says_the_same(keypoints, what):
+                continue
+            said = keypoints.text_of(what)
+            frames = replace(frames, identity=f"{frames.identity} {said}")
+            known = replace(known, files=f"{known.files} {said}", people=f"{known.people} {said}")
+            if what in own.stated:
                 notes += (
-                    f"`flip_pairs` of {own.name} are those of data.train "
-                    f"({pairs}), not those of {self.truth.path} "
-                    f"({own.pairs_text}).",
+                    f"`{what}` of {own.name} are those of data.train "
+                    f"({said}), not those of {self.truth.path} "
+                    f"({own.text_of(what)}).",
                 )
         people = replace(frames.people, keypoint_set=keypoints)
         return replace(self, frames=replace(frames, people=people), fingerprint=known, notes=notes)

@@ -23,7 +23,7 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, same_sets
-from vitpose_cli.training.agreed_pairs import pair_notes, with_pairs_of
+from vitpose_cli.training.agreed_sets import statement_notes, with_statements_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights
 from vitpose_cli.training.initialise import draw_mimetic
@@ -108,8 +108,8 @@ def _with_token(
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
     theirs = network.header.keypoint_sets
-    notes = tuple(pair_notes(keypoint_sets, theirs, known, options.weights or ""))
-    network = with_head_names(network, known, with_pairs_of(keypoint_sets, theirs, known))
+    notes = tuple(statement_notes(keypoint_sets, theirs, known, options.weights or ""))
+    network = with_head_names(network, known, with_statements_of(keypoint_sets, theirs, known))
     network = replace(network, notes=network.notes + notes)
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
@@ -209,7 +209,7 @@ def _loaded(
     named = options.model_copy(update={"variant": variant})
     theirs = initial.header.keypoint_sets if initial.header is not None else {}
     known = same_sets(keypoint_sets, theirs)
-    agreed = with_pairs_of(keypoint_sets, theirs, known)
+    agreed = with_statements_of(keypoint_sets, theirs, known)
     network = _blank(named, agreed, input_wh, initial.header, pixels)
     model = network.model
     first = next(iter(known.values()), None)
@@ -230,8 +230,8 @@ def _loaded(
         ) from error
     weights = options.weights or ""
     notes = _notes(network.header, initial, weights, known, drawn)
-    pairs = pair_notes(keypoint_sets, theirs, known, weights)
-    return replace(network, drawn_heads=drawn, notes=(*notes, *pairs))
+    stated = statement_notes(keypoint_sets, theirs, known, weights)
+    return replace(network, drawn_heads=drawn, notes=(*notes, *stated))
 
 
 def _check_variant(options: ModelOptions, variant: str) -> None:

@@ -157,7 +157,8 @@ class Validator:
 
     def evaluate(self, found: Instances) -> Evaluation:
         """Score what `find` has returned; one process can do it alone."""
-        return evaluate_results(self.source.truth, self._results(found))
+        results, known = self._results(found), self.source.keypoint_set
+        return evaluate_results(self.source.truth, results, keypoint_set=known)
 
     def worst(self, found: Instances) -> Image:
         """Draw the people with the lowest OKS: the truth, and beside it what comes nearest to it.

@@ -1,0 +1,101 @@
+"""Which keypoints change places in mirrored crops, and their sigmas: one answer for set and head.
+
+The statement of a file to learn from beats that of a file to measure on, that of any file what the
+head to start from has, and this what is read from names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
+from vitpose_cli.training.opened_source import OpenedSource
+
+
+def agreed_sets(
+    train: Sequence[OpenedSource], validation: Sequence[OpenedSource]
+) -> dict[str, KeypointSet]:
+    """Return the keypoint sets of all sources by name, each with what counts for it.
+
+    Raises:
+        InputError: Two files mean different keypoints by one name, or state different pairs
+            or sigmas.
+    """
+    parts: dict[str, tuple[list[OpenedSource], list[OpenedSource]]] = {}
+    for role, sources in enumerate((train, validation)):
+        for source in sources:
+            parts.setdefault(source.keypoint_set.name, ([], []))[role].append(source)
+    return {name: _agreed(*of_set) for name, of_set in parts.items()}
+
+
+def with_statements_of(
+    sets: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet], known: Mapping[str, str]
+) -> dict[str, KeypointSet]:
+    """Return our sets; the pairs and sigmas that no file states are those of the weights.
+
+    Args:
+        sets: Our sets by name.
+        theirs: Those of the heads of the weights.
+        known: Which of theirs shows the same as ours, for some.
+    """
+    agreed = dict(sets)
+    for name, head in known.items():
+        for what in STATEMENTS:
+            if what not in sets[name].stated:
+                agreed[name] = agreed[name].with_field(theirs[head], what)
+    return agreed
+
+
+def statement_notes(
+    sets: Mapping[str, KeypointSet],
+    theirs: Mapping[str, KeypointSet],
+    known: Mapping[str, str],
+    weights: str,
+) -> Iterator[str]:
+    """Yield where our sets and those of `weights` say different things, and which count."""
+    for name, head in known.items():
+        own, other = sets[name], theirs[head]
+        for what in STATEMENTS:
+            if own.says_the_same(other, what):
+                continue
+            if what in own.stated:
+                yield (
+                    f"`{what}` of {name} are those of the files ({own.text_of(what)}), no longer "
+                    f"those of {weights} ({other.text_of(what)})."
+                )
+            else:
+                yield (
+                    f"No file states `{what}` of {name}: they are those of {weights} "
+                    f"({other.text_of(what)}), not what names say ({own.text_of(what)})."
+                )
+
+
+def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -> KeypointSet:
+    """Return the set of the sources of one name."""
+    first, *others = (*train, *validation)
+    own = first.keypoint_set
+    for other in others:
+        if other.keypoint_set.names != own.names:
+            raise InputError(
+                f"{first.truth.path} and {other.truth.path} have different keypoints, both called "
+                f"{own.name!r}.",
+                "Rename the category in one of them, or give both the same keypoints.",
+            )
+    for what in STATEMENTS:
+        stating = [
+            [source for source in sources if what in source.keypoint_set.stated]
+            for sources in (train, validation)
+        ]
+        for source in (counting := stating[0] or stating[1]):
+            theirs, said = counting[0].keypoint_set, source.keypoint_set
+            if not said.says_the_same(theirs, what):
+                raise InputError(
+                    f"{counting[0].truth.path} and {source.truth.path} state different `{what}` of "
+                    f"{own.name!r}: {theirs.text_of(what)}, and {said.text_of(what)}.",
+                    f"State the same in both, or leave `{what}` out of one: that of the other "
+                    "counts for both.",
+                )
+        if counting:
+            own = own.with_field(counting[0].keypoint_set, what)
+    return own
