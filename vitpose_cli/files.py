@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO
 
 from vitpose_cli.errors import InputError
 
 TEMPORARY_SUFFIX = ".vitpose-tmp"
+NewFile = Callable[[Path], AbstractContextManager[BinaryIO]]
+"""Opens a new file of a set, see `atomic_set`."""
+
 _MAX_NAME_BYTES = 255
 _NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
 
@@ -105,8 +109,8 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
     Args:
         path: The file; replaced where it exists.
-        durable: Wait for the disk. What is made again in no time, such as one of many pictures,
-            need not survive a power failure.
+        durable: Wait for the disk, and delete what killed processes have left of the file. What is
+            made again in no time, such as one of many pictures, need not survive a power failure.
 
     Raises:
         InputError: The file cannot be written.
@@ -118,7 +122,7 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 @contextmanager
 def atomic_set(
     path: Path, outdated: Iterable[Path] = (), *, durable: bool = True, is_new: bool = False
-) -> Iterator[Callable[[Path], AbstractContextManager[BinaryIO]]]:
+) -> Iterator[NewFile]:
     """Give what opens new files; all of them appear, complete and on the disk, when the block ends.
 
     Old and new files are never mixed: where several are written, those that they replace are
@@ -138,11 +142,13 @@ def atomic_set(
 
     @contextmanager
     def new_file(path: Path) -> Iterator[BinaryIO]:
-        number = f".{len(temporaries)}" if temporaries else ""  # long names are alike when cut
+        number = f"-{len(temporaries)}" if temporaries else ""  # long names are alike when cut
         if path.exists() and not path.is_file() and not path.is_dir():
             raise InputError(
                 f"Cannot write {path}: it is a device or a pipe.", "Give the name of a file."
             )
+        if durable:
+            remove_left_over(path)
         temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
         temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:
@@ -170,7 +176,8 @@ def atomic_set(
         for new, temporary in temporaries.items():
             temporary.replace(new)
         if durable:
-            sync_folder(path.parent)
+            for folder in {new.parent for new in temporaries}:
+                sync_folder(folder)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -178,6 +185,18 @@ def atomic_set(
             # Renamed away by now, unless something went wrong.
             with suppress(OSError):
                 temporary.unlink()
+
+
+def unnamed_file(path: Path) -> IO[bytes]:
+    """Return a file without a name, on the disk of `path`, for what is to be written there.
+
+    Raises:
+        InputError: It cannot be made, as `path` cannot be written.
+    """
+    try:
+        return TemporaryFile(dir=path.parent)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def temporary_name(name: str, suffix: str) -> str:
@@ -225,7 +244,7 @@ def _remove_of_the_dead(folder: Path, start: str) -> None:
         folder: The folder; it may be missing.
         start: How the names begin before the number of the process, as a regular expression.
     """
-    pattern = re.compile(rf"{start}(\d+){re.escape(TEMPORARY_SUFFIX)}")
+    pattern = re.compile(rf"{start}(\d+)(-\d+)?{re.escape(TEMPORARY_SUFFIX)}")
     with suppress(OSError):
         for each in folder.iterdir():
             found = pattern.fullmatch(each.name)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -143,17 +143,13 @@ class OwnFiles:
         """Return whether a file of the folder is there, and this program wrote it."""
         return self._name(path) in self._names and os.path.lexists(path)
 
-    def remove(self, path: Path) -> None:
-        """Delete an own file.
+    def forget(self, paths: Iterable[Path]) -> None:
+        """Say that files are gone, so that others may use their names from now on.
 
         Raises:
-            InputError: It cannot be deleted.
+            InputError: The list cannot be written.
         """
-        try:
-            path.unlink()
-        except OSError as error:
-            raise write_error(path, error) from error
-        self._forget({self._name(path)})
+        self._forget({self._name(path) for path in paths})
 
     def delete(self, folders: Collection[Path], suffix: str = "") -> list[Path]:
         """Delete the own files below some folders, and the folders that held them and nothing else.

@@ -124,28 +124,35 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             else "Label more videos or photos.",
         )
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
+    members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
+    contents = {}
+    for name, path in paths.items():
+        names = frozenset(frame for group in members[name] for frame in groups[group])
+        selection = LabelFilter(names, options.reviewed)
+        contents[path] = open_content(options.labels, selection, for_document)
     with OwnFiles(options.output) as own:
         for path in paths.values():
             for place in (path, *document_parts(path)):
                 own.claim(place)
-        for name in (VAL, TEST):
-            if name not in paths:
-                _remove_earlier(own, options.output / f"{name}.json", options)
-    parts = {}
-    for name, path in paths.items():
-        members = [group for group, part in dealt.items() if part == name]
-        names = frozenset(frame for group in members for frame in groups[group])
-        selection = LabelFilter(names, options.reviewed)
-        content = open_content(options.labels, selection, for_document)
-        written = coco.write(content, path, WriteOptions(overwrite=options.overwrite))
-        parts[name] = Part(path, len(members), written.num_images, written.num_instances)
-    return parts
+        unwanted = [options.output / f"{name}.json" for name in (VAL, TEST) if name not in paths]
+        outdated = [path for path in unwanted if _is_earlier(own, path, options)]
+        # At once: beside a part of an earlier split, frames may be in two of them.
+        written = coco.write_together(contents, WriteOptions(overwrite=options.overwrite), outdated)
+        own.forget(outdated)
+    return {
+        name: Part(path, len(members[name]), written[path].num_images, written[path].num_instances)
+        for name, path in paths.items()
+    }
 
 
-def _remove_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> None:
-    """Delete a part that an earlier split wrote: its frames may be dealt to another one now."""
+def _is_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> bool:
+    """Return whether an earlier split wrote a part whose frames may be dealt to another one now.
+
+    Raises:
+        InputError: It did, and the part may not be deleted.
+    """
     if not own.owns(path):
-        return
+        return False
     if options.labels.exists() and path.samefile(options.labels):
         raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     if not options.overwrite:
@@ -153,7 +160,7 @@ def _remove_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> None:
             f"{path} is there already, from an earlier split, and its frames are dealt anew.",
             "Choose another folder with -o, or --overwrite to delete it.",
         )
-    own.remove(path)
+    return True
 
 
 def group_of(key: FrameKey, by: Group, video: str = "") -> str:

@@ -92,3 +92,21 @@ def test_while_pictures_are_drawn_and_exported(
     again = launcher.run(*command(out))
     assert again.returncode == 0, again.stderr
     assert contents(out) == wanted
+
+
+def test_what_a_protected_disk_cannot_take_is_named(
+    job: Job, launcher: Launcher, disk: Disk, tmp_path: Path
+) -> None:
+    other = shutil.copytree(job.run, tmp_path / "other")
+    document = disk.path / "document.json"
+    disk.protect()
+    commands: tuple[list[str | Path], ...] = (
+        ["merge", job.run, other, "-o", document],
+        ["export", job.run, "-f", "coco", "-o", document],
+        ["export", job.run / "annotations.json", "-f", "coco", "-o", document],
+        ["select", job.run, "-n", "3", "-o", document],
+    )
+    for words in commands:
+        refused = launcher.run(*words)
+        assert refused.returncode == 3
+        assert f"Cannot write {document}: Read-only file system" in refused.stderr

@@ -136,12 +136,13 @@ def test_list_files(tmp_path: Path) -> None:
     assert found(f"@{photos}") == ["#c.jpg", "@d.jpg", "a/1.jpg", "a/2 b.jpg", "f/1.jpg"]
     photos.write_text(f"a/1.jpg\n{tmp_path}/out/x.jpg\n")
     assert found(f"@{photos}") == ["in/a/1.jpg", "out/x.jpg"]
-    photos.write_text("a/1.jpg\ngone1.jpg\ngone2.jpg\n")
-    with pytest.raises(InputError, match=r"2 of 3 paths .* gone1.jpg, gone2.jpg"):
+    photos.write_text("gone1.jpg\ngone2.jpg\n")
+    with pytest.raises(InputError, match=r"2 of 2 paths .* gone1.jpg, gone2.jpg"):
         find_media([f"@{photos}"])
-    photos.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="UTF-8"):
-        find_media([f"@{photos}"])
+    for content in (b"\xff\xfe\x00", "\ufeff./a\n./f\n".encode("utf-16-le"), PHOTO * 9 + b"\0/\0"):
+        photos.write_bytes(content)
+        with pytest.raises(InputError, match="UTF-8"):
+            find_media([f"@{photos}"])
     with pytest.raises(InputError, match="cannot be read"):
         find_media([f"@{tmp_path}/no.txt"])
 
@@ -161,6 +162,25 @@ def test_a_line_of_a_list_is_a_name_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_media([f"@{photos}"])
     assert f"1 of 1 paths in {photos} do not exist: {'long' * 20}…." in caught.value.message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX names")
+def test_a_line_of_a_list_that_cannot_be_read_is_a_failure_of_its_own(tmp_path: Path) -> None:
+    plant(tmp_path, "a.jpg", "c/d.jpg")
+    odd = b"caf\xe9.jpg"
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + odd)).write_bytes(PHOTO)
+    long = f"c/../{'x' * 300}.jpg"
+    gone = ["b.jpg", "clip.mp4", "folder", "shard.tar", long]
+    photos = tmp_path / "list.txt"
+    photos.write_bytes(b"\n".join([b"a.jpg", b"c", odd, *map(os.fsencode, gone), b"gone \xff.jpg"]))
+    frames = list(open_source([f"@{photos}"]).frames())
+    assert [frame.key.media for frame in frames if isinstance(frame, Frame)] == ["a.jpg", "c/d.jpg"]
+    failed = {f.key.media: f.error for f in frames if isinstance(f, FrameFailure)}
+    assert failed.keys() == {
+        *gone[:-1], long.removeprefix("c/../"), "caf\\udce9.jpg", "gone \\udcff.jpg"
+    }  # fmt: skip
+    assert all("No such file" in failed[name] for name in gone[:-1])
+    assert "not UTF-8 text" in failed["caf\\udce9.jpg"]
 
 
 def test_no_list_is_read_from_stdin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

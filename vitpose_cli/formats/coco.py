@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, atomic_set
+from vitpose_cli.files import NewFile, atomic_file, atomic_set
 from vitpose_cli.formats.content import Content, Excerpt, LabelledFrame
 from vitpose_cli.formats.corrections import (
     CorrectedFrame,
@@ -54,19 +54,48 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         ConfigError: A copy of a file is to be several files.
         InputError: It cannot be written.
     """
-    for part in (out, *document_parts(out)):
-        check_new(part, options, _is_document, content.files)
-    if content.excerpt is not None and options.num_shards is not None:
-        raise ConfigError(
-            f"{content.name} is copied with all that is in it, as one file.",
-            "Shards are written of a run: leave --shards out.",
-        )
-    if content.excerpt is None:
-        count = options.num_shards or num_shards_of(out)
-        size = write_frames(content, content.frames(), out, num_shards=count)
-    else:
-        count, size = 1, _copy(content.excerpt, out)
-    return Written(shard_paths(out, count), size.num_images, size.num_instances)
+    return write_together({out: content}, options)[out]
+
+
+def write_together(
+    contents: Mapping[Path, Content], options: WriteOptions, outdated: Sequence[Path] = ()
+) -> dict[Path, Written]:
+    """Write frames as several COCO annotation files, of which none is ever beside earlier ones.
+
+    Args:
+        contents: The frames of each file; at least one file.
+        options: What the user chose for all of them.
+        outdated: What else these files take the place of.
+
+    Raises:
+        ConfigError: A copy of a file is to be several files.
+        InputError: They cannot be written; all that was there stays.
+    """
+    counts: dict[Path, int] = {}
+    replaced = list(outdated)
+    for out, content in contents.items():
+        parts = document_parts(out)
+        replaced += parts
+        for part in (out, *parts):
+            check_new(part, options, _is_document, content.files)
+        if content.excerpt is not None and options.num_shards is not None:
+            raise ConfigError(
+                f"{content.name} is copied with all that is in it, as one file.",
+                "Shards are written of a run: leave --shards out.",
+            )
+        whole = content.excerpt is not None
+        counts[out] = 1 if whole else options.num_shards or num_shards_of(out)
+    written: dict[Path, Written] = {}
+    with atomic_set(next(iter(contents)), replaced) as new_file:
+        for out, content in contents.items():
+            if content.excerpt is None:
+                frames, count = content.frames(), counts[out]
+                size = write_frames(content, frames, out, num_shards=count, new_file=new_file)
+            else:
+                size = _copy(content.excerpt, out, new_file)
+            files = shard_paths(out, counts[out])
+            written[out] = Written(files, size.num_images, size.num_instances)
+    return written
 
 
 def _is_document(path: Path) -> bool:
@@ -194,6 +223,7 @@ def write_frames(
     file_name: Callable[[FrameKey], str] = str,
     keyframes: bool = False,
     num_shards: int | None = None,
+    new_file: NewFile | None = None,
 ) -> DocumentSize:
     """Write frames as a COCO annotation file in which each carries the version of its record.
 
@@ -206,6 +236,7 @@ def write_frames(
         file_name: What a frame is called in it.
         keyframes: See `DocumentStyle`.
         num_shards: See `write_document`.
+        new_file: See `write_document`.
 
     Raises:
         InputError: It cannot be written.
@@ -220,16 +251,18 @@ def write_frames(
             yield frame.record
 
     style = DocumentStyle(file_name, versions.pop, keyframes, sources=sources.pop)
-    return write_document(records(), path, content.category, content.info, style, num_shards)
+    return write_document(
+        records(), path, content.category, content.info, style, num_shards, new_file=new_file
+    )
 
 
-def _copy(excerpt: Excerpt, out: Path) -> DocumentSize:
+def _copy(excerpt: Excerpt, out: Path, new_file: NewFile) -> DocumentSize:
     """Copy a document without the images, categories and annotations that were not chosen."""
     image_ids, category_ids = excerpt.image_ids(), excerpt.category_ids
     counts: Counter[str] = Counter()
     first, *others = excerpt.files
     beside = _lists_beside(others)
-    with atomic_set(out, document_parts(out)) as new_file, new_file(out) as stream:
+    with new_file(out) as stream:
         sections = _Sections(stream)
 
         def add(section: str, value: Any) -> None:

@@ -284,12 +284,15 @@ class NamedFiles:
                 self.urls.add_listed(entry)
                 continue
             place = Path(entry)
-            is_folder = place.is_dir()
+            is_missing = not is_there(place)
+            is_folder = not is_missing and place.is_dir()
             own = place if is_folder else place.parent
             self._folders.add(str(root if place.is_relative_to(root) else own))
             if is_folder:
                 _check_no_run(place)
                 self._add_folder(place)
+            elif is_missing:
+                self.files[str(place)] = None  # said when its turn comes
             else:
                 self._add_named(place)
 

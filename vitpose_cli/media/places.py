@@ -31,8 +31,15 @@ def without_dots(path: Path) -> Path:
         if part != ".." or is_start or _is_pattern(place.name):
             place /= part
         else:
-            place = (place.resolve() if place.is_symlink() else place).parent
+            place = (place.resolve() if _is_link(place) else place).parent
     return place
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # no link has so long a name
+        return False
 
 
 def _is_pattern(name: str) -> bool:

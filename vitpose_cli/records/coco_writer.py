@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.files import atomic_set
+from vitpose_cli.files import NewFile, atomic_set, unnamed_file
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.body_sizes import SMALLEST_SIDE
@@ -91,6 +91,7 @@ def write_document(
     licences: Sequence[Mapping[str, Any]] = (),
     *,
     is_new: bool = False,
+    new_file: NewFile | None = None,
 ) -> DocumentSize:
     """Write `records` as a COCO-keypoint document, whole or not at all.
 
@@ -107,14 +108,17 @@ def write_document(
             place of whatever parts it had before. None for one file, beside others.
         licences: The entries of `licenses`, where an image names one.
         is_new: Leave alone what is there when it is written.
+        new_file: Opens its files where they are of a set with others, which then says what they
+            take the place of.
 
     Raises:
         InputError: The document cannot be written, or may not take the place of what is there.
     """
+    own_set = atomic_set(path, document_parts(path) if num_shards else (), is_new=is_new)
     with (
-        atomic_set(path, document_parts(path) if num_shards else (), is_new=is_new) as new_file,
-        TemporaryFile(dir=path.parent) as images,
-        TemporaryFile(dir=path.parent) as annotations,
+        nullcontext(new_file) if new_file is not None else own_set as opened,
+        unnamed_file(path) as images,
+        unnamed_file(path) as annotations,
     ):
         spool = _Spool(images, annotations, category, style)
         stream = iter(records)
@@ -122,7 +126,7 @@ def write_document(
             spool.add([record for record in batch if is_in_document(record)])
         parts = shard_paths(path, num_shards or 1)
         for number, part in enumerate(parts):
-            with new_file(part) as target:
+            with opened(part) as target:
                 _write_head(target, (category, *style.more_categories), info, licences)
                 spool.copy(target, number, len(parts))
     return DocumentSize(spool.num_images, spool.num_instances)

@@ -1,0 +1,102 @@
+"""Killed at any write, a command leaves what it wrote before or what it writes now, never both."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from label_cases import make_record, make_run
+from launcher import Launcher
+
+from vitpose_cli.files import TEMPORARY_SUFFIX
+from vitpose_cli.records.coco import read_coco
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a run of photos."""
+    photos = [make_record(f"{number}.jpg") for number in range(40)]
+    return make_run(tmp_path_factory.mktemp("kills") / "run", photos)
+
+
+def killed_everywhere(
+    launcher: Launcher, words: list[str | Path], before: Path, out: Path
+) -> Iterator[int]:
+    """Run a command that writes into `out`, killed at every file operation, then whole.
+
+    Args:
+        launcher: Starts the processes.
+        words: The command.
+        before: What `out` is a copy of, each time.
+        out: A folder.
+
+    Yields:
+        How often it was killed so far, when `out` is what a kill, or at last the end, has left.
+    """
+    for number in range(1, 200):
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(before, out, symlinks=True)
+        fault, values = "killed_at_a_file_operation", {"KILLED_AT": str(number)}
+        done = launcher.run(*words, fault=fault, environment=values)
+        yield number - 1
+        if done.returncode != -9:
+            assert done.returncode == 0, done.stderr
+            return
+    raise AssertionError("it has no end")
+
+
+def parts_in(folder: Path) -> dict[str, frozenset[str]]:
+    """Return the names in each part of a split that is there."""
+    return {
+        path.name: frozenset(map(str, read_coco(path).keys().values()))
+        for path in folder.glob("*.json")
+    }
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_parts_of_two_splits_are_never_side_by_side(
+    launcher: Launcher, run: Path, tmp_path: Path, as_file: bool
+) -> None:
+    labels = run / "annotations.json" if as_file else run
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "out"
+    assert launcher.run("split", labels, "--test", "0.2", "-o", before).returncode == 0
+    again = ["--val", "0.3", "--seed", "1"]
+    assert launcher.run("split", labels, *again, "-o", after).returncode == 0
+    old, new = parts_in(before), parts_in(after)
+    assert old["train.json"] & new["val.json"]
+    command: list[str | Path] = ["split", labels, *again, "-o", out, "--overwrite"]
+    num_kills = 0
+    seen = set()
+    for num_kills in killed_everywhere(launcher, command, before, out):
+        there = parts_in(out)
+        assert there.items() <= old.items() or there.items() <= new.items(), num_kills
+        seen.add(len(there))
+    assert num_kills > 8
+    assert seen == {0, 1, 2, 3}
+    assert parts_in(out) == new
+
+
+def test_what_killed_calls_left_goes_with_the_next(
+    launcher: Launcher, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    document = out / "all.json"
+    commands: list[list[str | Path]] = [
+        ["split", run, "-o", out, "--overwrite"],
+        ["export", run, "-f", "coco", "-o", document, "--overwrite", "--shards", "3"],
+        ["merge", run, shutil.copytree(run, tmp_path / "copy"), "-o", document],
+    ]
+    for command in commands:
+        out.mkdir()
+        for number in range(1, 7):  # in the middle of a file, or before it has its name
+            values = {"KILLED_AT": str(number)}
+            launcher.run(*command, fault="killed_at_a_file_operation", environment=values)
+            if list(out.glob(f".*{TEMPORARY_SUFFIX}")):
+                break
+        assert list(out.glob(f".*{TEMPORARY_SUFFIX}")), command
+        done = launcher.run(*command)
+        assert done.returncode == 0, done.stderr
+        assert not list(out.glob(f".*{TEMPORARY_SUFFIX}")), command
+        shutil.rmtree(out)
