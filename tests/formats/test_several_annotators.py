@@ -98,7 +98,9 @@ def test_a_second_file_leaves_what_came_with_the_first(
         done = vitpose("import", mine, "--into", run, "--format", tool, "--reviewer", reviewer)
         assert done.returncode == 0, done.stderr
         assert "Changed 1 frame: 1 person corrected" in done.stderr
-    assert "1 of those that are as they were was labelled since" in " ".join(done.stderr.split())
+    assert "1 frame among them came back as it was before somebody labelled it" in " ".join(
+        done.stderr.split()
+    )
     done = vitpose("import", whole, "--into", run, "--format", tool, "--reviewer", reviewers[1])
     assert done.returncode == 0, done.stderr
     assert "Changed 0 frames" in done.stderr

@@ -111,8 +111,8 @@ def import_labels(
     conflicts, unmatched = summary.count("conflict"), summary.count("unmatched")
     if conflicts or unmatched:
         raise PartialRunError(
-            f"{conflicts + unmatched} frames were left as they are: {conflicts} were labelled here "
-            f"meanwhile, {unmatched} could not be found in the run.",
+            f"Left as in the run: {counted(conflicts, 'frame')} labelled here meanwhile, "
+            f"{unmatched} that could not be found in the run.",
             "--force takes the file's labels for the first; --video names a video's frames.",
         )
 
@@ -139,10 +139,12 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         f"{summary.count('unchanged')} as they were, {summary.num_missing} not in the file."
     )
     if since := summary.num_labelled_since:
-        note(
-            f"{since} of those that are as they were {'was' if since == 1 else 'were'} labelled "
-            "since: the newer labels stay."
+        them = (
+            "it was before somebody labelled it"
+            if since == 1
+            else ("they were before somebody labelled them")
         )
+        note(f"{counted(since, 'frame')} among them came back as {them}: the newer labels stay.")
     if between := summary.count("between"):
         choice = f" ({summary.frame_choice})" if summary.frame_choice else ""
         were = "was" if between == 1 else "were"
