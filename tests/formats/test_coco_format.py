@@ -224,6 +224,7 @@ def test_unchanged_comes_back_as_nothing(tmp_path: Path) -> None:
         "conflict": 0,
         "between": 0,
         "unmatched": 0,
+        "labelled_since": 0,
         "not_in_file": 2,
     }
     assert summary.similarity is None
