@@ -19,7 +19,8 @@ from vitpose_cli.models.checkpoint import load_model
 from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
-from vitpose_cli.pose.instances import Detections, Instances
+from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.record import FrameRecord
 
 CPU = torch.device("cpu")
 OPTIONS = EstimatorOptions(CPU, batch_size=8, flip_test=False, keypoint_threshold=0.05)
@@ -91,8 +92,9 @@ def test_a_picture_on_which_the_detector_chokes_costs_only_itself(
     frames.insert(7, FrameFailure(FrameKey("cut.jpg"), "The file is cut off."))
     seen: list[tuple[str, int]] = []
 
-    def look(frame: Frame, people: Instances) -> None:
-        seen.append((frame.key.media, len(people)))
+    def look(frame: Frame, record: FrameRecord) -> None:
+        assert record.key == frame.key
+        seen.append((frame.key.media, len(record.instances or ())))
 
     records = list(Labeler(EveryThird(), estimator, on_frame=look).label(frames))
     assert [record.key for record in records] == [frame.key for frame in frames]

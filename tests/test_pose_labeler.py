@@ -22,6 +22,7 @@ from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.bench.machine_speed import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.images import decode_image
 from vitpose_cli.render.rendering import RenderOptions
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,19 @@ def test_records_come_for_every_photo(tmp_path: Path, weights: Path) -> None:
         list(labeler.label(EXAMPLES))
     with pytest.raises(InputError, match="belong to named photos"):
         labeler.people(np.zeros((90, 120, 3), np.uint8))
+
+
+def test_keypoints_outside_of_the_picture_are_not_labelled() -> None:
+    labeler = PoseLabeler(device="cpu", flip_test=False)
+    photo = EXAMPLES / "astronaut.jpg"
+    (record,) = labeler.label(photo)
+    of_picture = labeler.people(decode_image(photo.read_bytes()))
+    for people in (record.instances, of_picture):
+        assert people is not None
+        outside = (people.keypoints > 512).any(axis=-1)
+        assert (people.keypoint_scores[outside] > 0.3).any()  # the hips, below the photo
+        assert not people.visibility[outside].any()
+        assert people.visibility.any()
 
 
 def test_one_picture(weights: Path) -> None:

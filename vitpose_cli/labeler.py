@@ -30,7 +30,7 @@ from vitpose_cli.blame import LabellingStep
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
 from vitpose_cli.models.detection import Detector
 from vitpose_cli.models.estimator import CropBatch, PendingPeople, PoseEstimator
-from vitpose_cli.pose.instances import Detections, Instances
+from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.termination import was_interrupted
 from vitpose_cli.tracking.linked_people import LinkedPeople
@@ -89,7 +89,7 @@ class Labeler:
         detector: Detector,
         estimator: PoseEstimator,
         model: str = "",
-        on_frame: Callable[[Frame, Instances], None] | None = None,
+        on_frame: Callable[[Frame, FrameRecord], None] | None = None,
         detect_every: int = 1,
     ) -> None:
         """Bring detector and network together.
@@ -98,8 +98,8 @@ class Labeler:
             detector: Who finds the boxes.
             estimator: Who finds the keypoints in them.
             model: The weights' hash, written into every record.
-            on_frame: Called with each frame and its instances, in order, before the frame's
-                pixels are let go; drawing hangs here.
+            on_frame: Called with each frame that could be labelled and its record, in order,
+                before the frame's pixels are let go; drawing hangs here.
             detect_every: In videos, detect on at least every so manieth frame; 1 detects on all.
         """
         self.detector = detector
@@ -230,11 +230,12 @@ class Labeler:
             if isinstance(people, FrameFailure):
                 yield FrameRecord(frame.key, error=people.error, model=self.model)
                 continue
-            if self.on_frame is not None and frame.frame is not None:
-                self.on_frame(frame.frame, people)
-            yield FrameRecord(
+            record = FrameRecord(
                 frame.key, frame.size_wh, frame.time_s, instances=people, model=self.model
             )
+            if self.on_frame is not None and frame.frame is not None:
+                self.on_frame(frame.frame, record)
+            yield record
 
 
 def _easy_frame() -> Frame:

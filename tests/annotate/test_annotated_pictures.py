@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from annotate_jobs import Job
 from photo_jobs import NUM_PHOTOS, make_photo_job
-from runs import vitpose
+from runs import EXAMPLES, vitpose
 
 from vitpose_cli.files import TEMPORARY_SUFFIX
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.images import decode_image
+from vitpose_cli.records.run import Run
+from vitpose_cli.render.rendering import RenderOptions, render
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,23 @@ def test_preview_draws_every_photo(job: Job, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "run" / "preview").rglob("*.jpg"))) == NUM_PHOTOS
     assert "labelled earlier" not in done.stderr
+
+
+def test_preview_shows_the_keypoints_that_the_document_has(tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    done = vitpose("annotate", EXAMPLES / "astronaut.jpg", "-o", run, "--preview")
+    assert done.returncode == 0, done.stderr
+    journal = Run.read(run).record(FrameKey("astronaut.jpg"))
+    assert journal is not None
+    assert journal.instances is not None
+    document = json.loads((run / "annotations.json").read_bytes())
+    num_labelled = document["annotations"][0]["num_keypoints"]
+    assert (journal.instances.visibility > 0).sum() > num_labelled  # the hips are below the photo
+    labels = run / "annotations.json"
+    wanted = RenderOptions((str(EXAMPLES / "astronaut.jpg"),), out / "astronaut.jpg", labels)
+    render(wanted, lambda *_: None, lambda _: None)
+    preview, drawn = run / "preview" / "astronaut.jpg", out / "astronaut.jpg"
+    assert preview.read_bytes() == drawn.read_bytes()
 
 
 def test_previews_of_names_that_begin_alike_do_not_meet(job: Job, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,11 +18,13 @@ import numpy as np
 import pytest
 from disks import Disk
 from render_cases import (
+    COCO,
     SIZE_WH,
     changed,
     draw,
     frame_keys,
     frames_of,
+    person,
     place,
     save_run,
 )
@@ -32,7 +35,11 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoOptions
+from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.merge.merging import MergeOptions, merge_labels
+from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.run import Run
 from vitpose_cli.render.rendering import RenderOptions
 from vitpose_cli.tracking.smoothing import SmoothOptions
 
@@ -65,6 +72,23 @@ def test_a_document_draws_as_its_run_does(tmp_path: Path, clip: Path) -> None:
         frames_of(tmp_path / "out.mp4"), frames_of(tmp_path / "too.mp4"), strict=True
     ):
         assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
+
+
+def test_keypoints_outside_of_the_picture_are_drawn_as_the_document_has_them(
+    tmp_path: Path,
+) -> None:
+    above = person(60.0, 40.0)  # head and shoulders are above the picture
+    above = replace(above, boxes=np.array([[47, 0, 73, 43]], np.float32))
+    with Run.open(tmp_path / "run", RunManifest(COCO.to_category())) as run:
+        run.append(FrameRecord(FrameKey("clip.mp4", 0), SIZE_WH, 0.0, instances=above))
+        run.export()
+    clip = write_video(tmp_path / "clip.mp4", num=1, size_wh=SIZE_WH)
+    look = {"encode": EncodeOptions(crf=0), "style": DrawStyle(scores=False)}
+    draw(tmp_path, clip, **look)
+    document, drawn = tmp_path / "run" / "annotations.json", tmp_path / "too.mp4"
+    draw(tmp_path, clip, annotations=document, output=drawn, **look)
+    (one,), (other,) = frames_of(tmp_path / "out.mp4"), frames_of(drawn)
+    np.testing.assert_array_equal(one.image, other.image)
 
 
 def test_only_labelled_frames_are_shown(tmp_path: Path) -> None:

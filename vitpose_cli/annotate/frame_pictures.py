@@ -14,8 +14,9 @@ from vitpose_cli.media.extracted import ExtractedFrames, NameTooLongError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.plurals import counted
-from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
+from vitpose_cli.records.record import FrameRecord
 
 
 class FramePictures:
@@ -37,9 +38,10 @@ class FramePictures:
         self._too_large: set[FrameKey] = set()
         self._unnamed: set[FrameKey] = set()
 
-    def __call__(self, frame: Frame, people: Instances) -> None:
-        """Write the pictures of one frame."""
-        if self._drawn is not None:
+    def __call__(self, frame: Frame, record: FrameRecord) -> None:
+        """Write the pictures of one frame, with the keypoints that its document has."""
+        people = with_labelled_keypoints(record).instances
+        if self._drawn is not None and people is not None:
             image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
             self._write(self._drawn, Frame(frame.key, image, frame.time_s))
         if self._plain is not None:
@@ -49,7 +51,7 @@ class FramePictures:
         self,
         done: Iterable[FrameKey],
         read: Callable[[Set[FrameKey]], Iterable[Frame | FrameFailure]],
-        people: Callable[[FrameKey], Instances | None],
+        labelled: Callable[[FrameKey], FrameRecord | None],
         say: Callable[[str], None],
     ) -> None:
         """Write the pictures that frames labelled earlier lack, and tell which have none.
@@ -57,7 +59,7 @@ class FramePictures:
         Args:
             done: All frames that are labelled.
             read: Yields some frames of the source, or why they cannot be read.
-            people: Returns who is labelled in a frame.
+            labelled: Returns the record of a frame; None where there are no labels.
             say: Takes a sentence for the user.
         """
         left_out = self._too_large | self._unnamed
@@ -66,7 +68,7 @@ class FramePictures:
             was = counted(len(lacking), "frame was", "frames were")
             say(f"{was} labelled earlier without pictures, which are written now.")
         for frame in read(frozenset(lacking)) if lacking else ():
-            if isinstance(frame, Frame) and (found := people(frame.key)) is not None:
+            if isinstance(frame, Frame) and (found := labelled(frame.key)) is not None:
                 self(frame, found)
                 lacking.discard(frame.key)
         if self._too_large:

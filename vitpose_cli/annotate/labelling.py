@@ -41,7 +41,6 @@ from vitpose_cli.media.places import folder_of, is_there, without_dots
 from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
-from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import known_roots
@@ -144,11 +143,11 @@ def annotate_along(
         part = WorkerPart(source, run, options.worker)
         latest: list[Frame] = []
 
-        def take(frame: Frame, people: Instances) -> None:
+        def take(frame: Frame, record: FrameRecord) -> None:
             latest[:] = [frame]
             if pictures is not None:
-                decided = _people_of(run, frame.key) if frame.key in run.reviewed() else None
-                pictures(frame, people if decided is None else decided)
+                decided = _labelled(run, frame.key) if frame.key in run.reviewed() else None
+                pictures(frame, record if decided is None else decided)
 
         wanted = with_frames or pictures is not None
         labeler = new_labeler(options, assembly, take if wanted else None)
@@ -166,7 +165,7 @@ def annotate_along(
             pictures.write_what_lacks(
                 part.own(run.done()),
                 lambda wanted: source.frames(AllBut(wanted)),
-                partial(_people_of, run),
+                partial(_labelled, run),
                 say,
             )
         summary = conclude(options, part, say)
@@ -208,7 +207,7 @@ def run_through(steps: Generator[object, None, Result]) -> Result:
 def new_labeler(
     options: AnnotateOptions,
     assembly: Assembly,
-    on_frame: Callable[[Frame, Instances], None] | None = None,
+    on_frame: Callable[[Frame, FrameRecord], None] | None = None,
 ) -> Labeler:
     """Return what labels frames as `options` say."""
     return Labeler(
@@ -233,10 +232,10 @@ def _pictures(
         yield FramePictures(drawn, plain, keypoint_set)
 
 
-def _people_of(run: Run, key: FrameKey) -> Instances | None:
-    """Return who is labelled in a frame; None where it is not."""
+def _labelled(run: Run, key: FrameKey) -> FrameRecord | None:
+    """Return the record of a frame; None where it is not labelled."""
     record = run.record(key)
-    return None if record is None else record.instances
+    return None if record is None or record.instances is None else record
 
 
 def conclude(

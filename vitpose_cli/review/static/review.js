@@ -159,15 +159,20 @@ class ServerError extends Error {
   }
 }
 
-/** Ask the server for something, or send it an edit. */
+const LOST = 'The server does not answer. Start `vitpose review` again and open its new link.';
+
+/** Ask the server for something, or send it an edit; where it does not answer, `LOST` is thrown. */
 async function ask(path, edit, options = {}) {
   const post = edit && {
     method: 'POST',
     headers: {'Content-Type': 'application/json'},
     body: JSON.stringify(edit),
   };
-  const response = await fetch(`api/${path}`, {...post, ...options});
-  const text = await response.text();
+  const [response, text] = await fetch(`api/${path}`, {...post, ...options})
+    .then(async (answer) => [answer, await answer.text()])
+    .catch(() => {
+      throw new Error(LOST);
+    });
   if (response.ok) return JSON.parse(text);
   let body = {error: text.split('\n')[0], hint: ''};
   try {
@@ -1277,7 +1282,7 @@ class FrameList {
     this.numbers = found.numbers;
     this.states = Array.from(found.states, (digit) => app.run.states[Number(digit)]);
     this.rows.clear();
-    this.position = this.numbers.indexOf(app.frame?.number);
+    this.position = this.numbers.indexOf(app.opening ?? app.frame?.number);
     this.layout();
     this.reveal();
   }
@@ -1301,6 +1306,11 @@ class FrameList {
     this.position = this.numbers.indexOf(number);
     this.reveal();
     this.render();
+  }
+
+  /** Open the first frame where the open one is not listed. */
+  openFirst() {
+    if (this.position < 0 && this.numbers.length) openFrame(this.numbers[0]);
   }
 
   /** Return the number of the frame some steps away, undefined at the ends. */
@@ -1443,8 +1453,10 @@ class FrameList {
       Home: -Infinity,
       End: Infinity,
     }[event.key];
-    if (event.key === 'Enter') $('overlay').focus();
-    else if (steps === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key === 'Enter') {
+      this.openFirst();
+      $('overlay').focus();
+    } else if (steps === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     else {
       const position = clamp(this.position + steps, 0, this.numbers.length - 1);
       if (this.numbers.length) openFrame(this.numbers[position]);
@@ -2001,6 +2013,7 @@ async function dropped(number, current) {
 const filter = {
   queued: false,
   numRequests: 0,
+  newest: null, // the promise of the last request
 
   query() {
     const states = [...$('filter-states').querySelectorAll('input:checked')].map(
@@ -2018,16 +2031,28 @@ const filter = {
     };
   },
 
-  async apply() {
+  /** List what the filter leaves, or what another leaves that was asked for meanwhile. */
+  apply() {
+    this.newest = this.applyNow(++this.numRequests);
+    return this.newest;
+  },
+
+  async applyNow(request) {
     const query = this.query();
     const score = Number(query.max_score);
     $('filter-score-value').textContent = score ? score.toFixed(2) : 'any';
     const {queued, order, text, ...narrowing} = query;
     $('filter-toggle').dataset.active = Object.values(narrowing).some(Boolean) || order !== 'queue';
-    const request = ++this.numRequests;
     const found = await ask(`frames?${new URLSearchParams(query)}`);
-    if (request === this.numRequests) await this.show(found, query); // else others were asked for
+    await (request === this.numRequests ? this.show(found, query) : this.newest);
     if (found.num_read !== null) readOn();
+  },
+
+  /** Go to what the search has found: to its first frame, unless the open one is among them. */
+  async goToFound() {
+    $('list').focus();
+    await this.apply(); // typed as quickly as that, it has not been asked for yet
+    list.openFirst();
   },
 
   async show(found, {queued}) {
@@ -2085,7 +2110,9 @@ const filter = {
     $('filters').addEventListener('submit', (event) => event.preventDefault());
     $('search').addEventListener('input', apply);
     $('search').addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' || event.key === 'ArrowDown') $('list').focus();
+      if (event.isComposing) return;
+      if (event.key === 'Enter') this.goToFound();
+      else if (event.key === 'ArrowDown') $('list').focus();
     });
     $('new-frames').addEventListener('click', () => this.apply());
   },
@@ -2382,7 +2409,7 @@ async function keepInTouch() {
       banner(
         error instanceof ServerError
           ? 'This page is of an earlier review. Open the link that the terminal shows now.'
-          : 'The server does not answer. Start `vitpose review` again and open its new link.',
+          : LOST,
         'lost',
       );
     }

@@ -1,0 +1,85 @@
+"""The review page in a real browser: finding frames by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from page_cases import hold_back, opened, saved
+from review_cases import running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def find(page: Page, text: str) -> None:
+    page.keyboard.press("/")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(text)
+    page.keyboard.press("Enter")
+
+
+def test_enter_opens_what_the_search_has_found(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        find(page, "000003")  # before the list is there
+        opened(page, "clip.mp4/frame_000003.jpg")
+        page.get_by_text("1 of 10 frames").wait_for()
+        page.keyboard.press("a")
+        saved(page)
+        assert server.frame("clip.mp4/frame_000003.jpg")["row"]["state"] == "accepted"
+        assert server.frame("a.jpg")["row"]["state"] == "todo"
+
+        find(page, "clip")  # among others, the open one stays
+        page.get_by_text("5 of 10 frames").wait_for()
+        page.keyboard.press("ArrowDown")
+        opened(page, "clip.mp4/frame_000004.jpg")
+
+        page.keyboard.press("/")
+        page.keyboard.press("Control+a")
+        page.keyboard.type("b.jpg")
+        page.get_by_text("1 of 10 frames").wait_for()
+        page.focus("#list")
+        page.keyboard.press("Enter")  # in the list, too
+        opened(page, "b.jpg")
+
+        find(page, "nothing is called so")
+        page.get_by_text("No frame fits this filter.").wait_for()
+        assert page.get_attribute("#frame-name", "title") == "b.jpg"
+
+
+def test_a_slow_answer_to_an_earlier_search_does_not_count(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        held = hold_back(page, "**/api/frames?**text=clip*")
+        page.keyboard.press("/")
+        page.keyboard.type("clip")
+        page.wait_for_timeout(400)
+        find(page, "b.jpg")
+        opened(page, "b.jpg")
+        (route,) = held
+        route.continue_()
+        page.wait_for_timeout(300)
+        assert page.inner_text("#frames-count") == "1 of 10 frames"
+
+
+def test_that_the_server_does_not_answer_is_said_in_words(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        server.kill()
+        for keys in (["j"], ["/", "b", "Enter"]):
+            page.evaluate("document.getElementById('toast').textContent = ''")
+            for key in keys:
+                page.keyboard.press(key)
+            page.locator("#toast", has_text="The server does not answer. Start").wait_for()
+        assert page.get_attribute("#frame-name", "title") == "a.jpg"
