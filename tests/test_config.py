@@ -12,6 +12,7 @@ from vitpose_cli.config import (
     parse_config,
 )
 from vitpose_cli.errors import ConfigError, ExitCode
+from vitpose_cli.training.config import TrainConfig
 
 
 class Optimizer(StrictModel):
@@ -122,6 +123,22 @@ def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
 def test_damaged_overrides_are_named(override: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(Training, {"seed": 1, "stages": [{"steps": 1}]}, [override])
+
+
+@pytest.mark.parametrize(
+    "text", ["*.vitpose/annotations.json", "@list.txt", "%TEMP%/a.json", "!a: [b", "*"]
+)
+def test_a_text_may_begin_with_a_sign_of_yaml(text: str) -> None:
+    read = parse_config(Training, {"data": [{"kind": "photos"}]}, [f"data.0.path={text}"])
+    (source,) = read.data
+    assert isinstance(source, Photos)
+    assert source.path == text
+
+
+def test_a_list_that_is_too_short_is_said_in_our_words() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(TrainConfig, {"stages": []})
+    assert "\n  stages: needs at least 1 item" in caught.value.message
 
 
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:

@@ -79,6 +79,20 @@ def test_one_picture(weights: Path) -> None:
     assert caught.value.hint == "Of a list: label(*paths)."
 
 
+def test_a_picture_that_must_not_be_written_is_no_warning(weights: Path) -> None:
+    code = (
+        "import sys, numpy as np; from vitpose_cli import PoseLabeler;"
+        "image = np.zeros((1200, 900, 3), np.uint8); image.setflags(write=False);"
+        "PoseLabeler(sys.argv[1], device='cpu').people(image)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, weights],
+        capture_output=True, text=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "writable" not in done.stderr  # PyTorch warns once in a process
+
+
 def test_the_readme_shows_what_is_tested_below() -> None:
     shown = _BLOCK.findall((ROOT / "README.md").read_text())
     assert shown
@@ -173,6 +187,19 @@ def test_the_package_alone_loads_no_torch() -> None:
     code = "import sys, vitpose_cli; print({'torch', 'cv2', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_the_documentation_shows_has_its_types(tmp_path: Path) -> None:
+    for number, block in enumerate(BLOCKS):
+        (tmp_path / f"block_{number}.py").write_text(block)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent",
+            *tmp_path.glob("*.py"),
+        ],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))

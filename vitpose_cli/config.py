@@ -21,8 +21,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import to_jsonable_python
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.plurals import counted
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_SIGNS_OF_YAML = ("*", "&", "@", "%", "!")
+"""What a plain text may begin with on a command line, as a glob does, and not in YAML."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -184,7 +188,11 @@ def _overridden(values: Any, override: str) -> Any:
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"The value of {override!r} is not YAML: {_one_line(error)}.") from None
+        if not text.startswith(_SIGNS_OF_YAML):
+            raise ConfigError(
+                f"The value of {override!r} is not YAML: {_one_line(error)}."
+            ) from None
+        value = text
     return _replaced(values, key.split("."), value, override)
 
 
@@ -235,6 +243,8 @@ def _problem(model: type[BaseModel], details: Any) -> str:
         return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
     message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = message.replace("a valid tuple", "a list")
+    if details["type"] == "too_short":
+        message = f"needs at least {counted(details['ctx']['min_length'], 'item')}"
     given = details.get("input")
     shown = details["type"] != "missing" and isinstance(given, (str, int, float))
     end = f" (given: {given!r})" if shown else ""

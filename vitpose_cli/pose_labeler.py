@@ -124,7 +124,7 @@ class PoseLabeler:
                 f"The picture is {given.dtype} {given.shape}, expected uint8 (H, W, 3).",
                 "Give RGB from 0 to 255, rows first.",
             )
-        frame = Frame(FrameKey("picture"), np.ascontiguousarray(given))
+        frame = Frame(FrameKey("picture"), np.require(given, requirements=["C", "W"]))
         (record,) = map(with_labelled_keypoints, self._labeler.label([frame]))
         if record.instances is None:
             raise InputError(f"The picture cannot be labelled: {record.error}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from label_cases import make_run
 from training_cases import small_run, write_coco
 
 from vitpose_cli.cli.app import run
@@ -47,6 +48,38 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert "clip_norm: 1.0" in said
     assert "Parameter groups" in said
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_dry_run_refuses_the_folders_that_a_run_refuses(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = ["train", "-c", str(config), "-o", str(tmp_path / "begun")]
+    short = ["--set", "stages.0.steps=1", "--set", "stages.1.steps=1"]
+    assert run([*begun, *short]) == ExitCode.OK
+    (tmp_path / "file").write_text("mine")
+    labels = make_run(tmp_path / "labels", [])
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    for name in ("config.yaml", "last.safetensors"):
+        (lost / name).write_bytes((tmp_path / "begun" / name).read_bytes())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert run([*begun, *short, "--dry-run"]) == ExitCode.OK
+    refused = (
+        (tmp_path / "begun", ExitCode.CONFIG, "holds a run with other options"),
+        (tmp_path / "file", ExitCode.INPUT, "is a file, and a run needs a folder"),
+        (labels, ExitCode.INPUT, "is not empty and no training run"),
+        (lost, ExitCode.INPUT, "holds last.safetensors of an earlier run"),
+    )
+    capsys.readouterr()
+    for folder, code, words in refused:
+        assert run(["train", "-c", str(config), "-o", str(folder), "--dry-run"]) == code
+        said = capsys.readouterr()
+        assert words in " ".join(said.err.split())
+        assert not said.out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    for folder, code, words in refused:
+        assert run(["train", "-c", str(config), "-o", str(folder)]) == code
+        assert words in " ".join(capsys.readouterr().err.split())
 
 
 def test_wrong_options_are_told_at_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

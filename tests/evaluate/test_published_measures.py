@@ -22,6 +22,8 @@ from vitpose_cli.evaluate.coco_metrics import METRICS
 from vitpose_cli.evaluate.coco_subsets import Subset
 from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, evaluate_results
 from vitpose_cli.evaluate.evaluation import Evaluation
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import read_coco
 
@@ -360,6 +362,20 @@ def test_mpii_as_it_is_handed_on_becomes_a_file_that_pckh_is_measured_by(tmp_pat
     assert first["head_size"] == pytest.approx(
         0.6 * np.hypot(heads[1, 0, 0] - heads[0, 0, 0], heads[1, 1, 0] - heads[0, 1, 0])
     )
+    assert "width" not in document["images"][0]
+    for name in ("000000000.jpg", "000000001.jpg"):
+        pixels = np.zeros((480, 640, 3), np.uint8)
+        ImageSink(tmp_path / "images").write(Frame(FrameKey(name), pixels))
+    subprocess.run(
+        [sys.executable, script, "mpii_val.json", "mpii_gt_val.mat", "whole.json", "images"],
+        cwd=tmp_path,
+        check=True,
+    )
+    checked = vitpose("validate", tmp_path / "whole.json")
+    assert checked.returncode == 0, checked.stdout
+    whole = json.loads((tmp_path / "whole.json").read_text())
+    assert {(image.pop("width"), image.pop("height")) for image in whole["images"]} == {(640, 480)}
+    assert whole == document
     results = []
     for number, person in enumerate(document["annotations"]):
         away = person["head_size"] * (0.49 if number < 3 else 0.51)

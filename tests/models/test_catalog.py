@@ -204,6 +204,11 @@ def test_what_cannot_be_resolved(foreign: Path, tmp_path: Path) -> None:
         resolve_weights(tmp_path / "nothing")
     with pytest.raises(WeightsError, match="no weights file"):
         resolve_weights("nothing.pth")
+    (tmp_path / "own").mkdir()
+    for file in (foreign, tmp_path / "own"):
+        with pytest.raises(WeightsError, match=r"no weights file .*:mpii") as caught:
+            resolve_weights(f"{file}:mpii")
+        assert caught.value.hint == f"A head of {file} is chosen by --keypoint-set mpii."
     with pytest.raises(WeightsError, match="no weights called 'nothing'"):
         resolve_weights("nothing")
     with pytest.raises(WeightsError, match="no head for coco"):

@@ -75,7 +75,7 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
             PackSource.model_validate({"kind": "pack", "path": tmp_path / name, **options})
         )
 
-    with pytest.raises(InputError, match="cannot be read as a pack"):
+    with pytest.raises(InputError, match=r"^Cannot read .*none\.npz: No such file or directory\.$"):
         opening("none.npz")
     np.savez(tmp_path / "other.npz", blob=np.zeros(3))
     with pytest.raises(InputError, match="it has no offsets, keypoints, source"):

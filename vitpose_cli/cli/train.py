@@ -57,7 +57,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Print the resolved options, parameter groups, memory and steps; train nothing.",
+            help="Check the run and its folder, print resolved options, parameter groups, memory "
+            "and steps; train nothing.",
         ),
     ] = False,
     json: options.Json = False,
@@ -88,12 +89,13 @@ def train(
     if allow_missing:
         changes.append("data.allow_missing=true")
     resolved = load_config(TrainConfig, config, changes)
+    folder = output or Path("runs") / config.stem
     if dry_run:
-        plan = plan_training(resolved)
+        plan = plan_training(resolved, folder)
         print_json(plan.as_dict()) if json else _show_plan(plan)
         return
     with _watching() as observer:
-        outcome = train_network(resolved, output or Path("runs") / config.stem, observer)
+        outcome = train_network(resolved, folder, observer)
     if Process.from_environment().rank > 0:
         return
     if json:

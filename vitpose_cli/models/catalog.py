@@ -23,7 +23,7 @@ from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.conversions import Provenance, convert_once
 from vitpose_cli.models.trained import is_training_run, trained_weights
-from vitpose_cli.models.weights_files import is_ours
+from vitpose_cli.models.weights_files import head_of_file, is_ours, no_weights_file
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment, Region
@@ -217,11 +217,8 @@ def resolve_weights(
             path = _in_folder(path)
         if path.exists():
             return path if is_ours(path) else convert_once(path, keypoint_set, whole=whole)
-        if not is_word:
-            raise WeightsError(
-                f"There is no weights file {path}.",
-                "Check the path, or see `vitpose weights list`.",
-            )
+        if not is_word or head_of_file(path) is not None:
+            raise no_weights_file(path)
     row = find_pose_weights(path.name, keypoint_set)
     source = download(row)
     if row.repository is None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vitpose_cli.errors import InputError, WeightsError
 from vitpose_cli.files import TEMPORARY_SUFFIX, temporary_name, write_error
+from vitpose_cli.models.weights_files import no_weights_file
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -94,9 +95,7 @@ def write_tensors(
 def _opened(path: Path) -> Iterator[Any]:
     """Open a .safetensors file, turning its errors into ours."""
     if not path.is_file():
-        raise WeightsError(
-            f"There is no weights file {path}.", "Check the path, or see `vitpose weights list`."
-        )
+        raise no_weights_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             yield file

@@ -32,6 +32,20 @@ def is_ours(path: Path) -> bool:
         return False
 
 
+def head_of_file(path: Path) -> tuple[Path, str] | None:
+    """Return file and head of `FILE:HEAD`, as catalog names are written, where the file exists."""
+    file, colon, head = str(path).rpartition(":")
+    return (Path(file), head) if colon and Path(file).exists() else None
+
+
+def no_weights_file(path: Path) -> WeightsError:
+    """Return the error to raise where there is no file at `path`."""
+    hint = "Check the path, or see `vitpose weights list`."
+    if (known := head_of_file(path)) is not None:
+        hint = f"A head of {known[0]} is chosen by --keypoint-set {known[1]}."
+    return WeightsError(f"There is no weights file {path}.", hint)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal.
 

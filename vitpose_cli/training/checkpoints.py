@@ -148,6 +148,18 @@ class RunFolder:
             ConfigError: The folder holds a run with other options.
             InputError: It cannot be written, is something else, or holds weights without a state.
         """
+        self.check(config)
+        self._make()
+        with atomic_file(self.config) as stream:
+            stream.write(dump_config(config).encode())
+
+    def check(self, config: TrainConfig) -> None:
+        """Check that a run as `config` says may begin or go on here; nothing is written.
+
+        Raises:
+            ConfigError: The folder holds a run with other options.
+            InputError: It is something else, or holds weights without a state.
+        """
         if self.config.exists():
             changed = _differences(load_config(TrainConfig, self.config), config)
             if changed and self.state.exists():
@@ -157,9 +169,6 @@ class RunFolder:
                 )
         self._check_place()
         self._check_begun()
-        self._make()
-        with atomic_file(self.config) as stream:
-            stream.write(dump_config(config).encode())
 
     def _check_place(self) -> None:
         """Refuse what is there already, unless it is a training run."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.plurals import counted
@@ -69,6 +70,8 @@ class Pack:
                 if missing:
                     raise InputError(f"{path} is no pack: it has no {', '.join(missing)}.")
                 blob, offsets, keypoints, sources = (arrays[name] for name in _ARRAYS)
+        except FileNotFoundError as error:
+            raise read_error(path, error) from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
                 f"{path} cannot be read as a pack: {error}.",

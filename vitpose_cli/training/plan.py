@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from vitpose_cli.config import dump_config
 from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData
 from vitpose_cli.training.network import Network, choose_attention, same_network
@@ -110,16 +112,24 @@ class TrainingPlan:
         return asdict(self)
 
 
-def plan_training(config: TrainConfig) -> TrainingPlan:
+def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPlan:
     """Read labels and weights, and say what would happen; no photo is read, nothing is written.
 
+    Args:
+        config: The run.
+        output: Its folder, where it is known.
+
     Raises:
-        ConfigError: The options cannot be meant.
-        InputError: Files cannot be used.
+        ConfigError: The options cannot be meant, or the folder holds a run with other ones.
+        InputError: Files cannot be used, or the folder cannot.
         WeightsError: The weights to start from cannot be used.
     """
     placement = Placement.of(config)
     config = with_input_sizes(config)
+    if output is not None:
+        folder = RunFolder(output)
+        config = folder.as_begun(config)
+        folder.check(config)
     data, network = open_run(config)
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
