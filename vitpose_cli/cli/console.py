@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm import tqdm
 
-from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
+from vitpose_cli.errors import ExitCode, VitposeError, is_out_of_memory, memory_error
 from vitpose_cli.files import read_error, write_error
 from vitpose_cli.progress import Report
 from vitpose_cli.termination import end_as_interrupted, was_interrupted
@@ -162,7 +162,7 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
             show_error(read_error(error.filename, error))
             return ExitCode.INPUT
         if is_out_of_memory(error):
-            show_error(_memory_error(error))
+            show_error(memory_error(error))
             return ExitCode.INPUT
         stderr.print(
             f"[red]bug:[/red] {type(error).__name__}: {printable(str(error))}", soft_wrap=True
@@ -170,15 +170,6 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG
     return ExitCode.OK
-
-
-def _memory_error(error: Exception) -> InputError:
-    """Return the error for memory that does not suffice, where nothing more is known of it."""
-    return InputError(
-        f"There is not enough memory: {in_short(error)}",
-        "Other programs may hold that of the GPU (nvidia-smi shows them). Smaller weights and "
-        "batches take less, and --device cpu takes none of it.",
-    )
 
 
 @contextmanager
