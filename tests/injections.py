@@ -162,6 +162,15 @@ def memory_is_short() -> None:
     setattr(torch.nn.Linear, "forward", failing)  # noqa: B010
 
 
+def no_layer_finds_memory() -> None:
+    """Let every layer of a detector or network fail as where the host has no memory left."""
+
+    def failing(layer: torch.nn.Conv2d, inputs: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    setattr(torch.nn.Conv2d, "forward", failing)  # noqa: B010
+
+
 def devices_are_full() -> None:
     """Let no network find room on its device, as on a GPU that another program holds."""
 

@@ -16,7 +16,14 @@ from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from typing import TypeVar
 
-from vitpose_cli.errors import InputError, VitposeError, WeightsError, in_short
+from vitpose_cli.errors import (
+    InputError,
+    VitposeError,
+    WeightsError,
+    in_short,
+    is_out_of_memory,
+    memory_error,
+)
 from vitpose_cli.media.frames import FrameFailure, FrameKey
 from vitpose_cli.termination import was_interrupted
 
@@ -104,19 +111,21 @@ class LabellingStep:
         except Exception as every:
             if was_interrupted(every):
                 raise
-            raise WeightsError(
-                f"{self._name} fails on every picture: {in_short(every)}", _HINT
-            ) from every
+            raise _unusable(f"{self._name} fails on every picture", every) from every
         if isinstance(error, InputError):  # a picture that does not fit its boxes, however many do
             return FrameFailure(key, error.message)
         self._failed.add(key)
         if not self.worked and len(self._failed) >= FAILURES_AT_FIRST:
-            raise WeightsError(
-                f"{self._name} failed on {len(self._failed)} pictures before anybody was found; "
-                f"on {key}: {in_short(error)}",
-                _HINT,
-            ) from error
+            what = f"{self._name} failed on {len(self._failed)} pictures before anybody was found"
+            raise _unusable(f"{what}; on {key}", error) from error
         return FrameFailure(key, f"{self._name} failed: {in_short(error)}")
+
+
+def _unusable(what: str, error: Exception) -> VitposeError:
+    """Return the error of a stage that cannot work at all, for want of memory perhaps."""
+    if is_out_of_memory(error):
+        return memory_error(error)
+    return WeightsError(f"{what}: {in_short(error)}", _HINT)
 
 
 def _alone(work: Callable[[list[Item]], Sequence[Result]], item: Item) -> Result:

@@ -4,6 +4,7 @@ Everything that is raised on purpose is a `VitposeError`; any other exception th
 terminal is a bug and ends with code 1. Only the command line turns errors into text.
 """
 
+import re
 from enum import IntEnum
 
 
@@ -61,12 +62,15 @@ class PartialRunError(VitposeError):
     exit_code = ExitCode.PARTIAL
 
 
-_FULL = (
-    "can't allocate memory",  # torch, on the host
-    "out of memory",  # CUDA and MPS, where torch itself has no room to begin
-    "_STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+_FULL = re.compile(
+    r"can't allocate memory"  # torch, on the host
+    r"|Cannot allocate memory"  # the system; without room for its threads' own data it says cannot
+    r"|failed to map segment from shared object(?!:)"  # of a library that is loaded; else says why
+    r"|could not create a primitive(?! descriptor)"  # oneDNN, for its code
+    r"|out of memory"  # CUDA and MPS, where torch itself has no room to begin
+    r"|_STATUS_ALLOC_FAILED"  # cuBLAS and cuDNN
 )
-"""What libraries say in a plain RuntimeError where memory does not suffice."""
+"""What libraries and the system say, in errors of other kinds, where memory does not suffice."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -76,7 +80,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _FULL)
+    told = getattr(error, "strerror", None) or error  # without the name of a file
+    return not isinstance(error, VitposeError) and _FULL.search(str(told)) is not None
+
+
+def memory_error(error: BaseException) -> InputError:
+    """Return the error for memory that does not suffice, where nothing more is known of it.
+
+    Args:
+        error: Of which `is_out_of_memory` is true.
+    """
+    return InputError(
+        f"There is not enough memory: {in_short(error)}",
+        "Other programs may hold that of the GPU (nvidia-smi shows them). Smaller weights and "
+        "batches take less, and --device cpu takes none of it.",
+    )
 
 
 def in_short(error: BaseException) -> str:

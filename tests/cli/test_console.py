@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from interruptions import load_interrupted
 from label_cases import make_people, make_record, make_run
-from runs import command, environment
+from runs import command, environment, save_photos, save_weights
 
 from vitpose_cli.cli.console import guarded
 
@@ -49,6 +49,71 @@ def test_output_that_finds_no_room_is_no_bug(run: Path, options: list[str]) -> N
     assert done.returncode == 3
     assert "error: Cannot write the output: No space left on device." in done.stderr
     assert "disk is full" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to print to")
+def test_talk_that_finds_no_room_changes_nothing(tmp_path: Path) -> None:
+    names = save_photos(tmp_path / "photos", 3)
+    weights = save_weights(tmp_path / "weights.safetensors")
+    words: list[str | Path] = ["annotate", tmp_path / "photos", "-w", weights, "-o"]
+    words += [tmp_path / "run", "--detector", "whole-image", "--json"]
+
+    def ended(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
+        with Path("/dev/full").open("wb") as full:
+            return subprocess.run(
+                command(*words), stdout=subprocess.PIPE, stderr=full, check=False,
+                env=environment(), timeout=120,
+            )  # fmt: skip
+
+    done = ended(*words)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["num_new"] == len(names)
+    (tmp_path / "photos" / "empty.jpg").touch()
+    assert ended(*words).returncode == 5
+    assert ended("stats", tmp_path / "run").returncode == 0
+    assert ended("stats", tmp_path / "none").returncode == 3
+    assert ended("stats", "--none").returncode == 2
+
+
+_BAR = """
+import os, termios, time
+from vitpose_cli.cli import console
+
+far, near = os.openpty()
+termios.tcsetwinsize(near, (24, 80))
+os.dup2(near, 2)
+console.talk_without_failing()
+with console.progress("photos") as report:
+    report(0, 3)
+    shown = os.read(far, 1000)
+    os.close(far)  # whoever writes there now gets an error
+    for number in range(1, 4):
+        time.sleep(0.15)
+        report(number, 3)
+console.note("done")
+print(b"0/3" in shown, number)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal that can be taken away")
+def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BAR], stdout=subprocess.PIPE, text=True, check=False,
+        env=environment(), timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("True 3\n", 0)
+
+
+@pytest.mark.parametrize("words", [["stats", "none"], ["stats", "{run}"], ["--none"]])
+def test_whoever_stops_to_listen_to_talk_is_told_nothing_more(run: Path, words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as talk:
+        done = subprocess.run(
+            command(*(word.format(run=run) for word in words)), stdout=subprocess.PIPE,
+            stderr=talk, text=True, check=False, env=environment(),
+        )  # fmt: skip
+    assert done.returncode == (0 if "{run}" in words else 141)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="closes streams as POSIX shells do")

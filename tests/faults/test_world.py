@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import numpy as np
 import pytest
 from annotate_jobs import NUM_FRAMES, Job
 from launcher import Launcher
-from runs import save_photos
+from runs import command, environment, save_photos
 
 
 @pytest.mark.parametrize("fault", ["reads_fail_now_and_then", "the_clock_jumps"])
@@ -116,6 +119,31 @@ def test_a_device_without_room_is_no_bug(
     assert "not enough memory: CUDA out of memory. Tried to allocate 20.00 MiB" in failed.stderr
     assert "nvidia-smi" in failed.stderr
     assert launcher.run(*job.arguments(tmp_path / "run")).returncode == 0
+
+
+@pytest.mark.parametrize("detected", [False, True])
+def test_a_machine_without_room_is_no_fault_of_the_weights(
+    job: Job, launcher: Launcher, tmp_path: Path, detected: bool
+) -> None:
+    arguments = job.arguments(tmp_path / "run")
+    if detected:
+        place = arguments.index("--boxes")
+        arguments[place : place + 2] = []
+    failed = launcher.run(*arguments, fault="no_layer_finds_memory")
+    assert failed.returncode == 3, failed.stderr
+    assert "There is not enough memory: DefaultCPUAllocator" in failed.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_libraries_without_room_are_no_bug(job: Job, tmp_path: Path) -> None:
+    words = shlex.join(command(*job.arguments(tmp_path / "run")))
+    failed = subprocess.run(
+        ["bash", "-c", f"ulimit -v 700000; exec {words}"],
+        env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert failed.returncode == 3, failed.stderr
+    assert "error: There is not enough memory: " in failed.stderr
+    assert "bug" not in failed.stderr
 
 
 def test_a_clip_that_cannot_be_opened_for_a_while_loses_no_frame(

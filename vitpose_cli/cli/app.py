@@ -33,7 +33,13 @@ from vitpose_cli.cli import (
     validate,
     weights,
 )
-from vitpose_cli.cli.console import WarningsAsTalk, guarded, open_closed_streams, stdout
+from vitpose_cli.cli.console import (
+    WarningsAsTalk,
+    guarded,
+    open_closed_streams,
+    stdout,
+    talk_without_failing,
+)
 from vitpose_cli.errors import ConfigError
 
 app = typer.Typer(
@@ -100,6 +106,7 @@ def _root(
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
     open_closed_streams()
+    talk_without_failing()
     if isinstance(sys.stdout, TextIOWrapper):  # a terminal of another encoding than the names
         sys.stdout.reconfigure(errors="backslashreplace")
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.

@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm import tqdm
 
-from vitpose_cli.errors import ExitCode, InputError, VitposeError, in_short, is_out_of_memory
+from vitpose_cli.errors import ExitCode, VitposeError, is_out_of_memory, memory_error
 from vitpose_cli.files import read_error, write_error
 from vitpose_cli.models.hub import endpoint_error
 from vitpose_cli.progress import Report
@@ -70,6 +71,42 @@ def open_closed_streams() -> None:
             setattr(sys, name, stream)
 
 
+class _Talk(FileIO):
+    """What stderr is written to: talk that finds no room, or no terminal any more, is dropped.
+
+    No command fails, or leaves labels out, because nobody can be told of them. That a reader has
+    left is an end that was asked for.
+    """
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, as nobody else does where nothing is buffered, or drop the rest."""
+        view = memoryview(data)
+        num_done = 0
+        while num_done < view.nbytes:
+            try:
+                written = super().write(view[num_done:])
+            except BrokenPipeError:
+                raise
+            except OSError:
+                break
+            if written is None:  # a terminal that does not wait is not ready
+                break
+            num_done += written
+        return view.nbytes
+
+
+def talk_without_failing() -> None:
+    """Let all that writes on stderr, libraries and progress bars included, go on where it is full.
+
+    A console of Windows stays as it is, as is what a test has in the place of stderr.
+    """
+    talk = sys.stderr
+    buffer = getattr(talk, "buffer", None)
+    if isinstance(talk, TextIOWrapper) and type(getattr(buffer, "raw", buffer)) is FileIO:
+        raw: Any = _Talk(talk.fileno(), "w", closefd=False)  # as Python itself does with -u
+        sys.stderr = TextIOWrapper(raw, talk.encoding, talk.errors, write_through=True)
+
+
 def print_json(value: Any) -> None:
     """Print `value` on stdout as one JSON object, indented for people; in UTF-8, as JSON is."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -80,19 +117,27 @@ def print_json(value: Any) -> None:
 
 def note(text: str) -> None:
     """Say something on stderr."""
-    stderr.print(printable(text), soft_wrap=True)
+    _say("", "", text)
 
 
 def warn(text: str) -> None:
     """Warn on stderr."""
-    stderr.print(f"[yellow]warning:[/yellow] {printable(text)}", soft_wrap=True)
+    _say("warning: ", "yellow", text)
 
 
 def show_error(error: VitposeError) -> None:
     """Print an error and its hint on stderr."""
-    stderr.print(f"[red]error:[/red] {printable(error.message)}", soft_wrap=True)
+    _say("error: ", "red", error.message)
     if error.hint:
-        stderr.print(f"[dim]hint:[/dim]  {printable(error.hint)}", soft_wrap=True)
+        _say("hint:  ", "dim", error.hint)
+
+
+def _say(label: str, style: str, text: str) -> None:
+    text = printable(text)
+    try:
+        stderr.print(f"[{style}]{label}[/{style}]{text}" if label else text, soft_wrap=True)
+    except MemoryError:  # as what is said may be about
+        sys.stderr.write(f"{label}{text}\n")
 
 
 def printable(text: str) -> str:
@@ -130,11 +175,23 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         interrupted: What to say to whoever interrupts it.
     """
     try:
+        return _told(run, interrupted)
+    except BrokenPipeError:
+        return ExitCode.UNHEARD
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich's and Typer's way to end then
+            return ExitCode.UNHEARD
+        raise
+
+
+def _told(run: Callable[[], object], interrupted: str) -> int:
+    """Run the command line as `guarded` does, as long as somebody listens."""
+    try:
         with _terminated_like_interrupted(), _flushed():
             run()
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # Typer's way to end then
-            return ExitCode.UNHEARD
+        if isinstance(end.__context__, BrokenPipeError):
+            raise
         code = end.code if isinstance(end.code, int) else ExitCode.OK
         if code == ExitCode.INTERRUPTED:
             note(interrupted)
@@ -146,7 +203,7 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
         show_error(error)
         return error.exit_code
     except BrokenPipeError:
-        return ExitCode.UNHEARD
+        raise
     except Exception as error:  # noqa: BLE001, nobody else shows it
         if was_interrupted(error):
             note(interrupted)
@@ -163,26 +220,15 @@ def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> 
             show_error(read_error(error.filename, error))
             return ExitCode.INPUT
         if is_out_of_memory(error):
-            show_error(_memory_error(error))
+            show_error(memory_error(error))
             return ExitCode.INPUT
         if isinstance(error, ValueError) and (wrong := endpoint_error()) is not None:
             show_error(wrong)  # libraries that load models import huggingface_hub, which needs it
             return wrong.exit_code
-        stderr.print(
-            f"[red]bug:[/red] {type(error).__name__}: {printable(str(error))}", soft_wrap=True
-        )
+        _say("bug: ", "red", f"{type(error).__name__}: {error}")
         note("Please report it with the trace that VITPOSE_DEBUG=1 shows.")
         return ExitCode.BUG
     return ExitCode.OK
-
-
-def _memory_error(error: Exception) -> InputError:
-    """Return the error for memory that does not suffice, where nothing more is known of it."""
-    return InputError(
-        f"There is not enough memory: {in_short(error)}",
-        "Other programs may hold that of the GPU (nvidia-smi shows them). Smaller weights and "
-        "batches take less, and --device cpu takes none of it.",
-    )
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 from transformers.utils import logging as transformers_logging
 
-from vitpose_cli.errors import ConfigError, WeightsError, in_short
+from vitpose_cli.errors import ConfigError, WeightsError, in_short, is_out_of_memory
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
@@ -168,6 +168,8 @@ class TransformersDetector:
                 )
             processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
         except _LOADING_ERRORS as error:
+            if is_out_of_memory(error):
+                raise
             raise WeightsError(
                 f"The detector {name} cannot be loaded: {in_short(error)}",
                 "It takes a transformers model for object detection with its config.json, "
@@ -235,9 +237,9 @@ class TransformersDetector:
         try:
             with torch.inference_mode():
                 self._run([np.zeros((input_wh[1], input_wh[0], 3), np.uint8)])
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             raise ConfigError(
                 f"The detector {name} cannot run at {input_wh[0]}x{input_wh[1]} px: {error}",
                 "Take another size, mostly a multiple of 32, or leave it out.",

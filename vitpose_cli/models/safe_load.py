@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitpose_cli.errors import WeightsError
+from vitpose_cli.errors import WeightsError, is_out_of_memory
 from vitpose_cli.files import reason_of
 from vitpose_cli.models.tensor_files import read_state
 
@@ -83,6 +83,8 @@ def _unpickle(path: Path) -> Any:
             "torch.save({'state_dict': torch.load(FILE, weights_only=False)['state_dict']}, NEW).",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(path) from error
 
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vitpose_cli.errors import InputError, WeightsError
+from vitpose_cli.errors import InputError, WeightsError, is_out_of_memory
 from vitpose_cli.files import TEMPORARY_SUFFIX, temporary_name, write_error
 from vitpose_cli.models.weights_files import no_weights_file
 
@@ -100,6 +100,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except (OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(
             f"{path} is not a whole .safetensors file: {error}",
             "Copy or download it again; weights of other projects are translated by "

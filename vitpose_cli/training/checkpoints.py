@@ -21,7 +21,7 @@ import torch
 from pydantic import BaseModel
 
 from vitpose_cli.config import dump_config, load_config
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import ConfigError, InputError, is_out_of_memory
 from vitpose_cli.files import (
     TEMPORARY_SUFFIX,
     atomic_file,
@@ -252,6 +252,8 @@ class RunFolder:
             data = DataFingerprint.from_dict(state["data"]) if "data" in state else None
             return RunState(Position(**state["position"]), state["stage"], data)
         except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise InputError(
                 f"{self.state} cannot be read: {error}.",
                 "Start again in another folder, from last.safetensors of this one.",

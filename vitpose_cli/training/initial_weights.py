@@ -19,7 +19,7 @@ import timm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from vitpose_cli.errors import WeightsError
+from vitpose_cli.errors import WeightsError, is_out_of_memory
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import CheckpointHeader, read_header
 from vitpose_cli.models.key_maps import recognise
@@ -111,6 +111,8 @@ def _timm_tensors(name: str) -> dict[str, Tensor]:
     try:
         network = timm.create_model(name, pretrained=True)
     except (RuntimeError, OSError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(
             f"timm has no weights {name!r} for us: {error}.",
             f"{_TIMM_HINT}; a download needs a network.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.errors import ConfigError, WeightsError, is_out_of_memory
 from vitpose_cli.pose.geometry import Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -50,6 +50,8 @@ class NcnnNetwork:
             with torch.no_grad():
                 found = network(torch.zeros(1, 3, height, width)).shape
         except (RuntimeError, IndexError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             raise WeightsError(
                 f"{options.ncnn} cannot be shown crops of {width} x {height} px: "
                 f"{str(error).splitlines()[0]}",
