@@ -6,10 +6,20 @@ import re
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitpose_cli.charts import Axes, bar_chart, figure, html_page, line_chart, ticks
+from vitpose_cli.charts import (
+    Axes,
+    bar_chart,
+    figure,
+    html_page,
+    line_chart,
+    named_bars,
+    ticks,
+)
+from vitpose_cli.pose.keypoints import keypoint_set
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 3))
 SIDES = ("x", "y", "width", "height")
@@ -63,6 +73,46 @@ def test_bars_stand_on_the_axis(bars: list[tuple[str, float]]) -> None:
         assert 0 <= x < x + width <= 400
         assert 12 - 0.1 <= y <= y + height <= 200
     assert bar_chart([]) == ""
+
+
+@pytest.mark.parametrize("name", ["coco", "wholebody"])
+def test_every_lying_bar_has_its_name_beside_it(name: str) -> None:
+    names = keypoint_set(name).names
+    bars = [(each, number / len(names)) for number, each in enumerate(names)]
+    root = ElementTree.fromstring(named_bars(bars, "share of people"))
+    width, height = float(root.attrib["width"]), float(root.attrib["height"])
+    texts = {element.text: element.attrib for element in root.iter(f"{SVG}text")}
+    assert {*names, "share of people", "0"} <= {*texts}
+    rows = []
+    for (each, length), rectangle in zip(bars, list(root.iter(f"{SVG}rect"))[1:], strict=True):
+        x, y, across, up = (float(rectangle.attrib[side]) for side in SIDES)
+        assert across == pytest.approx(length * 480, abs=30)
+        assert x + across <= width
+        assert y < float(texts[each]["y"]) < y + up < height
+        assert 6.5 * len(each) < float(texts[each]["x"]) < x  # in the drawing, before the bar
+        rows.append(float(texts[each]["y"]))
+    assert min(b - a for a, b in pairwise(rows)) > 11  # px, the size of the letters
+    assert named_bars([]) == ""
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=6))
+def test_counts_have_no_parts(counts: list[int]) -> None:
+    chart = bar_chart([("", float(count)) for count in counts], Axes(counts=True))
+    texts = [each.text or "" for each in ElementTree.fromstring(chart).iter(f"{SVG}text")]
+    assert all(text.isdigit() for text in texts if text)
+    assert "0" in texts
+
+
+def test_names_below_bars_do_not_meet() -> None:
+    names = [*(f"{number / 20:.2f}" for number in range(19)), "0.95 and more"]
+    chart = bar_chart([(name, 1.0) for name in names], Axes(counts=True))
+    shown = [
+        (float(each.attrib["x"]), each.text)
+        for each in ElementTree.fromstring(chart).iter(f"{SVG}text")
+        if each.text in names
+    ]
+    assert len(shown) == 10
+    assert min(b - a for (a, _), (b, _) in pairwise(shown)) > 4 * 6.5
 
 
 def test_names_are_text_and_never_markup() -> None:

@@ -10,6 +10,7 @@ import pytest
 from label_cases import make_failure, make_fixed, make_people, make_record, make_run
 from runs import vitpose
 
+from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.record import Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.stats import NUM_BINS, UNREVIEWED, measure, write_page
@@ -115,6 +116,18 @@ def test_the_page_stands_alone(run: Path, tmp_path: Path) -> None:
     assert not links
     assert page.count("<svg") == 5
     assert "<run>" not in page
+
+
+def test_the_page_names_every_keypoint_and_the_last_bin(tmp_path: Path) -> None:
+    people = make_people(3, 4)
+    people.keypoint_scores[:] = 1.2
+    run = make_run(tmp_path / "run", [make_record("a.jpg", people=people)])
+    write_page(measure(run), "a", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for name in keypoint_set("coco").names:
+        assert f">{name}</text>" in page
+    assert "<title>0.95 and more: 51</title>" in page  # 3 people of 17 keypoints
+    assert "raw score, from (the last bar: 0.95 and more)" in page
 
 
 def test_the_command(run: Path, tmp_path: Path) -> None:

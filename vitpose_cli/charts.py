@@ -1,8 +1,8 @@
 """Lines and bars as SVG, and the page they stand on: one file that opens anywhere, also offline.
 
-Two hundred lines that never change their looks, instead of a plotting library that takes seconds to
-load, or scripts from somewhere else. Colours are those of Okabe and Ito (2008), which colour-blind
-people tell apart.
+Three hundred lines that never change their looks, instead of a plotting library that takes seconds
+to load, or scripts from somewhere else. Colours are those of Okabe and Ito (2008), which
+colour-blind people tell apart.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 12, 28
 _AXIS_TITLE = 18
 _LEGEND_LINE = 14
 _MOST_MARKS = 40
+_LETTER = 6.5  # px, about as wide as one is
+_ROW = 17  # px from one lying bar to the next
+_ROW_LENGTH = 480
 _FONT = 'font-family="system-ui, sans-serif" font-size="11" fill="#555"'
 
 PAGE_START = (
@@ -37,8 +40,9 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1360p
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .curves { display: flex; flex-wrap: wrap; gap: 1rem; }
 figure { margin: 0; } figcaption { font-weight: 600; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem; text-align: right;
-        border-bottom: 1px solid #ddd; } td:first-child, th:first-child { text-align: left; }
+table { border-collapse: collapse; margin: 1rem 0 2rem; }
+td, th { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
+td:first-child, th:first-child { text-align: left; }
 img { max-width: 100%; border: 1px solid #ddd; }
 pre { background: #f6f6f6; padding: 1rem; overflow-x: auto; }
 """
@@ -52,12 +56,14 @@ class Axes:
         x_title: What is along; empty for no words.
         y_title: What is up; empty for no words.
         logarithmic: Draw powers of ten at equal distances upwards; needs positive values.
+        counts: Upwards are counts: numbers stand at whole ones alone.
         size_wh: Of the drawing, px.
     """
 
     x_title: str = ""
     y_title: str = ""
     logarithmic: bool = False
+    counts: bool = False
     size_wh: tuple[int, int] = (640, 240)
 
 
@@ -92,7 +98,9 @@ def line_chart(series: Mapping[str, Sequence[Point]], axes: Axes = Axes()) -> st
 
 
 def bar_chart(bars: Sequence[tuple[str, float]], axes: Axes = Axes()) -> str:
-    """Return named bars, from zero upwards, as SVG; empty where there are none.
+    """Return bars from zero upwards as SVG; empty where there are none.
+
+    Where room is short, not every bar is named: the names go on in steps that a reader knows.
 
     Args:
         bars: What stands below each bar, and its height, 0 or more.
@@ -103,8 +111,7 @@ def bar_chart(bars: Sequence[tuple[str, float]], axes: Axes = Axes()) -> str:
     points = [(0.0, 0.0), (float(len(bars)), max(height for _, height in bars))]
     frame = _Frame.around(points, axes)
     marks = frame.marks(x_numbers=False)
-    longest = max(len(name) for name, _ in bars)
-    step = max(1, math.ceil(len(bars) * (longest * 6.5 + 6) / frame.width))
+    step = _naming_step([name for name, _ in bars], frame.width / len(bars))
     for number, (name, height) in enumerate(bars):
         left, top = frame.place(number + 0.1, height)
         right, bottom = frame.place(number + 0.9, 0)
@@ -116,6 +123,44 @@ def bar_chart(bars: Sequence[tuple[str, float]], axes: Axes = Axes()) -> str:
         if number % step == 0:
             marks.append(_text((left + right) / 2, bottom + 15, escape(name), "middle"))
     return _svg(marks, axes)
+
+
+def named_bars(bars: Sequence[tuple[str, float]], title: str = "") -> str:
+    """Return bars that lie below each other, every one with its name, as SVG; empty without any.
+
+    Args:
+        bars: The name before each bar, and its length, 0 or more.
+        title: What the lengths are.
+    """
+    if not bars:
+        return ""
+    left = 12 + math.ceil(_LETTER * max(len(name) for name, _ in bars)) + 6
+    bottom = _TOP + _ROW * len(bars)
+    numbers = ticks(0, max(length for _, length in bars))
+    full = max(numbers[-1], *(length for _, length in bars)) or 1.0
+    marks = []
+    for number in numbers:
+        x = left + _ROW_LENGTH * number / full
+        marks.append(f'<path d="M{x:.1f} {_TOP}V{bottom}" stroke="#e4e4e4"/>')
+        marks.append(_text(x, bottom + 16, _number(number), "middle"))
+    for row, (name, length) in enumerate(bars):
+        top = _TOP + _ROW * row + 2
+        marks.append(
+            f'<rect x="{left}" y="{top}" width="{_ROW_LENGTH * length / full:.1f}" '
+            f'height="{_ROW - 4}" fill="{COLOURS[0]}"><title>{escape(name)}: '
+            f"{_number(length)}</title></rect>"
+        )
+        marks.append(_text(left - 6, top + 10, escape(name), "end"))
+    marks.append(_text(left + _ROW_LENGTH / 2, bottom + 34, escape(title), "middle"))
+    return _svg(marks, Axes(size_wh=(left + _ROW_LENGTH + 2 * _RIGHT, bottom + 42)))
+
+
+def _naming_step(names: Sequence[str], bar_px: float) -> int:
+    """Return the least n so that every n-th name has room, from the first one on."""
+    for step in range(1, len(names)):
+        if max(map(len, names[::step])) * _LETTER + 6 <= step * bar_px:
+            return step
+    return len(names)
 
 
 def figure(title: str, svg: str) -> str:
@@ -166,6 +211,8 @@ class _Frame:
     def around(cls, points: Sequence[Point], axes: Axes) -> _Frame:
         xs, ys = zip(*points, strict=True)
         x_ticks, y_ticks = ticks(min(0, *xs), max(xs)), ticks(min(ys), max(ys))
+        if axes.counts:
+            y_ticks = [value for value in y_ticks if value == round(value)]
         return cls(
             axes,
             x_ticks,

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.charts import PAGE_SUFFIXES, Axes, bar_chart, figure, html_page, is_page
+from vitpose_cli.charts import (
+    PAGE_SUFFIXES,
+    Axes,
+    bar_chart,
+    figure,
+    html_page,
+    is_page,
+    named_bars,
+)
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.formats.content import LabelledFrame
@@ -24,7 +32,7 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.record_set import open_records
 
 NUM_BINS = 20
-"""Bins of score histograms, from 0 to 1."""
+"""Bins of score histograms, from 0 to 1; the last one has what is above, too."""
 
 UNREVIEWED = "not reviewed"
 _MOST_PEOPLE = 20  # in the table of people by frame; more are one bin
@@ -132,27 +140,22 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
     """
     check_page(path)
     edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
-    sizes = [f"{number * _SIZE_STEP}" for number in range(len(stats.sizes_px))]
-    people = [str(number) for number in range(len(stats.people_per_frame))]
-    charts: list[tuple[str, list[str], Sequence[float], Axes]] = [
-        ("People in a frame", people, stats.people_per_frame, Axes("people", "frames")),
-        ("Size of people", sizes, stats.sizes_px, Axes("root of the box's area, px", "people")),
-        (
-            "Labelled keypoints",
-            [row.name for row in stats.keypoints],
-            [row.labelled for row in stats.keypoints],
-            Axes("", "share of people", size_wh=(1300, 240)),
+    num_sizes = _LARGEST_SIDE // _SIZE_STEP + 1
+    sizes = [str(number * _SIZE_STEP) for number in range(num_sizes)]
+    people = [str(number) for number in range(_MOST_PEOPLE + 1)]
+    shares = [(row.name, row.labelled) for row in stats.keypoints]
+    charts = {
+        "People in a frame": _histogram_chart(people, stats.people_per_frame, "people", "frames"),
+        "Size of people": _histogram_chart(
+            sizes, stats.sizes_px, "root of the box's area, px, from", "people"
         ),
-    ]
-    if any(stats.scores):
-        charts.append(("Score of people", edges, stats.scores, Axes("score, from", "people")))
-    if any(stats.keypoint_scores):
-        axes = Axes("raw score, from", "keypoints")
-        charts.append(("Score of keypoints", edges, stats.keypoint_scores, axes))
-    body = "".join(
-        figure(name, bar_chart(list(zip(names, map(float, heights), strict=True)), axes))
-        for name, names, heights, axes in charts
-    )
+        "Score of people": _histogram_chart(edges, stats.scores, "score, from", "people"),
+        "Score of keypoints": _histogram_chart(
+            edges, stats.keypoint_scores, "raw score, from", "keypoints"
+        ),
+        "Labelled keypoints": named_bars(shares, "share of people"),
+    }
+    body = "".join(figure(name, chart) for name, chart in charts.items())
     parts = [f"<h1>{escape(title)}</h1>", _facts(stats), f"<div class=curves>{body}</div>"]
     make_folder(path.parent)
     with atomic_file(path) as stream:
@@ -248,6 +251,24 @@ def _have(people: Instances, frame: LabelledFrame, field: str) -> NDArray[np.boo
 def _histogram(places: NDArray[np.floating[Any]], num_bins: int) -> NDArray[np.int64]:
     """Count places by their whole part; those outside are in the first or the last bin."""
     return np.bincount(np.clip(places, 0, num_bins - 1).astype(np.int64), minlength=num_bins)
+
+
+def _histogram_chart(edges: Sequence[str], counts: Sequence[int], of: str, unit: str) -> str:
+    """Return counts as bars; empty where there are none.
+
+    Args:
+        edges: Where each bin begins; the last one has no end.
+        counts: Of each bin; empty ones at the end may lack.
+        of: What is binned.
+        unit: What is counted.
+    """
+    if not any(counts):
+        return ""
+    names = [*edges[:-1], f"{edges[-1]} and more"][: len(counts)]
+    if len(counts) == len(edges):
+        of += f" (the last bar: {names[-1]})"
+    bars = list(zip(names, map(float, counts), strict=True))
+    return bar_chart(bars, Axes(of, unit, counts=True))
 
 
 def _facts(stats: LabelStats) -> str:

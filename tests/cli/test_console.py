@@ -18,6 +18,7 @@ from label_cases import make_people, make_record, make_run
 from runs import command, environment, save_photos, save_weights
 
 from vitpose_cli.cli.console import guarded
+from vitpose_cli.records.record import Review
 
 
 @pytest.fixture
@@ -240,6 +241,23 @@ def test_what_a_pipe_gets_is_not_cut(run: Path) -> None:
     )  # fmt: skip
     assert "model 0123456789abcdef" in done.stdout
     assert "…" not in done.stdout
+
+
+def test_history_cuts_nothing_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    model = make_record("a.jpg")
+    assert model.instances is not None
+    moved = replace(model.instances, keypoints=model.instances.keypoints + 5)
+    decided = Review("accepted", "anna", 1_764_455_970.0, model.version)
+    history = make_run(tmp_path / "run", [model, replace(model, instances=moved, review=decided)])
+    done = subprocess.run(
+        command("history", history, "a.jpg"), capture_output=True, text=True, check=True,
+        env=environment() | {"COLUMNS": "80", "TZ": "UTC"},
+    )  # fmt: skip
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "…" not in done.stdout
+    words = done.stdout.split()
+    assert {model.version, model.model, "anna", "accepted", "yes", "people"} <= {*words}
+    assert {"2025-11-29", "22:39:30+00:00"} <= {*words}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -179,6 +179,20 @@ def test_small_windows_show_the_picture_and_every_command(
             assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_rows_show_their_scores_beside_narrow_pictures(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    cut = """() => [...document.querySelectorAll('.row-facts')].filter(
+        (facts) => facts.scrollWidth > facts.clientWidth).map((facts) => facts.textContent)"""
+    with running(run_folder) as server:
+        page = new_page(server.url, viewport={"width": 900, "height": 700})
+        page.locator(".row-facts", has_text="3 people · 0.").wait_for()
+        for width in (870, 900, 1000, 1260):
+            page.set_viewport_size({"width": width, "height": 700})
+            page.wait_for_timeout(100)
+            assert page.evaluate(cut) == []
+
+
 def test_panels_come_over_the_picture_of_a_small_window(
     run_folder: Path, screenshots: Path, new_page: Callable[..., Page]
 ) -> None:

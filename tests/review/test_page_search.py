@@ -76,6 +76,7 @@ def test_that_the_server_does_not_answer_is_said_in_words(
     with running(run_folder) as server:
         page = new_page(server.url)
         opened(page, "a.jpg")
+        page.wait_for_load_state("networkidle")
         server.kill()
         for keys in (["j"], ["/", "b", "Enter"]):
             page.evaluate("document.getElementById('toast').textContent = ''")

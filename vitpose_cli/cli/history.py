@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from vitpose_cli.records.history import Changes, Version
 
 
+_COLUMNS = ("version", "by", "when", "state", "people", "changed", "counts")
+_LONGEST_WORD = 16  # a hash of weights; longer ones are broken where the terminal is narrow
+
+
 def history(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.", show_default=False)],
     key: Annotated[
@@ -43,11 +47,13 @@ def history(
     if json:
         print_json({"frame": name, "versions": [_fields(version) for version in versions]})
         return
-    table = Table(title=printable(name), title_justify="left")
-    for column in ("version", "by", "when", "state", "people", "changed", "counts"):
-        table.add_column(column)
-    for version in versions:
-        table.add_row(*(printable(word) for word in _row(version)))
+    rows = [tuple(map(printable, _row(version))) for version in versions]
+    table = Table(title=printable(name), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column, words in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
+        longest = max(len(word) for text in (column, *words) for word in text.split() or [""])
+        table.add_column(column, min_width=min(longest, _LONGEST_WORD), overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     stdout.print(table)
 
 
