@@ -6,7 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import yaml
 from label_cases import make_record, make_run
 from launcher import Launcher
 
@@ -100,3 +103,34 @@ def test_what_killed_calls_left_goes_with_the_next(
         assert done.returncode == 0, done.stderr
         assert not list(out.glob(f".*{TEMPORARY_SUFFIX}")), command
         shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_part_of_a_data_set_is_not_taken_for_the_whole(
+    launcher: Launcher, run: Path, tmp_path: Path, beside: bool
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(photos / f"{number}.jpg"), np.zeros((480, 640, 3), np.uint8))
+    labels = make_run(tmp_path / "run", [make_record(f"{number}.jpg") for number in range(3)])
+    before, out = tmp_path / "before", tmp_path / "out"
+    command: list[str | Path] = ["export", labels, "-f", "yolo", "-i", photos, "-o"]
+    assert launcher.run(*command, before).returncode == 0
+    if beside:
+        assert launcher.run(*command, before, "--split", "val").returncode == 0
+    num_kills = 0
+    described = 0
+    for num_kills in killed_everywhere(launcher, [*command, out, "--overwrite"], before, out):
+        data = out / "data.yaml"
+        named = yaml.safe_load(data.read_text()) if data.exists() else {}
+        assert ("val" in named) == beside  # of whose texts it says the meaning
+        if "train" in named:
+            described += 1
+            for folder in ("images", "labels"):
+                assert len(list((out / folder / "train").iterdir())) == 3, num_kills
+        elif beside and num_kills % 5 == 1:  # nor is it whole because another split is
+            again = launcher.run(*command, out, "--split", "val", "--overwrite")
+            assert again.returncode == 0, again.stderr
+            assert "train" not in yaml.safe_load(data.read_text())
+    assert 1 < described < num_kills

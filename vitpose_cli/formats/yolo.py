@@ -62,7 +62,11 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     with OwnFiles(out) as own:
         pictures = PicturePlacer.of(content, out / _PICTURES / split, own, options)
         own.claim(described)
-        others = _make_room(out, split, content, pictures, own, options)
+        present = _present(out, split, content, pictures, options)
+        beside = [each for each in _splits_named(described) if each != split]
+        if described.exists():  # a part of the split is not to be taken for the whole
+            _describe(described, beside, meaning)
+        others = _make_room(out, split, present, own, options)
         for frame, name in _named(content):
             pictures.place(frame.record.key, name, frame.record.size_wh)
             lines = list(_lines(frame, categories))
@@ -72,19 +76,12 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             num_images += 1
             num_instances += len(lines)
         pictures.finish()
-    present = [each for each in SPLITS if (out / _PICTURES / each).is_dir()]
-    with atomic_file(described) as stream:
-        stream.write(
-            yaml.safe_dump(
-                {each: f"{_PICTURES}/{each}" for each in present} | meaning,
-                sort_keys=False,
-                default_flow_style=None,
-            ).encode()
-        )
+    splits = [each for each in SPLITS if each in (*beside, split)]
+    _describe(described, splits, meaning)
     notes = pictures.notes()
     if others:
         notes += (f"Files that no export wrote stay: {len(others)}, such as {others[0]}.",)
-    if not {"train", "val"} <= {*present}:
+    if not {"train", "val"} <= {*splits}:
         notes += ("Training needs train and val: export the other with --split.",)
     return Written((described,), num_images, num_instances, notes)
 
@@ -99,24 +96,43 @@ def label_path(image_path: str) -> str:
     return "/".join([*folders, name])
 
 
-def _make_room(
-    out: Path,
-    split: str,
-    content: Content,
-    pictures: PicturePlacer,
-    own: OwnFiles,
-    options: WriteOptions,
-) -> list[Path]:
-    """Make the folders of a split; refuse to mix its labels with those of an earlier export.
+def _splits_named(described: Path) -> list[str]:
+    """Return the splits that `data.yaml` says are there, whole, and that are."""
+    named = _read(described)
+    return [
+        each for each in SPLITS if each in named and (described.parent / _PICTURES / each).is_dir()
+    ]
+
+
+def _describe(described: Path, splits: Sequence[str], meaning: dict[str, Any]) -> None:
+    """Write `data.yaml`, by which training finds some splits.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    content = {each: f"{_PICTURES}/{each}" for each in splits} | meaning
+    with atomic_file(described) as stream:
+        stream.write(yaml.safe_dump(content, sort_keys=False, default_flow_style=None).encode())
+
+
+def _folders_of(out: Path, split: str, options: WriteOptions) -> tuple[list[Path], list[Path]]:
+    """Return the folders of a split, and those of them that are written anew.
 
     Where pictures are left alone, so is the folder that they may lie in already.
-
-    Returns:
-        What else lies in them, and stays.
     """
     folders = [out / kind / split for kind in (_PICTURES, _LABELS)]
-    anew = folders if options.pictures != "none" else folders[1:]
-    present = [folder for folder in anew if folder.exists()]
+    return folders, folders if options.pictures != "none" else folders[1:]
+
+
+def _present(
+    out: Path, split: str, content: Content, pictures: PicturePlacer, options: WriteOptions
+) -> list[Path]:
+    """Return which folders of a split an earlier export wrote; refuse to mix its labels with them.
+
+    Raises:
+        InputError: There are some, and that was not said; or the photos lie there.
+    """
+    present = [folder for folder in _folders_of(out, split, options)[1] if folder.exists()]
     if present and not options.overwrite:
         raise InputError(
             f"{present[0]} is there already.",
@@ -124,6 +140,18 @@ def _make_room(
         )
     for folder in present:
         pictures.check_apart(folder, (frame.record.key for frame in content.frames()))
+    return present
+
+
+def _make_room(
+    out: Path, split: str, present: Sequence[Path], own: OwnFiles, options: WriteOptions
+) -> list[Path]:
+    """Make the folders of a split, without what an earlier export wrote into them.
+
+    Returns:
+        What else lies in them, and stays.
+    """
+    folders, anew = _folders_of(out, split, options)
     others = own.delete(present)
     if folders[0] not in anew and options.overwrite:  # texts of what lies in `a/images` there
         own.delete(folders[:1], ".txt")
@@ -197,11 +225,7 @@ def _check_alike(described: Path, meaning: Mapping[str, Any], split: str) -> Non
     Raises:
         InputError: They differ, or nothing there says which they are.
     """
-    try:
-        data = yaml.safe_load(described.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError):
-        data = None
-    data = data if isinstance(data, dict) else {}
+    data = _read(described)
     wrong = [name for name in _MEANING if data.get(name) != meaning.get(name)]
     if wrong:
         raise InputError(
@@ -210,3 +234,12 @@ def _check_alike(described: Path, meaning: Mapping[str, Any], split: str) -> Non
             "All splits need the same categories in the same order. Give both files those, or "
             "choose another output folder with -o.",
         )
+
+
+def _read(described: Path) -> dict[str, Any]:
+    """Return what `data.yaml` says; nothing where it is not there, or something else."""
+    try:
+        data = yaml.safe_load(described.read_bytes())
+    except (OSError, yaml.YAMLError, ValueError):
+        data = None
+    return data if isinstance(data, dict) else {}
