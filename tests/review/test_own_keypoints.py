@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def chair(uid: str) -> dict[str, Any]:
 
 
 def test_photos_become_a_network_of_the_keypoints_of_a_file_written_by_hand(tmp_path: Path) -> None:
-    file, (review, train, annotate) = documented()
+    file, (review, train, *annotate) = documented()
     written = tmp_path / review[1]
     written.write_text(file, encoding="utf-8")
     names = [image["file_name"] for image in json.loads(file)["images"]]
@@ -64,8 +65,15 @@ def test_photos_become_a_network_of_the_keypoints_of_a_file_written_by_hand(tmp_
     done = vitpose(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
-    done = vitpose(*annotate, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    labelled = json.loads((tmp_path / "more.vitpose" / "annotations.json").read_bytes())
-    assert labelled["categories"][0]["keypoints"] == document["categories"][0]["keypoints"]
-    assert len(labelled["images"]) == len(names)
+    shutil.copytree(tmp_path / "photos", tmp_path / "close")
+    shutil.copytree(tmp_path / "photos", tmp_path / "rooms")
+    shutil.copyfile(labels, tmp_path / "boxes.json")
+    for arguments in annotate:
+        done = vitpose(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    for run in "close.vitpose", "rooms.vitpose":
+        labelled = json.loads((tmp_path / run / "annotations.json").read_bytes())
+        assert labelled["categories"][0]["keypoints"] == document["categories"][0]["keypoints"]
+        assert len(labelled["images"]) == len(names)
+    boxes = [[round(side) for side in one["bbox"]] for one in labelled["annotations"]]
+    assert boxes == [[25, 15, 75, 95]] * 2

@@ -86,7 +86,13 @@ ROBOT = KeypointSet.from_category({"name": "robot", "keypoints": ["left_arm", "r
 
 def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) -> None:
     path = saved(tmp_path, heads={"robot": HeadHeader("simple", ROBOT, "classic")})
-    joined = replace(ROBOT, edges=((0, 2), (1, 2)), oks_sigmas=(0.1, 0.1, 0.2), source="a file")
+    joined = replace(
+        ROBOT,
+        edges=((0, 2), (1, 2)),
+        oks_sigmas=(0.1, 0.1, 0.2),
+        source="a file",
+        stated=frozenset({"sigmas"}),
+    )
     network = build_network(ModelOptions(weights=str(path)), {"robot": joined}, (48, 64))
     key = "heads.robot.final.weight"
     assert torch.equal(network.model.state_dict()[key], read_state(path)[key])
