@@ -97,7 +97,11 @@ def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) ->
     key = "heads.robot.final.weight"
     assert torch.equal(network.model.state_dict()[key], read_state(path)[key])
     assert network.header.heads["robot"] == HeadHeader("simple", joined, "classic")
-    assert network.notes == (f"The head robot is taken over from {path}.",)
+    assert network.notes == (
+        f"The head robot is taken over from {path}.",
+        "`sigmas` of robot are those of the files (0.1, 0.1, 0.2), no longer those of "
+        f"{path} (0.067, 0.067, 0.067).",
+    )
     assert not network.drawn_heads
     other = replace(ROBOT, names=("left_leg", "right_leg", "top"))
     network = build_network(ModelOptions(weights=str(path)), {"robot": other} | MPII, (48, 64))
