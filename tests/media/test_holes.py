@@ -12,6 +12,7 @@ from video_cases import Video, frames_and_failures, frames_of, number, write_vid
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoFile
+from vitpose_cli.media.video_reader import open_reader
 
 H264 = Video(num=60, noise=True)
 HEVC = Video(num=60, codec="libx265", noise=True, options={"x265-params": "log-level=none"})
@@ -97,6 +98,43 @@ def test_whole_h264_has_none(tmp_path: Path, params: str, pix_fmt: str, ending: 
     )
     path = write_video(tmp_path / f"a.{ending}", video)
     assert len(frames_of(path)) == 30
+
+
+@pytest.mark.parametrize(
+    ("video", "end_of_sequence"),
+    [(replace(H264, num=12), b"\x0a"), (replace(HEVC, num=12), b"\x48\x01")],
+    ids=["h264", "hevc"],
+)
+def test_a_start_code_in_a_unit_is_no_hole(
+    tmp_path: Path, video: Video, end_of_sequence: bytes
+) -> None:
+    source, path = write_video(tmp_path / "a.mp4", video), tmp_path / "b.mp4"
+    with av.open(str(source)) as container, av.open(str(path), "w") as out:
+        track = container.streams.video[0]
+        copy = out.add_stream_from_template(track)
+        packets = [each for each in container.demux(track) if each.size]
+        for place, packet in enumerate(packets):
+            data = bytes(packet)
+            if place == len(packets) - 1:  # as an encoder's stream ends, cut at its start codes
+                tail = b"\0\0\0\1" + end_of_sequence
+                unit = data[4:] + tail
+                assert int.from_bytes(data[:4]) == len(data) - 4
+                data = len(unit).to_bytes(4) + unit
+            new = av.Packet(data)
+            new.pts, new.dts, new.time_base = packet.pts, packet.dts, packet.time_base
+            new.is_keyframe, new.stream = packet.is_keyframe, copy
+            out.mux(new)
+    assert len(frames_of(path)) == 12
+
+
+@pytest.mark.shared_data
+def test_whole_clips_of_others_have_none(shared_data: Path) -> None:
+    clips = sorted((shared_data / "videos").iterdir())
+    assert clips
+    for path in clips:
+        with av.open(str(path)) as container:
+            num_pictures = sum(1 for _ in container.decode(video=0))
+        assert sum(1 for _ in open_reader(path).pictures()) == num_pictures, path
 
 
 SHORT = {"cluster_time_limit": "400"}

@@ -3,14 +3,16 @@
 A picture is a row of NAL units (ITU-T H.264 and H.265, 7.4), each with its length before it as MP4
 and Matroska files hold them. Encoders break up any three bytes that could be the start of another
 unit, 0 0 0 among them, so that where these are in a picture, something was written over it, or
-never written.
+never written. But some writers leave a start code in a unit, most often before an end of sequence
+behind the last picture; FFmpeg parts the unit there, and so it is here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_NEVER_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
+_START_CODE = b"\0\0\1"
+_NEVER_INSIDE = (b"\0\0\0", b"\0\0\2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class NalUnits:
         # Zeros behind a unit's end are stuffing.
         return any(
             any(never in unit for never in _NEVER_INSIDE)
-            for unit in (packet[start:end].rstrip(b"\0") for start, end in self._places(packet))
-            if unit and (unit[0] >> self.kind_shift) & self.kind_mask in self.picture_kinds
+            for start, end in self._places(packet)
+            for part in packet[start:end].split(_START_CODE)
+            if (unit := part.rstrip(b"\0"))
+            and (unit[0] >> self.kind_shift) & self.kind_mask in self.picture_kinds
         )
 
     def _places(self, packet: bytes) -> list[tuple[int, int]]:
