@@ -55,7 +55,8 @@ class ImportOptions:
         tool: The format that they come in.
         reviewer: Who corrected.
         accept_unchanged: Frames that came back as they were have been looked at, and are good.
-        force: Take corrections also of frames that somebody labelled here meanwhile.
+        force: Take corrections also of frames that somebody labelled here meanwhile. What came
+            back as it was is no correction, and replaces nothing.
         video: The video that frames called `frame_000123` are of; None where the run has one only.
         dry_run: Only say what would be done.
     """
@@ -278,14 +279,13 @@ class _Judge:
         if exported is not None and exported.version not in line:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)
-        forced = self._options.force and record.review is not None
-        if comparison.differences.same and not (forced and base is exported):
+        if comparison.differences.same:
             return self._as_it_was(record, base, comparison.differences)
-        for state in () if forced else states.values():
+        for state in states.values():
             known = self._compare(state, frame, names_first=not foreign)
             if known.differences.same:
                 return self._as_it_was(record, state, known.differences)
-        if record.review is not None and not forced:
+        if record.review is not None and not self._options.force:
             start = states.get(line[-1]) if exported is None else exported
             lacks_some = base is exported
             if start is not None and not lacks_some:
