@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
@@ -26,6 +27,9 @@ NewFile = Callable[[Path], AbstractContextManager[BinaryIO]]
 
 _MAX_NAME_BYTES = 255
 _NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
+
+_ABANDONED_S = 86_400
+"""Age from which on a temporary file of any file is nobody's: whoever writes it goes on writing."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
 
@@ -148,7 +152,7 @@ def atomic_set(
                 f"Cannot write {path}: it is a device or a pipe.", "Give the name of a file."
             )
         if durable:
-            remove_left_over(path)
+            remove_left_over(path, least_age_s=_ABANDONED_S)  # other machines may write it, too
         temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
         temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:
@@ -222,33 +226,40 @@ def has_long_name(path: PurePath) -> bool:
     return any(fitted_name(part, "") != part for part in path.parts)
 
 
-def remove_left_over(path: Path) -> None:
+def remove_left_over(path: Path, *, least_age_s: float = 0) -> None:
     """Delete what killed processes have left of a file or folder under temporary names.
 
-    Their names hold the number of a process, which is looked for on this machine: whoever writes
-    one file from two is in their own way in any case. Windows deletes no file that is open.
+    Their names hold the number of a process, which is looked for on this machine, and in this
+    container. Windows deletes no file that is open.
+
+    Args:
+        path: What only one machine writes at a time, unless an age says that nobody writes it.
+        least_age_s: Seconds since it was last written to.
     """
     start = temporary_name(path.name, TEMPORARY_SUFFIX).rpartition(str(os.getpid()))[0]
-    _remove_of_the_dead(path.parent, re.escape(start))
+    _remove_of_the_dead(path.parent, re.escape(start), least_age_s)
 
 
 def remove_all_left_over(folder: Path) -> None:
     """Do as `remove_left_over` for every file in a folder that no other machine writes to."""
-    _remove_of_the_dead(folder, r"\..*\.")
+    _remove_of_the_dead(folder, r"\..*\.", 0)
 
 
-def _remove_of_the_dead(folder: Path, start: str) -> None:
+def _remove_of_the_dead(folder: Path, start: str, least_age_s: float) -> None:
     """Delete what ended processes have left in a folder under temporary names.
 
     Args:
         folder: The folder; it may be missing.
         start: How the names begin before the number of the process, as a regular expression.
+        least_age_s: Seconds since they were last written to.
     """
     pattern = re.compile(rf"{start}(\d+)(-\d+)?{re.escape(TEMPORARY_SUFFIX)}")
     with suppress(OSError):
         for each in folder.iterdir():
             found = pattern.fullmatch(each.name)
-            if found is not None and not _is_alive(int(found[1])):
+            if found is None or _is_alive(int(found[1])):
+                continue
+            if not least_age_s or time.time() - each.stat().st_mtime >= least_age_s:
                 if each.is_dir():
                     shutil.rmtree(each, ignore_errors=True)
                 else:
