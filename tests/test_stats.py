@@ -130,6 +130,15 @@ def test_the_page_names_every_keypoint_and_the_last_bin(tmp_path: Path) -> None:
     assert "raw score, from (the last bar: 0.95 and more)" in page
 
 
+def test_the_table_calls_the_last_bin_as_the_page_does(tmp_path: Path) -> None:
+    people = make_people(23, 4)  # of the last bin of frames by people, too
+    people.box_scores[:] = people.keypoint_scores[:] = 1.2
+    run = make_run(tmp_path / "run", [make_record("a.jpg", people=people)])
+    rows = [" ".join(line.split()) for line in vitpose("stats", run).stdout.splitlines()]
+    assert any(row.startswith("0.95 and more 23 █") for row in rows), rows
+    assert any(row.startswith("20 and more 1 █") for row in rows), rows
+
+
 def test_the_command(run: Path, tmp_path: Path) -> None:
     page = tmp_path / "new" / "p.html"
     done = vitpose("stats", run, "--html", page, "--json")

@@ -106,7 +106,7 @@ def check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, durable: bool = True, is_new: bool = False) -> Iterator[BinaryIO]:
     """Open a file that appears as `path`, complete and on the disk, when the block ends.
 
     When the block raises, whatever was at `path` stays as it was and nothing is left behind.
@@ -115,11 +115,12 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         path: The file; replaced where it exists.
         durable: Wait for the disk, and delete what killed processes have left of the file. What is
             made again in no time, such as one of many pictures, need not survive a power failure.
+        is_new: Leave alone what is there when the block ends.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or is there though it is to be new.
     """
-    with atomic_set(path, durable=durable) as new_file, new_file(path) as stream:
+    with atomic_set(path, durable=durable, is_new=is_new) as new_file, new_file(path) as stream:
         yield stream
 
 

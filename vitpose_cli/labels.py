@@ -17,7 +17,7 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
-from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
+from vitpose_cli.records.drawn_people import drawn_people
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -72,7 +72,7 @@ class RunLabels:
     """The labels of a run folder."""
 
     def __init__(self, run: Run) -> None:
-        """Take the frames that its document has, with the same identities and labelled keypoints.
+        """Take the frames that its document has, with its identities, boxes and labelled keypoints.
 
         Args:
             run: Opened to be read; it may go on meanwhile.
@@ -104,7 +104,7 @@ class RunLabels:
             yield key, frame_time_s(key, time_s), self._people(record)
 
     def _people(self, record: FrameRecord | None) -> Instances:
-        people = None if record is None else with_labelled_keypoints(record).instances
+        people = None if record is None else drawn_people(record)
         if record is None or people is None:
             return Instances.empty(self.keypoint_set.num_keypoints)
         return replace(people, track_ids=self._ids.get(record.key))

@@ -15,6 +15,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelFilter, LabelledFrame, open_content
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.coco import common_keypoint_set
 from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
@@ -51,8 +52,8 @@ class RecordSet:
 
     @property
     def keypoint_set(self) -> KeypointSet:
-        """What the keypoints are."""
-        return KeypointSet.from_category(self.category)
+        """What the keypoints are, with what any of the categories states of them."""
+        return common_keypoint_set(self.categories, self.path)
 
     def frames(self) -> Iterator[LabelledFrame]:
         """Begin a pass over the frames, sorted by key, labelled as a document says: for readers."""

@@ -40,6 +40,20 @@ _LARGEST_SIDE = 640  # px; body sizes beyond are one bin
 _SIZE_STEP = 32
 
 
+def _bin_names(edges: Sequence[str]) -> tuple[str, ...]:
+    """Return what bins are called that begin at these edges; the last one has no end."""
+    return (*edges[:-1], f"{edges[-1]} and more")
+
+
+SCORE_BINS = _bin_names([f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)])
+"""What the bins of scores are called, by where they begin."""
+
+PEOPLE_BINS = _bin_names([str(number) for number in range(_MOST_PEOPLE + 1)])
+"""What the bins of frames by their people are called."""
+
+_SIZE_BINS = _bin_names([str(edge) for edge in range(0, _LARGEST_SIDE + 1, _SIZE_STEP)])
+
+
 @dataclass(frozen=True, slots=True)
 class KeypointStats:
     """One keypoint over all people.
@@ -139,19 +153,17 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
         InputError: As `check_page`, or it cannot be written.
     """
     check_page(path)
-    edges = [f"{number / NUM_BINS:.2f}" for number in range(NUM_BINS)]
-    num_sizes = _LARGEST_SIDE // _SIZE_STEP + 1
-    sizes = [str(number * _SIZE_STEP) for number in range(num_sizes)]
-    people = [str(number) for number in range(_MOST_PEOPLE + 1)]
     shares = [(row.name, row.labelled) for row in stats.keypoints]
     charts = {
-        "People in a frame": _histogram_chart(people, stats.people_per_frame, "people", "frames"),
-        "Size of people": _histogram_chart(
-            sizes, stats.sizes_px, "root of the box's area, px, from", "people"
+        "People in a frame": _histogram_chart(
+            PEOPLE_BINS, stats.people_per_frame, "people", "frames"
         ),
-        "Score of people": _histogram_chart(edges, stats.scores, "score, from", "people"),
+        "Size of people": _histogram_chart(
+            _SIZE_BINS, stats.sizes_px, "root of the box's area, px, from", "people"
+        ),
+        "Score of people": _histogram_chart(SCORE_BINS, stats.scores, "score, from", "people"),
         "Score of keypoints": _histogram_chart(
-            edges, stats.keypoint_scores, "raw score, from", "keypoints"
+            SCORE_BINS, stats.keypoint_scores, "raw score, from", "keypoints"
         ),
         "Labelled keypoints": named_bars(shares, "share of people"),
     }
@@ -171,8 +183,8 @@ class _Counts:
         self._frames = 0
         self._states: Counter[str] = Counter()
         self._models: Counter[str] = Counter()
-        self._per_frame = np.zeros(_MOST_PEOPLE + 1, np.int64)
-        self._sizes = np.zeros(_LARGEST_SIDE // _SIZE_STEP + 1, np.int64)
+        self._per_frame = np.zeros(len(PEOPLE_BINS), np.int64)
+        self._sizes = np.zeros(len(_SIZE_BINS), np.int64)
         self._scores = np.zeros(NUM_BINS, np.int64)
         self._keypoint_scores = np.zeros(NUM_BINS, np.int64)
         self._labelled = np.zeros(num_keypoints, np.int64)
@@ -253,21 +265,20 @@ def _histogram(places: NDArray[np.floating[Any]], num_bins: int) -> NDArray[np.i
     return np.bincount(np.clip(places, 0, num_bins - 1).astype(np.int64), minlength=num_bins)
 
 
-def _histogram_chart(edges: Sequence[str], counts: Sequence[int], of: str, unit: str) -> str:
+def _histogram_chart(bins: Sequence[str], counts: Sequence[int], of: str, unit: str) -> str:
     """Return counts as bars; empty where there are none.
 
     Args:
-        edges: Where each bin begins; the last one has no end.
+        bins: What they are called.
         counts: Of each bin; empty ones at the end may lack.
         of: What is binned.
         unit: What is counted.
     """
     if not any(counts):
         return ""
-    names = [*edges[:-1], f"{edges[-1]} and more"][: len(counts)]
-    if len(counts) == len(edges):
-        of += f" (the last bar: {names[-1]})"
-    bars = list(zip(names, map(float, counts), strict=True))
+    if len(counts) == len(bins):
+        of += f" (the last bar: {bins[-1]})"
+    bars = list(zip(bins, map(float, counts), strict=False))
     return bar_chart(bars, Axes(of, unit, counts=True))
 
 

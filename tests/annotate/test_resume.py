@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ import pytest
 from runs import save_photos
 
 from vitpose_cli.annotate.resume import finished
+from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.labeler import CHUNK_FRAMES
 from vitpose_cli.media.frames import AllBut, FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
@@ -154,3 +155,24 @@ def test_failed_frames_alone_are_read_for_another_try(folder: Path, run: Run) ->
     failed = [FrameKey("a/photo 1.jpg"), FrameKey("a.avi", 7)]
     source = open_source([str(folder)])
     assert [frame.key for frame in source.frames(AllBut(set(failed)))] == failed
+
+
+def test_another_try_reads_what_failed_and_nothing_that_is_labelled(folder: Path, run: Run) -> None:
+    save_photos(folder, 3)
+    source = open_source([str(folder)])
+    failed, *labelled = source.keys()
+    record(run, labelled)
+    record(run, [failed], error="cut off")
+    read: list[FrameKey] = []
+
+    def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
+        for frame in source.frames(skip):
+            read.append(frame.key)
+            yield FrameRecord(frame.key, (32, 24), instances=Instances.empty(17))
+
+    done: list[tuple[int, int | None]] = []
+    part = WorkerPart(source, run)
+    written = [each.key for each in part.label_missing(label, lambda *count: done.append(count))]
+    assert (read, written) == ([failed], [failed])
+    assert {count for count, _ in done} == {3}
+    assert not run.num_failed

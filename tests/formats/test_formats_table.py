@@ -1,11 +1,14 @@
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from format_cases import export, make_run
+from format_cases import NO_PICTURES, content, export, make_run
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.formats.table import FORMATS, format_named, format_of
 
 
@@ -38,3 +41,23 @@ def test_files_tell_their_format(tmp_path: Path) -> None:
         format_of(export(run, "results", tmp_path / "r.json").files[0])
     with pytest.raises(InputError, match="Cannot read"):
         format_of(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["coco", "results"])
+def test_a_file_that_somebody_else_made_meanwhile_is_left_alone(tmp_path: Path, name: str) -> None:
+    of_run = content(make_run(tmp_path / "run"))
+    out = tmp_path / "out.json"
+
+    def frames() -> Iterator[LabelledFrame]:
+        yield from of_run.frames()
+        out.write_text("[]")
+
+    slow = replace(of_run, frames=frames)
+    with pytest.raises(InputError, match=r"out\.json exists: something else has made it meanwhile"):
+        format_named(name).write(slow, out, NO_PICTURES)
+    assert out.read_text() == "[]"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "out.json"}
+    export(tmp_path / "run", name, tmp_path / "new.json")
+    out.unlink()
+    format_named(name).write(slow, out, replace(NO_PICTURES, overwrite=True))
+    assert out.read_bytes() == (tmp_path / "new.json").read_bytes()

@@ -250,7 +250,7 @@ def test_a_run_that_another_process_made_meanwhile_is_left_alone(tmp_path: Path)
     other = make_run(tmp_path / "out", of_model("y.jpg", "cc"))
     before = {path.name: path.read_bytes() for path in other.iterdir()}
     with pytest.raises(InputError, match="out exists"):
-        write_merged_run(other, inputs[0].records(), inputs, None)
+        write_merged_run(other, inputs[0].records(), inputs, None, inputs[0].category)
     assert {path.name: path.read_bytes() for path in other.iterdir()} == before
 
 

@@ -89,6 +89,8 @@ def test_the_file_says_what_the_network_says(
     assert facts["input_wh"] == [48, 64]
     assert facts["heatmap_wh"] == [12, 16]
     assert facts["keypoints"][:2] == ["nose", "left_eye"]
+    assert facts["flip_pairs"][0] == [1, 2]
+    assert facts["sigmas"] == [*header.heads["coco"].keypoint_set.oks_sigmas]
     assert facts["alignment"] == header.heads["coco"].alignment
     assert facts["region"] == "fitted"
     assert facts["mean"] == [0.485, 0.456, 0.406]

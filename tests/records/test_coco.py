@@ -183,7 +183,9 @@ def test_flip_pairs_of_any_category_count(tmp_path: Path, first: int) -> None:
     other["flip_pairs"] = [["right_eye", "left_eye"]]
     assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set == known
     other["flip_pairs"] = []
-    with pytest.raises(InputError, match="'person' and 'statue' state different flip_pairs"):
+    with pytest.raises(
+        InputError, match="'person' and category 'statue' state different `flip_pairs`"
+    ):
         _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
 
 
@@ -198,7 +200,7 @@ def test_sigmas_of_any_category_count(tmp_path: Path, first: int) -> None:
     other["sigmas"] = [0.1] * 17
     assert read_coco(write_json(tmp_path / "a.json", content)).keypoint_set == known
     other["sigmas"] = [0.2] * 17
-    with pytest.raises(InputError, match="'person' and 'statue' state different sigmas"):
+    with pytest.raises(InputError, match="'person' and category 'statue' state different `sigmas`"):
         _ = read_coco(write_json(tmp_path / "a.json", content)).keypoint_set
     other["sigmas"] = [0.2]
     with pytest.raises(InputError, match=r"a\.json: Category '.*': sigmas has 1 numbers for 17"):

@@ -109,6 +109,18 @@ def test_without_flock_one_of_two_takes_over_from_a_dead_owner(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_flock_who_died_while_taking_over_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "fcntl", None)
+    content = orjson.dumps({"pid": ended_pid(), "host": socket.gethostname()})
+    for name in ("x.lock-owner", "x.lock-owner-dead"):
+        (tmp_path / name).write_bytes(content)
+    with FileLock(tmp_path / "x.lock", "The thing", wait_s=5):
+        assert [path.name for path in tmp_path.iterdir()] == ["x.lock-owner"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_that_cannot_be_made_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Cannot write"):
         FileLock(tmp_path / "missing" / "x.lock", "The thing").acquire()

@@ -102,3 +102,12 @@ def test_parts_beside_other_keypoints_stay_what_they_are(tmp_path: Path) -> None
     document = read_coco(path)
     assert document.keypoint_set.names == tuple(names)
     assert document.annotations[0]["foot_kpts"] == content["annotations"][0]["foot_kpts"]
+
+
+def test_a_body_alone_is_no_whole_one_where_nobody_has_parts(tmp_path: Path) -> None:
+    content = small_document()
+    content["categories"][0] |= {"keypoints": [*keypoint_set("wholebody").names], "skeleton": []}
+    path = tmp_path / "bodies.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"annotations\[0\] needs 399 numbers in keypoints"):
+        read_coco(path)

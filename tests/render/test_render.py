@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -74,13 +73,13 @@ def test_a_document_draws_as_its_run_does(tmp_path: Path, clip: Path) -> None:
         assert np.abs(one.image.astype(int) - other.image).mean() < 0.2
 
 
-def test_keypoints_outside_of_the_picture_are_drawn_as_the_document_has_them(
-    tmp_path: Path,
+@pytest.mark.parametrize("place", [(60.0, 40.0), (186.0, 110.0), (60.0, 160.0)])
+def test_what_lies_outside_of_the_picture_is_drawn_as_the_document_has_it(
+    tmp_path: Path, place: tuple[float, float]
 ) -> None:
-    above = person(60.0, 40.0)  # head and shoulders are above the picture
-    above = replace(above, boxes=np.array([[47, 0, 73, 43]], np.float32))
+    outside = person(*place)  # with a part above the picture, to the right or below
     with Run.open(tmp_path / "run", RunManifest(COCO.to_category())) as run:
-        run.append(FrameRecord(FrameKey("clip.mp4", 0), SIZE_WH, 0.0, instances=above))
+        run.append(FrameRecord(FrameKey("clip.mp4", 0), SIZE_WH, 0.0, instances=outside))
         run.export()
     clip = write_video(tmp_path / "clip.mp4", num=1, size_wh=SIZE_WH)
     look = {"encode": EncodeOptions(crf=0), "style": DrawStyle(scores=False)}

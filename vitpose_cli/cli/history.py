@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.table import Table
 
 from vitpose_cli.cli import options
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("version", "by", "when", "state", "people", "changed", "counts")
 _LONGEST_WORD = 16  # a hash of weights; longer ones are broken where the terminal is narrow
+_GAP = 2  # between columns
 
 
 def history(
@@ -48,13 +51,38 @@ def history(
         print_json({"frame": name, "versions": [_fields(version) for version in versions]})
         return
     rows = [tuple(map(printable, _row(version))) for version in versions]
-    table = Table(title=printable(name), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column, words in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
-        longest = max(len(word) for text in (column, *words) for word in text.split() or [""])
-        table.add_column(column, min_width=min(longest, _LONGEST_WORD), overflow="fold")
+    table = Table(
+        title=printable(name),
+        title_justify="left",
+        box=None,
+        padding=(0, _GAP, 0, 0),
+        pad_edge=False,
+    )
+    widths = _widths(list(zip(_COLUMNS, *rows, strict=True)), stdout.width)
+    for column, width in zip(_COLUMNS, widths, strict=True):
+        table.add_column(column, width=width, overflow="fold")
     for row in rows:
         table.add_row(*row)
     stdout.print(table)
+
+
+def _widths(columns: Sequence[Sequence[str]], total: int) -> list[int | None]:
+    """Return how wide each column is, at least as its longest word; None where they do not fit.
+
+    Args:
+        columns: The texts of each.
+        total: How many signs fit into a line.
+    """
+    longest = [max(cell_len(word) for text in texts for word in text.split()) for texts in columns]
+    widths = [min(width, _LONGEST_WORD) for width in longest]
+    free = total - sum(widths) - _GAP * (len(widths) - 1)
+    if free < 0:
+        return [None] * len(columns)
+    for place, texts in enumerate(columns):
+        more = min(free, max(map(cell_len, texts)) - widths[place])
+        widths[place] += more
+        free -= more
+    return [*widths]
 
 
 def _fields(version: Version) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +54,8 @@ def stats(
 
 def _show(found: LabelStats) -> None:
     """Print the tables."""
+    from vitpose_cli.stats import PEOPLE_BINS, SCORE_BINS
+
     num_of_videos = found.num_frames - found.num_photos
     videos = f", {num_of_videos:,} of {counted(found.num_videos, 'video')}" * bool(num_of_videos)
     failed = f", {found.num_failed:,} failed" if found.num_failed else ""
@@ -65,7 +67,7 @@ def _show(found: LabelStats) -> None:
     )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
     stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")
-    stdout.print(_histogram("people in a frame", "frames", found.people_per_frame, str))
+    stdout.print(_histogram("people in a frame", "frames", PEOPLE_BINS, found.people_per_frame))
     keypoints = Table(title="Keypoints", title_justify="left", box=None, padding=(0, 2, 0, 0))
     keypoints.add_column("keypoint")
     for name in ("labelled", "hidden", "mean score"):
@@ -78,15 +80,11 @@ def _show(found: LabelStats) -> None:
             "-" if row.mean_score is None else f"{row.mean_score:.2f}",
         )
     stdout.print(keypoints)
-    width = 1 / len(found.scores)
-    if not any(found.scores):
-        return
-    stdout.print(
-        _histogram("score of people, from", "people", found.scores, lambda n: f"{n * width:.2f}")
-    )
+    if any(found.scores):
+        stdout.print(_histogram("score of people, from", "people", SCORE_BINS, found.scores))
 
 
-def _histogram(title: str, unit: str, counts: Sequence[int], name: Callable[[int], str]) -> Table:
+def _histogram(title: str, unit: str, bins: Sequence[str], counts: Sequence[int]) -> Table:
     """Return counts with bars; empty bins at both ends left out."""
     table = Table(title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column(title, justify="right")
@@ -95,5 +93,5 @@ def _histogram(title: str, unit: str, counts: Sequence[int], name: Callable[[int
     filled = [number for number, count in enumerate(counts) if count]
     for number in range(filled[0], filled[-1] + 1) if filled else ():
         bar = "█" * round(_BAR * counts[number] / max(counts))
-        table.add_row(name(number), f"{counts[number]:,}", bar)
+        table.add_row(bins[number], f"{counts[number]:,}", bar)
     return table

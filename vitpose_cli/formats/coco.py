@@ -69,7 +69,8 @@ def write_together(
 
     Raises:
         ConfigError: A copy of a file is to be several files.
-        InputError: They cannot be written; all that was there stays.
+        InputError: They cannot be written, or somebody else has made one meanwhile; all that was
+            there stays.
     """
     counts: dict[Path, int] = {}
     replaced = list(outdated)
@@ -86,7 +87,8 @@ def write_together(
         whole = content.excerpt is not None
         counts[out] = 1 if whole else options.num_shards or num_shards_of(out)
     written: dict[Path, Written] = {}
-    with atomic_set(next(iter(contents)), replaced) as new_file:
+    is_new = not options.overwrite
+    with atomic_set(next(iter(contents)), replaced, is_new=is_new) as new_file:
         for out, content in contents.items():
             if content.excerpt is None:
                 frames, count = content.frames(), counts[out]

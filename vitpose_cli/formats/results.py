@@ -32,12 +32,13 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write the poses as a COCO results file; ids are the document's or those of `options.truth`.
 
     Raises:
-        InputError: It cannot be written, or a frame or category is not in the ground truth.
+        InputError: It cannot be written, somebody else has made it meanwhile, or a frame or
+            category is not in the ground truth.
     """
     check_new(out, options, _is_results, content.files)
     ids = _OwnIds() if options.truth is None else _IdsOfTruth(options.truth, content.categories)
     num_images = num_instances = 0
-    with atomic_file(out) as stream:
+    with atomic_file(out, is_new=not options.overwrite) as stream:
         separator = b"[\n"
         for frame in content.frames():
             num_images += 1

@@ -76,6 +76,7 @@ def write_merged_run(
     records: Iterable[FrameRecord],
     inputs: Sequence[RecordSet],
     num_shards: int | None,
+    category: Mapping[str, Any],
 ) -> None:
     """Write a run whose records are those of its inputs, each with its own origin.
 
@@ -84,12 +85,13 @@ def write_merged_run(
         records: Sorted by key.
         inputs: What they come from.
         num_shards: Into how many files its document is written; None for one.
+        category: That of everybody.
 
     Raises:
         InputError: Another process has made the folder meanwhile, which stays as it is; or it
             cannot be written, and nothing is left of it.
     """
-    check_writable(inputs[0].category, inputs[0].name)
+    check_writable(category, inputs[0].name)
     runs = [each.manifest for each in inputs if each.manifest is not None]
     first = runs[0] if runs else None
     found = [each.found_folders() for each in inputs]
@@ -103,7 +105,7 @@ def write_merged_run(
     options = [options_of(each.info) for each in inputs]
     same_options = all(each == options[0] for each in options)
     manifest = RunManifest(
-        keypoint_set=inputs[0].category,
+        keypoint_set=category,
         sources=tuple(sources),
         options=options[0] if alike and same_options else {},
         weights_name=first.weights_name if first is not None and alike else "merged",

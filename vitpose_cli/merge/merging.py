@@ -25,11 +25,12 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
 from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
-from vitpose_cli.records.kept_categories import Categories
+from vitpose_cli.records.kept_categories import Categories, entry_of
 from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
@@ -147,34 +148,50 @@ def merge_labels(options: MergeOptions) -> MergeSummary:
 
     Raises:
         InputError: An input cannot be read or lists a frame twice, inputs have different
-            keypoints, or mean different pictures by the same name; or the output exists or cannot
-            be written.
+            keypoints or state different pairs or sigmas of them, or mean different pictures by the
+            same name; or the output exists or cannot be written.
     """
     there = document_parts(options.output)
     if options.output.exists() or there:
         raise output_exists(there[0] if there else options.output)
     inputs = open_together(options.inputs)
-    for other in inputs[1:]:
-        if other.keypoint_set.names != inputs[0].keypoint_set.names:
-            raise InputError(
-                f"{inputs[0].name} and {other.name} have different keypoints.",
-                "Merge those of the same keypoints; `vitpose train` takes files of several lists.",
-            )
+    agreed = _agreed_set(inputs)
     num_shards = options.num_shards
     is_document = options.output.suffix == DOCUMENT_SUFFIX
     count = num_shards or 1 if is_document else 1
     summary = MergeSummary(document_name(options.output, count))
     licences = Licences([each.licences for each in inputs])
-    categories = Categories([each.categories for each in inputs])
-    merged = _counted(_merged(inputs, options, summary, licences, categories), summary)
+    categories = Categories([each.categories for each in inputs], agreed)
+    frames = _merged(inputs, options, summary, licences, categories, agreed.sigmas)
+    merged = _counted(frames, summary)
     if is_document:
         entries = licences.entries, categories.entries
         write_merged_document(options.output, merged, inputs, num_shards, *entries)
     else:
         lost = categories.other_than(str(inputs[0].category.get("name")))
         records = _without_originals(merged, summary, lost)
-        write_merged_run(options.output, records, inputs, num_shards)
+        category = entry_of(inputs[0].category, agreed=agreed)
+        write_merged_run(options.output, records, inputs, num_shards, category)
     return summary
+
+
+def _agreed_set(inputs: Sequence[RecordSet]) -> KeypointSet:
+    """Return the keypoints of all inputs, with the flip pairs and sigmas that any states.
+
+    Raises:
+        InputError: They have different ones, or state different things of them.
+    """
+    sets = [(each.name, each.keypoint_set) for each in inputs]
+    first, agreed = sets[0]
+    for name, other in sets[1:]:
+        if other.names != agreed.names:
+            raise InputError(
+                f"{first} and {name} have different keypoints.",
+                "Merge those of the same keypoints; `vitpose train` takes files of several lists.",
+            )
+    for what in STATEMENTS:
+        agreed = with_stated(agreed, sets, what)
+    return agreed
 
 
 def _merged(
@@ -183,13 +200,14 @@ def _merged(
     summary: MergeSummary,
     licences: Licences,
     categories: Categories,
+    sigmas: NDArray[np.float64],
 ) -> Iterator[LabelledFrame]:
     """Yield what counts of every frame, sorted by key."""
     passes = [
         _entries(each, number, each.path in options.human) for number, each in enumerate(inputs)
     ]
     together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
-    identities = Identities(inputs[0].keypoint_set.sigmas)
+    identities = Identities(sigmas)
     pictures = MergedPictures(inputs)
     video: str | None = None
     for key, group in groupby(together, key=lambda entry: entry.record.key):

@@ -108,6 +108,7 @@ def onnx_metadata(model: LoadedViTPose) -> dict[str, str]:
         "keypoint_set": known.name,
         "keypoints": known.names,
         "flip_pairs": known.flip_pairs,
+        "sigmas": known.oks_sigmas,
         "skeleton": known.edges,
         "variant": model.header.variant,
         "source": model.header.source,

@@ -247,6 +247,32 @@ def keypoint_set(name: str) -> KeypointSet:
     )
 
 
+def with_stated(
+    own: KeypointSet, others: Sequence[tuple[str, KeypointSet]], what: Stated
+) -> KeypointSet:
+    """Return a set with a field of those of the same keypoints that state it, if any does.
+
+    Args:
+        own: The set.
+        others: All that count alike, each behind what to call it; the set itself may be of them.
+        what: The field.
+
+    Raises:
+        InputError: Two of them state different things.
+    """
+    stating = [each for each in others if what in each[1].stated]
+    for name, said in stating[1:]:
+        first, counting = stating[0]
+        if not said.says_the_same(counting, what):
+            raise InputError(
+                f"{first} and {name} state different `{what}` of {own.name!r}: "
+                f"{counting.text_of(what)}, and {said.text_of(what)}.",
+                f"State the same in both, or leave `{what}` out of one: that of the other counts "
+                "for both.",
+            )
+    return own.with_field(stating[0][1], what) if stating else own
+
+
 def same_sets(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]) -> dict[str, str]:
     """Return which of `their` sets shows the same as each of ours, by our name; for some, none.
 

@@ -20,7 +20,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import KEYPOINT_SCORE_THRESHOLD, Instances
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.records.chosen_categories import how_to_part
 from vitpose_cli.records.coco_items import (
     NO_OWN_ID,
@@ -156,20 +156,12 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
     ]
     try:
         sets = [KeypointSet.from_category(category) for category in saying]
+        names = [f"category {category.get('name')!r}" for category in saying]
+        known = sets[0]
+        for what in STATEMENTS:
+            known = with_stated(known, list(zip(names, sets, strict=True)), what)
     except InputError as error:
         raise InputError(f"{path}: {error}", error.hint) from error
-    known = sets[0]
-    for what in STATEMENTS:
-        stating = [each for each in zip(saying, sets, strict=True) if what in each[1].stated]
-        for category, stated in stating:
-            if not stated.says_the_same(stating[0][1], what):
-                raise InputError(
-                    f"{path}: categories {stating[0][0].get('name')!r} and "
-                    f"{category.get('name')!r} state different {what} of the same keypoints.",
-                    f"State the same in both, or leave {what} out of one.",
-                )
-        if stating:
-            known = known.with_field(stating[0][1], what)
     return known
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from vitpose_cli.files import NewFile, atomic_set, unnamed_file
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.body_sizes import SMALLEST_SIDE
+from vitpose_cli.records.drawn_people import bboxes_within
 from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.kept_annotations import kept_annotations
 from vitpose_cli.records.labelled_keypoints import labelled_visibility
@@ -295,7 +295,7 @@ def _numbers(records: Sequence[FrameRecord]) -> _Numbers:
     visibility = labelled_visibility(everybody, sizes, by_hand)
     places = _decimals(everybody.keypoints, COORDINATE_DECIMALS)
     points = np.where(visibility[..., None] > 0, places, 0.0)
-    boxes = _bboxes(everybody.boxes, sizes)
+    boxes = bboxes_within(everybody.boxes, sizes)
     areas = (boxes[:, 2] * boxes[:, 3]).round(_AREA_DECIMALS)
     return _Numbers(
         boxes.tolist(),
@@ -324,20 +324,6 @@ def _image_extras(record: FrameRecord, videos: Mapping[str, Mapping[str, Any]]) 
     if record.review is not None:
         extras["review"] = record.review.state  # an empty photo has no annotation to carry it
     return extras
-
-
-def _bboxes(boxes: NDArray[np.float32], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return xyxy boxes as xywh inside the picture, at least one pixel wide and high.
-
-    Args:
-        boxes: (N, 4) frame px.
-        sizes: (N, 2) width and height of each one's picture, px.
-    """
-    places = _decimals(boxes, COORDINATE_DECIMALS)
-    smallest = np.minimum(SMALLEST_SIDE, sizes)
-    low = np.minimum(np.maximum(places[:, :2], 0.0), sizes - smallest)
-    high = np.minimum(np.maximum(places[:, 2:], low + smallest), sizes)
-    return np.concatenate([low, (high - low).round(COORDINATE_DECIMALS)], axis=1)
 
 
 def _decimals(values: NDArray[np.float32], count: int) -> NDArray[np.float64]:

@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 
 
-def entry_of(category: Mapping[str, Any], number: int = 1) -> dict[str, Any]:
-    """Return a category with the keypoints and skeleton known here, and the name it has."""
+def entry_of(
+    category: Mapping[str, Any], number: int = 1, agreed: KeypointSet | None = None
+) -> dict[str, Any]:
+    """Return a category with the keypoints and skeleton known here, and the name it has.
+
+    Args:
+        category: The category.
+        number: Its id there.
+        agreed: The same keypoints with the flip pairs and sigmas that it gets; None for its own.
+    """
     keypoint_set = KeypointSet.from_category(category)
+    if agreed is not None:
+        for what in STATEMENTS:
+            keypoint_set = keypoint_set.with_field(agreed, what)
     name = str(category.get("name") or keypoint_set.category)
     named = {"name": name, "supercategory": category.get("supercategory") or name}
     return keypoint_set.to_category(number) | named
@@ -39,12 +50,18 @@ class Categories:
         entries: What stands in the common document: numbered from 1, all with keypoints.
     """
 
-    def __init__(self, documents: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    def __init__(
+        self,
+        documents: Sequence[Sequence[Mapping[str, Any]]],
+        agreed: KeypointSet | None = None,
+    ) -> None:
         """Number categories in the order in which they come.
 
         Args:
             documents: The categories with keypoints of each document; of a run, its only one.
+            agreed: See `entry_of`.
         """
+        self._agreed = agreed
         self.entries: list[dict[str, Any]] = []
         self._numbers = [
             {category["id"]: self._number(category) for category in categories}
@@ -85,7 +102,7 @@ class Categories:
 
     def _number(self, category: Mapping[str, Any]) -> int:
         """Return the number in the common list, where a category is put if it is new."""
-        entry = entry_of(category, len(self.entries) + 1)
+        entry = entry_of(category, len(self.entries) + 1, self._agreed)
         if entry["name"] not in self.names:
             self.entries.append(entry)
         return self.names.index(entry["name"]) + 1

@@ -34,8 +34,8 @@ from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
+from vitpose_cli.records.drawn_people import drawn_people
 from vitpose_cli.records.folder import known_roots, stored_manifest
-from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
 from vitpose_cli.render.drawn_files import DrawnFiles
@@ -314,7 +314,7 @@ class _Rendering:
     def _identified(
         self, labelled: Iterable[Labelled], keypoint_set: KeypointSet
     ) -> Iterator[FramePeople]:
-        """Yield what could be labelled, with identities and keypoints of the run's document."""
+        """Yield what could be labelled, with ids, boxes and keypoints of the run's document."""
         frames: deque[Frame | None] = deque()
 
         def records() -> Iterator[FrameRecord]:
@@ -323,7 +323,7 @@ class _Rendering:
                 yield record
 
         for record in with_track_ids(records(), keypoint_set.sigmas):
-            frame, people = frames.popleft(), with_labelled_keypoints(record).instances
+            frame, people = frames.popleft(), drawn_people(record)
             if frame is None or people is None:
                 self._num_left_out += 1
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.training.opened_source import OpenedSource
 
 
@@ -83,19 +83,10 @@ def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -
                 "Rename the category in one of them, or give both the same keypoints.",
             )
     for what in STATEMENTS:
-        stating = [
-            [source for source in sources if what in source.keypoint_set.stated]
+        called = (
+            [(str(source.truth.path), source.keypoint_set) for source in sources]
             for sources in (train, validation)
-        ]
-        for source in (counting := stating[0] or stating[1]):
-            theirs, said = counting[0].keypoint_set, source.keypoint_set
-            if not said.says_the_same(theirs, what):
-                raise InputError(
-                    f"{counting[0].truth.path} and {source.truth.path} state different `{what}` of "
-                    f"{own.name!r}: {theirs.text_of(what)}, and {said.text_of(what)}.",
-                    f"State the same in both, or leave `{what}` out of one: that of the other "
-                    "counts for both.",
-                )
-        if counting:
-            own = own.with_field(counting[0].keypoint_set, what)
+        )
+        stating = (sets for sets in called if any(what in each.stated for _, each in sets))
+        own = with_stated(own, next(stating, []), what)
     return own
