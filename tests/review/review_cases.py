@@ -19,6 +19,7 @@ import av
 import cv2
 import numpy as np
 
+import vitpose_cli.review
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -33,6 +34,9 @@ VIDEO = "clip.mp4"
 FAILED = "broken.jpg"
 SECRET = b"do not show this to anybody"
 CATEGORY = keypoint_set("coco").to_category()
+STATIC = Path(vitpose_cli.review.__file__).parent / "static"
+SCRIPTS = tuple(sorted(path.name for path in STATIC.glob("*.js")))
+"""The modules of the page; `review.js` is the one that it names."""
 
 
 def make_people(count: int, seed: int = 0) -> Instances:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from review_cases import (
+    SCRIPTS,
     SECRET,
     SIZE_WH,
     Server,
@@ -30,7 +31,7 @@ from vitpose_cli.review.server import shown_host
 
 PATHS = (
     "",
-    "review.js",
+    *SCRIPTS,
     "review.css",
     "api/run",
     "api/progress",

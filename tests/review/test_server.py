@@ -11,6 +11,7 @@ import pytest
 from review_cases import (
     FAILED,
     PHOTOS,
+    SCRIPTS,
     SIZE_WH,
     VIDEO,
     Server,
@@ -53,9 +54,13 @@ def written(run_folder: Path) -> Sequence[Mapping[str, Any]]:
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("", "text/html"), ("review.js", "text/javascript"), ("review.css", "text/css")],
+    [
+        ("", "text/html"),
+        ("review.css", "text/css"),
+        *((path, "text/javascript") for path in SCRIPTS),
+    ],
 )
-def test_the_page_is_three_files_under_a_strict_policy(
+def test_the_files_of_the_page_are_under_a_strict_policy(
     server: Server, path: str, kind: str
 ) -> None:
     reply = server.get(path)
@@ -70,9 +75,10 @@ def test_the_page_is_three_files_under_a_strict_policy(
 
 
 def test_the_page_shows_names_as_text_and_loads_nothing_from_elsewhere(server: Server) -> None:
-    page, script, style = (
-        server.get(path).body.decode() for path in ("", "review.js", "review.css")
+    page, style, *scripts = (
+        server.get(path).body.decode() for path in ("", "review.css", *SCRIPTS)
     )
+    script = "".join(scripts)
     for risky in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert risky not in script
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page)

@@ -6,7 +6,7 @@ question here has one answer.
 
 What the page may ask for, all below the token (see `guard`):
 
-    GET  /                            the page; also review.js and review.css
+    GET  /                            the page; also review.css, review.js and its modules
     GET  api/run                      the run, its keypoints and videos
     GET  api/progress                 how many frames are in each state
     GET  api/frames?...               numbers and states of the frames that a filter leaves
@@ -58,8 +58,11 @@ MAX_ROWS = 500
 _STATIC = Path(__file__).parent / "static"
 _STATIC_FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
-    "review.js": ("review.js", "text/javascript; charset=utf-8"),
     "review.css": ("review.css", "text/css; charset=utf-8"),
+    **{
+        module.name: (module.name, "text/javascript; charset=utf-8")
+        for module in sorted(_STATIC.glob("*.js"))
+    },
 }
 _TOKEN_BYTES = 24
 _NUM_PORTS = 20

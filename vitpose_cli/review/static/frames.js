@@ -1,0 +1,109 @@
+// Frames are opened, and looked at again.
+
+import {app, render} from './app.js';
+import {choose} from './choice.js';
+import {$} from './elements.js';
+import {list} from './list.js';
+import {banner, toast} from './notices.js';
+import {progress} from './progress.js';
+import {saver} from './saver.js';
+import {ask} from './server.js';
+import {stage} from './stage.js';
+import {timeline} from './timeline.js';
+
+const pictures = new Map(); // number -> Image, of the frame that is open and those that come next
+
+function pictureOf(number) {
+  let picture = pictures.get(number);
+  if (!picture) {
+    picture = new Image();
+    picture.src = `api/frames/${number}/picture`;
+    pictures.set(number, picture);
+    if (pictures.size > 8) pictures.delete(pictures.keys().next().value);
+  }
+  return picture;
+}
+
+/** Open a frame; the one before stays until the new one can be seen. */
+export async function openFrame(number) {
+  if (number === undefined || number === app.frame?.number) {
+    app.opening = null;
+    if (number !== undefined) list.select(number);
+    return;
+  }
+  app.opening = number;
+  list.select(number);
+  try {
+    const picture = pictureOf(number);
+    await saver.settled(number);
+    const [view] = await Promise.all([ask(`frames/${number}`), picture.decode().catch(() => {})]);
+    if (app.opening === number) await showFrame(number, view, picture);
+  } catch (error) {
+    if (app.opening === number) {
+      toast(error.message, 6);
+      list.select(app.frame?.number);
+    }
+  }
+  app.opening = app.opening === number ? null : app.opening;
+}
+
+export function goTo(number) {
+  if (number === undefined) toast('There is no further frame in this list.');
+  else openFrame(number);
+}
+
+async function showFrame(number, view, picture) {
+  const before = app.frame;
+  takeFrame(number, view);
+  Object.assign(app, {person: null, keypoint: null, adding: false, placing: false});
+  progress.seconds = before?.number === number ? progress.seconds : 0;
+  const alike =
+    before &&
+    before.video !== null &&
+    before.video === view.video &&
+    String(before.size_wh) === String(view.size_wh);
+  stage.show(picture, alike);
+  await explainPicture(number, picture);
+  render();
+  for (const next of [list.nextOpen(), list.step(1)]) if (next !== undefined) pictureOf(next);
+}
+
+export function takeFrame(number, view) {
+  app.frame = {...view, number, state: view.row.state};
+  if (saver.know(number, view.version)) timeline.forget(number);
+  list.setRow(view.row);
+  progress.update(view);
+}
+
+/** Say why there is no picture, or that the labels cannot be its own. */
+async function explainPicture(number, picture) {
+  const {frame} = app;
+  $('blank').hidden = picture.naturalWidth > 0;
+  picture.hidden = !picture.naturalWidth;
+  if (picture.naturalWidth) {
+    const [width, height] = frame.size_wh ?? [picture.naturalWidth, picture.naturalHeight];
+    const unlike =
+      Math.abs(Math.log((picture.naturalWidth * height) / (picture.naturalHeight * width))) > 0.02;
+    if (unlike)
+      banner(`The labels are of a picture of ${width} × ${height}: they do not fit this one.`);
+    else if ($('banner').dataset.kind !== 'unsaved') banner('');
+    return;
+  }
+  pictures.delete(number);
+  const reason =
+    frame.error ?? (await ask(`frames/${number}/picture`).catch((error) => error.message));
+  const title = document.createElement('b');
+  title.textContent = 'This picture cannot be shown';
+  $('blank').replaceChildren(title, document.createTextNode(String(reason)));
+}
+
+/** Look whether another window has changed the open frame meanwhile. */
+export async function lookAgain(why = 'Changed in another window: this is the new version.') {
+  const {frame} = app;
+  if (!frame || saver.pending || document.hidden) return;
+  const view = await ask(`frames/${frame.number}`).catch(() => null);
+  if (!view || app.frame !== frame || saver.pending || view.version === frame.version) return;
+  takeFrame(frame.number, view);
+  choose(null, null);
+  toast(why, 5);
+}

@@ -1,0 +1,71 @@
+// A person: a box and keypoints.
+
+import {app} from './app.js';
+import {overlap} from './geometry.js';
+import {
+  inside,
+  isInside,
+  isPlaced,
+  SCORE,
+  SEEN,
+  seenOf,
+  UNLABELLED,
+  usualPlace,
+  X,
+  Y,
+} from './keypoints.js';
+import {clamp, newUid} from './tools.js';
+import {readable} from './words.js';
+
+export const personOf = (people, uid) => people.find((person) => person.uid === uid);
+export const chosenPerson = () => app.frame && personOf(app.frame.people, app.person);
+export const nameOfChosen = () => readable(app.run.keypoints[app.keypoint]);
+
+/** The score of a person as it stands in COCO files: see `Instances.scores`. */
+export function scoreOf(person) {
+  const counted = person.keypoints.map((point) => point[SCORE]).filter((score) => score > 0.2);
+  const total = counted.reduce((sum, score) => sum + score, 0);
+  return (person.box_score * total) / Math.max(counted.length, 1);
+}
+
+export function movePerson(person, dx, dy) {
+  const [width, height] = app.frame.size_wh;
+  const [x0, y0, x1, y1] = person.box;
+  dx = clamp(dx, -x1, width - x0);
+  dy = clamp(dy, -y1, height - y0);
+  person.box = [x0 + dx, y0 + dy, x1 + dx, y1 + dy];
+  for (const point of person.keypoints) {
+    if (!isPlaced(point)) continue;
+    const moved = [point[X] + dx, point[Y] + dy];
+    if (!seenOf(point) && isInside(moved)) point[SEEN] = UNLABELLED; // as it was outside
+    [point[X], point[Y]] = isInside(point) ? inside(moved) : moved;
+  }
+}
+
+export function swapSides({keypoints: points}, pairs) {
+  for (const [left, right] of pairs)
+    [points[left], points[right]] = [points[right], points[left]];
+}
+
+export function newPerson(box) {
+  const person = {uid: newUid(), box, box_score: 1, track_id: null, keypoints: []};
+  person.keypoints = app.run.template.map((_, keypoint) => [
+    ...usualPlace(person, keypoint),
+    UNLABELLED,
+    0,
+  ]);
+  return person;
+}
+
+export const isSame = (a, b) => a.track_id !== null && a.track_id === b.track_id;
+export const isNear = (a, b) => overlap(a.box, b.box) > 0.3;
+
+/** Return the person of another frame who is most likely the same. */
+export function counterpart(person, others) {
+  const same = others.find((other) => isSame(person, other));
+  if (same || !others.length) return same;
+  const best = others.reduce((a, b) =>
+    overlap(person.box, b.box) > overlap(person.box, a.box) ? b : a,
+  );
+  return overlap(person.box, best.box) > 0 || others.length === 1 ? best : undefined;
+}

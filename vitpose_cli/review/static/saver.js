@@ -1,0 +1,239 @@
+// Saving: edits reach the server in their order, and none is lost.
+
+import {app} from './app.js';
+import {findFrame, mayPass, notSaved, post, setAside, versionOf} from './edits.js';
+import {$} from './elements.js';
+import {banner, toast} from './notices.js';
+import {ServerError} from './server.js';
+import {store} from './store.js';
+import {newUid, wait} from './tools.js';
+
+export const WAITS =
+  'This waits until the last edit is saved. Another frame can be opened meanwhile.';
+
+/** Sends edits one after another, of each frame only the newest; keeps them until they are safe. */
+class Saver {
+  #jobs = new Map(); // number -> {name, state, people, seen}: people null: as they are; seen here
+  #versions = new Map(); // number -> the version that the next edit is made on
+  #flying = null; // {number, job}: the edit that is on its way
+  #unanswered = new Map(); // number -> jobs whose answers were lost: the server may have one
+  #asides = new Set(); // edits that another window's outdid, until the server has written them down
+  #busy = false;
+  #attempts = 0; // how often in a row an edit could not be saved
+  #timer = null;
+
+  on = null; // saved(number, view), choose(job, current), dropped(number, current)
+
+  get pending() {
+    return this.#jobs.size > 0 || this.#asides.size > 0 || this.#busy;
+  }
+
+  isPending(number) {
+    return this.#jobs.has(number) || this.#flying?.number === number;
+  }
+
+  /** Whether a frame, null for none, has an edit that could not be saved so far. */
+  isStuck(number) {
+    return this.#attempts > 0 && number !== null && this.isPending(number);
+  }
+
+  /** Wait until the server has every edit of a frame: only then can it be asked for it. */
+  async settled(number) {
+    while (this.isPending(number) && !this.isStuck(number)) await wait(20);
+    if (this.isStuck(number)) toast(WAITS, 6);
+    while (this.isPending(number)) await wait(20);
+  }
+
+  /** Take note of the version that the server has; return whether another window made it. */
+  know(number, version) {
+    if (this.isPending(number)) return false;
+    const before = this.#versions.get(number);
+    this.#versions.set(number, version);
+    return before !== undefined && before !== version;
+  }
+
+  put(number, {name, state, people, seen}, delayMs = 0) {
+    const before = this.#jobs.get(number);
+    const job = {name, state, people: people ?? before?.people ?? null, seen};
+    this.#jobs.set(number, job);
+    this.#remember(number, job);
+    this.#show('saving', 'Saving…');
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#send(), delayMs);
+  }
+
+  /** Send what is left when the page is closed; the answers are not waited for. */
+  flush() {
+    clearTimeout(this.#timer);
+    if (this.#busy) return; // its answer decides what the next version is
+    for (const [number, job] of this.#jobs)
+      this.#post(number, job, {keepalive: true}).catch(() => {});
+  }
+
+  /** Send edits that an earlier page could not. */
+  async recover() {
+    const prefix = this.#key('');
+    for (const key of store.keptKeys().filter((each) => each.startsWith(prefix))) {
+      const [name] = key.slice(prefix.length).split('\0');
+      const number = await findFrame(name).catch(() => null); // of a run that cannot be read
+      if (number === null) continue; // its frame may yet be labelled again
+      const {version, sent = [], ...job} = JSON.parse(store.get(key));
+      try {
+        await this.#recover(number, job, version, sent);
+      } catch (error) {
+        if (mayPass(error)) continue; // the next page tries again
+        toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
+      }
+      store.delete(key);
+    }
+  }
+
+  async #recover(number, job, version, sent) {
+    if (job.aside) {
+      await setAside(number, version, job);
+      return;
+    }
+    try {
+      await post(number, version, job);
+    } catch (error) {
+      if (error.status !== 409) throw error;
+      const {current} = error.body;
+      const own = await versionOf(number, version, sent);
+      const mine = own !== null || (await this.on.choose(job, current)) === 'mine';
+      if (!mine) await setAside(number, version, job);
+      else if (own !== null) await this.#recover(number, job, own, []);
+      else {
+        const people = job.people ?? job.seen;
+        await this.#recover(number, {...job, people}, current.version, []);
+      }
+      return;
+    }
+    toast(`An edit of ${job.name} that had not been saved is saved now.`, 6);
+  }
+
+  async #send() {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.#attempts = 0;
+    while (this.#jobs.size || this.#asides.size) {
+      if (this.#asides.size) {
+        await this.#sendAside();
+        continue;
+      }
+      const [number, job] = this.#jobs.entries().next().value;
+      this.#jobs.delete(number);
+      this.#flying = {number, job};
+      try {
+        const view = await this.#post(number, job).finally(() => {
+          this.#flying = null;
+        });
+        this.#attempts = 0;
+        banner('');
+        this.#versions.set(number, view.version);
+        this.#unanswered.delete(number);
+        const newer = this.#jobs.get(number);
+        if (newer) this.#remember(number, newer);
+        else store.delete(this.#key(job.name));
+        this.on.saved(number, view);
+      } catch (error) {
+        const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
+        this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
+        if (error.status === 409) {
+          const own = await this.#isOwn(number).catch((lost) => this.#waitAfter(lost));
+          if (own === false) await this.#resolve(number, error.body.current);
+        } else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
+        else {
+          if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
+          await this.#waitAfter(error);
+        }
+      }
+    }
+    this.#busy = false;
+    this.#show('saved', 'Saved');
+  }
+
+  #post(number, job, options) {
+    return post(number, this.#versions.get(number), job, options);
+  }
+
+  #keepUnanswered(number, job) {
+    const jobs = this.#unanswered.get(number) ?? new Set();
+    this.#unanswered.set(number, jobs.add(job));
+  }
+
+  /** Whether the server has an edit of ours whose answer was lost; then the next is made on that. */
+  async #isOwn(number) {
+    const jobs = this.#unanswered.get(number) ?? [];
+    const version = await versionOf(number, this.#versions.get(number), jobs);
+    this.#unanswered.delete(number);
+    if (version !== null) this.#versions.set(number, version);
+    return version !== null;
+  }
+
+  async #waitAfter(error) {
+    this.#show('failed', 'Not saved');
+    banner(notSaved(error), 'unsaved');
+    await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
+  }
+
+  async #resolve(number, current) {
+    const job = this.#jobs.get(number);
+    const mine = (await this.on.choose(job, current)) === 'mine';
+    if (!mine) this.#putAside(number, job); // while the version that was seen here is known
+    this.#versions.set(number, current.version);
+    if (mine) {
+      job.people ??= job.seen; // a decision alone means the labels that were seen here
+      this.#remember(number, job);
+    } else this.#drop(number, '', current);
+  }
+
+  #drop(number, reason, current = null) {
+    const job = this.#jobs.get(number);
+    this.#jobs.delete(number);
+    store.delete(this.#key(job.name));
+    if (reason) toast(reason, 8);
+    this.on.dropped(number, current);
+  }
+
+  #putAside(number, job) {
+    const aside = {...job, number, version: this.#versions.get(number), aside: newUid()};
+    this.#asides.add(aside);
+    this.#remember(number, aside, `${job.name}\0${aside.aside}`);
+  }
+
+  async #sendAside() {
+    const [aside] = this.#asides;
+    try {
+      await setAside(aside.number, aside.version, aside);
+      this.#attempts = 0;
+      banner('');
+    } catch (error) {
+      if (error.status !== 422 && error.status !== 404) return this.#waitAfter(error);
+      toast(error.message, 8);
+    }
+    this.#asides.delete(aside);
+    store.delete(this.#key(`${aside.name}\0${aside.aside}`));
+    return undefined;
+  }
+
+  /** Keep an edit in the browser, with those before it of which the server may have one. */
+  #remember(number, job, slot = job.name) {
+    const flying = this.#flying?.number === number ? this.#flying.job : null;
+    const sent = new Set(this.#unanswered.get(number));
+    if (flying) sent.add(flying);
+    const people = job.people ?? flying?.people ?? null; // a decision alone is on these labels
+    const value = {...job, people, sent: [...sent], version: this.#versions.get(number)};
+    store.set(this.#key(slot), JSON.stringify(value));
+  }
+
+  #key(name) {
+    return `vitpose-review ${app.run.id} ${name}`;
+  }
+
+  #show(kind, text) {
+    $('save-state').dataset.kind = kind;
+    $('save-state').textContent = text;
+  }
+}
+
+export const saver = new Saver();
