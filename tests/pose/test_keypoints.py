@@ -219,9 +219,11 @@ def test_a_category_has_the_last_word_on_sigmas() -> None:
         ([0.1], "has 1 numbers for 2 keypoints"),
         ([0.1, "0.1"], "has '0.1', which is not a number"),
         ([0.1, True], "has True, which is not a number"),
-        ([0.1, 0], "has 0, which is not above 0"),
-        ([0.1, float("inf")], "has inf, which is not above 0 and finite"),
-        ([float("nan"), 0.1], "has nan, which is not above 0 and finite"),
+        ([0.1, 0], "has 0, which is not from 0.0001 to 10"),
+        ([0.1, float("inf")], "has inf, which is not from 0.0001 to 10"),
+        ([0.1, 10**400], "has 1000"),
+        ([0.1, 1e-9], "has 1e-09, which is not from 0.0001 to 10"),
+        ([float("nan"), 0.1], "has nan, which is not from 0.0001 to 10"),
     ],
 )
 def test_sigmas_that_do_not_fit_are_refused(sigmas: object, fault: str) -> None:
