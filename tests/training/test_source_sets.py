@@ -6,7 +6,7 @@ import pytest
 from training_cases import small_source, write_coco
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.training.data import open_data
+from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.data_options import DataOptions
 
 PAIRED = {"flip_pairs": [["kp0", "kp1"]]}
@@ -43,6 +43,17 @@ def of_arms(folder: Path, **stated: Any) -> dict[str, str]:
     return {"kind": "coco", "annotations": str(path), "images": str(folder / "images")}
 
 
+def opened_arms(
+    folder: Path, train: list[dict[str, Any]], validation: list[dict[str, Any]]
+) -> tuple[OpenedData, dict[str, list[dict[str, Any]]]]:
+    """Open sources whose categories state these things; return their options, too."""
+    sources = {
+        role: [of_arms(folder / f"{role} {n}", **one) for n, one in enumerate(each)]
+        for role, each in (("train", train), ("validation", validation))
+    }
+    return open_data(DataOptions.model_validate(sources)), sources
+
+
 @pytest.mark.parametrize(
     ("train", "validation", "agreed"),
     [
@@ -59,11 +70,7 @@ def test_all_sources_of_a_set_mirror_alike(
     validation: list[dict[str, Any]],
     agreed: tuple[tuple[int, int], ...],
 ) -> None:
-    sources = {
-        role: [of_arms(tmp_path / f"{role} {n}", **one) for n, one in enumerate(each)]
-        for role, each in (("train", train), ("validation", validation))
-    }
-    data = open_data(DataOptions.model_validate(sources))
+    data, sources = opened_arms(tmp_path, train, validation)
     opened = [*data.train, *data.validation]
     assert {one.frames.people.keypoint_set.flip_pairs for one in opened} == {agreed}
     assert data.keypoint_sets["arm"].flip_pairs == agreed
@@ -96,11 +103,7 @@ def test_all_sources_of_a_set_have_its_sigmas(
     validation: list[dict[str, Any]],
     agreed: float,
 ) -> None:
-    sources = {
-        role: [of_arms(tmp_path / f"{role} {n}", **one) for n, one in enumerate(each)]
-        for role, each in (("train", train), ("validation", validation))
-    }
-    data = open_data(DataOptions.model_validate(sources))
+    data, sources = opened_arms(tmp_path, train, validation)
     opened = [*data.train, *data.validation]
     assert {one.keypoint_set.oks_sigmas for one in opened} == {(agreed, agreed)}
     overruled = sources["validation"][0]["annotations"]
