@@ -23,6 +23,7 @@ from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.plan import plan_training
 
 
 def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path: Path) -> None:
@@ -179,7 +180,10 @@ def test_a_run_is_not_measured_with_other_boxes(tmp_path: Path) -> None:
     config = measured(tmp_path, 4, validation=[source])
     stopped(config, tmp_path / "run", after=3)
     boxes[0]["bbox"] = [9, 9, 80, 140]
+    assert plan_training(config, tmp_path / "run").stages
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    with pytest.raises(ConfigError, match="The run was begun with other labels"):
+        plan_training(config, tmp_path / "run")
     with pytest.raises(ConfigError, match="The run was begun with other labels"):
         train(config, tmp_path / "run", Listener())
 

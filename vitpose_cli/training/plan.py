@@ -18,6 +18,7 @@ from vitpose_cli.config import dump_config
 from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.training.agreement import check_sources
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData
@@ -120,14 +121,15 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
         output: Its folder, where it is known.
 
     Raises:
-        ConfigError: The options cannot be meant, or the folder holds a run with other ones.
+        ConfigError: The options cannot be meant, or the folder holds a run with other ones, or
+            one that was begun with other labels.
         InputError: Files cannot be used, or the folder cannot.
         WeightsError: The weights to start from cannot be used.
     """
     placement = Placement.of(config)
     config = with_input_sizes(config)
-    if output is not None:
-        folder = RunFolder(output)
+    folder = None if output is None else RunFolder(output)
+    if folder is not None:
         config = folder.as_begun(config)
         folder.check(config)
     data, network = open_run(config)
@@ -135,6 +137,8 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
     notes = opening_notes(config, data, network) + teacher_notes(options, sets, teachers)
+    if folder is not None and (saved := folder.load_state()) is not None:
+        check_sources(saved, data, notes.append)
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
