@@ -70,6 +70,6 @@ def test_generated_pages_are_up_to_date() -> None:
 
 def test_the_commands_page_says_what_options_take() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    for option in ("order worst\\|best\\|sampled", "refresh model", "columns INTEGER", "val FLOAT"):
+    for option in ("order worst\\|best\\|sampled", "refresh model", "columns N", "val SHARE"):
         assert f"`--{option}`" in text
     assert "`--preview`" in text, "a flag takes nothing"

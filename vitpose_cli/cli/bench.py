@@ -20,8 +20,8 @@ def bench(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Photos or videos to measure on, as for annotate; may be given several times. "
-            "Left out, photos are made up, with three people each.",
+            help="Photos or videos to measure on; may be given several times. Default: made-up "
+            "photos of three people each.",
         ),
     ] = None,
     weights: options.Weights = "tiny",
@@ -34,14 +34,12 @@ def bench(
     flip_test: options.FlipTest = True,
     json: options.Json = False,
 ) -> None:
-    """Measure how fast this machine labels, which stage limits it, and what to choose.
+    """Measure how fast this machine labels, and what limits it.
 
-    Takes less than half a minute with small weights; what other sizes would do is reckoned.
+    Takes less than half a minute with small weights. Rates of other sizes are estimates.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose bench
-
       vitpose bench --weights vitpose-b --detector dfine-s --source photos/
     """
     with starting():

@@ -9,7 +9,7 @@ import typer
 from rich.box import SIMPLE
 from rich.table import Table
 
-from vitpose_cli.cli import options
+from vitpose_cli.cli import help, options
 from vitpose_cli.cli.console import note, print_json, printable, progress, starting, stdout
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
@@ -39,10 +39,14 @@ _OF_LABELLING = (
 def evaluate(
     context: typer.Context,
     annotations: Annotated[
-        Path, typer.Option("--annotations", "-a", help="Ground truth, a COCO-keypoint file.")
+        Path,
+        typer.Option(
+            "--annotations", "-a", metavar="FILE", help="The ground truth, a COCO-keypoint file."
+        ),
     ],
     images: Annotated[
-        Path | None, typer.Option("--images", "-i", help="The folder of its photos and videos.")
+        Path | None,
+        typer.Option("--images", "-i", metavar="DIR", help="The folder of its photos and videos."),
     ] = None,
     predictions: Annotated[
         Path | None,
@@ -50,22 +54,25 @@ def evaluate(
             "--predictions",
             "-p",
             metavar="RUN|FILE",
-            help="Measure these labels instead of running a network: a run folder, COCO results, "
-            "or a document (keypoints with v=0 count as missed).",
+            help="Measure these labels and run no network: a run folder, COCO results, or a COCO "
+            "file (in which keypoints with v=0 count as missed).",
         ),
     ] = None,
     weights: options.Weights = "tiny",
     keypoint_set: options.KeypointSetName = None,
     gt_boxes: Annotated[
-        bool, typer.Option("--gt-boxes", help="Take the boxes of the ground truth.")
+        bool,
+        typer.Option(
+            "--gt-boxes", rich_help_panel=help.NETWORKS, help="Take the boxes of the ground truth."
+        ),
     ] = False,
     truncate: Annotated[
         str | None,
         typer.Option(
             "--truncate",
             metavar="upper|lower|left|right|limb",
-            help="Cut everybody's photo so that this part of the body is left, a photo for each "
-            "limb; with the boxes of the ground truth.",
+            help="Cut the photo of everybody so that this part of the body is left (limb: one "
+            "photo for each limb), with the boxes of the ground truth.",
         ),
     ] = None,
     boxes: options.Boxes = None,
@@ -77,17 +84,14 @@ def evaluate(
     batch_size: options.BatchSize = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure labels against ground truth: COCO AP and AR, PCK, and a table by keypoint.
+    """Measure labels or weights against ground truth.
 
-    Also AP by part of whole bodies, AP of crowded photos where the ground truth has
-    `crowdIndex`, and PCKh where it has `head_size`, or MPII's keypoints.
+    Prints COCO AP and AR, PCK, and a table by keypoint; where the ground truth allows, also AP
+    of body, feet, face and hands, AP of crowded photos, and PCKh.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose evaluate -a person_keypoints.json -i photos/ --gt-boxes
-
       vitpose evaluate -a person_keypoints.json -p photos.vitpose
-
       vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
     part = None if truncate is None else _part(truncate)

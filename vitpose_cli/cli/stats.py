@@ -23,19 +23,18 @@ def stats(
     labels: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE", help="A run folder, or a COCO-keypoint file.", show_default=False
+            metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
         ),
     ],
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Also write a page with charts, named .html."),
+        typer.Option("--html", metavar="FILE", help="Also write a page with charts."),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show labels in numbers: people, keypoints, scores, and how much of it is reviewed.
+    """Count people, keypoints, scores, and how much is reviewed.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose stats photos.vitpose --html stats.html
     """
     from vitpose_cli.stats import check_page, measure, write_page

@@ -29,51 +29,60 @@ _COLUMNS = (
 
 def train(
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", help="The run, as YAML.")
+        Path,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="The YAML file that describes the run."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="RUN", help="The run's folder. [default: runs/NAME of FILE]"
+            "--output",
+            "-o",
+            metavar="RUN",
+            help="The folder of the run. Default: runs/NAME of FILE.",
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change an option, as in optimizer.lr=1e-4."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an option of the file, as in optimizer.lr=1e-4.",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Instead of the file's."),
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Instead of the device that the file says.",
+        ),
     ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
-            "--allow-missing", help="Train although more than 1 % of the photos are missing."
+            "--allow-missing", help="Train even if more than 1 % of the photos are missing."
         ),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Check the run and its folder, print resolved options, parameter groups, memory "
-            "and steps; train nothing.",
+            help="Only check everything, and print the options, parameter groups, memory and "
+            "steps.",
         ),
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Train a ViTPose as one YAML file says.
+    """Train or fine-tune a network as a YAML file describes.
 
-    The run's folder gets the resolved options, weights, metrics and, at the end, report.html. The
-    same command again goes on where it was stopped, with the same result to the last bit on a CPU.
+    The folder of the run gets all options, weights, metrics and report.html. After an
+    interruption, the same command goes on where it stopped.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose train --config examples/train/finetune.yaml
-
       vitpose train -c finetune.yaml -o runs/hands --set optimizer.lr=1e-4 --dry-run
-
       torchrun --nproc-per-node 8 -m vitpose_cli train -c examples/train/vitpose-b.yaml
     """
     with starting():
