@@ -131,7 +131,7 @@ def test_it_says_what_is_otherwise_than_before(job: Job, tmp_path: Path) -> None
     said = job.annotate(run, "new", refresh=True)
     begin = said.index("Labelling anew what nobody has reviewed:\n  weights: was ")
     assert "old.safetensors" in said[begin:]
-    assert "\n  boxes: was boxes.json" in said[begin:]
+    assert "\n  detector: was boxes of boxes.json (" in said[begin:]
     assert "Labelling anew" not in job.annotate(run, "new", refresh=True)
 
 
