@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError, is_out_of_memory, memory_error
@@ -114,6 +115,18 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.write(orjson.dumps(value, option=options))
     sys.stdout.buffer.flush()
+
+
+def figures(*columns: str, title: str = "") -> Table:
+    """Return a table of numbers whose first column says what they are of; rows are added to it.
+
+    Without lines between them, ten columns fit into a terminal of 80 characters.
+    """
+    shown = f"\n{title}" if title else None
+    table = Table(title=shown, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left")
+    return table
 
 
 def note(text: str) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -78,10 +77,7 @@ def _show(found: Difference) -> None:
         f"{people(found.num_people)} in both, {found.num_people_first:,} in A alone, "
         f"{found.num_people_second:,} in B alone; mean OKS {mean_oks}"
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("keypoint")
-    for name in ("both", "only A", "only B", "median px", "95 % px", "OKS"):
-        table.add_column(name, justify="right")
+    table = figures("keypoint", "both", "only A", "only B", "median px", "95 % px", "OKS")
     for row in found.keypoints:
         numbers = ("-",) * 3
         if row.num_both:

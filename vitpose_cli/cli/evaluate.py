@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 
 from vitpose_cli.cli import help, options
-from vitpose_cli.cli.console import note, print_json, printable, progress, starting, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, progress, starting, stdout
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
@@ -194,10 +192,7 @@ def _show(result: Evaluation) -> None:
     from vitpose_cli.evaluate.head_pck import PCKH_THRESHOLDS
     from vitpose_cli.evaluate.keypoint_table import PCK_THRESHOLDS
 
-    # Ten columns; with lines between them a terminal of 80 characters cuts the last.
-    summary = Table(title="COCO keypoints", title_justify="left", box=SIMPLE, pad_edge=False)
-    for name in result.coco:
-        summary.add_column(name, justify="right")
+    summary = figures(*result.coco, title="COCO keypoints")
     summary.add_row(*map(_shown, or_none(result.coco).values()))
     stdout.print(summary)
     if result.parts:
@@ -205,13 +200,14 @@ def _show(result: Evaluation) -> None:
         _show_subsets("By part of the body", "part", {**result.parts, "whole": whole})
     if result.crowding:
         _show_subsets("By how crowded photos are", "photos", result.crowding)
-    table = _table("By keypoint", "keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
+    columns = ("keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
+    table = figures(*columns, title="By keypoint")
     for row in result.keypoints:
         table.add_row(printable(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
     stdout.print(table)
     if result.pckh is not None:
-        title = f"PCKh by {result.pckh.by}"
-        table = _table(title, "keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
+        columns = ("keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
+        table = figures(*columns, title=f"PCKh by {result.pckh.by}")
         for each in result.pckh.rows:
             table.add_row(printable(each.name), str(each.count), *map(_shown, each.pckh))
         stdout.print(table)
@@ -223,20 +219,11 @@ def _show_subsets(title: str, kind: str, subsets: Mapping[str, Subset]) -> None:
     from vitpose_cli.evaluate.coco_metrics import or_none
 
     names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
-    table = _table(title, kind, "people", *names)
+    table = figures(kind, "people", *names, title=title)
     for name, subset in subsets.items():
         values = or_none(subset.coco)
         table.add_row(name, str(subset.num_people), *(_shown(values[one]) for one in names))
     stdout.print(table)
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    """Return a table whose first column has names, and the others numbers."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
 
 
 def _at(measure: str, thresholds: Iterable[float]) -> list[str]:

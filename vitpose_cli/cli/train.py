@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, starting, stderr, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, starting, stderr, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.training.metrics import Observer
@@ -205,9 +205,8 @@ def _show_plan(plan: TrainingPlan) -> None:
         stdout.print(f"teacher of {name}: {text}", markup=False)
     learning, total = plan.trainable
     stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
-    groups = Table(title="Parameter groups", title_justify="left")
-    for name in ("layer", "rate x", "weight decay", "tensors", "parameters"):
-        groups.add_column(name, justify="right")
+    columns = ("layer", "rate x", "weight decay", "tensors", "parameters")
+    groups = figures(*columns, title="Parameter groups")
     for group in plan.groups:
         groups.add_row(
             str(group.layer),
@@ -217,9 +216,8 @@ def _show_plan(plan: TrainingPlan) -> None:
             f"{group.num_parameters:,}",
         )
     stdout.print(groups)
-    stages = Table(title="Stages", title_justify="left")
-    for name in ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB"):
-        stages.add_column(name, justify="right")
+    columns = ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB")
+    stages = figures(*columns, title="Stages")
     for stage in plan.stages:
         stages.add_row(
             "x".join(map(str, stage.input_wh)),
