@@ -30,8 +30,8 @@ UNREAD = _KINDS | {
 
 def say_what_is_new(run: Run, say: Callable[[str], None]) -> None:
     """Tell what a refresh does otherwise, and that a run goes on with a folder of another name."""
-    if run.changes:
-        say("Labelling anew what nobody has reviewed:\n  " + "\n  ".join(run.changes))
+    if run.new_options:
+        say("Labelling anew what nobody has reviewed:\n  " + "\n  ".join(run.new_options))
     if run.renamed_from is not None:
         say(
             f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "

@@ -86,8 +86,8 @@ def sections(options: Sequence[Any]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for option in options:
         if not option.hidden:
-            title = "Arguments" if is_argument(option) else option.rich_help_panel or "Options"
-            found.setdefault(title, []).append(option)
+            title = "Arguments" if is_argument(option) else getattr(option, "rich_help_panel", None)
+            found.setdefault(title or "Options", []).append(option)
     return found
 
 

@@ -205,8 +205,8 @@ def _show_plan(plan: TrainingPlan) -> None:
         stdout.print(f"teacher of {name}: {text}", markup=False)
     learning, total = plan.trainable
     stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
-    columns = ("layer", "rate x", "weight decay", "tensors", "parameters")
-    groups = figures(*columns, title="Parameter groups")
+    of_group = ("layer", "rate x", "weight decay", "tensors", "parameters")
+    groups = figures(*of_group, title="Parameter groups")
     for group in plan.groups:
         groups.add_row(
             str(group.layer),
@@ -216,8 +216,8 @@ def _show_plan(plan: TrainingPlan) -> None:
             f"{group.num_parameters:,}",
         )
     stdout.print(groups)
-    columns = ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB")
-    stages = figures(*columns, title="Stages")
+    of_stage = ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB")
+    stages = figures(*of_stage, title="Stages")
     for stage in plan.stages:
         stages.add_row(
             "x".join(map(str, stage.input_wh)),
