@@ -1,4 +1,4 @@
-"""Write what the documentation takes from the program: `docs/cli.md`, tables, the README's tree.
+"""Write what the documentation takes from the program: `docs/cli.md`, tables, the tree of the code.
 
 python docs/generate.py           write
 python docs/generate.py --check   only say whether anything would change (exit 1)
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 ROOT = Path(__file__).parent.parent
 _OTHER_FOLDERS = (
@@ -22,8 +21,6 @@ _OTHER_FOLDERS = (
     "docs/            Commands, formats, decisions, changes",
     "tests/           The package's own folders again",
 )
-_KINDS = {int: "INTEGER", float: "FLOAT", str: "TEXT", Path: "PATH"}
-_MARKUP = re.compile(r"\[/?bold\]")
 
 
 def cli_page() -> str:
@@ -40,49 +37,40 @@ def cli_page() -> str:
 def _sections(command: Any, name: str) -> Iterator[str]:
     """Yield the sections of a command and of the commands below it."""
     yield f"## {name}"
-    yield _MARKUP.sub("**", inspect.cleandoc(command.help or ""))
-    options = [each for each in command.params if not each.hidden and each.name != "help"]
-    if options and not hasattr(command, "commands"):
+    yield _text(command)
+    from vitpose_cli.cli.help import sections
+
+    if not hasattr(command, "commands"):
         hints = get_type_hints(command.callback)
-        rows = ["| option | meaning | default |", "|---|---|---|"]
-        yield "\n".join(rows + [_row(each, hints[each.name]) for each in options])
+        for title, options in sections(command.params).items():
+            head = "argument" if title == "Arguments" else "option"
+            if title not in ("Arguments", "Options"):
+                yield f"{title}:"
+            rows = [f"| {head} | meaning | default |", "|---|---|---|"]
+            yield "\n".join(rows + [_row(each, hints[each.name]) for each in options])
     for below, each in sorted(getattr(command, "commands", {}).items()):
         yield from _sections(each, f"{name} {below}")
 
 
 def _row(option: Any, hint: Any) -> str:
     """Return the table row of an option or argument, of a parameter of the type `hint`."""
-    is_argument = option.param_type_name == "argument"
-    spelled = [option.metavar or option.name] if is_argument else [*option.opts]
-    if not is_argument and option.secondary_opts:
-        spelled += option.secondary_opts
-    elif not is_argument and (takes := option.metavar or _kind(hint)):
-        spelled[0] += f" {takes}"
-    default = option.default
-    shown = "" if default in (None, "", False) or option.required else f"`{_plain(default)}`"
-    if isinstance(default, bool) and option.secondary_opts:
-        shown = f"`{(option.opts if default else option.secondary_opts)[0]}`"
-    names = ", ".join(f"`{each}`" for each in spelled).replace("|", "\\|")
-    meaning = _MARKUP.sub("**", option.help or "").replace("|", "\\|")
-    return f"| {names} | {meaning} | {shown} |"
+    from vitpose_cli.cli.help import shown_default, spelled
+
+    default = shown_default(option)
+    names = ", ".join(f"`{each}`" for each in spelled(option, hint)).replace("|", "\\|")
+    meaning = (option.help or "").replace("|", "\\|")
+    return f"| {names} | {meaning} | {f'`{default}`' if default else ''} |"
 
 
-def _kind(hint: Any) -> str:
-    """Return what an option takes, as `--help` has it: its choices, or a kind; empty for a flag."""
-    for part in (hint, *get_args(hint)):
-        if get_origin(part) is Literal:
-            return "|".join(get_args(part))
-        if part in _KINDS:
-            return _KINDS[part]
-    return ""
-
-
-def _plain(value: Any) -> str:
-    return str(getattr(value, "value", value))
+def _text(command: Any) -> str:
+    """Return what a command says of itself, with its examples as a block."""
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\n\nExample")
+    lines = [line.strip() for line in examples.splitlines()[1:]]
+    return "\n".join([text, "", "```sh", *lines, "```"] if lines else [text])
 
 
 def weights_table() -> str:
-    """Return the README's table of published weights, from the catalog."""
+    """Return the table of published weights, from the catalog."""
     from vitpose_cli.models.catalog import load_catalog
 
     catalog = load_catalog()
@@ -100,7 +88,7 @@ def weights_table() -> str:
 
 
 def detector_table() -> str:
-    """Return the README's table of detectors, from the catalog."""
+    """Return the table of detectors, from the catalog."""
     from vitpose_cli.models.catalog import load_catalog
 
     rows = ["| detector | download | COCO box AP | licence |", "|---|---|---|---|"]
@@ -110,7 +98,7 @@ def detector_table() -> str:
 
 
 def tree() -> str:
-    """Return the README's tree of the code: what each part is, in its own first words."""
+    """Return the tree of the code: what each part is, in its own first words."""
     package = ROOT / "vitpose_cli"
     modules = [path for path in package.glob("*.py") if not path.stem.startswith("__")]
     packages = [path.parent for path in package.glob("*/__init__.py")]
@@ -159,17 +147,20 @@ def with_table(text: str, name: str, table: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated file with its text."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    text = with_table(text, "weights", weights_table())
-    text = with_table(text, "detectors", detector_table())
-    text = with_table(text, "tree", tree())
-    training = ROOT / "docs" / "training.md"
-    guide = with_table(training.read_text(encoding="utf-8"), "options", options_table())
-    select = ROOT / "docs" / "select.md"
-    signals = with_table(select.read_text(encoding="utf-8"), "signals", signals_table())
-    commands = ROOT / "docs" / "cli.md"
-    return {commands: cli_page(), readme: text, training: guide, select: signals}
+    docs = ROOT / "docs"
+    tables = {
+        "weights.md": {"weights": weights_table(), "detectors": detector_table()},
+        "code.md": {"tree": tree()},
+        "training.md": {"options": options_table()},
+        "select.md": {"signals": signals_table()},
+    }
+    found = {docs / "cli.md": cli_page()}
+    for name, of_page in tables.items():
+        text = (docs / name).read_text(encoding="utf-8")
+        for mark, table in of_page.items():
+            text = with_table(text, mark, table)
+        found[docs / name] = text
+    return found
 
 
 def main() -> None:

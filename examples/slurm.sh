@@ -2,6 +2,10 @@
 # Label a large set with a Slurm array: one GPU a task, all on one run folder, no talk between them.
 #
 #   sbatch --array=0-7 examples/slurm.sh /data/photos /data/photos.vitpose
+#   sbatch --array=0-7 examples/slurm.sh /data/photos /data/photos.vitpose --weights runs/finetune
+#
+# Further options replace those below. Where tasks have no network, fetch what is published before:
+# vitpose weights pull vitpose-plus-l; vitpose weights pull dfine-m
 #
 # Each task takes every eighth block of 32 photos; the last to finish writes annotations.json. When
 # tasks were killed or ran out of time, submit again, with any number of tasks: what is done stays.
@@ -19,4 +23,4 @@ run=${2:?the run folder}
 
 # Which part is this task's, the program reads from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.
 exec \
-vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m
+vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m "${@:3}"

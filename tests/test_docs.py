@@ -53,6 +53,21 @@ def test_every_command_that_the_documentation_shows_exists(page: str, line: str)
     assert used <= known | {"--help"}, f"{page}: {line}"
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what links may name within a page, as GitHub spells its headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        where = (page.parent / name).resolve() if name else page
+        assert where.exists(), target
+        assert not anchor or anchor in anchors(where), target
+
+
 def test_queues_are_read_where_select_writes_them() -> None:
     pages = [page.read_text(encoding="utf-8") for page in PAGES if page.suffix == ".md"]
     used = re.findall(r"--(?:queue|only) ([^\s`]*queue[^\s`]*)", "\n".join(pages))
@@ -70,6 +85,6 @@ def test_generated_pages_are_up_to_date() -> None:
 
 def test_the_commands_page_says_what_options_take() -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    for option in ("order worst\\|best\\|sampled", "refresh model", "columns INTEGER", "val FLOAT"):
+    for option in ("order worst\\|best\\|sampled", "refresh model", "columns N", "val SHARE"):
         assert f"`--{option}`" in text
     assert "`--preview`" in text, "a flag takes nothing"

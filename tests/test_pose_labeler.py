@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from label_cases import make_record, make_run
 from runs import EXAMPLES, environment, save_boxes, save_photos, save_weights
 
 import vitpose_cli
@@ -206,6 +207,7 @@ def test_what_the_documentation_shows_has_its_types(tmp_path: Path) -> None:
 def test_what_the_documentation_shows_runs(block: str, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "examples" / "photos")
     (tmp_path / "examples" / "photos" / "broken.jpg").write_bytes(b"no photo")
+    make_run(tmp_path / "clip.mp4.vitpose", [make_record("clip.mp4", 0), make_record("a.jpg")])
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False,
         env=environment(), timeout=120,
@@ -213,3 +215,8 @@ def test_what_the_documentation_shows_runs(block: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert ("broken.jpg" in done.stdout) == ("examples/photos" in block)
+    if (table := tmp_path / "clip.csv").exists():
+        rows = [line.split(",") for line in table.read_text().splitlines()]
+        assert {len(row) for row in rows} == {7}
+        assert {row[0] for row in rows[1:]} == {"clip.mp4/frame_000000.jpg", "a.jpg"}
+    assert table.exists() == ("clip.csv" in block)

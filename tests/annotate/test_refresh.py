@@ -125,6 +125,16 @@ def test_the_manifest_tells_what_was_before(job: Job, refreshed: Path) -> None:
     ]
 
 
+def test_it_says_what_is_otherwise_than_before(job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(job.run, run)
+    said = job.annotate(run, "new", refresh=True)
+    begin = said.index("Labelling anew what nobody has reviewed:\n  weights: was ")
+    assert "old.safetensors" in said[begin:]
+    assert "\n  detector: was boxes of boxes.json (" in said[begin:]
+    assert "Labelling anew" not in job.annotate(run, "new", refresh=True)
+
+
 @pytest.mark.parametrize("num_lines", [0, 5, 20, 33])
 def test_a_stopped_refresh_goes_on_to_the_same_bytes(
     job: Job, refreshed: Path, tmp_path: Path, num_lines: int

@@ -340,3 +340,20 @@ def test_a_terminal_without_columns_silences_nobody(tmp_path: Path, columns: str
     ]  # fmt: skip
     assert f"error: Cannot read {tmp_path / 'none'}" in done[0].stderr
     assert "frames" in done[1].stdout
+
+
+def test_few_warnings_of_a_kind_are_shown_and_the_rest_is_counted() -> None:
+    code = (
+        "import logging; from vitpose_cli.cli.console import WarningsAsTalk;"
+        "talk = WarningsAsTalk(); log = logging.getLogger('vitpose_cli'); log.addHandler(talk);"
+        "[log.warning('Frames of %s are interlaced.', n % 300) for n in range(600)];"
+        "log.warning('Another.'); talk.say_rest()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stderr.splitlines() == [
+        *(f"warning: Frames of {number} are interlaced." for number in range(3)),
+        "warning: Another.",
+        "warning: 297 more like these: Frames of …",
+    ]

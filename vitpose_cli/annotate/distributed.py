@@ -28,7 +28,7 @@ from vitpose_cli.annotate.labelling import (
     located,
     roots_of_names,
 )
-from vitpose_cli.annotate.notices import say_what_was_renamed
+from vitpose_cli.annotate.notices import say_what_is_new
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.worker_part import WorkerPart
@@ -99,7 +99,7 @@ def annotate_on_cluster(
             with Run.open(
                 options.run, manifest, overwrite=options.overwrite, refresh=options.refresh
             ) as run:
-                say_what_was_renamed(run, say)
+                say_what_is_new(run, say)
 
                 def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
                     return pool.label(_jobs(source, run, skip, pool.num_workers), say)

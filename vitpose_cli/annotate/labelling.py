@@ -21,8 +21,8 @@ from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
     say_what_came_late,
     say_what_failed,
+    say_what_is_new,
     say_what_was_kept,
-    say_what_was_renamed,
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
@@ -139,7 +139,7 @@ def annotate_along(
         ) as run,
         _pictures(options, source, assembly.estimator.keypoint_set) as pictures,
     ):
-        say_what_was_renamed(run, say)
+        say_what_is_new(run, say)
         part = WorkerPart(source, run, options.worker)
         latest: list[Frame] = []
 

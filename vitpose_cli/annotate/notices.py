@@ -28,8 +28,10 @@ UNREAD = _KINDS | {
 """Suffixes of files that users have and we cannot read; worth a word when they are passed over."""
 
 
-def say_what_was_renamed(run: Run, say: Callable[[str], None]) -> None:
-    """Tell that a run goes on with a folder of another name."""
+def say_what_is_new(run: Run, say: Callable[[str], None]) -> None:
+    """Tell what a refresh does otherwise, and that a run goes on with a folder of another name."""
+    if run.new_options:
+        say("Labelling anew what nobody has reviewed:\n  " + "\n  ".join(run.new_options))
     if run.renamed_from is not None:
         say(
             f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "

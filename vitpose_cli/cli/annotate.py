@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli import options
+from vitpose_cli.cli import help, options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people
@@ -22,7 +22,7 @@ def annotate(
         list[str],
         typer.Argument(
             metavar="SOURCE",
-            help="Folders, photos, videos, .tar archives, URLs, globs, shard-{00..99}.tar, "
+            help="Folders, photos, videos, .tar archives, URLs, globs, shard-{00..99}.tar, or "
             "@list.txt.",
             show_default=False,
         ),
@@ -30,7 +30,7 @@ def annotate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="RUN", help="The run folder; ./SOURCE.vitpose if left out."
+            "--output", "-o", metavar="RUN", help="The run folder. Default: ./SOURCE.vitpose."
         ),
     ] = None,
     weights: options.Weights = "tiny",
@@ -55,42 +55,51 @@ def annotate(
         int,
         typer.Option(
             "--max-pixels",
+            rich_help_panel=help.NETWORKS,
             metavar="N",
             min=COUNTS.low,
-            help="Photos of more pixels are refused before memory is taken for them.",
+            help="Refuse photos of more pixels before they take memory.",
         ),
     ] = 500_000_000,
     track: Annotated[
         bool,
-        typer.Option("--track/--no-track", help="Give people in videos identities (track_id)."),
+        typer.Option(
+            "--track/--no-track",
+            rich_help_panel=help.VIDEOS,
+            help="Give people in videos identities (track_id).",
+        ),
     ] = True,
     smooth: Annotated[
         bool,
         typer.Option(
             "--smooth",
-            help="In videos, also write keypoints without jitter, as keypoints_smoothed; "
-            "keypoints stay raw.",
+            rich_help_panel=help.VIDEOS,
+            help="Also write keypoints without jitter, as keypoints_smoothed; keypoints stay raw.",
         ),
     ] = False,
     preview: Annotated[
-        bool, typer.Option("--preview", help="Also write drawn copies into RUN/preview.")
+        bool,
+        typer.Option(
+            "--preview", help="Also write copies with the labels drawn, into RUN/preview."
+        ),
     ] = False,
     extract_frames: Annotated[
         Path | None,
         typer.Option(
             "--extract-frames",
             metavar="DIR",
-            help="Also write the labelled frames into DIR, named as in annotations.json, so that "
-            "CVAT and others can open the set: photos as they are, frames of videos as JPEG.",
+            help="Also write the labelled pictures into DIR, named as in annotations.json, for "
+            "CVAT and other programs: photos as they are, frames of videos as JPEG.",
         ),
     ] = None,
     worker: Annotated[
         str | None,
         typer.Option(
             "--worker",
+            rich_help_panel=help.MACHINES,
             metavar="K/N",
-            help="Label the K-th of N parts; the last worker to finish writes the document. Left "
-            "out, the place in a Slurm array or under torchrun, else 1/1.",
+            help="Label part K of N; the last worker to finish writes the document. Default: the "
+            "place in a Slurm array or under torchrun, else 1/1.",
             show_default=False,
         ),
     ] = None,
@@ -98,65 +107,67 @@ def annotate(
         str | None,
         typer.Option(
             "--devices",
+            rich_help_panel=help.MACHINES,
             metavar="0,1,…",
-            help="A worker process on each of these GPUs, instead of one on --device.",
+            help="Start one worker process on each of these GPUs.",
         ),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
             "--ray",
+            rich_help_panel=help.MACHINES,
             metavar="auto|ADDRESS",
-            help="Label on a Ray cluster; this machine keeps the run folder (vitpose-cli\\[ray]).",
+            help="Label on a Ray cluster, with the run folder on this machine. Needs "
+            "vitpose-cli[ray].",
         ),
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
             "--gpus-per-worker",
+            rich_help_panel=help.MACHINES,
             min=0.0,
             metavar="F",
-            help="With --ray: GPUs of each worker; left out, 1 where the cluster has any.",
+            help="With --ray: GPUs for each worker. Default: 1 where the cluster has any.",
         ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
+            rich_help_panel=help.MACHINES,
             min=COUNTS.low,
             metavar="N",
-            help="With --ray: how many workers; left out, as many as there is room for.",
+            help="With --ray: how many workers. Default: as many as there is room for.",
         ),
     ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Start anew: delete the run's labels and drawn copies; other files stay.",
+            help="Start again: delete the labels and drawn copies of the run, and nothing else.",
         ),
     ] = False,
     refresh: Annotated[
         Literal["model"] | None,
         typer.Option(
             "--refresh",
-            help="With other weights or options than before: label anew what models labelled; "
-            "what a person reviewed stays.",
+            help="Label again what a model labelled, with other weights or options; what a person "
+            "reviewed stays.",
         ),
     ] = None,
     shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
-    """Label every person in photos and videos; write a COCO-keypoint file.
+    """Label everybody in photos and videos, into a COCO-keypoint file.
 
-    The run folder gets a journal as the work goes on and, at the end, annotations.json. The same
-    command again does only what is missing, whatever stopped it.
+    The labels are in annotations.json in the run folder. After an interruption of any kind, run
+    the same command again: it does only what is missing.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose annotate photos/
-
       vitpose annotate photos/ --weights vitpose-plus-l --detector dfine-m --preview
-
       vitpose annotate photos/ --weights tuned.safetensors --refresh model
     """
     with starting():

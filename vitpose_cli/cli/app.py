@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -40,35 +41,44 @@ from vitpose_cli.cli.console import (
     stdout,
     talk_without_failing,
 )
+from vitpose_cli.cli.help import Command, Group
 from vitpose_cli.errors import ConfigError
 
 app = typer.Typer(
     name="vitpose",
-    help="Label people and animals with ViTPose: photos and videos in, COCO-keypoint files out.",
+    help="Label people and animals with ViTPose: photos and videos in, COCO-keypoint files out.\n\n"
+    "Begin with `vitpose annotate photos/ --preview`; each command explains itself with --help.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
+    cls=Group,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 wrong options, 3 unusable input or output, 4 unusable weights, "
     "5 done but some frames failed, 130 interrupted, 1 a bug.",
 )
-app.command("annotate")(annotate.annotate)
-app.command("bench")(bench.bench)
-app.command("diff")(diff.diff)
-app.command("evaluate")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("history")(history.history)
-app.command("merge")(merge.merge)
-app.command("render")(render.render)
-app.command("import")(importing.import_labels)
-app.command("review")(review.review)
-app.command("select")(select.select)
-app.command("sheet")(sheet.sheet)
-app.command("split")(split.split)
-app.command("stats")(stats.stats)
-app.command("train")(train.train)
-app.command("validate")(validate.validate)
-app.add_typer(weights.app, name="weights")
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Label": {"annotate": annotate.annotate, "render": render.render, "bench": bench.bench},
+    "Look and correct": {
+        "select": select.select,
+        "review": review.review,
+        "history": history.history,
+        "sheet": sheet.sheet,
+        "export": export.export,
+        "import": importing.import_labels,
+    },
+    "Sets of labels": {
+        "stats": stats.stats,
+        "diff": diff.diff,
+        "merge": merge.merge,
+        "split": split.split,
+        "validate": validate.validate,
+    },
+    "Networks": {"train": train.train, "evaluate": evaluate.evaluate},
+}
+for _section, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=Command, rich_help_panel=_section)(_command)
+app.add_typer(weights.app, name="weights", cls=Group, rich_help_panel="Networks")
 
 
 _INTERRUPTED = {
@@ -111,7 +121,15 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     # Damaged photos are reported by us, once; OpenCV reads this when it is first imported.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
-    logging.getLogger("vitpose_cli").addHandler(WarningsAsTalk())
+    warnings = WarningsAsTalk()
+    logging.getLogger("vitpose_cli").addHandler(warnings)
     words = sys.argv[1:] if arguments is None else arguments
     interrupted = _INTERRUPTED.get(words[0] if words else "", "interrupted.")
-    return guarded(lambda: app(args=arguments), interrupted=interrupted)
+
+    def command() -> None:
+        try:
+            app(args=arguments)
+        finally:
+            warnings.say_rest()
+
+    return guarded(command, interrupted=interrupted)

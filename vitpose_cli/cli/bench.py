@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, starting, stdout
+from vitpose_cli.cli.console import figures, note, print_json, starting, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.bench.machine_speed import MachineSpeed
@@ -20,8 +20,8 @@ def bench(
         typer.Option(
             "--source",
             metavar="SOURCE",
-            help="Photos or videos to measure on, as for annotate; may be given several times. "
-            "Left out, photos are made up, with three people each.",
+            help="Photos or videos to measure on; may be given several times. Default: made-up "
+            "photos of three people each.",
         ),
     ] = None,
     weights: options.Weights = "tiny",
@@ -34,14 +34,12 @@ def bench(
     flip_test: options.FlipTest = True,
     json: options.Json = False,
 ) -> None:
-    """Measure how fast this machine labels, which stage limits it, and what to choose.
+    """Measure how fast this machine labels, and what limits it.
 
-    Takes less than half a minute with small weights; what other sizes would do is reckoned.
+    Takes less than half a minute with small weights. Rates of other sizes are estimates.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose bench
-
       vitpose bench --weights vitpose-b --detector dfine-s --source photos/
     """
     with starting():
@@ -74,11 +72,11 @@ def _show(found: MachineSpeed) -> None:
         f"{found.num_threads} CPU threads{flips}; "
         f"a large matrix product reaches {found.matrix_tflops:.2f} TFLOP/s"
     )
-    batches = _table("batch", "crops/s", "of the matrix rate")
+    batches = figures("batch", "crops/s", "of the matrix rate")
     for row in found.batches:
         batches.add_row(str(row.batch), f"{row.crops_per_s:,.1f}", f"{row.matrix_share:.0%}")
     stdout.print(batches)
-    stages = _table("stage", "photos/s")
+    stages = figures("stage", "photos/s")
     for name, rate in found.stages.items():
         stages.add_row(f"{name} (slowest)" if name == found.limit else name, f"{rate:,.1f}")
     stages.add_row("all together", f"{found.photos_per_s:,.1f}")
@@ -92,16 +90,8 @@ def _show(found: MachineSpeed) -> None:
 
 def _sizes(found: MachineSpeed) -> Table:
     """Return the table of other sizes of the network."""
-    sizes = _table("size", "photos/s", "photos a day")
+    sizes = figures("size", "photos/s", "photos a day")
     for name, rate in found.sizes.items():
         about = "" if name == found.variant else "~"
         sizes.add_row(name, f"{about}{rate:,.2f}", f"{about}{rate * 86_400:,.0f}")
     return sizes
-
-
-def _table(*columns: str) -> Table:
-    """Return a table of numbers, named by its first column."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for number, name in enumerate(columns):
-        table.add_column(name, justify="right" if number else "left")
-    return table

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 from tqdm import tqdm
 
 from vitpose_cli.errors import ExitCode, VitposeError, is_out_of_memory, memory_error
@@ -39,6 +40,7 @@ _REFUSED = frozenset(
 
 _MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
+_WARNINGS_OF_A_KIND = 3  # a folder of many videos would fill the screen otherwise
 _UNSEEN = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # our own lines are indented
 
 
@@ -115,6 +117,18 @@ def print_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def figures(*columns: str, title: str = "") -> Table:
+    """Return a table of numbers whose first column says what they are of; rows are added to it.
+
+    Without lines between them, ten columns fit into a terminal of 80 characters.
+    """
+    shown = f"\n{title}" if title else None
+    table = Table(title=shown, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="right" if number else "left")
+    return table
+
+
 def note(text: str) -> None:
     """Say something on stderr."""
     _say("", "", text)
@@ -150,18 +164,26 @@ def printable(text: str) -> str:
 
 
 class WarningsAsTalk(logging.Handler):
-    """Shows what the package logs as warnings on stderr, each text once."""
+    """Shows what the package logs as warnings on stderr: each text once, and few of a kind."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._said: set[str] = set()
+        self._said: dict[str, set[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show a record that was not shown before."""
-        text = record.getMessage()
-        if text not in self._said:
-            self._said.add(text)
-            warn(text)
+        """Show a record that was not shown before, unless enough of its kind were."""
+        text, of_kind = record.getMessage(), self._said.setdefault(str(record.msg), set())
+        if text not in of_kind:
+            of_kind.add(text)
+            if len(of_kind) <= _WARNINGS_OF_A_KIND:
+                warn(text)
+
+    def say_rest(self) -> None:
+        """Say how many warnings of each kind were not shown, as of a folder of many videos."""
+        for kind, of_kind in self._said.items():
+            if (num_more := len(of_kind) - _WARNINGS_OF_A_KIND) > 0:
+                first_words = kind.partition("%")[0].strip()
+                warn(f"{num_more:,} more like these: {first_words} …")
 
 
 def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> int:

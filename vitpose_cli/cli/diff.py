@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -20,28 +19,35 @@ def diff(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run folder or a COCO file.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     worst: Annotated[
-        int, typer.Option("--worst", "-n", min=0, help="How many of the worst cases to list.")
+        int,
+        typer.Option(
+            "--worst", "-n", min=0, metavar="N", help="How many of the worst cases to list."
+        ),
     ] = 20,
     picture: Annotated[
         Path | None,
         typer.Option(
-            "--picture", "-o", metavar="FILE", help="Draw them: a .jpg or .png, A left, B right."
+            "--picture",
+            "-o",
+            metavar="FILE",
+            help="Draw the worst cases into a .jpg or .png, A left and B right.",
         ),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            "--images", "-i", metavar="DIR", help="Where the photos and videos lie, if not known."
+            "--images",
+            "-i",
+            metavar="DIR",
+            help="Where the photos and videos are, if not where they were labelled.",
         ),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Compare two sets of labels of the same frames: two runs, or a run and its correction.
+    """Compare two sets of labels of the same frames.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose diff small.vitpose large.vitpose --picture worst.jpg
-
       vitpose diff photos.vitpose corrected.json --json
     """
     from vitpose_cli.annotate.notices import say_what_would_be_labelled
@@ -71,10 +77,7 @@ def _show(found: Difference) -> None:
         f"{people(found.num_people)} in both, {found.num_people_first:,} in A alone, "
         f"{found.num_people_second:,} in B alone; mean OKS {mean_oks}"
     )
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("keypoint")
-    for name in ("both", "only A", "only B", "median px", "95 % px", "OKS"):
-        table.add_column(name, justify="right")
+    table = figures("keypoint", "both", "only A", "only B", "median px", "95 % px", "OKS")
     for row in found.keypoints:
         numbers = ("-",) * 3
         if row.num_both:

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.table import Table
 
-from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, progress, starting, stdout
+from vitpose_cli.cli import help, options
+from vitpose_cli.cli.console import figures, note, print_json, printable, progress, starting, stdout
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
@@ -39,10 +37,14 @@ _OF_LABELLING = (
 def evaluate(
     context: typer.Context,
     annotations: Annotated[
-        Path, typer.Option("--annotations", "-a", help="Ground truth, a COCO-keypoint file.")
+        Path,
+        typer.Option(
+            "--annotations", "-a", metavar="FILE", help="The ground truth, a COCO-keypoint file."
+        ),
     ],
     images: Annotated[
-        Path | None, typer.Option("--images", "-i", help="The folder of its photos and videos.")
+        Path | None,
+        typer.Option("--images", "-i", metavar="DIR", help="The folder of its photos and videos."),
     ] = None,
     predictions: Annotated[
         Path | None,
@@ -50,22 +52,25 @@ def evaluate(
             "--predictions",
             "-p",
             metavar="RUN|FILE",
-            help="Measure these labels instead of running a network: a run folder, COCO results, "
-            "or a document (keypoints with v=0 count as missed).",
+            help="Measure these labels and run no network: a run folder, COCO results, or a COCO "
+            "file (in which keypoints with v=0 count as missed).",
         ),
     ] = None,
     weights: options.Weights = "tiny",
     keypoint_set: options.KeypointSetName = None,
     gt_boxes: Annotated[
-        bool, typer.Option("--gt-boxes", help="Take the boxes of the ground truth.")
+        bool,
+        typer.Option(
+            "--gt-boxes", rich_help_panel=help.NETWORKS, help="Take the boxes of the ground truth."
+        ),
     ] = False,
     truncate: Annotated[
         str | None,
         typer.Option(
             "--truncate",
             metavar="upper|lower|left|right|limb",
-            help="Cut everybody's photo so that this part of the body is left, a photo for each "
-            "limb; with the boxes of the ground truth.",
+            help="Cut the photo of everybody so that this part of the body is left (limb: one "
+            "photo for each limb), with the boxes of the ground truth.",
         ),
     ] = None,
     boxes: options.Boxes = None,
@@ -77,17 +82,14 @@ def evaluate(
     batch_size: options.BatchSize = "auto",
     json: options.Json = False,
 ) -> None:
-    """Measure labels against ground truth: COCO AP and AR, PCK, and a table by keypoint.
+    """Measure labels or weights against ground truth.
 
-    Also AP by part of whole bodies, AP of crowded photos where the ground truth has
-    `crowdIndex`, and PCKh where it has `head_size`, or MPII's keypoints.
+    Prints COCO AP and AR, PCK, and a table by keypoint; where the ground truth allows, also AP
+    of body, feet, face and hands, AP of crowded photos, and PCKh.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose evaluate -a person_keypoints.json -i photos/ --gt-boxes
-
       vitpose evaluate -a person_keypoints.json -p photos.vitpose
-
       vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
     part = None if truncate is None else _part(truncate)
@@ -190,10 +192,7 @@ def _show(result: Evaluation) -> None:
     from vitpose_cli.evaluate.head_pck import PCKH_THRESHOLDS
     from vitpose_cli.evaluate.keypoint_table import PCK_THRESHOLDS
 
-    # Ten columns; with lines between them a terminal of 80 characters cuts the last.
-    summary = Table(title="COCO keypoints", title_justify="left", box=SIMPLE, pad_edge=False)
-    for name in result.coco:
-        summary.add_column(name, justify="right")
+    summary = figures(*result.coco, title="COCO keypoints")
     summary.add_row(*map(_shown, or_none(result.coco).values()))
     stdout.print(summary)
     if result.parts:
@@ -201,13 +200,14 @@ def _show(result: Evaluation) -> None:
         _show_subsets("By part of the body", "part", {**result.parts, "whole": whole})
     if result.crowding:
         _show_subsets("By how crowded photos are", "photos", result.crowding)
-    table = _table("By keypoint", "keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
+    columns = ("keypoint", "labelled", "OKS", *_at("PCK", PCK_THRESHOLDS))
+    table = figures(*columns, title="By keypoint")
     for row in result.keypoints:
         table.add_row(printable(row.name), str(row.count), *map(_shown, (row.oks, *row.pck)))
     stdout.print(table)
     if result.pckh is not None:
-        title = f"PCKh by {result.pckh.by}"
-        table = _table(title, "keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
+        columns = ("keypoint", "labelled", *_at("PCKh", PCKH_THRESHOLDS))
+        table = figures(*columns, title=f"PCKh by {result.pckh.by}")
         for each in result.pckh.rows:
             table.add_row(printable(each.name), str(each.count), *map(_shown, each.pckh))
         stdout.print(table)
@@ -219,20 +219,11 @@ def _show_subsets(title: str, kind: str, subsets: Mapping[str, Subset]) -> None:
     from vitpose_cli.evaluate.coco_metrics import or_none
 
     names = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR")
-    table = _table(title, kind, "people", *names)
+    table = figures(kind, "people", *names, title=title)
     for name, subset in subsets.items():
         values = or_none(subset.coco)
         table.add_row(name, str(subset.num_people), *(_shown(values[one]) for one in names))
     stdout.print(table)
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    """Return a table whose first column has names, and the others numbers."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="right")
-    return table
 
 
 def _at(measure: str, thresholds: Iterable[float]) -> list[str]:

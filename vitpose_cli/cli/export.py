@@ -36,8 +36,8 @@ def export(
         Path,
         typer.Argument(
             metavar="RUN|FILE",
-            help="A run folder, or a COCO-keypoint file. For a network: the folder of a training "
-            "run, a weights file, or a catalog name.",
+            help="A run folder or COCO-keypoint file; for a network the folder of a training run, "
+            "a weights file or a catalog name.",
             show_default=False,
         ),
     ],
@@ -47,8 +47,8 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file (coco, results) or folder (the others) to write; a name that ends in "
-            ".onnx or .safetensors means the network.",
+            help="The file (coco, results) or folder (other formats) to write. Names that end in "
+            ".onnx or .safetensors mean the network.",
             show_default=False,
         ),
     ],
@@ -58,8 +58,7 @@ def export(
             "--format",
             "-f",
             metavar="coco|cvat|labelstudio|fiftyone|yolo|results",
-            help="What to write of labels; docs/formats.md says what each keeps and how to load "
-            "it.",
+            help="The format of labels; docs/formats.md says what each keeps and how to load it.",
             show_default=False,
         ),
     ] = None,
@@ -68,8 +67,8 @@ def export(
         typer.Option(
             "--fold",
             metavar="NAME",
-            help="Of a network that labels several keypoint sets, the one to keep: a plain ViT "
-            "with one decoder, experts folded in.",
+            help="Keep this keypoint set of a network that knows several, as a plain ViT with one "
+            "decoder.",
         ),
     ] = None,
     only: Annotated[
@@ -77,19 +76,19 @@ def export(
         typer.Option(
             "--only",
             metavar="FILE",
-            help="Take the frames that this COCO file names: a queue, or a part of a split.",
+            help="Only the frames that this COCO file names: a queue, or a part of a split.",
         ),
     ] = None,
     reviewed: Annotated[
-        bool, typer.Option("--reviewed", help="Take the frames that a person accepted or fixed.")
+        bool, typer.Option("--reviewed", help="Only frames that a person accepted or fixed.")
     ] = False,
     category: Annotated[
         list[str] | None,
         typer.Option(
             "--category",
             metavar="NAME",
-            help="Take the labels of this category alone, in all frames; given again, those of "
-            "several with the same keypoints.",
+            help="Only labels of this category; may be given again for others with the same "
+            "keypoints.",
         ),
     ] = None,
     split: Annotated[
@@ -97,7 +96,7 @@ def export(
         typer.Option(
             "--split",
             metavar="NAME",
-            help="The part of a dataset that they are: train, val or test for yolo.",
+            help="For yolo: train, val or test. For cvat: the name of the subset.",
         ),
     ] = "",
     images: options.LabelledImages = None,
@@ -106,7 +105,7 @@ def export(
         typer.Option(
             "--pictures",
             metavar="link|copy|none",
-            help="What yolo and fiftyone get of the photos; frames of videos are extracted.",
+            help="For yolo and fiftyone: how they get the photos. Frames of videos are extracted.",
         ),
     ] = "link",
     image_url: Annotated[
@@ -114,8 +113,8 @@ def export(
         typer.Option(
             "--image-url",
             metavar="PREFIX",
-            help="What labelstudio loads photos by, before a path. Default: "
-            "/data/local-files/?d=FOLDER/ with the name of the folder that was labelled.",
+            help="For labelstudio: what comes before the path of a photo. Default: "
+            "/data/local-files/?d=FOLDER/, with the name of the folder that was labelled.",
         ),
     ] = None,
     image_ids: Annotated[
@@ -123,8 +122,8 @@ def export(
         typer.Option(
             "--image-ids",
             metavar="FILE",
-            help="Ground truth whose ids of images and categories results get. Default: those of "
-            "the run's annotations.json, or of FILE.",
+            help="For results: a ground truth file whose ids of images and categories to use. "
+            "Default: those of the run or file.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -133,23 +132,17 @@ def export(
     shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
-    """Write labels for CVAT, Label Studio, FiftyOne, Ultralytics, evaluation; or a network.
+    """Write labels for other programs, or a network as ONNX.
 
-    What a person corrects there comes back with `vitpose import`. A network is written as ONNX
-    (any number of crops at once, compared with the original), or folded to a plain weights file.
+    Corrections come back with `vitpose import`. A network in ONNX takes any number of crops at
+    once and is compared with the original before it is written.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose export photos.vitpose --format cvat -o for-cvat/
-
       vitpose export photos.vitpose --format labelstudio --only photos.vitpose/queue.json -o for-ls/
-
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
-
       vitpose export labels.json --format coco --category horse -o horses.json
-
       vitpose export runs/finetune -o model.onnx
-
       vitpose export runs/vitpose-plus-b --fold ap10k -o animals.safetensors
     """
     if output.suffix in _NETWORK_SUFFIXES:

@@ -30,17 +30,16 @@ def history(
         str,
         typer.Argument(
             metavar="KEY",
-            help="The frame, as file_name in annotations.json: a/b.jpg, or "
+            help="The frame, by its file_name in annotations.json: a/b.jpg or "
             "clip.mp4/frame_000123.jpg.",
             show_default=False,
         ),
     ],
     json: options.Json = False,
 ) -> None:
-    """Show every version of the labels of one frame: who, when, and what was changed.
+    """Show who changed what in the labels of one frame, and when.
 
-    [bold]Example[/bold]
-
+    Example:
       vitpose history photos.vitpose holiday/img_0042.jpg
     """
     from vitpose_cli.records.history import frame_history

@@ -24,7 +24,7 @@ def import_labels(
         typer.Argument(
             metavar="FILE",
             help="What the other program exported: CVAT's archive (COCO Keypoints 1.0), Label "
-            "Studio's JSON, a COCO file or a glob of its shards.",
+            "Studio's JSON, a COCO file, or a glob of shards.",
             show_default=False,
         ),
     ],
@@ -40,18 +40,20 @@ def import_labels(
             "--format",
             "-f",
             metavar="coco|cvat|labelstudio|fiftyone",
-            help="What FILE is. Default: what it looks like.",
+            help="The format of FILE. Default: recognised from the file.",
         ),
     ] = None,
     reviewer: Annotated[
         str | None,
-        typer.Option("--reviewer", metavar="NAME", help="Who corrected. Default: your login."),
+        typer.Option(
+            "--reviewer", metavar="NAME", help="Who made the corrections. Default: your login."
+        ),
     ] = None,
     accept_unchanged: Annotated[
         bool,
         typer.Option(
             "--accept-unchanged",
-            help="Take frames that came back as they were for looked at and good.",
+            help="Take frames without changes as reviewed and right.",
         ),
     ] = False,
     video: Annotated[
@@ -59,28 +61,25 @@ def import_labels(
         typer.Option(
             "--video",
             metavar="NAME",
-            help="Which video of the run the file is of, where frames are called frame_000123.",
+            help="The video of the run that the file belongs to, where its frames are called "
+            "frame_000123.",
         ),
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Also replace what somebody labelled here meanwhile."),
+        typer.Option("--force", help="Also replace what somebody labelled here since the export."),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be changed.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Bring corrections made in another program back into a run, as a person's labels.
+    """Bring corrections from another program back into a run.
 
-    People are found by the names they were exported with, else by their pose. Boxes that the
-    other program replaced are put back. Frames that somebody labelled here meanwhile are listed,
-    not changed.
+    People are recognised by the ids they were exported with, or else by their poses. Boxes that
+    the other program replaced are restored. Frames that somebody has labelled here since the
+    export are listed, not changed.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose import task_7.zip --into photos.vitpose --reviewer anna
-
       vitpose import project-3.json --into photos.vitpose --accept-unchanged
     """
     from vitpose_cli.formats.importing import ImportOptions, import_corrections

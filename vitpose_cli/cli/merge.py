@@ -27,27 +27,27 @@ def merge(
             "--output",
             "-o",
             metavar="OUT",
-            help="A .json for a COCO file, anything else for a new run folder.",
+            help="A .json for a COCO file, any other name for a run folder.",
             show_default=False,
         ),
     ],
     human: Annotated[
         list[Path] | None,
         typer.Option(
-            "--human", metavar="FILE", help="An input that a person made, without saying so."
+            "--human",
+            metavar="FILE",
+            help="An input whose labels a person made, though the file does not say so.",
         ),
     ] = None,
     shards: options.Shards = None,
     json: options.Json = False,
 ) -> None:
-    """Merge labels: of each frame a person's before a model's, else those of the earlier input.
+    """Join sets of labels; a person's labels beat a model's.
 
-    Frames about which two people said different things are listed; the earlier input's are taken.
+    Else those of the earlier input are taken. Frames in which two people disagree are listed.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose merge monday.vitpose tuesday.vitpose -o week.vitpose
-
       vitpose merge corrected.json photos.vitpose --human corrected.json -o all.json
     """
     from vitpose_cli.merge.merging import MergeOptions, merge_labels

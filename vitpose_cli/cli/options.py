@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitpose_cli.cli.help import HARDWARE, NETWORKS, VIDEOS
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, SHARDS
 
@@ -20,49 +21,55 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         "-w",
+        rich_help_panel=NETWORKS,
         metavar="NAME|FILE",
-        help="Weights by catalog name (see `vitpose weights list`), file, or folder of a training "
-        "run.",
+        help="The pose network: a catalog name (`vitpose weights list`), a weights file, or "
+        "the folder of a training run.",
     ),
 ]
 KeypointSetName = Annotated[
     str | None,
     typer.Option(
         "--keypoint-set",
+        rich_help_panel=NETWORKS,
         metavar="NAME",
-        help="Which head of weights that label several keypoint sets.",
+        help="Which keypoint set to label, for weights that know several.",
     ),
 ]
 DetectorName = Annotated[
     str | None,
     typer.Option(
         "--detector",
+        rich_help_panel=NETWORKS,
         metavar="NAME|FILE|whole-image",
-        help="Who finds the people: catalog name, file, folder, Hugging Face id, or whole-image "
-        "(each photo is one person's box, and they are written where the pose is clear). Default: "
-        "the detector that ships, else whole-image.",
+        help="What finds the people: a catalog name, file, folder or Hugging Face id; or "
+        "whole-image, for photos that one person nearly fills (people whose pose is "
+        "unclear are left out). Default: the detector that ships.",
     ),
 ]
 DetectorSize = Annotated[
     int | None,
     typer.Option(
         "--detector-size",
+        rich_help_panel=NETWORKS,
         metavar="PX",
         min=DETECTOR_SIZES.low,
         max=DETECTOR_SIZES.high,
-        help="Show the detector photos of PX x PX px, mostly a multiple of 32: larger finds "
-        "smaller people and takes longer, and far above the detector's own size, the default, "
-        "also what is nobody.",
+        help="Show the detector photos of PX x PX pixels (usually a multiple of 32). Larger "
+        "finds smaller people, but takes longer, and far above the detector's own size, "
+        "the default, it also finds people who are not there.",
     ),
 ]
 Boxes = Annotated[
     Path | None,
     typer.Option(
         "--boxes",
+        rich_help_panel=NETWORKS,
         metavar="FILE",
-        help="Take the boxes from a COCO annotation or results file, a glob of shards, or a run "
-        "instead of a detector. Of two that get the same pose one is dropped, but `annotate` keeps "
-        "all boxes of a file without scores, as a person makes it.",
+        help="Take boxes from a COCO annotation or results file, a glob of shards, or a run, "
+        "instead of a detector. Where two boxes get the same pose, one is dropped; but "
+        "`annotate` keeps all boxes of a file without scores, as those were drawn by a "
+        "person.",
     ),
 ]
 LabelledImages = Annotated[
@@ -71,12 +78,17 @@ LabelledImages = Annotated[
         "--images",
         "-i",
         metavar="DIR",
-        help="Where the photos and videos lie. Default: where they were labelled.",
+        help="Where the photos and videos are now. Default: where they were labelled.",
     ),
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the network runs."),
+    typer.Option(
+        "--device",
+        rich_help_panel=HARDWARE,
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where the networks run.",
+    ),
 ]
 Shards = Annotated[
     int | None,
@@ -85,80 +97,107 @@ Shards = Annotated[
         min=SHARDS.low,
         max=SHARDS.high,
         metavar="N",
-        help="Write the document as N files, each valid by itself, which every command takes as "
-        "one: as the run folder, or as a glob in quotes. Default: as before, at first 1.",
+        help="Split the document into N files, each valid on its own. Commands read them as "
+        "one, by the run folder or by a glob in quotes. Default: as many as last time, at "
+        "first 1.",
     ),
 ]
 Precision = Annotated[
     str,
     typer.Option(
         "--precision",
+        rich_help_panel=HARDWARE,
         metavar="auto|fp32|bf16|fp16",
-        help="Number format of the network; auto takes bf16 where the hardware has it.",
+        help="Number format of the network; auto takes bf16 where the hardware is fast in it.",
     ),
 ]
 BatchSize = Annotated[
     str,
-    typer.Option("--batch-size", metavar="auto|N", help="Crops in one forward pass."),
+    typer.Option(
+        "--batch-size",
+        rich_help_panel=HARDWARE,
+        metavar="auto|N",
+        help="How many people go through the network at once.",
+    ),
 ]
 Compile = Annotated[
     bool | None,
     typer.Option(
         "--compile/--no-compile",
-        help="On a CUDA GPU, let PyTorch's compiler fuse the network: a slow start, then faster. "
-        "Left out, from 100,000 frames on.",
+        rich_help_panel=HARDWARE,
+        help="Compile the network with PyTorch on a CUDA GPU: slower to start, then faster. "
+        "Default: from 100,000 frames on.",
     ),
 ]
 FlipTest = Annotated[
     bool,
     typer.Option(
         "--flip-test/--no-flip-test",
-        help="Average with the mirrored crop, and show the detector that ships the mirrored photo, "
-        "too: better by about 0.5-1 AP, twice the work.",
+        rich_help_panel=NETWORKS,
+        help="Look at everybody mirrored as well, and let the detector that ships do the same: "
+        "about 0.5-1 AP better, twice the work.",
     ),
 ]
 BoxThreshold = Annotated[
     float | None,
     typer.Option(
         "--box-threshold",
+        rich_help_panel=NETWORKS,
         min=SCORES.low,
         max=SCORES.high,
-        help="Boxes that score below it are dropped; left out, the detector's own limit.",
+        metavar="SCORE",
+        help="Drop boxes that score below this. Default: the detector's own limit.",
     ),
 ]
 KeypointThreshold = Annotated[
     float,
     typer.Option(
         "--keypoint-threshold",
+        rich_help_panel=NETWORKS,
         min=SCORES.low,
         max=SCORES.high,
-        help="Keypoints that score below it get visibility 0; the raw score is kept.",
+        metavar="SCORE",
+        help="Keypoints that score below this get visibility 0; their raw score is kept.",
     ),
 ]
 Every = Annotated[
-    int, typer.Option("--every", metavar="N", help="Of videos, take each N-th frame.")
+    int,
+    typer.Option("--every", rich_help_panel=VIDEOS, metavar="N", help="Take every N-th frame."),
 ]
 Fps = Annotated[
     float | None,
-    typer.Option("--fps", metavar="F", help="Of videos, take at most F frames a second."),
+    typer.Option(
+        "--fps",
+        rich_help_panel=VIDEOS,
+        metavar="F",
+        help="Take at most F frames a second.",
+    ),
 ]
 Start = Annotated[
-    float, typer.Option("--start", metavar="SECONDS", help="Of videos, begin at this time.")
+    float,
+    typer.Option("--start", rich_help_panel=VIDEOS, metavar="SECONDS", help="Begin at this time."),
 ]
 End = Annotated[
-    float | None, typer.Option("--end", metavar="SECONDS", help="Of videos, stop at this time.")
+    float | None,
+    typer.Option("--end", rich_help_panel=VIDEOS, metavar="SECONDS", help="Stop at this time."),
 ]
 MaxFrames = Annotated[
     int | None,
-    typer.Option("--max-frames", metavar="N", help="Of each video, take no more than N frames."),
+    typer.Option(
+        "--max-frames",
+        rich_help_panel=VIDEOS,
+        metavar="N",
+        help="Take at most N frames of each video.",
+    ),
 ]
 DetectEvery = Annotated[
     int,
     typer.Option(
         "--detect-every",
+        rich_help_panel=VIDEOS,
         metavar="N",
         min=COUNTS.low,
-        help="In videos, run the detector on every N-th frame; in between, people are followed by "
+        help="Run the detector on every N-th frame only; in between, people are followed by "
         "their poses, and detected again where somebody comes or goes.",
     ),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli import options
+from vitpose_cli.cli import help, options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
@@ -28,8 +28,8 @@ def render(
             "--annotations",
             "-a",
             metavar="RUN|FILE",
-            help="A run folder or a COCO-keypoint file; left out, the sources are labelled first, "
-            "as `vitpose annotate SOURCE…` does.",
+            help="A run folder or COCO-keypoint file. Default: label the sources first, as "
+            "`vitpose annotate SOURCE` does.",
         ),
     ] = None,
     output: Annotated[
@@ -38,56 +38,118 @@ def render(
             "--output",
             "-o",
             metavar="PATH",
-            help="A file for one source, else a folder; ./SOURCE-pose if left out.",
+            help="A file for one source, else a folder. Default: ./SOURCE-pose.",
         ),
     ] = None,
     boxes: Annotated[
-        bool, typer.Option("--draw-boxes/--no-draw-boxes", help="Draw people's boxes.")
+        bool,
+        typer.Option(
+            "--draw-boxes/--no-draw-boxes",
+            rich_help_panel=help.DRAWING,
+            help="Draw boxes.",
+        ),
     ] = True,
     ids: Annotated[
-        bool, typer.Option("--draw-ids/--no-draw-ids", help="Write the identities of videos.")
+        bool,
+        typer.Option(
+            "--draw-ids/--no-draw-ids",
+            rich_help_panel=help.DRAWING,
+            help="Write the identities of people in videos.",
+        ),
     ] = True,
-    scores: Annotated[bool, typer.Option("--draw-scores", help="Write people's scores.")] = False,
+    scores: Annotated[
+        bool,
+        typer.Option("--draw-scores", rich_help_panel=help.DRAWING, help="Write scores."),
+    ] = False,
     labels: Annotated[
-        bool, typer.Option("--draw-labels", help="Write what they are (person, animal).")
+        bool,
+        typer.Option(
+            "--draw-labels",
+            rich_help_panel=help.DRAWING,
+            help="Write what they are (person, animal).",
+        ),
     ] = False,
     keypoint_threshold: Annotated[
         float,
         typer.Option(
-            "--keypoint-threshold", min=0.0, max=1.0, help="Leave out keypoints scored below it."
+            "--keypoint-threshold",
+            rich_help_panel=help.DRAWING,
+            min=0.0,
+            max=1.0,
+            metavar="SCORE",
+            help="Leave out keypoints that score below this.",
         ),
     ] = 0.0,
     line_width: Annotated[
-        float, typer.Option("--line-width", min=0.1, max=20.0, help="Factor on all line widths.")
+        float,
+        typer.Option(
+            "--line-width",
+            rich_help_panel=help.DRAWING,
+            min=0.1,
+            max=20.0,
+            metavar="FACTOR",
+            help="Make all lines this many times as wide.",
+        ),
     ] = 1.0,
     palette: Annotated[
         Literal["side", "track"],
         typer.Option(
-            "--palette", help="Colour by the body's side, or everybody in a colour of their own."
+            "--palette",
+            rich_help_panel=help.DRAWING,
+            help="Colour by the side of the body, or give everybody a colour of their own.",
         ),
     ] = "side",
-    skeleton_only: Annotated[bool, typer.Option("--skeleton-only", help="Draw on black.")] = False,
+    skeleton_only: Annotated[
+        bool,
+        typer.Option(
+            "--skeleton-only",
+            rich_help_panel=help.DRAWING,
+            help="Draw on black instead of on the picture.",
+        ),
+    ] = False,
     side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Put the picture as it is to the left.")
+        bool,
+        typer.Option(
+            "--side-by-side",
+            rich_help_panel=help.DRAWING,
+            help="Put the original picture to the left.",
+        ),
     ] = False,
     trail: Annotated[
         float,
-        typer.Option("--trail", metavar="SECONDS", min=0.0, help="Show where people came from."),
+        typer.Option(
+            "--trail",
+            rich_help_panel=help.DRAWING,
+            metavar="SECONDS",
+            min=0.0,
+            help="Show the path of people over this time.",
+        ),
     ] = 0.0,
     smooth: Annotated[
         bool,
         typer.Option(
-            "--smooth", help="In videos, fill short gaps and take out jitter; labels stay raw."
+            "--smooth",
+            rich_help_panel=help.DRAWING,
+            help="In videos, fill short gaps and remove jitter; the labels stay raw.",
         ),
     ] = False,
     codec: Annotated[
         Literal["h264", "h265"],
-        typer.Option("--codec", help="h264 plays everywhere, h265 gives smaller files."),
+        typer.Option(
+            "--codec",
+            rich_help_panel=help.DRAWING,
+            help="h264 plays everywhere, h265 gives smaller files.",
+        ),
     ] = "h264",
     crf: Annotated[
         int | None,
         typer.Option(
-            "--crf", min=0, max=51, help="Quality, lower is better; left out, 20 (h265: 24)."
+            "--crf",
+            rich_help_panel=help.DRAWING,
+            min=0,
+            max=51,
+            metavar="N",
+            help="Quality of videos; lower is better. Default: 20 (h265: 24).",
         ),
     ] = None,
     every: options.Every = 1,
@@ -101,14 +163,11 @@ def render(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Draw people onto photos and videos; videos keep their times and their sound.
+    """Draw labels on photos and videos; videos keep their sound.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose render clip.mp4
-
       vitpose render clip.mp4 -a clip.mp4.vitpose --palette track --trail 2 --smooth
-
       vitpose render photos/ -a photos/annotations.json -o drawn/
     """
     with starting():

@@ -22,7 +22,7 @@ def review(
         Path,
         typer.Argument(
             metavar="RUN|FILE",
-            help="A run folder, or a COCO-keypoint file: its corrections go into FILE.vitpose.",
+            help="A run folder, or a COCO-keypoint file (corrections go into FILE.vitpose).",
             show_default=False,
         ),
     ],
@@ -32,46 +32,50 @@ def review(
             "--queue",
             "-q",
             metavar="FILE",
-            help="Look at these frames, in this order: a COCO file, such as `vitpose select` "
-            "writes. Default: all frames.",
+            help="Only these frames, in this order: a COCO file, such as `vitpose select` writes.",
         ),
     ] = None,
     images: options.LabelledImages = None,
     reviewer: Annotated[
         str | None,
-        typer.Option("--reviewer", metavar="NAME", help="Who corrects. Default: your login."),
+        typer.Option("--reviewer", metavar="NAME", help="Your name. Default: your login."),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", min=0, max=65535, help="Where to listen; 0 takes any. Default: from 8787."
+            "--port",
+            min=0,
+            max=65535,
+            metavar="N",
+            help="The port to listen on; 0 takes any. Default: the first free one from 8787 on.",
         ),
     ] = None,
     host: Annotated[
         str,
         typer.Option(
-            "--host", help=f"Let other machines connect; asks for a password, or takes {_PASSWORD}."
+            "--host",
+            metavar="NAME",
+            help=f"Let other machines connect, too; asks for a password, or takes {_PASSWORD}.",
         ),
     ] = "127.0.0.1",
     follow_links: Annotated[
         bool,
-        typer.Option("--follow-links", help="Show photos that links lead out of the folder for."),
+        typer.Option(
+            "--follow-links", help="Also show photos that links lead outside the folder for."
+        ),
     ] = False,
     browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the browser of this machine.")
     ] = False,
 ) -> None:
-    """Correct labels in the browser: people, keypoints, and which frames are good.
+    """Correct labels in the browser.
 
-    The address of the page is printed; it works on this machine only, until Ctrl-C. Every edit is
-    on the disk at once. A person's labels are never overwritten by a later run.
+    Prints the address of a page that works on this machine only, until Ctrl-C. Every edit is on
+    the disk at once, and no later run overwrites a person's labels.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose review photos.vitpose
-
       vitpose review photos.vitpose --queue photos.vitpose/queue.json
-
       vitpose review person_keypoints.json --images photos/
     """
     from vitpose_cli.review.launch import ReviewOptions, is_local, review

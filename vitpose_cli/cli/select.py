@@ -26,7 +26,7 @@ def select(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The queue; RUN/queue.json if left out."
+            "--output", "-o", metavar="FILE", help="The queue to write. Default: RUN/queue.json."
         ),
     ] = None,
     by: Annotated[
@@ -34,9 +34,9 @@ def select(
         typer.Option(
             "--by",
             metavar="SIGNAL",
-            help="Go by one measure alone: mean_keypoint_score, min_keypoint_score, "
+            help="Go by one signal alone: mean_keypoint_score, min_keypoint_score, "
             "second_peak_ratio, peak_width, flip_disagreement, implausibility, overlap, "
-            "box_margin, jump, disagreement.",
+            "box_margin, jump or disagreement.",
         ),
     ] = None,
     compare: Annotated[
@@ -44,12 +44,19 @@ def select(
         typer.Option(
             "--compare",
             metavar="RUN2",
-            help="A run over the same frames with other weights: where the two differ is doubtful.",
+            help="Another run over the same frames with other weights: frames where the two differ "
+            "are doubtful.",
         ),
     ] = None,
     random_share: Annotated[
         float,
-        typer.Option("--random-share", min=0, max=1, help="Share drawn from all with people."),
+        typer.Option(
+            "--random-share",
+            min=0,
+            max=1,
+            metavar="SHARE",
+            help="Share of the frames that is drawn at random among those with people.",
+        ),
     ] = 0.15,
     empty_share: Annotated[
         float,
@@ -57,14 +64,18 @@ def select(
             "--empty-share",
             min=0,
             max=1,
-            help="Share drawn where nobody was found; more where frames with people are too few, "
-            "none at all with 0.",
+            metavar="SHARE",
+            help="Share that is drawn among frames where nobody was found; more where those with "
+            "people do not suffice, except with 0.",
         ),
     ] = 0.05,
     diversity: Annotated[
         float,
         typer.Option(
-            "--diversity", min=0, help="How much of its doubt a frame loses that is like others."
+            "--diversity",
+            min=0,
+            metavar="FACTOR",
+            help="How strongly to avoid frames that are alike; 0 not at all.",
         ),
     ] = 0.2,
     images: Annotated[
@@ -73,30 +84,31 @@ def select(
             "--images",
             "-i",
             metavar="DIR",
-            help="Also tell frames apart by their colours: the folder of the photos and videos.",
+            help="The folder of the photos and videos, to tell frames apart by their colours as "
+            "well.",
         ),
     ] = None,
     max_per_video: Annotated[
-        int | None, typer.Option("--max-per-video", metavar="N", help="Most frames of one video.")
+        int | None,
+        typer.Option("--max-per-video", metavar="N", help="Take at most N frames of each video."),
     ] = None,
     min_gap: Annotated[
-        int, typer.Option("--min-gap", metavar="N", help="Frames between two of one video.")
+        int, typer.Option("--min-gap", metavar="N", help="Frames of a video are at least N apart.")
     ] = 15,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same queue.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="The same seed gives the same queue.")
+    ] = 0,
     json: options.Json = False,
 ) -> None:
-    """Choose the frames that a person should look at next, and say why.
+    """Choose the frames that are most worth correcting.
 
-    First those that somebody has begun but not decided, then the most doubtful ones that nobody
-    has reviewed, varied, with some drawn at random. The queue is a COCO file for
-    `vitpose review RUN --queue FILE`, with reasons in words for each frame.
+    First frames that somebody has begun but not decided, then the most doubtful and varied of
+    those that nobody has reviewed, with some at random. The queue is a COCO file for
+    `vitpose review RUN --queue FILE`, with the reasons for each frame in words.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose select photos.vitpose -n 200
-
       vitpose select small.vitpose --compare large.vitpose -o queue.json
-
       vitpose select clips.vitpose --by jump --max-per-video 20
     """
     from vitpose_cli.select.options import SelectOptions

@@ -14,26 +14,33 @@ from vitpose_cli.plurals import counted, people
 
 def sheet(
     labels: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run folder or a COCO document.")
+        Path, typer.Argument(metavar="RUN|FILE", help="A run folder or COCO-keypoint file.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A .png or .jpg picture, or an .html page.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="A .png or .jpg picture, or an .html page."
+        ),
     ] = Path("sheet.png"),
     images: options.LabelledImages = None,
-    number: Annotated[int, typer.Option("-n", "--number", min=1, help="How many people.")] = 48,
+    number: Annotated[
+        int, typer.Option("-n", "--number", min=1, metavar="N", help="How many people.")
+    ] = 48,
     order: Annotated[
         Literal["worst", "best", "sampled"],
         typer.Option("--order", help="By score, worst or best first, or a random sample."),
     ] = "worst",
-    columns: Annotated[int, typer.Option("--columns", min=1, help="People in a row.")] = 8,
-    seed: Annotated[int, typer.Option("--seed", help="Of the random sample.")] = 0,
+    columns: Annotated[
+        int, typer.Option("--columns", min=1, metavar="N", help="People in a row.")
+    ] = 8,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Another seed gives another random sample.")
+    ] = 0,
 ) -> None:
-    """Lay labelled people out on one sheet, to see in one look how good a run is.
+    """Show many labelled people on one picture, worst first.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose sheet photos.vitpose
-
       vitpose sheet photos.vitpose --order sampled -n 200 -o sheet.html
     """
     from vitpose_cli.annotate.notices import say_what_would_be_labelled

@@ -16,47 +16,61 @@ def split(
     labels: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE", help="A run folder, or a COCO-keypoint file.", show_default=False
+            metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
         ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="DIR", help="Gets train.json and val.json."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="The folder for train.json, val.json and test.json.",
+        ),
     ] = Path("split"),
     val: Annotated[
-        float, typer.Option("--val", min=0, max=1, help="Share of frames for validation.")
+        float,
+        typer.Option(
+            "--val", min=0, max=1, metavar="SHARE", help="Share of the frames for validation."
+        ),
     ] = 0.2,
     test: Annotated[
-        float, typer.Option("--test", min=0, max=1, help="Share of frames for test.json.")
+        float,
+        typer.Option(
+            "--test", min=0, max=1, metavar="SHARE", help="Share of the frames for testing."
+        ),
     ] = 0.0,
     by: Annotated[
         Literal["folder", "video"],
         typer.Option(
             "--by",
-            help="What is never torn apart: a folder, or a video (photos are dealt one by one).",
+            help="What stays together: the frames of a folder, or of a video (photos are dealt one "
+            "by one).",
         ),
     ] = "video",
     reviewed: Annotated[
-        bool, typer.Option("--reviewed", help="Take the frames that a person accepted or fixed.")
+        bool, typer.Option("--reviewed", help="Only frames that a person accepted or fixed.")
     ] = False,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same parts.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="The same seed gives the same parts.")
+    ] = 0,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace the files of an earlier split; delete what is not wanted any more.",
+            help="Replace the files of an earlier split, and delete those that are not wanted any "
+            "more.",
         ),
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Deal labels out for training and validation, without scenes that are in both.
+    """Part labels into training and validation.
 
-    The parts hardly change when photos are added later: who goes where follows from the names.
+    Frames of one video, or folder, are never in both. The parts follow from the names of the
+    frames, so that they hardly change when photos are added.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose split photos.vitpose --reviewed -o parts/
-
       vitpose split person_keypoints.json --val 0.1 --test 0.1 --by folder
     """
     from vitpose_cli.split import SplitOptions, split_labels

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -23,19 +23,18 @@ def stats(
     labels: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN|FILE", help="A run folder, or a COCO-keypoint file.", show_default=False
+            metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
         ),
     ],
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Also write a page with charts, named .html."),
+        typer.Option("--html", metavar="FILE", help="Also write a page with charts."),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show labels in numbers: people, keypoints, scores, and how much of it is reviewed.
+    """Count people, keypoints, scores, and how much is reviewed.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose stats photos.vitpose --html stats.html
     """
     from vitpose_cli.stats import check_page, measure, write_page
@@ -68,10 +67,7 @@ def _show(found: LabelStats) -> None:
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
     stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")
     stdout.print(_histogram("people in a frame", "frames", PEOPLE_BINS, found.people_per_frame))
-    keypoints = Table(title="Keypoints", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    keypoints.add_column("keypoint")
-    for name in ("labelled", "hidden", "mean score"):
-        keypoints.add_column(name, justify="right")
+    keypoints = figures("keypoint", "labelled", "hidden", "mean score", title="Keypoints")
     for row in found.keypoints:
         keypoints.add_row(
             printable(row.name),

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, starting, stderr, stdout
+from vitpose_cli.cli.console import figures, note, print_json, printable, starting, stderr, stdout
 
 if TYPE_CHECKING:
     from vitpose_cli.training.metrics import Observer
@@ -29,51 +29,60 @@ _COLUMNS = (
 
 def train(
     config: Annotated[
-        Path, typer.Option("--config", "-c", metavar="FILE", help="The run, as YAML.")
+        Path,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="The YAML file that describes the run."
+        ),
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="RUN", help="The run's folder. [default: runs/NAME of FILE]"
+            "--output",
+            "-o",
+            metavar="RUN",
+            help="The folder of the run. Default: runs/NAME of FILE.",
         ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change an option, as in optimizer.lr=1e-4."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an option of the file, as in optimizer.lr=1e-4.",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Instead of the file's."),
+        typer.Option(
+            "--device",
+            metavar="auto|cpu|cuda|cuda:N|mps",
+            help="Instead of the device that the file says.",
+        ),
     ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option(
-            "--allow-missing", help="Train although more than 1 % of the photos are missing."
+            "--allow-missing", help="Train even if more than 1 % of the photos are missing."
         ),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
             "--dry-run",
-            help="Check the run and its folder, print resolved options, parameter groups, memory "
-            "and steps; train nothing.",
+            help="Only check everything, and print the options, parameter groups, memory and "
+            "steps.",
         ),
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Train a ViTPose as one YAML file says.
+    """Train or fine-tune a network as a YAML file describes.
 
-    The run's folder gets the resolved options, weights, metrics and, at the end, report.html. The
-    same command again goes on where it was stopped, with the same result to the last bit on a CPU.
+    The folder of the run gets all options, weights, metrics and report.html. After an
+    interruption, the same command goes on where it stopped.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose train --config examples/train/finetune.yaml
-
       vitpose train -c finetune.yaml -o runs/hands --set optimizer.lr=1e-4 --dry-run
-
       torchrun --nproc-per-node 8 -m vitpose_cli train -c examples/train/vitpose-b.yaml
     """
     with starting():
@@ -196,9 +205,8 @@ def _show_plan(plan: TrainingPlan) -> None:
         stdout.print(f"teacher of {name}: {text}", markup=False)
     learning, total = plan.trainable
     stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
-    groups = Table(title="Parameter groups", title_justify="left")
-    for name in ("layer", "rate x", "weight decay", "tensors", "parameters"):
-        groups.add_column(name, justify="right")
+    of_group = ("layer", "rate x", "weight decay", "tensors", "parameters")
+    groups = figures(*of_group, title="Parameter groups")
     for group in plan.groups:
         groups.add_row(
             str(group.layer),
@@ -208,9 +216,8 @@ def _show_plan(plan: TrainingPlan) -> None:
             f"{group.num_parameters:,}",
         )
     stdout.print(groups)
-    stages = Table(title="Stages", title_justify="left")
-    for name in ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB"):
-        stages.add_column(name, justify="right")
+    of_stage = ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB")
+    stages = figures(*of_stage, title="Stages")
     for stage in plan.stages:
         stages.add_row(
             "x".join(map(str, stage.input_wh)),

@@ -24,21 +24,17 @@ def validate(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A COCO annotation file, results file, the folder of a run, or a "
-            "glob of shards in quotes.",
+            help="A COCO annotation file, results file, run folder, or a glob of shards in quotes.",
         ),
     ],
     json: options.Json = False,
 ) -> None:
-    """Check a COCO file: every rule that pycocotools, CVAT, FiftyOne, mmpose and others set.
+    """Check a COCO file against the rules of all common readers.
 
-    Ends with exit code 3 when something is wrong that loses labels somewhere; warnings alone are
-    fine.
+    Ends with exit code 3 where some program would lose or refuse labels; warnings alone are fine.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose validate photos.vitpose/annotations.json
-
       vitpose validate --json person_keypoints.json
     """
     from vitpose_cli.records.validate import validate as check

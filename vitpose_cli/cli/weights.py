@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.help import Command
 from vitpose_cli.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,29 +18,29 @@ if TYPE_CHECKING:
     from vitpose_cli.models.convert import Conversion
 
 app = typer.Typer(
-    help="List, show, pull and convert weights.", no_args_is_help=True, rich_markup_mode="rich"
+    help="List, show, download and convert weights.", no_args_is_help=True, rich_markup_mode=None
 )
 
+_SHOWN_AS = {"here": "downloaded", "size_mb": "size, MB", "box_ap": "COCO box AP"}
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A catalog name: NAME or NAME:KEYPOINT_SET.")
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_weights(
     text: Annotated[
-        str, typer.Argument(metavar="[TEXT]", help="Only names or keypoint sets that contain it.")
+        str,
+        typer.Argument(metavar="[TEXT]", help="Only names and keypoint sets that contain this."),
     ] = "",
     json: options.Json = False,
 ) -> None:
-    """List the published pose weights and detectors.
+    """List published pose weights and detectors.
 
-    A model with several keypoint sets is used as NAME:KEYPOINT_SET; NAME alone means the first.
+    Weights with several keypoint sets are used as NAME:KEYPOINT_SET; NAME alone means the first.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose weights list
-
       vitpose weights list wholebody
     """
     from vitpose_cli.models.catalog import load_catalog, pose_weights
@@ -65,9 +66,9 @@ def list_weights(
         )
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: Name, json: options.Json = False) -> None:
-    """Show where weights come from, what they are, and whether they are here already."""
+    """Show facts about weights, and whether they are downloaded."""
     from vitpose_cli.models.catalog import find_pose_weights, load_catalog
 
     detectors = load_catalog().detectors
@@ -83,24 +84,23 @@ def show(name: Name, json: options.Json = False) -> None:
         facts["revision"] += " (not pinned)"
     for key, value in facts.items():
         if value not in (None, ""):
-            table.add_row(f"[bold]{key.replace('_', ' ')}[/bold]", printable(str(value)))
+            word = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            name_of_fact = _SHOWN_AS.get(key, key.replace("_", " "))
+            table.add_row(f"[bold]{name_of_fact}[/bold]", printable(word))
     stdout.print(table)
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(
     name: Name,
     keypoint_set: options.KeypointSetName = None,
     json: options.Json = False,
 ) -> None:
-    """Download weights and convert them, so that later runs need no network; print the path.
+    """Download weights for later, and print their path.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose weights pull vitpose-b
-
       vitpose weights pull vitpose-plus-l:wholebody
-
       vitpose weights pull dfine-s
     """
     from vitpose_cli.models.catalog import (
@@ -122,32 +122,32 @@ def pull(
         stdout.print(str(path), markup=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     file: Annotated[
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Checkpoint of ViTPose, ViTPose+, easy_ViTPose or mmpose 1.x, or a folder "
-            "that transformers saved.",
+            help="A checkpoint of ViTPose, ViTPose+, easy_ViTPose or mmpose 1.x, or a Hugging Face "
+            "folder.",
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The .safetensors to write.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The .safetensors file to write.")
     ],
     keypoint_set: options.KeypointSetName = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store matrices in float16: half the size.")
+        bool, typer.Option("--half", help="Store matrices in float16, in half the size.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output file.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """Convert weights of another project into ours; nothing in the file is ever run.
+    """Convert weights of another project, without running any code in them.
 
-    [bold]Examples[/bold]
-
+    Examples:
       vitpose weights convert vitpose-b.pth -o vitpose-b.safetensors
-
       vitpose weights convert vitpose+_base.pth -o animals.safetensors --keypoint-set ap10k
     """
     if output.suffix != ".safetensors":

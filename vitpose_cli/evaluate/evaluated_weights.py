@@ -158,8 +158,8 @@ def _frames_of(
     missing = [str(key) for key, there_ in zip(keys, there, strict=True) if there_ is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(keys)} photos of {document} are not in {images}: "
-            f"{', '.join(missing[:3])}{' ...' if len(missing) > 3 else ''}.",
+            f"{len(missing)} of {len(keys)} photos of {document} are not in {images}, "
+            f"such as {missing[0]}.",
             "Give the folder that the file names are relative to.",
         )
     (folder,) = folders.folders

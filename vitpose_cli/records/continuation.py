@@ -26,11 +26,13 @@ class Continuation(NamedTuple):
         as_begun: Whether it labels as it has from its beginning, so that others may do so, too.
         renamed_from: What its folder of photos and videos was called before, where it has another
             name now; else None.
+        new_options: What is otherwise than before, in words: a refresh labels so from now on.
     """
 
     manifest: RunManifest
     as_begun: bool
     renamed_from: str | None
+    new_options: tuple[str, ...] = ()
 
 
 def continued(
@@ -58,7 +60,8 @@ def continued(
         check_resumable(found, wanted, folder)
     manifest = replace(chosen.with_sources(wanted, folder), document=wanted.document)
     renamed_from = None if found is before else before.sources[0]
-    return Continuation(manifest, chosen is found, renamed_from)
+    new_options = () if chosen is found else tuple(differences(found, wanted, folder))
+    return Continuation(manifest, chosen is found, renamed_from, new_options)
 
 
 def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None:

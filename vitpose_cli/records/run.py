@@ -65,6 +65,7 @@ class Run:
         manifest: What the run was made with, when it was opened or exported last.
         renamed_from: What its folder of photos and videos was called before, where `open` found
             that it has another name now; else None.
+        new_options: What `open` found to be otherwise than before, in words; after a refresh.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Run:
         self.path = path
         self.manifest = manifest
         self.renamed_from: str | None = None
+        self.new_options: tuple[str, ...] = ()
         self._journals = Journals(path, manifest, writer)
         self._index = self._journals.index
         self._stored = StoredRecords(self._journals)
@@ -132,6 +134,7 @@ class Run:
             with _closed_on_error(writer):
                 run = cls(folder, continuation.manifest, writer)
             run.renamed_from = continuation.renamed_from
+            run.new_options = continuation.new_options
             return run
 
     @classmethod
