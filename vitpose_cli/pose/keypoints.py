@@ -214,13 +214,13 @@ class KeypointSet:
     def to_category(self, id: int = 1) -> dict[str, Any]:
         """Return the `categories` entry of a COCO file, with its 1-based skeleton.
 
-        Flip pairs and sigmas are in it where the names do not say them.
+        Flip pairs and sigmas are in it where they are stated or other than the names say.
         """
         stated: dict[str, Any] = {}
-        if self.flip_pairs != flip_pairs(self.names):
+        if "flip_pairs" in self.stated or self.flip_pairs != flip_pairs(self.names):
             pairs = ([self.names[one], self.names[other]] for one, other in self.flip_pairs)
             stated["flip_pairs"] = list(pairs)
-        if self.oks_sigmas != _usual_sigmas(self.names):
+        if "sigmas" in self.stated or self.oks_sigmas != _usual_sigmas(self.names):
             stated["sigmas"] = list(self.oks_sigmas)
         return {
             "id": id,
