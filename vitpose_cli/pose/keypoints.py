@@ -287,6 +287,22 @@ def same_sets(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]
     return found
 
 
+def nearest_sets(
+    ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]
+) -> dict[str, str]:
+    """Return which of `their` sets has most of the keypoints of each of ours, by our name.
+
+    It is the one of `same_sets` where there is one, and the first of several that have as many;
+    those come first of which there is the same. Left out are ours of which none has a keypoint.
+    """
+    found = same_sets(ours, theirs)
+    for name, own in ours.items():
+        common = {other: len({*own.names} & {*one.names}) for other, one in theirs.items()}
+        if name not in found and any(common.values()):
+            found[name] = max(common, key=common.__getitem__)
+    return found
+
+
 def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
     """Return the keypoint names of a `categories` entry."""
     names = category.get("keypoints")
