@@ -210,7 +210,7 @@ def test_what_is_labelled_now_is_matched_by_file_name(tmp_path: Path) -> None:
     assert failed.failure == (b.key.media, "the file is empty")
     assert len(failed.scores) == 0
     assert len(rest) == 1
-    with pytest.raises(InputError, match="14 keypoints a person"):
+    with pytest.raises(InputError, match="other keypoints than the ground truth"):
         [*labelled_photos([], truth, keypoint_set("crowdpose"))]
 
 
@@ -269,6 +269,39 @@ def test_keypoints_that_differ_in_case_alone_are_told_apart() -> None:
     for other in (named("A", "a", "B"), named("b", "A", "a ")):
         with pytest.raises(InputError, match="other keypoints than the ground truth"):
             keypoint_order(other, wanted)
+
+
+@pytest.mark.parametrize("kind", ["document", "run", "now"])
+def test_of_predictions_with_more_keypoints_those_of_the_truth_are_measured(
+    tmp_path: Path, kind: str
+) -> None:
+    few = [10, 0, 5]
+    content = turned_document(few)
+    for person in content["annotations"]:
+        person["num_keypoints"] = len(few)
+    truth = CocoFrames(write_json(tmp_path / "truth.json", content))
+    record = make_record("a.jpg")
+    labels = write_json(tmp_path / "p.json", small_document())
+    if kind == "run":
+        labels = tmp_path / "run"
+        with Run.open(labels, make_manifest()) as run:
+            run.append(record)
+    photos = (
+        labelled_photos([record], truth, KEYPOINTS)
+        if kind == "now"
+        else predicted_photos(labels, truth)
+    )
+    photo = next(one for one in photos if one.image_id == 1)
+    assert record.instances is not None
+    wanted = (
+        np.reshape(small_document()["annotations"][0]["keypoints"], (1, 17, 3))[:, few, :2]
+        if kind == "document"
+        else record.instances.keypoints[:, few]
+    )
+    np.testing.assert_allclose(photo.found, wanted, atol=0.01)
+    if kind == "document":
+        with pytest.raises(InputError, match="other keypoints than the ground truth"):
+            [*predicted_photos(tmp_path / "truth.json", CocoFrames(labels))]
 
 
 @pytest.mark.parametrize("kind", ["document", "run", "now"])

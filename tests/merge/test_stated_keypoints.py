@@ -1,4 +1,4 @@
-"""What inputs state of their keypoints, beside the names, when they are merged."""
+"""What files state of their keypoints, beside the names: in what is made of them, and merged."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+import yaml
 from runs import vitpose
 
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.shards import ANNOTATIONS
+from vitpose_cli.review.coco_file import import_file
 
 ARM = {"name": "arm", "keypoints": ["kp0", "kp1"], "skeleton": [[1, 2]]}
 PAIRS: dict[str, Any] = {"flip_pairs": [["kp0", "kp1"]]}
@@ -69,3 +73,36 @@ def test_inputs_that_state_different_things_are_refused(
     said = " ".join(done.stderr.split())
     assert f"a.json and c.json state different `{what}` of 'arm': " in said
     assert not (tmp_path / "out.json").exists()
+
+
+def make_photo_of(path: Path) -> None:
+    """Write the photo of a file of `write_arm`."""
+    assert cv2.imwrite(str(path.with_suffix(".jpg")), np.zeros((200, 200, 3), np.uint8))
+
+
+def test_what_a_later_category_states_counts_in_all_that_is_made_of_a_file(tmp_path: Path) -> None:
+    path = write_arm(tmp_path / "a.json", {}, PAIRS | SIGMAS)
+    make_photo_of(path)
+    done = vitpose("export", path, "--format", "yolo", "-o", tmp_path / "yolo")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())["flip_idx"] == [1, 0]
+    with Run.read(import_file(path, None).run) as run:
+        assert run.manifest.keypoint_set.items() >= (PAIRS | SIGMAS).items()
+
+
+@pytest.mark.parametrize(
+    ("as_names_say", "other"),
+    [({"sigmas": [0.067, 0.067]}, SIGMAS), ({"flip_pairs": []}, PAIRS)],
+)
+def test_a_run_states_what_its_file_states_though_names_say_the_same(
+    tmp_path: Path, as_names_say: dict[str, Any], other: dict[str, Any]
+) -> None:
+    path = write_arm(tmp_path / "a.json", as_names_say)
+    make_photo_of(path)
+    run = import_file(path, None).run
+    (category,) = json.loads((run / ANNOTATIONS).read_bytes())["categories"]
+    assert category.items() >= as_names_say.items()
+    write_arm(tmp_path / "b.json", other)
+    done = vitpose("merge", run, tmp_path / "b.json", "-o", tmp_path / "out.json")
+    assert done.returncode == 3
+    assert f"state different `{next(iter(other))}` of 'arm'" in " ".join(done.stderr.split())

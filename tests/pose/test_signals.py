@@ -42,3 +42,8 @@ def test_every_signal_can_be_told_in_words(name: str) -> None:
     assert signal.unit
     assert signal.source
     assert signal.weight > 0
+
+
+@pytest.mark.parametrize("name", ["mean_keypoint_score", "min_keypoint_score"])
+def test_a_score_just_below_zero_has_no_sign(name: str) -> None:
+    assert "only 0.00" in SIGNALS[name].words.format(value=-0.001)

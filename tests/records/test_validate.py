@@ -128,6 +128,12 @@ BROKEN: list[tuple[str, str, Change]] = [
         "categories[0].keypoints",
         put("categories", "keypoints", list(range(17))),
     ),
+    (
+        "category-keypoints",
+        "categories[0].keypoints",
+        put("categories", "keypoints", [" ", *map(str, range(16))]),
+    ),
+    ("category-name", "categories[0].name", put("categories", "name", " ")),
     ("category-name", "categories[0].name", put("categories", "name", "half\ud800")),
     (
         "category-keypoints",

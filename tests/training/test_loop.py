@@ -119,6 +119,13 @@ def test_a_run_says_what_it_begins_with(tmp_path: Path) -> None:
     ]
     assert set(said) <= set(listener.notes)
     assert set(said) <= set(plan_training(parse_config(TrainConfig, values)).notes)
+    document["categories"][0]["flip_pairs"] = []
+    path.write_text(json.dumps(document))
+    stated = (
+        "The keypoints of robot have no `flip_pairs`: no crop is mirrored, and there is no flip "
+        "test."
+    )
+    assert stated in plan_training(parse_config(TrainConfig, values)).notes
 
 
 @pytest.mark.parametrize("cache", ["none", "disk", "device"])

@@ -13,7 +13,7 @@ from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
 from vitpose_cli.models.masked import PixelDecoderConfig
 from vitpose_cli.models.tensor_files import read_state, write_tensors
-from vitpose_cli.models.vitpose import ViTPose
+from vitpose_cli.models.vitpose import HeadKind, ViTPose
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.start import (
@@ -103,13 +103,47 @@ def test_a_custom_head_is_kept_where_only_its_drawing_differs(tmp_path: Path) ->
         f"{path} (0.067, 0.067, 0.067).",
     )
     assert not network.drawn_heads
-    other = replace(ROBOT, names=("left_leg", "right_leg", "top"))
+    other = replace(ROBOT, names=("left_leg", "right_leg", "end"))
     network = build_network(ModelOptions(weights=str(path)), {"robot": other} | MPII, (48, 64))
     assert network.drawn_heads.keys() == {"robot", "mpii"}
     assert network.notes == (
-        f"The head robot starts anew: that of {path} is of other keypoints.",
+        f"The head robot starts anew: {path} has none of its keypoints.",
         f"The head mpii starts anew: {path} has none of its keypoints.",
     )
+
+
+@pytest.mark.parametrize("kind", ["simple", "classic"])
+def test_a_head_begins_with_the_keypoints_that_the_weights_have(
+    tmp_path: Path, kind: HeadKind
+) -> None:
+    path = saved(tmp_path, heads={"robot": HeadHeader(kind, ROBOT, "classic")})
+    theirs, old = read_state(path), "heads.robot."
+    names = ("base", "top", "right_arm", "tool", "left_arm")
+    taller = KeypointSet.from_category({"name": "crane", "keypoints": list(names)})
+    network = build_network(ModelOptions(weights=str(path)), {"crane": taller}, (48, 64))
+    ours, new = network.model.state_dict(), "heads.crane."
+    assert network.header.heads["crane"] == HeadHeader(kind, taller, "classic")
+    for key, value in theirs.items():
+        if not key.startswith(f"{old}final."):
+            assert torch.equal(ours[key.replace(old, new)], value), key
+    for part in ("weight", "bias"):
+        final, there = ours[f"{new}final.{part}"], theirs[f"{old}final.{part}"]
+        assert torch.equal(final[[4, 2, 1]], there)
+    assert network.drawn_heads == {"crane": f"{path} has 3 of its 5 keypoints"}
+    assert network.notes == (
+        f"The head crane is taken over from {path}, where it is called robot, for 3 of its "
+        "keypoints; the other 2 start anew.",
+    )
+
+
+def test_a_head_of_the_same_keypoints_in_another_order_is_taken_over(tmp_path: Path) -> None:
+    path = saved(tmp_path, heads={"robot": HeadHeader("simple", ROBOT, "udp")})
+    turned = KeypointSet.from_category({"name": "robot", "keypoints": [*reversed(ROBOT.names)]})
+    network = build_network(ModelOptions(weights=str(path)), {"robot": turned}, (48, 64))
+    assert not network.drawn_heads
+    assert network.notes == (f"The head robot is taken over from {path}.",)
+    key = "heads.robot.final.weight"
+    assert torch.equal(network.model.state_dict()[key].flip(0), read_state(path)[key])
 
 
 def test_stride_and_attention_are_those_of_the_weights(tmp_path: Path) -> None:
@@ -154,7 +188,7 @@ def test_keypoints_to_measure_are_learnt_or_known(tmp_path: Path) -> None:
     afresh = parse_config(TrainConfig, small_run(tmp_path, model=model, stages=stages))
     with pytest.raises(ConfigError, match=rf"{unlearnt}coco \(after a stage with another kind"):
         first_network(afresh, MPII | COCO, MPII)
-    with pytest.raises(ConfigError, match=rf"{unlearnt}mpii \(.* has none of its keypoints"):
+    with pytest.raises(ConfigError, match=rf"{unlearnt}mpii \(.* has 12 of its 16 keypoints"):
         first_network(known, MPII | COCO, COCO)
 
 

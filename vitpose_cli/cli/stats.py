@@ -73,7 +73,7 @@ def _show(found: LabelStats) -> None:
             printable(row.name),
             f"{row.labelled:.1%}",
             f"{row.hidden:.1%}",
-            "-" if row.mean_score is None else f"{row.mean_score:.2f}",
+            "-" if row.mean_score is None else f"{row.mean_score:z.2f}",
         )
     stdout.print(keypoints)
     if any(found.scores):

@@ -133,7 +133,13 @@ def photo_of(
         InputError: The predictions have another number of keypoints.
     """
     for result in results:
-        _check_count(len(result["keypoints"]) // 3, num_keypoints)
+        count = len(result["keypoints"]) // 3
+        if count != num_keypoints:
+            raise InputError(
+                f"The predictions have {count} keypoints a person, the ground truth has "
+                f"{num_keypoints}.",
+                "Evaluate results of the same keypoints, and leave those of other categories out.",
+            )
     points = np.array([result["keypoints"] for result in results], np.float64)
     areas = None
     if all(are_numbers(result.get("bbox"), 4) for result in results):
@@ -151,17 +157,17 @@ def photo_of(
 def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]:
     """Return where the keypoints of the ground truth are among those of predictions, (K,).
 
-    However names are spelled, `keypoints[:, order]` are predictions in the order of the truth.
-    Names that differ in their spelling alone are told apart where both have the very same ones.
+    However names are spelled, `keypoints[:, order]` are predictions in the order of the truth,
+    without keypoints that are not in it. Names that differ in their spelling alone are told apart
+    where predictions have the truth's very own.
 
     Args:
         found: The keypoints of the predictions.
         wanted: Those of the ground truth.
 
     Raises:
-        InputError: They are not the same ones.
+        InputError: Some of the truth's are not there.
     """
-    _check_count(found.num_keypoints, wanted.num_keypoints)
     try:
         places = keypoint_places(wanted.names, found.names)
     except InputError as error:
@@ -172,24 +178,14 @@ def keypoint_order(found: KeypointSet, wanted: KeypointSet) -> NDArray[np.int64]
         raise InputError(
             f"The predictions have other keypoints than the ground truth: {_listed(found)}; there "
             f"{_listed(wanted)}.",
-            "Evaluate with weights of the same keypoint set; if these are only other names for the "
-            "same keypoints, rename them in the `categories` of the file.",
+            "Evaluate with weights that have all keypoints of the ground truth; if these are only "
+            "other names for the same keypoints, rename them in the `categories` of the file.",
         )
     return np.array(places, np.int64)
 
 
 def _listed(keypoints: KeypointSet) -> str:
     return ", ".join(keypoints.names)
-
-
-def _check_count(found: int, wanted: int) -> None:
-    """Refuse predictions with another number of keypoints than the ground truth."""
-    if found != wanted:
-        raise InputError(
-            f"The predictions have {found} keypoints a person, the ground truth has {wanted}.",
-            "Evaluate with weights of the same keypoint set, and leave results of categories with "
-            "other keypoints out.",
-        )
 
 
 def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
@@ -224,7 +220,7 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                 record = records.get(key, {})
                 sizes_wh = _size_wh(record), size_of(truth.image(number))
                 check_same_size(key, sizes_wh, (path, truth.path))
-                points, scores = _people(record, len(order))
+                points, scores = _people(record, labelled.num_keypoints)
                 error = record.get("error")
                 yield Photo(
                     int(truth.image_ids[number]),

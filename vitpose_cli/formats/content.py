@@ -283,7 +283,7 @@ def _document_content(document: CocoFrames, wanted: LabelFilter) -> Content:
 
     return Content(
         str(document.path),
-        common_entry(bodies),
+        common_entry(bodies, keypoint_set),
         bodies,
         lambda: document.videos,
         document.info,

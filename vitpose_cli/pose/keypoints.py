@@ -214,13 +214,13 @@ class KeypointSet:
     def to_category(self, id: int = 1) -> dict[str, Any]:
         """Return the `categories` entry of a COCO file, with its 1-based skeleton.
 
-        Flip pairs and sigmas are in it where the names do not say them.
+        Flip pairs and sigmas are in it where they are stated or other than the names say.
         """
         stated: dict[str, Any] = {}
-        if self.flip_pairs != flip_pairs(self.names):
+        if "flip_pairs" in self.stated or self.flip_pairs != flip_pairs(self.names):
             pairs = ([self.names[one], self.names[other]] for one, other in self.flip_pairs)
             stated["flip_pairs"] = list(pairs)
-        if self.oks_sigmas != _usual_sigmas(self.names):
+        if "sigmas" in self.stated or self.oks_sigmas != _usual_sigmas(self.names):
             stated["sigmas"] = list(self.oks_sigmas)
         return {
             "id": id,
@@ -284,6 +284,22 @@ def same_sets(ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]
         alike = [other for other, one in theirs.items() if own.shows_the_same(one)]
         if alike:
             found[name] = name if name in alike else alike[0]
+    return found
+
+
+def nearest_sets(
+    ours: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]
+) -> dict[str, str]:
+    """Return which of `their` sets has most of the keypoints of each of ours, by our name.
+
+    It is the one of `same_sets` where there is one, and the first of several that have as many;
+    those come first of which there is the same. Left out are ours of which none has a keypoint.
+    """
+    found = same_sets(ours, theirs)
+    for name, own in ours.items():
+        common = {other: len({*own.names} & {*one.names}) for other, one in theirs.items()}
+        if name not in found and any(common.values()):
+            found[name] = max(common, key=common.__getitem__)
     return found
 
 

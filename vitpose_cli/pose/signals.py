@@ -51,14 +51,14 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             3.0,
             "heatmap height, about 0 to 1; mean over all keypoints",
             "the score of every heatmap method; SLEAP's score suggestions",
-            "the keypoints score only {value:.2f} on average",
+            "the keypoints score only {value:z.2f} on average",
         ),
         "min_keypoint_score": Signal(
             "low",
             0.25,
             "heatmap height, about 0 to 1; the lowest keypoint",
             "as above",
-            "one keypoint scores only {value:.2f}",
+            "one keypoint scores only {value:z.2f}",
         ),
         "second_peak_ratio": Signal(
             "high",

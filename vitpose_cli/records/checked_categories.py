@@ -48,7 +48,7 @@ class CheckedCategories:
             count = len(names) if isinstance(names, list) else 0
             self.num_keypoints.setdefault(category["id"], count)
         name = category.get("name")
-        fit = isinstance(name, str) and name and are_texts([name])
+        fit = isinstance(name, str) and name.strip() and are_texts([name])
         if not fit or in_or_add(self._names, name):
             self._findings.add("category-name", f"{place}.name", what_it_is(category, "name"))
         if not names:
@@ -115,4 +115,4 @@ class CheckedCategories:
 def _are_names(values: Any) -> bool:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         return False
-    return are_texts(values) and len({*values}) == len(values)
+    return are_texts(values) and all(map(str.strip, values)) and len({*values}) == len(values)

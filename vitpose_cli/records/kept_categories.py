@@ -31,16 +31,17 @@ def entry_of(
     return keypoint_set.to_category(number) | named
 
 
-def common_entry(categories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def common_entry(
+    categories: Sequence[Mapping[str, Any]], keypoint_set: KeypointSet
+) -> dict[str, Any]:
     """Return the category that stands for everybody, where there can be only one.
 
     Args:
         categories: One or more with the same keypoints. One keeps its name; several become what
             their keypoints are of, such as `animal`.
+        keypoint_set: Their keypoints, with what any of them states, see `common_keypoint_set`.
     """
-    if len(categories) == 1:
-        return entry_of(categories[0])
-    return KeypointSet.from_category(categories[0]).to_category()
+    return entry_of(categories[0]) if len(categories) == 1 else keypoint_set.to_category()
 
 
 class Categories:

@@ -48,13 +48,15 @@ def _mirroring(config: TrainConfig, data: OpenedData) -> Iterator[str]:
     if not config.augmentation.flip and not (data.validation and config.validation.flip_test):
         return
     for name, keypoints in data.keypoint_sets.items():
+        last_word = "" if "flip_pairs" in keypoints.stated else f" {_LAST_WORD}"
         if not keypoints.mirrorable:
+            why = "have no names of left and right" if last_word else "have no `flip_pairs`"
             yield (
-                f"The keypoints of {name} have no names of left and right: no crop is mirrored, "
-                f"and there is no flip test. {_LAST_WORD}"
+                f"The keypoints of {name} {why}: no crop is mirrored, and there is no flip test."
+                f"{last_word}"
             )
         elif KEYPOINT_SETS.get(keypoints.name) != keypoints:
-            yield _swapped(name, keypoints)
+            yield _swapped(name, keypoints) + last_word
 
 
 def _swapped(name: str, keypoints: KeypointSet) -> str:
@@ -69,4 +71,4 @@ def _swapped(name: str, keypoints: KeypointSet) -> str:
     if alone:
         lone = ", ".join(names[position] for position in alone)
         sentence += f"; without a name on each side, and not learnt there: {lone}"
-    return f"{sentence}. {_LAST_WORD}"
+    return f"{sentence}."

@@ -1,9 +1,9 @@
 """What training starts from: weights of many kinds, or numbers drawn well; and the next stage.
 
 Encoders come through `models.backbones`, which knows everybody's layout. A head is taken over only
-if it is of the same kind and of keypoints with the same names, which may be joined and measured in
-another way; otherwise it starts anew and the encoder stays. What is mirrored is as the files state,
-or else as in the weights.
+if it is of the same kind, and for keypoints with the same names, which may be joined and measured
+in another way; otherwise it starts anew and the encoder stays. What is mirrored is as the files
+state, or else as in the weights.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
-from vitpose_cli.pose.keypoints import KeypointSet, same_sets
+from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets, same_sets
 from vitpose_cli.training.agreed_sets import statement_notes, with_statements_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights
 from vitpose_cli.training.initialise import draw_mimetic
 from vitpose_cli.training.knowledge import fitted_token, teacher_with_token, with_token
-from vitpose_cli.training.network import Network, head_tensors, same_network, with_head_names
+from vitpose_cli.training.network import Network, same_network, with_head_names
+from vitpose_cli.training.taken_heads import TakenHeads
 
 
 def with_input_sizes(config: TrainConfig) -> TrainConfig:
@@ -207,31 +208,26 @@ def _loaded(
     variant = initial.variant
     _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
-    theirs = initial.header.keypoint_sets if initial.header is not None else {}
+    weights, header = options.weights or "", initial.header
+    theirs = header.keypoint_sets if header is not None else {}
     known = same_sets(keypoint_sets, theirs)
     agreed = with_statements_of(keypoint_sets, theirs, known)
-    network = _blank(named, agreed, input_wh, initial.header, pixels)
-    model = network.model
-    first = next(iter(known.values()), None)
+    network = _blank(named, agreed, input_wh, header, pixels)
+    model, taken = network.model, TakenHeads.of(network.header, header, weights)
+    first = next(iter(taken.nearest.values()), None)
     encoder = load_backbone(initial.path, grid_wh=model.config.grid_wh, head=first)
     if network.header.num_experts:
-        encoder = _with_experts(encoder, network.header, initial, known)
+        encoder = _with_experts(encoder, network.header, initial, taken.nearest)
     state = model.state_dict() | encoder
-    drawn = _drawn_heads(network.header, initial.header, known, options.weights or "")
-    kept = {name: theirs for name, theirs in known.items() if name not in drawn}
-    stored = read_state(initial.path) if kept else {}
-    for name, head in kept.items():
-        state |= head_tensors(stored, head, name)
+    if taken.rows:
+        state |= taken.tensors(state, read_state(initial.path))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(
-            f"{options.weights} does not fit a {variant} network: {error}"
-        ) from error
-    weights = options.weights or ""
-    notes = _notes(network.header, initial, weights, known, drawn)
+        raise WeightsError(f"{weights} does not fit a {variant} network: {error}") from error
+    notes = _notes(network.header, initial, taken)
     stated = statement_notes(keypoint_sets, theirs, known, weights)
-    return replace(network, drawn_heads=drawn, notes=(*notes, *stated))
+    return replace(network, drawn_heads=taken.drawn, notes=(*notes, *stated))
 
 
 def _check_variant(options: ModelOptions, variant: str) -> None:
@@ -247,11 +243,11 @@ def _with_experts(
     encoder: dict[str, Tensor],
     header: CheckpointHeader,
     initial: InitialWeights,
-    known: Mapping[str, str],
+    nearest: Mapping[str, str],
 ) -> dict[str, Tensor]:
     """Give the folded `encoder` of `initial` one expert for each head.
 
-    A keypoint set that `initial` has `known` keeps its expert; the others begin with a copy of the
+    It begins with that of the `nearest` head of `initial`; where there is none, with a copy of the
     folded one, as those of ViTPose+ begin with a copy of the pretrained rows.
     """
     expert_dim = VARIANTS[header.variant].expert_dim
@@ -259,59 +255,16 @@ def _with_experts(
     if initial.header is None or not initial.header.num_experts:
         return spread
     theirs = initial.header.heads
-    first = next(iter(known.values()), next(iter(theirs)))
-    chosen = [theirs[known.get(name, first)].expert for name in header.heads]
+    first = next(iter(nearest.values()), next(iter(theirs)))
+    chosen = [theirs[nearest.get(name, first)].expert for name in header.heads]
     return spread | pick_experts(read_state(initial.path), chosen)
 
 
-def _known_heads(
-    keypoint_sets: Mapping[str, KeypointSet], theirs: CheckpointHeader | None
-) -> dict[str, str]:
-    """Return which of `their` heads shows each of the keypoint sets, in their order; see there."""
-    return {} if theirs is None else same_sets(keypoint_sets, theirs.keypoint_sets)
-
-
-def _drawn_heads(
-    ours: CheckpointHeader, theirs: CheckpointHeader | None, known: Mapping[str, str], weights: str
-) -> dict[str, str]:
-    """Return the heads that are not taken over from `weights`, and why."""
-    drawn = {}
-    for name, head in ours.heads.items():
-        if theirs is None or not theirs.heads:
-            drawn[name] = f"{weights} has no heads"
-        elif name not in known:
-            other = f"that of {weights} is of other keypoints"
-            drawn[name] = other if name in theirs.heads else f"{weights} has none of its keypoints"
-        elif ours.stride != theirs.stride:
-            drawn[name] = f"model.stride is {ours.stride}, that of {weights} {theirs.stride}"
-        elif head.kind != theirs.heads[known[name]].kind:
-            kind = theirs.heads[known[name]].kind
-            drawn[name] = f"model.head is {head.kind}, that of {weights} {kind}"
-    return drawn
-
-
-def _notes(
-    header: CheckpointHeader,
-    initial: InitialWeights,
-    weights: str,
-    known: Mapping[str, str],
-    drawn: Mapping[str, str],
-) -> Iterator[str]:
-    """Yield what a user should know of what is taken from `weights`, and what is not."""
+def _notes(header: CheckpointHeader, initial: InitialWeights, taken: TakenHeads) -> Iterator[str]:
+    """Yield what a user should know of what is taken from weights, and what is not."""
+    weights = taken.weights
     if initial.header is not None and initial.header.heads:
-        for name in header.heads:
-            if name in drawn:
-                yield f"The head {name} starts anew: {drawn[name]}."
-            else:
-                theirs = known[name]
-                called = "" if theirs == name else f", where it is called {theirs}"
-                yield f"The head {name} is taken over from {weights}{called}."
-        left = [name for name in initial.header.heads if name not in {*known.values(), *drawn}]
-        if header.heads and left:
-            yield (
-                f"What {weights} labels as {', '.join(left)}, the new weights will not: no source "
-                "has these keypoints. People who have them in data.validation would keep the head."
-            )
+        yield from taken.notes(header, initial.header)
     if initial.header is None and header.variant == "small" and not weights.startswith("timm:"):
         yield (
             f"{weights} does not say how many attention heads it has: ViTPose's small has 12, as "
@@ -333,8 +286,8 @@ def _blank(
             f"model.variant is {options.variant!r}; sizes are {', '.join(VARIANTS)}.",
             "Name one, or give model.weights.",
         )
-    known = _known_heads(keypoint_sets, initial)
-    old = {name: initial.heads[theirs] for name, theirs in known.items()} if initial else {}
+    nearest = nearest_sets(keypoint_sets, initial.keypoint_sets) if initial else {}
+    old = {name: initial.heads[theirs] for name, theirs in nearest.items()} if initial else {}
     heads = _head_headers(options, keypoint_sets, old)
     finer = None if pixels is not None else initial  # pre-training needs neither of the two
     stride = options.stride or (finer.stride if finer is not None else 16)
