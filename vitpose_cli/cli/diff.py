@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.console import busy, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def diff(
     from vitpose_cli.difference import DiffOptions, compare
     from vitpose_cli.records.folder import known_sources
 
-    found = compare(DiffOptions(first, second, worst, picture, images))
+    with busy("comparing"):
+        found = compare(DiffOptions(first, second, worst, picture, images))
     if json:
         print_json(found.as_dict())
     else:

@@ -10,7 +10,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, progress, starting, stdout
+from vitpose_cli.cli.console import busy, note, print_json, printable, progress, starting, stdout
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
@@ -119,7 +119,8 @@ def evaluate(
                 f"{predictions} has no places for keypoints with v=0, and they count as missed; "
                 f"the run knows them: -p {run}"
             )
-        result = evaluate_predictions(annotations, predictions)
+        with busy("measuring"):
+            result = evaluate_predictions(annotations, predictions)
     elif images is not None and predictions is None:
         with starting():
             from vitpose_cli.assembly import LabelerOptions
