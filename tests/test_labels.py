@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +127,24 @@ def test_of_many_videos_each_is_found_at_once(run: Path, tmp_path: Path) -> None
     assert time.process_time() - begun < 3  # 0.3 here; 10 where all keys are gone through
     assert keys == [[FrameKey(name, 0)] for name in names]
     assert not list(labels.video("none.mp4"))
+
+
+def test_a_document_takes_memory_for_its_names_alone(run: Path, tmp_path: Path) -> None:
+    document = orjson.loads((run / "annotations.json").read_bytes())
+    image, annotation = document["images"][0], document["annotations"][0]
+    numbers = range(1, 1_001)
+    images = [image | {"id": number, "file_name": f"{number:05d}.jpg"} for number in numbers]
+    crowd = [annotation | {"image_id": number} for number in numbers for _ in range(10)]
+    content = document | {"videos": [], "images": images, "annotations": crowd}
+    (tmp_path / "many.json").write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    tracemalloc.start()
+    try:
+        with closing(open_labels(tmp_path / "many.json")) as labels:
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+            assert len(labels.people(FrameKey("00007.jpg"))) == 10
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 3_000 * len(numbers)  # ten people take ten times as much
 
 
 def test_kinds_of_labels(run: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Labels by the frame they belong to, whoever holds them: a run folder or a COCO document.
 
-For workflows that show labels. A run is read frame by frame from its journals, so that an hour of
-video takes no more memory than a minute; a document lies in memory whole.
+For workflows that show labels. They are read frame by frame, a run's from its journals, so that an
+hour of video takes no more memory than a minute; `close` them (`contextlib.closing`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
-from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
+from vitpose_cli.records.coco import instances_of
+from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
 from vitpose_cli.records.drawn_people import drawn_people
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
@@ -57,6 +58,10 @@ class Labels(Protocol):
         """Yield key, time in seconds and people of the labelled frames of one video, in order."""
         ...
 
+    def close(self) -> None:
+        """Close the files that the labels are read from."""
+        ...
+
 
 def open_labels(path: Path) -> Labels:
     """Open a run folder, or read a COCO annotation file or a set of shards.
@@ -65,7 +70,7 @@ def open_labels(path: Path) -> Labels:
         InputError: It is neither, or cannot be read.
     """
     is_run = (path / MANIFEST).is_file()
-    return RunLabels(Run.read(path)) if is_run else DocumentLabels(read_coco(path))
+    return RunLabels(Run.read(path)) if is_run else DocumentLabels(CocoFrames(path))
 
 
 class RunLabels:
@@ -103,6 +108,10 @@ class RunLabels:
             time_s = None if record is None else record.time_s
             yield key, frame_time_s(key, time_s), self._people(record)
 
+    def close(self) -> None:
+        """Close the run."""
+        self._run.close()
+
     def _people(self, record: FrameRecord | None) -> Instances:
         people = None if record is None else drawn_people(record)
         if record is None or people is None:
@@ -113,7 +122,7 @@ class RunLabels:
 class DocumentLabels:
     """The labels of a COCO annotation file."""
 
-    def __init__(self, document: CocoDocument) -> None:
+    def __init__(self, document: CocoFrames) -> None:
         """Take a document whose categories have keypoints.
 
         Raises:
@@ -121,29 +130,32 @@ class DocumentLabels:
         """
         self.keypoint_set = document.keypoint_set
         self.options: Mapping[str, Any] = options_of(document.info)
-        keys, bodies = document.keys(), bodies_of(document.categories)
-        self._annotations = {
-            keys[image_id]: labelled_people(annotations, bodies)
-            for image_id, annotations in document.by_image().items()
-        }
-        self._sizes_wh = {keys[image["id"]].media: size_of(image) for image in document.images}
-        self._times_s = {keys[image["id"]]: time_of(image) for image in document.images}
-        self.keys = LabelledKeys(self._annotations)
+        self._document = document
+        self._numbers = {document.key(number): number for number in range(len(document))}
+        self._of_media = {key.media: number for key, number in self._numbers.items()}
+        self.keys = LabelledKeys(self._numbers)
 
     def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
         """Return the size of what was labelled, px. See `Labels.size_wh`."""
-        return self._sizes_wh.get((self.keys.find(key) or key).media)
+        number = self._of_media.get((self.keys.find(key) or key).media)
+        return None if number is None else size_of(self._document.image(number))
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
         own = self.keys.find(key) or key
-        people = self._annotations[own]
+        document = self._document
+        people = labelled_people(document.annotations(self._numbers[own]), document.bodies)
         return instances_of(people, self.keypoint_set.num_keypoints, uids_of(own, people))
 
     def video(self, media: str) -> Iterator[tuple[FrameKey, float, Instances]]:
         """Yield the labelled frames of one video. See `Labels.video`."""
         for key, own in self.keys.of_media(media):
-            yield key, frame_time_s(key, self._times_s[own]), self.people(own)
+            time_s = time_of(self._document.image(self._numbers[own]))
+            yield key, frame_time_s(key, time_s), self.people(own)
+
+    def close(self) -> None:
+        """Close the document."""
+        self._document.close()
 
 
 def options_of(info: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -105,6 +105,21 @@ def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
     assert (done.stdout, done.returncode) == ("True 3\n", 0)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path) -> None:
+    far, near = os.openpty()
+    done = subprocess.run(
+        command("stats", run, "--json"), stdout=subprocess.PIPE, stderr=near, text=True,
+        check=True, env=environment() | {"TERM": "xterm"}, timeout=60,
+    )  # fmt: skip
+    shown = os.read(far, 4000)
+    os.close(near)
+    os.close(far)
+    assert "counting …".encode() in shown
+    assert b"0:00:0" in shown
+    assert json.loads(done.stdout)["num_frames"] == 1
+
+
 @pytest.mark.parametrize("words", [["stats", "none"], ["stats", "{run}"], ["--none"]])
 def test_whoever_stops_to_listen_to_talk_is_told_nothing_more(run: Path, words: list[str]) -> None:
     reading, writing = os.pipe()

@@ -1,6 +1,7 @@
 import json
 import shutil
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -286,20 +287,46 @@ def test_the_labels_of_a_queue_are_passed_over(tmp_path: Path) -> None:
         assert list(read_queue(path).items()) == [("b.jpg", ()), ("a.jpg", ("dark",))]
 
 
-def test_a_queue_of_many_labels_takes_memory_for_its_names_alone(tmp_path: Path) -> None:
-    path, count = tmp_path / "queue.json", 5_000
-    images = [{"id": number, "file_name": f"{number:06d}.jpg"} for number in range(count)]
+def write_many(path: Path, count: int) -> None:
+    """Write a file of photos with a person each; the first photo is there."""
+    make_photo(path.parent / "images" / "000000.jpg")
+    width, height = SIZE_WH
+    images = [
+        {"id": number, "file_name": f"{number:06d}.jpg", "width": width, "height": height}
+        for number in range(count)
+    ]
     person = {"category_id": 1, "bbox": [1, 2, 3, 4], "keypoints": [1.5, 2.5, 2] * 17}
     people = [{"id": number, "image_id": number, **person} for number in range(count)]
     document = {"images": images, "annotations": people, "categories": [{**CATEGORY, "id": 1}]}
     path.write_text(json.dumps(document))
+
+
+def peak_bytes_of(job: Callable[[], object]) -> int:
+    """Return how much memory Python's objects take at most during a job."""
     tracemalloc.start()
     try:
-        assert len(read_queue(path)) == count
-        _, peak_bytes = tracemalloc.get_traced_memory()
+        job()
+        return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def test_a_queue_of_many_labels_takes_memory_for_its_names_alone(tmp_path: Path) -> None:
+    path, count = tmp_path / "queue.json", 5_000
+    write_many(path, count)
+    peak_bytes = peak_bytes_of(lambda: read_queue(path))
+    assert len(read_queue(path)) == count
     assert peak_bytes < 500 * count + (8 << 20)  # what is read ahead
+
+
+def test_a_file_of_many_photos_is_copied_without_its_labels_in_memory(tmp_path: Path) -> None:
+    small, large, count = tmp_path / "small.json", tmp_path / "large.json", 800
+    write_many(small, 200)
+    write_many(large, 200 + count)
+    grown_bytes = peak_bytes_of(lambda: import_file(large, None))
+    grown_bytes -= peak_bytes_of(lambda: import_file(small, None))
+    assert grown_bytes < 2_000 * count  # names, keys and places; labels take more than that
+    assert len(read_coco(tmp_path / "large.json.vitpose").images) == 200 + count
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,25 @@ def starting() -> Iterator[None]:
 
 
 @contextmanager
+def busy(doing: str) -> Iterator[None]:
+    """Show on a terminal what is being done and for how long, where nobody knows how far it is.
+
+    Args:
+        doing: What, as in `comparing`.
+    """
+    if not stderr.is_terminal:
+        yield
+        return
+    # Only here: it takes time, and most programs that call this one have no terminal.
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.description} …"), TimeElapsedColumn()
+    with Progress(*columns, console=stderr, transient=True, redirect_stdout=False) as shown:
+        shown.add_task(doing, total=None)
+        yield
+
+
+@contextmanager
 def progress(unit: str) -> Iterator[Report]:
     """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
 

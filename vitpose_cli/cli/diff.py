@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import figures, note, print_json, printable, stdout
+from vitpose_cli.cli.console import busy, figures, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def diff(
     from vitpose_cli.difference import DiffOptions, compare
     from vitpose_cli.records.folder import known_sources
 
-    found = compare(DiffOptions(first, second, worst, picture, images))
+    with busy("comparing"):
+        found = compare(DiffOptions(first, second, worst, picture, images))
     if json:
         print_json(found.as_dict())
     else:

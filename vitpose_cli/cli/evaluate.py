@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import help, options
-from vitpose_cli.cli.console import figures, note, print_json, printable, progress, starting, stdout
+from vitpose_cli.cli.console import (
+    busy,
+    figures,
+    note,
+    print_json,
+    printable,
+    progress,
+    starting,
+    stdout,
+)
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted
 
@@ -121,7 +130,8 @@ def evaluate(
                 f"{predictions} has no places for keypoints with v=0, and they count as missed; "
                 f"the run knows them: -p {run}"
             )
-        result = evaluate_predictions(annotations, predictions)
+        with busy("measuring"):
+            result = evaluate_predictions(annotations, predictions)
     elif images is not None and predictions is None:
         with starting():
             from vitpose_cli.assembly import LabelerOptions

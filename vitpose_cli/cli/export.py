@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, starting
+from vitpose_cli.cli.console import busy, note, print_json, starting
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.plurals import counted, first_few, people
 
@@ -185,9 +185,10 @@ def export(
     )
     wanted = None if only is None else selected_names(only)
     selection = LabelFilter(wanted, reviewed, tuple(category or ()))
-    content = open_content(subject, selection, for_document)
-    content.check_not_empty()
-    written = chosen.write(content, output, settings)
+    with busy("exporting"):
+        content = open_content(subject, selection, for_document)
+        content.check_not_empty()
+        written = chosen.write(content, output, settings)
     missing = _missing_names(content, subject, only, selection)
     written = replace(written, notes=(*missing, *written.notes, *_lost_categories(content, chosen)))
     if json:

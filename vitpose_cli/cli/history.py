@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import print_json, printable, stdout
+from vitpose_cli.cli.console import busy, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def history(
     """
     from vitpose_cli.records.history import frame_history
 
-    versions = frame_history(run, key)
+    with busy("looking for it"):
+        versions = frame_history(run, key)
     name = str(versions[0].record.key)
     if json:
         print_json({"frame": name, "versions": [_fields(version) for version in versions]})

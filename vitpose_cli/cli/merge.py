@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, warn
+from vitpose_cli.cli.console import busy, note, print_json, warn
 from vitpose_cli.plurals import counted, people
 
 _CONFLICTS_SHOWN = 20
@@ -53,7 +53,8 @@ def merge(
     from vitpose_cli.merge.merging import MergeOptions, merge_labels
     from vitpose_cli.records.body_sizes import SIZE_HINT, without_size
 
-    summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ()), shards))
+    with busy("merging"):
+        summary = merge_labels(MergeOptions(tuple(inputs), output, tuple(human or ()), shards))
     if json:
         print_json(summary.as_dict())
         return

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note
+from vitpose_cli.cli.console import busy, note
 from vitpose_cli.plurals import counted, people
 
 
@@ -56,7 +56,8 @@ def sheet(
         columns=columns,
         seed=seed,
     )
-    made = make_sheet(options)
+    with busy("drawing"):
+        made = make_sheet(options)
     note(f"{people(made.num_people)} -> {output}")
     if made.unread:
         first = made.unread[0]

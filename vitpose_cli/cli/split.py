@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json
+from vitpose_cli.cli.console import busy, note, print_json
 from vitpose_cli.plurals import counted, people
 
 
@@ -75,7 +75,9 @@ def split(
     """
     from vitpose_cli.split import SplitOptions, split_labels
 
-    parts = split_labels(SplitOptions(labels, output, val, test, by, reviewed, seed, overwrite))
+    wanted = SplitOptions(labels, output, val, test, by, reviewed, seed, overwrite)
+    with busy("splitting"):
+        parts = split_labels(wanted)
     if json:
         print_json({name: part.as_dict() for name, part in parts.items()})
         return

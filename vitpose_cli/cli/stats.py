@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import figures, note, print_json, printable, stdout
+from vitpose_cli.cli.console import busy, figures, note, print_json, printable, stdout
 from vitpose_cli.plurals import counted, people
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def stats(
 
     if html is not None:
         check_page(html)  # before a large run is read for nothing
-    found = measure(labels)
+    with busy("counting"):
+        found = measure(labels)
     if html is not None:
         write_page(found, labels.name, html)
         note(f"charts -> {html}")

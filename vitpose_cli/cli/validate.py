@@ -9,7 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, printable, stdout
+from vitpose_cli.cli.console import busy, note, print_json, printable, stdout
 from vitpose_cli.errors import ExitCode
 from vitpose_cli.plurals import counted
 
@@ -39,7 +39,8 @@ def validate(
     """
     from vitpose_cli.records.validate import validate as check
 
-    report = check(file)
+    with busy("checking"):
+        report = check(file)
     if json:
         print_json(report.as_dict())
     else:

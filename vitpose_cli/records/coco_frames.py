@@ -7,7 +7,7 @@ the document itself, so that no copy has to fit on a disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,12 @@ class CocoFrames:
         videos: Names of its videos.
     """
 
-    def __init__(self, path: Path, known_videos: Set[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        known_videos: Set[str] = frozenset(),
+        check: Callable[[Mapping[str, Any]], str] = lambda _: "",
+    ) -> None:
         """Read through the document.
 
         Args:
@@ -59,11 +64,13 @@ class CocoFrames:
             known_videos: Names of videos that are known from elsewhere: what is named as a frame
                 of one of them is that frame, though the document says nothing of videos. May grow
                 until the frames are asked for.
+            check: Returns what else is wrong with a completed annotation, empty where nothing is.
 
         Raises:
             InputError: As `read_coco`.
         """
         self._head = head = CocoHead()
+        self._check = check
         self.path, self.files = path, document_files(path)
         self.names: list[str] = []
         self.crowding: dict[int, float] = {}
@@ -189,7 +196,7 @@ class CocoFrames:
             raise self._wrong(int(strangers[0]), unknown_image(int(wanted[strangers[0]])))
 
     def _complete(self, row: int, annotation: dict[str, Any]) -> None:
-        fault = complete_annotation(annotation, self._head)
+        fault = complete_annotation(annotation, self._head) or self._check(annotation)
         if fault:
             raise self._wrong(row, fault)
 

@@ -131,11 +131,11 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
         WeightsError: The sources are to be labelled first, and weights cannot be used.
     """
     if options.annotations is not None:
-        labels = open_labels(options.annotations)
-        taken = options.video or _video_options(labels)
-        return _Rendering(options, taken, options.annotations, report, say).draw(
-            labels, options.annotations
-        )
+        with closing(open_labels(options.annotations)) as labels:
+            taken = options.video or _video_options(labels)
+            return _Rendering(options, taken, options.annotations, report, say).draw(
+                labels, options.annotations
+            )
     # Only here, so that drawing labels which exist does not wait for the network's libraries.
     from vitpose_cli.annotate.labelling import annotate, annotate_along, default_run
     from vitpose_cli.annotate.options import AnnotateOptions
@@ -166,7 +166,8 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
                 raise
             hint = f"--annotations {run} draws the labels that are there."
             raise ConfigError(error.message, hint) from error
-    return rendering.draw(open_labels(run), run)
+    with closing(open_labels(run)) as labels:
+        return rendering.draw(labels, run)
 
 
 class _Rendering:

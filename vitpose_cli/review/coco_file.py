@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,8 @@ from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST, RUN_SUFFIX
 from vitpose_cli.plurals import counted
-from vitpose_cli.records.coco import CocoDocument, read_coco
-from vitpose_cli.records.coco_items import wrong
-from vitpose_cli.records.coco_people import (
-    bodies_of,
-    labelled_people,
-    made_by_hand,
-    size_of,
-)
+from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import labelled_people, made_by_hand, size_of
 from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.manifest import RunManifest
@@ -78,14 +73,21 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         _check_unchanged(folder, digest, path)
         if document_parts(folder / ANNOTATIONS):  # written when all records were
             return Imported(folder, 0)
-    document = read_coco(path)
-    _check_numbers(document)
-    keys = document.keys()
-    twice = [str(key) for key, count in Counter(keys.values()).items() if count > 1]
+    with closing(CocoFrames(path, check=_unsavable)) as document:
+        return _import(document, folder, digest, images, follow_links)
+
+
+def _import(
+    document: CocoFrames, folder: Path, digest: str, images: Path | None, follow_links: bool
+) -> Imported:
+    """Copy the labels of a document into a run folder; see `import_file`."""
+    path = document.path
+    keys = [document.key(number) for number in range(len(document))]
+    twice = [str(key) for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise InputError(f"{path} lists {twice[0]!r} twice.", "Make one image of them.")
     candidates = (images,) if images else (path.parent, path.parent / "images")
-    folders = find_folders(map(MediaFolders.at, candidates), keys.values())
+    folders = find_folders(map(MediaFolders.at, candidates), keys)
     bodies = [each for each in document.categories if each.get("keypoints")]
     category = common_entry(bodies, document.keypoint_set)
     manifest = RunManifest(
@@ -97,18 +99,18 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         document={"track": False},  # it has the identities that the file has
     )
     labels = _Labels(document, digest, PictureReader(folders, follow_links=follow_links), keys)
-    _check_sizes(document, labels, keys)
+    _check_sizes(labels)
     with Run.open(folder, manifest) as run:
         done = run.done(retry_errors=False)
-        for image in document.images:
-            key = keys[image["id"]]
+        for number, key in enumerate(keys):
+            record = labels.record(number)
             if key not in done:
-                run.append(labels.record(key, image))
+                run.append(record)
         run.export()
     if len(bodies) > 1:
         _log.warning(
             "%s of the categories %s are all called %s in %s, as a run has one category.",
-            counted(len(document.annotations) - labels.num_left_out, "label"),
+            counted(document.num_annotations - labels.num_left_out, "label"),
             ", ".join(str(each.get("name")) for each in bodies),
             category["name"],
             folder,
@@ -117,45 +119,48 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
 
 
 class _Labels:
-    """The labels of a document as records.
+    """The labels of a document as records, made when they are asked for.
 
     Attributes:
-        num_left_out: Annotations that are no labelled people.
-        sizes_wh: The size of every photo, px, read where the file does not state it; or why it
-            cannot be read.
+        document: The document.
+        num_left_out: Annotations of the records so far that are no labelled people.
+        unknown: Why the size of a photo that the file does not state cannot be read, by number.
     """
 
     def __init__(
         self,
-        document: CocoDocument,
+        document: CocoFrames,
         digest: str,
         pictures: PictureReader,
-        keys: Mapping[int, FrameKey],
+        keys: Sequence[FrameKey],
     ) -> None:
-        self._num_keypoints = document.keypoint_set.num_keypoints
+        self.document = document
+        self.num_left_out = 0
+        self.unknown: dict[int, str] = {}
+        self._keys = keys
         self._digest = digest
-        bodies = bodies_of(document.categories)
-        self._people = {
-            image_id: labelled_people(annotations, bodies)
-            for image_id, annotations in document.by_image().items()
-        }
-        self.num_left_out = len(document.annotations) - sum(map(len, self._people.values()))
-        self.sizes_wh: dict[FrameKey, tuple[int, int] | str] = {}
-        for image in document.images:
-            key = keys[image["id"]]
-            try:
-                self.sizes_wh[key] = size_of(image) or pictures.size_wh(key)
-            except InputError as error:
-                self.sizes_wh[key] = error.message
+        self._num_keypoints = document.keypoint_set.num_keypoints
+        self._read_wh: dict[int, tuple[int, int]] = {}
+        for number, key in enumerate(keys):
+            if size_of(document.image(number)) is None:
+                try:
+                    self._read_wh[number] = pictures.size_wh(key)
+                except InputError as error:
+                    self.unknown[number] = error.message
 
-    def would_lose(self, image_id: int, key: FrameKey) -> bool:
-        """Say whether a photo has people, and a size that cannot be found out."""
-        return bool(self._people[image_id]) and isinstance(self.sizes_wh[key], str)
+    def people(self, number: int) -> list[Mapping[str, Any]]:
+        """Return the labelled people of a frame."""
+        return labelled_people(self.document.annotations(number), self.document.bodies)
 
-    def record(self, key: FrameKey, image: Mapping[str, Any]) -> FrameRecord:
-        people, size_wh = self._people[image["id"]], self.sizes_wh[key]
-        if isinstance(size_wh, str):
-            return FrameRecord(key, error=size_wh, model=self._digest)
+    def record(self, number: int) -> FrameRecord:
+        """Return the labels of a frame, or why they cannot be had."""
+        key, image = self._keys[number], self.document.image(number)
+        annotations = self.document.annotations(number)
+        people = labelled_people(annotations, self.document.bodies)
+        self.num_left_out += len(annotations) - len(people)
+        size_wh = size_of(image) or self._read_wh.get(number)
+        if size_wh is None:
+            return FrameRecord(key, error=self.unknown[number], model=self._digest)
         by_hand = made_by_hand(people)
         return record_of(
             key,
@@ -168,24 +173,22 @@ class _Labels:
         )
 
 
-def _check_sizes(document: CocoDocument, labels: _Labels, keys: Mapping[int, FrameKey]) -> None:
+def _check_sizes(labels: _Labels) -> None:
     """Refuse photos with labels whose size nobody knows: the labels would be lost."""
-    unknown = [key for image_id, key in keys.items() if labels.would_lose(image_id, key)]
-    if unknown:
+    lost = [reason for number, reason in labels.unknown.items() if labels.people(number)]
+    if lost:
         raise InputError(
-            f"{document.path} has labels in {counted(len(unknown), 'photo')} without width and "
-            f"height that cannot be read: {labels.sizes_wh[unknown[0]]}",
+            f"{labels.document.path} has labels in {counted(len(lost), 'photo')} without width and "
+            f"height that cannot be read: {lost[0]}",
             "Bring these photos, name their folder with --images, or write their sizes there.",
         )
 
 
-def _check_numbers(document: CocoDocument) -> None:
-    """Refuse numbers that no edit could save again."""
-    for place, item in enumerate(document.annotations):
-        scores = (*(item.get("keypoint_scores") or ()), item.get("score", 0))
-        if max(map(abs, (*item["bbox"], *item["keypoints"], *scores))) > MAX_NUMBER:
-            reason = f"has a number over {MAX_NUMBER:,.0f}"
-            raise wrong(document.path, f"annotations[{place}]", reason)
+def _unsavable(annotation: Mapping[str, Any]) -> str:
+    """Return why no edit could save an annotation again; empty where one can."""
+    scores = (*(annotation.get("keypoint_scores") or ()), annotation.get("score", 0))
+    numbers = (*annotation["bbox"], *annotation["keypoints"], *scores)
+    return f"has a number over {MAX_NUMBER:,.0f}" if max(map(abs, numbers)) > MAX_NUMBER else ""
 
 
 def _check_unchanged(folder: Path, digest: str, path: Path) -> None:
