@@ -82,5 +82,6 @@ function onKey(event) {
 
 function perform(command, event) {
   const possible = app.frame || command.always;
+  if (command.id !== 'escape') stage.keepDragged(); // which drops it
   if (possible && (!command.enabled || command.enabled())) command.run(event);
 }
