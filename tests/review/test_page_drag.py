@@ -86,6 +86,36 @@ def test_escape_drops_a_drag_and_a_person_who_is_deleted_is_not_dragged_on(begun
     assert server.frame("b.jpg")["people"] == []
 
 
+def test_the_wheel_leaves_a_dragged_keypoint_under_the_pointer(begun: Any) -> None:
+    page, server, _ = begun
+    x, y = screen_place(page, server, "b.jpg", WRIST)
+    page.mouse.move(x + 30, y + 20)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(200)
+    page.mouse.move(x + 35, y + 20)
+    page.mouse.up()
+    saved(page)
+    assert screen_place(page, server, "b.jpg", WRIST) == pytest.approx((x + 35, y + 20), abs=1.5)
+
+
+def test_the_wheel_zooms_while_the_picture_is_moved(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        x, y = on_screen(page, 30, 30)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 20, y)
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(200)
+        page.mouse.move(x + 30, y + 10)
+        page.mouse.up()
+        page.wait_for_timeout(200)
+        assert on_screen(page, 30, 30) == pytest.approx((x + 30, y + 10), abs=1.5)
+
+
 def test_who_is_out_of_sight_is_not_dragged(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

@@ -67,6 +67,7 @@ def test_keys_are_the_pictures_after_a_filter_was_set_with_the_mouse(
         page = new_page(server.url)
         opened(page, "a.jpg")
         page.locator("#filter-toggle").click()
+        assert page.get_by_role("slider", name="Score below").is_visible()
         page.locator(".chip", has_text="To do").click()
         page.get_by_text("9 of 10 frames").wait_for()
         page.keyboard.press("j")

@@ -48,6 +48,9 @@ export function setUpCommands() {
   document.addEventListener('keyup', (event) => {
     if (event.key === ' ') stage.spaceHeld = false;
   });
+  window.addEventListener('blur', () => {
+    stage.spaceHeld = false; // the key is let go in another window
+  });
 }
 
 function sheetSection(title, lines) {

@@ -241,7 +241,10 @@ class Stage extends Drawing {
   wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 30 : 1);
-    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), this.at(event));
+    const at = this.at(event);
+    this.keepDragged();
+    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), at);
+    if (this.drag?.kind === 'pan') Object.assign(this.drag, {start: at, view: {...this.view}});
   }
 
   setCursor() {
