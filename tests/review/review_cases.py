@@ -200,6 +200,6 @@ def running(*arguments: object, port: int = 0, **environment: str) -> Iterator[S
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(20)
+            process.wait(60)
         process.stdout.close()
         process.stderr.close()

@@ -99,6 +99,15 @@ def test_what_a_killed_review_left_is_written_by_the_next(run_folder: Path) -> N
     assert "b.jpg" not in [image["file_name"] for image in document.images]
 
 
+def test_the_end_says_that_edits_are_saved_before_it_writes_the_document(run_folder: Path) -> None:
+    with running(run_folder) as server:
+        server.save("b.jpg", "rejected")
+        server.process.send_signal(signal.SIGINT)
+        *_, saved, written = server.process.communicate(timeout=60)[1].splitlines()
+    assert saved == "Every edit is saved. Writing annotations.json ..."
+    assert written.startswith("1 frame reviewed -> ")
+
+
 def test_an_edit_cut_in_half_is_as_if_it_never_was(run_folder: Path) -> None:
     with running(run_folder) as server:
         server.save("b.jpg", "draft", [])

@@ -79,7 +79,7 @@ def test_a_queue_is_worked_through(
         saved(page)
         assert server.frame(first)["row"]["state"] == "fixed"
         page.wait_for_selector(f"#progress-text:text-is({'1 of 3'!r})")
-        assert page.locator(".row .row-name").nth(1).inner_text() == HTML_NAME
+        assert page.locator(".row .row-name").nth(1).text_content() == HTML_NAME
         assert page.locator("img[onerror]").count() == 0
 
         # An untouched one is accepted; undo goes back to the frame that was decided.

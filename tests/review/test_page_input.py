@@ -60,6 +60,30 @@ def test_two_fingers_zoom_and_move_no_keypoint(
         assert moved[0] == pytest.approx(placed[0] + 20 / whole, abs=0.05)
 
 
+def test_keys_are_the_pictures_after_a_filter_was_set_with_the_mouse(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        page.locator("#filter-toggle").click()
+        assert page.get_by_role("slider", name="Score below").is_visible()
+        page.locator(".chip", has_text="To do").click()
+        page.get_by_text("9 of 10 frames").wait_for()
+        page.keyboard.press("j")
+        opened(page, "b.jpg")
+        page.locator("#filter-order").focus()
+        page.keyboard.press("ArrowDown")  # with keys it stays where it is
+        page.keyboard.press("k")
+        page.wait_for_timeout(200)
+        assert page.get_attribute("#frame-name", "title") == "b.jpg"
+        place = page.locator("#filter-score").bounding_box()
+        assert place is not None
+        page.mouse.click(place["x"] + 0.9 * place["width"], place["y"] + place["height"] / 2)
+        page.keyboard.press("j")
+        page.wait_for_selector("#frame-name:not([title='b.jpg'])")
+
+
 @pytest.mark.parametrize(("accept", "undo"), [("ф", "я"), ("α", "ζ")])
 def test_keys_are_where_they_are_in_other_scripts(
     run_folder: Path, new_page: Callable[..., Page], accept: str, undo: str

@@ -206,3 +206,24 @@ def test_undo_leaves_what_another_window_did_since(
         assert len(server.frame("b.jpg")["people"]) == len(people)
         page.keyboard.press("u")  # what was forgotten is not undone, either
         assert server.frame("b.jpg")["row"]["state"] == "fixed"
+
+
+def test_a_decision_leads_past_what_another_window_has_decided(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        for name in (PHOTOS[1], PHOTOS[3]):
+            server.save(name, "accepted")  # another window
+        page.keyboard.press("a")
+        opened(page, PHOTOS[2])
+        saved(page)
+        assert page.locator(".row[data-state=accepted]").count() == 3
+        numbers = ",".join(map(str, server.get("api/frames").json["numbers"]))
+        for row in server.get(f"api/rows?numbers={numbers}").json:
+            if row["name"] != PHOTOS[2]:
+                server.save(row["name"], "rejected")
+        page.keyboard.press("n")
+        page.get_by_text("Every other frame in this list is decided.").wait_for()
+        assert page.get_attribute("#frame-name", "title") == PHOTOS[2]

@@ -8,6 +8,7 @@ from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.review import pictures as module
@@ -80,6 +81,25 @@ def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     assert size_wh(pictures.picture(key)) == pictures.size_wh(key) == (300, 400)
     assert size_wh(pictures.thumbnail(key)) == (120, 160)
     assert pictures.thumbnail(key) is pictures.thumbnail(key)  # made once
+
+
+def test_large_photos_become_thumbnails_without_being_decoded_whole(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ramp = np.linspace(0, 255, 1400, dtype=np.uint8)
+    Image.fromarray(np.repeat(ramp[None], 1000, axis=0)).save(tmp_path / "a.jpg", exif=exif)
+    key = FrameKey("a.jpg")
+    photos = ImageFolder({"a.jpg": tmp_path / "a.jpg"})
+    assert photos.read(key).size_wh == (1000, 1400)
+    assert photos.read(key, least_side=160).size_wh == (125, 175)
+    assert photos.read(key, least_side=176).size_wh == (250, 350)
+    assert photos.read(key, least_side=1400).size_wh == (1000, 1400)
+    small = cv2.imdecode(
+        np.frombuffer(PictureReader(MediaFolders.at(tmp_path)).thumbnail(key), np.uint8), 0
+    )
+    assert small is not None
+    assert small.shape == (160, 114)
+    assert np.abs(small.mean(axis=1) - np.linspace(0, 255, 160)).max() < 4
 
 
 def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

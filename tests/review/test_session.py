@@ -1,3 +1,4 @@
+import shutil
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -173,6 +174,44 @@ def test_a_decision_alone_is_not_done_where_another_window_changed_the_labels(
         assert session.save(NUMBER, done)["version"] == seen["version"]
     session.close()
     assert num_lines(run_folder) == 6
+
+
+@pytest.mark.parametrize("labels", [True, False], ids=["labels", "decision alone"])
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [("accepted", "rejected"), ("rejected", "accepted"), ("accepted", "fixed"), ("fixed", "draft")],
+)
+def test_another_decision_on_the_same_labels_is_not_done(
+    run_folder: Path, theirs: str, mine: str, labels: bool
+) -> None:
+    session = opened(run_folder)
+    seen = session.frame(NUMBER)
+    people = seen["people"] if labels else None
+    session.save(NUMBER, edit(seen["version"], theirs, people))
+    with pytest.raises(VersionConflictError):
+        session.save(NUMBER, edit(seen["version"], mine, people))
+    session.close()
+    assert num_lines(run_folder) == 1
+
+
+def test_what_a_browser_keeps_of_a_run_is_not_for_another_one_in_its_place(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    ids = []
+    for _ in range(2):
+        session = opened(run_folder)
+        ids.append(session.describe()["id"])
+        session.close()
+    assert ids[0] == ids[1]
+    shutil.copytree(run_folder, tmp_path / "copy.vitpose")
+    manifest = run_folder / "manifest.json"
+    later = orjson.loads(manifest.read_bytes()) | {"created": "2030-01-01T00:00:00+00:00"}
+    manifest.write_bytes(orjson.dumps(later))  # as of a run that was made in its place
+    for other in (tmp_path / "copy.vitpose", run_folder):
+        session = opened(other)
+        ids.append(session.describe()["id"])
+        session.close()
+    assert len(set(ids)) == 3
 
 
 def test_an_edit_that_is_set_aside_changes_nothing(run_folder: Path) -> None:

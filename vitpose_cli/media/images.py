@@ -3,8 +3,8 @@
 Which files these are is decided in `source`; what a file says of itself is read in `headers`.
 Files are read by Python and decoded from memory: `cv2.imread` fails on non-ASCII paths on
 Windows. Orientation is applied here, since OpenCV applies it to some formats in some versions
-only. Photos are always decoded at full size: the reduced JPEG decoding of OpenCV is faster, but
-loses the detail that a small person's crop needs.
+only. Photos are decoded at full size but for thumbnails: the reduced JPEG decoding of OpenCV is
+faster, but loses the detail that a small person's crop needs.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ JPEG_QUALITY = 92
 # Orientations 5 to 8 are transposed first; then flipped about x (0), y (1) or both (-1).
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
 
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+}
+
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, WebP, BMP or TIFF to RGB, upright.
@@ -63,7 +69,9 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uin
     return _decode(data, read_image_header(data), max_pixels)
 
 
-def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(
+    data: bytes, header: ImageHeader, max_pixels: int, least_side: int | None = None
+) -> NDArray[np.uint8]:
     width, height = header.size_wh
     if width * height > max_pixels:
         raise InputError(
@@ -72,7 +80,8 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
         )
     try:
         image = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            np.frombuffer(data, np.uint8),
+            _colour_flag(header, least_side) | cv2.IMREAD_IGNORE_ORIENTATION,
         )
     except cv2.error as error:
         raise InputError(f"The {header.format} cannot be decoded: {error.err}.") from error
@@ -84,6 +93,15 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     rgb: NDArray[np.uint8] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
     # The TIFF decoder has turned the picture already, flag or not.
     return rgb if header.format == "tiff" else _upright(rgb, header.orientation)
+
+
+def _colour_flag(header: ImageHeader, least_side: int | None) -> int:
+    """Return how OpenCV is to decode; see `ImageFolder.read`."""
+    if least_side is not None and header.format == "jpeg":
+        for factor, flag in _REDUCED.items():
+            if max(header.size_wh) >= factor * least_side:
+                return flag
+    return cv2.IMREAD_COLOR
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -156,19 +174,24 @@ class ImageFolder:
                 self.num_rotated += rotated
                 yield frame
 
-    def read(self, key: FrameKey) -> Frame:
+    def read(self, key: FrameKey, *, least_side: int | None = None) -> Frame:
         """Return one photo.
+
+        Args:
+            key: Which.
+            least_side: Let it come out smaller where that is faster, its longer side not below
+                this, px; None for its own pixels.
 
         Raises:
             InputError: The key is not of this source, or its file cannot be read.
         """
-        frame, _ = self._load(key, lambda _: None)
+        frame, _ = self._load(key, lambda _: None, least_side)
         if isinstance(frame, FrameFailure):
             raise InputError(f"{self._files.get(key.media, key)}: {frame.error}")
         return frame
 
     def _load(
-        self, key: FrameKey, claim: Callable[[int], None]
+        self, key: FrameKey, claim: Callable[[int], None], least_side: int | None = None
     ) -> tuple[Frame | FrameFailure, bool]:
         """Return the photo, or why there is none, and whether it had to be turned.
 
@@ -181,7 +204,7 @@ class ImageFolder:
             data = read_whole(file)
             header = read_image_header(data)
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
-            image = _decode(data, header, self._max_pixels)
+            image = _decode(data, header, self._max_pixels, least_side)
         except OSError as error:
             return FrameFailure(key, f"The file cannot be read: {reason_of(error)}."), False
         except MemoryError:

@@ -119,6 +119,8 @@ def review(
                 password=None if local else options.password,
                 ready=ready,
             )
+        if session.num_edited:
+            say("Every edit is saved. Writing annotations.json ...")
         return ReviewSummary(folder, session.num_edited, session.close())
 
 

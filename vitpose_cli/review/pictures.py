@@ -90,7 +90,7 @@ class PictureReader:
         """
         stored, path = self._found(key)
         if stored.video is None:
-            return size.keep(_photo(stored, path))
+            return size.keep(_photo(stored, path, size.max_side))
         with self._video(stored, path) as cursor:
             known = size.get(key)  # another thread may have passed by
             if known is not None:
@@ -122,8 +122,8 @@ class PictureReader:
             yield cursor
 
 
-def _photo(key: FrameKey, path: Path) -> Frame:
-    return ImageFolder({key.media: photo_at(path) or path}).read(key)
+def _photo(key: FrameKey, path: Path, least_side: int | None = None) -> Frame:
+    return ImageFolder({key.media: photo_at(path) or path}).read(key, least_side=least_side)
 
 
 class _Pictures:
@@ -133,7 +133,7 @@ class _Pictures:
     """
 
     def __init__(self, max_side: int, quality: int, max_bytes: int) -> None:
-        self._max_side = max_side
+        self.max_side = max_side
         self._quality = quality
         self._max_bytes = max_bytes
         self._num_bytes = 0
@@ -149,7 +149,7 @@ class _Pictures:
             return self._items[name]
 
     def keep(self, frame: Frame) -> bytes:
-        data = encode_preview(frame.image, self._max_side, self._quality)
+        data = encode_preview(frame.image, self.max_side, self._quality)
         with self._mutex:
             name = str(frame.key)
             self._num_bytes += len(data) - len(self._items.pop(name, b""))

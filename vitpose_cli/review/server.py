@@ -225,6 +225,8 @@ class _Handlers:
     async def _image(self, read: Callable[[FrameKey], bytes], request: Request) -> Response:
         key = self._session.key(_number(request))
         async with self._decoders:  # pictures must not take every thread
+            if await request.is_disconnected():  # who went on to another frame waits for that
+                return Response(status_code=204)
             data = await run_in_threadpool(read, key)
         age = {"Cache-Control": f"private, max-age={_PICTURE_AGE_S}"}
         return Response(data, media_type="image/jpeg", headers=age)

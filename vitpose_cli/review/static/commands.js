@@ -14,7 +14,7 @@ import {
 } from './changes.js';
 import {choose, stepKeypoint, stepPerson} from './choice.js';
 import {$} from './elements.js';
-import {goTo} from './frames.js';
+import {goTo, openNextOpen} from './frames.js';
 import {list} from './list.js';
 import {toast} from './notices.js';
 import {goToPanel, leaveDrawer, nextTheme, toggleFilter} from './panels.js';
@@ -38,7 +38,7 @@ export const COMMANDS = [
     {id: 'next', keys: ['j', 'PageDown'], label: 'Next frame', run: () => goTo(list.step(1))},
     {id: 'previous', keys: ['k', 'PageUp'], label: 'Frame before', run: () => goTo(list.step(-1))},
     {id: 'next-open', keys: ['n'], label: 'Next frame that is not decided',
-     run: () => goTo(list.nextOpen())},
+     run: openNextOpen},
     {id: 'search', always: true, keys: ['/'], label: 'Find by name',
      run: () => $('search').focus()},
     {id: 'filter', always: true, keys: ['Shift+f'], label: 'Filter', run: toggleFilter},

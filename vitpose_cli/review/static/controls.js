@@ -48,6 +48,9 @@ export function setUpCommands() {
   document.addEventListener('keyup', (event) => {
     if (event.key === ' ') stage.spaceHeld = false;
   });
+  window.addEventListener('blur', () => {
+    stage.spaceHeld = false; // the key is let go in another window
+  });
 }
 
 function sheetSection(title, lines) {
@@ -82,5 +85,6 @@ function onKey(event) {
 
 function perform(command, event) {
   const possible = app.frame || command.always;
+  if (command.id !== 'escape') stage.keepDragged(); // which drops it
   if (possible && (!command.enabled || command.enabled())) command.run(event);
 }

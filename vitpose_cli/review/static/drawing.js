@@ -229,6 +229,7 @@ export class Drawing {
 
   paintTag(person, chosen) {
     const box = this.tagBox(person);
+    if (!box) return;
     this.pill(
       box.text,
       box.left,
@@ -303,10 +304,12 @@ export class Drawing {
     this.context.stroke();
   }
 
-  /** Where the number of a person stands, by which it can be dragged. */
+  /** Where the number of a person stands, by which it can be dragged; null out of sight. */
   tagBox(person) {
     const number = this.people.indexOf(person) + 1;
     const [left, top] = this.toScreen(person.box[0], person.box[1]);
+    const [right, bottom] = this.toScreen(person.box[2], person.box[3]);
+    if (right < 0 || bottom < 0 || left > this.size[0] || top > this.size[1]) return null;
     const text = `${number}`;
     return {
       text,

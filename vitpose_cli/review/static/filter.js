@@ -8,7 +8,7 @@ import {banner, toast} from './notices.js';
 import {progress} from './progress.js';
 import {ask} from './server.js';
 import {debounced, wait} from './tools.js';
-import {readable, STATE_WORDS} from './words.js';
+import {counted, readable, STATE_WORDS} from './words.js';
 
 export const filter = {
   numRequests: 0,
@@ -63,9 +63,7 @@ export const filter = {
     if (found.num_read !== null) this.showReading(found.num_read);
     else
       $('frames-count').textContent =
-        count === total
-          ? `${count.toLocaleString()} frames`
-          : `${count.toLocaleString()} of ${total.toLocaleString()} frames`;
+        (count === total ? '' : `${count.toLocaleString()} of `) + counted(total, 'frame');
     if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
   },
@@ -105,6 +103,14 @@ export const filter = {
     );
     const apply = debounced(() => this.apply(), 150);
     $('filters').addEventListener('input', apply);
+    let byHand = false; // with the pointer: then keys go on to be those of the picture
+    for (const kind of ['pointerdown', 'keydown'])
+      $('filters').addEventListener(kind, () => {
+        byHand = kind === 'pointerdown';
+      });
+    $('filters').addEventListener('change', () => {
+      if (byHand) $('frames').focus({preventScroll: true});
+    });
     $('filters').addEventListener('reset', () => setTimeout(apply));
     $('filters').addEventListener('submit', (event) => event.preventDefault());
     $('search').addEventListener('input', apply);

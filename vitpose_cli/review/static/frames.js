@@ -1,6 +1,6 @@
 // Frames are opened, and looked at again.
 
-import {app, render} from './app.js';
+import {app, DECIDED, render} from './app.js';
 import {choose} from './choice.js';
 import {$} from './elements.js';
 import {list} from './list.js';
@@ -13,30 +13,58 @@ import {timeline} from './timeline.js';
 
 const pictures = new Map(); // number -> Image, of the frame that is open and those that come next
 
+/** Return the picture of a frame, which may be on its way; ask anew for one that did not come. */
 function pictureOf(number) {
   let picture = pictures.get(number);
-  if (!picture) {
+  if (!picture || (picture.complete && !picture.naturalWidth)) {
     picture = new Image();
+    picture.fetchPriority = 'high'; // before thumbnails
     picture.src = `api/frames/${number}/picture`;
-    pictures.set(number, picture);
-    if (pictures.size > 8) pictures.delete(pictures.keys().next().value);
   }
+  pictures.delete(number); // the first one is the one that was not asked for the longest
+  pictures.set(number, picture);
+  if (pictures.size > 8) pictures.delete(pictures.keys().next().value);
   return picture;
 }
 
+/** Do not wait for other pictures than this frame's. */
+function hurry(number) {
+  for (const [other, picture] of pictures) {
+    if (other === number || picture.complete) continue;
+    pictures.delete(other);
+    picture.src = '';
+  }
+}
+
+/** Open the next frame that nobody has decided about, here or in another window. */
+export async function openNextOpen() {
+  const next = list.nextOpen();
+  if (next !== undefined && next !== app.frame.number) return openFrame(next, {onlyOpen: true});
+  app.opening = null;
+  list.select(app.frame.number);
+  const done = DECIDED.has(app.frame.state);
+  return toast(`Every ${done ? '' : 'other '}frame in this list is decided.`, 6);
+}
+
 /** Open a frame; the one before stays until the new one can be seen. */
-export async function openFrame(number) {
+export async function openFrame(number, {onlyOpen = false} = {}) {
   if (number === undefined || number === app.frame?.number) {
     app.opening = null;
     if (number !== undefined) list.select(number);
-    return;
+    return undefined;
   }
   app.opening = number;
   list.select(number);
   try {
+    hurry(number);
     const picture = pictureOf(number);
     await saver.settled(number);
-    const [view] = await Promise.all([ask(`frames/${number}`), picture.decode().catch(() => {})]);
+    const view = await ask(`frames/${number}`);
+    if (onlyOpen && app.opening === number && DECIDED.has(view.row.state)) {
+      list.setRow(view.row);
+      return openNextOpen();
+    }
+    await picture.decode().catch(() => {});
     if (app.opening === number) await showFrame(number, view, picture);
   } catch (error) {
     if (app.opening === number) {
@@ -44,7 +72,8 @@ export async function openFrame(number) {
       list.select(app.frame?.number);
     }
   }
-  app.opening = app.opening === number ? null : app.opening;
+  if (app.opening === number) app.opening = null;
+  return undefined;
 }
 
 export function goTo(number) {
@@ -90,11 +119,20 @@ async function explainPicture(number, picture) {
     return;
   }
   pictures.delete(number);
-  const reason =
-    frame.error ?? (await ask(`frames/${number}/picture`).catch((error) => error.message));
+  const reason = frame.error ?? (await whyNot(`frames/${number}/picture`));
   const title = document.createElement('b');
   title.textContent = 'This picture cannot be shown';
   $('blank').replaceChildren(title, document.createTextNode(String(reason)));
+}
+
+/** Return why there is no such picture. */
+async function whyNot(path) {
+  try {
+    await ask(path);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) return error.message; // that is how a picture reads
+  }
+  return 'It comes now: open another frame, and this one again.';
 }
 
 /** Look whether another window has changed the open frame meanwhile. */

@@ -8,7 +8,7 @@ import {SCORE, seenOf} from './keypoints.js';
 import {leaveDrawer} from './panels.js';
 import {chosenPerson, scoreOf} from './people.js';
 import {clamp} from './tools.js';
-import {moment, readable, SEEN_WORDS, STATE_WORDS} from './words.js';
+import {counted, moment, readable, SEEN_WORDS, STATE_WORDS} from './words.js';
 
 const LOW_SCORE = 0.3;
 
@@ -22,7 +22,7 @@ export function renderFrameCard() {
   const slash = frame.name.lastIndexOf('/');
   $('frame-name').textContent = frame.name.slice(slash + 1);
   $('frame-name').title = frame.name;
-  const facts = [frame.size_wh && frame.size_wh.join(' × ')];
+  const facts = [frame.size_wh && frame.size_wh.join('\u00a0×\u00a0')];
   if (frame.time_s !== null) facts.push(`${frame.time_s.toFixed(2)} s`);
   if (slash > 0) facts.unshift(frame.name.slice(0, slash));
   $('frame-facts').textContent = facts.filter(Boolean).join(' · ');
@@ -58,7 +58,7 @@ export function renderPeople() {
     button.setAttribute('aria-pressed', person.uid === app.person);
     button.setAttribute(
       'aria-label',
-      `Person ${position + 1}, ${labelled} keypoints, score ${score.toFixed(2)}`,
+      `Person ${position + 1}, ${counted(labelled, 'keypoint')}, score ${score.toFixed(2)}`,
     );
     button.onclick = () => choose(person.uid === app.person ? null : person.uid, null);
   });
@@ -77,6 +77,7 @@ export function renderKeypoints() {
     row.classList.toggle('chosen', keypoint === app.keypoint);
     const [pick, bar, score, toggle] = row.children;
     pick.lastElementChild.textContent = name;
+    pick.title = name;
     pick.setAttribute('aria-pressed', keypoint === app.keypoint);
     pick.setAttribute(
       'aria-label',

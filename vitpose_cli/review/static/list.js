@@ -3,9 +3,10 @@
 import {app} from './app.js';
 import {$, remPx, setIcon} from './elements.js';
 import {ask} from './server.js';
-import {clamp, debounced} from './tools.js';
+import {clamp, debounced, wait} from './tools.js';
 import {STATE_WORDS} from './words.js';
 
+const END_CHARS = 11; // of a name, which stay where it is cut: frames differ in `000123.jpg`
 const MAX_LIST_PX = 8e6; // browsers cannot make elements much taller
 
 /** The frames that the filter leaves; only rows that can be seen exist. */
@@ -170,7 +171,9 @@ class FrameList {
     const people = row.num_people === 1 ? '1 person' : `${row.num_people ?? '…'} people`;
     const score = row.num_people ? ` · ${row.score.toFixed(2)}` : '';
     element.title = `${row.name}\n${STATE_WORDS[state]}`;
-    element.querySelector('.row-name').textContent = row.name.slice(slash + 1);
+    const [start, end] = element.querySelector('.row-name').children;
+    start.textContent = row.name.slice(slash + 1, -END_CHARS);
+    end.textContent = row.name.slice(Math.max(slash + 1, row.name.length - END_CHARS));
     element.querySelector('.row-folder').textContent = row.name.slice(0, Math.max(slash, 0));
     element.querySelector('.row-facts').textContent =
       state === 'failed' ? 'unreadable' : people + score;
@@ -189,6 +192,7 @@ class FrameList {
       for (const row of rows) this.rows.set(row.number, row);
       if (rows.length) this.render();
     }
+    while (app.opening !== null) await wait(40); // its picture comes first
     for (const [number, element] of shown) {
       const image = element.querySelector('img');
       if (image.src || !element.isConnected) continue;

@@ -51,7 +51,10 @@ class Stage extends Drawing {
     }
     if (found.length) return found.reduce((a, b) => (b.distance < a.distance ? b : a));
     if (app.placing) return {kind: 'none'};
-    const tagged = this.people.find((person) => contains(this.tagBox(person), at));
+    const tagged = [...this.people, ...(chosen ? [chosen] : [])].findLast((person) => {
+      const tag = this.tagBox(person);
+      return tag !== null && contains(tag, at);
+    });
     if (tagged) return {kind: 'edge', person: tagged};
     if (chosen && this.isOnBorder(chosen, at)) return {kind: 'edge', person: chosen};
     const [x, y] = this.toFrame(at);
@@ -133,6 +136,7 @@ class Stage extends Drawing {
     }
     if (!this.drag.moved && far(at, this.drag.start) < 3 * this.unit) return undefined;
     this.drag.moved = true;
+    this.drag.at = at;
     this.dragTo(at);
     this.setCursor();
     return this.paint();
@@ -168,6 +172,7 @@ class Stage extends Drawing {
     }
     this.preview = structuredClone(app.frame.people);
     const person = personOf(this.preview, hit.person.uid);
+    if (!person) return void this.cancel();
     const [fx, fy] = [dx / this.view.scale, dy / this.view.scale];
     if (kind === 'keypoint') {
       const [x, y] = person.keypoints[hit.keypoint];
@@ -179,16 +184,29 @@ class Stage extends Drawing {
     }
   }
 
+  /** Drag on from where the pointer is, where the people are no longer those that it began on. */
+  dragOn() {
+    if (this.preview) this.dragTo(this.drag.at);
+  }
+
+  /** Give the frame what has been dragged so far; a drag that goes on begins here. */
+  keepDragged() {
+    const {drag, preview} = this;
+    if (!preview) return;
+    this.preview = null;
+    drag.start = drag.at;
+    commit(
+      {keypoint: 'move a keypoint', handle: 'resize a box', edge: 'move a person'}[drag.kind],
+      preview,
+    );
+  }
+
   up() {
     const {drag, preview, rubber} = this;
+    this.keepDragged();
     this.cancel();
-    if (!drag) return;
-    if (preview) {
-      commit(
-        {keypoint: 'move a keypoint', handle: 'resize a box', edge: 'move a person'}[drag.kind],
-        preview,
-      );
-    } else if (rubber) {
+    if (!drag || preview) return;
+    if (rubber) {
       addPerson(rubber);
     } else if (!drag.moved && !drag.panning && drag.kind === 'pan') {
       this.click(drag.hit, drag.start);
@@ -215,6 +233,7 @@ class Stage extends Drawing {
     event.preventDefault();
     const hit = this.hit(this.at(event));
     if (hit.kind !== 'keypoint') return;
+    this.keepDragged();
     choose(hit.person.uid, hit.keypoint);
     cycleSeen();
   }
@@ -222,7 +241,10 @@ class Stage extends Drawing {
   wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 30 : 1);
-    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), this.at(event));
+    const at = this.at(event);
+    this.keepDragged();
+    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), at);
+    if (this.drag?.kind === 'pan') Object.assign(this.drag, {start: at, view: {...this.view}});
   }
 
   setCursor() {
@@ -241,6 +263,7 @@ class Stage extends Drawing {
 export const stage = new Stage();
 
 export function renderStage() {
+  stage.dragOn();
   stage.setCursor();
   stage.paint();
 }

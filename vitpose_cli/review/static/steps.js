@@ -2,11 +2,11 @@
 
 import {app} from './app.js';
 import {become} from './changes.js';
-import {openFrame} from './frames.js';
-import {list} from './list.js';
+import {openFrame, openNextOpen} from './frames.js';
 import {toast} from './notices.js';
 import {progress} from './progress.js';
 import {saver, WAITS} from './saver.js';
+import {stage} from './stage.js';
 import {timeline} from './timeline.js';
 import {STATE_WORDS} from './words.js';
 
@@ -15,7 +15,8 @@ export function decide(state) {
   if (saver.isStuck(app.opening)) return toast(WAITS, 6);
   if (app.opening !== null) return undefined; // nobody has seen the frame that is meant
   const {frame} = app;
-  if (frame.error && state !== 'rejected') return toast('This frame can only be rejected.');
+  if (state !== 'rejected' && (frame.error || !stage.picture.naturalWidth))
+    return toast('This picture cannot be shown: the frame can only be rejected.', 6);
   const after = {people: frame.people, state};
   timeline.push({
     number: frame.number,
@@ -25,9 +26,7 @@ export function decide(state) {
   });
   become(after);
   progress.decided();
-  const next = list.nextOpen();
-  if (next === undefined) return toast('Every frame in this list is decided.', 6);
-  return openFrame(next);
+  return openNextOpen();
 }
 
 let travels = Promise.resolve();

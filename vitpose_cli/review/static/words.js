@@ -13,6 +13,10 @@ export const STATE_WORDS = {
 
 export const readable = (name) => name.replaceAll('_', ' ');
 
+/** Return how many there are of what one is called so. */
+export const counted = (count, word) =>
+  `${count.toLocaleString()} ${word}${count === 1 ? '' : 's'}`;
+
 export function moment(seconds) {
   return new Date(1000 * seconds).toLocaleString([], {dateStyle: 'medium', timeStyle: 'short'});
 }

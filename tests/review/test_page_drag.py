@@ -1,0 +1,147 @@
+"""The review page in a real browser: what happens while something is being dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from page_cases import on_b, on_screen, opened, saved, screen_place
+from review_cases import PHOTOS, Server, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+WRIST = 10
+
+
+@pytest.fixture
+def begun(run_folder: Path, new_page: Callable[..., Page]) -> Any:
+    """Yield a page on b.jpg whose wrist is being dragged by (20, 10), its server, and the scale."""
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        x, y = screen_place(page, server, "b.jpg", WRIST)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 10, y + 5)
+        page.mouse.move(x + 20, y + 10)
+        yield page, server, float(page.get_attribute("#overlay", "data-scale") or 0)
+
+
+def wrist(server: Server) -> list[float]:
+    point: list[float] = server.frame("b.jpg")["people"][0]["keypoints"][WRIST]
+    return point
+
+
+def test_a_key_counts_that_is_pressed_while_a_keypoint_is_dragged(begun: Any) -> None:
+    page, server, scale = begun
+    x, y = wrist(server)[:2]
+    page.keyboard.press("1")
+    page.mouse.up()
+    saved(page)
+    moved = wrist(server)
+    assert moved[2:] == [1, 1.0]
+    assert moved[:2] == pytest.approx([x + 20 / scale, y + 10 / scale], abs=0.05)
+
+
+def test_a_drag_goes_on_after_a_key(begun: Any) -> None:
+    page, server, scale = begun
+    start = screen_place(page, server, "b.jpg", WRIST)
+    x, y = wrist(server)[:2]
+    page.keyboard.press("v")
+    page.mouse.move(start[0] + 40, start[1] + 30)
+    page.mouse.up()
+    saved(page)
+    moved = wrist(server)
+    assert moved[2] == 1
+    assert moved[:2] == pytest.approx([x + 40 / scale, y + 30 / scale], abs=0.05)
+
+
+def test_what_is_dragged_belongs_to_the_decision(begun: Any) -> None:
+    page, server, scale = begun
+    x, y = wrist(server)[:2]
+    page.keyboard.press("a")
+    opened(page, PHOTOS[3])
+    page.mouse.up()
+    saved(page)
+    assert server.frame("b.jpg")["row"]["state"] == "fixed"
+    assert wrist(server)[:2] == pytest.approx([x + 20 / scale, y + 10 / scale], abs=0.05)
+
+
+def test_escape_drops_a_drag_and_a_person_who_is_deleted_is_not_dragged_on(begun: Any) -> None:
+    page, server, _ = begun
+    before = server.frame("b.jpg")
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert server.frame("b.jpg")["version"] == before["version"]
+    x, y = screen_place(page, server, "b.jpg", WRIST)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y)
+    page.keyboard.press("Shift+Delete")
+    page.mouse.move(x + 40, y)
+    page.mouse.up()
+    saved(page)
+    assert server.frame("b.jpg")["people"] == []
+
+
+def test_the_wheel_leaves_a_dragged_keypoint_under_the_pointer(begun: Any) -> None:
+    page, server, _ = begun
+    x, y = screen_place(page, server, "b.jpg", WRIST)
+    page.mouse.move(x + 30, y + 20)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(200)
+    page.mouse.move(x + 35, y + 20)
+    page.mouse.up()
+    saved(page)
+    assert screen_place(page, server, "b.jpg", WRIST) == pytest.approx((x + 35, y + 20), abs=1.5)
+
+
+def test_the_wheel_zooms_while_the_picture_is_moved(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        x, y = on_screen(page, 30, 30)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 20, y)
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(200)
+        page.mouse.move(x + 30, y + 10)
+        page.mouse.up()
+        page.wait_for_timeout(200)
+        assert on_screen(page, 30, 30) == pytest.approx((x + 30, y + 10), abs=1.5)
+
+
+def test_who_is_out_of_sight_is_not_dragged(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url, viewport={"width": 1280, "height": 720})
+        page.locator(".row", has_text="#?%41.png").click()
+        opened(page, PHOTOS[2])
+        people = server.frame(PHOTOS[2])["people"]
+        canvas = page.locator("#overlay").bounding_box()
+        assert canvas is not None
+        left, middle = canvas["x"], canvas["y"] + canvas["height"] / 2
+        rightmost = max(on_screen(page, *person["box"][2:])[0] for person in people)
+        page.keyboard.down(" ")
+        page.mouse.move(rightmost, middle)
+        page.mouse.down()
+        page.mouse.move(left - 5, middle)
+        page.mouse.up()
+        page.keyboard.up(" ")
+        page.wait_for_timeout(100)
+        for person in people:  # their numbers would be at the left border, were they shown
+            x, y = left + 12, on_screen(page, *person["box"][:2])[1] - 10
+            page.mouse.move(x, y)
+            page.mouse.down()
+            page.mouse.move(x + 40, y)
+            page.mouse.move(x, y)
+            page.mouse.move(x + 5, y)
+            page.mouse.up()
+        assert page.locator(".person[aria-pressed=true]").count() == 0
+        assert server.frame(PHOTOS[2])["people"] == people

@@ -1,0 +1,78 @@
+"""The review page in a real browser: pictures that are slow, do not come, or are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from page_cases import on_b, opened, saved
+from review_cases import PHOTOS, make_photo, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Route
+
+
+def test_a_picture_that_did_not_come_ahead_is_asked_for_again(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        page.route(
+            f"**/{server.number(PHOTOS[3])}/picture",
+            lambda route: route.abort("connectionreset"),
+            times=1,
+        )
+        with page.expect_event("requestfailed"):
+            on_b(page)  # where the next picture is asked for, too
+        page.keyboard.press("n")
+        opened(page, PHOTOS[3])
+        assert page.locator("#blank").is_hidden()
+        assert page.evaluate("document.getElementById('picture').naturalWidth") > 0
+
+
+def test_labels_that_nobody_can_see_are_not_accepted(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    (run_folder.parent / "media" / "b.jpg").unlink()
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        page.get_by_text("This picture cannot be shown", exact=True).wait_for()
+        for key in ("a", "f"):
+            page.keyboard.press(key)
+            page.get_by_text("the frame can only be rejected").wait_for()
+        assert server.frame("b.jpg")["row"]["state"] == "todo"
+        page.keyboard.press("r")
+        opened(page, PHOTOS[3])
+        saved(page)
+        assert server.frame("b.jpg")["row"]["state"] == "rejected"
+
+        make_photo(run_folder.parent / "media" / "b.jpg")
+        page.locator(".row", has_text="b.jpg").click()
+        opened(page, "b.jpg")
+        page.keyboard.press("a")
+        opened(page, PHOTOS[3])
+        saved(page)
+        assert server.frame("b.jpg")["row"]["state"] == "accepted"
+
+
+def test_pictures_that_were_passed_by_are_not_waited_for(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        page.wait_for_load_state("networkidle")
+        waiting: list[Route] = []
+        gone: list[str] = []
+        page.on("requestfailed", lambda request: gone.append(request.url))
+        page.route("**/picture", lambda route: waiting.append(route))
+        for _ in range(5):  # frames 2 to 6, whose pictures are slow; the second is there
+            page.keyboard.press("j")
+        page.wait_for_timeout(500)
+        assert len(waiting) >= 3
+        assert len(gone) >= len(waiting) - 1
+        assert waiting[-1].request.url not in gone
+        waiting[-1].continue_()
+        opened(page, "clip.mp4/frame_000000.jpg")
