@@ -344,7 +344,7 @@ def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: 
     train(config, tmp_path / "whole", Listener())
     # The line of step 2 is the last thing before the measurement: its signal comes in time.
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", Stopping(1))
+        train(config, tmp_path / "run", Stopping(2))
     assert not [one for one in read_metrics(tmp_path / "run" / "metrics.jsonl") if "AP" in one]
     saved = RunFolder(tmp_path / "run").load_state()
     assert saved is not None
