@@ -66,6 +66,19 @@ def test_a_run_that_goes_on_does_not_keep_what_it_has_read(tmp_path: Path) -> No
     assert not any(states.counts)
 
 
+def test_heads_that_start_anew_are_the_same_where_a_run_goes_on(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stages = [
+        {"input_wh": [32, 48], "steps": 2, "batch_size": 2, "loss": {"kind": kind}}
+        for kind in ("cross_entropy", "mse")
+    ]
+    config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
+    train(config, tmp_path / "whole", Listener())
+    stopped(config, tmp_path / "run", 2)  # between the two
+    train(config, tmp_path / "run", Listener())
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("milestones", [[170, 200], [1]])
 def test_a_run_of_an_earlier_version_goes_on_as_it_began(
     tmp_path: Path, milestones: list[int]

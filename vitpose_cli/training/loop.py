@@ -283,12 +283,12 @@ class _Run:
         every = steps_between_measurements(config.validation, total, batches.steps_per_epoch)
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._placement.process))
-        meter = Meter()
         process = self._placement.process
         too_large = too_large_step(self._position.stage, stage.options, process.world_size)
         with stop_asked(process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement, asked)
+            meter = Meter()
             for step in range(start, total):
                 with explained_memory(too_large):
                     began_s = time.perf_counter()
