@@ -58,8 +58,7 @@ for ((round = 1; round <= ${ROUNDS:-3}; round++)); do
     vitpose train -c "$recipe" -o "$trained" --set "model.weights=$weights" \
         --set "data.train.0.annotations=$run/annotations.json" --set data.train.0.include=reviewed \
         --set "data.train.0.images=$images" --set "data.train.0.split=[0,1]" \
-        --set "data.validation=[]" --set "stages.0.epochs=${EPOCHS:-10}" \
-        --set optimizer.warmup_steps=10
+        --set "data.validation=[]" --set "stages.0.epochs=${EPOCHS:-10}"
     vitpose annotate "$images" -o "$run" --weights "$trained/last.safetensors" --refresh model "$@"
     report "$round" $((round * ${BUDGET:-15})) "$trained/last.safetensors"
 done

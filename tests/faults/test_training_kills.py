@@ -15,7 +15,7 @@ _WEIGHTS = ("last.safetensors", "best.safetensors")
 _OPERATIONS = 44
 """More than a run has left to do that was killed at each seventh before."""
 
-_CLOCKS = ("people_per_s", "data_share", "memory_mib")
+_CLOCKS = ("people_per_s", "left_s", "data_share", "memory_mib")
 
 
 def test_killed_at_file_operations(

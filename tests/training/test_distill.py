@@ -18,7 +18,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import CropPlan
 from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
-from vitpose_cli.training.config import StageOptions, TrainConfig
+from vitpose_cli.training.config import LossOptions, StageOptions, TrainConfig
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_width
@@ -64,11 +64,14 @@ class TrueTeacher(Oracle):
 
 
 def batches(
-    lessons: Lessons | None, options: AugmentationOptions, codec: HeatmapCodec = STUDENT
+    lessons: Lessons | None,
+    options: AugmentationOptions,
+    codec: HeatmapCodec = STUDENT,
+    loss: LossOptions = LossOptions(),
 ) -> Batches:
     people, pictures = some_people(8)
     course = Course("coco", people, HostCrops(pictures), codec, lessons)
-    stage = StageOptions(input_wh=codec.input_wh, steps=1, batch_size=16)
+    stage = StageOptions(input_wh=codec.input_wh, steps=1, batch_size=16, loss=loss)
     return Batches([course], stage, options, (0,), CPU)
 
 
@@ -287,7 +290,7 @@ def test_the_teacher_stands_still_and_is_no_part_of_the_student(tmp_path: Path) 
 def student(config: TrainConfig, lessons: Lessons) -> tuple[Stage, Batches]:
     torch.manual_seed(0)
     made = build_network(config.model, {"coco": COCO}, (48, 64))
-    drawn = batches(lessons, CALM)
+    drawn = batches(lessons, CALM, loss=config.stages[0].loss)
     schedule = Schedule.of_stage(config.stages[0], config.optimizer, drawn.steps_per_epoch)
     return Stage(made, config, 0, schedule, Placement(CPU)), drawn
 
@@ -309,6 +312,30 @@ def test_the_loss_is_the_mean_of_squares_against_both(tmp_path: Path) -> None:
     assert taught > 0.01
     # Sums of 3,264 squares in float32.
     assert found == pytest.approx(2.0 * truth + 0.5 * taught, rel=1e-5)
+
+
+def test_in_a_choice_among_pixels_a_teacher_counts_by_the_height_of_its_map(
+    tmp_path: Path,
+) -> None:
+    config = distilling(tmp_path, small_teacher(tmp_path))
+    choice = config.stages[0].model_copy(update={"loss": LossOptions(kind="cross_entropy")})
+    config = config.model_copy(update={"stages": (choice,)})
+    teacher = open_teachers(config.distill, {"coco": COCO}, Placement(CPU))["coco"]
+    stage, made = student(config, EachLook(teacher))
+    (batch,) = next(iter(made.ahead(0, 1)))
+    (target,) = batch.targets
+    asked = lesson_of(target).maps.double().clamp(min=0)
+    stage.model.eval()
+    with torch.no_grad():
+        logs = stage.model(batch.crops).double().flatten(2).log_softmax(dim=2)
+        found = float(stage._loss(batch))
+    shares = [maps.flatten(2) / maps.sum(dim=(2, 3))[..., None] for maps in (target.maps, asked)]
+    truth, taught = (-(share.nan_to_num() * logs).sum(dim=2).numpy() for share in shares)
+    weights = target.weights.double().numpy()
+    heights = asked.amax(dim=(2, 3)).clamp(max=1).numpy()
+    assert heights.min() < 0.5
+    expected = 2.0 * np.sum(weights * truth) / weights.sum() + 0.5 * np.mean(heights * taught)
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_maps_of_equal_networks_are_not_touched() -> None:

@@ -66,6 +66,19 @@ def test_a_run_that_goes_on_does_not_keep_what_it_has_read(tmp_path: Path) -> No
     assert not any(states.counts)
 
 
+def test_heads_that_start_anew_are_the_same_where_a_run_goes_on(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stages = [
+        {"input_wh": [32, 48], "steps": 2, "batch_size": 2, "loss": {"kind": kind}}
+        for kind in ("cross_entropy", "mse")
+    ]
+    config = parse_config(TrainConfig, small_run(tmp_path, stages=stages))
+    train(config, tmp_path / "whole", Listener())
+    stopped(config, tmp_path / "run", 2)  # between the two
+    train(config, tmp_path / "run", Listener())
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("milestones", [[170, 200], [1]])
 def test_a_run_of_an_earlier_version_goes_on_as_it_began(
     tmp_path: Path, milestones: list[int]
@@ -344,7 +357,7 @@ def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: 
     train(config, tmp_path / "whole", Listener())
     # The line of step 2 is the last thing before the measurement: its signal comes in time.
     with pytest.raises(KeyboardInterrupt):
-        train(config, tmp_path / "run", Stopping(1))
+        train(config, tmp_path / "run", Stopping(2))
     assert not [one for one in read_metrics(tmp_path / "run" / "metrics.jsonl") if "AP" in one]
     saved = RunFolder(tmp_path / "run").load_state()
     assert saved is not None

@@ -154,8 +154,12 @@ def test_a_token_of_another_width_is_embedded_as_the_same_pixels(tmp_path: Path)
     theirs = pixels_of(there, there.knowledge_token)
     back = here.patch_embed.proj.weight.detach().double().flatten(1) @ theirs
     offset = (here.patch_embed.proj.bias + here.pos_embed.mean(dim=(0, 1))).detach()
-    cosine = torch.cosine_similarity(back, (fitted.flatten() - offset).double(), dim=0)
-    assert cosine > 0.9999
+    moved = (fitted.flatten() - offset).double()
+    assert torch.cosine_similarity(back, moved, dim=0) > 0.9999
+    origin = there.patch_embed.proj.bias + there.pos_embed.mean(dim=(0, 1))
+    relative = (there.knowledge_token.flatten() - origin).detach()
+    ours, theirs = (one.patch_embed.proj.weight.detach().norm() for one in (here, there))
+    assert float(moved.norm() / relative.norm()) == pytest.approx(float(ours / theirs))
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:

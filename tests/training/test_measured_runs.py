@@ -14,6 +14,7 @@ from vitpose_cli.config import parse_config
 from vitpose_cli.errors import InputError
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
+from vitpose_cli.training.measurement import comparison
 from vitpose_cli.training.metrics import read_metrics
 
 
@@ -131,3 +132,36 @@ def test_a_stage_is_measured_at_most_ten_times(tmp_path: Path, steps: int) -> No
     lines = run(tmp_path, stages=[stage], validation={}, **quiet).lines
     expected = {3: [1, 2, 3], 15: [*range(2, 15, 2), 15], 39: [*range(4, 39, 4), 39]}
     assert [one["step"] for one in lines if "AP" in one] == expected[steps]
+
+
+def test_weights_are_measured_before_they_learn(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 2, "batch_size": 2}
+    made = run(tmp_path, stages=[stage], validation={"every_steps": 2})
+    assert [one["step"] for one in made.lines if "AP" in one] == [2]
+    (tmp_path / "run").rename(tmp_path / "made")
+    model = {"weights": str(tmp_path / "made" / "last.safetensors")}
+    listener = run(tmp_path, model=model, stages=[stage, stage], validation={"every_steps": 2})
+    measured = [one for one in listener.lines if "AP" in one]
+    assert [(one["stage"], one["step"]) for one in measured] == [(0, 0), (0, 2), (1, 2)]
+    assert measured[0]["sources"] == made.lines[-1]["sources"]
+
+
+def test_a_run_says_that_it_made_nothing_better() -> None:
+    lines = [{"kind": "validation", "step": step, "AP": ap} for step, ap in ((0, 0.5), (5, 0.25))]
+    said = ["No step made the weights better: AP was 0.500 before the first one, and 0.250 at most"]
+    assert [one.split(" after")[0] for one in comparison(lines, 0.5)] == said
+    assert not [*comparison(lines[1:], 0.25)]
+    assert not [*comparison([*lines, lines[0] | {"step": 9}], 0.5)]
+
+
+def test_of_two_that_are_equally_good_the_later_weights_are_the_best(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 4, "batch_size": 2}
+    slow = {"lr": 1e-7, "schedule": "constant"}
+    listener = run(tmp_path, stages=[stage], validation={"every_steps": 2}, optimizer=slow)
+    first, second = (one["AP"] for one in listener.lines if "AP" in one)
+    assert first == second
+    best, last = (tmp_path / "run" / f"{name}.safetensors" for name in ("best", "last"))
+    assert best.read_bytes() == last.read_bytes()
+    assert "after step 4" in (tmp_path / "run" / "report.html").read_text()

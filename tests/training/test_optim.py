@@ -118,6 +118,18 @@ def test_warm_up_and_steps_are_those_of_the_original(milestones: tuple[int, ...]
     assert schedule.rate(200 * 293) == pytest.approx(5e-6)
 
 
+@pytest.mark.parametrize(("steps", "warm"), [(54, 10), (499, 99), (4, 0), (1000, 100)])
+def test_a_short_stage_warms_up_for_a_fifth_of_it_at_most(steps: int, warm: int) -> None:
+    options = OptimizerOptions(schedule="cosine", warmup_steps=100)
+    schedule = Schedule.of_stage(StageOptions(steps=steps), options, 3)
+    cold = Schedule.of_stage(
+        StageOptions(steps=steps), OptimizerOptions(schedule="cosine", warmup_steps=0), 3
+    )
+    rates = [schedule.rate(step) / cold.rate(step) for step in range(steps)]
+    assert [rate < 1 for rate in rates] == [True] * warm + [False] * (steps - warm)
+    assert schedule.highest == max(map(schedule.rate, range(steps))) > 0.9 * 5e-4
+
+
 def test_a_stage_of_any_length_falls_where_the_papers_does() -> None:
     for stage in (StageOptions(steps=21000), StageOptions(epochs=70)):
         schedule = Schedule.of_stage(stage, OptimizerOptions(), 300)

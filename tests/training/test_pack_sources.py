@@ -87,8 +87,10 @@ def test_what_is_no_pack_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    for name in ("cut.npz", "array.npz"):
-        with pytest.raises(InputError, match=f"{name} cannot be read as a pack") as caught:
+    (tmp_path / "labels.json").write_text("{}")
+    for name in ("cut.npz", "array.npz", "labels.json"):
+        said = f"{name} cannot be read as a pack: it is no whole .npz file.$"
+        with pytest.raises(InputError, match=said) as caught:
             opening(name)
         assert "make it again" in caught.value.hint
 

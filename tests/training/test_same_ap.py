@@ -122,7 +122,9 @@ def test_boxes_and_keypoints_beyond_the_photo_and_people_without_any_give_the_sa
             assert mean == (pytest.approx(np.mean(values)) if values else None)
     for mine, theirs in zip(measured["keypoints"], by_command["keypoints"], strict=True):
         assert mine["oks"] == pytest.approx(theirs["oks"], rel=1e-4)
-    (tmp_path / "boxes.json").write_text(path.read_text())
+    document = json.loads(path.read_text())
+    document["annotations"].append(people[0] | {"id": 30})  # found twice, and counted once
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
     with_boxes = validated(tmp_path, boxes=tmp_path / "boxes.json")[0].as_dict()
     by_command = evaluated(path, "--boxes", "boxes.json")
     assert with_boxes["coco"] == by_command["coco"]

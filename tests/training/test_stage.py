@@ -68,6 +68,16 @@ def test_a_network_learns() -> None:
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
+def test_each_step_drops_other_paths_and_the_same_step_the_same() -> None:
+    model = {"variant": "tiny-test", "head": "simple", "drop_path": 0.5}
+    optimizer = {"lr": 1e-20, "warmup_steps": 0, "schedule": "constant"}
+    stage, batches = opened(config(model=model, optimizer=optimizer))
+    (passes,) = batches.ahead(0, 1)
+    first, again, other = (float(stage.step(number, passes)[0]) for number in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
 def test_passes_of_a_step_add_up() -> None:
     whole, parts = (opened(config(stage={"accumulate": accumulate})) for accumulate in (1, 3))
     losses = steps(*whole), steps(*parts)

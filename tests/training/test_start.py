@@ -288,8 +288,11 @@ def test_contradictions_are_named(tmp_path: Path) -> None:
 
 def test_the_next_stage_has_the_same_weights_for_another_size() -> None:
     torch.manual_seed(0)
-    first = build_network(SCRATCH, COCO, (48, 64))
+    options = SCRATCH.model_copy(update={"drop_path": 0.3, "activation_checkpointing": True})
+    first = build_network(options, COCO, (48, 64))
     second = next_network(first, (96, 128), fresh_heads=False)
+    assert second.model.encoder.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
+    assert second.model.encoder.grad_checkpointing
     before, after = first.model.state_dict(), second.model.state_dict()
     assert after.pop("encoder.pos_embed").shape == (1, 48, 64)
     assert all(torch.equal(value, before[key]) for key, value in after.items())

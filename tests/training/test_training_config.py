@@ -37,6 +37,7 @@ def test_what_cannot_be_meant_is_said_at_once() -> None:
         stages=[{"steps": 1, "epochs": 2}, {"steps": 1, "input_wh": [100, 128]}],
         freze={},
         augmentation={"flip": 1.5, "rotaton": 1},
+        optimizer={"warmup_ratio": 10, "gamma": 2, "final_ratio": 1.1},
         data={"train": [], "cache": "tape"},
         model={"variant": "bse"},
     )
@@ -46,6 +47,9 @@ def test_what_cannot_be_meant_is_said_at_once() -> None:
         "freze: unknown key; did you mean freeze?",
         "augmentation.flip: should be less than or equal to 1 (given: 1.5)",
         "augmentation.rotaton: unknown key; did you mean rotation?",
+        "optimizer.warmup_ratio: should be less than or equal to 1 (given: 10)",
+        "optimizer.gamma: should be less than or equal to 1 (given: 2)",
+        "optimizer.final_ratio: should be less than or equal to 1 (given: 1.1)",
         "model.variant: should be 'tiny-test', 'tiny', 'small', 'base', 'large' or 'huge'",
         "data.train:",
         "data.cache:",

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _ROWS_SHOWN = 12
 _COLUMNS = (
     *("stage", "step", "epoch", "loss", "lr", "gradient_norm"),
-    *("people_per_s", "data_share", "memory_mib"),
+    *("people_per_s", "left_s", "data_share", "memory_mib"),
 )
 
 
@@ -155,7 +156,7 @@ class _Screen:
             self._rows.append(line)
         table = Table(caption=self._measured, caption_justify="left")
         for name in _COLUMNS:
-            table.add_column(name.replace("_", " "), justify="right")
+            table.add_column(_label(name).replace("_", " "), justify="right")
         for row in self._rows:
             table.add_row(*(_cell(name, row[name]) for name in _COLUMNS))
         self._live.update(table)
@@ -175,13 +176,19 @@ def _as_text(line: Mapping[str, Any]) -> str:
     place = f"stage {line['stage'] + 1} step {line['step']}"
     if line["kind"] == "validation":
         return f"{place}: AP {line['AP']:.4f}"
-    cells = (f"{name} {_cell(name, line[name])}" for name in _COLUMNS[2:])
+    cells = (f"{_label(name)} {_cell(name, line[name])}" for name in _COLUMNS[2:])
     return f"{place}: {', '.join(cells)}"
+
+
+def _label(name: str) -> str:
+    return "left" if name == "left_s" else name
 
 
 def _cell(name: str, value: float) -> str:
     if name == "stage":
         return str(int(value) + 1)
+    if name == "left_s":
+        return str(timedelta(seconds=value))
     if name == "data_share":
         return f"{value:.1%}"
     return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -18,6 +18,7 @@ from vitpose_cli.training.data_options import AugmentationOptions, DataOptions
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Decay = Annotated[Number, Field(ge=0, lt=1)]
+Ratio = Annotated[Number, Field(gt=0, le=1)]
 
 _OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
 """The options of a network that `task: token` has a use for."""
@@ -102,22 +103,22 @@ class OptimizerOptions(StrictModel):
     """AdamW's betas."""
     weight_decay: NotNegative = 0.1
     """Weight decay; none for biases, norms and the position table."""
-    layer_decay: Annotated[Number, Field(gt=0, le=1)] | None = None
+    layer_decay: Ratio | None = None
     """The rate of a layer relative to the one above it; default: that of the variant."""
     clip_norm: Positive = 1.0
     """Longest gradient (L2)."""
     warmup_steps: Annotated[Whole, Field(ge=0)] = 500
-    """Steps of linear warm-up at the start of each stage."""
-    warmup_ratio: Positive = 0.001
+    """Steps of linear warm-up at the start of each stage, at most a fifth of it."""
+    warmup_ratio: Ratio = 0.001
     """The rate of the first of them, relative to the peak."""
     schedule: Literal["step", "cosine", "constant"] = "step"
     """How the rate falls within a stage: step, cosine or constant."""
     milestones: tuple[NotNegative, ...] | None = None
     """With step: when the rate falls, in the stage's unit (epochs or steps); default: after 170/210
     and 200/210 of the stage, as in the paper."""
-    gamma: Positive = 0.1
+    gamma: Ratio = 0.1
     """With step: by which factor it falls."""
-    final_ratio: NotNegative = 0.01
+    final_ratio: Probability = 0.01
     """With cosine: the last rate, relative to the peak."""
 
 
@@ -221,7 +222,7 @@ class ValidationOptions(StrictModel):
 
     every_epochs: Positive | None = None
     """Epochs from one measurement to the next; default: at most ten in a stage, one of them at its
-    end."""
+    end. Weights that know the keypoints are measured before the first step, too."""
     every_steps: Count | None = None
     """The same in steps."""
     flip_test: bool = True

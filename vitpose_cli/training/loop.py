@@ -31,7 +31,7 @@ from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_ma
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.divergence import SkippedSteps
 from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
-from vitpose_cli.training.measurement import Measurement, steps_between_measurements
+from vitpose_cli.training.measurement import Measurement, comparison, steps_between_measurements
 from vitpose_cli.training.metrics import (
     JoinedObserver,
     Line,
@@ -138,6 +138,7 @@ class _Run:
         self._train_stages(network, data, material, lessons)
         if self._leads:
             write_report(self._folder, self._position.best)
+            self._tell(comparison(read_metrics(self._folder.metrics), self._position.best))
         return TrainSummary(self._folder.weights, self._position.best, self._folder.report)
 
     def _resume(self, data: OpenedData) -> DataFingerprint | None:
@@ -257,20 +258,22 @@ class _Run:
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement, taught)
         learning, total = trainable_size(stage.model)
-        self._observer.note(f"Stage {number + 1}: {learning:,} of {total:,} parameters learn.")
+        size = f"{learning:,} of {total:,} parameters learn, in {schedule.num_steps:,} steps"
+        self._observer.note(f"Stage {number + 1}: {size}.")
         check_stage_memory(number, stage, self._placement)
-        if self._state is None:
-            self._position = Position(number, 0, self._position.best)
-        else:
-            stage.load_state_dict(self._state)
-            self._state = None
-            if self._leads and not self._folder.last.exists():
-                self._save_weights(stage, self._folder.last)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
             measurement = Measurement.open(
                 network, data, config.validation, self._placement, self._observer.note
             )
+        if self._state is None:
+            compared = number == 0 and measurement.knows(network)
+            self._position = Position(number, 0, self._position.best, measured=not compared)
+        else:
+            stage.load_state_dict(self._state)
+            self._state = None
+            if self._leads and not self._folder.last.exists():
+                self._save_weights(stage, self._folder.last)
         self._learn(stage, batches, measurement)
         return stage.network
 
@@ -280,12 +283,12 @@ class _Run:
         every = steps_between_measurements(config.validation, total, batches.steps_per_epoch)
         start = self._position.step
         ahead = iter(batches.ahead(start, total, self._placement.process))
-        meter = Meter()
         process = self._placement.process
         too_large = too_large_step(self._position.stage, stage.options, process.world_size)
         with stop_asked(process) as asked:
             if measurement and not self._position.measured:
                 self._measure_saved(stage, measurement, asked)
+            meter = Meter()
             for step in range(start, total):
                 with explained_memory(too_large):
                     began_s = time.perf_counter()
@@ -298,7 +301,7 @@ class _Run:
                     sheet = batch_sheet(passes[0], stage.network.model)
                     self._draw(f"samples-{self._position.stage + 1}.jpg", sheet)
                 self._position = replace(self._position, step=done)
-                if last or done % config.log_every == 0:
+                if last or step == 0 or done % config.log_every == 0:
                     self._log(stage, done / batches.steps_per_epoch, meter)
                     meter = Meter()
                 stopping = asked()
@@ -318,15 +321,14 @@ class _Run:
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""
-        numbers = meter.numbers(self._placement.device)
+        done, schedule = self._position.step, stage.schedule
+        numbers = meter.numbers(self._placement.device, schedule.num_steps - done)
         if self._placement.process.world_size > 1:
             whole = torch.tensor(numbers["loss"], device=self._placement.device)
             distributed.all_reduce(whole)
             numbers["loss"] = whole.item()
-        rate = stage.schedule.rate(self._position.step - 1)
-        self._write(
-            {"kind": "train", **self._place(), "epoch": round(epoch, 4), "lr": rate} | numbers
-        )
+        place = {"kind": "train", **self._place(), "epoch": round(epoch, 4)}
+        self._write({**place, "lr": schedule.rate(done - 1)} | numbers)
         self._skipped.close(meter)
 
     def _keep(self, save: Callable[[], None], meter: Meter, *, last: bool) -> None:
@@ -354,7 +356,7 @@ class _Run:
         numbers = measurement.score(found)
         self._write({"kind": "validation", **self._place(), **numbers})
         best, ap, known, on = self._position.best, numbers["AP"], self._known, self._measured_on
-        if best is None or ap > best or not same_people(known.measured or (), on):
+        if best is None or ap >= best or not same_people(known.measured or (), on):
             self._position = replace(self._position, best=ap)
             self._known = replace(known, measured=tuple(on))
             self._save_weights(stage, self._folder.best)

@@ -16,6 +16,7 @@ from vitpose_cli.evaluate.coco_metrics import or_none
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import OpenedData, check_missing
+from vitpose_cli.training.metrics import Line
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.sheets import Image
@@ -78,6 +79,10 @@ class Measurement:
         """Say whether there is anything to measure."""
         return bool(self._validators)
 
+    def knows(self, network: Network) -> bool:
+        """Return whether a network can do something of what is measured before it learns."""
+        return any(one.head not in network.drawn_heads for one in self._validators)
+
     def find(self, stage: Stage, stop: Callable[[], bool]) -> list[Instances]:
         """Return what the network of a stage finds on each source.
 
@@ -119,6 +124,22 @@ class Measurement:
             for number, (name, evaluation) in enumerate(zip(names, evaluations, strict=True))
         }
         return {"AP": mean_ap(evaluations), "sources": sources}
+
+
+def comparison(lines: Sequence[Line], best: float | None) -> Iterator[str]:
+    """Yield a sentence where a run made the weights that it began with no better.
+
+    Args:
+        lines: Its metrics.
+        best: The mean AP of its best weights.
+    """
+    measured = [line for line in lines if line["kind"] == "validation"]
+    later = [line["AP"] for line in measured if line["step"] > 0]
+    if later and measured[0]["step"] == 0 and measured[0]["AP"] == best and max(later) < best:
+        yield (
+            f"No step made the weights better: AP was {best:.3f} before the first one, and "
+            f"{max(later):.3f} at most after. The best weights are those that the run began with."
+        )
 
 
 def steps_between_measurements(

@@ -186,8 +186,8 @@ class Meter:
         norms = torch.stack(self.norms).tolist() if self.norms else []
         return [not math.isfinite(norm) for norm in norms]
 
-    def numbers(self, device: torch.device) -> dict[str, float]:
-        """Return the numbers of a line."""
+    def numbers(self, device: torch.device, num_left: int) -> dict[str, float]:
+        """Return the numbers of a line, `num_left` steps before the end of the stage."""
         losses, norms = torch.stack(self.losses).tolist(), torch.stack(self.norms).tolist()
         finite = [norm for norm in norms if math.isfinite(norm)]
         span_s = time.perf_counter() - self.start_s
@@ -195,6 +195,7 @@ class Meter:
             "loss": sum(losses) / len(losses),
             "gradient_norm": sum(finite) / max(len(finite), 1),
             "people_per_s": round(self.num_people / span_s, 2),
+            "left_s": round(num_left * span_s / len(losses)),
             "data_share": round(self.wait_s / span_s, 4),
             "memory_mib": peak_memory_mib(device),
         }

@@ -9,11 +9,7 @@ from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import OpenedData
 from vitpose_cli.training.network import Network
-from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.unused import unused_options
-
-REACHED = 0.8
-"""Share of the rate asked for from which on a stage counts as reaching it."""
 
 _LAST_WORD = "Where that is wrong, list the pairs as `flip_pairs` of the category in the COCO file."
 
@@ -27,20 +23,7 @@ def opening_notes(config: TrainConfig, data: OpenedData, network: Network) -> li
         network: What it begins with.
     """
     flips = [] if config.task == "pretrain" else _mirroring(config, data)
-    rates = _unreached_rates(config, data)
-    return [*data.notes, *unused_options(config), *network.notes, *flips, *rates]
-
-
-def _unreached_rates(config: TrainConfig, data: OpenedData) -> Iterator[str]:
-    """Yield which stages are over, or slow down, before their rate is what was asked for."""
-    for number, stage in enumerate(config.stages):
-        schedule = Schedule.of_stage(stage, config.optimizer, data.epoch_length / stage.batch_size)
-        if schedule.highest < REACHED * schedule.peak:
-            yield (
-                f"Stage {number + 1} has {schedule.num_steps:,} steps and "
-                f"{config.optimizer.warmup_steps:,} of warm-up: its learning rate comes to "
-                f"{schedule.highest:.2g}, not to {schedule.peak:g}. Lower optimizer.warmup_steps."
-            )
+    return [*data.notes, *unused_options(config), *network.notes, *flips]
 
 
 def _mirroring(config: TrainConfig, data: OpenedData) -> Iterator[str]:

@@ -202,8 +202,8 @@ class Schedule:
         """
         options = self.options
         factor = 1.0
-        if step < options.warmup_steps:
-            factor = 1 - (1 - step / options.warmup_steps) * (1 - options.warmup_ratio)
+        if step < self.warmup_steps:
+            factor = 1 - (1 - step / self.warmup_steps) * (1 - options.warmup_ratio)
         if options.schedule == "step":
             factor *= options.gamma ** sum(step >= mark for mark in self._falls())
         elif options.schedule == "cosine":
@@ -212,9 +212,14 @@ class Schedule:
         return self.peak * factor
 
     @property
+    def warmup_steps(self) -> int:
+        """Length of the warm-up: as asked for, and at most a fifth of the stage."""
+        return min(self.options.warmup_steps, self.num_steps // 5)
+
+    @property
     def highest(self) -> float:
-        """The highest rate of all steps: below `peak` where the stage is short for its warm-up."""
-        return max(self.rate(step) for step in range(self.num_steps))
+        """The highest rate of all steps: `peak`, or where it falls while it warms up, less."""
+        return max(self.rate(step) for step in range(self.warmup_steps + 1))
 
     def _falls(self) -> list[float]:
         """Return the steps at which the rate falls."""

@@ -62,10 +62,10 @@ class Pack:
             InputError: The file is missing or no pack.
         """
         try:
-            arrays = np.load(path)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("it is a single array")
-            with arrays:
+            with path.open("rb") as file:
+                if not zipfile.is_zipfile(file):
+                    raise ValueError("it is no whole .npz file")
+            with np.load(path) as arrays:
                 missing = [name for name in _ARRAYS if name not in arrays]
                 if missing:
                     raise InputError(f"{path} is no pack: it has no {', '.join(missing)}.")
