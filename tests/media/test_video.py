@@ -153,6 +153,31 @@ def test_untagged_colours_are_those_players_assume(
     np.testing.assert_allclose(frames_of(path)[0].image[-6, -6], (220, 30, 30), atol=6)
 
 
+@pytest.mark.parametrize(("curve", "white", "grey"), [(16, 0.58, 0.38), (18, 0.75, 0.38)])
+def test_high_dynamic_range_looks_as_other_videos(
+    tmp_path: Path, curve: int, white: float, grey: float
+) -> None:
+    # What PQ (16) and HLG (18) have for paper and a grey card: ITU-R BT.2408, table 1.
+    signals = np.empty((64, 96, 3))
+    signals[:, :32], signals[:, 32:64], signals[:, 64:] = white, grey, (grey, grey / 2, grey / 2)
+    shown = av.VideoFrame.from_ndarray(np.rint(signals * 255).astype(np.uint8), format="rgb24")
+    path = tmp_path / "phone.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv444p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 9, 9, curve
+        converted = shown.reformat(format="yuv444p10le", dst_colorspace=Colorspace.BT2020)
+        container.mux([*stream.encode(converted), *stream.encode(None)])
+    image = frames_of(path)[0].image
+    # Taken as they are, they would be 148 or 191, and 97.
+    np.testing.assert_allclose(image[32, 16], 226, atol=4)  # room is left for what shines
+    np.testing.assert_allclose(image[32, 48], 100, atol=4)  # 26 of 203 nits, by a gamma of 2.2
+    red, green, _ = image[32, 80].tolist()
+    assert red > 115  # purer than the file's numbers, 97 and 48, and as bright
+    assert green < 40
+
+
 def test_interlacing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = {"flags": "+ilme+ildct", "x264-params": "tff=1"}
     path = write_video(tmp_path / "fields.ts", num=5, options=options)

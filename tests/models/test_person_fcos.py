@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torchvision.models.detection import FCOS
 from torchvision.models.detection.image_list import ImageList
 
 from vitpose_cli.media.frames import Frame, FrameKey
@@ -44,6 +45,28 @@ def test_places_lie_on_their_grids(size_hw: tuple[int, int]) -> None:
     for stride, own in zip(STRIDES, np.split(anchors.numpy(), ends[:-1]), strict=True):
         assert ((own[:, :2] + own[:, 2:]) / 2 % stride == 0).all()
         assert (own[:, 2:] - own[:, :2] == stride).all()
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.5, 1.0])
+def test_guesses_are_those_of_torchvision_that_suppresses_none(threshold: float) -> None:
+    network: Any = build_person_fcos(PERSON_FCOS["person_fcos_nano"], num_classes=3).eval()
+    network.score_thresh = threshold
+    torch.manual_seed(0)
+    sizes_hw = [(320, 256), (300, 200)]
+    grids = [(320 // stride) * (256 // stride) for stride in STRIDES]
+    outputs = {
+        "cls_logits": [torch.randn(2, places, 3) for places in grids],
+        "bbox_regression": [torch.rand(2, places, 4) for places in grids],
+        "bbox_ctrness": [torch.randn(2, places, 1) for places in grids],
+    }
+    anchors = [[torch.rand(places, 4) * 100 + torch.tensor([0, 0, 100, 100]) for places in grids]]
+    ours = network.postprocess_detections(outputs, anchors * 2, sizes_hw)
+    network.nms_thresh, network.detections_per_img = 1.0, 1000
+    theirs = FCOS.postprocess_detections(network, outputs, anchors * 2, sizes_hw)
+    assert len(ours[0]["boxes"]) == {0.0: 1000, 1.0: 0}.get(threshold, len(theirs[0]["boxes"]))
+    for own, other in zip(ours, theirs, strict=True):
+        for key in ("boxes", "scores", "labels"):
+            torch.testing.assert_close(own[key], other[key], rtol=1e-6, atol=0)  # last bits
 
 
 def test_a_file_opens_as_any_other(tmp_path: Path) -> None:

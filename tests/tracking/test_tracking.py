@@ -83,6 +83,16 @@ def test_who_hides_for_a_moment_keeps_the_id() -> None:
     assert {tuple(one) for one in ids} == {(1, 2), (2,)}
 
 
+def test_who_was_lost_a_second_ago_is_not_taken_for_whom_the_last_frame_shows() -> None:
+    frames = []
+    for index in range(20):
+        sway = 4.0 * (-1) ** (index // 2)  # of a network that is not sure
+        here = (300.0 + sway, 300.0)
+        seen_twice = index == 4  # as a detector does of people who walk side by side
+        frames.append((index / 10, people(here, (310.0, 302.0)) if seen_twice else people(here)))
+    assert ids_of(frames) == [[1]] * 4 + [[1, 2]] + [[1]] * 15
+
+
 def test_who_is_gone_for_long_comes_back_as_somebody_new() -> None:
     frames = [(0.0, people((100, 300))), (0.1, people()), (3.0, people((100, 300)))]
     assert ids_of(frames) == [[1], [], [2]]

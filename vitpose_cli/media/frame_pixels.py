@@ -1,4 +1,4 @@
-"""The pixels of a decoded frame: its own colour space, range and orientation made plain RGB."""
+"""The pixels of a decoded frame: its own colours, range and orientation made plain RGB."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.hdr import standard_range
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
@@ -21,7 +22,7 @@ _HD_HEIGHT = 720
 
 
 def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
-    """Convert a decoded frame to upright 8-bit RGB, by its own colour space and range.
+    """Convert a decoded frame to upright 8-bit RGB, by its own colour space, range and curve.
 
     Args:
         frame: A decoded frame.
@@ -40,7 +41,7 @@ def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.ui
         image = cast(NDArray[np.uint8], rgb.to_ndarray())
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
-    return _upright(image, frame)
+    return _upright(standard_range(image, frame.color_trc), frame)
 
 
 def lies_on_side(frame: VideoFrame) -> bool:

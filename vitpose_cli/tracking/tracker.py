@@ -27,6 +27,7 @@ _VELOCITY_MEMORY = 0.5  # the share of the old velocity in the new one: people t
 _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
 _LONGEST_WALK_S = 2.0  # after that, somebody else is as likely
 _FEWEST_POINTS = 3  # that tell how far somebody moved
+_LEAST_LIKELIHOOD = 1e-9  # of a pair that is alike enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Tracker:
         if len(rows) < len(people):
             people = people.select(rows)
         steps = np.stack([track.step(time_s) for track in tracks])
-        matches = best_pairs(self._likeness(time_s, tracks, steps, people), self._options.min_oks)
+        matches = best_pairs(self._likelihoods(time_s, tracks, steps, people), _LEAST_LIKELIHOOD)
         if len(matches) < min(len(tracks), len(people)):
             boxes = np.stack([track.box for track in tracks]) + np.tile(steps, 2)
             overlap = box_iou(boxes, people.boxes)
@@ -167,27 +168,37 @@ class Tracker:
             keypoints = np.where(people.placed[row, :, None], people.keypoints[row], centre)
             self._tracks.append(_Track(track_id, keypoints, box, time_s, np.zeros(2)))
 
-    def _likeness(
+    def _likelihoods(
         self,
         time_s: float,
         tracks: Sequence[_Track],
         steps: NDArray[np.float64],
         people: Instances,
     ) -> NDArray[np.float64]:
-        """Return OKS, (tracks, people), with the more room the longer somebody was out of sight."""
+        """Return how likely each person is each track's, (tracks, people); 0 where too unlike.
+
+        OKS has the more room the longer somebody was out of sight, and tells who may be who. But
+        with more room it is higher everywhere: by it alone, who was lost a second ago would be
+        taken for whom the last frame has shown in the same place. As the density of a normal
+        distribution, it is therefore divided by its width.
+        """
         poses = np.stack([track.keypoints for track in tracks]) + steps[:, None]
         areas = box_areas(np.stack([track.box for track in tracks]))
         gaps_s = np.array([time_s - track.seen_s for track in tracks])
         # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
+        spreads = 2 * self._sigmas
         room = self._options.motion * np.minimum(gaps_s, _LONGEST_WALK_S)
-        return oks_matrix(
+        widened = np.hypot(spreads, room[:, None])
+        oks = oks_matrix(
             poses,
             areas,
             people.keypoints,
             box_areas(people.boxes),
-            np.hypot(2 * self._sigmas, room[:, None, None]) / 2,
+            widened[:, None] / 2,
             people.visibility,
         )
+        densities = (spreads / widened).mean(axis=1, keepdims=True)
+        return np.where(oks >= self._options.min_oks, oks * densities, 0)
 
 
 def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
