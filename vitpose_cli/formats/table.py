@@ -55,7 +55,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             fiftyone.write, fiftyone.read, folder=True, options=frozenset({"images", "pictures"})
         ),
         "labelstudio": Format(
-            labelstudio.write, labelstudio_export.read, folder=True, options=frozenset({"url"})
+            labelstudio.write,
+            labelstudio_export.read,
+            folder=True,
+            options=frozenset({"images", "url"}),
         ),
         "results": Format(
             results.write, None, folder=False, options=frozenset({"truth"}), categories=True
