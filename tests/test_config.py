@@ -99,6 +99,8 @@ def test_a_key_of_another_branch_is_not_suggested() -> None:
     [
         ("- 1\n", "must hold a mapping"),
         ("a: [1\n", "not valid YAML"),
+        ("a: " + "[" * 20_000, "not valid YAML: it is nested too deep"),
+        ("? " * 5_000, "not valid YAML: it is nested too deep"),
         ("seed: 1\nseed: 2\n", "occurs twice"),
     ],
 )

@@ -113,7 +113,7 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         ConfigError: The file cannot be read, is not YAML, or is not a mapping.
     """
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = _parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.") from None
@@ -162,6 +162,14 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _parsed(text: str) -> Any:
+    """Return what a text means as YAML; what is nested too deep is an error of YAML like others."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None
+
+
 def _with_default_list(
     model: type[BaseModel], values: Mapping[str, Any], override: str
 ) -> Mapping[str, Any]:
@@ -186,7 +194,7 @@ def _overridden(values: Any, override: str) -> Any:
     if not equals or not key:
         raise ConfigError(f"{override!r} is not of the form KEY=VALUE.", "As in optimizer.lr=1e-3.")
     try:
-        value = yaml.load(text, _Loader)
+        value = _parsed(text)
     except yaml.YAMLError as error:
         if not text.startswith(_SIGNS_OF_YAML):
             raise ConfigError(

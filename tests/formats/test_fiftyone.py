@@ -19,6 +19,7 @@ from format_cases import (
 )
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.formats.table import format_of
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.records.validate import validate
 
@@ -83,6 +84,7 @@ def test_the_layout_that_its_importer_reads(run: Path, tmp_path: Path) -> None:
     skeleton = document["info"]["default_skeleton"]
     assert skeleton["labels"] == list(COCO.names)
     assert skeleton["edges"] == [list(edge) for edge in COCO.edges]
+    assert "url" not in document["info"]  # else its exports have this one, and are not known by it
     for annotation in document["annotations"]:
         flat = {name for name in annotation if name != "attributes"}
         assert not flat & {*annotation["attributes"]}  # it flattens them, and the last one wins
@@ -211,9 +213,12 @@ importer = fouc.COCODetectionDatasetImporter(
     dataset_dir=sys.argv[1], label_types=["detections", "keypoints"]
 )
 importer.setup()
-skeleton = importer.get_dataset_info()["default_skeleton"]
+info = importer.get_dataset_info()
+skeleton = info["default_skeleton"]
 skeleton = foo.DatasetDocument().field_to_python("default_skeleton", skeleton)
-exporter = fouc.COCODetectionDatasetExporter(export_dir=sys.argv[2], export_media=False)
+exporter = fouc.COCODetectionDatasetExporter(
+    export_dir=sys.argv[2], export_media=False, info=info
+)
 found = {}
 with importer, exporter:
     for path, metadata, label in importer:
@@ -250,6 +255,7 @@ def test_the_way_through_fiftyones_own_code(run: Path, tmp_path: Path) -> None:
                 atol=0.01,
             )
             assert np.isnan(np.array(points)[~shown]).all()
+    assert format_of(tmp_path / "back" / "labels.json") == "fiftyone"
     summary = bring_back(run, tmp_path / "back", "fiftyone")
     assert summary.count("unchanged") == len(PHOTOS)
 

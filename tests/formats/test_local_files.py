@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,6 +11,7 @@ from format_cases import export, make_run, record
 from runs import save_photos, vitpose
 
 from vitpose_cli.formats.written import WriteOptions
+from vitpose_cli.media.frames import FrameKey
 
 
 def urls(tasks: Path) -> list[str]:
@@ -94,6 +96,35 @@ def test_photos_that_are_elsewhere(tmp_path: Path) -> None:
         out = tmp_path / f"given{number}"
         written = export(run, "labelstudio", out, WriteOptions(url=url))
         assert (urls(written.files[1]), written.notes) == ([expected], ())
+
+
+def test_frames_of_videos_lie_in_the_folder_that_they_were_extracted_into(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "walk.mp4").write_bytes(b"video")
+    names = ["walk.mp4/frame_000000.jpg", "walk.mp4/frame_000001.jpg"]
+    frames = [replace(record(name), key=FrameKey("walk.mp4", i)) for i, name in enumerate(names)]
+    run = make_run(tmp_path / "run", frames, sources=(str(clips),), root=".")
+    (note,) = export(run, "labelstudio", tmp_path / "no", WriteOptions()).notes
+    assert "annotate --extract-frames DIR" in note
+    extracted = tmp_path / "frames"
+    for name, photo in zip(names, save_photos(tmp_path / "photos", 2), strict=True):
+        (extracted / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / photo).replace(extracted / name)
+    out = tmp_path / "out"
+    done = vitpose("export", run, "-f", "labelstudio", "-o", out, "--images", extracted)
+    assert done.returncode == 0, done.stderr
+    assert [served(url, tmp_path) for url in urls(out / "tasks.json")] == [
+        extracted / name for name in names
+    ]
+    said = " ".join(done.stderr.split())
+    assert f"Local files storage with the path {extracted} (no sync)" in said
+    assert "--extract-frames" not in said
+    again = tmp_path / "again"
+    wrong = ("export", run, "-f", "labelstudio", "-o", again, "--images", tmp_path / "photos")
+    assert vitpose(*wrong).returncode == 3
+    assert vitpose(*wrong, "--image-url", "s3://x/").returncode == 2
+    assert not again.exists()
 
 
 def test_archives_are_to_be_unpacked(tmp_path: Path) -> None:

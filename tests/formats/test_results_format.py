@@ -10,6 +10,7 @@ import pytest
 from format_cases import LABELLED, NO_PICTURES, RECORDS, content, export, make_run, record
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats import results
@@ -58,6 +59,24 @@ def test_image_ids_of_a_ground_truth(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"new\.jpg is not in"):
         export(more, "results", tmp_path / "more.json", options)
     assert not (tmp_path / "more.json").exists()
+
+
+def test_ids_of_photos_whose_labels_are_a_secret(tmp_path: Path) -> None:
+    """COCO gives out `image_info_test-dev2017.json`: photos and 80 categories, and no labels."""
+    run = make_run(tmp_path / "run")
+    document = json.loads((run / "annotations.json").read_bytes())
+    images = [{**image, "id": image["id"] + 1000} for image in document["images"]]
+    bare = [{"id": 7, "name": "person"}, {"id": 8, "name": "bicycle"}]
+    truth = tmp_path / "image_info.json"
+    truth.write_text(json.dumps({"images": images, "categories": bare}))
+    out = tmp_path / "results.json"
+    done = vitpose("export", run, "-f", "results", "--image-ids", truth, "-o", out)
+    assert done.returncode == 0, done.stderr
+    ids = {image["file_name"]: image["id"] for image in images}
+    written = json.loads(out.read_bytes())
+    assert written
+    assert all(one["image_id"] == ids[one["file_name"]] for one in written)
+    assert {one["category_id"] for one in written} == {7}
 
 
 def foreign_truth(run: Path, out: Path) -> Path:

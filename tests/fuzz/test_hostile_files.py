@@ -24,7 +24,7 @@ from av.video.stream import VideoStream
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from label_cases import make_record, make_run
-from runs import EXAMPLES, save_weights
+from runs import EXAMPLES, save_weights, vitpose
 
 from vitpose_cli.config import load_config
 from vitpose_cli.errors import VitposeError
@@ -227,6 +227,15 @@ def test_weights(tmp_path: Path) -> None:
         load_model(path)
 
     fuzz([whole[:header_end]], read)
+
+
+@pytest.mark.parametrize("header", [b"[" * 100_000, b'{"__metadata__":3}'])
+def test_headers_of_weights_that_are_none(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    done = vitpose("annotate", EXAMPLES, "-o", tmp_path / "run", "-w", path)
+    assert done.returncode == 4, done.stderr
+    assert str(path) in done.stderr
 
 
 def test_configurations(tmp_path: Path) -> None:

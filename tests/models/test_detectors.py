@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -117,6 +119,16 @@ def test_names_that_mean_nothing() -> None:
     for name in ("no/such/weights.pth", "no/such/weights.safetensors", "no/such/folder"):
         with pytest.raises(WeightsError, match="no"):
             open_detector(name, DetectorOptions())
+
+
+def test_a_file_of_another_kind_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("models/yolox.onnx")  # spelled as an id of Hugging Face is
+    path.parent.mkdir()
+    path.write_bytes(b"onnx")
+    with pytest.raises(WeightsError, match=r"models/yolox\.onnx is a file of no kind") as caught:
+        open_detector(str(path), DetectorOptions())
+    assert "--boxes" in caught.value.hint
 
 
 def test_shipped_detector_opens() -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +117,21 @@ def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(data)
     with pytest.raises(InputError, match="is not a whole JSON file"):
+        list(stream_items(path))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (gzip.compress(b"[1]"), "it is packed, and has to be unpacked first"),
+        (b'<?xml version="1.0"?><annotations/>', "it is XML"),
+        ("[1]".encode("utf-16"), "it is not UTF-8"),
+    ],
+)
+def test_files_of_other_kinds_are_told(tmp_path: Path, data: bytes, reason: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=f"is not a whole JSON file: {reason} "):
         list(stream_items(path))
 
 

@@ -41,7 +41,9 @@ _REFUSED = frozenset(
 _MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
 _WARNINGS_OF_A_KIND = 3  # a folder of many videos would fill the screen otherwise
-_UNSEEN = re.compile(r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # our own lines are indented
+_UNSEEN = re.compile(  # our own lines are indented
+    r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+)
 
 
 def _output() -> Console:
@@ -157,8 +159,8 @@ def _say(label: str, style: str, text: str) -> None:
 def printable(text: str) -> str:
     r"""Return a text as it is printed by `rich`: names may hold what commands a terminal.
 
-    Names of files, keypoints and keys of weights files come from strangers: control signs are
-    spelled out (`\x1b`), and brackets are no markup.
+    Names of files, keypoints and keys of weights files come from strangers: control signs, and
+    those that turn the direction of writing, are spelled out (`\x1b`), and brackets are no markup.
     """
     return escape(_UNSEEN.sub(lambda found: repr(found[0])[1:-1], text))
 

@@ -180,6 +180,9 @@ def export(
         f"with --format {format}",
         "Leave it out, or choose the format that it is for.",
     )
+    if image_url is not None:
+        where = "beside --image-url, which says it"
+        options.refuse_useless(context, ["images"], where, "Give one of the two.")
     settings = WriteOptions(
         split, images, placing(pictures), image_url, image_ids, overwrite, shards
     )

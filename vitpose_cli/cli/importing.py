@@ -127,6 +127,11 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
         warn(f"{where}; the one that was not exported so, else the later one, was left out.")
     if summary.repeated[_SHOWN:]:
         warn(f"... and {len(summary.repeated) - _SHOWN} more.")
+    if summary.overruled:
+        warn(
+            f"Annotations that differ in {counted(len(summary.overruled), 'task')}, such as "
+            f"{summary.overruled[0]}: the newest of each was taken."
+        )
     note(
         f"{'Would change' if dry_run else 'Changed'} {counted(summary.count('changed'), 'frame')}: "
         f"{people(summary.total('num_changed'))} corrected "

@@ -86,6 +86,7 @@ class Corrections:
         num_left_behind: Keypoints that the program kept of people who were deleted there.
         other_labels: Labels of single points that are no keypoints of the run.
         repeated: Where people have a keypoint twice, one of which is left out, each in a few words.
+        overruled: Tasks that several people labelled differently, of whom the last one counts.
         tells_hidden: Whether the program can say that a keypoint is hidden (v = 1); one that cannot
             calls all of them visible.
         missing_at_origin: Whether a keypoint without a place is written at (0, 0), and one that was
@@ -101,6 +102,7 @@ class Corrections:
     num_left_behind: int = 0
     other_labels: Sequence[str] = ()
     repeated: Sequence[str] = ()
+    overruled: Sequence[str] = ()
     tells_hidden: bool = True
     missing_at_origin: bool = False
     without_folders: bool = False

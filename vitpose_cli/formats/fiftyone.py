@@ -44,7 +44,9 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """
     keypoint_set = content.keypoint_set
     skeleton = {"labels": list(keypoint_set.names), "edges": list(map(list, keypoint_set.edges))}
-    described = replace(content, info={**content.info, "default_skeleton": skeleton})
+    # Without a url FiftyOne writes its own into what it exports, and import knows such files by it.
+    info = {name: value for name, value in content.info.items() if name != "url"}
+    described = replace(content, info={**info, "default_skeleton": skeleton})
     labels = out / _LABELS
     with OwnFiles(out) as own:
         pictures = PicturePlacer.of(content, out / "data", own, options)

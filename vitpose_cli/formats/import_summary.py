@@ -54,6 +54,7 @@ class ImportSummary:
             the run, which keeps none.
         other_labels: Labels of single points in the file that are no keypoints of the run.
         repeated: Where people in the file have a keypoint twice, one of which is left out.
+        overruled: Tasks in the file that several people labelled differently; the last one counts.
         frame_choice: Which frames of videos the run labels, as on the command line; empty for all.
     """
 
@@ -64,6 +65,7 @@ class ImportSummary:
     num_identities_lost: int = 0
     other_labels: Sequence[str] = ()
     repeated: Sequence[str] = ()
+    overruled: Sequence[str] = ()
     frame_choice: str = ""
 
     def count(self, outcome: Outcome) -> int:
@@ -121,6 +123,7 @@ class ImportSummary:
             "other_labels": [*self.other_labels],
             "keypoints_left_behind": self.num_left_behind,
             "repeated_keypoints": [*self.repeated],
+            "overruled": [*self.overruled],
             "problems": [
                 {"frame": each.name, "outcome": each.outcome, "reason": each.reason}
                 for each in self.decisions

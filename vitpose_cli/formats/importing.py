@@ -114,6 +114,7 @@ def import_corrections(
             judge.num_identities_lost,
             corrections.other_labels,
             corrections.repeated,
+            corrections.overruled,
             choice_of_frames(run.manifest.options),
         )
 

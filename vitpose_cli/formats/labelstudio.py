@@ -39,8 +39,8 @@ HIDDEN = "hidden"
 UIDS = "uids"
 _POINT_WIDTH = 0.4  # percent of the picture's width, as Label Studio draws it
 _VIDEOS = (
-    "Frames of videos must lie beside the photos as files; `vitpose annotate --extract-frames` "
-    "writes them."
+    "Label Studio loads frames of videos as photos alone: `vitpose annotate --extract-frames DIR` "
+    "writes all that was labelled into DIR; say with --images DIR or --image-url where that is."
 )
 _ARCHIVES = (
     "Label Studio does not look into archives: unpack each into a folder of its name, and say with "
@@ -56,10 +56,11 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `config.xml` for the project and `tasks.json` to import into it.
 
     Raises:
-        InputError: A name has half a character, a file of somebody else is in the way, or
-            something cannot be written.
+        InputError: A name has half a character, photos are not in the folder that was given, a file
+            of somebody else is in the way, or something cannot be written.
     """
     check_writable(content.category, content.name)
+    local = LocalFiles.of(content, options.images) if options.url is None else None
     new_folder(out, options)
     config, tasks = out / CONFIG, out / TASKS
     with OwnFiles(out) as own:
@@ -67,9 +68,8 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         own.claim(tasks)
     with atomic_file(config) as stream:
         stream.write(labelling_config(content.keypoint_set).encode())
-    local = LocalFiles.of(content) if options.url is None else None
     url = SERVED if options.url is None else options.url
-    num_images = num_instances = num_video_frames = num_in_archives = 0
+    num_images = num_instances = num_lacking = num_in_archives = 0
     with atomic_file(tasks) as stream:
         separator = b"[\n"
         for frame in content.frames():
@@ -79,14 +79,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             stream.write(separator + orjson.dumps(task))
             separator = b",\n"
             num_images += 1
-            num_video_frames += frame.record.key.index >= 0
+            num_lacking += frame.record.key.index >= 0 and not (local and local.has(name))
             num_in_archives += any(map(is_archive, Path(name).parents))
             num_instances += len(frame.record.uids)
         stream.write(b"\n]\n" if num_images else b"[]\n")
-    notes = [_VIDEOS] if num_video_frames else []
+    notes = [_VIDEOS] if num_lacking else []
     if num_in_archives:
         notes.append(_ARCHIVES)
-    elif options.url is None:
+    elif options.url is None and not num_lacking:
         notes.append(_NOT_FOUND if local is None else local.settings())
     return Written((config, tasks), num_images, num_instances, tuple(notes))
 

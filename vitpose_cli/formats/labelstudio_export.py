@@ -26,7 +26,7 @@ from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson, Cor
 from vitpose_cli.formats.keypoint_labels import KeypointLabels
 from vitpose_cli.formats.labelstudio import HIDDEN, IMAGE, UIDS
 from vitpose_cli.records.json_stream import stream_items
-from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.json_values import is_int, to_json
 
 _OWN_UID = re.compile(r"[0-9a-f]{16}")  # Label Studio's own ids have 10 characters
 _UPLOAD = re.compile(r"/upload/.*/[0-9a-f]{8}-([^/]+)$")  # folders are lost in uploading
@@ -46,7 +46,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             keypoints of the run, or are none and may stand for some.
     """
     reader = _Reader(names)
-    frames, repeated = [], []
+    frames, repeated, overruled = [], [], []
     for section, position, task in stream_items(path):
         if section != "" or (position is not None and not _is_task(task)):
             raise InputError(
@@ -68,6 +68,8 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
                 ) from error
             where = f"task {task.get('id', position)}"
             repeated += [f"{where}: a person has {name!r} twice" for name in reader.repeated]
+            if any(_labels(each) != _labels(annotation) for each in _given(task["annotations"])):
+                overruled.append(where)
     reader.labels.check(path)
     return Corrections(
         path,
@@ -76,6 +78,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         num_left_behind=reader.num_left_behind,
         other_labels=reader.labels.others,
         repeated=repeated,
+        overruled=overruled,
     )
 
 
@@ -89,18 +92,28 @@ def _is_task(task: Any) -> bool:
 
 def _newest(annotations: Sequence[Any]) -> Mapping[str, Any] | None:
     """Return the annotation of a task that counts, None where there is none."""
-    given = [
+    return max(
+        _given(annotations),
+        key=lambda each: str(each.get("updated_at") or each.get("created_at") or ""),
+        default=None,
+    )
+
+
+def _given(annotations: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Return the annotations of a task that somebody submitted."""
+    return [
         each
         for each in annotations
         if isinstance(each, dict)
         and isinstance(each.get("result"), list)
         and not each.get("was_cancelled")
     ]
-    return max(
-        given,
-        key=lambda each: str(each.get("updated_at") or each.get("created_at") or ""),
-        default=None,
-    )
+
+
+def _labels(annotation: Mapping[str, Any]) -> list[bytes]:
+    """Return what an annotation says, in an order that does not depend on who wrote it."""
+    regions = [each for each in annotation["result"] if isinstance(each, dict)]
+    return sorted(to_json([each.get("type"), each.get("value")]) for each in regions)
 
 
 @dataclass(slots=True, eq=False)

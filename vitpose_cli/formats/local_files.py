@@ -37,14 +37,25 @@ class LocalFiles:
     media: MediaFolders
 
     @classmethod
-    def of(cls, content: Content) -> LocalFiles | None:
-        """Find the photos of what is written; None where they are not found."""
+    def of(cls, content: Content, images: Path | None) -> LocalFiles | None:
+        """Find the photos of what is written; None where they are not found.
+
+        Args:
+            content: What is written.
+            images: The folder that they lie in; None for where they were labelled.
+
+        Raises:
+            InputError: None of them is in `images`.
+        """
+        places = content.folders() if images is None else [MediaFolders.at(images)]
         try:
-            media = find_folders(content.folders(), (each.record.key for each in content.frames()))
+            media = find_folders(places, (each.record.key for each in content.frames()))
             if media.folders[1:]:
                 media = _with_photos(media, content)
             root = Path(os.path.commonpath([folder.parent for folder in media.folders]))
         except (InputError, ValueError):  # on another machine, or on several drives
+            if images is not None:
+                raise
             return None
         return cls(root, media)
 
@@ -55,6 +66,14 @@ class LocalFiles:
             InputError: The name leads out of the folder.
         """
         return SERVED + quote(self.media.path(name).relative_to(self.root).as_posix())
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file that can be loaded: a frame of a video mostly is none.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        return self.media.path(name).is_file()
 
     def settings(self) -> str:
         """Return how Label Studio is to be set up, in words."""

@@ -19,11 +19,12 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
-from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.coco_items import CocoHead, check_image, coco_items
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+from vitpose_cli.records.shards import document_files
 
 _EMPTY = "Nobody is in these frames; pycocotools cannot load an empty list of results."
 
@@ -74,10 +75,16 @@ class _IdsOfTruth:
     """The ids that a ground truth has for the same photos and categories, by their names."""
 
     def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]]) -> None:
-        truth = read_coco(path)
+        head, files = CocoHead(), document_files(path)
+        ids: dict[str, int] = {}
+        # Of photos whose labels are a secret, a server gives out the ids alone.
+        for item in coco_items(files, head, needed=("images", "categories")):
+            if item.section == "images":
+                image_id = check_image(files[item.file_number], item)
+                ids[item.value["file_name"]] = image_id
         self._path = path
-        self._images = ByName({image["file_name"]: int(image["id"]) for image in truth.images})
-        bodies = [one for one in truth.categories if one.get("keypoints")] or truth.categories
+        self._images = ByName(ids)
+        bodies = [one for one in head.categories if one.get("keypoints")] or head.categories
         self._categories = {_name(one): one["id"] for one in bodies}
         self._names = {one["id"]: _name(one) for one in categories}
 

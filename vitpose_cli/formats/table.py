@@ -55,7 +55,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             fiftyone.write, fiftyone.read, folder=True, options=frozenset({"images", "pictures"})
         ),
         "labelstudio": Format(
-            labelstudio.write, labelstudio_export.read, folder=True, options=frozenset({"url"})
+            labelstudio.write,
+            labelstudio_export.read,
+            folder=True,
+            options=frozenset({"images", "url"}),
         ),
         "results": Format(
             results.write, None, folder=False, options=frozenset({"truth"}), categories=True
@@ -104,8 +107,9 @@ def format_of(path: Path) -> str:
             if isinstance(value, dict) and "data" in value:
                 return "labelstudio"
             raise InputError(
-                f"{path} is a list, but no export of Label Studio.",
-                "A results file cannot be brought back: it does not say what a person decided.",
+                f"{path} is a list, but no export of Label Studio with annotations.",
+                "Export the project as JSON (not JSON-MIN). A results file cannot be brought back: "
+                "it does not say what a person decided.",
             )
         if section == "info" and isinstance(value, dict) and value.get("url") == _FIFTYONE_URL:
             return "fiftyone"

@@ -340,9 +340,10 @@ def _check_same_picture(
     for entry in sized[1:]:
         if entry.record.size_wh != sized[0].record.size_wh:
             names = [inputs[each.number].name for each in (sized[0], entry)]
+            sizes = [" x ".join(map(str, each.record.size_wh or ())) for each in (sized[0], entry)]
             raise InputError(
-                f"{entry.record.key} is {sized[0].record.size_wh} px in {names[0]} and "
-                f"{entry.record.size_wh} px in {names[1]}: these are different pictures.",
+                f"{entry.record.key} is {sizes[0]} px in {names[0]} and {sizes[1]} px in "
+                f"{names[1]}: these are different pictures.",
                 "Label them from a common folder, so that their names differ.",
             )
     if len(sized) > 1:

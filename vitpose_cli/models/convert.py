@@ -228,7 +228,7 @@ def _hugging_face_eps(path: Path, variant: Variant, input_hw: tuple[int, int]) -
         config = json.loads(file.read_text(encoding="utf-8"))
         backbone = config.get("backbone_config") or {}
         eps = float(backbone.get("layer_norm_eps", HUGGING_FACE_EPS))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"Cannot read {file}: {error}.",
             "A transformers model needs its config.json beside model.safetensors.",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitpose_cli.errors import WeightsError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.catalog import (
     DETECTOR_WEIGHTS,
@@ -67,9 +68,10 @@ def open_detector(name: str, options: DetectorOptions) -> Detector:
         from vitpose_cli.models.torchvision_detector import TorchvisionDetector
 
         return TorchvisionDetector.open(path, options)
+    folder = _folder(name)
     from vitpose_cli.models.hub_detector import TransformersDetector
 
-    return TransformersDetector.open(_folder(name), options, name=name)
+    return TransformersDetector.open(folder, options, name=name)
 
 
 def detector_weights(name: str) -> Path | None:
@@ -87,10 +89,20 @@ def detector_weights(name: str) -> Path | None:
 
 
 def _folder(name: str) -> Path:
-    """Return the folder of a transformers model: on the disk, of the catalog, or of an id."""
+    """Return the folder of a transformers model: on the disk, of the catalog, or of an id.
+
+    Raises:
+        WeightsError: It is a file, there is no such name, or it cannot be downloaded.
+    """
     path = Path(name)
     if path.is_dir():
         return path
+    if path.is_file():
+        raise WeightsError(
+            f"{path} is a file of no kind that a detector has: {', '.join(_WEIGHTS_SUFFIXES)} of "
+            "torchvision, or .json with boxes.",
+            "What another program found is taken as a COCO file: --boxes FILE.json.",
+        )
     is_id = _HUB_ID.fullmatch(name)
     return download_detector(Repository(repo=name) if is_id else resolve_detector(name))
 

@@ -28,7 +28,7 @@ def is_ours(path: Path) -> bool:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length < _LONGEST_HEADER else {}
         return METADATA_KEY in header.get("__metadata__", {})
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 

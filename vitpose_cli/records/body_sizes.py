@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vitpose_cli.plurals import people
 from vitpose_cli.pose.geometry import FloatArray
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.json_values import are_numbers, is_number
+from vitpose_cli.records.json_values import are_numbers, is_number, no_numbers
 from vitpose_cli.records.record import COORDINATE_DECIMALS
 
 SMALLEST_SIDE = 1.0
@@ -53,7 +53,7 @@ def complete_size(annotation: dict[str, Any]) -> str:
     bbox: Any = annotation.get("bbox")
     is_there = bbox is not None and bbox != []
     if is_there and not are_numbers(bbox, 4):
-        return "needs four numbers in bbox"
+        return no_numbers(bbox, 4, "bbox")
     if is_there and (bbox[2] < 0 or bbox[3] < 0):  # drawn from right to left, or upwards
         annotation["bbox"] = bbox = _ordered(*bbox)
     has_box = is_there and says_size(*bbox[2:])

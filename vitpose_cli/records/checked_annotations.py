@@ -9,7 +9,7 @@ from vitpose_cli.records.checked_categories import CheckedCategories
 from vitpose_cli.records.checked_images import CheckedImages, Size
 from vitpose_cli.records.findings import Findings, in_or_add, what_it_is
 from vitpose_cli.records.json_stream import Item
-from vitpose_cli.records.json_values import are_numbers, is_int, is_number, shown
+from vitpose_cli.records.json_values import are_numbers, is_int, is_number, shown, why_no_numbers
 
 _BORDER = 1.0  # px: labels reach over the border by rounding and by the half-pixel convention
 _VISIBILITIES = frozenset({0, 1, 2})
@@ -130,9 +130,7 @@ class CheckedAnnotations:
             )
             self._findings.add("keypoints-smoothed", f"{place}.keypoints_smoothed", message)
         if not are_numbers(points, 3 * count):
-            have = what_it_is(annotation, "keypoints")
-            if isinstance(points, list):
-                have = f"has {len(points)} values"
+            have = why_no_numbers(points, 3 * count) if "keypoints" in annotation else "is missing"
             message = f"{have}, {count} keypoints need {3 * count} numbers"
             self._findings.add("keypoints", f"{place}.keypoints", message)
             return

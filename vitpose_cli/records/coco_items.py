@@ -14,10 +14,11 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.records.body_sizes import complete_size
 from vitpose_cli.records.composed_names import without_dot
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
-from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.json_values import are_numbers, is_int, no_numbers
 from vitpose_cli.records.whole_body import has_parts, join_parts, widened
 
-_SECTIONS = ("images", "annotations", "categories", "videos")
+_NEEDED = ("images", "annotations", "categories")
+_SECTIONS = (*_NEEDED, "videos")
 NO_OWN_ID = "is not a whole number of its own"
 _HINT = "`vitpose validate FILE` lists everything that is wrong with a file."
 
@@ -63,8 +64,15 @@ class CocoHead:
     with_parts: set[int] = field(default_factory=set)
 
 
-def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
+def coco_items(
+    files: Sequence[Path], head: CocoHead, needed: Sequence[str] = _NEEDED
+) -> Iterator[CocoItem]:
     """Yield images and annotations of all files, and fill in `head`.
+
+    Args:
+        files: A COCO file, or the shards of one.
+        head: To be filled in.
+        needed: The sections that a file may not lack.
 
     Raises:
         InputError: A file cannot be read, is something else, lacks a section, or has other
@@ -72,7 +80,7 @@ def coco_items(files: Sequence[Path], head: CocoHead) -> Iterator[CocoItem]:
     """
     for file_number, path in enumerate(files):
         here = CocoHead() if file_number else head
-        yield from _items_of(path, file_number, here, head)
+        yield from _items_of(path, file_number, here, head, needed)
         if here.categories != head.categories:
             raise wrong(path, "categories", f"are not those of {files[0]}")
         if here.videos != head.videos:
@@ -156,8 +164,10 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
         return fault
     length = 3 * num_keypoints
     points = annotation.get("keypoints") or [0] * length
+    if points and not length:
+        return "has keypoints, and its category names none"
     if not are_numbers(points, length):
-        return f"needs {length} numbers in keypoints"
+        return no_numbers(points, length, "keypoints")
     if not {0, 1, 2}.issuperset(points[2::3]):
         return "has keypoints whose third number is not 0, 1 or 2; a score belongs elsewhere"
     annotation["keypoints"] = points
@@ -167,12 +177,14 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
         return "has a score that is not a number"
     scores = annotation.get("keypoint_scores")
     if scores is not None and not are_numbers(scores, length // 3):
-        return f"needs {length // 3} numbers in keypoint_scores"
+        return no_numbers(scores, length // 3, "keypoint_scores")
     return ""
 
 
 def unknown_image(image_id: object) -> str:
     """Return what is wrong with an annotation of an image that is not there."""
+    if not is_int(image_id):
+        return f"has the image_id {image_id!r}, which is not a whole number"
     return f"belongs to image {image_id!r}, which is not in the file"
 
 
@@ -182,7 +194,7 @@ def wrong(path: Path, place: str, reason: str) -> InputError:
 
 
 def _items_of(
-    path: Path, file_number: int, head: CocoHead, document: CocoHead
+    path: Path, file_number: int, head: CocoHead, document: CocoHead, needed: Sequence[str]
 ) -> Iterator[CocoItem]:
     """Yield the images and annotations of one file.
 
@@ -191,6 +203,7 @@ def _items_of(
         file_number: Which of the document's it is.
         head: Gets what the file has beside them.
         document: Gets who has parts and how many keypoints; `head` itself for the first file.
+        needed: The sections that it may not lack.
     """
     seen: set[str] = set()
     small = {"categories": head.categories, "videos": head.videos}
@@ -216,7 +229,7 @@ def _items_of(
             head.info = value
         elif section == "licenses" and position is not None and isinstance(value, dict):
             head.licences.append(value)
-    missing = [name for name in _SECTIONS[:3] if name not in seen]
+    missing = [name for name in needed if name not in seen]
     if missing:
         raise _lacking(path, missing)
     document.num_keypoints.update(_checked_categories(path, document))

@@ -25,6 +25,7 @@ _READ_BYTES = 1 << 20
 _MAX_VALUE_CHARS = 1 << 28
 _MAX_LINE_CHARS = 1 << 16  # of an element on a line of its own
 _NUMBER_TAIL = 3  # a number that seems to end before ".", "e+" and the like may go on unread
+_PACKED = (b"\x1f\x8b", b"PK\x03\x04")  # gzip and zip
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -109,7 +110,8 @@ class _Parser:
             self._at += 1
             yield from self._object()
         else:
-            raise self._error("a COCO file begins with { or [")
+            is_markup = opening == "<"
+            raise self._error("it is XML" if is_markup else "a COCO file begins with { or [")
         if self._peek():
             raise self._error("there is something after its end")
 
@@ -212,7 +214,11 @@ class _Parser:
         try:
             more = self._decode_text(data, self._finished)
         except UnicodeDecodeError as error:
-            raise self._error("it is not UTF-8") from error
+            is_packed = data.startswith(_PACKED)
+            reason = (
+                "it is packed, and has to be unpacked first" if is_packed else "it is not UTF-8"
+            )
+            raise self._error(reason) from error
         self._count(self._at)
         self._passed += self._at
         self._text = self._text[self._at :] + more

@@ -9,6 +9,8 @@ from typing import Any, TypeGuard
 
 import orjson
 
+from vitpose_cli.plurals import counted
+
 _SHOWN_CHARS = 60
 
 
@@ -30,6 +32,21 @@ def are_numbers(values: Any, count: int) -> TypeGuard[list[float]]:
         return all(map(math.isfinite, values))
     except (TypeError, OverflowError):
         return False
+
+
+def why_no_numbers(values: Any, count: int) -> str:
+    """Return the end of a sentence on what `values` is in place of `count` finite numbers."""
+    if not isinstance(values, list):
+        return f"is {shown(values)}"
+    if len(values) != count:
+        return f"has {counted(len(values), 'value')}"
+    place = next(place for place, value in enumerate(values) if not is_number(value))
+    return f"has {shown(values[place])} as value {place + 1}"
+
+
+def no_numbers(values: Any, count: int, name: str) -> str:
+    """Return what is wrong with the field `name` of an object, which needs `count` numbers."""
+    return f"needs {count} numbers in {name}, which {why_no_numbers(values, count)}"
 
 
 def are_texts(values: Iterable[Any]) -> bool:

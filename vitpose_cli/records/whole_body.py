@@ -11,7 +11,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
-from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.json_values import are_numbers, no_numbers
 
 _PARTS: Mapping[str, int] = {
     "foot_kpts": 6,
@@ -66,7 +66,7 @@ def join_parts(annotation: dict[str, Any], num_keypoints: int) -> str:
     for name, count in _PARTS.items():
         points = annotation.pop(name, None) or [0] * 3 * count
         if not are_numbers(points, 3 * count):
-            return f"needs {3 * count} numbers in {name}"
+            return no_numbers(points, 3 * count, name)
         for x, y, sure in zip(points[::3], points[1::3], points[2::3], strict=True):
             joined += [x, y, sure if sure in (1, 2) else 2] if sure > 0 else [0, 0, 0]
     annotation["keypoints"] = joined
