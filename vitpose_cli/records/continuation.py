@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.keypoints import STATEMENTS
@@ -121,7 +121,9 @@ def refreshed_manifest(run: RunManifest, wanted: RunManifest, folder: Path) -> R
     if not list(differences(run, wanted, folder)):
         return run
     names = ("weights_name", "weights_hash", "options", "tool_version", "created")
-    said = {what: wanted.keypoint_set[what] for what in STATEMENTS if what in wanted.keypoint_set}
+    said: dict[str, Any] = {
+        what: wanted.keypoint_set[what] for what in STATEMENTS if what in wanted.keypoint_set
+    }
     past = {name: value for name, value in asdict(run).items() if name in names}
     return replace(
         wanted,
