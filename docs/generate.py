@@ -75,15 +75,21 @@ def weights_table() -> str:
 
     catalog = load_catalog()
     rows = [
-        "| weights | size | head | keypoint sets and published accuracy | licence |",
-        "|---|---|---|---|---|",
+        "| weights | size | head | download | keypoint sets and published accuracy | licence |",
+        "|---|---|---|---|---|---|",
     ]
     for name, model in catalog.pose.items():
         aps = ", ".join(
             f"{each} {file.accuracy:.1f}" if file.accuracy is not None else each
             for each, file in model.keypoint_sets.items()
         )
-        rows.append(f"| `{name}` | {model.variant} | {model.head} | {aps} | {model.licence} |")
+        sizes = sorted({file.size_mb for file in model.keypoint_sets.values()})
+        about = (
+            model.variant,
+            model.head,
+            f"{'-'.join(map(str, sizes[:: len(sizes) - 1 or 1]))} MB",
+        )
+        rows.append(f"| `{name}` | {' | '.join(about)} | {aps} | {model.licence} |")
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from label_cases import make_record, make_run
 from runs import environment, save_photos, vitpose
 
 from vitpose_cli.cli.app import run as vitpose_here
@@ -154,3 +155,13 @@ def test_neither_loads_torch(run: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
     )
     assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout
+
+
+@pytest.mark.parametrize(("name", "told"), [("results", False), ("cvat", False), ("coco", True)])
+def test_smoothing_is_spoken_of_where_it_is_written(
+    name: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [make_record("clip.mp4", index, count=1) for index in range(0, 50, 10)]
+    run = make_run(tmp_path / "run", records, document={"smooth": True})
+    assert vitpose_here(["export", str(run), "--format", name, "-o", str(tmp_path / "out")]) == 0
+    assert ("Smoothing leaves" in capsys.readouterr().err) == told

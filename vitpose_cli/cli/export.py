@@ -171,6 +171,7 @@ def export(
     from vitpose_cli.formats.content import LabelFilter, open_content, selected_names
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions, placing
+    from vitpose_cli.tracking.identities import identified
     from vitpose_cli.tracking.smoothed_labels import for_document
 
     chosen = format_named(format)
@@ -189,7 +190,7 @@ def export(
     wanted = None if only is None else selected_names(only)
     selection = LabelFilter(wanted, reviewed, tuple(category or ()))
     with busy("exporting"):
-        content = open_content(subject, selection, for_document)
+        content = open_content(subject, selection, for_document if chosen.smoothed else identified)
         content.check_not_empty()
         written = chosen.write(content, output, settings)
     missing = _missing_names(content, subject, only, selection)

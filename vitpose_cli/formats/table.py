@@ -32,6 +32,7 @@ class Format:
         folder: Whether a folder is written, not a file.
         options: The fields of `WriteOptions` that it has a use for, besides `overwrite`.
         categories: Whether people of several categories are told apart in it.
+        smoothed: Whether it holds smoothed keypoints beside the raw ones.
     """
 
     write: Write
@@ -39,6 +40,7 @@ class Format:
     folder: bool
     options: frozenset[str] = frozenset()
     categories: bool = False
+    smoothed: bool = False
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -49,10 +51,15 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             folder=False,
             options=frozenset({"num_shards"}),
             categories=True,
+            smoothed=True,
         ),
         "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
         "fiftyone": Format(
-            fiftyone.write, fiftyone.read, folder=True, options=frozenset({"images", "pictures"})
+            fiftyone.write,
+            fiftyone.read,
+            folder=True,
+            options=frozenset({"images", "pictures"}),
+            smoothed=True,
         ),
         "labelstudio": Format(
             labelstudio.write,
