@@ -157,6 +157,23 @@ def test_what_a_file_calls_its_people_is_kept(tmp_path: Path) -> None:
     assert (refreshed.keypoint_set, refreshed.generation) == (players, 2)
 
 
+def test_a_refresh_brings_what_the_new_weights_state_of_the_same_keypoints(tmp_path: Path) -> None:
+    names = {"id": 1, "name": "arm", "keypoints": ["kp0", "kp1"]}
+    drawn = {**names, "skeleton": [[1, 2]]}
+    first = make_manifest(keypoint_set={**drawn, "sigmas": [0.1, 0.1], "flip_pairs": []})
+    plain, wide = (
+        make_manifest(weights_hash="bb", keypoint_set={**names, "skeleton": [], **said})
+        for said in ({}, {"sigmas": [0.2, 0.1]})
+    )
+    assert refreshed_manifest(first, plain, tmp_path).keypoint_set == first.keypoint_set
+    assert refreshed_manifest(first, wide, tmp_path).keypoint_set == {
+        **drawn, "sigmas": [0.2, 0.1], "flip_pairs": [],
+    }  # fmt: skip
+    other = make_manifest(weights_hash="bb", keypoint_set={**drawn, "keypoints": ["kp1", "kp0"]})
+    with pytest.raises(ConfigError, match="keypoint set: was"):
+        refreshed_manifest(first, other, tmp_path)
+
+
 def test_other_sources_or_keypoints_are_another_run(tmp_path: Path) -> None:
     first = make_manifest(sources=("a",))
     other = make_manifest(sources=("b",), keypoint_set=keypoint_set("ap10k").to_category())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.pose.keypoints import STATEMENTS
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.manifest_differences import (
     FEW_SOURCES,
@@ -94,6 +95,9 @@ def check_resumable(run: RunManifest, wanted: RunManifest, folder: Path) -> None
 def refreshed_manifest(run: RunManifest, wanted: RunManifest, folder: Path) -> RunManifest:
     """Return the manifest of a run that is to be labelled anew with what `wanted` says.
 
+    Its keypoints stay what they are called and how they are joined; flip pairs and sigmas that the
+    new weights do not have by names alone count from now on.
+
     Args:
         run: What it was made with.
         wanted: What it is to be made with now.
@@ -114,10 +118,13 @@ def refreshed_manifest(run: RunManifest, wanted: RunManifest, folder: Path) -> R
     if not list(differences(run, wanted, folder)):
         return run
     names = ("weights_name", "weights_hash", "options", "tool_version", "created")
+    said: dict[str, Any] = {
+        what: wanted.keypoint_set[what] for what in STATEMENTS if what in wanted.keypoint_set
+    }
     past = {name: value for name, value in asdict(run).items() if name in names}
     return replace(
         wanted,
-        keypoint_set=run.keypoint_set,
+        keypoint_set={**run.keypoint_set, **said},
         sources=run.sources,
         root=run.root,
         base=run.base,

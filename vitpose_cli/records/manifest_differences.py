@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run_options import CHOICE_OF_FRAMES, differing_options
 
@@ -46,7 +44,7 @@ def lasting_differences(run: RunManifest, wanted: RunManifest, folder: Path) -> 
 
 def _foreign(run: RunManifest, wanted: RunManifest, folder: Path) -> Iterator[str]:
     """Yield the differences that make another run of it."""
-    if _unnamed(run.keypoint_set) != _unnamed(wanted.keypoint_set):
+    if run.keypoint_set["keypoints"] != wanted.keypoint_set["keypoints"]:
         before, now = (_set_name(manifest.keypoint_set) for manifest in (run, wanted))
         yield f"keypoint set: was {before}, now {now}"
     meant = _real(wanted.sources, Path())
@@ -80,15 +78,6 @@ def _changed(before: Sequence[str], now: Sequence[str]) -> str:
         if first := next((name for name in names if name not in others), None):
             said.append(f"first {what}: {first}")
     return "; ".join(said)
-
-
-def _unnamed(category: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a category as it looks after a trip through JSON (tuples become lists).
-
-    What it is called is left out: of a run made of a file, that is what the file calls it.
-    """
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(category)))
-    return {name: value for name, value in plain.items() if name not in ("name", "supercategory")}
 
 
 def _set_name(keypoint_set: Mapping[str, Any]) -> str:
