@@ -27,6 +27,8 @@ from vitpose_cli.runtime import has_fast
 DEFAULT_THRESHOLD = 0.3
 """Score from which on a box counts, where neither the user nor the weights say otherwise."""
 
+_NO_CLASS = "__background__"  # what torchvision calls the first of its classes
+
 PERSON = ("person",)
 ANIMALS = ("animal", "bear", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 """COCO's mammals, and the one class of wildlife detectors.
@@ -105,11 +107,12 @@ def find_classes(names: Mapping[int, str], wanted: Collection[str], where: str) 
     folded = {name.casefold() for name in wanted}
     labels = tuple(label for label, name in names.items() if str(name).casefold() in folded)
     if not labels:
-        known = sorted(str(name) for name in names.values())
+        known = sorted({*map(str, names.values())} - {_NO_CLASS})
         shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
         raise ConfigError(
             f"The detector {where} does not know {' or '.join(sorted(wanted))}.",
-            f"It knows: {shown}. Take another with --detector, or give --boxes.",
+            f"It knows: {shown}. Take another with --detector, or whole-image where each photo is "
+            "nearly filled by one; or give --boxes.",
         )
     return labels
 

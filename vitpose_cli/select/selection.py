@@ -16,6 +16,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.plurals import counted
+from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import QUEUE, is_queue
@@ -136,8 +137,10 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
     if compare is None:
         return read_doubts(records, keypoint_set)
     with Run.read(compare) as other:
-        if KeypointSet.from_category(other.manifest.keypoint_set).names != keypoint_set.names:
-            raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
+        others = KeypointSet.from_category(other.manifest.keypoint_set).names
+        if others != keypoint_set.names:
+            what = how_they_differ(keypoint_set.names, others)
+            raise InputError(f"The runs in {run.path} and {compare} have {what}.")
         ours, theirs = run.done(), other.done()
 
         def called_here(key: FrameKey) -> FrameKey:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.training.opened_source import OpenedSource
 
@@ -78,9 +79,11 @@ def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -
     for other in others:
         if other.keypoint_set.names != own.names:
             raise InputError(
-                f"{first.truth.path} and {other.truth.path} have different keypoints, both called "
+                f"{first.truth.path} and {other.truth.path} have "
+                f"{how_they_differ(own.names, other.keypoint_set.names)}, both called "
                 f"{own.name!r}.",
-                "Rename the category in one of them, or give both the same keypoints.",
+                "Rename the category in one of them, or give both the same keypoints in the same "
+                "order.",
             )
     for what in STATEMENTS:
         called = (
