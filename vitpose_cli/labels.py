@@ -15,9 +15,9 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.coco import CocoDocument, instances_of, read_coco
 from vitpose_cli.records.coco_people import bodies_of, labelled_people, size_of, time_of, uids_of
-from vitpose_cli.records.drawn_people import drawn_people
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -104,7 +104,7 @@ class RunLabels:
             yield key, frame_time_s(key, time_s), self._people(record)
 
     def _people(self, record: FrameRecord | None) -> Instances:
-        people = None if record is None else drawn_people(record)
+        people = None if record is None else as_documented(record).instances
         if record is None or people is None:
             return Instances.empty(self.keypoint_set.num_keypoints)
         return replace(people, track_ids=self._ids.get(record.key))
