@@ -67,6 +67,15 @@ def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
     assert of_file.models == of_run.models == {"0123456789abcdef": 7}
 
 
+def test_boxes_beyond_the_picture_are_as_large_as_in_the_document(tmp_path: Path) -> None:
+    people = make_people(3, 2)
+    people.boxes[:] = [[-300, 10, 100, 110], [600, 440, 900, 700], [-5000, -90, 20, 30]]
+    run = make_run(tmp_path / "run", [make_record("a.jpg", people=people)])
+    of_run, of_file = measure(run), measure(run / "annotations.json")
+    assert of_run.sizes_px == of_file.sizes_px
+    assert [*of_run.sizes_px[:4]] == [1, 1, 0, 1]  # of 24, 40 and 100 px
+
+
 def test_scores_are_of_those_who_have_them(run: Path, tmp_path: Path) -> None:
     document = json.loads((run / "annotations.json").read_bytes())
     for annotation in document["annotations"][1:]:

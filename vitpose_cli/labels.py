@@ -15,10 +15,10 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.coco import instances_of
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import labelled_people, size_of, time_of, uids_of
-from vitpose_cli.records.drawn_people import drawn_people
 from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -113,7 +113,7 @@ class RunLabels:
         self._run.close()
 
     def _people(self, record: FrameRecord | None) -> Instances:
-        people = None if record is None else drawn_people(record)
+        people = None if record is None else as_documented(record).instances
         if record is None or people is None:
             return Instances.empty(self.keypoint_set.num_keypoints)
         return replace(people, track_ids=self._ids.get(record.key))

@@ -20,7 +20,7 @@ from vitpose_cli.media.source import open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.record import FrameRecord
 
 
@@ -86,7 +86,8 @@ class PoseLabeler:
 
         A record has a `key` (text of it: the file name), `instances` (arrays of boxes, keypoints
         and scores, in px) and the picture's `size_wh`; or an `error`, and these are None.
-        Keypoints outside of the picture have visibility 0, as in the document of `annotate`.
+        Keypoints outside of the picture have visibility 0 and boxes end at its border, as in the
+        document of `annotate`.
 
         Args:
             sources: Folders, files, globs, `@list.txt`.
@@ -102,7 +103,7 @@ class PoseLabeler:
         source = open_source([str(each) for each in sources])
         if isinstance(self._labeler.detector, BoxesFile):
             self._labeler.detector.check(source.media)
-        yield from map(with_labelled_keypoints, self._labeler.label(source.frames()))
+        yield from map(as_documented, self._labeler.label(source.frames()))
 
     def people(self, image: NDArray[np.uint8]) -> Instances:
         """Return the people in one picture; keypoints outside of it have visibility 0.
@@ -125,7 +126,7 @@ class PoseLabeler:
                 "Give RGB from 0 to 255, rows first.",
             )
         frame = Frame(FrameKey("picture"), np.require(given, requirements=["C", "W"]))
-        (record,) = map(with_labelled_keypoints, self._labeler.label([frame]))
+        (record,) = map(as_documented, self._labeler.label([frame]))
         if record.instances is None:
             raise InputError(f"The picture cannot be labelled: {record.error}")
         return record.instances

@@ -15,8 +15,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats.content import LabelFilter, LabelledFrame, open_content
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.coco import common_keypoint_set
-from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
@@ -60,7 +60,7 @@ class RecordSet:
         frames = self.stored_frames()
         if self.manifest is None:
             return frames
-        return (frame._replace(record=with_labelled_keypoints(frame.record)) for frame in frames)
+        return (frame._replace(record=as_documented(frame.record)) for frame in frames)
 
     def records(self) -> Iterator[FrameRecord]:
         """Begin a pass over the records alone."""

@@ -15,7 +15,7 @@ from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
-from vitpose_cli.records.drawn_people import drawn_people
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.record import FrameRecord
 
 
@@ -40,7 +40,7 @@ class FramePictures:
 
     def __call__(self, frame: Frame, record: FrameRecord) -> None:
         """Write the pictures of one frame, with the boxes and keypoints that its document has."""
-        people = drawn_people(record)
+        people = as_documented(record).instances
         if self._drawn is not None and people is not None:
             image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
             self._write(self._drawn, Frame(frame.key, image, frame.time_s))

@@ -183,7 +183,7 @@ def _draw_label(
         words.append(f"{instances.scores[index]:.2f}")
     if not words:
         return
-    text = writable(" ".join(words))
+    text = writable("  ".join(words))  # a single space is too narrow to be seen
     height, width = canvas.shape[:2]
     letter_height = style.line_scale * max(9.0, min(height, width) / 40)
     (_, unit_height), _ = cv2.getTextSize("0", _FONT, 1.0, 1)

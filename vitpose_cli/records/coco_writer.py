@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 from vitpose_cli.files import NewFile, atomic_set, unnamed_file
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.records.drawn_people import bboxes_within
+from vitpose_cli.records.as_documented import bboxes_within, labelled_visibility
 from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.kept_annotations import kept_annotations
-from vitpose_cli.records.labelled_keypoints import labelled_visibility
 from vitpose_cli.records.record import (
     COORDINATE_DECIMALS,
     SCORE_DECIMALS,
@@ -223,7 +222,7 @@ def annotations_of(
     """Yield the COCO annotations of each of some frames with labels, without their ids.
 
     A keypoint that a model puts outside of the picture is written as not labelled, see
-    `labelled_keypoints`; the journal keeps its place.
+    `as_documented`; the journal keeps its place.
 
     Args:
         records: The frames, whose numbers are computed together: several times faster.

@@ -34,7 +34,7 @@ from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
-from vitpose_cli.records.drawn_people import drawn_people
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.folder import known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
@@ -324,7 +324,7 @@ class _Rendering:
                 yield record
 
         for record in with_track_ids(records(), keypoint_set.sigmas):
-            frame, people = frames.popleft(), drawn_people(record)
+            frame, people = frames.popleft(), as_documented(record).instances
             if frame is None or people is None:
                 self._num_left_out += 1
             else:

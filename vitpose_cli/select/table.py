@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.signals import SIGNALS, frame_signals
-from vitpose_cli.records.labelled_keypoints import with_labelled_keypoints
+from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_same_size
 from vitpose_cli.select.disagreement import disagreement, side_by_side
@@ -106,7 +106,7 @@ class _Builder:
 
     def add(self, record: FrameRecord, other: FrameRecord | None = None) -> None:
         """Take a frame; one that a person decided about only tells where people go."""
-        people = with_labelled_keypoints(record).instances
+        people = as_documented(record).instances
         is_draft = record.review is not None and record.review.state == "draft"
         is_open = record.review is None or is_draft
         if people is None:
@@ -128,9 +128,10 @@ class _Builder:
             known |= frame_signals(people.boxes, places, self._keypoint_set)
         known["box_margin"] = people.box_scores
         num_missed = 0
-        if other is not None and other.instances is not None:
+        others = None if other is None else as_documented(other).instances
+        if others is not None:
             sigmas = self._keypoint_set.sigmas
-            known["disagreement"], num_missed = disagreement(people, other.instances, sigmas)
+            known["disagreement"], num_missed = disagreement(people, others, sigmas)
         for name in known.keys() & _COLUMNS.keys():
             rows[:, _COLUMNS[name]] = known[name]
         missed = np.full((num_missed, len(NAMES)), np.nan, np.float32)
