@@ -190,7 +190,7 @@ def test_a_run_says_how_much_learns(tmp_path: Path) -> None:
     listener = run(tmp_path, freeze={"encoder": True}, stages=[stage])
     model = load_model(tmp_path / "run" / "last.safetensors")
     sizes = [sum(p.numel() for p in one.parameters()) for one in (model.heads, model)]
-    assert "Stage 1: {:,} of {:,} parameters learn, in 1 steps.".format(*sizes) in listener.notes
+    assert "Stage 1: {:,} of {:,} parameters learn, in 1 step.".format(*sizes) in listener.notes
     (line,) = (one for one in listener.lines if one["kind"] == "train")
     assert line["memory_mib"] > 0
 

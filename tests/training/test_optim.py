@@ -69,14 +69,14 @@ def test_known_rates_of_vitpose_b() -> None:
 
 def test_the_optimiser_gets_rates_and_decays() -> None:
     model = ViTPose(ViTPoseConfig(VARIANTS["tiny-test"], {"coco": HeadConfig("simple", 17)}))
-    options = OptimizerOptions(layer_decay=0.5)
+    options = OptimizerOptions(layer_decay=0.5, betas=(0.8, 0.95))
     optimizer = build_optimizer(parameter_groups(model, options), options, torch.device("cpu"))
     set_rate(optimizer, 1e-3)
     rates = sorted({group["lr"] for group in optimizer.param_groups})
     assert rates == pytest.approx([1e-3 * 0.5**power for power in (5, 4, 3, 2, 1, 0)])
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.1}
     assert isinstance(optimizer, torch.optim.AdamW)
-    assert optimizer.defaults["betas"] == (0.9, 0.999)
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.95)}
 
 
 def test_muon_takes_the_matrices_of_the_blocks_alone() -> None:

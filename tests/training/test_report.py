@@ -41,6 +41,21 @@ def test_a_report_of_an_unmeasured_run_is_whole(tmp_path: Path) -> None:
     assert all(link.startswith("data:") for link in links)
 
 
+def test_a_report_says_when_the_weights_were_best(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.config.write_text("seed: 1", encoding="utf-8")
+    for aps, when in (((0.5, 0.25), "before the first step"), ((0.25, 0.5), "after step 5")):
+        metrics = MetricsFile(folder.metrics, keep=None)
+        place = {"stage": 0, "lr": 1e-3, "gradient_norm": 1.0, "people_per_s": 9.0}
+        metrics.append({"kind": "train", "step": 5, "loss": 1.0, "memory_mib": 7, **place})
+        for step, ap in zip((0, 5), aps, strict=True):
+            sources = {"1 people": {"AP": ap}}
+            line = {"kind": "validation", "stage": 0, "step": step, "AP": ap, "sources": sources}
+            metrics.append(line)
+        write_report(folder, 0.5)
+        assert f"best AP 0.500 {when}; last AP" in folder.report.read_text(encoding="utf-8")
+
+
 def test_metrics_are_cut_where_a_run_goes_on_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     metrics = MetricsFile(path, keep=None)

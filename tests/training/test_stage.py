@@ -237,7 +237,7 @@ def test_bfloat16_and_checkpointing_learn_alike() -> None:
 
 
 def gradient(process: Process) -> torch.Tensor:
-    return first_gradient(*opened(config(), process), process)
+    return first_gradient(*opened(config(stage={"accumulate": 2}), process), process)
 
 
 def test_two_processes_have_the_gradient_of_one(tmp_path: Path) -> None:

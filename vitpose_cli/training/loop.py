@@ -22,6 +22,7 @@ from torch import distributed
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.models.checkpoint import save_checkpoint
+from vitpose_cli.plurals import counted
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.agreement import Beginning, check_alike, check_read, check_sources
 from vitpose_cli.training.batches import Batches, Course, Lessons
@@ -257,9 +258,9 @@ class _Run:
         taught = [course.head for course in courses]
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement, taught)
-        learning, total = trainable_size(stage.model)
-        size = f"{learning:,} of {total:,} parameters learn, in {schedule.num_steps:,} steps"
-        self._observer.note(f"Stage {number + 1}: {size}.")
+        size = "{:,} of {:,} parameters learn".format(*trainable_size(stage.model))
+        length = counted(schedule.num_steps, "step")
+        self._observer.note(f"Stage {number + 1}: {size}, in {length}.")
         check_stage_memory(number, stage, self._placement)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
@@ -327,8 +328,8 @@ class _Run:
             whole = torch.tensor(numbers["loss"], device=self._placement.device)
             distributed.all_reduce(whole)
             numbers["loss"] = whole.item()
-        place = {"kind": "train", **self._place(), "epoch": round(epoch, 4)}
-        self._write({**place, "lr": schedule.rate(done - 1)} | numbers)
+        place = self._place() | {"epoch": round(epoch, 4), "lr": schedule.rate(done - 1)}
+        self._write({"kind": "train", **place, **numbers})
         self._skipped.close(meter)
 
     def _keep(self, save: Callable[[], None], meter: Meter, *, last: bool) -> None:

@@ -108,7 +108,8 @@ def _summary(
     text = f"{last['at']:,} steps; last loss {last['loss']:.3g}"
     places = [line["at"] for line in measured if line["AP"] == best]
     if best is not None and places:
-        text += f"; best AP {best:.3f} after step {places[-1]:,}"
+        when = f"after step {places[-1]:,}" if places[-1] else "before the first step"
+        text += f"; best AP {best:.3f} {when}"
     if measured:
         text += f"; last AP {measured[-1]['AP']:.3f}"
     return text + f"; peak memory {max(line['memory_mib'] for line in trained):,} MiB."
