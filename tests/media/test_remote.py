@@ -119,6 +119,15 @@ def test_failures_that_pass_are_tried_again_and_others_recorded(
     assert Server.asked["/forbidden.jpg"] == Server.asked["/missing.jpg"] == 1
 
 
+def test_what_a_store_says_ends_with_one_full_stop() -> None:
+    with pytest.raises(InputError, match=r"read: PermissionError: The token has expired\.$"):
+        remote._tried(lambda: _refuse("The token has expired."), "s3://b/a.jpg cannot be read")
+
+
+def _refuse(why: str) -> None:
+    raise PermissionError(why)
+
+
 def test_photos_are_called_as_copies_of_them(server: str, tmp_path: Path) -> None:
     for name in ("a b.jpg", "ü#1.jpg"):
         (tmp_path / "a" / name).write_bytes(PHOTO)

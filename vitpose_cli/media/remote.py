@@ -264,5 +264,5 @@ def _lasts(error: Exception) -> bool:
 
 
 def _said(error: Exception) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
+    name, text = type(error).__name__, str(error).rstrip(".")  # it becomes the end of a sentence
+    return f"{name}: {text}" if text else name
