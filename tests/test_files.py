@@ -12,6 +12,7 @@ from vitpose_cli.files import (
     atomic_set,
     fitted_name,
     is_file,
+    make_folder,
     read_error,
     remove_all_left_over,
     write_error,
@@ -94,6 +95,19 @@ def test_the_hint_fits_the_reason(number: int, hint: str) -> None:
 
 def test_a_read_error_names_the_file() -> None:
     assert "Cannot read a: gone" in read_error(Path("a"), OSError(errno.ENOENT, "gone")).message
+
+
+def test_a_url_is_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("s3://bucket/out.vitpose", "gs://bucket/a/b"):
+        with pytest.raises(InputError, match=f"Cannot write {url}: nothing is written to URLs"):
+            make_folder(Path(url))
+        gone = OSError(errno.ENOENT, "gone")
+        assert f"Cannot read {url}: only photos" in read_error(Path(url), gone).message
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "day1:").mkdir()
+    make_folder(Path("day1:/out"))  # a folder of somebody who calls folders so
+    assert (tmp_path / "day1:" / "out").is_dir()
 
 
 @pytest.mark.parametrize("name", ["a" * 251 + ".jpg", "é" * 125 + ".jpg", "図" * 83 + ".jpg"])

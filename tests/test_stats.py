@@ -191,3 +191,10 @@ def test_what_a_model_puts_outside_of_the_picture_is_not_labelled_in_a_run_eithe
     assert labelled == [row.labelled for row in of_file.keypoints]
     with Run.read(run) as opened:  # where everything stays as it came
         assert [one.version for one in opened.records()] == [one.version for one in records]
+
+
+def test_a_page_for_a_bucket_is_refused(run: Path, tmp_path: Path) -> None:
+    done = vitpose("stats", run, "--html", "s3://bucket/page.html", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "nothing is written to URLs" in done.stderr
+    assert not list(tmp_path.iterdir())

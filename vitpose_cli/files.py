@@ -33,6 +33,8 @@ _ABANDONED_S = 86_400
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive of Windows
+
 _HINTS = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
     errno.EDQUOT: "Your disk quota is used up. Free some space and run the same command again.",
@@ -58,8 +60,13 @@ def make_folder(path: Path) -> None:
     """Make a folder, with those above it, where there is none.
 
     Raises:
-        InputError: It cannot be made.
+        InputError: It cannot be made, or is at a URL.
     """
+    if (url := _url_of(path)) is not None:
+        raise InputError(
+            f"Cannot write {url}: nothing is written to URLs.",
+            "Write to a folder of this machine, and copy what is there when it is done.",
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,7 +75,17 @@ def make_folder(path: Path) -> None:
 
 def read_error(path: Path | str, error: OSError) -> InputError:
     """Return the error to raise when reading `path` failed with `error`."""
+    if (url := _url_of(Path(path))) is not None:
+        return InputError(f"Cannot read {url}: only photos are read at URLs.", "Copy it first.")
     return InputError(f"Cannot read {path}: {reason_of(error)}.", "Check the path.")
+
+
+def _url_of(path: Path) -> str | None:
+    """Return the URL that was given for a path, which has lost a slash; None if it is a path."""
+    start, *rest = path.parts or ("",)
+    if not rest or _SCHEME.fullmatch(start) is None or Path(start).exists():
+        return None
+    return f"{start}//{'/'.join(rest)}"
 
 
 def is_file(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""How a job tells how far it is, to whoever shows it: a bar in the terminal, or nobody."""
+"""How a job tells how far it is, to whoever shows it: a bar, lines of a log, or nobody."""
 
 from __future__ import annotations
 

@@ -246,6 +246,7 @@ def test_a_hostile_archive_writes_nothing_outside(
     labels = {image["file_name"] for image in document(run)["images"]}
     assert labels == {"evil.tar/ok.jpg", "evil.tar/absolute.jpg"}
     failure = json.loads((run / "failures.jsonl").read_text())
+    assert failure["error"].startswith("4 members passed over (no plain files")
     assert "escaped.jpg" in failure["error"]
     written = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(tmp_path / "a") for path in written)

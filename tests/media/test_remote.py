@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -28,7 +31,10 @@ PHOTO = cv2.imencode(".jpg", np.full((6, 8, 3), 200, np.uint8))[1].tobytes()
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serves a folder; a name with `flaky` fails twice, one with `down` always."""
+    """Serves a folder; a name with `flaky` fails twice, one with `down` always.
+
+    Of a name with `torn` the connection is reset, three times.
+    """
 
     asked: ClassVar[Counter[str]] = Counter()
 
@@ -36,6 +42,11 @@ class Server(SimpleHTTPRequestHandler):
         type(self).asked[self.path] += 1
         if "down" in self.path or ("flaky" in self.path and self.asked[self.path] < 3):
             self.send_error(503)
+        elif "torn" in self.path and self.asked[self.path] < 4:
+            reset = struct.pack("ii", 1, 0)  # no waiting for what is not sent
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            os.close(self.connection.detach())
+            self.close_connection = True
         elif "forbidden" in self.path:
             self.send_error(403)
         else:
@@ -66,6 +77,31 @@ def test_a_folder_of_a_server_is_listed_in_natural_order(server: str) -> None:
     assert list(find_media([f"{server}/a"]).files) == ["1.jpg", "2.jpg", "10.jpg"]
 
 
+@pytest.mark.parametrize("what", ["", "**/*.jpg"])
+def test_a_folder_that_cannot_be_listed_at_once_loses_no_photo(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (tmp_path / "set" / "torn").mkdir(parents=True)
+    (tmp_path / "set" / "torn" / "2.jpg").write_bytes(PHOTO)
+    (tmp_path / "set" / "1.jpg").write_bytes(PHOTO)
+    monkeypatch.setattr(remote, "RETRY_WAITS_S", (0.01,) * 4)
+    assert list(find_media([f"{server}/set/{what}"]).files) == ["1.jpg", "torn/2.jpg"]
+    Server.asked.clear()
+    monkeypatch.setattr(remote, "RETRY_WAITS_S", ())
+    with pytest.raises(InputError, match=r"set/.* cannot be listed: Client\w+Error"):
+        find_media([f"{server}/set/{what}"])
+
+
+def test_a_server_that_is_not_there_is_no_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(remote, "RETRY_WAITS_S", ())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/photos/"
+        with pytest.raises(InputError, match="cannot be listed: ClientConnectorError"):
+            find_media([url])
+
+
 def test_failures_that_pass_are_tried_again_and_others_recorded(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +117,15 @@ def test_failures_that_pass_are_tried_again_and_others_recorded(
     assert "FileNotFound" in failed["missing.jpg"]
     assert Server.asked["/down.jpg"] == 3
     assert Server.asked["/forbidden.jpg"] == Server.asked["/missing.jpg"] == 1
+
+
+def test_what_a_store_says_ends_with_one_full_stop() -> None:
+    with pytest.raises(InputError, match=r"read: PermissionError: The token has expired\.$"):
+        remote._tried(lambda: _refuse("The token has expired."), "s3://b/a.jpg cannot be read")
+
+
+def _refuse(why: str) -> None:
+    raise PermissionError(why)
 
 
 def test_photos_are_called_as_copies_of_them(server: str, tmp_path: Path) -> None:

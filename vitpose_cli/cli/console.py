@@ -27,6 +27,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from vitpose_cli.cli.progress_lines import ProgressLines
 from vitpose_cli.errors import ExitCode, VitposeError, is_out_of_memory, memory_error
 from vitpose_cli.files import read_error, write_error
 from vitpose_cli.models.hub import endpoint_error
@@ -321,7 +322,7 @@ def busy(doing: str) -> Iterator[None]:
 
 @contextmanager
 def progress(unit: str) -> Iterator[Report]:
-    """Show a progress bar with rate and remaining time on stderr; silent without a terminal.
+    """Show a progress bar with rate and remaining time on stderr; in a log, a line now and then.
 
     Args:
         unit: The name of what is counted, in the plural.
@@ -330,19 +331,14 @@ def progress(unit: str) -> Iterator[Report]:
         A function that takes how many are done and how many there are (None while unknown). What
         is done at the first call was done earlier and does not count for the rate.
     """
+    if not sys.stderr.isatty():
+        yield ProgressLines(unit, note)
+        return
     bars: list[tqdm[NoReturn]] = []
 
     def report(num_done: int, total: int | None) -> None:
         if not bars:
-            bars.append(
-                tqdm(
-                    total=total,
-                    initial=num_done,
-                    unit=f" {unit}",
-                    disable=not sys.stderr.isatty(),
-                    dynamic_ncols=True,
-                )
-            )
+            bars.append(tqdm(total=total, initial=num_done, unit=f" {unit}", dynamic_ncols=True))
         (bar,) = bars
         bar.total = total
         bar.update(num_done - bar.n)

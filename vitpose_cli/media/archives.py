@@ -147,8 +147,8 @@ def read_index(path: Path) -> ArchiveIndex:
     if refused:
         examples = ", ".join(map(repr, refused[:3])) + (", …" if refused[3:] else "")
         index.problems.append(
-            f"{len(refused)} members are no plain files, or have names that lead out of the "
-            f"archive, and were passed over: {examples}."
+            f"{counted(len(refused), 'member')} passed over (no plain files, or names that lead "
+            f"out of the archive): {examples}."
         )
     return index
 

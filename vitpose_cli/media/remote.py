@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -139,12 +140,29 @@ def list_urls(url: str) -> list[str]:
     if _HTTP.match(url) and "*" not in url:
         url = url.rstrip("/") + "/"  # or a server's links would be taken as those of its parent
     system, path = _open(url)
+    _walk_whole(system)
 
     def found() -> list[str]:
         paths = system.glob(path) if "*" in path else system.find(path)
         return [str(system.unstrip_protocol(each)) for each in paths]
 
     return _tried(found, f"{without_secrets(url)} cannot be listed")
+
+
+def _walk_whole(system: AbstractFileSystem) -> None:
+    """Have `find` and `glob` fail where a folder on the way cannot be listed.
+
+    fsspec's walk from folder to folder leaves out what is in such a folder, and says nothing; what
+    it is told to do about errors it forgets one folder further down.
+    """
+    walk = "_walk" if system.async_impl else "walk"
+    setattr(system, walk, partial(getattr(system, walk), on_error=_raise_but_missing))
+
+
+def _raise_but_missing(error: OSError) -> None:
+    """Raise an error, but of a folder that is not there, as where a page has an outdated link."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _open(url: str) -> tuple[AbstractFileSystem, str]:
@@ -246,5 +264,5 @@ def _lasts(error: Exception) -> bool:
 
 
 def _said(error: Exception) -> str:
-    name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
+    name, text = type(error).__name__, str(error).rstrip(".")  # it becomes the end of a sentence
+    return f"{name}: {text}" if text else name

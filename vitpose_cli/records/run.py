@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.files import write_error
+from vitpose_cli.files import make_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.records.continuation import continued
@@ -115,10 +115,7 @@ class Run:
         number, count = worker or (1, 1)
         if not 1 <= number <= count:
             raise ConfigError(f"There is no worker {number} of {count}.", "Count from 1.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(folder, error) from error
+        make_folder(folder)
         check_folder(folder)
         with FileLock(folder / OPENING_LOCK, f"The run in {folder}", OPEN_WAIT_S):
             if overwrite:

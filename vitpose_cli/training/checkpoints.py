@@ -25,9 +25,9 @@ from vitpose_cli.errors import ConfigError, InputError, is_out_of_memory
 from vitpose_cli.files import (
     TEMPORARY_SUFFIX,
     atomic_file,
+    make_folder,
     remove_all_left_over,
     remove_left_over,
-    write_error,
 )
 from vitpose_cli.models.trained import BEST, CONFIG, LAST, trained_weights
 from vitpose_cli.records.lock import FileLock
@@ -135,7 +135,7 @@ class RunFolder:
                 another process trains in it.
         """
         self._check_place()
-        self._make()
+        make_folder(self.path)
         with FileLock(self.path / _LOCK, f"The training run in {self.path}"):
             self._clear()
             self.open(config)
@@ -149,7 +149,7 @@ class RunFolder:
             InputError: It cannot be written, is something else, or holds weights without a state.
         """
         self.check(config)
-        self._make()
+        make_folder(self.path)
         with atomic_file(self.config) as stream:
             stream.write(dump_config(config).encode())
 
@@ -205,12 +205,6 @@ class RunFolder:
                 f"{self.state.name} to go on from.",
                 "Choose another folder with --output, or delete that of the run to begin anew.",
             )
-
-    def _make(self) -> None:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(self.path, error) from error
 
     def save_state(
         self, position: Position, stage: dict[str, Any], data: DataFingerprint | None = None

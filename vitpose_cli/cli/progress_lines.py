@@ -1,0 +1,55 @@
+"""Progress in a log file: a line now and then, so that a job of days is seen to live and to end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+FIRST_LINE_S = 60.0
+"""When the first line is said. Shorter jobs, as of cron, leave nothing that would be mailed."""
+
+LINE_EVERY_S = 600.0
+"""How long after a line the next one comes at the latest; after a short time, sooner."""
+
+
+class ProgressLines:
+    """A report that says a line after one minute, two, four, eight, and then every ten minutes."""
+
+    def __init__(self, unit: str, say: Callable[[str], None]) -> None:
+        """Begin with nothing done.
+
+        Args:
+            unit: The name of what is counted, in the plural.
+            say: Takes a line.
+        """
+        self._unit = unit
+        self._say = say
+        self._start: tuple[float, int] | None = None
+        self._next_s = FIRST_LINE_S
+
+    def __call__(self, num_done: int, total: int | None) -> None:
+        """Take how many are done and how many there are; what is done at first was done earlier."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now, num_done
+        began, num_before = self._start
+        passed_s = now - began
+        if passed_s < self._next_s or num_done == total:  # the end is said by who began
+            return
+        self._next_s = passed_s + min(passed_s, LINE_EVERY_S)
+        rate = (num_done - num_before) / passed_s
+        known = "" if total is None else f" of {total:,}"
+        line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {rate:.3g}/s"
+        if total is not None and rate > 0:
+            line += f", about {_in_words((total - num_done) / rate)} left"
+        self._say(line)
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time as people say it: `3 d 4 h`, `2 h 5 min`, `12 min`."""
+    minutes = max(1, round(seconds / 60))
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days:,} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
