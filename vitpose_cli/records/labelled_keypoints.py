@@ -40,7 +40,7 @@ def with_labelled_keypoints(record: FrameRecord) -> FrameRecord:
     or handed on as a run, is the record itself.
     """
     people = record.instances
-    if people is None:
+    if people is None or _are_all_inside(people, record.size_wh):
         return record
     sizes_wh = np.array([record.size_wh] * len(people), np.int64).reshape(-1, 2)
     by_hand = np.full(len(people), record.origin == "human")
@@ -48,3 +48,12 @@ def with_labelled_keypoints(record: FrameRecord) -> FrameRecord:
     if np.array_equal(visibility, people.visibility):
         return record
     return replace(record, instances=replace(people, visibility=visibility), exact=True)
+
+
+def _are_all_inside(people: Instances, size_wh: tuple[int, int] | None) -> bool:
+    """Return whether no keypoint lies outside of the picture: so it is in nearly all frames."""
+    points = people.keypoints.reshape(-1, 2)
+    if not len(points) or size_wh is None:
+        return not len(points)
+    (right, bottom), (width, height) = points.max(axis=0).tolist(), size_wh
+    return bool(points.min() >= 0) and right <= width and bottom <= height
