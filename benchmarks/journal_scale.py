@@ -59,6 +59,8 @@ COMMANDS = {
     "merge": ["merge", "{run}", "{run}-other", "-o", "{run}-merged.json"],
     "merge-document": ["merge", "{run}", "{run}/annotations.json", "-o", "{run}-merged.json"],
     "evaluate": ["evaluate", "-a", "{run}/annotations.json", "-p", "{run}"],
+    "diff": ["diff", "{run}", "{run}-other"],
+    "split": ["split", "{run}/annotations.json", "-o", "{run}-parts"],
 }
 
 
@@ -219,7 +221,7 @@ def main() -> None:
         for size in sizes:
             run = Path(folder) / f"run-{size}"
             make_run(run, size)
-            if "merge" in steps:
+            if not {"merge", "diff"}.isdisjoint(steps):
                 shutil.copytree(run, f"{run}-other")
             for step in steps:  # in order: commands read the document that `export` writes
                 found[step].append(measure([step, str(run)]))

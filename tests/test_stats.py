@@ -57,6 +57,21 @@ def test_keypoints_are_shares_of_people(tmp_path: Path) -> None:
     assert shoulder.mean_score == pytest.approx(0.25)
 
 
+def test_all_of_many_frames_are_counted(tmp_path: Path) -> None:
+    """They are counted many at a time, and the last ones too."""
+    count, people = 1_030, make_people(2, 2)
+    once = measure(make_run(tmp_path / "one", [make_record("a.jpg", people=people)]))
+    records = [make_record(f"{number}.jpg", people=people) for number in range(count)]
+    many = measure(make_run(tmp_path / "many", records))
+    assert (many.num_frames, many.num_people) == (count, count * once.num_people)
+    for field in ("sizes_px", "scores", "keypoint_scores"):
+        assert list(getattr(many, field)) == [count * each for each in getattr(once, field)]
+    for row, alone in zip(many.keypoints, once.keypoints, strict=True):
+        assert (row.labelled, row.hidden) == (alone.labelled, alone.hidden)
+        assert row.mean_score == pytest.approx(alone.mean_score)
+    assert many.models == {"0123456789abcdef": count * once.num_people}
+
+
 def test_a_document_gives_the_numbers_of_its_run(run: Path) -> None:
     of_run, of_file = measure(run), measure(run / "annotations.json")
     assert of_file.num_people == of_run.num_people

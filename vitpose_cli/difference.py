@@ -216,23 +216,22 @@ def pair_people(
     """
     if not len(first) or not len(second):
         return []
-    alike = np.full((len(first), len(second)), np.nan)
-    for row in range(len(first)):
-        both = (first.visibility[row] > 0) & (second.visibility > 0)
-        measured = oks_matrix(
-            first.keypoints[row : row + 1],
-            box_areas(first.boxes[row : row + 1]),
-            second.keypoints,
-            box_areas(second.boxes),
-            sigmas,
-            both.astype(np.int8),
-        )[0]
-        alike[row] = np.where(both.any(axis=1), measured, np.nan)
-    pairs = best_pairs(np.nan_to_num(alike), SAME_POSE)
-    overlap = box_iou(first.boxes, second.boxes)
-    for row, column in pairs:
-        overlap[row], overlap[:, column] = 0, 0
-    pairs += best_pairs(overlap, SAME_BOX)
+    both = (first.visibility > 0)[:, None] & (second.visibility > 0)
+    alike = oks_matrix(
+        first.keypoints,
+        box_areas(first.boxes),
+        second.keypoints,
+        box_areas(second.boxes),
+        sigmas,
+        both,
+    )
+    pairs = best_pairs(alike, SAME_POSE)
+    if len(pairs) < min(alike.shape):
+        overlap = box_iou(first.boxes, second.boxes)
+        for row, column in pairs:
+            overlap[row], overlap[:, column] = 0, 0
+        pairs += best_pairs(overlap, SAME_BOX)
+    alike[~both.any(axis=-1)] = np.nan
     return [(row, column, float(alike[row, column])) for row, column in pairs]
 
 
@@ -245,7 +244,7 @@ class _Comparison:
         self._frames = [0, 0, 0]
         self._people = [0, 0, 0]
         self._similarities = array("f")
-        self._distances = [array("f") for _ in keypoint_set.names]
+        self._distances = array("f")  # K for each person, NaN where a keypoint is not in both
         self._terms = np.zeros(keypoint_set.num_keypoints)
         self._alone = np.zeros((2, keypoint_set.num_keypoints), np.int64)
         self._worst: list[tuple[float, int, WorstPerson]] = []
@@ -263,8 +262,10 @@ class _Comparison:
         self._people[0] += len(pairs)
         self._people[1] += len(one) - len(pairs)
         self._people[2] += len(other) - len(pairs)
+        if pairs:
+            rows, columns, _ = map(list, zip(*pairs, strict=True))
+            self._add_people(one, rows, other, columns)
         for row, column, oks in pairs:
-            self._add_person(one, row, other, column)
             if np.isnan(oks):
                 continue
             self._similarities.append(oks)
@@ -277,23 +278,29 @@ class _Comparison:
             elif self._num_worst:
                 heapq.heappushpop(self._worst, item)
 
-    def _add_person(self, one: Instances, row: int, other: Instances, column: int) -> None:
-        seen = one.visibility[row] > 0, other.visibility[column] > 0
-        self._alone[0] += seen[0] & ~seen[1]
-        self._alone[1] += seen[1] & ~seen[0]
+    def _add_people(
+        self, one: Instances, rows: list[int], other: Instances, columns: list[int]
+    ) -> None:
+        """Take the people of a frame who are in both sets, by their places in each."""
+        seen = one.visibility[rows] > 0, other.visibility[columns] > 0
         both = seen[0] & seen[1]
-        distances = np.hypot(*(one.keypoints[row] - other.keypoints[column]).T)
-        area = box_areas(np.stack([one.boxes[row], other.boxes[column]])).mean(keepdims=True)
-        (terms,) = oks_terms(np.square(distances)[None], area, self._keypoint_set.sigmas)
-        self._terms[both] += terms[both]
-        for keypoint in np.flatnonzero(both).tolist():
-            self._distances[keypoint].append(distances[keypoint])
+        self._alone[0] += (seen[0] ^ both).sum(axis=0)
+        self._alone[1] += (seen[1] ^ both).sum(axis=0)
+        steps = one.keypoints[rows] - other.keypoints[columns]
+        distances = np.hypot(steps[..., 0], steps[..., 1])
+        areas = (box_areas(one.boxes[rows]) + box_areas(other.boxes[columns])) / 2
+        terms = oks_terms(np.square(distances), areas, self._keypoint_set.sigmas)
+        for person in np.where(both, terms, 0):  # one by one: sums are the same for any frames
+            self._terms += person
+        self._distances.frombytes(np.where(both, distances, np.float32(np.nan)).tobytes())
 
     def result(self) -> Difference:
         """Return what was found."""
         rows = []
+        everybody = np.frombuffer(self._distances, np.float32)
         for keypoint, name in enumerate(self._keypoint_set.names):
-            distances = np.frombuffer(self._distances[keypoint], np.float32)
+            distances = everybody[keypoint :: self._keypoint_set.num_keypoints]
+            distances = distances[~np.isnan(distances)]
             far = np.percentile(distances, [50, _FAR]) if len(distances) else (np.nan, np.nan)
             rows.append(
                 KeypointDifference(

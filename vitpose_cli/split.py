@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
-from vitpose_cli.formats.content import LabelFilter, open_content
+from vitpose_cli.formats.content import LabelFilter, content_opener
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
@@ -104,9 +104,9 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     for path in paths.values():
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
-    every = LabelFilter(reviewed=options.reviewed)
+    content_of = content_opener(options.labels, for_document)
     groups: dict[str, list[str]] = {}
-    for frame in open_content(options.labels, every, for_document).frames():
+    for frame in content_of(LabelFilter(reviewed=options.reviewed)).frames():
         key = frame.record.key
         groups.setdefault(group_of(key, options.by, frame.video), []).append(str(key))
     if options.reviewed and not groups:
@@ -128,8 +128,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     contents = {}
     for name, path in paths.items():
         names = frozenset(frame for group in members[name] for frame in groups[group])
-        selection = LabelFilter(names, options.reviewed)
-        contents[path] = open_content(options.labels, selection, for_document)
+        contents[path] = content_of(LabelFilter(names, options.reviewed))
     with OwnFiles(options.output) as own:
         for path in paths.values():
             for place in (path, *document_parts(path)):

@@ -119,7 +119,7 @@ def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path
     os.close(far)
     assert "counting …".encode() in shown
     assert b"0:00:0" in shown
-    assert json.loads(done.stdout)["num_frames"] == 1
+    assert json.loads(done.stdout)["num_frames"] == 2
 
 
 def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:

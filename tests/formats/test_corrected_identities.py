@@ -1,6 +1,7 @@
 """Who is who over the frames of a video, as other programs give it back."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 from format_cases import bring_back, export, labels, make_run, record
 
+from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
+from vitpose_cli.formats.identities import numbered_as_in_run
 from vitpose_cli.formats.import_summary import ImportSummary
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.tracking.smoothed_labels import for_document
@@ -170,3 +174,14 @@ def test_identities_of_another_run_are_not_taken(run: Path) -> None:
         exchange(document)
 
     assert back(run, "coco", of_another_run).count("unchanged") == 5
+
+
+def test_thousands_of_tracks_are_numbered_as_in_the_run_at_once() -> None:
+    count, key = 40_000, FrameKey("clip.mp4", 0)
+    nowhere = np.zeros((1, 2)), np.zeros(1, np.int8), None
+    people = tuple(CorrectedPerson(f"u{n}", *nowhere, track_id=n) for n in range(count))
+    known = {key: {f"u{n}": count + n for n in range(count)}}
+    begun = time.process_time()
+    (frame,) = numbered_as_in_run([(key, CorrectedFrame("a", None, "", people))], known)
+    assert time.process_time() - begun < 3  # 0.3 here; 7 where each track looks through all
+    assert [person.track_id for person in frame.people] == [count + n for n in range(count)]

@@ -41,6 +41,17 @@ def test_labels_become_people_with_weights(tmp_path: Path) -> None:
     assert not opened.dropped
 
 
+def test_labels_to_measure_with_are_kept_of_what_is_measured_on_alone(tmp_path: Path) -> None:
+    write_coco(tmp_path, 5)
+    source = small_source(tmp_path)
+    data = open_data(DataOptions.model_validate({"train": [source], "validation": [source]}))
+    (train,), (validation,) = data.train, data.validation
+    assert len(train.frames.people) == len(validation.frames.people) == 5
+    assert len(validation.truth.annotations) == 5
+    assert not train.truth.annotations
+    assert not train.truth.images
+
+
 def test_what_cannot_be_learnt_from_is_dropped_and_counted(tmp_path: Path) -> None:
     path = write_coco(tmp_path, 5)
     document = json.loads(path.read_text())

@@ -308,7 +308,7 @@ def busy(doing: str) -> Iterator[None]:
     Args:
         doing: What, as in `comparing`.
     """
-    if not stderr.is_terminal:
+    if not stderr.is_interactive:
         yield
         return
     # Only here: it takes time, and most programs that call this one have no terminal.

@@ -203,9 +203,31 @@ def open_content(
     Raises:
         InputError: It is neither, cannot be read, or has no such category.
     """
+    return content_opener(path, finish, known_videos)(wanted)
+
+
+def content_opener(
+    path: Path, finish: Finish, known_videos: Set[str] = frozenset()
+) -> Callable[[LabelFilter], Content]:
+    """Read through a run folder or a COCO file once, to write several selections of its labels.
+
+    Args:
+        path: The run folder or the file.
+        finish: See `open_content`.
+        known_videos: See `open_content`.
+
+    Returns:
+        A function that takes what is wanted, and fails where there is no such category; what it
+        gives is to be used one after the other.
+
+    Raises:
+        InputError: It is neither, or cannot be read.
+    """
     if (path / MANIFEST).is_file():
-        return _run_content(Run.read(path), wanted, finish)
-    return _document_content(CocoFrames(path, known_videos), wanted)
+        run = Run.read(path)
+        return lambda wanted: _run_content(run, wanted, finish)
+    document = CocoFrames(path, known_videos)
+    return lambda wanted: _document_content(document, wanted)
 
 
 def _run_content(run: Run, wanted: LabelFilter, finish: Finish) -> Content:

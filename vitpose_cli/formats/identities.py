@@ -88,9 +88,11 @@ def numbered_as_in_run(frames: Sequence[_Frame], known: Known) -> list[Corrected
     """
     votes = Counter(_same_people(frames, known))
     numbers: dict[int, int] = {}
+    taken: set[int] = set()
     for (theirs, ours), _ in votes.most_common():
-        if theirs not in numbers and ours not in numbers.values():
+        if theirs not in numbers and ours not in taken:
             numbers[theirs] = ours
+            taken.add(ours)
     for theirs, _ in votes:
         numbers.setdefault(theirs, _new_number())
     news: defaultdict[int, int] = defaultdict(_new_number)

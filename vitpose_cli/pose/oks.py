@@ -43,7 +43,7 @@ def oks_matrix(
     keypoints_b: FloatArray,
     areas_b: FloatArray,
     sigmas: FloatArray,
-    visibility: NDArray[np.integer[Any]] | None = None,
+    visibility: NDArray[np.integer[Any]] | NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Compare every instance of a with every one of b.
 
@@ -55,7 +55,8 @@ def oks_matrix(
         keypoints_b: (M, K, 2) xy, the same unit.
         areas_b: (M,), that unit squared.
         sigmas: (K,) of the keypoint set, or (N, 1, K) of each of a.
-        visibility: (M, K) of b; keypoints with 0 do not count. All do if None.
+        visibility: (M, K) of b, or (N, M, K) of each pair; keypoints with 0 do not count. All do
+            if None.
 
     Returns:
         (N, M) float64 in [0, 1]; 0 for an instance of b of which no keypoint counts.

@@ -61,7 +61,7 @@ def as_documented(record: FrameRecord) -> FrameRecord:
     run, is the record itself.
     """
     people = record.instances
-    if people is None or not len(people):
+    if people is None or not len(people) or _is_within(people, record.size_wh):
         return record
     sizes_wh = np.array([record.size_wh] * len(people), np.int64)
     by_hand = np.full(len(people), record.origin == "human")
@@ -71,3 +71,14 @@ def as_documented(record: FrameRecord) -> FrameRecord:
         boxes=xywh_to_xyxy(bboxes_within(people.boxes, sizes_wh)).astype(np.float32),
     )
     return replace(record, instances=within, exact=True)
+
+
+def _is_within(people: Instances, size_wh: tuple[int, int] | None) -> bool:
+    """Return whether boxes and keypoints lie inside of the picture: so it is in nearly all frames."""
+    if size_wh is None:
+        return False
+    boxes, points = people.boxes, people.keypoints.reshape(-1, 2)
+    low = min(points.min(), boxes[:, :2].min())
+    (right, bottom), (width, height) = np.maximum(points.max(0), boxes[:, 2:].max(0)), size_wh
+    shortest = (boxes[:, 2:] - boxes[:, :2]).min()
+    return bool(low >= 0 and right <= width and bottom <= height and shortest >= SMALLEST_SIDE)
