@@ -189,6 +189,7 @@ def test_what_tells_rows_apart_is_not_cut_in_narrow_windows(
         page = new_page(server.url, viewport={"width": 900, "height": 700})
         page.locator(".row-facts", has_text="3 people · 0.").wait_for()
         page.locator(".row-name", has_text="frame_000001").click()
+        opened(page, "clip.mp4/frame_000001.jpg")
         page.keyboard.press("p")
         page.locator(".keypoint-name", has_text="right shoulder").wait_for()
         for width in (700, 870, 900, 1000, 1249, 1260):
