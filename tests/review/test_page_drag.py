@@ -104,6 +104,7 @@ def test_the_wheel_zooms_while_the_picture_is_moved(
     with running(run_folder) as server:
         page = new_page(server.url)
         opened(page, "a.jpg")
+        whole = float(page.get_attribute("#overlay", "data-scale") or 0)
         x, y = on_screen(page, 30, 30)
         page.mouse.move(x, y)
         page.mouse.down()
@@ -114,6 +115,7 @@ def test_the_wheel_zooms_while_the_picture_is_moved(
         page.mouse.up()
         page.wait_for_timeout(200)
         assert on_screen(page, 30, 30) == pytest.approx((x + 30, y + 10), abs=1.5)
+        assert float(page.get_attribute("#overlay", "data-scale") or 0) > 1.3 * whole
 
 
 def test_who_is_out_of_sight_is_not_dragged(

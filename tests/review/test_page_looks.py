@@ -179,15 +179,20 @@ def test_small_windows_show_the_picture_and_every_command(
             assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_rows_show_their_scores_beside_narrow_pictures(
+def test_what_tells_rows_apart_is_not_cut_in_narrow_windows(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
-    cut = """() => [...document.querySelectorAll('.row-facts')].filter(
-        (facts) => facts.scrollWidth > facts.clientWidth).map((facts) => facts.textContent)"""
+    cut = """() => [...document.querySelectorAll(
+        '.row-facts, .row-name :last-child, .person-text, .keypoint-name span')].filter(
+        (text) => text.scrollWidth > text.clientWidth).map((text) => text.textContent)"""
     with running(run_folder) as server:
         page = new_page(server.url, viewport={"width": 900, "height": 700})
         page.locator(".row-facts", has_text="3 people · 0.").wait_for()
-        for width in (870, 900, 1000, 1260):
+        page.locator(".row-name", has_text="frame_000001").click()
+        opened(page, "clip.mp4/frame_000001.jpg")
+        page.keyboard.press("p")
+        page.locator(".keypoint-name", has_text="right shoulder").wait_for()
+        for width in (700, 870, 900, 1000, 1249, 1260):
             page.set_viewport_size({"width": width, "height": 700})
             page.wait_for_timeout(100)
             assert page.evaluate(cut) == []

@@ -434,3 +434,11 @@ def test_the_mean_pose_is_that_of_the_run_and_a_ring_where_there_is_none() -> No
     assert pose[3] == [0.25, 0.75]
     assert pose[0] == [0.5, 0.15]  # nobody has a labelled nose
     assert mean_pose([], 2) == [[0.5, 0.15], [0.5, 0.85]]
+
+
+def test_the_page_gets_the_mean_pose_of_all_frames_of_a_small_run(run_folder: Path) -> None:
+    with closing(Run.edit(run_folder)) as run:
+        records = list(filter(None, map(run.record, map(FrameKey.from_text, run.texts()))))
+    with closing(opened(run_folder)) as session:
+        assert session.describe()["template"] == mean_pose(records, 17)
+    assert len([record for record in records if record.instances]) > 1

@@ -40,8 +40,7 @@ function hurry(number) {
 export async function openNextOpen() {
   const next = list.nextOpen();
   if (next !== undefined && next !== app.frame.number) return openFrame(next, {onlyOpen: true});
-  app.opening = null;
-  list.select(app.frame.number);
+  if (app.opening === null) list.select(app.frame.number);
   const done = DECIDED.has(app.frame.state);
   return toast(`Every ${done ? '' : 'other '}frame in this list is decided.`, 6);
 }
@@ -62,6 +61,7 @@ export async function openFrame(number, {onlyOpen = false} = {}) {
     const view = await ask(`frames/${number}`);
     if (onlyOpen && app.opening === number && DECIDED.has(view.row.state)) {
       list.setRow(view.row);
+      app.opening = null;
       return openNextOpen();
     }
     await picture.decode().catch(() => {});

@@ -170,8 +170,9 @@ class Stage extends Drawing {
       ];
       return;
     }
-    this.preview = structuredClone(app.frame.people);
-    const person = personOf(this.preview, hit.person.uid);
+    const {uid} = hit.person;
+    this.preview = app.frame.people.map((each) => (each.uid === uid ? structuredClone(each) : each));
+    const person = personOf(this.preview, uid);
     if (!person) return void this.cancel();
     const [fx, fy] = [dx / this.view.scale, dy / this.view.scale];
     if (kind === 'keypoint') {
