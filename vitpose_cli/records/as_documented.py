@@ -74,7 +74,7 @@ def as_documented(record: FrameRecord) -> FrameRecord:
 
 
 def _is_within(people: Instances, size_wh: tuple[int, int] | None) -> bool:
-    """Return whether boxes and keypoints lie inside of the picture: so it is in nearly all frames."""
+    """Return whether nothing of anybody lies outside of the picture, as in nearly all frames."""
     if size_wh is None:
         return False
     boxes, points = people.boxes, people.keypoints.reshape(-1, 2)
