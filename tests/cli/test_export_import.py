@@ -122,7 +122,7 @@ def test_conflicts_end_with_exit_code_5(
             "--pictures and --image-url and --image-ids do nothing with --format cvat.",
         ),
         ("export RUN -f results -o o --split val", 2, "--split does nothing with --format results"),
-        ("export RUN -f labelstudio -o o -i photos", 2, "--images does nothing with --format lab"),
+        ("export RUN -f cvat -o o -i photos", 2, "--images does nothing with --format cvat"),
         ("export RUN -f yolo -o o --shards 2", 2, "--shards does nothing with --format yolo"),
     ],
 )

@@ -23,7 +23,6 @@ from format_cases import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labelstudio_cases import Task, annotated, regions, tasks_of, write
-from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.labelstudio_export import read
@@ -239,27 +238,6 @@ def test_only_what_somebody_submitted_counts(tmp_path: Path) -> None:
     assert summary.count("unchanged") == len(LABELLED) - 2
     assert summary.total("num_removed") == 0
     assert summary.as_dict()["overruled"] == [f"task {twice['id']}"]
-
-
-def test_what_another_annotator_said_is_not_dropped_unsaid(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", [record("a/one.jpg"), record("b/two.jpg")])
-    tasks = annotated(tasks_of(run, tmp_path / "out"))
-    for task in tasks:
-        same = json.loads(json.dumps(task["annotations"][0]))
-        same["result"].reverse()
-        task["annotations"].append({**same, "id": 99, "completed_by": 2})
-    path = write(tmp_path / "o.json", tasks)
-    done = vitpose("import", path, "--into", run)
-    assert done.returncode == 0, done.stderr
-    assert "differ" not in done.stderr
-    first = tasks[1]["annotations"][0]
-    next(each for each in first["result"] if each["type"] == "keypointlabels")["value"]["x"] += 1
-    first["updated_at"] = "2025-01-01T00:00:00Z"
-    write(path, tasks)
-    done = vitpose("import", path, "--into", run)
-    assert done.returncode == 0, done.stderr
-    said = f"differ in 1 task, such as task {tasks[1]['id']}: the newest of each was taken."
-    assert said in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,24 @@ def test_a_removed_and_an_added_person_are_corrections(run: Path, tmp_path: Path
         other = edited(whole, tmp_path / "other.json", {("one.jpg", 1, 0): 20.0})
         assert bring_back(run, other, "coco").count("conflict") == 1
         assert bring_back(run, whole, "coco").count("unchanged") == 3
+
+
+def test_what_another_annotator_said_is_not_dropped_unsaid(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [record("a/one.jpg"), record("b/two.jpg")])
+    tasks = annotated(tasks_of(run, tmp_path / "out"))
+    for task in tasks:
+        same = json.loads(json.dumps(task["annotations"][0]))
+        same["result"].reverse()
+        task["annotations"].append({**same, "id": 99, "completed_by": 2})
+    path = write(tmp_path / "o.json", tasks)
+    done = vitpose("import", path, "--into", run)
+    assert done.returncode == 0, done.stderr
+    assert "differ" not in done.stderr
+    first = tasks[1]["annotations"][0]
+    next(each for each in first["result"] if each["type"] == "keypointlabels")["value"]["x"] += 1
+    first["updated_at"] = "2025-01-01T00:00:00Z"
+    write(path, tasks)
+    done = vitpose("import", path, "--into", run)
+    assert done.returncode == 0, done.stderr
+    said = f"differ in 1 task, such as task {tasks[1]['id']}: the newest of each was taken."
+    assert said in " ".join(done.stderr.split())

@@ -80,6 +80,21 @@ def test_damaged_files(content: bytes, tmp_path: Path) -> None:
         read_tensors(path)
 
 
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_single_wrong_bytes(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    num_refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
+        try:
+            read_tensors(path)
+        except WeightsError:
+            num_refused += 1
+    assert 0 < num_refused < len(whole)  # bytes of numbers, and of padding, are not checked
+
+
 def test_half_a_download(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"weight": torch.zeros(10_000)}, path)

@@ -121,21 +121,21 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
         return corrections_of(document, names)
 
 
-def read_content(content: bytes, name: str, names: Sequence[str]) -> Corrections:
+def read_content(content: Iterable[bytes], name: str, names: Sequence[str]) -> Corrections:
     """Read a COCO annotation file that does not lie on the disk as it is; see `read`.
 
     Args:
-        content: What would be in the file.
+        content: What would be in the file, part by part.
         name: What to call it in errors.
         names: The K keypoints of the run.
 
     Raises:
-        InputError: As `read`.
+        InputError: As `read`, or it cannot be kept on the disk for as long as that takes.
     """
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "document.json"
         with atomic_file(copy, durable=False) as stream:
-            stream.write(content)
+            stream.writelines(content)
         try:
             return read(copy, names)
         except InputError as error:

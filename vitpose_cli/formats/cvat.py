@@ -8,7 +8,9 @@ own there, whose frames are called `frame_000123`, and so it gets an archive of 
 from __future__ import annotations
 
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path, PurePosixPath
@@ -40,6 +42,8 @@ LABELS = "labels.json"
 _SUBSET = "default"
 _DOCUMENTS = "annotations/person_keypoints_*.json"
 _NUM_SAMPLES = 200
+_PART_BYTES = 1 << 20
+_DAMAGE = (OSError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error)
 _ATTRIBUTES = ("uid", "version")
 _NEXT = (
     "Make a task (for each video one of its own) whose labels are labels.json (constructor, "
@@ -110,15 +114,29 @@ def is_zip(path: Path) -> bool:
     return is_zipfile(path)
 
 
-def _members(path: Path) -> Iterator[tuple[bytes, str]]:
-    """Yield the documents in an archive, each with its name in errors."""
+def _members(path: Path) -> Iterator[tuple[Iterator[bytes], str]]:
+    """Yield the documents in an archive, part by part, each with its name in errors."""
+    with _told(path), ZipFile(path) as archive:
+        for name in sorted(archive.namelist()):
+            if PurePosixPath(name).match(_DOCUMENTS):
+                yield _parts(path, archive, name), f"{path}: {name}"
+
+
+def _parts(path: Path, archive: ZipFile, name: str) -> Iterator[bytes]:
+    with _told(path), archive.open(name) as member:
+        while part := member.read(_PART_BYTES):
+            yield part
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell of damage as an error of the archive."""
     try:
-        with ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                if PurePosixPath(name).match(_DOCUMENTS):
-                    yield archive.read(name), f"{path}: {name}"
-    except (OSError, BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read as an archive: {error}.") from error
+        yield
+    except _DAMAGE as error:
+        raise InputError(
+            f"{path} cannot be read as an archive: {error}.", "Export or download it again."
+        ) from error
 
 
 def _joined(path: Path, documents: Sequence[Corrections]) -> Corrections:

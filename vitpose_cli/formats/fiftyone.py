@@ -78,7 +78,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
             sections[section] = value
         else:
             sections[section].append(value)
-    found = coco.read_content(to_json(_completed(sections, names)), str(labels), names)
+    found = coco.read_content([to_json(_completed(sections, names))], str(labels), names)
     return replace(
         found,
         path=path,
