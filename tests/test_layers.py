@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
-    {"errors", "charts", "plurals", "progress", "termination"},
+    {"errors", "charts", "plurals", "progress", "spinning", "termination"},
     {"config", "files", "ranges"},
     {"own_files"},
     {"pose"},

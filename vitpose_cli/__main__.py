@@ -3,6 +3,7 @@
 import signal
 import sys
 
+from vitpose_cli.spinning import spin_little
 from vitpose_cli.termination import end_as_interrupted, leave
 
 
@@ -10,6 +11,7 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     try:
         end_as_interrupted()
+        spin_little()
         from vitpose_cli.cli.app import run
 
         code = run()
