@@ -54,11 +54,13 @@ def _sections(command: Any, name: str) -> Iterator[str]:
 
 def _row(option: Any, hint: Any) -> str:
     """Return the table row of an option or argument, of a parameter of the type `hint`."""
-    from vitpose_cli.cli.help import shown_default, spelled
+    from vitpose_cli.cli.help import limits, shown_default, spelled
 
     default = shown_default(option)
     names = ", ".join(f"`{each}`" for each in spelled(option, hint)).replace("|", "\\|")
     meaning = (option.help or "").replace("|", "\\|")
+    if known := limits(option):
+        meaning += f" [{known}]"
     return f"| {names} | {meaning} | {f'`{default}`' if default else ''} |"
 
 

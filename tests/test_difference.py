@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +136,16 @@ def test_people_are_paired_by_pose_then_by_box() -> None:
     far = replace(lost, boxes=lost.boxes + np.float32(900))
     assert pair_people(people, far, COCO.sigmas) == []
     assert pair_people(people, Instances.empty(17), COCO.sigmas) == []
+
+
+def test_a_crowd_takes_little_memory() -> None:
+    people = make_people(300, 1)
+    tracemalloc.start()
+    pairs = pair_people(people, people.select(np.arange(300)[::-1]), COCO.sigmas)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {(row, column) for row, column, _ in pairs} == {(row, 299 - row) for row in range(300)}
+    assert peak < 24 << 20
 
 
 def unlabelled(people: Instances) -> Instances:

@@ -99,11 +99,15 @@ def test_a_read_error_names_the_file() -> None:
 
 def test_a_url_is_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for url in ("s3://bucket/out.vitpose", "gs://bucket/a/b"):
+    for url in ("s3://bucket/out.vitpose", "gs://bucket/a/b", "s3://"):
         with pytest.raises(InputError, match=f"Cannot write {url}: nothing is written to URLs"):
             make_folder(Path(url))
         gone = OSError(errno.ENOENT, "gone")
         assert f"Cannot read {url}: only photos" in read_error(Path(url), gone).message
+    (tmp_path / "s3:").mkdir()  # as an earlier version left it
+    with pytest.raises(InputError, match="nothing is written to URLs"):
+        make_folder(Path("s3://bucket"))
+    (tmp_path / "s3:").rmdir()
     assert not list(tmp_path.iterdir())
     (tmp_path / "day1:").mkdir()
     make_folder(Path("day1:/out"))  # a folder of somebody who calls folders so

@@ -44,6 +44,7 @@ _SUFFIXES = (".png", ".jpg", ".jpeg")
 _COLUMNS = 6
 _GAP_PX = 4
 _NO_DIFFERENCE = 0.9995  # OKS that is shown as 1.000
+_COMPARED_AT_ONCE = 300_000  # keypoints of pairs of people; in a crowd there are many more
 _FAR = 95  # percentile that stands for the long distances
 
 
@@ -216,22 +217,27 @@ def pair_people(
     """
     if not len(first) or not len(second):
         return []
-    both = (first.visibility > 0)[:, None] & (second.visibility > 0)
-    alike = oks_matrix(
-        first.keypoints,
-        box_areas(first.boxes),
-        second.keypoints,
-        box_areas(second.boxes),
-        sigmas,
-        both,
-    )
+    alike, share = np.empty((2, len(first), len(second)))
+    num_rows = max(1, _COMPARED_AT_ONCE // second.visibility.size)
+    for start in range(0, len(first), num_rows):
+        rows = slice(start, start + num_rows)
+        both = (first.visibility[rows] > 0)[:, None] & (second.visibility > 0)
+        share[rows] = both.any(axis=-1)
+        alike[rows] = oks_matrix(
+            first.keypoints[rows],
+            box_areas(first.boxes[rows]),
+            second.keypoints,
+            box_areas(second.boxes),
+            sigmas,
+            both,
+        )
     pairs = best_pairs(alike, SAME_POSE)
     if len(pairs) < min(alike.shape):
         overlap = box_iou(first.boxes, second.boxes)
         for row, column in pairs:
             overlap[row], overlap[:, column] = 0, 0
         pairs += best_pairs(overlap, SAME_BOX)
-    alike[~both.any(axis=-1)] = np.nan
+    alike[share == 0] = np.nan
     return [(row, column, float(alike[row, column])) for row, column in pairs]
 
 

@@ -33,7 +33,7 @@ _ABANDONED_S = 86_400
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # one letter is a drive of Windows
+_SCHEME = re.compile(r"(s3|gcs|gs|hf|https?|ftp|abfss?|az|file):", re.IGNORECASE)
 
 _HINTS = {
     errno.ENOSPC: "The disk is full. Free some space and run the same command again.",
@@ -83,9 +83,7 @@ def read_error(path: Path | str, error: OSError) -> InputError:
 def _url_of(path: Path) -> str | None:
     """Return the URL that was given for a path, which has lost a slash; None if it is a path."""
     start, *rest = path.parts or ("",)
-    if not rest or _SCHEME.fullmatch(start) is None or Path(start).exists():
-        return None
-    return f"{start}//{'/'.join(rest)}"
+    return f"{start}//{'/'.join(rest)}" if _SCHEME.fullmatch(start) else None
 
 
 def is_file(path: Path) -> bool:

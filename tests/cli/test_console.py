@@ -398,14 +398,16 @@ def test_few_warnings_of_a_kind_are_shown_and_the_rest_is_counted() -> None:
     code = (
         "import logging; from vitpose_cli.cli.console import WarningsAsTalk;"
         "talk = WarningsAsTalk(); log = logging.getLogger('vitpose_cli'); log.addHandler(talk);"
-        "[log.warning('Frames of %s are interlaced.', n % 300) for n in range(600)];"
-        "log.warning('Another.'); talk.say_rest()"
+        "[log.warning('%s is interlaced: look.', n % 300) for n in range(600)];"
+        "[log.warning('%s', n, extra={'kind': 'The fault %s of a worker.'}) for n in 'abcd'];"
+        "[log.warning('%s', n, extra={'kind': n}) for n in 'xyz']; talk.say_rest()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment()
     )
     assert done.stderr.splitlines() == [
-        *(f"warning: Frames of {number} are interlaced." for number in range(3)),
-        "warning: Another.",
-        "warning: 297 more like these: Frames of …",
+        *(f"warning: {number} is interlaced: look." for number in range(3)),
+        *(f"warning: {text}" for text in "abcxyz"),
+        "warning: 297 more like these: … is interlaced: look.",
+        "warning: 1 more like these: The fault … of a worker.",
     ]

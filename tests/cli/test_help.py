@@ -63,6 +63,16 @@ def test_it_fits_a_terminal_of_80_columns_and_has_sections() -> None:
     assert "[default: tiny]" in "".join(lines[weights : weights + 4])
 
 
+def test_what_must_be_given_and_what_a_number_may_be_are_said() -> None:
+    lines = help_of("train").splitlines()
+    assert lines[0] == "Usage: python -m vitpose_cli train [OPTIONS] --config FILE"
+    assert "[required]" in help_of("train")
+    said = " ".join(help_of("render").split())
+    assert "[at least 0; default: 0.0]" in said[said.index("--trail SECONDS") :]
+    assert "[0 to 51]" in said[said.index("--crf N") :]
+    assert {help_of("split").count("-h, --help") for _ in range(3)} == {1}
+
+
 def test_each_command_is_said_in_one_line() -> None:
     lines = help_of().splitlines()
     names = {words[0] for words, _ in COMMANDS if len(words) == 1}

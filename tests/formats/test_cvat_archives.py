@@ -1,6 +1,7 @@
 """Archives of CVAT that are damaged, or larger than memory."""
 
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -15,7 +16,13 @@ def test_an_archive_that_a_download_damaged_is_named(tmp_path: Path) -> None:
     path = tmp_path / "task.zip"
     with ZipFile(path, "w", ZIP_DEFLATED) as zipped:
         zipped.write(run / "annotations.json", "annotations/person_keypoints_default.json")
+        zipped.writestr("images/ä.jpg", b"")
     whole = path.read_bytes()
+    for byte in b"\xff\x80\x00":  # in the names of the table at the end, too
+        for place in range(len(whole) - 22 - 46 - 14, len(whole) - 22):
+            path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+            with suppress(InputError):
+                bring_back(run, path, "cvat")
     for place in range(80, len(whole) - 200, len(whole) // 20):
         path.write_bytes(whole[:place] + b"\xff\x00\xff" + whole[place + 3 :])
         with pytest.raises(InputError, match="cannot be read as an archive") as caught:

@@ -86,7 +86,9 @@ def test_photos_in_other_places(tmp_path: Path, url: str, expected: str) -> None
     written = export(make_run(tmp_path / "run"), "labelstudio", tmp_path / "out", options)
     tasks = json.loads(written.files[1].read_bytes())
     assert task_of(annotated(tasks), "fixed ü.jpg")["data"]["image"] == expected
-    assert "--extract-frames" in written.notes[0]
+    (note,) = written.notes
+    assert "--extract-frames" in note
+    assert "--image-url" not in note
 
 
 def test_hidden_and_unlabelled_keypoints(tmp_path: Path) -> None:
@@ -238,6 +240,26 @@ def test_only_what_somebody_submitted_counts(tmp_path: Path) -> None:
     assert summary.count("unchanged") == len(LABELLED) - 2
     assert summary.total("num_removed") == 0
     assert summary.as_dict()["overruled"] == [f"task {twice['id']}"]
+
+
+def test_whose_keypoint_it_is_can_be_what_two_annotators_disagree_about(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    tasks = annotated(tasks_of(run, tmp_path / "out"))
+    twice = next(task for task in tasks if len({owner(each) for each in regions(task)}) == 3)
+    first, second = sorted({owner(each) for each in regions(twice)} - {""})
+    older = json.loads(json.dumps(twice["annotations"][0])) | {"updated_at": "2025-01-01T00:00:00Z"}
+    for region in older["result"]:
+        if owner(region) in (first, second):
+            region["parentID"] = second if owner(region) == first else first
+    same = json.loads(json.dumps(twice["annotations"][0])) | {"updated_at": "2025-01-01T00:00:00Z"}
+    for other, overruled in ((older, [f"task {twice['id']}"]), (same, [])):
+        twice["annotations"] = [twice["annotations"][0], other]
+        summary = bring_back(run, write(tmp_path / "o.json", tasks), "labelstudio")
+        assert summary.as_dict()["overruled"] == overruled
+
+
+def owner(region: Task) -> str:
+    return str(region.get("parentID", ""))
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,11 @@ def test_frames_of_videos_lie_in_the_folder_that_they_were_extracted_into(tmp_pa
     run = make_run(tmp_path / "run", frames, sources=(str(clips),), root=".")
     (note,) = export(run, "labelstudio", tmp_path / "no", WriteOptions()).notes
     assert "annotate --extract-frames DIR" in note
+    (photo,) = save_photos(clips, 1)
+    mixed = make_run(tmp_path / "mixed", [*frames, record(photo)], sources=(str(clips),), root=".")
+    notes = export(mixed, "labelstudio", tmp_path / "mixed-out", WriteOptions()).notes
+    assert "annotate --extract-frames DIR" in notes[0]
+    assert "Local files storage" in notes[1]
     extracted = tmp_path / "frames"
     for name, photo in zip(names, save_photos(tmp_path / "photos", 2), strict=True):
         (extracted / name).parent.mkdir(parents=True, exist_ok=True)

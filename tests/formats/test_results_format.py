@@ -77,6 +77,10 @@ def test_ids_of_photos_whose_labels_are_a_secret(tmp_path: Path) -> None:
     assert written
     assert all(one["image_id"] == ids[one["file_name"]] for one in written)
     assert {one["category_id"] for one in written} == {7}
+    images[0]["id"] = images[1]["id"]
+    truth.write_text(json.dumps({"images": images, "categories": bare}))
+    with pytest.raises(InputError, match=r"images\[1\]\.id is not a whole number of its own"):
+        export(run, "results", tmp_path / "two.json", replace(NO_PICTURES, truth=truth))
 
 
 def foreign_truth(run: Path, out: Path) -> Path:

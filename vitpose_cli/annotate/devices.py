@@ -48,6 +48,7 @@ class _Progress:
 @dataclass(frozen=True, slots=True)
 class _Warning:
     text: str
+    kind: str  # the format that it was made by
 
 
 @dataclass(slots=True)
@@ -154,7 +155,7 @@ def _listen(workers: Sequence[_Worker], report: Report, say: Callable[[str], Non
                 worker.progress = message
                 _report(workers, report)
             elif isinstance(message, _Warning):
-                _log.warning("%s", message.text)
+                _log.warning("%s", message.text, extra={"kind": message.kind})
             elif isinstance(message, str):
                 if message not in said:
                     said.add(message)
@@ -253,7 +254,7 @@ class ToParent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one warning."""
-        self.send(_Warning(record.getMessage()))
+        self.send(_Warning(record.getMessage(), str(record.msg)))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

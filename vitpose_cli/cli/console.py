@@ -42,6 +42,7 @@ _REFUSED = frozenset(
 _MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
 _WARNINGS_OF_A_KIND = 3  # a folder of many videos would fill the screen otherwise
+_PLACEHOLDER = re.compile(r"%[^a-z%]*[a-z]")
 _UNSEEN = re.compile(  # our own lines are indented
     r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
 )
@@ -167,7 +168,10 @@ def printable(text: str) -> str:
 
 
 class WarningsAsTalk(logging.Handler):
-    """Shows what the package logs as warnings on stderr: each text once, and few of a kind."""
+    """Shows what the package logs as warnings on stderr: each text once, and few of a kind.
+
+    Of a kind are records of one format, or of one `kind`, as what another process has formatted.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -175,7 +179,8 @@ class WarningsAsTalk(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record that was not shown before, unless enough of its kind were."""
-        text, of_kind = record.getMessage(), self._said.setdefault(str(record.msg), set())
+        kind = str(getattr(record, "kind", record.msg))
+        text, of_kind = record.getMessage(), self._said.setdefault(kind, set())
         if text not in of_kind:
             of_kind.add(text)
             if len(of_kind) <= _WARNINGS_OF_A_KIND:
@@ -185,8 +190,7 @@ class WarningsAsTalk(logging.Handler):
         """Say how many warnings of each kind were not shown, as of a folder of many videos."""
         for kind, of_kind in self._said.items():
             if (num_more := len(of_kind) - _WARNINGS_OF_A_KIND) > 0:
-                first_words = kind.partition("%")[0].strip()
-                warn(f"{num_more:,} more like these: {first_words} …")
+                warn(f"{num_more:,} more like these: {_PLACEHOLDER.sub('…', kind)}")
 
 
 def guarded(run: Callable[[], object], *, interrupted: str = "interrupted.") -> int:

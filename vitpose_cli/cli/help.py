@@ -25,13 +25,26 @@ _SPELLED_WIDTH = 30  # characters; a longer option has a line of its own above i
 class Command(TyperCommand):
     """A command whose options are shown in sections (`rich_help_panel` of Typer's options)."""
 
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """Return the names of `--help`, always in one order."""
+        return sorted(super().get_help_option_names(ctx), key=len)
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what is given by place, as `SOURCE...`, behind the options."""
+        """Return what must be given: options, and behind them what has a place, as `SOURCE...`."""
+        hints = get_type_hints(self.callback) if self.callback else {}
         options: list[Any] = self.get_params(ctx)
-        arguments = [each for each in options if is_argument(each)]
         return [
             "[OPTIONS]",
-            *(f"{each.metavar}{'...' if each.nargs == -1 else ''}" for each in arguments),
+            *(
+                spelled(each, hints.get(each.name))[0]
+                for each in options
+                if each.required and not is_argument(each)
+            ),
+            *(
+                f"{each.metavar}{'...' if each.nargs == -1 else ''}"
+                for each in options
+                if is_argument(each)
+            ),
         ]
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
@@ -53,7 +66,9 @@ class Command(TyperCommand):
             rows = []
             for option in options:
                 default = shown_default(option)
-                text = f"{option.help or ''}{f' [default: {default}]' if default else ''}"
+                facts = (limits(option), f"default: {default}" if default else "")
+                known = "; ".join(filter(None, facts))
+                text = f"{option.help or ''}{f' [{known}]' if known else ''}"
                 rows.append((", ".join(spelled(option, hints.get(option.name))), text))
             with formatter.section(title):
                 formatter.write_dl(rows, col_max=_SPELLED_WIDTH)
@@ -63,6 +78,10 @@ class Group(TyperGroup):
     """Several commands, shown in sections (`rich_help_panel`) in the order of their use."""
 
     format_help_text = Command.format_help_text
+
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """Return the names of `--help`, always in one order."""
+        return sorted(super().get_help_option_names(ctx), key=len)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands before the few options of all of them."""
@@ -113,12 +132,21 @@ def spelled(option: Any, hint: Any) -> list[str]:
     return names
 
 
+def limits(option: Any) -> str:
+    """Return what a number must be, or that an option must be given; empty for neither."""
+    kind = getattr(option, "type", option)  # older Typer keeps the limits there
+    low, high = getattr(kind, "min", None), getattr(kind, "max", None)
+    within = "" if low is None else f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+    must = "required" if option.required and not is_argument(option) else ""
+    return "; ".join(filter(None, (must, within)))
+
+
 def shown_default(option: Any) -> str:
     """Return an option's default as it is typed; empty where there is none worth saying."""
     default = option.default
     if isinstance(default, bool) and option.secondary_opts:
         return str((option.opts if default else option.secondary_opts)[0])
-    hidden = default in (None, "", False) or option.required or option.show_default is False
+    hidden = default is None or default is False or option.required or option.show_default is False
     return "" if hidden else str(default)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, groupby, islice
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,7 +44,10 @@ _SUBSET = "default"
 _DOCUMENTS = "annotations/person_keypoints_*.json"
 _NUM_SAMPLES = 200
 _PART_BYTES = 1 << 20
-_DAMAGE = (OSError, EOFError, BadZipFile, NotImplementedError, RuntimeError, zlib.error)
+_DAMAGE = (
+    *(OSError, EOFError, UnicodeDecodeError, RuntimeError, NotImplementedError),
+    *(BadZipFile, zlib.error, LZMAError),
+)
 _ATTRIBUTES = ("uid", "version")
 _NEXT = (
     "Make a task (for each video one of its own) whose labels are labels.json (constructor, "

@@ -40,8 +40,9 @@ UIDS = "uids"
 _POINT_WIDTH = 0.4  # percent of the picture's width, as Label Studio draws it
 _VIDEOS = (
     "Label Studio loads frames of videos as photos alone: `vitpose annotate --extract-frames DIR` "
-    "writes all that was labelled into DIR; say with --images DIR or --image-url where that is."
+    "writes all that was labelled into DIR"
 )
+_WHERE = "; say with --images DIR or --image-url where that is."
 _ARCHIVES = (
     "Label Studio does not look into archives: unpack each into a folder of its name, and say with "
     "--image-url where they are."
@@ -83,10 +84,10 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             num_in_archives += any(map(is_archive, Path(name).parents))
             num_instances += len(frame.record.uids)
         stream.write(b"\n]\n" if num_images else b"[]\n")
-    notes = [_VIDEOS] if num_lacking else []
+    notes = [_VIDEOS + (_WHERE if options.url is None else ".")] if num_lacking else []
     if num_in_archives:
         notes.append(_ARCHIVES)
-    elif options.url is None and not num_lacking:
+    elif options.url is None and num_lacking < num_images:
         notes.append(_NOT_FOUND if local is None else local.settings())
     return Written((config, tasks), num_images, num_instances, tuple(notes))
 

@@ -111,9 +111,16 @@ def _given(annotations: Sequence[Any]) -> list[Mapping[str, Any]]:
 
 
 def _labels(annotation: Mapping[str, Any]) -> list[bytes]:
-    """Return what an annotation says, in an order that does not depend on who wrote it."""
+    """Return what an annotation says, in an order that does not depend on who wrote it.
+
+    Whose keypoint it is counts where the person was exported; others have ids of each annotation.
+    """
     regions = [each for each in annotation["result"] if isinstance(each, dict)]
-    return sorted(to_json([each.get("type"), each.get("value")]) for each in regions)
+    owners = [str(each.get("parentID")) for each in regions]
+    return sorted(
+        to_json([each.get("type"), each.get("value"), _OWN_UID.fullmatch(owner) and owner])
+        for each, owner in zip(regions, owners, strict=True)
+    )
 
 
 @dataclass(slots=True, eq=False)

@@ -19,7 +19,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.written import WriteOptions, Written, check_new
-from vitpose_cli.records.coco_items import CocoHead, check_image, coco_items
+from vitpose_cli.records.coco_items import NO_OWN_ID, CocoHead, check_image, coco_items, wrong
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.json_stream import stream_items
@@ -77,10 +77,15 @@ class _IdsOfTruth:
     def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]]) -> None:
         head, files = CocoHead(), document_files(path)
         ids: dict[str, int] = {}
+        taken: set[int] = set()
         # Of photos whose labels are a secret, a server gives out the ids alone.
         for item in coco_items(files, head, needed=("images", "categories")):
             if item.section == "images":
                 image_id = check_image(files[item.file_number], item)
+                if image_id in taken:
+                    place = f"images[{item.position}].id"
+                    raise wrong(files[item.file_number], place, NO_OWN_ID)
+                taken.add(image_id)
                 ids[item.value["file_name"]] = image_id
         self._path = path
         self._images = ByName(ids)
