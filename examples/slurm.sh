@@ -4,7 +4,7 @@
 #   sbatch --array=0-7 examples/slurm.sh /data/photos /data/photos.vitpose
 #   sbatch --array=0-7 examples/slurm.sh /data/photos /data/photos.vitpose --weights runs/finetune
 #
-# Further options replace those below. Where tasks have no network, fetch what is published before:
+# Options that are given replace those below. Where tasks have no network, fetch what is published before:
 # vitpose weights pull vitpose-plus-l; vitpose weights pull dfine-m
 #
 # Each task takes every eighth block of 32 photos; the last to finish writes annotations.json. When
@@ -21,6 +21,8 @@ set -euo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}
 
+(($# > 2)) || set -- "$@" --weights vitpose-plus-l --detector dfine-m
+
 # Which part is this task's, the program reads from SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT.
 exec \
-vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m "${@:3}"
+vitpose annotate "$photos" -o "$run" "${@:3}"

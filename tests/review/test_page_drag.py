@@ -98,8 +98,9 @@ def test_the_wheel_leaves_a_dragged_keypoint_under_the_pointer(begun: Any) -> No
     assert screen_place(page, server, "b.jpg", WRIST) == pytest.approx((x + 35, y + 20), abs=1.5)
 
 
-def test_the_wheel_zooms_while_the_picture_is_moved(
-    run_folder: Path, new_page: Callable[..., Page]
+@pytest.mark.parametrize("by", ["wheel", "key"])
+def test_zooming_goes_together_with_moving_the_picture(
+    by: str, run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
     with running(run_folder) as server:
         page = new_page(server.url)
@@ -109,13 +110,38 @@ def test_the_wheel_zooms_while_the_picture_is_moved(
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 20, y)
-        page.mouse.wheel(0, -300)
+        if by == "wheel":
+            page.mouse.wheel(0, -300)
+        else:
+            page.keyboard.press("+")
+            page.keyboard.press("+")
         page.wait_for_timeout(200)
         page.mouse.move(x + 30, y + 10)
         page.mouse.up()
         page.wait_for_timeout(200)
         assert on_screen(page, 30, 30) == pytest.approx((x + 30, y + 10), abs=1.5)
         assert float(page.get_attribute("#overlay", "data-scale") or 0) > 1.3 * whole
+
+
+def test_a_box_begins_where_it_was_begun_whatever_is_zoomed_meanwhile(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        before = server.frame("a.jpg")["people"]
+        page.keyboard.press("b")
+        x, y = on_screen(page, 20, 20)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 20, y + 20)
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(200)
+        page.mouse.move(x + 60, y + 60)
+        page.mouse.up()
+        saved(page)
+        drawn = server.frame("a.jpg")["people"][len(before)]
+        assert drawn["box"][:2] == pytest.approx([20, 20], abs=0.2)
 
 
 def test_who_is_out_of_sight_is_not_dragged(

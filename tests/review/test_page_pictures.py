@@ -32,6 +32,23 @@ def test_a_picture_that_did_not_come_ahead_is_asked_for_again(
         assert page.evaluate("document.getElementById('picture').naturalWidth") > 0
 
 
+def test_a_frame_can_be_left_and_opened_again_before_its_picture_has_come(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    slowly = {"offline": False, "latency": 150, "downloadThroughput": -1, "uploadThroughput": -1}
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        page.wait_for_timeout(500)
+        page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slowly)
+        for key in "jjjjk":
+            page.keyboard.press(key)
+            page.wait_for_timeout(30)
+        page.wait_for_timeout(1500)
+        assert page.locator("#blank").is_hidden()
+        assert page.evaluate("document.getElementById('picture').naturalWidth") > 0
+
+
 def test_labels_that_nobody_can_see_are_not_accepted(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

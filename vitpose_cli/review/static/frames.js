@@ -45,6 +45,8 @@ export async function openNextOpen() {
   return toast(`Every ${done ? '' : 'other '}frame in this list is decided.`, 6);
 }
 
+let openings = 0; // a frame may be asked for again while the first answer is on its way
+
 /** Open a frame; the one before stays until the new one can be seen. */
 export async function openFrame(number, {onlyOpen = false} = {}) {
   if (number === undefined || number === app.frame?.number) {
@@ -52,6 +54,8 @@ export async function openFrame(number, {onlyOpen = false} = {}) {
     if (number !== undefined) list.select(number);
     return undefined;
   }
+  const turn = ++openings;
+  const isLast = () => app.opening === number && turn === openings;
   app.opening = number;
   list.select(number);
   try {
@@ -59,20 +63,20 @@ export async function openFrame(number, {onlyOpen = false} = {}) {
     const picture = pictureOf(number);
     await saver.settled(number);
     const view = await ask(`frames/${number}`);
-    if (onlyOpen && app.opening === number && DECIDED.has(view.row.state)) {
+    if (onlyOpen && isLast() && DECIDED.has(view.row.state)) {
       list.setRow(view.row);
       app.opening = null;
       return openNextOpen();
     }
     await picture.decode().catch(() => {});
-    if (app.opening === number) await showFrame(number, view, picture);
+    if (isLast()) await showFrame(number, view, picture);
   } catch (error) {
-    if (app.opening === number) {
+    if (isLast()) {
       toast(error.message, 6);
       list.select(app.frame?.number);
     }
   }
-  if (app.opening === number) app.opening = null;
+  if (isLast()) app.opening = null;
   return undefined;
 }
 

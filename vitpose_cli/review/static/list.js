@@ -172,8 +172,9 @@ class FrameList {
     const score = row.num_people ? ` · ${row.score.toFixed(2)}` : '';
     element.title = `${row.name}\n${STATE_WORDS[state]}`;
     const [start, end] = element.querySelector('.row-name').children;
-    start.textContent = row.name.slice(slash + 1, -END_CHARS);
-    end.textContent = row.name.slice(Math.max(slash + 1, row.name.length - END_CHARS));
+    const letters = [...row.name.slice(slash + 1)]; // whole ones: some are two of a string's units
+    start.textContent = letters.slice(0, -END_CHARS).join('');
+    end.textContent = letters.slice(-END_CHARS).join('');
     element.querySelector('.row-folder').textContent = row.name.slice(0, Math.max(slash, 0));
     element.querySelector('.row-facts').textContent =
       state === 'failed' ? 'unreadable' : people + score;

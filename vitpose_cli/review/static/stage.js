@@ -110,7 +110,8 @@ class Stage extends Drawing {
     if (this.fingers.size > 1) return void this.cancel(); // two fingers move the picture alone
     const panning = event.button === 1 || this.spaceHeld;
     const hit = panning ? {kind: 'none'} : this.hit(start);
-    this.drag = {start, hit, moved: false, view: {...this.view}, kind: 'pan', panning};
+    const from = this.toFrame(start); // zooming on the way leaves it where it is
+    this.drag = {start, from, hit, moved: false, kind: 'pan', panning};
     if (panning) return;
     if (app.adding) {
       this.drag.kind = 'rubber';
@@ -153,15 +154,15 @@ class Stage extends Drawing {
   }
 
   dragTo(at) {
-    const {kind, start, view, hit} = this.drag;
-    const [dx, dy] = [at[0] - start[0], at[1] - start[1]];
+    const {kind, from, hit} = this.drag;
     if (kind === 'pan') {
-      this.view = {...view, x: view.x + dx, y: view.y + dy};
+      const [x, y] = this.toScreen(...from);
+      this.view = {...this.view, x: this.view.x + at[0] - x, y: this.view.y + at[1] - y};
       this.fitted = false;
       return;
     }
     if (kind === 'rubber') {
-      const [a, b] = [inside(this.toFrame(start)), inside(this.toFrame(at))];
+      const [a, b] = [inside(from), inside(this.toFrame(at))];
       this.rubber = [
         Math.min(a[X], b[X]),
         Math.min(a[Y], b[Y]),
@@ -174,7 +175,8 @@ class Stage extends Drawing {
     this.preview = app.frame.people.map((each) => (each.uid === uid ? structuredClone(each) : each));
     const person = personOf(this.preview, uid);
     if (!person) return void this.cancel();
-    const [fx, fy] = [dx / this.view.scale, dy / this.view.scale];
+    const to = this.toFrame(at);
+    const [fx, fy] = [to[X] - from[X], to[Y] - from[Y]];
     if (kind === 'keypoint') {
       const [x, y] = person.keypoints[hit.keypoint];
       placeKeypoint(person, hit.keypoint, [x + fx, y + fy]);
@@ -195,7 +197,7 @@ class Stage extends Drawing {
     const {drag, preview} = this;
     if (!preview) return;
     this.preview = null;
-    drag.start = drag.at;
+    drag.from = this.toFrame(drag.at);
     commit(
       {keypoint: 'move a keypoint', handle: 'resize a box', edge: 'move a person'}[drag.kind],
       preview,
@@ -242,10 +244,7 @@ class Stage extends Drawing {
   wheel(event) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 30 : 1);
-    const at = this.at(event);
-    this.keepDragged();
-    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), at);
-    if (this.drag?.kind === 'pan') Object.assign(this.drag, {start: at, view: {...this.view}});
+    this.zoomBy(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0016)), this.at(event));
   }
 
   setCursor() {
