@@ -10,7 +10,7 @@ from training_cases import small_run
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header, save_checkpoint
 from vitpose_cli.models.masked import PixelDecoderConfig
 from vitpose_cli.models.tensor_files import read_state, write_tensors
 from vitpose_cli.models.vitpose import HeadKind, ViTPose
@@ -144,6 +144,18 @@ def test_a_head_of_the_same_keypoints_in_another_order_is_taken_over(tmp_path: P
     assert network.notes == (f"The head robot is taken over from {path}.",)
     key = "heads.robot.final.weight"
     assert torch.equal(network.model.state_dict()[key].flip(0), read_state(path)[key])
+
+
+@pytest.mark.parametrize("part", [slice(3), (slice(None), slice(5))])
+def test_a_head_that_does_not_fit_its_header_is_refused(
+    tmp_path: Path, part: slice | tuple[slice, slice]
+) -> None:
+    path = saved(tmp_path)
+    state, header = read_state(path), read_header(path)
+    state["heads.coco.final.weight"] = state["heads.coco.final.weight"][part].clone()
+    save_checkpoint(path, state, header)
+    with pytest.raises(WeightsError, match="does not fit a tiny-test network"):
+        build_network(ModelOptions(weights=str(path)), COCO, (48, 64))
 
 
 def test_stride_and_attention_are_those_of_the_weights(tmp_path: Path) -> None:

@@ -219,11 +219,10 @@ def _loaded(
     if network.header.num_experts:
         encoder = _with_experts(encoder, network.header, initial, taken.nearest)
     state = model.state_dict() | encoder
-    if taken.rows:
-        state |= taken.tensors(state, read_state(initial.path))
+    stored = read_state(initial.path) if taken.rows else {}
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model.load_state_dict(state | taken.tensors(state, stored))
+    except (RuntimeError, IndexError) as error:
         raise WeightsError(f"{weights} does not fit a {variant} network: {error}") from error
     notes = _notes(network.header, initial, taken)
     stated = statement_notes(keypoint_sets, theirs, known, weights)
