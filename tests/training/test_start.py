@@ -146,6 +146,34 @@ def test_a_head_of_the_same_keypoints_in_another_order_is_taken_over(tmp_path: P
     assert torch.equal(network.model.state_dict()[key].flip(0), read_state(path)[key])
 
 
+@pytest.mark.parametrize(
+    ("names", "pairs", "sigmas"),
+    [
+        (("p3", "p2", "p1", "p0"), ((0, 3),), (0.4, 0.3, 0.2, 0.1)),
+        (("p3", "p0"), ((0, 1),), (0.4, 0.1)),
+        (("p1", "p0"), (), (0.2, 0.1)),
+    ],
+)
+def test_a_head_gives_its_pairs_and_sigmas_by_name(
+    tmp_path: Path,
+    names: tuple[str, ...],
+    pairs: tuple[tuple[int, int], ...],
+    sigmas: tuple[float, ...],
+) -> None:
+    plain = KeypointSet.from_category({"name": "p", "keypoints": ["p0", "p1", "p2", "p3"]})
+    told = replace(plain, flip_pairs=((0, 3),), oks_sigmas=(0.1, 0.2, 0.3, 0.4))
+    path = saved(tmp_path, heads={"p": HeadHeader("simple", told, "udp")})
+    ours = KeypointSet.from_category({"name": "p", "keypoints": [*names]})
+    network = build_network(ModelOptions(weights=str(path)), {"p": ours}, (48, 64))
+    found = network.header.heads["p"].keypoint_set
+    assert (found.flip_pairs, found.oks_sigmas) == (pairs, sigmas)
+    changed = [note.split(" of p:")[0] for note in network.notes if "No file states" in note]
+    assert changed == [f"No file states `{what}`" for what in ("flip_pairs", "sigmas")][not pairs :]
+    more = KeypointSet.from_category({"name": "p", "keypoints": [*names, "tip"]})
+    network = build_network(ModelOptions(weights=str(path)), {"p": more}, (48, 64))
+    assert network.header.heads["p"].keypoint_set == more
+
+
 @pytest.mark.parametrize("part", [slice(3), (slice(None), slice(5))])
 def test_a_head_that_does_not_fit_its_header_is_refused(
     tmp_path: Path, part: slice | tuple[slice, slice]

@@ -23,7 +23,7 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets, same_sets
-from vitpose_cli.training.agreed_sets import statement_notes, with_statements_of
+from vitpose_cli.training.agreed_sets import said_of, statement_notes, with_statements_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights
 from vitpose_cli.training.initialise import draw_mimetic
@@ -108,9 +108,9 @@ def _with_token(
             f"{options.weights} has no head for the keypoints of {', '.join(unknown)}.",
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
-    theirs = network.header.keypoint_sets
-    notes = tuple(statement_notes(keypoint_sets, theirs, known, options.weights or ""))
-    network = with_head_names(network, known, with_statements_of(keypoint_sets, theirs, known))
+    said = said_of(keypoint_sets, network.header.keypoint_sets)
+    notes = tuple(statement_notes(keypoint_sets, said, options.weights or ""))
+    network = with_head_names(network, known, with_statements_of(keypoint_sets, said))
     network = replace(network, notes=network.notes + notes)
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
@@ -209,9 +209,8 @@ def _loaded(
     _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
     weights, header = options.weights or "", initial.header
-    theirs = header.keypoint_sets if header is not None else {}
-    known = same_sets(keypoint_sets, theirs)
-    agreed = with_statements_of(keypoint_sets, theirs, known)
+    said = said_of(keypoint_sets, header.keypoint_sets) if header is not None else {}
+    agreed = with_statements_of(keypoint_sets, said)
     network = _blank(named, agreed, input_wh, header, pixels)
     model, taken = network.model, TakenHeads.of(network.header, header, weights)
     first = next(iter(taken.nearest.values()), None)
@@ -225,7 +224,7 @@ def _loaded(
     except (RuntimeError, IndexError) as error:
         raise WeightsError(f"{weights} does not fit a {variant} network: {error}") from error
     notes = _notes(network.header, initial, taken)
-    stated = statement_notes(keypoint_sets, theirs, known, weights)
+    stated = statement_notes(keypoint_sets, said, weights)
     return replace(network, drawn_heads=taken.drawn, notes=(*notes, *stated))
 
 
