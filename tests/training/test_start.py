@@ -146,6 +146,23 @@ def test_a_head_of_the_same_keypoints_in_another_order_is_taken_over(tmp_path: P
     assert torch.equal(network.model.state_dict()[key].flip(0), read_state(path)[key])
 
 
+def test_only_a_head_that_is_taken_over_is_drawn_as_in_the_weights(tmp_path: Path) -> None:
+    old = HeadHeader("simple", ROBOT, "classic", blob_sigma=3.0, region="square")
+    path = saved(tmp_path, heads={"robot": old}, patch_shift=False)
+    crane = KeypointSet.from_category({"name": "crane", "keypoints": ["top", "base"]})
+    for options, head, squares in (
+        ({}, replace(old, keypoint_set=crane, region="fitted"), 1),
+        ({"head": "classic"}, HeadHeader("classic", crane, "udp"), 0),
+        ({"stride": 8}, HeadHeader("simple", crane, "udp"), 0),
+    ):
+        model = {"weights": str(path)} | options
+        config = parse_config(TrainConfig, small_run(tmp_path, model=model))
+        network = first_network(config, {"crane": crane})
+        assert network.header.heads["crane"] == head
+        said = [note for note in network.notes if "was shown square regions" in note]
+        assert len(said) == squares
+
+
 @pytest.mark.parametrize(
     ("names", "pairs", "sigmas"),
     [

@@ -124,7 +124,6 @@ def _fitted(network: Network, learnt_sets: Collection[str]) -> Network:
     notes = tuple(
         f"The head {name} was shown square regions, and is shown those of the input now."
         for name in squares
-        if name not in network.drawn_heads
     )
     header = replace(network.header, heads={**heads, **fitted})
     return replace(network, header=header, notes=network.notes + notes)
@@ -286,9 +285,10 @@ def _blank(
         )
     nearest = nearest_sets(keypoint_sets, initial.keypoint_sets) if initial else {}
     old = {name: initial.heads[theirs] for name, theirs in nearest.items()} if initial else {}
-    heads = _head_headers(options, keypoint_sets, old)
     finer = None if pixels is not None else initial  # pre-training needs neither of the two
     stride = options.stride or (finer.stride if finer is not None else 16)
+    same_maps = initial is not None and initial.stride == stride
+    heads = _head_headers(options, keypoint_sets, old, same_maps=same_maps)
     shift = initial is not None and initial.patch_shift and stride == 16
     header = CheckpointHeader(
         variant=variant.name,
@@ -314,19 +314,22 @@ def _head_headers(
     options: ModelOptions,
     keypoint_sets: Mapping[str, KeypointSet],
     old: Mapping[str, HeadHeader],
+    *,
+    same_maps: bool,
 ) -> dict[str, HeadHeader]:
-    """Say what each head is; what the `old` one is that it is taken from stays."""
+    """Say what each head is; what the `old` one is that it is taken from stays.
+
+    One of another kind, or without the `same_maps`, is not taken over: its kind alone counts.
+    """
     heads = {}
     for number, (name, keypoints) in enumerate(keypoint_sets.items()):
         before = old.get(name)
-        heads[name] = HeadHeader(
-            kind=options.head or (before.kind if before is not None else "classic"),
-            keypoint_set=keypoints,
-            alignment=before.alignment if before is not None else "udp",
-            expert=number if options.experts else 0,
-            blob_sigma=before.blob_sigma if before is not None else 2.0,
-            region=before.region if before is not None else "fitted",
-        )
+        kind = options.head or (before.kind if before is not None else "classic")
+        expert = number if options.experts else 0
+        if before is not None and before.kind == kind and same_maps:
+            heads[name] = replace(before, keypoint_set=keypoints, expert=expert)
+        else:
+            heads[name] = HeadHeader(kind, keypoints, "udp", expert)
     return heads
 
 
