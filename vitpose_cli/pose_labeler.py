@@ -106,7 +106,9 @@ class PoseLabeler:
         yield from map(as_documented, self._labeler.label(source.frames()))
 
     def people(self, image: NDArray[np.uint8]) -> Instances:
-        """Return the people in one picture; keypoints outside of it have visibility 0.
+        """Return the people in one picture, at whose border their boxes end.
+
+        Keypoints outside of it have visibility 0.
 
         Args:
             image: (H, W, 3) uint8 RGB, upright. OpenCV's pictures are BGR: `image[:, :, ::-1]`.

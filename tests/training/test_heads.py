@@ -158,6 +158,23 @@ def test_heads_that_are_left_behind_are_told(tmp_path: Path) -> None:
     assert not [note for note in plan_training(token).notes if "will not" in note]
 
 
+@pytest.mark.parametrize("tip", [(), ("tip",)])
+def test_keypoints_of_a_head_that_are_left_behind_are_told(
+    tmp_path: Path, tip: tuple[str, ...]
+) -> None:
+    path = saved(tmp_path, dog("nose", "tail", "back"), dog("base", called="lamp"))
+    ours = {"dog": dog("nose", "tail", *tip)}
+    notes = build_network(ModelOptions(weights=str(path)), ours, (48, 64)).notes
+    assert [note for note in notes if "will not" in note] == [
+        f"Of the 3 keypoints that {path} labels as dog, the new weights will not label 1: back.",
+        f"What {path} labels as lamp, the new weights will not: no source has these "
+        "keypoints. People who have them in data.validation would keep the head.",
+    ]
+    ours |= {"rest": dog("tail", "back", *tip, called="rest"), "lamp": dog("base", called="lamp")}
+    notes = build_network(ModelOptions(weights=str(path)), ours, (48, 64)).notes
+    assert not [note for note in notes if "will not" in note]
+
+
 def label_with(weights: Path, head: str, annotations: Path) -> None:
     """Put keypoints where a network finds them in the boxes of a file."""
     document = json.loads(annotations.read_text())

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from training_cases import small_run, write_coco
 from training_runs import Listener, losses, run, started
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.measurement import comparison
 from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.plan import plan_training
 
 
 def test_a_detectors_boxes_are_measured_with(tmp_path: Path) -> None:
@@ -145,6 +148,41 @@ def test_weights_are_measured_before_they_learn(tmp_path: Path) -> None:
     measured = [one for one in listener.lines if "AP" in one]
     assert [(one["stage"], one["step"]) for one in measured] == [(0, 0), (0, 2), (1, 2)]
     assert measured[0]["sources"] == made.lines[-1]["sources"]
+
+
+class Full(Listener):
+    """An observer in whose run memory runs out in the first step."""
+
+    def line(self, line: Mapping[str, Any]) -> None:
+        super().line(line)
+        if line["kind"] == "train":
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_a_run_whose_first_step_does_not_fit_may_begin_anew_with_other_options(
+    tmp_path: Path,
+) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": 2, "batch_size": 4}
+    run(tmp_path, stages=[stage])
+    model = {"weights": str(tmp_path / "run" / "last.safetensors")}
+    config, smaller = (
+        parse_config(TrainConfig, small_run(tmp_path, model=model, stages=[stage | changes]))
+        for changes in ({}, {"batch_size": 2})
+    )
+    train(smaller, tmp_path / "whole", Listener())
+    with pytest.raises(torch.OutOfMemoryError):
+        train(config, tmp_path / "other", Full())
+    saved = RunFolder(tmp_path / "other").load_state()
+    assert saved is not None
+    assert (saved.position.stage, saved.position.step) == (0, 0)
+    plan_training(smaller, tmp_path / "other")
+    train(smaller, tmp_path / "other", Listener())
+    assert losses(tmp_path / "other") == losses(tmp_path / "whole")
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    with pytest.raises(ConfigError, match=r"stages\.0\.batch_size: 2 there, 4 now"):
+        train(config, tmp_path / "other", Listener())
 
 
 def test_a_run_says_that_it_made_nothing_better() -> None:

@@ -10,7 +10,7 @@ from training_cases import small_run
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.models.attention import AttentionConfig
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, read_header, save_checkpoint
 from vitpose_cli.models.masked import PixelDecoderConfig
 from vitpose_cli.models.tensor_files import read_state, write_tensors
 from vitpose_cli.models.vitpose import HeadKind, ViTPose
@@ -144,6 +144,63 @@ def test_a_head_of_the_same_keypoints_in_another_order_is_taken_over(tmp_path: P
     assert network.notes == (f"The head robot is taken over from {path}.",)
     key = "heads.robot.final.weight"
     assert torch.equal(network.model.state_dict()[key].flip(0), read_state(path)[key])
+
+
+def test_only_a_head_that_is_taken_over_is_drawn_as_in_the_weights(tmp_path: Path) -> None:
+    old = HeadHeader("simple", ROBOT, "classic", blob_sigma=3.0, region="square")
+    path = saved(tmp_path, heads={"robot": old}, patch_shift=False)
+    crane = KeypointSet.from_category({"name": "crane", "keypoints": ["top", "base"]})
+    for options, head, squares in (
+        ({}, replace(old, keypoint_set=crane, region="fitted"), 1),
+        ({"head": "classic"}, HeadHeader("classic", crane, "udp"), 0),
+        ({"stride": 8}, HeadHeader("simple", crane, "udp"), 0),
+    ):
+        model = {"weights": str(path)} | options
+        config = parse_config(TrainConfig, small_run(tmp_path, model=model))
+        network = first_network(config, {"crane": crane})
+        assert network.header.heads["crane"] == head
+        said = [note for note in network.notes if "was shown square regions" in note]
+        assert len(said) == squares
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs", "sigmas"),
+    [
+        (("p3", "p2", "p1", "p0"), ((0, 3),), (0.4, 0.3, 0.2, 0.1)),
+        (("p3", "p0"), ((0, 1),), (0.4, 0.1)),
+        (("p1", "p0"), (), (0.2, 0.1)),
+    ],
+)
+def test_a_head_gives_its_pairs_and_sigmas_by_name(
+    tmp_path: Path,
+    names: tuple[str, ...],
+    pairs: tuple[tuple[int, int], ...],
+    sigmas: tuple[float, ...],
+) -> None:
+    plain = KeypointSet.from_category({"name": "p", "keypoints": ["p0", "p1", "p2", "p3"]})
+    told = replace(plain, flip_pairs=((0, 3),), oks_sigmas=(0.1, 0.2, 0.3, 0.4))
+    path = saved(tmp_path, heads={"p": HeadHeader("simple", told, "udp")})
+    ours = KeypointSet.from_category({"name": "p", "keypoints": [*names]})
+    network = build_network(ModelOptions(weights=str(path)), {"p": ours}, (48, 64))
+    found = network.header.heads["p"].keypoint_set
+    assert (found.flip_pairs, found.oks_sigmas) == (pairs, sigmas)
+    changed = [note.split(" of p:")[0] for note in network.notes if "No file states" in note]
+    assert changed == [f"No file states `{what}`" for what in ("flip_pairs", "sigmas")][not pairs :]
+    more = KeypointSet.from_category({"name": "p", "keypoints": [*names, "tip"]})
+    network = build_network(ModelOptions(weights=str(path)), {"p": more}, (48, 64))
+    assert network.header.heads["p"].keypoint_set == more
+
+
+@pytest.mark.parametrize("part", [slice(3), (slice(None), slice(5))])
+def test_a_head_that_does_not_fit_its_header_is_refused(
+    tmp_path: Path, part: slice | tuple[slice, slice]
+) -> None:
+    path = saved(tmp_path)
+    state, header = read_state(path), read_header(path)
+    state["heads.coco.final.weight"] = state["heads.coco.final.weight"][part].clone()
+    save_checkpoint(path, state, header)
+    with pytest.raises(WeightsError, match="does not fit a tiny-test network"):
+        build_network(ModelOptions(weights=str(path)), COCO, (48, 64))
 
 
 def test_stride_and_attention_are_those_of_the_weights(tmp_path: Path) -> None:

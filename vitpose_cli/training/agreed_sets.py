@@ -7,10 +7,11 @@ head to start from has, and this what is read from names.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.pose.keypoint_names import how_they_differ
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, nearest_sets, with_stated
 from vitpose_cli.training.opened_source import OpenedSource
 
 
@@ -30,33 +31,47 @@ def agreed_sets(
     return {name: _agreed(*of_set) for name, of_set in parts.items()}
 
 
+def said_of(
+    sets: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet]
+) -> dict[str, KeypointSet]:
+    """Return our sets with the pairs and sigmas that the heads of weights have, by our names.
+
+    Left out are those of which no head has all keypoints.
+
+    Args:
+        sets: Our sets by name.
+        theirs: Those of the heads of the weights.
+    """
+    return {
+        name: _said_of(sets[name], theirs[head])
+        for name, head in nearest_sets(sets, theirs).items()
+        if {*sets[name].names} <= {*theirs[head].names}
+    }
+
+
 def with_statements_of(
-    sets: Mapping[str, KeypointSet], theirs: Mapping[str, KeypointSet], known: Mapping[str, str]
+    sets: Mapping[str, KeypointSet], said: Mapping[str, KeypointSet]
 ) -> dict[str, KeypointSet]:
     """Return our sets; the pairs and sigmas that no file states are those of the weights.
 
     Args:
         sets: Our sets by name.
-        theirs: Those of the heads of the weights.
-        known: Which of theirs shows the same as ours, for some.
+        said: What the weights say of some of them.
     """
     agreed = dict(sets)
-    for name, head in known.items():
+    for name, other in said.items():
         for what in STATEMENTS:
             if what not in sets[name].stated:
-                agreed[name] = agreed[name].with_field(theirs[head], what)
+                agreed[name] = agreed[name].with_field(other, what)
     return agreed
 
 
 def statement_notes(
-    sets: Mapping[str, KeypointSet],
-    theirs: Mapping[str, KeypointSet],
-    known: Mapping[str, str],
-    weights: str,
+    sets: Mapping[str, KeypointSet], said: Mapping[str, KeypointSet], weights: str
 ) -> Iterator[str]:
     """Yield where our sets and those of `weights` say different things, and which count."""
-    for name, head in known.items():
-        own, other = sets[name], theirs[head]
+    for name, other in said.items():
+        own = sets[name]
         for what in STATEMENTS:
             if own.says_the_same(other, what):
                 continue
@@ -70,6 +85,23 @@ def statement_notes(
                     f"No file states `{what}` of {name}: they are those of {weights} "
                     f"({other.text_of(what)}), not what names say ({own.text_of(what)})."
                 )
+
+
+def _said_of(own: KeypointSet, other: KeypointSet) -> KeypointSet:
+    """Return a set with the pairs and sigmas of one that has all its keypoints."""
+    places = {name: place for place, name in enumerate(own.names)}
+    pairs = (
+        sorted((places[other.names[one]], places[other.names[partner]]))
+        for one, partner in other.flip_pairs
+        if {other.names[one], other.names[partner]} <= places.keys()
+    )
+    sigmas = dict(zip(other.names, other.oks_sigmas, strict=True))
+    return replace(
+        own,
+        flip_pairs=tuple(sorted((low, high) for low, high in pairs)),
+        oks_sigmas=tuple(sigmas[name] for name in own.names),
+        stated=other.stated,
+    )
 
 
 def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -> KeypointSet:

@@ -144,11 +144,16 @@ class RunFolder:
     def open(self, config: TrainConfig) -> None:
         """Make the folder for `config`, or check that it was made for the same.
 
+        A run with other options that has taken no step gives way to one that begins anew.
+
         Raises:
             ConfigError: The folder holds a run with other options.
             InputError: It cannot be written, is something else, or holds weights without a state.
         """
         self.check(config)
+        if self.changed(config):
+            for path in (self.best, self.last, self.state):
+                path.unlink(missing_ok=True)
         make_folder(self.path)
         with atomic_file(self.config) as stream:
             stream.write(dump_config(config).encode())
@@ -157,18 +162,29 @@ class RunFolder:
         """Check that a run as `config` says may begin or go on here; nothing is written.
 
         Raises:
-            ConfigError: The folder holds a run with other options.
+            ConfigError: The folder holds a run with other options, which has taken a step.
             InputError: It is something else, or holds weights without a state.
         """
-        if self.config.exists():
-            changed = _differences(load_config(TrainConfig, self.config), config)
-            if changed and self.state.exists():
-                raise ConfigError(
-                    f"{self.path} holds a run with other options:\n  " + "\n  ".join(changed),
-                    "Choose another folder with --output, or take the options back.",
-                )
+        changed = self.changed(config)
+        saved = self.load_state() if changed else None
+        if saved is not None and (saved.position.stage, saved.position.step) > (0, 0):
+            raise ConfigError(
+                f"{self.path} holds a run with other options:\n  " + "\n  ".join(changed),
+                "Choose another folder with --output, or take the options back.",
+            )
         self._check_place()
         self._check_begun()
+
+    def changed(self, config: TrainConfig) -> list[str]:
+        """Name the options that differ from those of the run that is here, if one is.
+
+        Raises:
+            ConfigError: The folder's configuration cannot be read.
+        """
+        if not self.config.exists():
+            return []
+        begun = load_config(TrainConfig, self.config)
+        return _differences(begun, config) if self.state.exists() else []
 
     def _check_place(self) -> None:
         """Refuse what is there already, unless it is a training run."""

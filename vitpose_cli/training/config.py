@@ -273,7 +273,7 @@ class TrainConfig(StrictModel):
     validation: ValidationOptions = ValidationOptions()
     """How the network is measured."""
     log_every: Count = 50
-    """Steps from one line of metrics to the next."""
+    """Steps from one line of metrics to the next; the first and last of a stage have one, too."""
     checkpoint_every: Count = 1000
     """Steps from one checkpoint to the next; one is also written at each validation."""
 

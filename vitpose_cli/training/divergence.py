@@ -34,6 +34,6 @@ class SkippedSteps:
         if self._before >= MAX_SKIPPED:
             raise ConfigError(
                 f"The last {self._before} steps had no finite gradient: the network has diverged.",
-                "Lower the learning rate, or warm up longer, in another folder; nothing was saved "
-                "in this one since the first of them.",
+                "Lower the learning rate, in another folder; nothing was saved in this one since "
+                "the first of them.",
             )

@@ -26,8 +26,8 @@ class Network:
     Attributes:
         model: The module, in training mode.
         header: What its weights files say.
-        drawn_heads: Heads that start from random numbers, and why; of the network that a run
-            begins with.
+        drawn_heads: Heads that start from random numbers, wholly or in part, and why; of the
+            network that a run begins with.
         notes: Sentences on what it has taken from the weights that it starts from.
     """
 

@@ -137,8 +137,10 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
     notes = opening_notes(config, data, network) + teacher_notes(options, sets, teachers)
-    if folder is not None and (saved := folder.load_state()) is not None:
-        check_sources(saved, data, notes.append)
+    if folder is not None and not folder.changed(config):
+        saved = folder.load_state()
+        if saved is not None:
+            check_sources(saved, data, notes.append)
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)

@@ -167,8 +167,8 @@ class Stage:
             raise ConfigError(
                 f"The network has numbers that are not finite, as in {lost[0]}: it has diverged, "
                 "and is not saved.",
-                "Lower the learning rate, or warm up longer, in another folder; what was saved in "
-                "this one before stays as it was.",
+                "Lower the learning rate, in another folder; what was saved in this one before "
+                "stays as it was.",
             )
 
     @property

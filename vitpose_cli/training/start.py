@@ -23,7 +23,7 @@ from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
 from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets, same_sets
-from vitpose_cli.training.agreed_sets import statement_notes, with_statements_of
+from vitpose_cli.training.agreed_sets import said_of, statement_notes, with_statements_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights
 from vitpose_cli.training.initialise import draw_mimetic
@@ -108,9 +108,9 @@ def _with_token(
             f"{options.weights} has no head for the keypoints of {', '.join(unknown)}.",
             "A token is learnt on labels of keypoints that the teacher knows.",
         )
-    theirs = network.header.keypoint_sets
-    notes = tuple(statement_notes(keypoint_sets, theirs, known, options.weights or ""))
-    network = with_head_names(network, known, with_statements_of(keypoint_sets, theirs, known))
+    said = said_of(keypoint_sets, network.header.keypoint_sets)
+    notes = tuple(statement_notes(keypoint_sets, said, options.weights or ""))
+    network = with_head_names(network, known, with_statements_of(keypoint_sets, said))
     network = replace(network, notes=network.notes + notes)
     network.model.set_grad_checkpointing(options.activation_checkpointing)
     return network
@@ -124,7 +124,6 @@ def _fitted(network: Network, learnt_sets: Collection[str]) -> Network:
     notes = tuple(
         f"The head {name} was shown square regions, and is shown those of the input now."
         for name in squares
-        if name not in network.drawn_heads
     )
     header = replace(network.header, heads={**heads, **fitted})
     return replace(network, header=header, notes=network.notes + notes)
@@ -209,9 +208,8 @@ def _loaded(
     _check_variant(options, variant)
     named = options.model_copy(update={"variant": variant})
     weights, header = options.weights or "", initial.header
-    theirs = header.keypoint_sets if header is not None else {}
-    known = same_sets(keypoint_sets, theirs)
-    agreed = with_statements_of(keypoint_sets, theirs, known)
+    said = said_of(keypoint_sets, header.keypoint_sets) if header is not None else {}
+    agreed = with_statements_of(keypoint_sets, said)
     network = _blank(named, agreed, input_wh, header, pixels)
     model, taken = network.model, TakenHeads.of(network.header, header, weights)
     first = next(iter(taken.nearest.values()), None)
@@ -219,14 +217,13 @@ def _loaded(
     if network.header.num_experts:
         encoder = _with_experts(encoder, network.header, initial, taken.nearest)
     state = model.state_dict() | encoder
-    if taken.rows:
-        state |= taken.tensors(state, read_state(initial.path))
+    stored = read_state(initial.path) if taken.rows else {}
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        model.load_state_dict(state | taken.tensors(state, stored))
+    except (RuntimeError, IndexError) as error:
         raise WeightsError(f"{weights} does not fit a {variant} network: {error}") from error
     notes = _notes(network.header, initial, taken)
-    stated = statement_notes(keypoint_sets, theirs, known, weights)
+    stated = statement_notes(keypoint_sets, said, weights)
     return replace(network, drawn_heads=taken.drawn, notes=(*notes, *stated))
 
 
@@ -288,9 +285,10 @@ def _blank(
         )
     nearest = nearest_sets(keypoint_sets, initial.keypoint_sets) if initial else {}
     old = {name: initial.heads[theirs] for name, theirs in nearest.items()} if initial else {}
-    heads = _head_headers(options, keypoint_sets, old)
     finer = None if pixels is not None else initial  # pre-training needs neither of the two
     stride = options.stride or (finer.stride if finer is not None else 16)
+    same_maps = initial is not None and initial.stride == stride
+    heads = _head_headers(options, keypoint_sets, old, same_maps=same_maps)
     shift = initial is not None and initial.patch_shift and stride == 16
     header = CheckpointHeader(
         variant=variant.name,
@@ -316,19 +314,22 @@ def _head_headers(
     options: ModelOptions,
     keypoint_sets: Mapping[str, KeypointSet],
     old: Mapping[str, HeadHeader],
+    *,
+    same_maps: bool,
 ) -> dict[str, HeadHeader]:
-    """Say what each head is; what the `old` one is that it is taken from stays."""
+    """Say what each head is; what the `old` one is that it is taken from stays.
+
+    One of another kind, or without the `same_maps`, is not taken over: its kind alone counts.
+    """
     heads = {}
     for number, (name, keypoints) in enumerate(keypoint_sets.items()):
         before = old.get(name)
-        heads[name] = HeadHeader(
-            kind=options.head or (before.kind if before is not None else "classic"),
-            keypoint_set=keypoints,
-            alignment=before.alignment if before is not None else "udp",
-            expert=number if options.experts else 0,
-            blob_sigma=before.blob_sigma if before is not None else 2.0,
-            region=before.region if before is not None else "fitted",
-        )
+        kind = options.head or (before.kind if before is not None else "classic")
+        expert = number if options.experts else 0
+        if before is not None and before.kind == kind and same_maps:
+            heads[name] = replace(before, keypoint_set=keypoints, expert=expert)
+        else:
+            heads[name] = HeadHeader(kind, keypoints, "udp", expert)
     return heads
 
 

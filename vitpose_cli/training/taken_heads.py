@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vitpose_cli.models.checkpoint import CheckpointHeader
+from vitpose_cli.plurals import first_few
 from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets
 from vitpose_cli.training.network import head_tensors
 
@@ -92,13 +93,27 @@ class TakenHeads:
                 )
             else:
                 yield f"The head {name} starts anew: {self.drawn[name]}."
+        if ours.heads:
+            yield from self._left_notes(ours, theirs)
+
+    def _left_notes(self, ours: CheckpointHeader, theirs: CheckpointHeader) -> Iterator[str]:
+        """Yield which keypoints of the weights the new ones will not label."""
         kept = [{*own.names} for own in ours.keypoint_sets.values()]
-        left = [
-            name
-            for name, other in theirs.keypoint_sets.items()
-            if name not in self.drawn and not any(own.issuperset(other.names) for own in kept)
-        ]
-        if ours.heads and left:
+        left = []
+        for name, other in theirs.keypoint_sets.items():
+            if any(own.issuperset(other.names) for own in kept):
+                continue
+            takers = [own for own in self.rows if self.nearest[own] == name]
+            taken = {each for own in takers for each in ours.keypoint_sets[own].names}
+            lost = [each for each in other.names if each not in taken]
+            if not takers and name not in self.drawn:
+                left.append(name)
+            elif takers and lost:
+                yield (
+                    f"Of the {other.num_keypoints} keypoints that {self.weights} labels as {name}, "
+                    f"the new weights will not label {len(lost)}: {first_few(lost)}."
+                )
+        if left:
             yield (
                 f"What {self.weights} labels as {', '.join(left)}, the new weights will not: no "
                 "source has these keypoints. People who have them in data.validation would keep "
