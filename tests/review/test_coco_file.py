@@ -127,7 +127,7 @@ def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"images": [], "annotations": []}, "not in"),
-        ({"categories": [{"id": 7, "name": "person"}]}, "number"),
+        ({"categories": [{"id": 7, "name": "person"}]}, "its category names none"),
         ({"images": [{"id": 5, "file_name": "../b.jpg"}], "annotations": []}, "not in"),
         ({"images": [{"id": n, "file_name": "b.jpg"} for n in (1, 2)], "annotations": []}, "twice"),
     ],
