@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import av
 import cv2
 import numpy as np
+import orjson
 
 import vitpose_cli.review
 from vitpose_cli.media.frames import FrameKey
@@ -26,6 +27,7 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
+from vitpose_cli.review.edits import parse_edit
 
 SIZE_WH = (160, 120)
 HTML_NAME = "<img src=x onerror=alert(1)>&amp;.jpg"
@@ -37,6 +39,10 @@ CATEGORY = keypoint_set("coco").to_category()
 STATIC = Path(vitpose_cli.review.__file__).parent / "static"
 SCRIPTS = tuple(sorted(path.name for path in STATIC.glob("*.js")))
 """The modules of the page; `review.js` is the one that it names."""
+
+
+def edit(version: str, state: str, people: Any = None) -> Any:
+    return parse_edit(orjson.dumps({"version": version, "state": state, "people": people}), 17)
 
 
 def make_people(count: int, seed: int = 0) -> Instances:

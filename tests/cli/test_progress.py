@@ -1,0 +1,99 @@
+"""How far a command is: a bar, a sign of work, or lines of a log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from label_cases import make_record, make_run
+from runs import command, environment
+
+from vitpose_cli.cli import progress_lines
+
+_BAR = """
+import os, termios, time
+from vitpose_cli.cli import console
+
+far, near = os.openpty()
+termios.tcsetwinsize(near, (24, 80))
+os.dup2(near, 2)
+console.talk_without_failing()
+with console.progress("photos") as report:
+    report(0, 3)
+    shown = os.read(far, 1000)
+    os.close(far)  # whoever writes there now gets an error
+    for number in range(1, 4):
+        time.sleep(0.15)
+        report(number, 3)
+console.note("done")
+print(b"0/3" in shown, number)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "run", [make_record("a.jpg"), make_record("clip.mp4", 3)])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal that can be taken away")
+def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _BAR], stdout=subprocess.PIPE, text=True, check=False,
+        env=environment(), timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("True 3\n", 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path) -> None:
+    far, near = os.openpty()
+    done = subprocess.run(
+        command("stats", run, "--json"), stdout=subprocess.PIPE, stderr=near, text=True,
+        check=True, env=environment() | {"TERM": "xterm"}, timeout=60,
+    )  # fmt: skip
+    shown = os.read(far, 4000)
+    os.close(near)
+    os.close(far)
+    assert "counting …".encode() in shown
+    assert b"0:00:0" in shown
+    assert json.loads(done.stdout)["num_frames"] == 2
+
+
+def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(
+        "import time\n"
+        "from vitpose_cli.cli import console, progress_lines\n"
+        "progress_lines.FIRST_LINE_S, progress_lines.LINE_EVERY_S = 0.2, 0.5\n"
+        "with console.progress('frames') as report:\n"
+        "    for done in range(1000, 1201):\n"
+        "        report(done, 100_000)\n"
+        "        time.sleep(0.01)\n"
+        "    report(100_000, 100_000)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, env=environment(),
+        timeout=60,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert 4 <= len(lines) <= 20  # after 0.2, 0.4, 0.8, 1.3, 1.8 seconds, and more if it is slow
+    form = r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, (\S+)/s, about (\d+) min left"
+    first, last = re.fullmatch(form, lines[0]), re.fullmatch(form, lines[-1])
+    assert first is not None
+    assert last is not None
+    rate, minutes = float(last[1]), int(last[2])
+    assert 5 < rate < 100
+    assert abs(minutes - 98_900 / rate / 60) < 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(5, "1 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
+)
+def test_what_is_left_is_said_as_people_do(seconds: float, words: str) -> None:
+    assert progress_lines._in_words(seconds) == words
