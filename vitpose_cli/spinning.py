@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import os
 
-SPIN_COUNT = "GOMP_SPINCOUNT"
-"""The variable of the environment that OpenMP reads when it is loaded."""
-
-_FEW = "1000"
+_FEW_SPINS = "1000"
 
 
 def spin_little() -> None:
@@ -21,4 +18,4 @@ def spin_little() -> None:
     the time, beside two a third (`benchmarks/shared_processor.py`). What a user has set stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault(SPIN_COUNT, _FEW)
+        os.environ.setdefault("GOMP_SPINCOUNT", _FEW_SPINS)

@@ -25,10 +25,6 @@ _SPELLED_WIDTH = 30  # characters; a longer option has a line of its own above i
 class Command(TyperCommand):
     """A command whose options are shown in sections (`rich_help_panel` of Typer's options)."""
 
-    def get_help_option_names(self, ctx: Any) -> list[str]:
-        """Return the names of `--help`, always in one order."""
-        return sorted(super().get_help_option_names(ctx), key=len)
-
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what must be given: options, and behind them what has a place, as `SOURCE...`."""
         hints = get_type_hints(self.callback) if self.callback else {}
@@ -79,10 +75,6 @@ class Group(TyperGroup):
 
     format_help_text = Command.format_help_text
 
-    def get_help_option_names(self, ctx: Any) -> list[str]:
-        """Return the names of `--help`, always in one order."""
-        return sorted(super().get_help_option_names(ctx), key=len)
-
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands before the few options of all of them."""
         self.format_commands(ctx, formatter)
@@ -127,6 +119,8 @@ def spelled(option: Any, hint: Any) -> list[str]:
     if option.secondary_opts:
         return [*option.opts, *option.secondary_opts]
     names = [*option.opts]
+    if option.name == "help":  # Typer has its names in a set
+        names.sort(key=len)
     if takes := option.metavar or _kind(hint):
         names[0] += f" {takes}"
     return names
