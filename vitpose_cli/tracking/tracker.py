@@ -188,9 +188,11 @@ class Tracker:
             return False
         poses = np.stack([track.keypoints for track in self._tracks])
         areas = box_areas(boxes)
-        for row in np.flatnonzero((people.visibility > 0).sum(axis=1) >= _FEWEST_POINTS):
+        for row in range(len(people)):
             person = people.select(np.array([row]))
             seen = person.visibility[0] > 0
+            if seen.sum() < _FEWEST_POINTS:
+                return False  # nobody can tell
             ways = np.stack([_median((person.keypoints[0] - pose)[seen]) for pose in poses])
             oks = oks_matrix(
                 poses + ways[:, None],
