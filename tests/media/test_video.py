@@ -184,7 +184,8 @@ def test_interlacing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert len(frames_of(path)) == 5
     assert [record.message for record in caplog.records if "interlaced" in record.message] == [
-        f"{path} is interlaced: moving limbs show comb edges."
+        f"{path} is interlaced: moving limbs show comb edges. Take these out first: "
+        "ffmpeg -i IN -vf bwdif=0 OUT"
     ]
 
 

@@ -191,7 +191,7 @@ class VideoFile:
                 for picture in reader.pictures():
                     for trouble in _troubles(picture):
                         if trouble not in told:
-                            _log.warning("%s %s", self.path, trouble)
+                            _log.warning(trouble, self.path)
                             told.add(trouble)
                     if picker.takes(key.index, picture.time_s) and key not in skip:
                         yield _frame(key, picture)
@@ -236,13 +236,16 @@ class _Picker:
 
 
 def _troubles(picture: Picture) -> Iterator[str]:
-    """Yield what makes the labels of a picture worse than they could be."""
+    """Yield what makes the labels of a picture worse than they could be; `%s` is its file."""
     if picture.interlaced:
-        yield "is interlaced: moving limbs show comb edges."
+        yield (
+            "%s is interlaced: moving limbs show comb edges. Take these out first: "
+            "ffmpeg -i IN -vf bwdif=0 OUT"
+        )
     if max(picture.pixel_shape, 1 / picture.pixel_shape) > _SQUEEZED:
         yield (
-            "has pixels that are not square: people look narrower or wider than they are, and "
-            "are found and labelled worse. Make them square first: "
+            "%s has pixels that are not square: people look narrower or wider than they are, "
+            "and are found and labelled worse. Make them square first: "
             "ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT"
         )
 
