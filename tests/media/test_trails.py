@@ -31,7 +31,13 @@ def test_places_are_remembered_for_a_while() -> None:
     assert {track_id: places.tolist() for track_id, places in shown.items()} == {
         7: [[30, 50], [40, 50], [50, 50]]
     }
-    assert trails.update(0.6, people(_8=1.0)).keys() == {7, 8}
+
+
+def test_nobody_who_is_out_of_sight_has_a_trail() -> None:
+    trails = Trails(length_s=0.25)
+    trails.update(0.0, people(_7=10.0))
+    assert trails.update(0.1, people(_8=1.0)).keys() == {8}
+    assert trails.update(0.2, people(_7=30.0))[7].tolist() == [[10, 50], [30, 50]]
     assert trails.update(2.0, people()) == {}
 
 

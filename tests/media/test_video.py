@@ -184,8 +184,24 @@ def test_interlacing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert len(frames_of(path)) == 5
     assert [record.message for record in caplog.records if "interlaced" in record.message] == [
-        f"{path} is interlaced: moving limbs show comb edges."
+        f"{path} is interlaced: moving limbs show comb edges. Take these out first: "
+        "ffmpeg -i IN -vf bwdif=0 OUT"
     ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_told"), [("4/3", True), ("9/16", True), ("12/11", False), ("1", False)]
+)
+def test_pixels_far_from_square_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: str, is_told: bool
+) -> None:
+    path = write_video(tmp_path / "clip.mp4", num=5, options={"aspect": shape})
+    with caplog.at_level(logging.WARNING):
+        assert len(frames_of(path)) == 5
+    messages = [record.message for record in caplog.records]
+    assert [each.startswith(f"{path} has pixels that are not square") for each in messages] == [
+        True
+    ] * is_told
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

@@ -122,6 +122,15 @@ def test_whoever_comes_and_goes_is_there_in_just_these_frames(estimator: PoseEst
     assert len(scene.asked) <= 11  # 5 at first, and 3 for each of the two
 
 
+def test_boxes_do_not_lead_over_a_cut(estimator: PoseEstimator) -> None:
+    def people(index: int) -> list[tuple[float, float, float, float]]:
+        return walker(5)(index) if index < 14 else [(5.0, 10.0, 63.0, 60.0)]
+
+    scene = Scene(people)
+    for record in label(scene, estimator, every=8):  # px; records have two decimals
+        np.testing.assert_allclose(found(record), scene.boxes(record.key.index), atol=0.011)
+
+
 def test_nobody_there_is_nobody(estimator: PoseEstimator) -> None:
     scene = Scene(lambda _: [])
     assert [len(found(record)) for record in label(scene, estimator, 10)] == [0] * CHUNK_FRAMES

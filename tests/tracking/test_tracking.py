@@ -153,6 +153,40 @@ def test_a_large_person_does_not_take_over_a_small_one() -> None:
     assert ids_of(frames) == [[1], [2], [1]]
 
 
+LEANING = STANDING @ [[0.5, 0.87], [-0.87, 0.5]]
+
+
+def test_nobody_goes_on_over_a_cut() -> None:
+    def scene(first: int, *places: tuple[float, float], **how: object) -> Frames:
+        return [
+            ((first + index) / 25, people(*((x + 2 * index, y) for x, y in places), **how))  # type: ignore[arg-type]
+            for index in range(10)
+        ]
+
+    film = [
+        *scene(0, (300, 300), (500, 310)),
+        *scene(10, (250, 280), size=75, pose=LEANING),  # where one stood
+        *scene(20, (300, 300), (500, 310)),
+    ]
+    # Who is back in the picture within a second may have been in the first scene.
+    assert ids_of(film) == [[1, 2]] * 10 + [[3]] * 10 + [[1, 2]] * 10
+
+
+def test_a_cut_is_not_seen_where_one_of_all_goes_on() -> None:
+    first = people((100, 300), (300, 300))
+    then = people((102, 300), (250, 280))
+    other = people((250, 280), size=75, pose=LEANING)
+    then.keypoints[1], then.boxes[1] = other.keypoints[0], other.boxes[0]
+    assert ids_of([(0.0, first), (0.04, then)]) == [[1, 2], [1, 2]]
+
+
+def test_a_cut_is_not_seen_by_boxes_alone() -> None:
+    first, then = people((300, 300)), people((250, 280), size=75, pose=LEANING)
+    for one in (first, then):
+        one.visibility[:, 2:] = 0
+    assert ids_of([(0.0, first), (0.04, then)]) == [[1], [1]]
+
+
 def test_nobody_at_all() -> None:
     assert ids_of([]) == []
     assert ids_of([(0.0, people()), (0.1, people())]) == [[], []]

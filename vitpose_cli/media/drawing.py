@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.letters import writable
+from vitpose_cli.media.plates import place_plates
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet, Side
 
@@ -100,8 +101,9 @@ def draw_instances(
     order = np.argsort(-sizes, kind="stable")
     for index in order:
         _draw_person(canvas, instances, int(index), keypoint_set, style)
-    for index in order:
-        _draw_label(canvas, instances, int(index), keypoint_set, style)
+    if instances.track_ids is not None:  # in films, plates do not jump when sizes change
+        order = np.argsort(instances.track_ids, kind="stable")
+    _draw_labels(canvas, instances, order, keypoint_set, style)
     return canvas
 
 
@@ -166,14 +168,38 @@ def _draw_keypoint(
         cv2.circle(canvas, _fixed(point), fixed_size, paint, -1, cv2.LINE_AA, FIXED_BITS)
 
 
-def _draw_label(
+def _draw_labels(
     canvas: NDArray[np.uint8],
     instances: Instances,
-    index: int,
+    order: NDArray[np.intp],
     keypoint_set: KeypointSet,
     style: DrawStyle,
 ) -> None:
-    """Write what is to be said of one person at the top left of its box, within the picture."""
+    """Write what is to be said of people on plates at their boxes, in turn, within the picture."""
+    height, width = canvas.shape[:2]
+    letter_height = style.line_scale * max(9.0, min(height, width) / 40)
+    (_, unit_height), _ = cv2.getTextSize("0", _FONT, 1.0, 1)
+    scale = letter_height / unit_height
+    thickness = _rounded(letter_height / 12)
+    margin = _rounded(letter_height / 4)
+    texts = [_text(instances, int(index), keypoint_set, style) for index in order]
+    if not any(texts):
+        return
+    sizes = [cv2.getTextSize(text, _FONT, scale, thickness)[0] for text in texts]
+    plates_wh = [(int(wide) + 2 * margin, int(high) + 2 * margin) for wide, high in sizes]
+    boxes = np.clip(instances.boxes[order], -FAR_PX, FAR_PX)
+    places = place_plates(plates_wh, boxes, (width, height))
+    for index, text, (x, y), (wide, high) in zip(order, texts, places, plates_wh, strict=True):
+        colour = _instance_colour(instances, int(index)) if style.palette == "instance" else CENTRE
+        cv2.rectangle(canvas, (x, y), (x + wide - 1, y + high - 1), colour, -1)
+        cv2.rectangle(canvas, (x, y), (x + wide - 1, y + high - 1), RIM, 1)
+        foot = (x + margin, y + high - margin)
+        ink = RIM if sum(colour) > _BRIGHT else CENTRE
+        cv2.putText(canvas, text, foot, _FONT, scale, ink, thickness, cv2.LINE_AA)
+
+
+def _text(instances: Instances, index: int, keypoint_set: KeypointSet, style: DrawStyle) -> str:
+    """Return what is to be written of one person, nothing perhaps."""
     words = []
     if style.labels:
         words.append(keypoint_set.category)
@@ -181,25 +207,7 @@ def _draw_label(
         words.append(f"#{instances.track_ids[index]}")
     if style.scores:
         words.append(f"{instances.scores[index]:.2f}")
-    if not words:
-        return
-    text = writable("  ".join(words))  # a single space is too narrow to be seen
-    height, width = canvas.shape[:2]
-    letter_height = style.line_scale * max(9.0, min(height, width) / 40)
-    (_, unit_height), _ = cv2.getTextSize("0", _FONT, 1.0, 1)
-    scale = letter_height / unit_height
-    thickness = _rounded(letter_height / 12)
-    (text_width, text_height), _ = cv2.getTextSize(text, _FONT, scale, thickness)
-    margin = _rounded(letter_height / 4)
-    plate_wh = (text_width + 2 * margin, text_height + 2 * margin)
-    left, top = instances.boxes[index, :2]
-    x = int(np.clip(left, 0, max(0, width - plate_wh[0])))
-    y = int(np.clip(top - plate_wh[1], 0, max(0, height - plate_wh[1])))
-    colour = _instance_colour(instances, index) if style.palette == "instance" else CENTRE
-    cv2.rectangle(canvas, (x, y), (x + plate_wh[0], y + plate_wh[1]), colour, -1)
-    foot = (x + margin, y + margin + text_height)
-    ink = RIM if sum(colour) > _BRIGHT else CENTRE
-    cv2.putText(canvas, text, foot, _FONT, scale, ink, thickness, cv2.LINE_AA)
+    return writable("  ".join(words))  # a single space is too narrow to be seen
 
 
 def _line_width(canvas: NDArray[np.uint8], box: NDArray[np.float32], style: DrawStyle) -> float:

@@ -24,6 +24,7 @@ class Picture:
         pts: Presentation time in the file's own ticks, None where the file has none.
         interlaced: Whether it holds two half pictures of different moments.
         duration_s: For how long it is shown, None where the file does not say.
+        pixel_shape: Width of a pixel by its height, as the picture is stored.
     """
 
     time_s: float
@@ -31,6 +32,7 @@ class Picture:
     pts: int | None = None
     interlaced: bool = False
     duration_s: float | None = None
+    pixel_shape: float = 1.0
 
 
 class VideoReader(Protocol):

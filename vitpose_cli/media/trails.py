@@ -28,7 +28,9 @@ class Trails:
         )
 
     def update(self, time_s: float, people: Instances) -> dict[int, NDArray[np.float32]]:
-        """Take note of a frame; return the places (T, 2) of each identity, px, oldest first.
+        """Take note of a frame; return where everybody in it was, (T, 2) px, oldest first.
+
+        Who has left the picture, or was in it before a cut, would leave lines behind nobody.
 
         Args:
             time_s: When the frame is shown, seconds; more than the last one's.
@@ -44,8 +46,7 @@ class Trails:
             if not places:
                 del self._places[track_id]
         return {
-            track_id: np.stack([place for _, place in places])
-            for track_id, places in self._places.items()
+            track_id: np.stack([place for _, place in self._places[track_id]]) for track_id in ids
         }
 
 

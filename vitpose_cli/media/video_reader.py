@@ -335,7 +335,8 @@ class AvReader:
         to_rgb = (
             partial(_refuse, reason) if spoiled else partial(upright_rgb, frame, self._converter)
         )
-        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s)
+        pixel_shape = float(self._stream.sample_aspect_ratio or 1)
+        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s, pixel_shape)
 
     def _damaged(self, packet: Packet[VideoStream], before: Picture | None) -> Picture:
         time_s, pts, duration_s = self._when(packet, before)

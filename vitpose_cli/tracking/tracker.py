@@ -2,8 +2,9 @@
 
 A pure function of the labels, so that a run that was stopped and taken up again, or was spread
 over machines, gets the same ids as one that was not. Poses are compared first and boxes only where
-poses fail, as boxes say little where people overlap. Tracking libraries follow boxes, lost to this
-in our measurements, and bring matplotlib along; see the decisions.
+poses fail, as boxes say little where people overlap. Where a film is cut, everybody is new; that is
+seen by the labels, too. Tracking libraries follow boxes, lost to this in our measurements, and
+bring matplotlib along; see the decisions.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
 _LONGEST_WALK_S = 2.0  # after that, somebody else is as likely
 _FEWEST_POINTS = 3  # that tell how far somebody moved
 _LEAST_LIKELIHOOD = 1e-9  # of a pair that is alike enough
+_SAME_PLACE_IOU = 0.6  # of boxes,
+_SAME_SIZE_IOU = 0.9  # of boxes moved onto each other, and
+_SAME_POSE_OKS = 0.3  # of poses moved so: without one of these, the film was cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class Tracker:
             for track in self._tracks
             if track.track_id not in taken and track.track_id not in barred
         ]
-        if not tracks or not len(rows):
+        if not tracks or not len(rows) or self._is_cut(time_s, people):
             return ids
         if len(rows) < len(people):
             people = people.select(rows)
@@ -167,6 +171,40 @@ class Tracker:
             centre = box.reshape(2, 2).mean(axis=0)
             keypoints = np.where(people.placed[row, :, None], people.keypoints[row], centre)
             self._tracks.append(_Track(track_id, keypoints, box, time_s, np.zeros(2)))
+
+    def _is_cut(self, time_s: float, people: Instances) -> bool:
+        """Return whether another scene begins: nobody is as anybody was who is remembered.
+
+        Chance often puts somebody near where another one was, but seldom into the same box, one of
+        the same size, or the same pose. Who moves in an unforeseen way keeps one of these. After a
+        frame without anybody, people may have changed in any way.
+        """
+        if all(track.seen_s < self._last_s for track in self._tracks):
+            return False
+        boxes = np.stack([track.box + np.tile(track.step(time_s), 2) for track in self._tracks])
+        if box_iou(boxes, people.boxes).max() >= _SAME_PLACE_IOU:
+            return False
+        if box_iou(_at_origin(boxes), _at_origin(people.boxes)).max() >= _SAME_SIZE_IOU:
+            return False
+        poses = np.stack([track.keypoints for track in self._tracks])
+        areas = box_areas(boxes)
+        for row in range(len(people)):
+            person = people.select(np.array([row]))
+            seen = person.visibility[0] > 0
+            if seen.sum() < _FEWEST_POINTS:
+                return False  # nobody can tell
+            ways = np.stack([_median((person.keypoints[0] - pose)[seen]) for pose in poses])
+            oks = oks_matrix(
+                poses + ways[:, None],
+                areas,
+                person.keypoints,
+                box_areas(person.boxes),
+                self._sigmas,
+                person.visibility,
+            )
+            if oks.max() >= _SAME_POSE_OKS:
+                return False
+        return True
 
     def _likelihoods(
         self,
@@ -214,6 +252,11 @@ def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:
         now = step / (time_s - track.seen_s)
         track.velocity = _VELOCITY_MEMORY * track.velocity + (1 - _VELOCITY_MEMORY) * now
     track.box, track.seen_s = people.boxes[row], time_s
+
+
+def _at_origin(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move boxes (N, 4) so that all begin in one place."""
+    return boxes - np.tile(boxes[:, :2], 2)
 
 
 def _median(points: NDArray[np.float32]) -> NDArray[np.float32]:
