@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import opened, saved, screen_place
+from page_cases import on_b, opened, saved, screen_place
 from review_cases import HTML_NAME, PHOTOS, running
 
 if TYPE_CHECKING:
@@ -168,3 +168,34 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         page.keyboard.press("Enter")
         page.keyboard.press("End")
         opened(page, "clip.mp4/frame_000004.jpg")
+
+
+def test_corners_of_a_box_are_moved_with_keys(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        (before,) = server.frame("b.jpg")["people"]
+        left, top, right, bottom = before["box"]
+
+        def box_after(*keys: str) -> list[float]:
+            for key in keys:
+                page.keyboard.press(key)
+            saved(page)
+            (person,) = server.frame("b.jpg")["people"]
+            assert person["keypoints"] == before["keypoints"]
+            return list(person["box"])
+
+        moved = [left, top - 1, right, bottom]
+        assert box_after("e", "ArrowUp") == pytest.approx(moved, abs=0.02)
+        moved[2:] = [right - 10, bottom + 1]
+        assert box_after("e", "Shift+ArrowLeft", "ArrowDown") == pytest.approx(moved, abs=0.02)
+        moved[0] = 0  # the edge of the picture
+        keys = ["Shift+ArrowLeft"] * 5
+        assert box_after("e", *keys) == pytest.approx(moved, abs=0.02)
+        assert box_after("u", "u", "u") == pytest.approx(before["box"], abs=0.02)
+        page.keyboard.press("Escape")  # the person is left, who moves as a whole
+        page.keyboard.press("ArrowRight")
+        saved(page)
+        (person,) = server.frame("b.jpg")["people"]
+        assert person["box"] == pytest.approx([left + 1, top, right + 1, bottom], abs=0.02)
