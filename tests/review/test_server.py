@@ -1,6 +1,8 @@
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,24 @@ def test_the_very_frame_of_a_video_is_shown(server: Server) -> None:
         assert abs(float(image.mean()) - 40 * index) < 4
         small = decoded(server.get(f"api/frames/{number}/thumbnail").body)
         assert abs(float(small.mean()) - 40 * index) < 4
+
+
+def test_pictures_that_take_long_hold_up_nothing_else(tmp_path: Path) -> None:
+    media, run_folder = tmp_path / "media", tmp_path / "media.vitpose"
+    make_photo(media / "large.png", (5000, 4000))
+    with Run.open(run_folder, make_manifest(media)) as run:
+        run.append(FrameRecord(FrameKey("large.png"), (5000, 4000), instances=make_people(1)))
+    with running(run_folder) as server, ThreadPoolExecutor(45) as pool:  # more than it has threads
+        server.get("api/frames/0")
+        began = time.monotonic()
+        pictures = [pool.submit(server.get, "api/frames/0/picture") for _ in range(45)]
+        longest_s = 0.0
+        while not any(picture.done() for picture in pictures):
+            asked = time.monotonic()
+            assert server.get("api/progress").status == 200
+            longest_s = max(longest_s, time.monotonic() - asked)
+        assert longest_s < 0.5 * (time.monotonic() - began)
+        assert all(picture.result().status == 200 for picture in pictures)
 
 
 def test_an_unreadable_picture_says_why(server: Server) -> None:

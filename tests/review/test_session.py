@@ -266,7 +266,8 @@ def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) ->
     assert listed(session, Query()) == every[:1]
     assert session.progress()["num_read"] == 1
     assert session.describe()["videos"] == []
-    assert session.rows([0])[0]["name"] == every[0]
+    (row,) = session.rows([0])  # counted as it is shown, before all else
+    assert (row["name"], row["num_people"], row["score"]) == (every[0], 0, 1.0)
     session.start()
     assert listed(session, Query(order="name")) == every  # waits
     assert session.is_whole
