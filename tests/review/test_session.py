@@ -1,4 +1,5 @@
 import shutil
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -276,6 +277,14 @@ def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) ->
     assert session.describe()["videos"] == ["clip.mp4"]
     assert session.progress()["counts"]["failed"] == 1
     session.close()
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_nothing_reads_on_behind_a_review_that_has_ended(run_folder: Path) -> None:
+    session = half_read(run_folder)
+    session.start()
+    session.close()
+    assert "review-table" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.usefixtures("bit_by_bit")
