@@ -1,10 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run
+from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run, make_video
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -113,6 +114,23 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         pictures.thumbnail(key)
     assert pictures.thumbnail(keys[0]) is not first
     assert pictures.thumbnail(keys[0]) == first
+
+
+def test_frames_of_a_video_may_be_asked_for_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_CACHE_BYTES", 1)  # each is decoded anew
+    make_video(tmp_path / VIDEO)
+    pictures = PictureReader(MediaFolders.at(tmp_path))
+
+    def mean(index: int) -> float:
+        data = pictures.picture(FrameKey(VIDEO, index))
+        return float(cv2.imdecode(np.frombuffer(data, np.uint8), 0).mean())
+
+    wanted = [3, 0, 4, 1, 2] * 12
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(mean, wanted))
+    assert found == pytest.approx([40 * index for index in wanted], abs=4)
 
 
 def folders_of(run: Path, *sources: str) -> list[MediaFolders]:
