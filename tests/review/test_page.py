@@ -136,7 +136,15 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         press("b", "Enter")
         (added,) = server.frame("a.jpg")["people"]
         assert [point[2] for point in added["keypoints"]] == [0] * 17
-        press("2", ".", "1", "Shift+ArrowRight", "ArrowDown")
+        x0, y0, x1, y1 = added["box"]
+        press("e", "Shift+ArrowRight")  # a corner of the box: its ghosts go with it
+        (resized,) = server.frame("a.jpg")["people"]
+        assert resized["box"] == pytest.approx([x0 + 10, y0, x1, y1], abs=0.02)
+        for before, after in zip(added["keypoints"], resized["keypoints"], strict=True):
+            share = (before[0] - x0) / (x1 - x0)
+            assert after[0] == pytest.approx(x0 + 10 + share * (x1 - x0 - 10), abs=0.02)
+        added = resized
+        press(".", "2", ".", "1", "Shift+ArrowRight", "ArrowDown")
         nose, eye = server.frame("a.jpg")["people"][0]["keypoints"][:2]
         assert (nose[2], eye[2]) == (2, 1)
         assert eye[:2] == pytest.approx(

@@ -46,7 +46,17 @@ export function movePerson(person, dx, dy) {
 export function moveCorner(person, corner, dx, dy) {
   const [x, y] = handlePlaces(person.box)[corner];
   const [right, down] = inside([x + dx, y + dy]);
-  person.box = resized(person.box, corner, [dx ? right : x, dy ? down : y]);
+  resizePerson(person, corner, [dx ? right : x, dy ? down : y]);
+}
+
+/** Put a handle of a person's box somewhere. Who was added here stands in it as usual, but for
+ * what is placed already. */
+export function resizePerson(person, handle, place) {
+  person.box = resized(person.box, handle, place);
+  if (!app.added.has(person.uid)) return;
+  person.keypoints.forEach((point, keypoint) => {
+    if (!seenOf(point)) [point[X], point[Y]] = usualPlace(person, keypoint);
+  });
 }
 
 export function swapSides({keypoints: points}, pairs) {
