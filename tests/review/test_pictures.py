@@ -104,7 +104,7 @@ def test_large_photos_become_thumbnails_without_being_decoded_whole(tmp_path: Pa
 
 
 def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 3000)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 9000)  # for some of them
     keys = [FrameKey(f"{number}.jpg") for number in range(8)]
     for key in keys:
         make_photo(tmp_path / key.media)
@@ -114,6 +114,19 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         pictures.thumbnail(key)
     assert pictures.thumbnail(keys[0]) is not first
     assert pictures.thumbnail(keys[0]) == first
+    kept = pictures.thumbnail(keys[0])
+    for key in keys[1:]:
+        pictures.thumbnail(key)
+        assert pictures.thumbnail(keys[0]) is kept  # as it was looked at all along
+
+
+def test_frames_on_the_way_through_a_video_are_kept_in_both_sizes(tmp_path: Path) -> None:
+    make_video(tmp_path / VIDEO)
+    pictures = PictureReader(MediaFolders.at(tmp_path))
+    pictures.thumbnail(FrameKey(VIDEO, 3))
+    (tmp_path / VIDEO).unlink()
+    assert pictures.picture(FrameKey(VIDEO, 2))
+    assert pictures.thumbnail(FrameKey(VIDEO, 1))
 
 
 def test_frames_of_a_video_may_be_asked_for_all_at_once(
@@ -125,7 +138,9 @@ def test_frames_of_a_video_may_be_asked_for_all_at_once(
 
     def mean(index: int) -> float:
         data = pictures.picture(FrameKey(VIDEO, index))
-        return float(cv2.imdecode(np.frombuffer(data, np.uint8), 0).mean())
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), 0)
+        assert image is not None
+        return float(image.mean())
 
     wanted = [3, 0, 4, 1, 2] * 12
     with ThreadPoolExecutor(8) as pool:
