@@ -84,6 +84,13 @@ def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     assert pictures.thumbnail(key) is pictures.thumbnail(key)  # made once
 
 
+def test_what_a_browser_could_not_hold_is_shown_smaller(tmp_path: Path) -> None:
+    Image.new("RGB", (16384, 32), "red").save(tmp_path / "wide.png")
+    pictures, key = PictureReader(MediaFolders.at(tmp_path)), FrameKey("wide.png")
+    assert pictures.size_wh(key) == (16384, 32)
+    assert size_wh(pictures.picture(key)) == (8192, 16)
+
+
 def test_large_photos_become_thumbnails_without_being_decoded_whole(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
