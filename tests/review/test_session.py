@@ -280,6 +280,20 @@ def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) ->
 
 
 @pytest.mark.usefixtures("bit_by_bit")
+def test_frames_are_in_the_order_of_their_names_once_all_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run.vitpose"
+    with Run.open(folder, make_manifest(tmp_path)) as run:
+        for name in ("b.jpg", "c.jpg", "a.jpg"):  # as several workers leave them
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=make_people(1)))
+    session = half_read(folder)
+    assert listed(session, Query()) == ["b.jpg"]
+    session.start()
+    session.frames(Query(text="b"))  # waits
+    assert listed(session, Query()) == ["a.jpg", "b.jpg", "c.jpg"]
+    session.close()
+
+
+@pytest.mark.usefixtures("bit_by_bit")
 def test_nothing_reads_on_behind_a_review_that_has_ended(run_folder: Path) -> None:
     session = half_read(run_folder)
     session.start()
