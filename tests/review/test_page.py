@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import opened, saved, screen_place
+from page_cases import on_b, opened, saved, screen_place
 from review_cases import HTML_NAME, PHOTOS, running
 
 if TYPE_CHECKING:
@@ -136,7 +136,15 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         press("b", "Enter")
         (added,) = server.frame("a.jpg")["people"]
         assert [point[2] for point in added["keypoints"]] == [0] * 17
-        press("2", ".", "1", "Shift+ArrowRight", "ArrowDown")
+        x0, y0, x1, y1 = added["box"]
+        press("e", "Shift+ArrowRight")  # a corner of the box: its ghosts go with it
+        (resized,) = server.frame("a.jpg")["people"]
+        assert resized["box"] == pytest.approx([x0 + 10, y0, x1, y1], abs=0.02)
+        for before, after in zip(added["keypoints"], resized["keypoints"], strict=True):
+            share = (before[0] - x0) / (x1 - x0)
+            assert after[0] == pytest.approx(x0 + 10 + share * (x1 - x0 - 10), abs=0.02)
+        added = resized
+        press(".", "2", ".", "1", "Shift+ArrowRight", "ArrowDown")
         nose, eye = server.frame("a.jpg")["people"][0]["keypoints"][:2]
         assert (nose[2], eye[2]) == (2, 1)
         assert eye[:2] == pytest.approx(
@@ -168,3 +176,34 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         page.keyboard.press("Enter")
         page.keyboard.press("End")
         opened(page, "clip.mp4/frame_000004.jpg")
+
+
+def test_corners_of_a_box_are_moved_with_keys(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        (before,) = server.frame("b.jpg")["people"]
+        left, top, right, bottom = before["box"]
+
+        def box_after(*keys: str) -> list[float]:
+            for key in keys:
+                page.keyboard.press(key)
+            saved(page)
+            (person,) = server.frame("b.jpg")["people"]
+            assert person["keypoints"] == before["keypoints"]
+            return list(person["box"])
+
+        moved = [left, top - 1, right, bottom]
+        assert box_after("e", "ArrowUp") == pytest.approx(moved, abs=0.02)
+        moved[2:] = [right - 10, bottom + 1]
+        assert box_after("e", "Shift+ArrowLeft", "ArrowDown") == pytest.approx(moved, abs=0.02)
+        moved[0] = 0  # the edge of the picture
+        keys = ["Shift+ArrowLeft"] * 5
+        assert box_after("e", *keys) == pytest.approx(moved, abs=0.02)
+        assert box_after("u", "u", "u") == pytest.approx(before["box"], abs=0.02)
+        page.keyboard.press("Escape")  # the person is left, who moves as a whole
+        page.keyboard.press("ArrowRight")
+        saved(page)
+        (person,) = server.frame("b.jpg")["people"]
+        assert person["box"] == pytest.approx([left + 1, top, right + 1, bottom], abs=0.02)

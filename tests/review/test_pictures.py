@@ -1,10 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run
+from review_cases import CATEGORY, PHOTOS, SECRET, VIDEO, make_photo, make_run, make_video
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
@@ -83,6 +84,13 @@ def test_pictures_are_upright_and_thumbnails_small(tmp_path: Path) -> None:
     assert pictures.thumbnail(key) is pictures.thumbnail(key)  # made once
 
 
+def test_what_a_browser_could_not_hold_is_shown_smaller(tmp_path: Path) -> None:
+    Image.new("RGB", (16384, 32), "red").save(tmp_path / "wide.png")
+    pictures, key = PictureReader(MediaFolders.at(tmp_path)), FrameKey("wide.png")
+    assert pictures.size_wh(key) == (16384, 32)
+    assert size_wh(pictures.picture(key)) == (8192, 16)
+
+
 def test_large_photos_become_thumbnails_without_being_decoded_whole(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -103,7 +111,7 @@ def test_large_photos_become_thumbnails_without_being_decoded_whole(tmp_path: Pa
 
 
 def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_CACHE_BYTES", 3000)
+    monkeypatch.setattr(module, "_CACHE_BYTES", 9000)  # for some of them
     keys = [FrameKey(f"{number}.jpg") for number in range(8)]
     for key in keys:
         make_photo(tmp_path / key.media)
@@ -113,6 +121,38 @@ def test_old_pictures_make_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         pictures.thumbnail(key)
     assert pictures.thumbnail(keys[0]) is not first
     assert pictures.thumbnail(keys[0]) == first
+    kept = pictures.thumbnail(keys[0])
+    for key in keys[1:]:
+        pictures.thumbnail(key)
+        assert pictures.thumbnail(keys[0]) is kept  # as it was looked at all along
+
+
+def test_frames_on_the_way_through_a_video_are_kept_in_both_sizes(tmp_path: Path) -> None:
+    make_video(tmp_path / VIDEO)
+    pictures = PictureReader(MediaFolders.at(tmp_path))
+    pictures.thumbnail(FrameKey(VIDEO, 3))
+    (tmp_path / VIDEO).unlink()
+    assert pictures.picture(FrameKey(VIDEO, 2))
+    assert pictures.thumbnail(FrameKey(VIDEO, 1))
+
+
+def test_frames_of_a_video_may_be_asked_for_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "_CACHE_BYTES", 1)  # each is decoded anew
+    make_video(tmp_path / VIDEO)
+    pictures = PictureReader(MediaFolders.at(tmp_path))
+
+    def mean(index: int) -> float:
+        data = pictures.picture(FrameKey(VIDEO, index))
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), 0)
+        assert image is not None
+        return float(image.mean())
+
+    wanted = [3, 0, 4, 1, 2] * 12
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(mean, wanted))
+    assert found == pytest.approx([40 * index for index in wanted], abs=4)
 
 
 def folders_of(run: Path, *sources: str) -> list[MediaFolders]:

@@ -1,6 +1,8 @@
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,7 @@ def test_the_list_is_in_the_order_of_labelling(server: Server) -> None:
     ("query", "wanted"),
     [
         ("states=failed", [FAILED]),
+        ("states=failed,unheard", [FAILED]),
         ("text=DAY+1", [PHOTOS[3], PHOTOS[2]]),
         (f"video={VIDEO}", [f"{VIDEO}/frame_{index:06d}.jpg" for index in range(5)]),
         ("video=none.mp4", []),
@@ -151,7 +154,9 @@ def test_a_filter_that_cannot_be_is_refused(server: Server, query: str) -> None:
         pytest.param(f"api/frames/{'9' * 5000}/picture", id="picture of 5000 digits"),
         "api/frames/%D9%A1",
         "api/rows?numbers=99",
+        pytest.param(f"api/rows?numbers={'9' * 5000}", id="row of 5000 digits"),
         "api/none",
+        "api/run/",
     ],
 )
 def test_what_is_not_there_is_not_found(server: Server, path: str) -> None:
@@ -163,10 +168,16 @@ def test_rows_are_asked_for_by_number(server: Server, numbers: str) -> None:
     assert server.get(f"api/rows?numbers={numbers}").status == 422
 
 
+def test_as_many_rows_are_answered_as_a_page_may_ask_for(server: Server) -> None:
+    rows = server.get(f"api/rows?numbers={','.join(['1'] * 500)}").json
+    assert [row["number"] for row in rows] == [1] * 500
+
+
 @pytest.mark.parametrize("name", PHOTOS)
 def test_photos_of_any_name_are_shown(server: Server, name: str) -> None:
     reply = server.get(f"api/frames/{server.number(name)}/picture")
     assert reply.status == 200
+    assert reply.headers["cache-control"] == "private, max-age=3600"
     assert reply.headers["content-type"] == "image/jpeg"
     assert decoded(reply.body).shape == (SIZE_WH[1], SIZE_WH[0], 3)
 
@@ -178,6 +189,24 @@ def test_the_very_frame_of_a_video_is_shown(server: Server) -> None:
         assert abs(float(image.mean()) - 40 * index) < 4
         small = decoded(server.get(f"api/frames/{number}/thumbnail").body)
         assert abs(float(small.mean()) - 40 * index) < 4
+
+
+def test_pictures_that_take_long_hold_up_nothing_else(tmp_path: Path) -> None:
+    media, run_folder = tmp_path / "media", tmp_path / "media.vitpose"
+    make_photo(media / "large.png", (5000, 4000))
+    with Run.open(run_folder, make_manifest(media)) as run:
+        run.append(FrameRecord(FrameKey("large.png"), (5000, 4000), instances=make_people(1)))
+    with running(run_folder) as server, ThreadPoolExecutor(45) as pool:  # more than it has threads
+        server.get("api/frames/0")
+        began = time.monotonic()
+        pictures = [pool.submit(server.get, "api/frames/0/picture") for _ in range(45)]
+        longest_s = 0.0
+        while not any(picture.done() for picture in pictures):
+            asked = time.monotonic()
+            assert server.get("api/progress").status == 200
+            longest_s = max(longest_s, time.monotonic() - asked)
+        assert longest_s < 0.5 * (time.monotonic() - began)
+        assert all(picture.result().status == 200 for picture in pictures)
 
 
 def test_an_unreadable_picture_says_why(server: Server) -> None:

@@ -1,4 +1,5 @@
 import shutil
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
@@ -266,7 +267,8 @@ def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) ->
     assert listed(session, Query()) == every[:1]
     assert session.progress()["num_read"] == 1
     assert session.describe()["videos"] == []
-    assert session.rows([0])[0]["name"] == every[0]
+    (row,) = session.rows([0])  # counted as it is shown, before all else
+    assert (row["name"], row["num_people"], row["score"]) == (every[0], 0, 1.0)
     session.start()
     assert listed(session, Query(order="name")) == every  # waits
     assert session.is_whole
@@ -275,6 +277,28 @@ def test_the_first_frames_are_shown_before_the_rest_is_read(run_folder: Path) ->
     assert session.describe()["videos"] == ["clip.mp4"]
     assert session.progress()["counts"]["failed"] == 1
     session.close()
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_frames_are_in_the_order_of_their_names_once_all_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run.vitpose"
+    with Run.open(folder, make_manifest(tmp_path)) as run:
+        for name in ("b.jpg", "c.jpg", "a.jpg"):  # as several workers leave them
+            run.append(FrameRecord(FrameKey(name), SIZE_WH, instances=make_people(1)))
+    session = half_read(folder)
+    assert listed(session, Query()) == ["b.jpg"]
+    session.start()
+    session.frames(Query(text="b"))  # waits
+    assert listed(session, Query()) == ["a.jpg", "b.jpg", "c.jpg"]
+    session.close()
+
+
+@pytest.mark.usefixtures("bit_by_bit")
+def test_nothing_reads_on_behind_a_review_that_has_ended(run_folder: Path) -> None:
+    session = half_read(run_folder)
+    session.start()
+    session.close()
+    assert "review-table" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.usefixtures("bit_by_bit")

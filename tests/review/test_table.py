@@ -30,6 +30,7 @@ def make_table() -> FrameTable:
         (Query(media="c.mp4"), [2, 3]),
         (Query(media="d.mp4"), []),
         (Query(max_score=0.5), [2]),
+        (Query(max_score=0.4), []),
         (Query(max_score=0.5, keypoint=0), [0]),
         (Query(text="X"), [1]),
         (Query(text="frame_000007"), [3]),
@@ -59,6 +60,17 @@ def test_new_frames_get_numbers_at_the_end() -> None:
     assert table.select(Query()).tolist() == [1, 0, 2, 3, 4, 5]
     table.list_by_name()
     assert table.select(Query()).tolist() == [4, 1, 0, 2, 5, 3]
+
+
+def test_frames_of_one_score_stay_in_the_order_of_the_list() -> None:
+    names = [f"{number:03d}.jpg" for number in range(100)]
+    table = FrameTable(2)
+    table.add(names, ())
+    for number in range(100):
+        worst = 0.5 if number == 70 else 1.0
+        table.update(number, FrameSummary("fixed", 1, worst, np.ones(2, np.float32)))
+    others = [number for number in range(100) if number != 70]
+    assert table.select(Query(order="score")).tolist() == [70, *others]
 
 
 @pytest.mark.parametrize("num_new", [1, 60])

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import re
 import secrets
 import socket
@@ -34,7 +35,7 @@ import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -107,7 +108,14 @@ def serve(
     session.start()
     with suppress(KeyboardInterrupt):  # the usual end of a server, also before it has begun
         ready(f"http://{host}:{port}/{access.token}/")
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Who still waits for an answer is let go, which is no fault that a terminal has to show.
+        logging.getLogger("uvicorn.error").disabled = True
+        await super().shutdown(sockets)
 
 
 def shown_host(host: str, address: str) -> str:
@@ -173,6 +181,7 @@ def build_app(session: ReviewSession, pictures: PictureReader, access: Access) -
         VersionConflictError: _conflict,
         NotSavedError: _failed(507),
         InputError: _failed(422),
+        ClientDisconnect: _failed(400),  # nobody will read that
     }
     app = Starlette(routes=routes, exception_handlers=errors)
     app.router.redirect_slashes = False  # a redirect would leave out the token

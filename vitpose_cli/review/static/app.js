@@ -9,6 +9,7 @@ export const app = {
   opening: null, // the number of the frame that is on its way
   person: null, // uid of the chosen person
   keypoint: null, // position of the chosen keypoint
+  corner: null, // the chosen corner of the person's box, as in `HANDLES`
   ghosts: false,
   names: false,
   labels: true,

@@ -20,6 +20,7 @@ import {
   counterpart,
   isNear,
   isSame,
+  moveCorner,
   movePerson,
   nameOfChosen,
   newPerson,
@@ -120,11 +121,12 @@ export function nudge(event) {
   return editChosen(
     'nudge',
     (person) => {
+      if (app.corner !== null) return moveCorner(person, app.corner, dx, dy);
       if (app.keypoint === null) return movePerson(person, dx, dy);
       const [x, y] = person.keypoints[app.keypoint];
       return placeKeypoint(person, app.keypoint, [x + dx, y + dy]);
     },
-    {merge: `nudge ${app.person} ${app.keypoint}`},
+    {merge: `nudge ${app.person} ${app.keypoint} ${app.corner}`},
   );
 }
 

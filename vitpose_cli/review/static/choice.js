@@ -1,22 +1,25 @@
-// Which person and which keypoint are chosen.
+// Which person is chosen, and which keypoint or corner of the box.
 
 import {app, render} from './app.js';
 import {$} from './elements.js';
+import {BOTTOM_RIGHT, handlePlaces, TOP_LEFT} from './geometry.js';
 import {seenOf, UNLABELLED} from './keypoints.js';
 import {say} from './notices.js';
 import {chosenPerson} from './people.js';
 import {readable, SEEN_WORDS} from './words.js';
 
-export function choose(uid, keypoint) {
+export function choose(uid, keypoint, corner = null) {
   app.person = uid;
   app.keypoint = uid === null ? null : keypoint;
+  app.corner = corner;
   const person = chosenPerson();
   const point = person && app.keypoint !== null ? person.keypoints[app.keypoint] : null;
   app.placing = point !== null && seenOf(point) === UNLABELLED;
   render();
   if (!person) return;
   const number = app.frame.people.indexOf(person);
-  say(point ? spoken(point, app.keypoint) : `Person ${number + 1}`);
+  if (point) say(spoken(point, app.keypoint));
+  else say(`Person ${number + 1}${corner === null ? '' : spokenCorner(person.box, corner)}`);
   $('keypoints').children[app.keypoint]?.scrollIntoView({block: 'nearest'});
   $('people').children[number].scrollIntoView({block: 'nearest'});
 }
@@ -24,6 +27,11 @@ export function choose(uid, keypoint) {
 function spoken(point, keypoint) {
   const [x, y] = point.map(Math.round);
   return `${readable(app.run.keypoints[keypoint])}, ${SEEN_WORDS[seenOf(point)]}, at ${x}, ${y}`;
+}
+
+function spokenCorner(box, corner) {
+  const [x, y] = handlePlaces(box)[corner].map(Math.round);
+  return `, ${corner === TOP_LEFT ? 'top left' : 'bottom right'} corner of the box, at ${x}, ${y}`;
 }
 
 export function stepPerson(steps) {
@@ -46,4 +54,9 @@ export function stepKeypoint(steps) {
   const next =
     app.keypoint === null ? (steps > 0 ? 0 : count - 1) : (app.keypoint + steps + count) % count;
   choose(person.uid, next);
+}
+
+export function stepCorner() {
+  const person = chosenPerson() ?? app.frame.people[0];
+  if (person) choose(person.uid, null, app.corner === TOP_LEFT ? BOTTOM_RIGHT : TOP_LEFT);
 }

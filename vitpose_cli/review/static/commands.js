@@ -12,7 +12,7 @@ import {
   setChosenSeen,
   swapPair,
 } from './changes.js';
-import {choose, stepKeypoint, stepPerson} from './choice.js';
+import {choose, stepCorner, stepKeypoint, stepPerson} from './choice.js';
 import {$} from './elements.js';
 import {goTo, openNextOpen} from './frames.js';
 import {list} from './list.js';
@@ -52,6 +52,7 @@ export const COMMANDS = [
     {id: 'previous-person', keys: ['Shift+p'], label: 'Person before', run: () => stepPerson(-1)},
     {id: 'next-keypoint', keys: ['.'], label: 'Next keypoint', run: () => stepKeypoint(1)},
     {id: 'previous-keypoint', keys: [','], label: 'Keypoint before', run: () => stepKeypoint(-1)},
+    {id: 'corner', keys: ['e'], label: 'Next corner of the box', run: stepCorner},
     {id: 'escape', keys: ['Escape'], label: 'Leave what is chosen or begun', run: leave},
   ]],
   ['Change', [
@@ -126,7 +127,7 @@ function toggle(name) {
 function leave() {
   if (leaveDrawer() || stage.cancel()) return;
   if (app.adding) setAdding(false);
-  else if (app.keypoint !== null) choose(app.person, null);
+  else if (app.keypoint !== null || app.corner !== null) choose(app.person, null);
   else choose(null, null);
 }
 

@@ -179,11 +179,8 @@ export class Drawing {
       if (seen) this.paintKeypoint(points[keypoint], keypoint, radius, seen);
       else if (isGhost(person, keypoint)) this.paintGhost(points[keypoint], keypoint, radius);
     });
-    if (chosen && app.keypoint !== null && isShown(person, app.keypoint)) {
-      context.lineWidth = 2 * this.unit;
-      this.ring(points[app.keypoint], radius + 5 * this.unit, RIM, 3.5);
-      this.ring(points[app.keypoint], radius + 5 * this.unit, '#fff', 1.7);
-    }
+    if (chosen && app.keypoint !== null && isShown(person, app.keypoint))
+      this.paintChoice(points[app.keypoint], radius);
     context.globalAlpha = 1;
     this.paintTag(person, chosen);
   }
@@ -201,7 +198,8 @@ export class Drawing {
       context.strokeRect(left, top, right - left, bottom - top);
     }
     if (!chosen || this.rubber) return;
-    for (const [x, y] of handlePlaces([left, top, right, bottom])) {
+    const places = handlePlaces([left, top, right, bottom]);
+    for (const [x, y] of places) {
       context.fillStyle = '#fff';
       context.strokeStyle = RIM;
       context.lineWidth = 1.4 * unit;
@@ -210,6 +208,7 @@ export class Drawing {
       context.fill();
       context.stroke();
     }
+    if (app.corner !== null) this.paintChoice(places[app.corner], 4.6 * unit);
   }
 
   paintKeypoint(place, keypoint, radius, seen) {
@@ -225,6 +224,12 @@ export class Drawing {
     context.setLineDash([2.4 * unit, 2.4 * unit]);
     this.ring(place, radius + unit, COLOURS[app.run.sides[keypoint]], 1.5);
     context.setLineDash([]);
+  }
+
+  /** Draw a ring round what the arrow keys move. */
+  paintChoice(place, radius) {
+    this.ring(place, radius + 5 * this.unit, RIM, 3.5);
+    this.ring(place, radius + 5 * this.unit, '#fff', 1.7);
   }
 
   paintTag(person, chosen) {

@@ -88,7 +88,7 @@ export function goTo(number) {
 async function showFrame(number, view, picture) {
   const before = app.frame;
   takeFrame(number, view);
-  Object.assign(app, {person: null, keypoint: null, adding: false, placing: false});
+  Object.assign(app, {person: null, keypoint: null, corner: null, adding: false, placing: false});
   progress.seconds = before?.number === number ? progress.seconds : 0;
   const alike =
     before &&

@@ -30,6 +30,9 @@ export const HANDLES = [
   {sides: [0, null], cursor: 'ew-resize'},
 ];
 
+export const TOP_LEFT = 0; // the places of two of them, which move all sides of a box
+export const BOTTOM_RIGHT = 4;
+
 export function handlePlaces(box) {
   const middle = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
   return HANDLES.map(({sides}) =>

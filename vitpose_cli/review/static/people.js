@@ -1,7 +1,7 @@
 // A person: a box and keypoints.
 
 import {app} from './app.js';
-import {overlap} from './geometry.js';
+import {handlePlaces, overlap, resized} from './geometry.js';
 import {
   inside,
   isInside,
@@ -40,6 +40,23 @@ export function movePerson(person, dx, dy) {
     if (!seenOf(point) && isInside(moved)) point[SEEN] = UNLABELLED; // as it was outside
     [point[X], point[Y]] = isInside(point) ? inside(moved) : moved;
   }
+}
+
+/** Move a corner of a person's box; along an axis on which it does not move it stays. */
+export function moveCorner(person, corner, dx, dy) {
+  const [x, y] = handlePlaces(person.box)[corner];
+  const [right, down] = inside([x + dx, y + dy]);
+  resizePerson(person, corner, [dx ? right : x, dy ? down : y]);
+}
+
+/** Put a handle of a person's box somewhere. Who was added here stands in it as usual, but for
+ * what is placed already. */
+export function resizePerson(person, handle, place) {
+  person.box = resized(person.box, handle, place);
+  if (!app.added.has(person.uid)) return;
+  person.keypoints.forEach((point, keypoint) => {
+    if (!seenOf(point)) [point[X], point[Y]] = usualPlace(person, keypoint);
+  });
 }
 
 export function swapSides({keypoints: points}, pairs) {

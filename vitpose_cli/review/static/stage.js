@@ -5,10 +5,10 @@ import {addPerson, commit, cycleSeen, placeChosen} from './changes.js';
 import {choose} from './choice.js';
 import {Drawing} from './drawing.js';
 import {$} from './elements.js';
-import {between, contains, far, handlePlaces, HANDLES, resized} from './geometry.js';
+import {between, contains, far, handlePlaces, HANDLES} from './geometry.js';
 import {inside, isShown, placeKeypoint, X, Y} from './keypoints.js';
 import {banner} from './notices.js';
-import {chosenPerson, movePerson, nameOfChosen, personOf} from './people.js';
+import {chosenPerson, movePerson, nameOfChosen, personOf, resizePerson} from './people.js';
 
 /** The drawing as a person works on it: what is under the pointer, and what it does. */
 class Stage extends Drawing {
@@ -181,7 +181,7 @@ class Stage extends Drawing {
       const [x, y] = person.keypoints[hit.keypoint];
       placeKeypoint(person, hit.keypoint, [x + fx, y + fy]);
     } else if (kind === 'handle') {
-      person.box = resized(person.box, hit.handle, inside(this.toFrame(at)));
+      resizePerson(person, hit.handle, inside(this.toFrame(at)));
     } else {
       movePerson(person, fx, fy);
     }
