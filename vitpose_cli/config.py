@@ -41,7 +41,7 @@ Whole = Annotated[int, BeforeValidator(_no_bool)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[Whole, Field(ge=1, le=10**9)]
 
 
 class StrictModel(BaseModel):
@@ -251,6 +251,7 @@ def _problem(model: type[BaseModel], details: Any) -> str:
         return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
     message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = message.replace("a valid tuple", "a list")
+    message = message.replace("is not a valid path for <class 'pathlib.Path'>", "should be a path")
     if details["type"] == "too_short":
         message = f"needs at least {counted(details['ctx']['min_length'], 'item')}"
     given = details.get("input")
