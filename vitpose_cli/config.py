@@ -96,11 +96,10 @@ def parse_config(
         raise ConfigError("\n  ".join([f"{count} in {name}:", *problems])) from None
 
 
-def dump_config(config: BaseModel) -> str:
-    """Return `config`, with every default written out, as YAML that `load_config` reads."""
-    text: str = yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )
+def dump_config(config: BaseModel, *, defaults: bool = True) -> str:
+    """Return `config`, with every default written out or with none, as YAML for `load_config`."""
+    values = config.model_dump(mode="json", exclude_defaults=not defaults)
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
