@@ -200,7 +200,7 @@ def test_two_keypoint_sets_train_two_heads(tmp_path: Path) -> None:
     sources = [small_source(tmp_path, {"annotations": name}) for name in ("coco", "robots")]
     stage = {"input_wh": [48, 64], "steps": 3, "batch_size": 6}
     listener = run(tmp_path, data={"train": sources, "validation": sources}, stages=[stage])
-    said = "The files list different keypoints; each list gets a head: coco (17), robot (2)."
+    said = "The files have several lists of keypoints; each gets a head: coco (17), robot (2)."
     assert said in listener.notes
     assert not torch.backends.cudnn.benchmark, "heads see parts of ever other sizes"
     header = read_header(tmp_path / "run" / "last.safetensors")
