@@ -41,7 +41,7 @@ Whole = Annotated[int, BeforeValidator(_no_bool)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[Whole, Field(ge=1)]
+Count = Annotated[Whole, Field(ge=1, le=10**9)]
 
 
 class StrictModel(BaseModel):
@@ -96,11 +96,10 @@ def parse_config(
         raise ConfigError("\n  ".join([f"{count} in {name}:", *problems])) from None
 
 
-def dump_config(config: BaseModel) -> str:
-    """Return `config`, with every default written out, as YAML that `load_config` reads."""
-    text: str = yaml.safe_dump(
-        config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )
+def dump_config(config: BaseModel, *, defaults: bool = True) -> str:
+    """Return `config`, with every default written out or with none, as YAML for `load_config`."""
+    values = config.model_dump(mode="json", exclude_defaults=not defaults)
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
@@ -251,6 +250,7 @@ def _problem(model: type[BaseModel], details: Any) -> str:
         return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
     message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = message.replace("a valid tuple", "a list")
+    message = message.replace("is not a valid path for <class 'pathlib.Path'>", "should be a path")
     if details["type"] == "too_short":
         message = f"needs at least {counted(details['ctx']['min_length'], 'item')}"
     given = details.get("input")

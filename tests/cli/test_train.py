@@ -9,7 +9,9 @@ from label_cases import make_run
 from training_cases import small_run, write_coco
 
 from vitpose_cli.cli.app import run
+from vitpose_cli.config import load_config, parse_config
 from vitpose_cli.errors import ExitCode
+from vitpose_cli.training.config import TrainConfig
 
 
 @pytest.fixture
@@ -43,10 +45,15 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert run(["train", "-c", str(config), "--dry-run", "--json"]) == ExitCode.OK
     plan = json.loads(capsys.readouterr().out)
     assert [stage["steps"] for stage in plan["stages"]] == [3, 3]
+    assert "clip_norm: 1.0" in plan["config"]
     assert run(["train", "-c", str(config), "--dry-run"]) == ExitCode.OK
     said = capsys.readouterr().out
-    assert "clip_norm: 1.0" in said
-    assert "Parameter groups" in said
+    shown = yaml.safe_load(said.partition("Parameter groups")[0])
+    told, given = parse_config(TrainConfig, shown), load_config(TrainConfig, config)
+    assert told == given
+    assert "clip_norm" not in said
+    places = [said.index(text) for text in ("Parameter groups", "\ntraining: ", "\nStages")]
+    assert places == sorted(places)
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -314,6 +314,23 @@ def test_pull_a_detector(hub: Hub, terminal: Terminal) -> None:
     assert (folder / "model.safetensors").is_file()
 
 
+def test_a_file_and_a_training_run_are_shown(tmp_path: Path) -> None:
+    terminal, run = Terminal(tmp_path), tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").touch()
+    best = save_weights(run / "best.safetensors", "ap10k")
+    for given in (run, best):
+        shown = terminal.run("show", given)
+        assert shown.returncode == 0, shown.stderr
+        rows = [" ".join(row.split()) for row in shown.stdout.splitlines()]
+        assert {"variant tiny-test", "input 96 x 128 px"} <= {*rows}
+        assert "head main simple, 17 keypoints, udp" in rows
+    facts = json.loads(terminal.run("show", run, "--json").stdout)
+    assert facts["path"] == str(best)
+    assert facts["hash"] == weights_hash(best)
+    assert facts["heads"][0]["keypoints"][0] == "left_eye"
+
+
 def test_list_and_show(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     everything = terminal.run("list")

@@ -150,7 +150,7 @@ def test_one_head_of_many_comes_with_its_expert_folded(tmp_path: Path) -> None:
     assert (crow.features(images) - everything.features(images, expert=0)).abs().max() > 0.1
     with pytest.raises(WeightsError, match="no head 'dog'") as caught:
         load_model(path, head="dog")
-    assert caught.value.hint == "it has coco, crow"
+    assert caught.value.hint == "It has coco, crow."
 
 
 def test_the_hash_is_the_files(path: Path) -> None:

@@ -32,7 +32,8 @@ def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path
     before = (tmp_path / "run" / "last.safetensors").read_bytes()
     again = run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
     assert not again.lines
-    assert "Going on with stage 2, after step 3." in again.notes
+    assert "All steps of this run are done: nothing is left to learn." in again.notes
+    assert not [text for text in again.notes if "Going on" in text]
     assert (tmp_path / "run" / "last.safetensors").read_bytes() == before
     with pytest.raises(ConfigError, match=r"optimizer.lr: 0.001 there, 0.5 now"):
         run(
@@ -114,7 +115,7 @@ def test_a_run_does_not_go_on_with_flip_pairs_of_another_file(tmp_path: Path) ->
     document = json.loads(measured.read_text())
     document["categories"][0]["flip_pairs"] = []
     measured.write_text(json.dumps(document))
-    said = re.escape(f"other labels:\n  {path}: 4 people in 4 photos then")
+    said = re.escape(f"other labels:\n  {path}: 4 people in 4 photos, as many")
     with pytest.raises(ConfigError, match=said):
         run(tmp_path, data=data)
 
@@ -135,7 +136,7 @@ def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) 
     state = (tmp_path / "run" / "state.pt").read_bytes()
     document["annotations"][0]["keypoints"][0] += 9
     path.write_text(json.dumps(document))
-    said = re.escape(f"other labels:\n  {path}: 5 people in 5 photos then, 5 in 5 now")
+    said = re.escape(f"other labels:\n  {path}: 5 people in 5 photos, as many as then, but")
     for missing in (False, True):
         other = one_stage(tmp_path, allow_missing=missing)
         with pytest.raises(ConfigError, match=said) as caught:

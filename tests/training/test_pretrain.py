@@ -143,7 +143,7 @@ def test_a_backbone_finds_no_keypoints(tmp_path: Path, capsys: pytest.CaptureFix
         load_model(weights)
     command = ["annotate", str(tmp_path / "images"), "-o", str(tmp_path / "out")]
     assert command_line([*command, "-w", str(weights)]) == ExitCode.WEIGHTS
-    assert "train from it" in capsys.readouterr().err
+    assert "Train from it" in capsys.readouterr().err
 
 
 def test_what_it_cannot_measure_is_refused(tmp_path: Path) -> None:

@@ -32,6 +32,25 @@ def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path)
     assert data.keypoint_sets["robot"].names == ("hand", "foot")
 
 
+def test_the_same_keypoints_in_another_order_are_told(tmp_path: Path) -> None:
+    sources = [small_source(tmp_path / name) for name in ("people", "people turned")]
+    for name in ("people", "people turned"):
+        path = write_coco(tmp_path / name, 2)
+    document = json.loads(path.read_text())
+    names = document["categories"][0]["keypoints"]
+    document["categories"] = [{"id": 1, "name": "person", "keypoints": names[::-1]}]
+    for one in document["annotations"]:
+        triples = zip(*[iter(one["keypoints"])] * 3, strict=True)
+        one["keypoints"] = [value for triple in [*triples][::-1] for value in triple]
+    path.write_text(json.dumps(document))
+    assert open_data(DataOptions.model_validate({"train": sources})).notes == [
+        "The files have several lists of keypoints; each gets a head: coco (17), person (17).",
+        "coco and person are the same keypoints in another order, and learn apart: write their "
+        "files in one order to train one head.",
+    ]
+    assert not open_data(DataOptions.model_validate({"train": sources[1:]})).notes
+
+
 def of_arms(folder: Path, **stated: Any) -> dict[str, str]:
     """Write pictures of arms, whose names do not say what is left and right; with flip pairs."""
     path = write_coco(folder, 2)

@@ -100,8 +100,47 @@ def test_what_is_out_of_range_is_refused() -> None:
         "data.cache_wh.1: should be greater than or equal to 16 (given: 15)",
     ):
         assert f"\n  {line}" in said
+    said = problems(data={"train": [{"kind": "coco", "annotations": None, "images": "a"}]})
+    assert "\n  data.train.0.annotations: should be a path" in said
     said = problems(augmentation={"scale_limits": [1.5, 0.5]})
     assert "scale_limits [1.5, 0.5] must be [smaller, larger]" in said
+
+
+def test_numbers_beyond_reason_are_refused() -> None:
+    data = small_run(Path("data"))["data"]
+    pack = {"kind": "pack", "path": "a.npz", "repeat_of": {1: 1e9}, "context": 1e9}
+    stage = {"steps": 10**24, "batch_size": 10**24, "input_wh": [160000, 16]}
+    said = problems(
+        optimizer={"lr": 1e300},
+        data=data
+        | {"train": [data["train"][0] | {"repeat": 1e9}, pack]}
+        | {"context": 1e9, "cache_wh": [100000, 100], "threads": 100000},
+        augmentation={"shift_size": 1e30, "scale_limits": [1e-300, 1e300]},
+        stages=[stage, {"epochs": 1e300, "loss": {"blob_sigma": 1e30}}, {"steps": 1}],
+        validation={"batch_size": 10**24},
+        pretrain={"decoder_depth": 10**9, "decoder_dim": 10**9},
+    )
+    for name, limit in (
+        ("optimizer.lr", "less than or equal to 10"),
+        ("data.train.0.repeat", "less than or equal to 10000"),
+        ("data.train.1.repeat_of.1", "less than or equal to 10000"),
+        ("data.train.1.context", "less than or equal to 10"),
+        ("data.context", "less than or equal to 10"),
+        ("data.cache_wh.0", "less than or equal to 8192"),
+        ("data.threads", "less than or equal to 1024"),
+        ("augmentation.shift_size", "less than or equal to 10"),
+        ("augmentation.scale_limits.0", "greater than or equal to 0.01"),
+        ("augmentation.scale_limits.1", "less than or equal to 100"),
+        ("stages.0.steps", "less than or equal to 1000000000"),
+        ("stages.0.batch_size", "less than or equal to 1000000000"),
+        ("stages.0.input_wh.0", "less than or equal to 4096"),
+        ("stages.1.epochs", "less than or equal to 1000000"),
+        ("stages.1.loss.blob_sigma", "less than or equal to 100"),
+        ("validation.batch_size", "less than or equal to 1000000000"),
+        ("pretrain.decoder_depth", "less than or equal to 100"),
+        ("pretrain.decoder_dim", "less than or equal to 4096"),
+    ):
+        assert f"\n  {name}: should be {limit}" in said
 
 
 def test_true_and_false_are_no_numbers() -> None:

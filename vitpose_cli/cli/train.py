@@ -70,8 +70,8 @@ def train(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only check everything, and print the options, parameter groups, memory and "
-            "steps.",
+            help="Only check everything, and print the options that are not as by default, "
+            "parameter groups, people, memory and steps.",
         ),
     ] = False,
     json: options.Json = False,
@@ -195,8 +195,19 @@ def _cell(name: str, value: float) -> str:
 
 
 def _show_plan(plan: TrainingPlan) -> None:
-    """Print what a run would do."""
-    stdout.print(plan.config, markup=False, soft_wrap=True)
+    """Print what a run would do; last what is looked at most."""
+    stdout.print(plan.changed, markup=False, soft_wrap=True)
+    of_group = ("layer", "rate x", "weight decay", "tensors", "parameters")
+    groups = figures(*of_group, title="Parameter groups")
+    for group in plan.groups:
+        groups.add_row(
+            str(group.layer),
+            f"{group.rate_scale:.4g}",
+            f"{group.weight_decay:g}",
+            str(group.num_tensors),
+            f"{group.num_parameters:,}",
+        )
+    stdout.print(groups)
     for source in plan.sources:
         stdout.print(
             f"{source['for']}: {source['path']}: {source['people']:,} people "
@@ -212,17 +223,6 @@ def _show_plan(plan: TrainingPlan) -> None:
         stdout.print(f"teacher of {name}: {text}", markup=False)
     learning, total = plan.trainable
     stdout.print(f"{learning:,} of {total:,} parameters learn, on {plan.device} in {plan.dtype}")
-    of_group = ("layer", "rate x", "weight decay", "tensors", "parameters")
-    groups = figures(*of_group, title="Parameter groups")
-    for group in plan.groups:
-        groups.add_row(
-            str(group.layer),
-            f"{group.rate_scale:.4g}",
-            f"{group.weight_decay:g}",
-            str(group.num_tensors),
-            f"{group.num_parameters:,}",
-        )
-    stdout.print(groups)
     of_stage = ("input", "steps", "epochs", "batch", "peak lr", "weights MiB", "activations MiB")
     stages = figures(*of_stage, title="Stages")
     for stage in plan.stages:

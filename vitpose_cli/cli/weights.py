@@ -12,6 +12,7 @@ from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.cli.help import Command
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
     from vitpose_cli.models.catalog import DetectorModel, PoseWeights
@@ -21,7 +22,12 @@ app = typer.Typer(
     help="List, show, download and convert weights.", no_args_is_help=True, rich_markup_mode=None
 )
 
-_SHOWN_AS = {"here": "downloaded", "size_mb": "size, MB", "box_ap": "COCO box AP"}
+_SHOWN_AS = {
+    "here": "downloaded",
+    "input_wh": "input",
+    "size_mb": "size, MB",
+    "box_ap": "COCO box AP",
+}
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A catalog name: NAME or NAME:KEYPOINT_SET.")
 ]
@@ -67,21 +73,44 @@ def list_weights(
 
 
 @app.command(cls=Command)
-def show(name: Name, json: options.Json = False) -> None:
-    """Show facts about weights, and whether they are downloaded."""
-    from vitpose_cli.models.catalog import find_pose_weights, load_catalog
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A catalog name, NAME or NAME:KEYPOINT_SET; a weights file; or the folder of a "
+            "training run.",
+        ),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Show facts about weights: of published ones, or what a file of them says.
+
+    Examples:
+      vitpose weights show vitpose-b
+      vitpose weights show runs/finetune
+    """
+    from vitpose_cli.models.catalog import find_pose_weights, is_catalog_name, load_catalog
 
     detectors = load_catalog().detectors
     if name in detectors:
         facts = _detector_facts(name, detectors[name])
-    else:
+    elif is_catalog_name(name):
         facts = _pose_facts(find_pose_weights(name))
+    else:
+        facts = _file_facts(name)
     if json:
         print_json(facts)
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    if not facts.pop("pinned"):
+    if not facts.pop("pinned", True):
         facts["revision"] += " (not pinned)"
+    if "input_wh" in facts:
+        facts["input_wh"] = "{} x {} px".format(*facts["input_wh"])
+    for head in facts.pop("heads", ()):
+        facts[f"head {head['name']}"] = (
+            f"{head['kind']}, {counted(len(head['keypoints']), 'keypoint')}, {head['alignment']}"
+        )
     for key, value in facts.items():
         if value not in (None, ""):
             word = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
@@ -194,6 +223,36 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
         "sha256": row.file.sha256,
         "here": bool(here),
         "note": row.model.note,
+    }
+
+
+def _file_facts(name: str) -> dict[str, Any]:
+    """Return what a weights file, or the best one of a training run, says about itself."""
+    from vitpose_cli.models.catalog import resolve_weights
+    from vitpose_cli.models.checkpoint import read_header
+    from vitpose_cli.models.weights_files import weights_hash
+
+    path = resolve_weights(name)
+    header = read_header(path, backbone=True)
+    return {
+        "path": str(path),
+        "hash": weights_hash(path),
+        "variant": header.variant,
+        "input_wh": header.input_wh,
+        "stride": header.stride,
+        "attention": header.attention.pattern,
+        "experts": header.num_experts,
+        "heads": [
+            {
+                "name": head_name,
+                "kind": head.kind,
+                "alignment": head.alignment,
+                "keypoints": head.keypoint_set.names,
+            }
+            for head_name, head in header.heads.items()
+        ],
+        "source": header.source,
+        "licence": header.licence,
     }
 
 

@@ -46,8 +46,8 @@ class AttentionConfig:
     def __post_init__(self) -> None:
         if min(self.window_wh) < 1:
             raise ConfigError(
-                f"attention.window_wh is {self.window_wh}, which holds no patch",
-                "give a width and a height of at least 1 patch, for example (8, 8)",
+                f"attention.window_wh is {self.window_wh}, which holds no patch.",
+                "Give a width and a height of at least 1 patch, for example (8, 8).",
             )
 
     def build(self, full: Any, *, block: int, depth: int, grid_wh: tuple[int, int]) -> Any:

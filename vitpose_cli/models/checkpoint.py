@@ -119,8 +119,8 @@ class CheckpointHeader:
         """
         if self.variant not in VARIANTS:
             raise WeightsError(
-                f"The weights are of an unknown variant {self.variant!r}",
-                f"known are {', '.join(VARIANTS)}; a newer release may know it",
+                f"The weights are of an unknown variant {self.variant!r}.",
+                f"Known are {', '.join(VARIANTS)}; a newer release may know it.",
             )
         return ViTPoseConfig(
             variant=VARIANTS[self.variant],
@@ -186,26 +186,26 @@ def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
     metadata = read_metadata(path)
     if METADATA_KEY not in metadata:
         raise WeightsError(
-            f"{path} carries no vitpose header",
-            f"weights of other projects are translated by `vitpose weights convert {path}`",
+            f"{path} carries no vitpose header.",
+            f"Weights of other projects are translated by `vitpose weights convert {path}`.",
         )
     try:
         header = TypeAdapter(CheckpointHeader).validate_json(metadata[METADATA_KEY])
         header.config()
     except (ValidationError, ConfigError, InputError) as error:
         raise WeightsError(
-            f"The vitpose header of {path} cannot be read: {_faults(error)}",
-            "a newer release may have written it; otherwise convert the weights again",
+            f"The vitpose header of {path} cannot be read: {_faults(error)}.",
+            "A newer release may have written it; otherwise convert the weights again.",
         ) from error
     if header.format > FORMAT:
         raise WeightsError(
-            f"{path} has header format {header.format}, this release reads up to {FORMAT}",
-            "install a newer release",
+            f"{path} has header format {header.format}, this release reads up to {FORMAT}.",
+            "Install a newer release.",
         )
     if not header.heads and not backbone:
         raise WeightsError(
-            f"{path} is a pre-trained backbone: it has no head, and finds no keypoints",
-            "train from it: `vitpose train` with model.weights",
+            f"{path} is a pre-trained backbone: it has no head, and finds no keypoints.",
+            "Train from it: `vitpose train` with model.weights.",
         )
     return header
 
@@ -273,7 +273,7 @@ def _blank(header: CheckpointHeader) -> LoadedViTPose:
 def _faults(error: Exception) -> str:
     """Say in one line what is wrong with a header."""
     if not isinstance(error, ValidationError):
-        return str(error)
+        return str(error).removesuffix(".")
     return "; ".join(
         f"{'.'.join(map(str, fault['loc'])) or 'header'}: {fault['msg']}"
         for fault in error.errors()
@@ -286,7 +286,7 @@ def _keep_head(
     """Drop the other heads, and the experts along with them."""
     if head not in header.heads:
         raise WeightsError(
-            f"{path} has no head {head!r}", f"it has {', '.join(sorted(header.heads))}"
+            f"{path} has no head {head!r}.", f"It has {', '.join(sorted(header.heads))}."
         )
     kept = header.heads[head]
     if header.num_experts:
@@ -305,5 +305,5 @@ def _check_match(path: Path, state: Mapping[str, Tensor], expected: Mapping[str,
     if faults:
         raise WeightsError(
             f"The tensors of {path} do not match its header:{listed(faults)}",
-            "the file was made by other means than `vitpose weights convert`, or edited",
+            "The file was made by other means than `vitpose weights convert`, or edited.",
         )

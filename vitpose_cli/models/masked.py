@@ -132,7 +132,7 @@ class PixelDecoder(nn.Module):
         width = config.variant.embed_dim
         dim = pixels.dim or max(1, round(width * 2 / 3 / _HEAD_DIM)) * _HEAD_DIM
         if dim % _HEAD_DIM:
-            raise ConfigError(f"The decoder is {dim} wide; give a multiple of {_HEAD_DIM}.")
+            raise ConfigError(f"pretrain.decoder_dim is {dim}; give a multiple of {_HEAD_DIM}.")
         self.embed = nn.Linear(width, dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
         nn.init.normal_(self.mask_token, std=0.02)

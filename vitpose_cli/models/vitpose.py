@@ -121,30 +121,30 @@ class ViTPoseConfig:
     def __post_init__(self) -> None:
         if min(self.input_wh) < PATCH_SIZE or any(size % PATCH_SIZE for size in self.input_wh):
             raise ConfigError(
-                f"input_wh is {self.input_wh}, but both must be multiples of {PATCH_SIZE} px",
-                "for example (192, 256)",
+                f"input_wh is {self.input_wh}, but both must be multiples of {PATCH_SIZE} px.",
+                "For example (192, 256).",
             )
         if self.patch_shift and self.stride != PATCH_SIZE:
             raise ConfigError(
-                f"patch_shift is set with stride {self.stride}, where patches are centred anyway",
-                "leave patch_shift off, or use stride 16",
+                f"patch_shift is set with stride {self.stride}, where patches are centred anyway.",
+                "Leave patch_shift off, or use stride 16.",
             )
         if self.knowledge_token and self.attention.pattern != "full":
             raise ConfigError(
-                f"a knowledge token has no place in {self.attention.pattern} attention",
-                "use attention.pattern full",
+                f"A knowledge token has no place in {self.attention.pattern} attention.",
+                "Use attention.pattern full.",
             )
         for name, head in self.heads.items():
             if not is_head_name(name):
                 raise ConfigError(
                     f"{name!r} cannot be the name of a head: it is empty, has a dot, or is a word "
-                    "of PyTorch's own",
-                    "call the keypoint set otherwise",
+                    "of PyTorch's own.",
+                    "Call the keypoint set otherwise.",
                 )
             if self.num_experts and not 0 <= head.expert < self.num_experts:
                 raise ConfigError(
-                    f"head {name!r} uses expert {head.expert}, but there are {self.num_experts}",
-                    f"experts count from 0 to {self.num_experts - 1}",
+                    f"Head {name!r} uses expert {head.expert}, but there are {self.num_experts}.",
+                    f"Experts count from 0 to {self.num_experts - 1}.",
                 )
 
     @property

@@ -58,7 +58,7 @@ class Position:
     """How far a run is.
 
     Attributes:
-        stage: The stage, from 0; the number of stages when all is done.
+        stage: The stage, from 0.
         step: Steps of it that are done.
         best: The best mean AP so far; None before the first measurement.
         measured: Whether the measurement that is due after this step, if one is, has been made.
@@ -68,6 +68,12 @@ class Position:
     step: int = 0
     best: float | None = None
     measured: bool = True
+
+    def sentence(self, num_stages: int, num_steps: int) -> str:
+        """Say where a run of so many stages, this of so many steps, goes on, or is done."""
+        if self.measured and (self.stage + 1, self.step) == (num_stages, num_steps):
+            return "All steps of this run are done: nothing is left to learn."
+        return f"Going on with stage {self.stage + 1}, after step {self.step}."
 
 
 class RunState(NamedTuple):

@@ -19,6 +19,9 @@ from vitpose_cli.training.data_options import AugmentationOptions, DataOptions
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Decay = Annotated[Number, Field(ge=0, lt=1)]
 Ratio = Annotated[Number, Field(gt=0, le=1)]
+LearningRate = Annotated[Number, Field(gt=0, le=10)]
+InputSide = Annotated[Whole, Field(ge=16, le=4096)]
+BlobSigma = Annotated[Number, Field(ge=0.1, le=100)]
 
 _OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
 """The options of a network that `task: token` has a use for."""
@@ -97,7 +100,7 @@ class OptimizerOptions(StrictModel):
     kind: Literal["adamw", "muon"] = "adamw"
     """`adamw`, as in the paper; or `muon`: the matrices of the blocks change by orthogonalised
     steps as large as AdamW's, all else by AdamW. Learns faster from scratch."""
-    lr: Positive = 5e-4
+    lr: LearningRate = 5e-4
     """Peak learning rate."""
     betas: tuple[Decay, Decay] = (0.9, 0.999)
     """AdamW's betas."""
@@ -132,7 +135,7 @@ class LossOptions(StrictModel):
     """Factor of the loss; matters to the gradient's cut only."""
     foreground: NotNegative = 0.0
     """With mse: a pixel counts 1 + this x its target, against the mass of background."""
-    blob_sigma: Positive = 2.0
+    blob_sigma: BlobSigma = 2.0
     """Standard deviation of the target's blob, heatmap px; with task: token it is that which each
     head was taught."""
 
@@ -140,10 +143,10 @@ class LossOptions(StrictModel):
 class StageOptions(StrictModel):
     """One stretch of training; each starts from the last one's weights with a fresh optimiser."""
 
-    input_wh: tuple[Count, Count] = (192, 256)
+    input_wh: tuple[InputSide, InputSide] = (192, 256)
     """Width and height of the network's input, px; the position table is interpolated. Default:
     that of `model.weights` where their file says it, else 192 x 256."""
-    epochs: Positive | None = None
+    epochs: Annotated[Number, Field(gt=0, le=1e6)] | None = None
     """Its length, in passes over the data; either this or `steps`."""
     steps: Count | None = None
     """Its length, in steps."""
@@ -152,7 +155,7 @@ class StageOptions(StrictModel):
     accumulate: Count = 1
     """Split a step's people into this many passes; a classic decoder has batch statistics of each
     pass."""
-    lr: Positive | None = None
+    lr: LearningRate | None = None
     """Peak learning rate; default: the optimiser's."""
     loss: LossOptions = LossOptions()
     """What is made small."""
@@ -171,13 +174,13 @@ class NcnnTeacher(StrictModel):
 
     ncnn: Path
     """The `.param` file; the `.bin` file lies beside it."""
-    input_wh: tuple[Count, Count] = (192, 256)
+    input_wh: tuple[InputSide, InputSide] = (192, 256)
     """Width and height of its input, px; RGB, normalised as ViTPose's."""
     keypoint_set: str = "coco"
     """What its heatmaps show."""
     alignment: Literal["udp", "classic"] = "classic"
     """How crops and heatmaps are aligned."""
-    blob_sigma: Positive = 2.0
+    blob_sigma: BlobSigma = 2.0
     """Standard deviation of its blobs, heatmap px."""
 
 
@@ -209,9 +212,9 @@ class PretrainOptions(StrictModel):
 
     masked: Annotated[Number, Field(gt=0, lt=1)] = 0.75
     """Share of the patches that are hidden."""
-    decoder_dim: Count | None = None
+    decoder_dim: Annotated[Whole, Field(ge=1, le=4096)] | None = None
     """Channels of the decoder, a multiple of 32; default: two thirds of the encoder's."""
-    decoder_depth: Count = 2
+    decoder_depth: Annotated[Whole, Field(ge=1, le=100)] = 2
     """Blocks of the decoder, which is thrown away in the end."""
     normalise: bool = True
     """Ask for the pixels of a patch relative to their mean and deviation."""

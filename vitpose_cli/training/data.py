@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +105,14 @@ class OpenedData:
                 zip(self.validation, self.options.validation, strict=True),
             ),
             *(
-                [f"The files list different keypoints; each list gets a head: {names}."]
+                [f"The files have several lists of keypoints; each gets a head: {names}."]
                 * bool(names)
+            ),
+            *(
+                f"{one.name} and {other.name} are the same keypoints in another order, and learn "
+                "apart: write their files in one order to train one head."
+                for one, other in combinations(several.values(), 2)
+                if {*one.names} == {*other.names}
             ),
         ]
 

@@ -13,14 +13,18 @@ from pydantic import Field, model_validator
 from vitpose_cli.config import Count, NotNegative, Number, Positive, Probability, StrictModel, Whole
 from vitpose_cli.split import Group
 
-CropSide = Annotated[Whole, Field(ge=16)]
+CropSide = Annotated[Whole, Field(ge=16, le=8192)]
 """A side of a kept crop, px: no input has a shorter one."""
+Repeat = Annotated[Number, Field(ge=0, le=10_000)]
+"""How often an epoch shows somebody; memory holds a number for each time."""
+SizeFactor = Annotated[Number, Field(ge=0.01, le=100)]
+"""How a region is scaled: beyond, one cannot tell its sides apart, or its pixels."""
 
 
 class SourceOptions(StrictModel):
     """What every source of labelled people has."""
 
-    repeat: NotNegative = 1.0
+    repeat: Repeat = 1.0
     """How often an epoch shows each person; a fraction shows a random part. Validation looks at
     everybody once."""
     human_weight: NotNegative = 1.0
@@ -71,9 +75,9 @@ class PackSource(SourceOptions):
     """The .npz file."""
     keypoint_set: str = "coco"
     """What the keypoints are."""
-    context: Positive = 1.5
+    context: Annotated[Number, Field(gt=0, le=10)] = 1.5
     """How much larger the crops are than the region the network sees."""
-    repeat_of: dict[Whole, NotNegative] = Field(default_factory=dict)
+    repeat_of: dict[Whole, Repeat] = Field(default_factory=dict)
     """`repeat` for the people of one `source` number of the pack; 0 leaves them out, in validation
     too."""
 
@@ -93,10 +97,10 @@ class DataOptions(StrictModel):
     from the photos every time (COCO files only)."""
     cache_wh: tuple[CropSide, CropSide] | None = None
     """Size of a kept crop, px; default: 1.25 times the largest input."""
-    context: Annotated[Number, Field(ge=1)] = 1.5
+    context: Annotated[Number, Field(ge=1, le=10)] = 1.5
     """How much larger a kept crop is than the region the network sees, so that it can be turned
     and moved."""
-    threads: Count = 4
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 4
     """Threads that read photos."""
     allow_missing: bool = False
     """Train although more than 1 % of the photos are missing or unreadable."""
@@ -109,11 +113,11 @@ class AugmentationOptions(StrictModel):
     """How often left and right are mirrored."""
     shift: Probability = 0.3
     """How often the centre is moved."""
-    shift_size: NotNegative = 0.2
+    shift_size: Annotated[Number, Field(ge=0, le=10)] = 0.2
     """How far it is moved at most, in x and in y, as a share of the box."""
     scale_std: NotNegative = 0.5
     """The region's size is 1 + this x a normal number."""
-    scale_limits: tuple[Positive, Positive] = (0.5, 1.5)
+    scale_limits: tuple[SizeFactor, SizeFactor] = (0.5, 1.5)
     """What that size is cut to."""
     rotation: Probability = 0.6
     """How often the crop is turned."""

@@ -197,7 +197,7 @@ def check_same_read(
 
 
 def _change(before: Fingerprint, now: Fingerprint) -> str:
-    return (
-        f"{now.path}: {before.num_people:,} people in {before.num_photos:,} photos then, "
-        f"{now.num_people:,} in {now.num_photos:,} now"
-    )
+    then = f"{before.num_people:,} people in {before.num_photos:,} photos"
+    if (before.num_people, before.num_photos) == (now.num_people, now.num_photos):
+        return f"{now.path}: {then}, as many as then, but not the same"
+    return f"{now.path}: {then} then, {now.num_people:,} in {now.num_photos:,} now"

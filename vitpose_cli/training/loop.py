@@ -151,9 +151,6 @@ class _Run:
         else:
             self._position, self._state = saved.position, saved.stage
             check_sources(saved, data, self._observer.note)
-            self._observer.note(
-                f"Going on with stage {self._position.stage + 1}, after step {self._position.step}."
-            )
             if self._position.best is not None and not self._folder.best.exists():
                 self._position = replace(self._position, best=None)
                 self._observer.note(f"{self._folder.best} is gone, and with it the best AP so far.")
@@ -273,6 +270,8 @@ class _Run:
         else:
             stage.load_state_dict(self._state)
             self._state = None
+            going_on = self._position.sentence(len(config.stages), schedule.num_steps)
+            self._observer.note(going_on)
             if self._leads and not self._folder.last.exists():
                 self._save_weights(stage, self._folder.last)
         self._learn(stage, batches, measurement)

@@ -86,6 +86,7 @@ class TrainingPlan:
 
     Attributes:
         config: The resolved configuration, YAML.
+        changed: The options of it that differ from their defaults, YAML.
         device: Where.
         dtype: Number format of the products.
         sources: Of each source: its file, people, photos.
@@ -98,6 +99,7 @@ class TrainingPlan:
     """
 
     config: str
+    changed: str
     device: str
     dtype: str
     sources: tuple[Mapping[str, Any], ...]
@@ -152,6 +154,7 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
         stages.append(_stage_row(config, stage, network, data, placement))
     return TrainingPlan(
         config=dump_config(config),
+        changed=dump_config(config, defaults=False),
         device=str(placement.device),
         dtype=str(placement.dtype).removeprefix("torch."),
         sources=tuple(_source_rows(data)),
