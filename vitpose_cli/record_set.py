@@ -7,7 +7,7 @@ them. Unlike what `formats` exports, a run's failed and rejected frames are amon
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.coco import common_keypoint_set
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
@@ -83,7 +84,8 @@ def open_together(paths: Sequence[Path]) -> list[RecordSet]:
     """Open sets whose frames are to be found in each other, by their names.
 
     Frames that were extracted from a video are photos of a run, and of a file without `videos`;
-    they are the video's frames where another of the sets has them as such.
+    they are the video's frames where another of the sets has them as such. Keypoints are in the
+    order and spelling of the first set, where others have the same ones.
 
     Raises:
         InputError: See `open_records`.
@@ -91,7 +93,29 @@ def open_together(paths: Sequence[Path]) -> list[RecordSet]:
     known_videos: set[str] = set()
     sets = [open_records(path, known_videos) for path in paths]
     known_videos.update(*(each.videos() for each in sets))
-    return sets
+    names = sets[0].keypoint_set.names
+    return [_with_keypoints(each, names) for each in sets]
+
+
+def _with_keypoints(labels: RecordSet, names: Sequence[str]) -> RecordSet:
+    """Return labels with their keypoints in another order, where they are the same ones."""
+    order = KeypointOrder.between(names, labels.keypoint_set.names)
+    if order is None:
+        return labels
+    manifest = labels.manifest
+
+    def frames() -> Iterator[LabelledFrame]:
+        for frame in labels.stored_frames():
+            originals = [{**each, **order.lists(each)} for each in frame.originals]
+            yield frame._replace(record=order.record(frame.record), originals=originals)
+
+    return replace(
+        labels,
+        category=order.category(labels.category),
+        categories=[order.category(category) for category in labels.categories],
+        stored_frames=frames,
+        manifest=manifest and replace(manifest, keypoint_set=order.category(manifest.keypoint_set)),
+    )
 
 
 def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:

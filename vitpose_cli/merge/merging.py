@@ -25,7 +25,6 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
-from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
@@ -187,9 +186,8 @@ def _agreed_set(inputs: Sequence[RecordSet]) -> KeypointSet:
     for name, other in sets[1:]:
         if other.names != agreed.names:
             raise InputError(
-                f"{first} and {name} have {how_they_differ(agreed.names, other.names)}.",
-                "Merge those of the same keypoints in the same order; `vitpose train` takes files "
-                "of several lists.",
+                f"{first} and {name} have different keypoints.",
+                "Merge those of the same keypoints; `vitpose train` takes files of several lists.",
             )
     for what in STATEMENTS:
         agreed = with_stated(agreed, sets, what)
