@@ -7,6 +7,7 @@ the document itself, so that no copy has to fit on a disk.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vitpose_cli.records.coco_items import (
     check_image,
     coco_items,
     complete_annotation,
+    listed_again,
     unknown_image,
     wrong,
 )
@@ -120,6 +122,16 @@ class CocoFrames:
             InputError: No category has keypoints, or they have different ones.
         """
         return common_keypoint_set(self.categories, self.path)
+
+    def check_listed_once(self) -> None:
+        """Refuse a document with a photo that is there twice, for who finds labels by its name.
+
+        Raises:
+            InputError: There is one.
+        """
+        name, count = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
+        if count > 1:
+            raise listed_again(self.path, name)
 
     def in_order(self) -> list[int]:
         """Return the numbers of the frames in the order of their keys."""

@@ -207,6 +207,22 @@ def wrong(path: Path, place: str, reason: str) -> InputError:
     return InputError(f"{path}: {place} {reason}.", _HINT)
 
 
+def listed_again(where: object, frame: object, hint: str = "") -> InputError:
+    """Return the error for labels that list a frame more than once.
+
+    Args:
+        where: What the labels are called.
+        frame: The frame.
+        hint: What to do; empty for that of a file.
+    """
+    return InputError(
+        f"{where} lists {frame} more than once, so that it is not clear whose labels count.",
+        hint
+        or "Make one image of them, with all of its annotations; `vitpose validate FILE` lists all "
+        "such images.",
+    )
+
+
 def _items_of(
     path: Path, file_number: int, head: CocoHead, document: CocoHead, needed: Sequence[str]
 ) -> Iterator[CocoItem]:
