@@ -106,6 +106,16 @@ def test_files_give_a_file_with_the_fields_and_licences_of_their_photos(tmp_path
     assert not validate(tmp_path / "out.json").num_errors
 
 
+def test_fields_that_hold_nothing_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+    nothing = dict.fromkeys(
+        ("area", "segmentation", "num_keypoints", "score", "keypoint_scores", "attributes", "note")
+    )
+    write_truth(tmp_path / "a.json", "a.jpg", iscrowd=False, **nothing)
+    write_truth(tmp_path / "b.json", "b.jpg")
+    merge_labels(MergeOptions((tmp_path / "a.json", tmp_path / "b.json"), tmp_path / "out.json"))
+    assert not validate(tmp_path / "out.json").num_errors
+
+
 def test_training_believes_a_merged_file_as_its_inputs(tmp_path: Path) -> None:
     names = save_photos(tmp_path / "photos", 2, (200, 200))
     files = [tmp_path / "a.json", tmp_path / "b.json"]

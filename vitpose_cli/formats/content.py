@@ -331,7 +331,9 @@ def _record(
 ) -> FrameRecord:
     size_wh = size_of(image)
     if size_wh is None:
-        raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
+        raise wrong(
+            document.path, f"image {image['file_name']!r}", "has no width and height in whole px"
+        )
     return record_of(
         key,
         image,

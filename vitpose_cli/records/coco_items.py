@@ -171,6 +171,7 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
         annotation["iscrowd"] = 0
     if annotation["iscrowd"] not in (0, 1):
         return f"has the iscrowd {annotation['iscrowd']!r}, which is neither 0 nor 1"
+    annotation["iscrowd"] = int(annotation["iscrowd"])
     num_keypoints = head.num_keypoints[category_id]
     if category_id in head.with_parts and (fault := join_parts(annotation, num_keypoints)):
         return fault
@@ -185,6 +186,8 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
     annotation["keypoints"] = points
     if fault := complete_size(annotation):
         return fault
+    if annotation.get("score", 0) is None:
+        del annotation["score"]
     if "score" in annotation and not are_numbers([annotation["score"]], 1):
         return "has a score that is not a number"
     scores = annotation.get("keypoint_scores")
