@@ -67,15 +67,20 @@ def test_a_photo_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
         detector.detect([frame("a/één.jpg", 80, 100)])
 
 
-def test_the_wanted_category_is_taken(tmp_path: Path) -> None:
+def test_the_wanted_category_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "boxes.json", document((1, 1, [0, 0, 9, 9]), (1, 7, [5, 5, 9, 9])))
     for classes, left in ((("person",), 0), (("dog",), 5)):
         options = DetectorOptions(classes=classes)
         [found] = BoxesFile.open(path, options).detect([frame("a/één.jpg")])
         assert found.boxes[:, 0].tolist() == [left]
+        assert caplog.messages == [
+            f"1 box is left out of {path}: not of its category {classes[0]!r}."
+        ]
+        caplog.clear()
     # Species go by many names: who labels animals gets every box of the file.
     [found] = BoxesFile.open(path, DetectorOptions(classes=ANIMALS)).detect([frame("a/één.jpg")])
     assert len(found) == 2
+    assert not caplog.messages
 
 
 def test_boxes_are_cut_and_dropped_boxes_are_counted(

@@ -175,9 +175,11 @@ class Content:
             InputError: No frame was chosen.
         """
         if next(self.frames(), None) is None:
+            missing = f"It has no {self.missing[0]!r}, for one. " if self.missing else ""
             raise InputError(
                 f"No frame of {self.name} was chosen.",
-                "Frames are chosen by --only and --reviewed; failed and rejected ones never are.",
+                f"{missing}Frames are chosen by --only and --reviewed; failed and rejected ones "
+                "never are.",
             )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.detection import DetectorOptions, tidy
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.stated_sizes import check_size
@@ -68,6 +69,9 @@ class BoxesFile:
         """
         category = options.classes[0] if len(options.classes) == 1 else None
         given = given_boxes(path, options.image_names, category)
+        if given.num_others:
+            left_out = counted(given.num_others, "box is", "boxes are")
+            _log.warning("%s left out of %s: not of its category %r.", left_out, path, category)
         return cls(
             given.by_name, path, options.threshold, given.sizes_wh, are_scored=given.are_scored
         )
