@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -54,6 +55,18 @@ def test_boxes_of_photos_and_of_video_frames(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo.scores, [1])
     np.testing.assert_array_equal(of_video.boxes, [[1, 2, 4, 6]])
     assert len(empty) == len(unnamed) == 0
+
+
+def test_boxes_are_found_by_other_forms_of_a_name(tmp_path: Path) -> None:
+    content = document((1, 1, [10, 20, 30, 40]))
+    for name in ("a\\één.jpg", normalize("NFD", "a/één.jpg"), normalize("NFC", "a/één.jpg")):
+        content["images"][0]["file_name"] = name
+        detector = BoxesFile.open(written(tmp_path / "boxes.json", content), DetectorOptions())
+        for asked in (normalize("NFC", "a/één.jpg"), normalize("NFD", "a/één.jpg")):
+            detector.check([asked])
+            assert len(detector.detect([frame(asked)])[0]) == 1
+            with pytest.raises(InputError, match="has 50 x 40 px"):
+                detector.detect([frame(asked, 50, 40)])
 
 
 def test_a_photo_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:

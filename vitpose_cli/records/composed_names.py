@@ -25,6 +25,13 @@ def plain(name: str) -> str:
     return composed(name).replace("\\", "/")
 
 
+def forms(name: str) -> tuple[str, ...]:
+    """Return the forms of a name, its own first: only one where they are all the same."""
+    common = plain(name)
+    apart = common if common.isascii() else unicodedata.normalize("NFD", common)
+    return tuple(dict.fromkeys((name, common, apart)))
+
+
 def without_dot(name: str) -> str:
     """Return a name without `./` in front, which says nothing."""
     while name.startswith("./"):
