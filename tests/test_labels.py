@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from contextlib import closing
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import orjson
@@ -16,6 +17,7 @@ from vitpose_cli.labels import DocumentLabels, Labels, RunLabels, open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.labelled_keys import LabelledKeys
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
@@ -173,3 +175,13 @@ def test_what_has_no_keypoints_and_crowds_are_nobody(run: Path, tmp_path: Path) 
         open_labels(path) for path in (run / "annotations.json", tmp_path / "more.json")
     )
     np.testing.assert_array_equal(theirs.people(PHOTO).boxes, ours.people(PHOTO).boxes)
+
+
+def test_a_photo_is_found_by_other_forms_of_its_name() -> None:
+    together, apart = (FrameKey(normalize(form, "é/1.jpg")) for form in ("NFC", "NFD"))
+    for labelled in (together, apart, FrameKey("é\\1.jpg")):
+        keys = LabelledKeys([labelled, FrameKey("2.jpg")])
+        assert keys.find(together) == keys.find(apart) == labelled
+        assert keys.find(FrameKey("é/2.jpg")) is None
+    both = LabelledKeys([together, apart])
+    assert (both.find(together), both.find(apart)) == (together, apart)

@@ -25,7 +25,6 @@ from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.oks import best_pairs, oks_matrix, oks_terms
 from vitpose_cli.record_set import RecordSet, open_together
@@ -160,10 +159,8 @@ def compare(options: DiffOptions) -> Difference:
     if options.picture is not None:
         check_replaceable(options.picture, is_marked)
     first, second = open_together((options.first, options.second))
-    names, others = first.keypoint_set.names, second.keypoint_set.names
-    if names != others:
-        what = how_they_differ(names, others)
-        raise InputError(f"{first.name} and {second.name} have {what}.")
+    if first.keypoint_set.names != second.keypoint_set.names:
+        raise InputError(f"{first.name} and {second.name} have different keypoints.")
     comparison = _Comparison(first.keypoint_set, options.num_worst)
     for one, other in paired(first.records(), second.records()):
         if one is not None and other is not None:

@@ -126,8 +126,9 @@ class DocumentLabels:
         """Take a document whose categories have keypoints.
 
         Raises:
-            InputError: They have not.
+            InputError: They have not, or a photo is listed twice.
         """
+        document.check_listed_once()
         self.keypoint_set = document.keypoint_set
         self.options: Mapping[str, Any] = options_of(document.info)
         self._document = document

@@ -6,8 +6,8 @@ them. Unlike what `formats` exports, a run's failed and rejected frames are amon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.as_documented import as_documented
 from vitpose_cli.records.coco import common_keypoint_set
+from vitpose_cli.records.common_names import CommonNames, agree_on_forms
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
@@ -33,6 +35,7 @@ class RecordSet:
         category: The entry of COCO's `categories` that stands for all instances.
         categories: Those with keypoints, as a file has them; of a run, its only one.
         videos: Returns the names of videos that frames are of, as far as that is said.
+        names: Returns those of photos and videos.
         info: COCO's `info`.
         stored_frames: Begins a pass over the frames as they are stored, sorted by key.
         folders: Returns where the photos and videos may lie.
@@ -44,6 +47,7 @@ class RecordSet:
     category: Mapping[str, Any]
     categories: Sequence[Mapping[str, Any]]
     videos: Callable[[], Set[str]]
+    names: Callable[[], Iterable[str]]
     info: Mapping[str, Any]
     stored_frames: Callable[[], Iterator[LabelledFrame]]
     folders: Callable[[], Sequence[MediaFolders]]
@@ -83,35 +87,61 @@ def open_together(paths: Sequence[Path]) -> list[RecordSet]:
     """Open sets whose frames are to be found in each other, by their names.
 
     Frames that were extracted from a video are photos of a run, and of a file without `videos`;
-    they are the video's frames where another of the sets has them as such.
+    they are the video's frames where another of the sets has them as such. Keypoints are in the
+    order and spelling of the first set, where others have the same ones.
 
     Raises:
         InputError: See `open_records`.
     """
-    known_videos: set[str] = set()
-    sets = [open_records(path, known_videos) for path in paths]
-    known_videos.update(*(each.videos() for each in sets))
-    return sets
+    videos: set[str] = set()
+    called = [CommonNames(videos) for _ in paths]
+    sets = [open_records(path, names) for path, names in zip(paths, called, strict=True)]
+    videos.update(*(each.videos() for each in sets))
+    runs_first = sorted(zip(called, sets, strict=True), key=lambda pair: pair[1].manifest is None)
+    agree_on_forms([(names, each.names) for names, each in runs_first])
+    keypoints = sets[0].keypoint_set.names
+    return [_with_keypoints(each, keypoints) for each in sets]
 
 
-def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
+def _with_keypoints(labels: RecordSet, names: Sequence[str]) -> RecordSet:
+    """Return labels with their keypoints in another order, where they are the same ones."""
+    order = KeypointOrder.between(names, labels.keypoint_set.names)
+    if order is None:
+        return labels
+    manifest = labels.manifest
+
+    def frames() -> Iterator[LabelledFrame]:
+        for frame in labels.stored_frames():
+            originals = [{**each, **order.lists(each)} for each in frame.originals]
+            yield frame._replace(record=order.record(frame.record), originals=originals)
+
+    return replace(
+        labels,
+        category=order.category(labels.category),
+        categories=[order.category(category) for category in labels.categories],
+        stored_frames=frames,
+        manifest=manifest and replace(manifest, keypoint_set=order.category(manifest.keypoint_set)),
+    )
+
+
+def open_records(path: Path, called: CommonNames | None = None) -> RecordSet:
     """Open a run folder to look at it, or read a COCO file.
 
     Args:
         path: The folder or the file.
-        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`; photos of a
-            run that were extracted from one of them are its frames likewise.
+        called: What frames are called, see `CocoFrames`; None for their own names.
 
     Raises:
         InputError: It is neither, or cannot be read.
     """
     if not (path / MANIFEST).is_file():
-        content = open_content(path, LabelFilter(), for_document, known_videos)
+        content = open_content(path, LabelFilter(), for_document, called)
         return RecordSet(
             path,
             content.category,
             content.categories,
             content.videos,
+            content.names,
             content.info,
             content.frames,
             content.folders,
@@ -122,14 +152,14 @@ def open_records(path: Path, known_videos: Set[str] = frozenset()) -> RecordSet:
     manifest = run.manifest
 
     def frames() -> Iterator[LabelledFrame]:
-        called = (lambda key: key.in_videos(known_videos)) if known_videos else None
-        return map(LabelledFrame, run.records(called))
+        return map(LabelledFrame, run.records(called or None))
 
     return RecordSet(
         path,
         manifest.keypoint_set,
         (manifest.keypoint_set,),
         run.video_names,
+        run.media_names,
         run.info,
         frames,
         lambda: labelled_folders(manifest, path),

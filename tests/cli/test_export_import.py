@@ -123,6 +123,7 @@ def test_conflicts_end_with_exit_code_5(
         ),
         ("export RUN -f results -o o --split val", 2, "--split does nothing with --format results"),
         ("export RUN -f cvat -o o -i photos", 2, "--images does nothing with --format cvat"),
+        ("export RUN -f coco -o o --only q.json", 3, "It has no 'elsewhere/0.jpg', for one."),
         ("export RUN -f yolo -o o --shards 2", 2, "--shards does nothing with --format yolo"),
     ],
 )
@@ -138,6 +139,7 @@ def test_mistakes(
     monkeypatch.chdir(tmp_path)
     arguments = arguments.split() if isinstance(arguments, str) else arguments
     (tmp_path / "c.json").write_bytes((run / "annotations.json").read_bytes())
+    (tmp_path / "q.json").write_text('{"images": [{"file_name": "elsewhere/0.jpg"}]}')
     given = [str(run) if each == "RUN" else each for each in arguments]
     assert vitpose_here(given) == code
     assert message in " ".join(capsys.readouterr().err.split())

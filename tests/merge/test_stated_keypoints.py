@@ -108,15 +108,10 @@ def test_a_run_states_what_its_file_states_though_names_say_the_same(
     assert f"state different `{next(iter(other))}` of 'arm'" in " ".join(done.stderr.split())
 
 
-def test_the_same_keypoints_in_another_order_are_called_that(tmp_path: Path) -> None:
-    turned = {"keypoints": [*reversed(ARM["keypoints"])]}
-    for name, said in (("a.json", {}), ("b.json", turned), ("c.json", {"keypoints": ["x", "y"]})):
+def test_other_keypoints_are_refused(tmp_path: Path) -> None:
+    for name, said in (("a.json", {}), ("b.json", {"keypoints": ["x", "y"]})):
         write_arm(tmp_path / name, said)
     for command in (["diff"], ["merge", "-o", "out.json"]):
-        for other, what in (
-            ("b.json", "the same keypoints in another order"),
-            ("c.json", "different keypoints"),
-        ):
-            done = vitpose(*command, "a.json", other, cwd=tmp_path)
-            assert done.returncode == 3
-            assert f"a.json and {other} have {what}." in " ".join(done.stderr.split())
+        done = vitpose(*command, "a.json", "b.json", cwd=tmp_path)
+        assert done.returncode == 3
+        assert "a.json and b.json have different keypoints." in " ".join(done.stderr.split())

@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -56,6 +57,18 @@ def test_boxes_of_photos_and_of_video_frames(tmp_path: Path) -> None:
     assert len(empty) == len(unnamed) == 0
 
 
+def test_boxes_are_found_by_other_forms_of_a_name(tmp_path: Path) -> None:
+    content = document((1, 1, [10, 20, 30, 40]))
+    for name in ("a\\één.jpg", normalize("NFD", "a/één.jpg"), normalize("NFC", "a/één.jpg")):
+        content["images"][0]["file_name"] = name
+        detector = BoxesFile.open(written(tmp_path / "boxes.json", content), DetectorOptions())
+        for asked in (normalize("NFC", "a/één.jpg"), normalize("NFD", "a/één.jpg")):
+            detector.check([asked])
+            assert len(detector.detect([frame(asked)])[0]) == 1
+            with pytest.raises(InputError, match="has 50 x 40 px"):
+                detector.detect([frame(asked, 50, 40)])
+
+
 def test_a_photo_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
     content = document((1, 1, [10, 20, 30, 40]), (2, 1, [1, 2, 3, 4]))
     content["images"][1] |= {"width": 0, "height": 0}  # states none
@@ -67,15 +80,20 @@ def test_a_photo_of_another_size_than_stated_is_refused(tmp_path: Path) -> None:
         detector.detect([frame("a/één.jpg", 80, 100)])
 
 
-def test_the_wanted_category_is_taken(tmp_path: Path) -> None:
+def test_the_wanted_category_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = written(tmp_path / "boxes.json", document((1, 1, [0, 0, 9, 9]), (1, 7, [5, 5, 9, 9])))
     for classes, left in ((("person",), 0), (("dog",), 5)):
         options = DetectorOptions(classes=classes)
         [found] = BoxesFile.open(path, options).detect([frame("a/één.jpg")])
         assert found.boxes[:, 0].tolist() == [left]
+        assert caplog.messages == [
+            f"1 box is left out of {path}: not of its category {classes[0]!r}."
+        ]
+        caplog.clear()
     # Species go by many names: who labels animals gets every box of the file.
     [found] = BoxesFile.open(path, DetectorOptions(classes=ANIMALS)).detect([frame("a/één.jpg")])
     assert len(found) == 2
+    assert not caplog.messages
 
 
 def test_boxes_are_cut_and_dropped_boxes_are_counted(

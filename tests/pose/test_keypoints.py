@@ -163,6 +163,15 @@ def test_broken_categories_are_refused(category: dict[str, object]) -> None:
         KeypointSet.from_category(category)
 
 
+def test_refusals_name_what_is_wrong_with_a_category() -> None:
+    with pytest.raises(InputError, match="Category 'arm' has the keypoint 'tip' twice"):
+        KeypointSet.from_category({"name": "arm", "keypoints": ["tip", "hand", "tip"]})
+    named = {"name": "arm", "keypoints": ["tip", "hand"], "skeleton": [["tip", "hand"]]}
+    with pytest.raises(InputError, match="the skeleton is not a list of pairs of numbers") as said:
+        KeypointSet.from_category(named)
+    assert "leave the skeleton out" in said.value.hint
+
+
 def test_unknown_sigma_is_the_mean_of_coco() -> None:
     assert pytest.approx(keypoint_set("coco").sigmas.mean(), abs=5e-4) == UNKNOWN_SIGMA
 

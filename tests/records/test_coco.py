@@ -64,10 +64,13 @@ def test_boxes_and_keypoints_are_filled_in(tmp_path: Path) -> None:
 
 def test_ground_truth_without_scores_counts_fully(tmp_path: Path) -> None:
     content = small_document()
-    del content["annotations"][0]["score"]
-    document = read_coco(write_json(tmp_path / "a.json", content))
-    people = instances_of(document.annotations, 17, ["a", "b"])
-    np.testing.assert_allclose(people.scores, [1.0, 0.5])
+    for nothing in ({}, {"score": None}):
+        del content["annotations"][0]["score"]
+        content["annotations"][0] |= nothing
+        document = read_coco(write_json(tmp_path / "a.json", content))
+        people = instances_of(document.annotations, 17, ["a", "b"])
+        np.testing.assert_allclose(people.scores, [1.0, 0.5])
+        content["annotations"][0]["score"] = None
     np.testing.assert_allclose(people.boxes, [[10, 20, 110, 220]] * 2)
     assert people.keypoint_scores[0].tolist() == [1.0] + [0.0] * 16
     assert len(instances_of([], 17, ())) == 0
@@ -124,7 +127,7 @@ def test_who_has_no_identity_where_others_have_gets_one(tmp_path: Path) -> None:
         (["annotations", 0, "bbox"], [1, 2, 3], "needs 4 numbers in bbox"),
         (["annotations", 0, "bbox"], [1, 2, 3, float("nan")], "needs 4 numbers in bbox"),
         (["annotations", 0, "bbox"], [1, 2, 3, 10**400], "needs 4 numbers in bbox"),
-        (["annotations", 0, "score"], None, "score that is not a number"),
+        (["annotations", 0, "score"], "0.5", "score that is not a number"),
         (["annotations", 0, "keypoint_scores"], [1], "needs 17 numbers in keypoint_scores"),
     ],
 )

@@ -1,6 +1,8 @@
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from record_cases import make_manifest
@@ -83,3 +85,25 @@ def test_a_wrong_folder_is_noticed(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(InputError, match=r"'b\.jpg', are not in") as caught:
         find_folders(places, [FrameKey("b.jpg"), FrameKey("../photos/a.jpg")])
     assert "--images" in caught.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems take forms of a name for one")
+def test_a_file_is_found_by_other_forms_of_its_name(photos: Path) -> None:
+    together, apart = (normalize(form, "é/b.jpg") for form in ("NFC", "NFD"))
+    there = MediaFolders.at(photos)
+    for stored, others in (
+        (together, [apart, together.replace("/", "\\")]),
+        (apart, [together]),
+    ):
+        assert [*there.stored_keys(map(FrameKey, others))] == [None] * len(others)
+        file = photos / stored
+        file.parent.mkdir()
+        file.write_bytes(b"")
+        assert [there.path(name) for name in others] == [file] * len(others)
+        assert [*there.stored_keys(map(FrameKey, others))] == [*map(FrameKey, others)]
+        file.unlink()
+        file.parent.rmdir()
+    (photos / "é.jpg").write_bytes(b"")
+    (photos / normalize("NFD", "é.jpg")).write_bytes(b"")
+    for name in (normalize("NFC", "é.jpg"), normalize("NFD", "é.jpg")):
+        assert there.path(name) == photos / name, "its own file comes first"

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runs import vitpose
-from select_cases import make_people, make_record, make_run
+from select_cases import COCO, make_people, make_record, make_run
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.signals import SIGNALS
 from vitpose_cli.records.coco import read_coco
+from vitpose_cli.records.keypoint_order import KeypointOrder
+from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import Review
+from vitpose_cli.records.run import Run
 from vitpose_cli.records.validate import validate
 from vitpose_cli.review.queue import read_queue
 from vitpose_cli.select.options import SelectOptions
@@ -170,6 +173,17 @@ def test_another_run_shows_what_differs(tmp_path: Path) -> None:
     reasons = " ".join(reason for choice in selection.choices for reason in choice.reasons)
     assert "The other run says otherwise" in reasons
     assert "somebody here whom this run lacks" in reasons
+
+
+def test_another_run_may_have_its_keypoints_in_another_order(tmp_path: Path) -> None:
+    records = [make_record(f"{number}.jpg", 0.9) for number in range(3)]
+    order = KeypointOrder(COCO.names[::-1], tuple(reversed(range(17))))
+    turned = tmp_path / "turned"
+    with Run.open(turned, RunManifest(order.category(COCO.to_category()))) as other:
+        other.append(*map(order.record, records))
+    run = make_run(tmp_path / "a", records)
+    with pytest.raises(InputError, match="differ about nobody"):
+        select(run, tmp_path, by="disagreement", compare=turned)
 
 
 def test_frames_that_were_extracted_are_compared_with_those_of_the_video(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -52,6 +53,22 @@ def test_crops_show_the_region_and_its_surroundings(tmp_path: Path) -> None:
     for row in range(4):
         x, y = cut.people.keypoints[row, 5].round().astype(int)
         assert cut.pixels[row, y, x, 0] > 120
+
+
+def test_photos_are_cut_whatever_form_their_names_have(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 2)
+    plain = crop_people(frames_in(tmp_path), SIZE_WH, 1.5)
+    folder = tmp_path / "images"
+    (folder / normalize("NFC", "é")).mkdir()
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for image, form in zip(document["images"], ("é\\", normalize("NFD", "é/")), strict=True):
+        name = image["file_name"]
+        (folder / name).rename(folder / normalize("NFC", "é") / name)
+        image["file_name"] = form + name
+    path.write_text(json.dumps(document), encoding="utf-8")
+    cut = crop_people(frames_in(tmp_path), SIZE_WH, 1.5)
+    assert not cut.failures
+    np.testing.assert_array_equal(np.sort(cut.pixels, axis=0), np.sort(plain.pixels, axis=0))
 
 
 def test_crops_that_memory_cannot_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:

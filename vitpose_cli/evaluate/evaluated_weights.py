@@ -162,8 +162,7 @@ def _frames_of(
             f"such as {missing[0]}.",
             "Give the folder that the file names are relative to.",
         )
-    (folder,) = folders.folders
-    paths = {media: folder / media for media in {key.media for key in found}}
+    paths = {media: folders.path(media) for media in {key.media for key in found}}
     return ListedFrames(paths, found, num_threads)
 
 

@@ -45,8 +45,9 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
     Raises:
         InputError: A file cannot be used, the people have other keypoints than those of the truth,
-            no photo of the predictions is in it, or one has another size there.
+            no photo of the predictions is in it, one has another size there, or is listed twice.
     """
+    truth.check_listed_once()
     if (path / MANIFEST).is_file():
         return _of_run(path, truth)
     if path.is_file() and is_results_file(path):
@@ -73,9 +74,10 @@ def labelled_photos(
             category then.
 
     Raises:
-        InputError: The people have other keypoints than those of the truth, or a photo has another
-            size than the truth states.
+        InputError: The people have other keypoints than those of the truth, a photo has another
+            size than the truth states, or the truth lists one twice.
     """
+    truth.check_listed_once()
     order = keypoint_order(found, truth.keypoint_set)
     numbers = {name: number for number, name in enumerate(truth.names)}
     nobody = np.zeros((0, len(order), 2)), np.zeros(0)
@@ -106,10 +108,6 @@ def labelled_photos(
             categories = categories_of_boxes(people.boxes, bodies, record.size_wh)
             photo = photo._replace(categories=categories)
         yield photo
-    for number in sorted({*range(len(truth))}.difference(numbers.values())):
-        # Of two images with one name only the last gets people.
-        image_id = int(truth.image_ids[number])
-        yield Photo(image_id, _bodies(truth, number), *nobody, categories=unknown)
 
 
 def photo_of(
@@ -260,6 +258,7 @@ def _people(
 def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     with closing(CocoFrames(path)) as document:
         order = keypoint_order(document.keypoint_set, truth.keypoint_set)
+        document.check_listed_once()
         numbers = ByName({name: number for number, name in enumerate(document.names)})
         ids = ids_by_name(_with_keypoints(document), _with_keypoints(truth))
         by_category = are_told_apart({*ids.values()}, truth.bodies)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ from vitpose_cli.records.coco_people import (
 )
 from vitpose_cli.records.coco_records import record_of
 from vitpose_cli.records.coco_writer import is_in_document
+from vitpose_cli.records.common_names import CommonNames
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
@@ -138,6 +139,7 @@ class Content:
             no more than one.
         categories: Those with keypoints that are taken, as the document has them.
         videos: Returns the names of videos that frames are of, as far as that is said.
+        names: Returns those of photos and videos.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
         frames: Begins a pass over the frames, sorted by key.
@@ -151,6 +153,7 @@ class Content:
     category: Mapping[str, Any]
     categories: Sequence[Mapping[str, Any]]
     videos: Callable[[], Set[str]]
+    names: Callable[[], Iterable[str]]
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
     frames: Callable[[], Iterator[LabelledFrame]]
@@ -172,9 +175,11 @@ class Content:
             InputError: No frame was chosen.
         """
         if next(self.frames(), None) is None:
+            missing = f"It has no {self.missing[0]!r}, for one. " if self.missing else ""
             raise InputError(
                 f"No frame of {self.name} was chosen.",
-                "Frames are chosen by --only and --reviewed; failed and rejected ones never are.",
+                f"{missing}Frames are chosen by --only and --reviewed; failed and rejected ones "
+                "never are.",
             )
 
 
@@ -190,7 +195,7 @@ def selected_names(path: Path) -> frozenset[str]:
 
 
 def open_content(
-    path: Path, wanted: LabelFilter, finish: Finish, known_videos: Set[str] = frozenset()
+    path: Path, wanted: LabelFilter, finish: Finish, called: CommonNames | None = None
 ) -> Content:
     """Open a run folder or a COCO file to write its labels elsewhere.
 
@@ -198,23 +203,23 @@ def open_content(
         path: The run folder or the file.
         wanted: What is taken.
         finish: What is to be done with the records of a run on their way.
-        known_videos: Names of videos that are known from elsewhere, see `CocoFrames`.
+        called: What the frames of a file are called, see `CocoFrames`.
 
     Raises:
         InputError: It is neither, cannot be read, or has no such category.
     """
-    return content_opener(path, finish, known_videos)(wanted)
+    return content_opener(path, finish, called)(wanted)
 
 
 def content_opener(
-    path: Path, finish: Finish, known_videos: Set[str] = frozenset()
+    path: Path, finish: Finish, called: CommonNames | None = None
 ) -> Callable[[LabelFilter], Content]:
     """Read through a run folder or a COCO file once, to write several selections of its labels.
 
     Args:
         path: The run folder or the file.
         finish: See `open_content`.
-        known_videos: See `open_content`.
+        called: See `open_content`.
 
     Returns:
         A function that takes what is wanted, and fails where there is no such category; what it
@@ -226,7 +231,7 @@ def content_opener(
     if (path / MANIFEST).is_file():
         run = Run.read(path)
         return lambda wanted: _run_content(run, wanted, finish)
-    document = CocoFrames(path, known_videos)
+    document = CocoFrames(path, called)
     return lambda wanted: _document_content(document, wanted)
 
 
@@ -264,6 +269,7 @@ def _run_content(run: Run, wanted: LabelFilter, finish: Finish) -> Content:
         category,
         (category,),
         run.video_names,
+        run.media_names,
         run.info,
         folders,
         frames,
@@ -308,6 +314,7 @@ def _document_content(document: CocoFrames, wanted: LabelFilter) -> Content:
         common_entry(bodies, keypoint_set),
         bodies,
         lambda: document.videos,
+        lambda: chain(document.names, document.videos),
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
         frames,
@@ -331,7 +338,9 @@ def _record(
 ) -> FrameRecord:
     size_wh = size_of(image)
     if size_wh is None:
-        raise wrong(document.path, f"image {image['file_name']!r}", "has no width and height")
+        raise wrong(
+            document.path, f"image {image['file_name']!r}", "has no width and height in whole px"
+        )
     return record_of(
         key,
         image,

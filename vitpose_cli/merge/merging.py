@@ -25,10 +25,10 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
-from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
+from vitpose_cli.records.coco_items import listed_again
 from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
 from vitpose_cli.records.kept_annotations import lost_in_records, says_who
 from vitpose_cli.records.kept_categories import Categories, entry_of
@@ -39,6 +39,10 @@ from vitpose_cli.tracking.identities import Identities, identified
 
 DOCUMENT_SUFFIX = ".json"
 _SAME_PX = 0.05
+_VIDEO_TWICE = (
+    "The run has a video and frames that were extracted from it: label the two in runs of their "
+    "own, and merge these."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +191,8 @@ def _agreed_set(inputs: Sequence[RecordSet]) -> KeypointSet:
     for name, other in sets[1:]:
         if other.names != agreed.names:
             raise InputError(
-                f"{first} and {name} have {how_they_differ(agreed.names, other.names)}.",
-                "Merge those of the same keypoints in the same order; `vitpose train` takes files "
-                "of several lists.",
+                f"{first} and {name} have different keypoints.",
+                "Merge those of the same keypoints; `vitpose train` takes files of several lists.",
             )
     for what in STATEMENTS:
         agreed = with_stated(agreed, sets, what)
@@ -319,20 +322,8 @@ def _said(record: FrameRecord) -> NDArray[np.float64]:
 def _check_listed_once(entries: Sequence[_Entry], inputs: Sequence[RecordSet]) -> None:
     number, count = Counter(entry.number for entry in entries).most_common(1)[0]
     if count > 1:
-        hint = (
-            "Make one image of them, with all of its annotations; `vitpose validate FILE` lists "
-            "all such images."
-        )
-        if inputs[number].manifest is not None:
-            hint = (
-                "The run has a video and frames that were extracted from it: label the two in runs "
-                "of their own, and merge these."
-            )
-        raise InputError(
-            f"{inputs[number].name} lists {entries[0].record.key} {count} times, so that it is not "
-            "clear whose labels count.",
-            hint,
-        )
+        hint = "" if inputs[number].manifest is None else _VIDEO_TWICE
+        raise listed_again(inputs[number].name, entries[0].record.key, hint)
 
 
 def _check_same_picture(

@@ -14,7 +14,9 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.detection import DetectorOptions, tidy
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.composed_names import ByName, plain
 from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.stated_sizes import check_size
 
@@ -52,9 +54,10 @@ class BoxesFile:
         self.are_scored = are_scored
         self.threshold = -math.inf if threshold is None else threshold
         self.num_dropped = 0
-        self._boxes = boxes
+        self._names = [*boxes]
+        self._boxes = ByName(boxes)
         self._path = path
-        self._sizes_wh = sizes_wh or {}
+        self._sizes_wh = ByName(sizes_wh or {})
 
     @classmethod
     def open(cls, path: Path, options: DetectorOptions) -> BoxesFile:
@@ -68,6 +71,9 @@ class BoxesFile:
         """
         category = options.classes[0] if len(options.classes) == 1 else None
         given = given_boxes(path, options.image_names, category)
+        if given.num_others:
+            left_out = counted(given.num_others, "box is", "boxes are")
+            _log.warning("%s left out of %s: not of its category %r.", left_out, path, category)
         return cls(
             given.by_name, path, options.threshold, given.sizes_wh, are_scored=given.are_scored
         )
@@ -86,13 +92,13 @@ class BoxesFile:
         Raises:
             InputError: The file names none of them.
         """
-        names = set(media)
+        names = {plain(name) for name in media}
         # A frame of a video is named as a file in a folder of the video's name.
         named = names.intersection(
-            part for name in self._boxes for part in (name, name.rpartition("/")[0])
+            part for name in map(plain, self._names) for part in (name, name.rpartition("/")[0])
         )
         if names and not named:
-            theirs = next((f"but {name!r}" for name in self._boxes), "nor any other")
+            theirs = next((f"but {name!r}" for name in self._names), "nor any other")
             raise InputError(
                 f"{self._path} names none of the photos to label: not {media[0]!r}, {theirs}.",
                 hint,

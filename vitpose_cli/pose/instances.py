@@ -7,8 +7,8 @@ xywh exists only in JSON.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,17 @@ class Instances:
             track_ids=None if self.track_ids is None else self.track_ids[chosen],
             signals={name: values[chosen] for name, values in self.signals.items()},
             smoothed=None if self.smoothed is None else self.smoothed[chosen],
+        )
+
+    def with_keypoints(self, places: Sequence[int]) -> Instances:
+        """Return the same instances with the keypoints at `places`, in that order."""
+        chosen = list(places)
+        return replace(
+            self,
+            keypoints=self.keypoints[:, chosen],
+            keypoint_scores=self.keypoint_scores[:, chosen],
+            visibility=self.visibility[:, chosen],
+            smoothed=None if self.smoothed is None else self.smoothed[:, chosen],
         )
 
 

@@ -35,6 +35,8 @@ Pair = tuple[int, int]
 Side = Literal["left", "right", "centre"]
 Stated = Literal["flip_pairs", "sigmas"]
 
+_HINT_ON_SKELETON = "Write pairs of keypoint numbers, counted from 1, or leave the skeleton out."
+
 STATEMENTS: tuple[Stated, ...] = ("flip_pairs", "sigmas")
 """The fields of a `categories` entry that overrule what names say."""
 
@@ -177,8 +179,8 @@ class KeypointSet:
                 it has none.
 
         Raises:
-            InputError: There are no keypoint names, or skeleton, flip pairs or sigmas do not fit
-                them.
+            InputError: There are no keypoint names, one comes twice, or skeleton, flip pairs or
+                sigmas do not fit them.
         """
         label = str(category.get("name") or "custom")
         names = _names_of(category, label)
@@ -189,7 +191,10 @@ class KeypointSet:
         try:
             bones = [(int(start), int(end)) for start, end in category.get("skeleton") or ()]
         except (TypeError, ValueError) as error:
-            raise InputError(f"Category {label!r}: the skeleton is not a list of pairs.") from error
+            raise InputError(
+                f"Category {label!r}: the skeleton is not a list of pairs of numbers.",
+                _HINT_ON_SKELETON,
+            ) from error
         first = 0 if any(0 in bone for bone in bones) else 1
         there = range(first, len(names) + first)
         stray = [bone for bone in bones if bone[0] not in there or bone[1] not in there]
@@ -197,7 +202,7 @@ class KeypointSet:
             raise InputError(
                 f"Category {label!r} has {len(names)} keypoints, and its skeleton joins "
                 f"{stray[0][0]} and {stray[0][1]}.",
-                "Write pairs of keypoint numbers, counted from 1, or leave the skeleton out.",
+                _HINT_ON_SKELETON,
             )
         built = _complete(
             PublishedSet(
@@ -311,7 +316,14 @@ def _names_of(category: Mapping[str, Any], label: str) -> tuple[str, ...]:
             f"Category {label!r} has no keypoint names.",
             "A COCO-keypoint file lists them under categories[].keypoints.",
         )
-    return tuple(str(name) for name in names)
+    texts = tuple(str(name) for name in names)
+    again = next((name for place, name in enumerate(texts) if name in texts[:place]), None)
+    if again is not None:
+        raise InputError(
+            f"Category {label!r} has the keypoint {again!r} twice.",
+            "Give each of its keypoints a name of its own.",
+        )
+    return texts
 
 
 def _with_stated(

@@ -7,7 +7,8 @@ the document itself, so that no copy has to fit on a disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from vitpose_cli.records.coco_items import (
     check_image,
     coco_items,
     complete_annotation,
+    listed_again,
     unknown_image,
     wrong,
 )
 from vitpose_cli.records.coco_people import bodies_of, crowding_of
+from vitpose_cli.records.common_names import CommonNames
 from vitpose_cli.records.grouped_places import GroupedPlaces
 from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.shards import document_files
@@ -54,16 +57,15 @@ class CocoFrames:
     def __init__(
         self,
         path: Path,
-        known_videos: Set[str] = frozenset(),
+        called: CommonNames | None = None,
         check: Callable[[Mapping[str, Any]], str] = lambda _: "",
     ) -> None:
         """Read through the document.
 
         Args:
             path: The file, a glob of shards, or the folder of a run.
-            known_videos: Names of videos that are known from elsewhere: what is named as a frame
-                of one of them is that frame, though the document says nothing of videos. May grow
-                until the frames are asked for.
+            called: What frames are called among those of other sets, which may be known later, but
+                before the frames are asked for; None for their own names.
             check: Returns what else is wrong with a completed annotation, empty where nothing is.
 
         Raises:
@@ -92,7 +94,7 @@ class CocoFrames:
         self.bodies = bodies_of(self.categories)
         self._videos = video_names(head.videos)
         self.videos = frozenset(name for name in self._videos.values() if isinstance(name, str))
-        self._known_videos = known_videos
+        self._called = called
         self.image_ids = self._images.groups()
         self._annotations.sort()
         self._check_ids()
@@ -121,9 +123,19 @@ class CocoFrames:
         """
         return common_keypoint_set(self.categories, self.path)
 
+    def check_listed_once(self) -> None:
+        """Refuse a document with a photo that is there twice, for who finds labels by its name.
+
+        Raises:
+            InputError: There is one.
+        """
+        name, count = Counter(self.names).most_common(1)[0] if self.names else ("", 0)
+        if count > 1:
+            raise listed_again(self.path, name)
+
     def in_order(self) -> list[int]:
         """Return the numbers of the frames in the order of their keys."""
-        if not self._videos and not self._known_videos:
+        if not self._videos and not self._called:
             return sorted(range(len(self)), key=self.names.__getitem__)
         keys = [self.key(number) for number in range(len(self))]
         return sorted(range(len(self)), key=keys.__getitem__)
@@ -132,7 +144,7 @@ class CocoFrames:
         """Return the key of a frame."""
         name = self.names[number]
         key = frame_key(self.image(number), self._videos) if self._videos else FrameKey(name)
-        return key.in_videos(self._known_videos)
+        return self._called(key) if self._called else key
 
     def video(self, image: Mapping[str, Any]) -> str:
         """Return which video an image is said to be of, whatever it is called; empty for a photo.

@@ -15,6 +15,7 @@ from vitpose_cli.records.body_sizes import complete_size
 from vitpose_cli.records.composed_names import without_dot
 from vitpose_cli.records.json_stream import Place, stream_items, stream_places
 from vitpose_cli.records.json_values import are_numbers, is_int, no_numbers
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.whole_body import has_parts, join_parts, widened
 
 _NEEDED = ("images", "annotations", "categories")
@@ -54,6 +55,8 @@ class CocoHead:
         licences: Those of its photos; the section `licenses`.
         num_keypoints: K by category id.
         with_parts: Ids of categories whose people have feet, face and hands beside the body.
+        orders: By category id, how its keypoints come into the order of the first that has some;
+            known at the end, and left out where they are in it or are others.
     """
 
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class CocoHead:
     licences: list[dict[str, Any]] = field(default_factory=list)
     num_keypoints: dict[int, int] = field(default_factory=dict)
     with_parts: set[int] = field(default_factory=set)
+    orders: dict[int, KeypointOrder] = field(default_factory=dict)
 
 
 def coco_items(
@@ -90,6 +94,14 @@ def coco_items(
         widened(category) if category["id"] in head.with_parts else category
         for category in head.categories
     ]
+    head.orders = _orders(head.categories)
+    try:
+        head.categories = [
+            order.category(category) if (order := head.orders.get(category["id"])) else category
+            for category in head.categories
+        ]
+    except InputError as error:
+        raise InputError(f"{files[0]}: {error}", error.hint) from error
 
 
 def named_images(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -159,6 +171,7 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
         annotation["iscrowd"] = 0
     if annotation["iscrowd"] not in (0, 1):
         return f"has the iscrowd {annotation['iscrowd']!r}, which is neither 0 nor 1"
+    annotation["iscrowd"] = int(annotation["iscrowd"])
     num_keypoints = head.num_keypoints[category_id]
     if category_id in head.with_parts and (fault := join_parts(annotation, num_keypoints)):
         return fault
@@ -173,11 +186,15 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
     annotation["keypoints"] = points
     if fault := complete_size(annotation):
         return fault
+    if annotation.get("score", 0) is None:
+        del annotation["score"]
     if "score" in annotation and not are_numbers([annotation["score"]], 1):
         return "has a score that is not a number"
     scores = annotation.get("keypoint_scores")
     if scores is not None and not are_numbers(scores, length // 3):
         return no_numbers(scores, length // 3, "keypoint_scores")
+    if category_id in head.orders:
+        annotation.update(head.orders[category_id].lists(annotation))
     return ""
 
 
@@ -191,6 +208,22 @@ def unknown_image(image_id: object) -> str:
 def wrong(path: Path, place: str, reason: str) -> InputError:
     """Return the error for something in a COCO file that cannot be used."""
     return InputError(f"{path}: {place} {reason}.", _HINT)
+
+
+def listed_again(where: object, frame: object, hint: str = "") -> InputError:
+    """Return the error for labels that list a frame more than once.
+
+    Args:
+        where: What the labels are called.
+        frame: The frame.
+        hint: What to do; empty for that of a file.
+    """
+    return InputError(
+        f"{where} lists {frame} more than once, so that it is not clear whose labels count.",
+        hint
+        or "Make one image of them, with all of its annotations; `vitpose validate FILE` lists all "
+        "such images.",
+    )
 
 
 def _items_of(
@@ -257,6 +290,16 @@ def _lacking(path: Path, sections: Sequence[str]) -> InputError:
         f"{path} is not a COCO annotation file: it has no {' and no '.join(sections)}.",
         "Give a file with images, annotations and categories.",
     )
+
+
+def _orders(categories: Sequence[Mapping[str, Any]]) -> dict[int, KeypointOrder]:
+    """Return what brings the keypoints of each category into the order of the first with some."""
+    bodies = [category for category in categories if category.get("keypoints")]
+    orders = {
+        each["id"]: KeypointOrder.between(bodies[0]["keypoints"], each["keypoints"])
+        for each in bodies[1:]
+    }
+    return {number: order for number, order in orders.items() if order is not None}
 
 
 def _checked_categories(path: Path, head: CocoHead) -> dict[int, int]:

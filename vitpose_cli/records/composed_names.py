@@ -20,6 +20,18 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def plain(name: str) -> str:
+    """Return a name with its accents put together, and with slashes for backslashes."""
+    return composed(name).replace("\\", "/")
+
+
+def forms(name: str) -> tuple[str, ...]:
+    """Return the forms of a name, its own first: only one where they are all the same."""
+    common = plain(name)
+    apart = common if common.isascii() else unicodedata.normalize("NFD", common)
+    return tuple(dict.fromkeys((name, common, apart)))
+
+
 def without_dot(name: str) -> str:
     """Return a name without `./` in front, which says nothing."""
     while name.startswith("./"):
@@ -33,13 +45,11 @@ class ByName(Generic[Value]):
     def __init__(self, values: Mapping[str, Value]) -> None:
         """Take the values; of two whose names look the same, each is found by its own form."""
         self._values = values
-        self._composed = {
-            composed(name): value for name, value in values.items() if not name.isascii()
-        }
+        self._plain = {form: values[name] for name in values if (form := plain(name)) != name}
 
     def get(self, name: str) -> Value | None:
         """Return the value of a name, None where there is none."""
         if name in self._values:
             return self._values[name]
-        found = self._composed.get(composed(name))
-        return self.get(name.replace("\\", "/")) if found is None and "\\" in name else found
+        form = plain(name)
+        return self._plain[form] if form in self._plain else self._values.get(form)

@@ -35,7 +35,7 @@ def kept_annotations(
             "area": original["bbox"][2] * original["bbox"][3],
             "segmentation": [],
             "num_keypoints": sum(v > 0 for v in original["keypoints"][2::3]),
-            **original,
+            **{name: value for name, value in original.items() if value is not None},
             "image_id": image_id,
         }
         annotation.pop("id", None)

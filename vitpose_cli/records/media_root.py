@@ -16,6 +16,7 @@ from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.kinds import is_archive, is_video
 from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.composed_names import forms
 from vitpose_cli.records.manifest import RunManifest
 
 _NUM_SAMPLES = 20
@@ -48,6 +49,8 @@ class MediaFolders:
     def path(self, name: str, *, follow_links: bool = True) -> Path:
         """Return where a file lies, or would lie if there were one; never outside of a folder.
 
+        It is found in other forms of its name, too (`composed_names`), if there is none of its own.
+
         Args:
             name: A media name, or the name of a frame.
             follow_links: Whether links inside a folder may lead out of it.
@@ -56,7 +59,9 @@ class MediaFolders:
             InputError: The name leads out of the folder.
         """
         first, *others = (
-            safe_media_path(folder, name, follow_links=follow_links) for folder in self.folders
+            safe_media_path(folder, form, follow_links=follow_links)
+            for form in forms(name)
+            for folder in self.folders
         )
         if not others:
             return first

@@ -39,11 +39,13 @@ class GivenBoxes:
         sizes_wh: Width and height in px of the images of which the file states them; a results file
             does of none.
         are_scored: Whether a box has a score, as a detector's have and a person's have not.
+        num_others: How many boxes of an annotation file are of another category than was wanted.
     """
 
     by_name: Mapping[str, Detections]
     sizes_wh: Mapping[str, tuple[int, int]]
     are_scored: bool
+    num_others: int = 0
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -186,6 +188,15 @@ def given_boxes(
             if str(item.get("name", "")).casefold() == folded
         }
         scored: set[bool] = set()
+        num_others = 0
+
+        def is_taken(item: Mapping[str, Any]) -> bool:
+            nonlocal num_others
+            if item["iscrowd"] or (labelled and not any(item["keypoints"][2::3])):
+                return False
+            is_other = bool(wanted) and item["category_id"] not in wanted
+            num_others += is_other
+            return not is_other
 
         def score(item: Mapping[str, Any]) -> float:
             given = item.get("score")
@@ -196,15 +207,14 @@ def given_boxes(
             (name, item["bbox"], score(item))
             for number, name in enumerate(document.names)
             for item in document.annotations(number)
-            if not item["iscrowd"]
-            and (not wanted or item["category_id"] in wanted)
-            and (not labelled or any(item["keypoints"][2::3]))
+            if is_taken(item)
         )
         sizes = (size_of(document.image(number)) for number in range(len(document.names)))
         stated = {
             name: size for name, size in zip(document.names, sizes, strict=True) if size is not None
         }
-        return GivenBoxes(_grouped(rows, document.names), stated, are_scored=True in scored)
+        boxes = _grouped(rows, document.names)
+        return GivenBoxes(boxes, stated, are_scored=True in scored, num_others=num_others)
 
 
 def _checked(path: Path, item: Item) -> dict[str, Any] | None:

@@ -223,6 +223,10 @@ class Run:
         """Return the videos that frames are of, whoever labelled them."""
         return {key.media for key in self.done(retry_errors=False) if key.video is not None}
 
+    def media_names(self) -> Iterator[str]:
+        """Yield the photo or video that each frame is of."""
+        return (key.media for key in self.done(retry_errors=False))
+
     def complete(self) -> bool:
         """Take down that this worker has nothing left to do; return whether none of them has.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -83,9 +82,7 @@ def _import(
     """Copy the labels of a document into a run folder; see `import_file`."""
     path = document.path
     keys = [document.key(number) for number in range(len(document))]
-    twice = [str(key) for key, count in Counter(keys).items() if count > 1]
-    if twice:
-        raise InputError(f"{path} lists {twice[0]!r} twice.", "Make one image of them.")
+    document.check_listed_once()
     candidates = (images,) if images else (path.parent, path.parent / "images")
     folders = find_folders(map(MediaFolders.at, candidates), keys)
     bodies = [each for each in document.categories if each.get("keypoints")]

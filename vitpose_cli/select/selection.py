@@ -16,10 +16,10 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.plurals import counted
-from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
 from vitpose_cli.records.folder import QUEUE, is_queue
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.choosing import Chooser
@@ -138,9 +138,9 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
         return read_doubts(records, keypoint_set)
     with Run.read(compare) as other:
         others = KeypointSet.from_category(other.manifest.keypoint_set).names
-        if others != keypoint_set.names:
-            what = how_they_differ(keypoint_set.names, others)
-            raise InputError(f"The runs in {run.path} and {compare} have {what}.")
+        order = KeypointOrder.between(keypoint_set.names, others)
+        if others != keypoint_set.names and order is None:
+            raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
         ours, theirs = run.done(), other.done()
 
         def called_here(key: FrameKey) -> FrameKey:
@@ -153,7 +153,10 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
                 f"The runs in {run.path} and {compare} have no frame in common.",
                 "Label the same sources twice, with different weights.",
             )
-        return read_doubts(records, keypoint_set, others=other.records(called_here))
+        compared = other.records(called_here)
+        return read_doubts(
+            records, keypoint_set, others=map(order.record, compared) if order else compared
+        )
 
 
 def _reported(records: Iterable[FrameRecord], total: int, report: Report) -> Iterator[FrameRecord]:

@@ -84,9 +84,9 @@ def open_coco(
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
     people = _stacked(keypoint_set_, numbered, options.repeat)
-    (folder,) = MediaFolders.at(options.images).folders
-    files = {key.media: _file(folder / key.media) for key in shown.values()}
-    source = MediaSource(FoundMedia(folder, files, {}), num_threads=num_threads)
+    folders = MediaFolders.at(options.images)
+    files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
+    source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
     truth = _truth(document, shown, options)
     known_from = document_files(options.annotations)
     known = people_hash(people, tuple(shown.values()), files)
