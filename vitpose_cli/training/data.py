@@ -123,10 +123,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
             with are of other photos, two files mean different keypoints by one name or state
             different flip pairs, or a name that no head can have.
     """
-    train = [
-        open_data_source(one, options.threads, labelled=labelled).without_truth()
-        for one in options.train
-    ]
+    train = [open_data_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [
         open_data_source(one, options.threads, measured=True) for one in options.validation
     ]
