@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,22 @@ def test_crops_show_the_region_and_its_surroundings(tmp_path: Path) -> None:
     for row in range(4):
         x, y = cut.people.keypoints[row, 5].round().astype(int)
         assert cut.pixels[row, y, x, 0] > 120
+
+
+def test_of_several_processes_one_writes_the_crops(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    seen: list[int] = []
+
+    def cut(_: int) -> CroppedPeople:
+        frames = frames_in(tmp_path)
+        progress = lambda done, total: seen.append(done)  # noqa: E731
+        return crop_people(frames, SIZE_WH, 1.5, folder=tmp_path / "cache", progress=progress)
+
+    (tmp_path / "cache").mkdir()
+    with ThreadPoolExecutor(4) as pool:  # the lock tells threads apart as it does processes
+        first, *others = pool.map(cut, range(4))
+    assert seen == [1, 2, 3, 4]
+    assert all(same(first, other) for other in others)
 
 
 def same(a: CroppedPeople, b: CroppedPeople) -> bool:

@@ -19,10 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, temporary_name, write_error
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    make_folder,
+    temporary_name,
+    write_error,
+)
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import AllBut, Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
+from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.people import LabelledFrames, People
 
 Progress = Callable[[int, int], None]
@@ -30,6 +37,7 @@ Progress = Callable[[int, int], None]
 
 _NO_FRAME = "There is no such frame."
 _ANIMATION = "It is read as a video, whose frames are named NAME/frame_000000.jpg."
+_OTHERS_WAIT_S = 86_400.0
 _FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
 
 
@@ -80,7 +88,10 @@ def crop_people(
         text = f"{_FORMAT} {frames.identity} {shape} {context}"
         path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         if not path.exists():
-            _write_crops(path, frames, transforms, progress)
+            make_folder(folder)
+            with FileLock(path.with_suffix(".lock"), f"The file {path}", _OTHERS_WAIT_S):
+                if not path.exists():  # of several processes one writes it
+                    _write_crops(path, frames, transforms, progress)
         pixels = np.load(path, mmap_mode="r")
         listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
         failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
