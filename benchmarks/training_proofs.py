@@ -100,7 +100,9 @@ def validators(arm: Arm) -> list[Validator]:
     config = load_config(TrainConfig, FILES / arm.file, ())
     width, height = config.stages[-1].input_wh
     codec = HeatmapCodec((width, height), (width // 4, height // 4), "udp")
-    sources = [open_data_source(one, config.data.threads) for one in config.data.validation]
+    sources = [
+        open_data_source(one, config.data.threads, measured=True) for one in config.data.validation
+    ]
     return [Validator(source, "coco", codec, ValidationOptions()) for source in sources]
 
 

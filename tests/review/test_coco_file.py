@@ -105,10 +105,12 @@ def test_labels_are_copied_and_the_file_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_the_copy_is_made_once_and_finished_when_it_was_cut_off(tmp_path: Path) -> None:
     path = write_file(tmp_path)
-    run = import_file(path, tmp_path / "images").run
+    said: list[str] = []
+    run = import_file(path, tmp_path / "images", say=said.append).run
     journal = run / "journal-1-of-1.jsonl"
     whole = journal.read_bytes()
-    import_file(path, tmp_path / "images")
+    import_file(path, tmp_path / "images", say=said.append)
+    assert said == [f"Copying the labels of {path} to {run} ..."]
     assert journal.read_bytes() == whole
     (run / "annotations.json").unlink()
     journal.write_bytes(whole[: len(whole) // 2])

@@ -45,7 +45,7 @@ def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
     )
-    opened = open_data_source(options)
+    opened = open_data_source(options, measured=True)
     people = opened.frames.people
     assert len(people) == 2  # the first has no labels
     assert opened.dropped == {"people without keypoints": 1}
@@ -64,7 +64,7 @@ def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
     )
-    opened = open_data_source(options)
+    opened = open_data_source(options, measured=True)
     assert len(opened.frames.people) == len(opened.truth.annotations) == 1
     np.testing.assert_allclose(opened.frames.people.weights, 1)
 

@@ -3,10 +3,10 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from training_cases import small_run, write_coco
+from training_cases import small_run, small_source, write_coco
 
 from vitpose_cli.config import parse_config
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.training.config import TrainConfig
@@ -42,6 +42,18 @@ def test_a_plan_says_what_would_happen_and_writes_nothing(tmp_path: Path) -> Non
     learning, total = plan.trainable
     assert learning == total == sum(group.num_parameters for group in plan.groups)
     assert plan.as_dict()["stages"][0]["peak_lr"] == 1e-3
+
+
+def test_crops_that_memory_cannot_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    halves = [small_source(tmp_path) | {"limit": limit} for limit in (3, 1)]
+    data = {"train": halves, "cache": "ram", "cache_wh": [6_000_000, 6_640_000]}
+    config = parse_config(TrainConfig, small_run(tmp_path, data=data))
+    for begin in (plan_training, lambda config: train(config, tmp_path / "run", Silence())):
+        with pytest.raises(InputError, match=r"crops of 4 people take 445246\.7 GiB") as caught:
+            begin(config)
+        assert "data.cache" in caught.value.hint
+    plan_training(parse_config(TrainConfig, small_run(tmp_path, data=data | {"cache": "disk"})))
 
 
 def test_what_shows_nobody_is_refused_before_any_work(

@@ -42,7 +42,8 @@ class Knowing(nn.Module):
 def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> None:
     write_coco(tmp_path, 6)
     source = open_data_source(
-        CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path / "images")
+        CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path / "images"),
+        measured=True,
     )
     validator = Validator(source, "coco", CODEC, ValidationOptions(batch_size=batch_size))
     people = source.frames.people
@@ -59,7 +60,7 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
 
 def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)))
+    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)), measured=True)
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2, flip_test=False))
     model = Mirrorless(torch.rand(2, 17, 32, 24))
     answers = iter([False, False, True])
@@ -79,7 +80,7 @@ class Hungry(nn.Module):
 
 def test_a_measurement_that_does_not_fit_into_memory_says_what_would(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)))
+    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)), measured=True)
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=4))
     with pytest.raises(InputError, match="4 crops in one pass") as caught:
         validator.find(Hungry(), torch.device("cpu"), torch.float32)
@@ -165,7 +166,9 @@ def test_the_flip_test_says_nothing_of_unknown_sides(
         one["keypoints"] = one["keypoints"][: 3 * len(names)]
     path.write_text(json.dumps(document))
     source = CocoSource(kind="coco", annotations=path, images=tmp_path / "images")
-    validator = Validator(open_data_source(source), "robot", CODEC, ValidationOptions())
+    validator = Validator(
+        open_data_source(source, measured=True), "robot", CODEC, ValidationOptions()
+    )
     maps = torch.zeros(3, len(names), 32, 24)
     maps[..., 16, 6] = 1
     model = Mirrorless(maps)

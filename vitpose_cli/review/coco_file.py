@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,13 @@ class Imported:
     num_left_out: int
 
 
-def import_file(path: Path, images: Path | None, *, follow_links: bool = False) -> Imported:
+def import_file(
+    path: Path,
+    images: Path | None,
+    *,
+    follow_links: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Imported:
     """Return the run folder of a COCO file; make it at the first time.
 
     Args:
@@ -60,6 +66,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         images: The folder that its file names are relative to; by default where `file_name` is
             found: beside the file, or in `images` there.
         follow_links: Read photos that a link leads out of the folder for.
+        say: Told that labels are copied, as that takes a while for many photos.
 
     Raises:
         InputError: The file or its photos cannot be used, or it has changed since the first time.
@@ -72,6 +79,7 @@ def import_file(path: Path, images: Path | None, *, follow_links: bool = False) 
         _check_unchanged(folder, digest, path)
         if document_parts(folder / ANNOTATIONS):  # written when all records were
             return Imported(folder, 0)
+    say(f"Copying the labels of {path} to {folder} ...")
     with closing(CocoFrames(path, check=_unsavable)) as document:
         return _import(document, folder, digest, images, follow_links)
 

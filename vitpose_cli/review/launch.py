@@ -128,7 +128,9 @@ def _run_folder(options: ReviewOptions, say: Callable[[str], None]) -> Path:
     """Return the run to open: the subject itself, or the one beside a COCO file."""
     if options.subject.is_dir():
         return options.subject
-    imported = import_file(options.subject, options.images, follow_links=options.follow_links)
+    imported = import_file(
+        options.subject, options.images, follow_links=options.follow_links, say=say
+    )
     say(f"{options.subject} stays as it is; edits go into {imported.run}.")
     if imported.num_left_out:
         left_out = counted(imported.num_left_out, "annotation")

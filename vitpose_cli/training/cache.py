@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,19 +19,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import InputError
-from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file, temporary_name, write_error
+from vitpose_cli.files import (
+    TEMPORARY_SUFFIX,
+    atomic_file,
+    make_folder,
+    temporary_name,
+    write_error,
+)
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import AllBut, Frame, FrameFailure, FrameKey
 from vitpose_cli.pose.geometry import PADDING, CropTransforms
+from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.people import LabelledFrames, People
-from vitpose_cli.training.process import machine_memory_bytes
 
 Progress = Callable[[int, int], None]
 """Told how many people are ready, and of how many."""
 
 _NO_FRAME = "There is no such frame."
 _ANIMATION = "It is read as a video, whose frames are named NAME/frame_000000.jpg."
+_OTHERS_WAIT_S = 86_400.0
 _FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
 
 
@@ -69,8 +74,7 @@ def crop_people(
         progress: Told of the progress.
 
     Raises:
-        InputError: The file cannot be written, memory cannot hold the crops, or a frame has another
-            size than its labels state.
+        InputError: The file cannot be written, or a frame has another size than its labels state.
     """
     people = frames.people
     transforms = CropTransforms.from_boxes(
@@ -78,29 +82,20 @@ def crop_people(
     )
     shape = (len(people), size_wh[1], size_wh[0], 3)
     if folder is None:
-        _check_room(shape)
         pixels = np.empty(shape, np.uint8)
         failures = fill_crops(frames, transforms, pixels, progress)
     else:
         text = f"{_FORMAT} {frames.identity} {shape} {context}"
         path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         if not path.exists():
-            _write_crops(path, frames, transforms, progress)
+            make_folder(folder)
+            with FileLock(path.with_suffix(".lock"), f"The file {path}", _OTHERS_WAIT_S):
+                if not path.exists():  # of several processes one writes it
+                    _write_crops(path, frames, transforms, progress)
         pixels = np.load(path, mmap_mode="r")
         listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
         failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
     return CroppedPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
-
-
-def _check_room(shape: tuple[int, ...]) -> None:
-    """Refuse crops that memory cannot hold: the system would end the process without a word."""
-    total_bytes, wanted_bytes = machine_memory_bytes(), math.prod(shape)
-    if total_bytes is not None and wanted_bytes > total_bytes:
-        raise InputError(
-            f"The crops of {shape[0]:,} people take {wanted_bytes / 2**30:.1f} GiB, "
-            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory.",
-            "Set data.cache to disk (a file in the run folder) or none, or data.cache_wh smaller.",
-        )
 
 
 def fill_crops(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,8 @@ from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
-from vitpose_cli.records.coco import (
-    CocoDocument,
-    read_coco,
-    video_names,
-    video_of,
-)
+from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.results import boxes_by_image
@@ -54,32 +50,40 @@ from vitpose_cli.training.people import LabelledFrames, People
 def open_coco(
     options: CocoSource, num_threads: int, labelled: bool, measured: bool
 ) -> OpenedSource:
-    """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean."""
-    document = read_coco(options.annotations)
+    """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean.
+
+    Image after image, so that what stays in memory is what is learnt from: the outlines that files
+    have beside it fill gigabytes.
+    """
+    with closing(CocoFrames(options.annotations)) as document:
+        return _opened(document, options, num_threads, labelled, measured)
+
+
+def _opened(
+    document: CocoFrames, options: CocoSource, num_threads: int, labelled: bool, measured: bool
+) -> OpenedSource:
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
-    images = {image["id"]: image for image in document.images}
-    videos = video_names(document.videos)
-    all_keys = document.keys()
-    groups = {
-        one: group_of(key, options.split_by, video_of(images[one], videos))
-        for one, key in all_keys.items()
+    groups = [_group_of(document, number, options) for number in range(len(document))]
+    keys = {
+        number: document.key(number)
+        for number, group in enumerate(groups)
+        if in_split(group, options)
     }
-    keys = {one: key for one, key in all_keys.items() if in_split(groups[one], options)}
     found, reasons = _people_by_image(document, keys, options, labelled, measured)
     empty_too = measured and options.boxes is not None
     useful = [
-        image_id
-        for image_id in _in_order(keys)
-        if found[image_id] or (empty_too and is_looked_at(images[image_id], options))
+        number
+        for number in _in_order(keys)
+        if found[number] or (empty_too and is_looked_at(document.image(number), options))
     ]
     chosen = spread(useful, options)
     passed_over = set(useful).difference(chosen)
-    for image_id, counts in reasons.items():
-        if image_id not in passed_over:
+    for number, counts in reasons.items():
+        if number not in passed_over:
             dropped.update(counts)
     shown = _present_keys({one: keys[one] for one in chosen}, options, dropped)
-    numbered = [(number, one) for number, image_id in enumerate(shown) for one in found[image_id]]
+    numbered = [(place, one) for place, number in enumerate(shown) for one in found[number]]
     if not numbered:
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
@@ -87,12 +91,12 @@ def open_coco(
     folders = MediaFolders.at(options.images)
     files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
     source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
-    truth = _truth(document, shown, options)
-    known_from = document_files(options.annotations)
+    truth = _truth(document, shown if measured else (), options)
+    known_from = document.files
     known = people_hash(people, tuple(shown.values()), files)
     boxes = None
     if options.boxes is not None:
-        names = {image_id: images[image_id]["file_name"] for image_id in shown}
+        names = {int(document.image_ids[one]): document.names[one] for one in shown}
         boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
         known_from += document_files(options.boxes)
     if measured:
@@ -106,26 +110,33 @@ def open_coco(
         source,
         identity(fingerprint, options),
         options.annotations,
-        tuple(size_of(images[image_id]) for image_id in shown),
+        tuple(size_of(document.image(number)) for number in shown),
     )
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
 
 
+def _group_of(document: CocoFrames, number: int, options: CocoSource) -> str:
+    """Return what an image is taken together with."""
+    video = document.video(document.image(number))
+    return group_of(document.key(number), options.split_by, video)
+
+
 def _outside_split(
-    document: CocoDocument, groups: Mapping[int, str], options: CocoSource
+    document: CocoFrames, groups: Sequence[str], options: CocoSource
 ) -> InputError | None:
     """Return the error of a source whose `split` takes no photo with labels; None if it does.
 
     Args:
         document: The labels.
-        groups: What each image is taken together with.
+        groups: What each image is taken together with, by its number.
         options: The source.
     """
-    keys, labelled = document.keys(), {one["image_id"] for one in document.annotations}
+    labelled = [number for number in range(len(document)) if document.annotations(number)]
     if not labelled:
         return None
-    sizes = Counter(groups[one] for one in labelled)
-    are_photos = {keys[one].index < 0 and keys[one].media == groups[one] for one in labelled}
+    sizes = Counter(groups[number] for number in labelled)
+    keys = ((document.key(number), groups[number]) for number in labelled)
+    are_photos = {key.index < 0 and key.media == group for key, group in keys}
     what = "photo or video" if len(are_photos) > 1 else "photo" if True in are_photos else "video"
     what = "folder" if options.split_by == "folder" else what
     return outside_split(options, sizes, what)
@@ -147,7 +158,7 @@ def _stacked(
 
 
 def _people_by_image(
-    document: CocoDocument,
+    document: CocoFrames,
     chosen: Iterable[int],
     options: CocoSource,
     labelled: bool,
@@ -156,29 +167,29 @@ def _people_by_image(
     """Return who can be learnt from in each of the chosen images, and the reasons of the others.
 
     Returns:
-        People by image; where somebody was left out, also how many by the reason.
+        People by the number of their image; where somebody was left out, also how many by the
+        reason.
     """
-    images = {image["id"]: image for image in document.images}
-    annotations = document.by_image()
     categories = None if labelled else _people_categories(document)
     num_keypoints = 0 if labelled else _set_or_coco(document).num_keypoints
-    found: dict[int, list[Person]] = {image_id: [] for image_id in chosen}
+    found: dict[int, list[Person]] = {number: [] for number in chosen}
     reasons: dict[int, Counter[str]] = {}
-    for image_id in found:
+    for number in found:
         dropped: Counter[str] = Counter()
-        for annotation in annotations[image_id]:
+        image = document.image(number)
+        for annotation in document.annotations(number):
             if categories is not None and annotation["category_id"] not in categories:
                 dropped["boxes of other categories"] += 1
                 continue
-            person = person_of(annotation, images[image_id], options, dropped, labelled, measured)
+            person = person_of(annotation, image, options, dropped, labelled, measured)
             if person is not None:
-                found[image_id].append(person if labelled else person.unlabelled(num_keypoints))
+                found[number].append(person if labelled else person.unlabelled(num_keypoints))
         if +dropped:
-            reasons[image_id] = dropped
+            reasons[number] = dropped
     return found, reasons
 
 
-def _people_categories(document: CocoDocument) -> frozenset[int]:
+def _people_categories(document: CocoFrames) -> frozenset[int]:
     """Return the ids of categories that are people, or whatever else has keypoints.
 
     Raises:
@@ -198,23 +209,22 @@ def _people_categories(document: CocoDocument) -> frozenset[int]:
     return people
 
 
-def _truth(
-    document: CocoDocument, shown: Mapping[int, FrameKey], options: CocoSource
-) -> CocoDocument:
+def _truth(document: CocoFrames, shown: Iterable[int], options: CocoSource) -> CocoDocument:
     """Return what is to be found in the images that are shown."""
-    images = {image["id"]: image for image in document.images}
-    return replace(
-        document,
-        images=tuple(images[image_id] for image_id in shown),
+    return CocoDocument(
+        document.path,
+        document.info,
+        images=tuple(document.image(number) for number in shown),
+        categories=document.categories,
         annotations=tuple(
             one if is_wanted(one, options) else ignored(one)
-            for one in document.annotations
-            if one["image_id"] in shown
+            for number in shown
+            for one in document.annotations(number)
         ),
     )
 
 
-def _set_or_coco(document: CocoDocument) -> KeypointSet:
+def _set_or_coco(document: CocoFrames) -> KeypointSet:
     """Return the keypoints of a document; COCO's where it has boxes alone."""
     lists = any(category.get("keypoints") for category in document.categories)
     return document.keypoint_set if lists else keypoint_set("coco")
@@ -223,16 +233,16 @@ def _set_or_coco(document: CocoDocument) -> KeypointSet:
 def _present_keys(
     keys: Mapping[int, FrameKey], options: CocoSource, dropped: Counter[str]
 ) -> dict[int, FrameKey]:
-    """Return the frames whose file is there, by image id, in the order in which they are read."""
+    """Return the frames whose file is there, by number, in the order in which they are read."""
     stored = MediaFolders.at(options.images).stored_keys(keys.values())
     there = dict(zip(keys, stored, strict=True))
-    found = {image_id: key for image_id, key in there.items() if key is not None}
+    found = {number: key for number, key in there.items() if key is not None}
     dropped["photos missing"] += len(keys) - len(found)
-    return {image_id: found[image_id] for image_id in _in_order(found)}
+    return {number: found[number] for number in _in_order(found)}
 
 
 def _in_order(keys: Mapping[int, FrameKey]) -> list[int]:
-    """Return image ids file by file, as each is first named, and frames of a video in theirs."""
+    """Return numbers of images file by file, as each is first named, a video's in their order."""
     places: dict[str, int] = {}
     for key in keys.values():
         places.setdefault(key.media, len(places))

@@ -27,6 +27,7 @@ from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
+from vitpose_cli.training.process import machine_memory_bytes
 from vitpose_cli.training.sources import open_data_source
 
 MISSING_SHARE = 0.01
@@ -130,10 +131,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
             with are of other photos, two files mean different keypoints by one name or state
             different flip pairs, or a name that no head can have.
     """
-    train = [
-        open_data_source(one, options.threads, labelled=labelled).without_truth()
-        for one in options.train
-    ]
+    train = [open_data_source(one, options.threads, labelled=labelled) for one in options.train]
     validation = [
         open_data_source(one, options.threads, measured=True) for one in options.validation
     ]
@@ -153,9 +151,34 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     return OpenedData(train, validation, options).with_sets(sets)
 
 
+def check_room(data: OpenedData, inputs_wh: Sequence[tuple[int, int]]) -> None:
+    """Refuse crops that memory cannot hold: the system would end the process without a word.
+
+    Args:
+        data: The opened sources.
+        inputs_wh: See `load_material`.
+
+    Raises:
+        InputError: All that are to be kept in memory take more than this machine has.
+    """
+    total_bytes = machine_memory_bytes()
+    if total_bytes is None or data.options.cache not in ("ram", "device"):
+        return
+    people = [one for one in _people(data.train) if one.keypoint_set.name in data.learnt_sets]
+    width, height = _kept_wh(data.options, inputs_wh)
+    num_people = sum(map(len, people))
+    wanted_bytes = num_people * 3 * width * height
+    if wanted_bytes > total_bytes:
+        raise InputError(
+            f"The crops of {num_people:,} people take {wanted_bytes / 2**30:.1f} GiB, "
+            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory.",
+            "Set data.cache to disk (a file in the run folder) or none, or data.cache_wh smaller.",
+        )
+
+
 def load_material(
     data: OpenedData,
-    inputs_wh: Iterable[tuple[int, int]],
+    inputs_wh: Sequence[tuple[int, int]],
     device: torch.device,
     folder: Path,
     progress: Progress = lambda done, total: None,
@@ -177,8 +200,8 @@ def load_material(
         InputError: Too many photos cannot be read, or the crops do not fit.
     """
     options = data.options
-    width, height = max(inputs_wh, key=lambda size: size[0] * size[1])
-    size_wh = options.cache_wh or (round(width * CACHE_SCALE), round(height * CACHE_SCALE))
+    check_room(data, inputs_wh)
+    size_wh = _kept_wh(options, inputs_wh)
     parts: dict[str, list[Material]] = {}
     for source in data.train:
         if source.keypoint_set.name not in data.learnt_sets:
@@ -237,6 +260,12 @@ def check_missing(
         f"{source.truth.path}: {lost} of {total} photos are missing or unreadable{example}.",
         "Check `images` of this source; --allow-missing trains on the rest.",
     )
+
+
+def _kept_wh(options: DataOptions, inputs_wh: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Return width and height of a kept crop, px."""
+    width, height = max(inputs_wh, key=lambda size: size[0] * size[1])
+    return options.cache_wh or (round(width * CACHE_SCALE), round(height * CACHE_SCALE))
 
 
 def _store(

@@ -94,7 +94,7 @@ def keypoint_weights(
 ) -> NDArray[np.float64]:
     """Return loss weights of keypoints: labels 0 unknown, 1 by a network, 2 by a person."""
     sure = np.where(scores >= options.min_score, options.model_weight * scores.clip(0, 1), 0)
-    return np.select([labels >= 2, labels == 1], [np.float64(options.human_weight), sure], 0.0)
+    return np.where(labels >= 2, options.human_weight, np.where(labels == 1, sure, 0.0))
 
 
 def _is_by_network(annotation: Mapping[str, Any]) -> bool:

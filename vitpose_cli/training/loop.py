@@ -60,7 +60,7 @@ from vitpose_cli.training.sheets import Image, batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import next_network, with_input_sizes
-from vitpose_cli.training.teachers import open_teachers, teacher_notes
+from vitpose_cli.training.teachers import open_teachers, seen_inputs_wh, teacher_notes
 from vitpose_cli.training.tensorboard import TensorBoard
 
 
@@ -175,9 +175,7 @@ class _Run:
             config.distill, data.learnt_sets, placement, compiled=config.compile
         )
         self._tell(teacher_notes(config.distill, data.learnt_sets, teachers))
-        inputs_wh = [stage.input_wh for stage in config.stages]
-        inputs_wh += [teacher.codec.input_wh for teacher in teachers.values()]
-        material = self._read_photos(data, inputs_wh, begun)
+        material = self._read_photos(data, seen_inputs_wh(config.stages, teachers), begun)
         cache = self._folder.cache
         return material, open_lessons(
             config.distill, teachers, material, placement.device, cache, note

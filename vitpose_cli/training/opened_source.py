@@ -27,7 +27,7 @@ class OpenedSource:
         frames: The people who can be trained on or measured, with their frames.
         truth: All labels of these frames as a COCO document, for measuring; who is not wanted is
             marked as neither to be found nor to be missed. Without images where nothing is
-            measured, see `without_truth`.
+            measured: it would fill memory to the end.
         dropped: How many people, keypoints and photos were left out, by the reason.
         fingerprint: What the source holds, in short.
         boxes: Boxes by `file_name` to measure with; None for those of the people.
@@ -45,10 +45,6 @@ class OpenedSource:
     def keypoint_set(self) -> KeypointSet:
         """What the keypoints of its people are."""
         return self.frames.people.keypoint_set
-
-    def without_truth(self) -> OpenedSource:
-        """Return a source that is not measured on: its truth would fill memory to the end."""
-        return replace(self, truth=replace(self.truth, images=(), annotations=()))
 
     def with_set(self, keypoints: KeypointSet) -> OpenedSource:
         """Return the same people with a set of the same names, and a note if its own is overruled.

@@ -85,7 +85,8 @@ def open_pack(
         options.path,
         (size_wh,) * len(people),
     )
-    truth = _pack_truth(options.path, people, labels[rows] > 0, size_wh)
+    judged = np.arange(len(people) if measured else 0)
+    truth = _pack_truth(options.path, people.select(judged), (labels[rows] > 0)[judged], size_wh)
     notes = tuple(_unknown_sources(pack, options))
     return OpenedSource(frames, truth, +dropped, fingerprint, notes=notes)
 
@@ -136,7 +137,7 @@ def _pack_truth(
         for number, box, flat in zip(
             range(1, len(people) + 1),
             xywh.tolist(),
-            points.reshape(len(people), -1).tolist(),
+            points.reshape(len(people), 3 * points.shape[1]).tolist(),
             strict=True,
         )
     ]

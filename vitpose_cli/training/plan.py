@@ -21,7 +21,7 @@ from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.training.agreement import check_sources
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
-from vitpose_cli.training.data import OpenedData
+from vitpose_cli.training.data import OpenedData, check_room
 from vitpose_cli.training.network import Network, choose_attention, same_network
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.opening import open_run
@@ -34,7 +34,7 @@ from vitpose_cli.training.process import (
 )
 from vitpose_cli.training.stage import HeadRouter, Parts, Stage
 from vitpose_cli.training.start import next_network, with_input_sizes
-from vitpose_cli.training.teachers import Teacher, open_teachers, teacher_notes
+from vitpose_cli.training.teachers import Teacher, open_teachers, seen_inputs_wh, teacher_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,7 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
+    check_room(data, seen_inputs_wh(config.stages, teachers))
     notes = opening_notes(config, data, network) + teacher_notes(options, sets, teachers)
     if folder is not None and not folder.changed(config):
         saved = folder.load_state()

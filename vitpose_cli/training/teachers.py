@@ -7,7 +7,7 @@ mode, and nothing of it is part of what a step changes or a checkpoint holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.geometry import Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set, same_sets
-from vitpose_cli.training.config import DistillOptions
+from vitpose_cli.training.config import DistillOptions, StageOptions
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.process import Placement
 
@@ -121,6 +121,14 @@ def open_teachers(
         identity = f"{weights_hash(path)} {theirs}"
         teachers[name] = ViTPoseTeacher(model, codec, identity, placement.dtype, head.region)
     return teachers
+
+
+def seen_inputs_wh(
+    stages: Sequence[StageOptions], teachers: Mapping[str, Teacher]
+) -> list[tuple[int, int]]:
+    """Return width and height of the inputs of all networks that see the crops of a run, px."""
+    taught = [teacher.codec.input_wh for teacher in teachers.values()]
+    return [stage.input_wh for stage in stages] + taught
 
 
 def teacher_notes(
