@@ -72,9 +72,9 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
         "progress_lines.FIRST_LINE_S, progress_lines.LINE_EVERY_S = 0.2, 0.5\n"
         "with console.progress('frames') as report:\n"
         "    for done in range(1000, 1201):\n"
-        "        report(done, 100_000)\n"
+        "        report(done, 100_000, 1234 if done > 1150 else 0)\n"
         "        time.sleep(0.01)\n"
-        "    report(100_000, 100_000)\n"
+        "    report(100_000, 100_000, 1234)\n"
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True, env=environment(),
@@ -82,8 +82,12 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = done.stderr.splitlines()
     assert 4 <= len(lines) <= 20  # after 0.2, 0.4, 0.8, 1.3, 1.8 seconds, and more if it is slow
-    form = r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, (\S+)/s, about (\d+) min left"
-    first, last = re.fullmatch(form, lines[0]), re.fullmatch(form, lines[-1])
+    begin, end = (
+        r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, ",
+        r"(\S+)/s, about (\d+) min left",
+    )
+    first = re.fullmatch(begin + end, lines[0])
+    last = re.fullmatch(f"{begin}1,234 of them failed, {end}", lines[-1])
     assert first is not None
     assert last is not None
     rate, minutes = float(last[1]), int(last[2])

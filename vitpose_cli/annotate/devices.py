@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 class _Progress:
     num_done: int
     total: int | None
+    num_failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,11 @@ def _report(workers: Sequence[_Worker], report: Report) -> None:
     if len(known) == sum(worker.process.is_alive() or bool(worker.progress) for worker in workers):
         totals = [progress.total for progress in known if progress.total is not None]
         complete = len(totals) == len(workers)
-        report(sum(progress.num_done for progress in known), sum(totals) if complete else None)
+        report(
+            sum(progress.num_done for progress in known),
+            sum(totals) if complete else None,
+            sum(progress.num_failed for progress in known),
+        )
 
 
 def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
@@ -222,11 +227,11 @@ def _work(options: AnnotateOptions, messages: Connection) -> None:
     logging.getLogger(_LOGGER).addHandler(parent)
     last_report = 0.0
 
-    def report(num_done: int, total: int | None) -> None:
+    def report(num_done: int, total: int | None, num_failed: int = 0) -> None:
         nonlocal last_report
         if monotonic() - last_report >= _REPORT_EVERY_S or num_done == total:
             last_report = monotonic()
-            parent.send(_Progress(num_done, total))
+            parent.send(_Progress(num_done, total, num_failed))
 
     try:
         parent.send(annotate_part(options, report, parent.send))

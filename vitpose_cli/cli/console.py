@@ -332,19 +332,20 @@ def progress(unit: str) -> Iterator[Report]:
         unit: The name of what is counted, in the plural.
 
     Yields:
-        A function that takes how many are done and how many there are (None while unknown). What
-        is done at the first call was done earlier and does not count for the rate.
+        A `Report`. What is done at the first call was done earlier and does not count for the rate.
     """
     if not sys.stderr.isatty():
         yield ProgressLines(unit, note)
         return
     bars: list[tqdm[NoReturn]] = []
 
-    def report(num_done: int, total: int | None) -> None:
+    def report(num_done: int, total: int | None, num_failed: int = 0) -> None:
         if not bars:
             bars.append(tqdm(total=total, initial=num_done, unit=f" {unit}", dynamic_ncols=True))
         (bar,) = bars
         bar.total = total
+        if num_failed:
+            bar.set_postfix_str(f"{num_failed:,} failed", refresh=False)
         bar.update(num_done - bar.n)
 
     try:

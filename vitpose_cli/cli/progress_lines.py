@@ -28,8 +28,8 @@ class ProgressLines:
         self._start: tuple[float, int] | None = None
         self._next_s = FIRST_LINE_S
 
-    def __call__(self, num_done: int, total: int | None) -> None:
-        """Take how many are done and how many there are; what is done at first was done earlier."""
+    def __call__(self, num_done: int, total: int | None, num_failed: int = 0) -> None:
+        """Take how many are done, there are, and failed; what is done at first was done earlier."""
         now = time.monotonic()
         if self._start is None:
             self._start = now, num_done
@@ -40,7 +40,9 @@ class ProgressLines:
         self._next_s = passed_s + min(passed_s, LINE_EVERY_S)
         rate = (num_done - num_before) / passed_s
         known = "" if total is None else f" of {total:,}"
-        line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {rate:.3g}/s"
+        failed = f"{num_failed:,} of them failed, " if num_failed else ""
+        line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {failed}"
+        line += f"{rate:.3g}/s"
         if total is not None and rate > 0:
             line += f", about {_in_words((total - num_done) / rate)} left"
         self._say(line)
