@@ -151,6 +151,8 @@ def _listen(workers: Sequence[_Worker], report: Report, say: Callable[[str], Non
                 message = worker.messages.recv()
             except (EOFError, OSError):
                 del speaking[worker.messages]
+                if speaking and (loss := _loss(worker)):
+                    say(f"{loss} The others go on.")
                 continue
             if isinstance(message, _Progress):
                 worker.progress = message
@@ -211,6 +213,19 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
         num_photos=sum(end.num_photos for end in ends),
         num_videos=sum(end.num_videos for end in ends),
     )
+
+
+def _loss(worker: _Worker) -> str | None:
+    """Say what became of a worker that ends before its part is done, which may be days before all.
+
+    What it could not begin for is most likely the same for all, and told once, at the end.
+    """
+    if worker.end is None:
+        worker.process.join(_STOP_WAIT_S)
+        return f"The worker on {worker.device} died ({_cause(worker.process)})."
+    if isinstance(worker.end, VitposeError) and worker.progress is not None:
+        return f"The worker on {worker.device} has stopped: {worker.end.message}"
+    return None
 
 
 def _cause(process: SpawnProcess) -> str:
