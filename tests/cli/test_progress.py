@@ -13,8 +13,6 @@ import pytest
 from label_cases import make_record, make_run
 from runs import command, environment
 
-from vitpose_cli.cli import progress_lines
-
 _BAR = """
 import os, termios, time
 from vitpose_cli.cli import console
@@ -93,11 +91,3 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
     rate, minutes = float(last[1]), int(last[2])
     assert 5 < rate < 100
     assert abs(minutes - 98_900 / rate / 60) < 2
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(5, "1 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
-)
-def test_what_is_left_is_said_as_people_do(seconds: float, words: str) -> None:
-    assert progress_lines._in_words(seconds) == words

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from vitpose_cli.plurals import whole_minutes
+
 FIRST_LINE_S = 60.0
 """When the first line is said. Shorter jobs, as of cron, leave nothing that would be mailed."""
 
@@ -44,14 +46,5 @@ class ProgressLines:
         line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {failed}"
         line += f"{rate:.3g}/s"
         if total is not None and rate > 0:
-            line += f", about {_in_words((total - num_done) / rate)} left"
+            line += f", about {whole_minutes((total - num_done) / rate)} left"
         self._say(line)
-
-
-def _in_words(seconds: float) -> str:
-    """Return a time as people say it: `3 d 4 h`, `2 h 5 min`, `12 min`."""
-    minutes = max(1, round(seconds / 60))
-    days, hours = minutes // 1440, minutes // 60 % 24
-    if days:
-        return f"{days:,} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
