@@ -47,6 +47,38 @@ def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
     assert (done.stdout, done.returncode) == ("True 3\n", 0)
 
 
+_TALK = """
+import os, sys, termios
+from vitpose_cli.cli import console
+
+far, near = os.openpty()
+termios.tcsetwinsize(near, (24, 80))
+os.dup2(near, 2)
+console.talk_without_failing()
+with console.progress("photos") as report:
+    report(0, 3)
+    report(2, 3, 1)
+    console.note("said meanwhile")
+shown = os.read(far, 4000)
+sys.stdout.buffer.write(shown)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+def test_what_is_said_meanwhile_has_a_line_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TALK], stdout=subprocess.PIPE, check=True,
+        env=environment(), timeout=60,
+    )  # fmt: skip
+    lines = [
+        line.rpartition("\r")[2]  # what of it is seen in the end
+        for line in done.stdout.decode().replace("\r\n", "\n").split("\n")
+    ]
+    assert lines[0] == "said meanwhile"
+    assert "2/3" in lines[1]
+    assert "1 failed" in lines[1]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
 def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path) -> None:
     far, near = os.openpty()

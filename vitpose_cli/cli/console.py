@@ -152,10 +152,12 @@ def show_error(error: VitposeError) -> None:
 
 def _say(label: str, style: str, text: str) -> None:
     text = printable(text)
-    try:
-        stderr.print(f"[{style}]{label}[/{style}]{text}" if label else text, soft_wrap=True)
-    except MemoryError:  # as what is said may be about
-        sys.stderr.write(f"{label}{text}\n")
+    # On the line of a bar it would stand behind it.
+    with tqdm.external_write_mode(sys.stderr) if sys.stderr.isatty() else nullcontext():
+        try:
+            stderr.print(f"[{style}]{label}[/{style}]{text}" if label else text, soft_wrap=True)
+        except MemoryError:  # as what is said may be about
+            sys.stderr.write(f"{label}{text}\n")
 
 
 def printable(text: str) -> str:
