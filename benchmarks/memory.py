@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -29,6 +28,7 @@ from vitpose_cli.annotate.labelling import annotate
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.models.checkpoint import save_checkpoint
+from vitpose_cli.progress import Report
 from vitpose_cli.render.rendering import RenderOptions, render
 
 VIDEO_WH = (96, 64)
@@ -87,10 +87,10 @@ def video(minutes: int) -> None:
         print(f"peak {peak_mb():.0f} MB")
 
 
-def watch(what: str, every: int) -> Callable[[int, int | None], None]:
+def watch(what: str, every: int) -> Report:
     """Return what prints the resident memory after every so many frames."""
 
-    def report(num_done: int, _total: int | None) -> None:
+    def report(num_done: int, *_: object) -> None:
         if num_done and num_done % every == 0:
             print(f"{num_done:>7} {what}  {resident_mb():8.1f} MB", flush=True)
 
@@ -102,7 +102,7 @@ def photos(options: argparse.Namespace) -> None:
     width, height = map(int, options.size.split("x"))
     measured: list[tuple[int, float]] = []
 
-    def report(num_done: int, _total: int | None) -> None:
+    def report(num_done: int, *_: object) -> None:
         if num_done and num_done % 500 == 0:
             measured.append((num_done, resident_mb()))
             print(f"{num_done:>7} photos  {measured[-1][1]:8.1f} MB", flush=True)

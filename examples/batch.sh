@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # Label a large set on one machine over night: every GPU, and again until nothing is missing.
 #
-#   examples/batch.sh /data/photos /data/photos.vitpose 0,1,2,3
+#   examples/batch.sh /data/photos /data/photos.vitpose --devices 0,1,2,3
+#   examples/batch.sh /data/photos /data/photos.vitpose --weights runs/finetune
+#
+# Options that are given count before those below. PAUSE_S=120 is how long to wait between two
+# attempts, seconds: a network share that was away for some minutes ends the run at most once.
 set -uo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}
-devices=${3:-0}
 
-for attempt in 1 2 3; do
-    vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m --devices "$devices"
+for attempt in 1 2 3 4; do
+    ((attempt == 1)) || sleep "${PAUSE_S:-120}"
+    vitpose annotate "$photos" -o "$run" --weights vitpose-plus-l --detector dfine-m "${@:3}"
     code=$?
-    # 0: all done. 2, 3, 4: options, files or weights that another attempt does not mend. 130: stopped
-    # by a person. 5: frames failed or a worker died, and 1 or more than 130: killed; worth trying.
-    case $code in 0 | 2 | 3 | 4 | 130) break ;; esac
+    # 0: all done. 2, 4: options or weights that another attempt does not mend. 127: no such program.
+    # 130: stopped by a person. Worth trying again: 3, a share was away or a disk full; 5, frames
+    # failed or a worker died; 1 or more than 130, killed.
+    case $code in 0 | 2 | 4 | 127 | 130) break ;; esac
     echo "attempt $attempt ended with $code" >&2
 done
 

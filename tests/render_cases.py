@@ -68,7 +68,7 @@ def draw(folder: Path, source: Path, **options: object) -> RenderSummary:
     given = {"annotations": folder / "run", "output": folder / "out.mp4", **options}
     return render(
         RenderOptions(sources=(str(source),), **given),  # type: ignore[arg-type]
-        report=lambda done, total: None,
+        report=lambda *_: None,
         say=lambda text: None,
     )
 

@@ -1,4 +1,4 @@
-"""Numbers of things and lists of names, in words."""
+"""Numbers of things, times and lists of names, in words."""
 
 from collections.abc import Sequence
 
@@ -16,3 +16,17 @@ def people(number: int) -> str:
 def first_few(names: Sequence[str]) -> str:
     """Return the first of several names, in words."""
     return ", ".join(names[:5]) + (", …" if names[5:] else "")
+
+
+def whole_minutes(seconds: float) -> str:
+    """Return a time as people say it, at least a minute: `3 d 4 h`, `2 h 5 min`, `12 min`."""
+    minutes = max(1, round(seconds / 60))
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days:,} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+
+def time_taken(seconds: float) -> str:
+    """Return how long something took: `2.5 s`, from ten minutes on `12 min` or `3 d 4 h`."""
+    return f"{seconds:.1f} s" if seconds < 600 else whole_minutes(seconds)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
-Report = Callable[[int, "int | None"], None]
-"""Takes how many frames are done and how many there are; None while that is not known."""
+
+class Report(Protocol):
+    """Takes how far a job is."""
+
+    def __call__(self, num_done: int, total: int | None, num_failed: int = 0, /) -> None:
+        """Take counts of frames.
+
+        Args:
+            num_done: How many are done.
+            total: How many there are; None while that is not known.
+            num_failed: How many of those that are done could not be used. Where a share has gone,
+                nothing is as fast as to fail.
+        """
+        ...

@@ -13,7 +13,7 @@ from runs import save_photos
 from vitpose_cli.annotate.resume import finished
 from vitpose_cli.annotate.worker_part import WorkerPart
 from vitpose_cli.labeler import CHUNK_FRAMES
-from vitpose_cli.media.frames import AllBut, FrameKey
+from vitpose_cli.media.frames import AllBut, FrameFailure, FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
@@ -170,9 +170,27 @@ def test_another_try_reads_what_failed_and_nothing_that_is_labelled(folder: Path
             read.append(frame.key)
             yield FrameRecord(frame.key, (32, 24), instances=Instances.empty(17))
 
-    done: list[tuple[int, int | None]] = []
+    done: list[tuple[int, int | None, int]] = []
     part = WorkerPart(source, run)
     written = [each.key for each in part.label_missing(label, lambda *count: done.append(count))]
     assert (read, written) == ([failed], [failed])
-    assert {count for count, _ in done} == {3}
+    assert done == [(3, 3, 1), (3, 3, 0)]
     assert not run.num_failed
+
+
+def test_failures_are_counted_while_a_run_goes_on(folder: Path, run: Run) -> None:
+    save_photos(folder, 4)
+    (folder / "a" / "photo 1.jpg").write_bytes(b"cut off")
+    source = open_source([str(folder)])
+
+    def label(skip: Container[FrameKey]) -> Iterator[FrameRecord]:
+        for frame in source.frames(skip):
+            if isinstance(frame, FrameFailure):
+                yield FrameRecord(frame.key, error=frame.error)
+            else:
+                yield FrameRecord(frame.key, (32, 24), instances=Instances.empty(17))
+
+    done: list[tuple[int, int | None, int]] = []
+    for _ in WorkerPart(source, run).label_missing(label, lambda *count: done.append(count)):
+        pass
+    assert done == [(0, 4, 0), (1, 4, 1), (2, 4, 1), (3, 4, 1), (4, 4, 1)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from annotate_jobs import NUM_FRAMES, NUM_PHOTOS, Job, make_job
 from launcher import Launcher
-from runs import save_boxes, save_photos, save_weights, vitpose, wait_for_lines
+from runs import save_boxes, save_photos, save_weights, vitpose, wait_for_lines, wait_until
 
 from vitpose_cli.annotate.workers import Outside, share
 from vitpose_cli.media.source import open_source
@@ -233,6 +233,29 @@ def test_a_device_worker_that_dies_is_told_and_its_part_is_done_by_the_next_call
     assert "goes on" in parent.stderr
     assert launcher.run(*job.arguments(run)).returncode == 0
     job.assert_equal(run)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+def test_a_device_worker_that_dies_is_told_while_others_work(
+    job: Job, launcher: Launcher, tmp_path: Path
+) -> None:
+    parent = launcher.start(*job.arguments(tmp_path / "run"), "--devices", "cpu,cpu")
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+
+    def workers() -> list[int]:
+        running = [int(pid) for pid in children.read_text().split()]
+        return [
+            pid for pid in running if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    wait_until(lambda: len(workers()) == 2, parent)
+    dying, other = workers()
+    os.kill(other, signal.SIGSTOP)
+    os.kill(dying, signal.SIGKILL)
+    told = "The worker on cpu died (SIGKILL). The others go on.\n"
+    wait_until(lambda: told in parent.stderr, parent)
+    parent.kill()
+    os.kill(other, signal.SIGCONT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

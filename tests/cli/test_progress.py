@@ -13,8 +13,6 @@ import pytest
 from label_cases import make_record, make_run
 from runs import command, environment
 
-from vitpose_cli.cli import progress_lines
-
 _BAR = """
 import os, termios, time
 from vitpose_cli.cli import console
@@ -49,6 +47,38 @@ def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
     assert (done.stdout, done.returncode) == ("True 3\n", 0)
 
 
+_TALK = """
+import os, sys, termios
+from vitpose_cli.cli import console
+
+far, near = os.openpty()
+termios.tcsetwinsize(near, (24, 80))
+os.dup2(near, 2)
+console.talk_without_failing()
+with console.progress("photos") as report:
+    report(0, 3)
+    report(2, 3, 1)
+    console.note("said meanwhile")
+shown = os.read(far, 4000)
+sys.stdout.buffer.write(shown)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+def test_what_is_said_meanwhile_has_a_line_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TALK], stdout=subprocess.PIPE, check=True,
+        env=environment(), timeout=60,
+    )  # fmt: skip
+    lines = [
+        line.rpartition("\r")[2]  # what of it is seen in the end
+        for line in done.stdout.decode().replace("\r\n", "\n").split("\n")
+    ]
+    assert lines[0] == "said meanwhile"
+    assert "2/3" in lines[1]
+    assert "1 failed" in lines[1]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
 def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path) -> None:
     far, near = os.openpty()
@@ -72,9 +102,9 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
         "progress_lines.FIRST_LINE_S, progress_lines.LINE_EVERY_S = 0.2, 0.5\n"
         "with console.progress('frames') as report:\n"
         "    for done in range(1000, 1201):\n"
-        "        report(done, 100_000)\n"
+        "        report(done, 100_000, 1234 if done > 1150 else 0)\n"
         "        time.sleep(0.01)\n"
-        "    report(100_000, 100_000)\n"
+        "    report(100_000, 100_000, 1234)\n"
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True, env=environment(),
@@ -82,18 +112,14 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
     )  # fmt: skip
     lines = done.stderr.splitlines()
     assert 4 <= len(lines) <= 20  # after 0.2, 0.4, 0.8, 1.3, 1.8 seconds, and more if it is slow
-    form = r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, (\S+)/s, about (\d+) min left"
-    first, last = re.fullmatch(form, lines[0]), re.fullmatch(form, lines[-1])
+    begin, end = (
+        r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, ",
+        r"(\S+)/s, about (\d+) min left",
+    )
+    first = re.fullmatch(begin + end, lines[0])
+    last = re.fullmatch(f"{begin}1,234 of them failed, {end}", lines[-1])
     assert first is not None
     assert last is not None
     rate, minutes = float(last[1]), int(last[2])
     assert 5 < rate < 100
     assert abs(minutes - 98_900 / rate / 60) < 2
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(5, "1 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min"), (273_600, "3 d 4 h")],
-)
-def test_what_is_left_is_said_as_people_do(seconds: float, words: str) -> None:
-    assert progress_lines._in_words(seconds) == words

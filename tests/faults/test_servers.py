@@ -27,6 +27,8 @@ BEHAVIOURS = {
     "slow": ("trickle", 0),
     "error-once": ("error", 1),
     "error-always": ("error", 99),
+    "busy": ("say when", 1),
+    "busy-for-long": ("say when, far away", 99),
     "breaks-twice": ("break", 2),
     "breaks-always": ("break", 99),
     "stalls-once": ("stall", 1),
@@ -61,6 +63,10 @@ class Moody(BaseHTTPRequestHandler):
             self._answer()
         elif kind == "error":
             self.send_error(500)
+        elif kind.startswith("say when"):
+            self.send_response(429)
+            self.send_header("Retry-After", "3600" if "far" in kind else "1")
+            self.end_headers()
         elif kind == "miss":
             self.send_error(404)
         elif kind == "break":
@@ -133,18 +139,19 @@ def test_a_moody_server(
     assert done.returncode == 5, done.stderr
     labelled = json.loads((run / "annotations.json").read_bytes())["images"]
     assert {image["file_name"] for image in labelled} == {
-        "well.jpg", "slow.jpg", "error-once.jpg", "breaks-twice.jpg", "stalls-once.jpg",
+        "well.jpg", "slow.jpg", "error-once.jpg", "breaks-twice.jpg", "stalls-once.jpg", "busy.jpg",
     }  # fmt: skip
     failures = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
     said = {failure["file_name"]: failure["error"] for failure in failures}
     assert "500" in said.pop("error-always.jpg")
+    assert "429" in said.pop("busy-for-long.jpg")
     assert "Payload" in said.pop("breaks-always.jpg")
     assert "FileNotFound" in said.pop("missing.jpg")
     assert "more than 8,000,000 bytes: it is no photo, or a stream" in said.pop("endless.jpg")
     assert "not a photo" in said.pop("camera.jpg")
     assert said.keys() == {"stalls-always.jpg", "stalls-half-way.jpg"}
     assert all("Timeout" in sentence for sentence in said.values())
-    for name in ("missing", "well", "endless", "camera"):
+    for name in ("missing", "well", "endless", "camera", "busy-for-long"):
         assert asked[name] == 1
     assert asked["error-always"] == asked["breaks-always"] == 5
     assert asked["stalls-always"] == 2

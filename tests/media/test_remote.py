@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -117,6 +121,32 @@ def test_failures_that_pass_are_tried_again_and_others_recorded(
     assert "FileNotFound" in failed["missing.jpg"]
     assert Server.asked["/down.jpg"] == 3
     assert Server.asked["/forbidden.jpg"] == Server.asked["/missing.jpg"] == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs a certificate")
+def test_a_certificate_that_nobody_vouches_for_is_looked_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    making = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run([*making, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    connected: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, whose = listening.accept()
+                    connected.append(whose)
+                    with connection, suppress(OSError):
+                        context.wrap_socket(connection, server_side=True)
+
+        threading.Thread(target=serve, daemon=True).start()
+        photo = remote.RemoteFile(f"https://localhost:{listening.getsockname()[1]}/a.jpg")
+        with pytest.raises(InputError, match="certificate verify failed"):
+            photo.read_bytes()
+    assert len(connected) == 1
 
 
 def test_what_a_store_says_ends_with_one_full_stop() -> None:

@@ -69,7 +69,7 @@ def labelled_and_drawn(
     )
     counts: list[int] = []
     chosen = RenderOptions((source,), folder / "one-pass", labeler=labeler, **options)  # type: ignore[arg-type]
-    return render(chosen, lambda done, _: counts.append(done), lambda _: None), counts
+    return render(chosen, lambda done, *_: counts.append(done), lambda _: None), counts
 
 
 def drawn_again(folder: Path, source: str, **options: object) -> RenderSummary:

@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 class _Progress:
     num_done: int
     total: int | None
+    num_failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ def _listen(workers: Sequence[_Worker], report: Report, say: Callable[[str], Non
                 message = worker.messages.recv()
             except (EOFError, OSError):
                 del speaking[worker.messages]
+                if speaking and (loss := _loss(worker)):
+                    say(f"{loss} The others go on.")
                 continue
             if isinstance(message, _Progress):
                 worker.progress = message
@@ -170,7 +173,11 @@ def _report(workers: Sequence[_Worker], report: Report) -> None:
     if len(known) == sum(worker.process.is_alive() or bool(worker.progress) for worker in workers):
         totals = [progress.total for progress in known if progress.total is not None]
         complete = len(totals) == len(workers)
-        report(sum(progress.num_done for progress in known), sum(totals) if complete else None)
+        report(
+            sum(progress.num_done for progress in known),
+            sum(totals) if complete else None,
+            sum(progress.num_failed for progress in known),
+        )
 
 
 def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
@@ -208,6 +215,19 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
     )
 
 
+def _loss(worker: _Worker) -> str | None:
+    """Say what became of a worker that ends before its part is done, which may be days before all.
+
+    What it could not begin for is most likely the same for all, and told once, at the end.
+    """
+    if worker.end is None:
+        worker.process.join(_STOP_WAIT_S)
+        return f"The worker on {worker.device} died ({_cause(worker.process)})."
+    if isinstance(worker.end, VitposeError) and worker.progress is not None:
+        return f"The worker on {worker.device} has stopped: {worker.end.message}"
+    return None
+
+
 def _cause(process: SpawnProcess) -> str:
     code = process.exitcode or 0
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
@@ -222,11 +242,11 @@ def _work(options: AnnotateOptions, messages: Connection) -> None:
     logging.getLogger(_LOGGER).addHandler(parent)
     last_report = 0.0
 
-    def report(num_done: int, total: int | None) -> None:
+    def report(num_done: int, total: int | None, num_failed: int = 0) -> None:
         nonlocal last_report
         if monotonic() - last_report >= _REPORT_EVERY_S or num_done == total:
             last_report = monotonic()
-            parent.send(_Progress(num_done, total))
+            parent.send(_Progress(num_done, total, num_failed))
 
     try:
         parent.send(annotate_part(options, report, parent.send))

@@ -71,7 +71,7 @@ class WorkerPart:
         Args:
             label: Labels the frames of the source whose keys are not in what it is given, and tells
                 where videos end (`video_ends`).
-            report: Told after every frame, how many are done and how many there are.
+            report: Told after every frame.
 
         Raises:
             InputError: A record cannot be written.
@@ -81,8 +81,9 @@ class WorkerPart:
         failed_before = frozenset(recorded - labelled) if run.num_failed else frozenset()
         total = source.expected_of(self._media)
         num_done = sum(1 for _ in self.own(recorded))
+        failing = set(self.own(failed_before))
         gone = set(failed_before)
-        report(num_done, total)
+        report(num_done, total, len(failing))
         again = _LabelledAgain(run)
         for skip in self._passes(gone):
             for record in _placed(label(Outside(self._media, skip)), labelled):
@@ -96,7 +97,8 @@ class WorkerPart:
                     again.write_before(record)
                     run.append(record)
                     num_done += record.key not in failed_before
-                    report(num_done, total)
+                    (failing.discard if record.error is None else failing.add)(record.key)
+                    report(num_done, total, len(failing))
                     yield record
         others = set(source.media).difference(self._media)
         run.forget_failures(key for key in gone if key.media not in others)

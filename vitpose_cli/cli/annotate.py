@@ -10,7 +10,7 @@ import typer
 from vitpose_cli.cli import help, options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
-from vitpose_cli.plurals import counted, people
+from vitpose_cli.plurals import counted, people, time_taken
 from vitpose_cli.ranges import COUNTS
 
 if TYPE_CHECKING:
@@ -229,12 +229,12 @@ def annotate(
         _show(summary)
     if summary.num_failed and summary.annotations is None:
         raise PartialRunError(
-            f"{summary.num_failed} of {summary.num_frames} in this part could not be labelled.",
+            f"{summary.num_failed:,} of {summary.num_frames:,} in this part could not be labelled.",
             "The same command tries again.",
         )
     if summary.num_failed:
         raise PartialRunError(
-            f"{summary.num_failed} of {summary.num_frames} could not be labelled.",
+            f"{summary.num_failed:,} of {summary.num_frames:,} could not be labelled.",
             f"They are listed in {summary.run / 'failures.jsonl'}; the same command tries again.",
         )
 
@@ -257,14 +257,14 @@ def _place(worker: str | None) -> tuple[int, int]:
 def _show(summary: AnnotateSummary) -> None:
     """Say on stderr what was done."""
     if summary.annotations is None:
-        now = f"{summary.num_new} now, {summary.seconds:.1f} s"
+        now = f"{summary.num_new:,} now, {time_taken(summary.seconds)}"
         done = f"{_frames(summary)} of this part are done ({now})"
         done = done if summary.num_frames else "There are no frames in this part"
         note(f"{done}; the last worker to finish writes the document.")
         return
     note(
         f"{people(summary.num_people or 0)} in {_frames(summary)} "
-        f"({summary.num_new} now, {summary.seconds:.1f} s) -> {summary.annotations}"
+        f"({summary.num_new:,} now, {time_taken(summary.seconds)}) -> {summary.annotations}"
     )
 
 

@@ -152,10 +152,12 @@ def show_error(error: VitposeError) -> None:
 
 def _say(label: str, style: str, text: str) -> None:
     text = printable(text)
-    try:
-        stderr.print(f"[{style}]{label}[/{style}]{text}" if label else text, soft_wrap=True)
-    except MemoryError:  # as what is said may be about
-        sys.stderr.write(f"{label}{text}\n")
+    # On the line of a bar it would stand behind it.
+    with tqdm.external_write_mode(sys.stderr) if sys.stderr.isatty() else nullcontext():
+        try:
+            stderr.print(f"[{style}]{label}[/{style}]{text}" if label else text, soft_wrap=True)
+        except MemoryError:  # as what is said may be about
+            sys.stderr.write(f"{label}{text}\n")
 
 
 def printable(text: str) -> str:
@@ -332,19 +334,20 @@ def progress(unit: str) -> Iterator[Report]:
         unit: The name of what is counted, in the plural.
 
     Yields:
-        A function that takes how many are done and how many there are (None while unknown). What
-        is done at the first call was done earlier and does not count for the rate.
+        A `Report`. What is done at the first call was done earlier and does not count for the rate.
     """
     if not sys.stderr.isatty():
         yield ProgressLines(unit, note)
         return
     bars: list[tqdm[NoReturn]] = []
 
-    def report(num_done: int, total: int | None) -> None:
+    def report(num_done: int, total: int | None, num_failed: int = 0) -> None:
         if not bars:
             bars.append(tqdm(total=total, initial=num_done, unit=f" {unit}", dynamic_ncols=True))
         (bar,) = bars
         bar.total = total
+        if num_failed:
+            bar.set_postfix_str(f"{num_failed:,} failed", refresh=False)
         bar.update(num_done - bar.n)
 
     try:

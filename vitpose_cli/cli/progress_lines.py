@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from vitpose_cli.plurals import whole_minutes
+
 FIRST_LINE_S = 60.0
 """When the first line is said. Shorter jobs, as of cron, leave nothing that would be mailed."""
 
@@ -28,8 +30,8 @@ class ProgressLines:
         self._start: tuple[float, int] | None = None
         self._next_s = FIRST_LINE_S
 
-    def __call__(self, num_done: int, total: int | None) -> None:
-        """Take how many are done and how many there are; what is done at first was done earlier."""
+    def __call__(self, num_done: int, total: int | None, num_failed: int = 0) -> None:
+        """Take how many are done, there are, and failed; what is done at first was done earlier."""
         now = time.monotonic()
         if self._start is None:
             self._start = now, num_done
@@ -40,16 +42,9 @@ class ProgressLines:
         self._next_s = passed_s + min(passed_s, LINE_EVERY_S)
         rate = (num_done - num_before) / passed_s
         known = "" if total is None else f" of {total:,}"
-        line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {rate:.3g}/s"
+        failed = f"{num_failed:,} of them failed, " if num_failed else ""
+        line = f"{datetime.now():%Y-%m-%d %H:%M}  {num_done:,}{known} {self._unit}, {failed}"
+        line += f"{rate:.3g}/s"
         if total is not None and rate > 0:
-            line += f", about {_in_words((total - num_done) / rate)} left"
+            line += f", about {whole_minutes((total - num_done) / rate)} left"
         self._say(line)
-
-
-def _in_words(seconds: float) -> str:
-    """Return a time as people say it: `3 d 4 h`, `2 h 5 min`, `12 min`."""
-    minutes = max(1, round(seconds / 60))
-    days, hours = minutes // 1440, minutes // 60 % 24
-    if days:
-        return f"{days:,} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -10,7 +10,7 @@ import typer
 from vitpose_cli.cli import help, options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
-from vitpose_cli.plurals import counted
+from vitpose_cli.plurals import counted, time_taken
 
 
 def render(
@@ -220,8 +220,8 @@ def render(
     else:
         rate = summary.num_frames / max(summary.seconds, 1e-9)
         note(
-            f"{counted(summary.num_frames, 'frame')} in {summary.seconds:.1f} s ({rate:.1f}/s)"
-            + (f" -> {summary.output}" if summary.num_frames else "")
+            f"{counted(summary.num_frames, 'frame')} in {time_taken(summary.seconds)} "
+            f"({rate:.1f}/s)" + (f" -> {summary.output}" if summary.num_frames else "")
         )
         if summary.num_left_out:
             note(f"Left out: {counted(summary.num_left_out, 'frame')} without labels.")

@@ -133,8 +133,10 @@ def _records(
     labeler: Labeler, source: ListedFrames | CutPhotos, report: Report
 ) -> Iterator[FrameRecord]:
     """Yield the labels of each frame, and report it."""
+    num_failed = 0
     for done, record in enumerate(labeler.label(source.frames()), start=1):
-        report(done, source.expected)
+        num_failed += record.error is not None
+        report(done, source.expected, num_failed)
         yield record
 
 

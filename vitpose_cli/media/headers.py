@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.png_chunks import PNG_START
 
 ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
 
@@ -34,7 +35,6 @@ START_BYTES = 16
 HEADER_BYTES = 1 << 16
 """How many bytes tell the size of nearly every photo."""
 
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_END = b"\xff\xd9"
 _EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION_TAG = 0x0112
@@ -124,7 +124,7 @@ def _header(data: bytes) -> ImageHeader | None:
     """Tell the format by its first bytes, never by a file name."""
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         return _png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
@@ -170,7 +170,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _png(data: bytes) -> ImageHeader:
     size_wh = struct.unpack_from(">II", data, 16)
-    orientation, at = 1, len(_PNG_START)
+    orientation, at = 1, len(PNG_START)
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         if kind == b"eXIf":

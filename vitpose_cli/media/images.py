@@ -29,6 +29,7 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_image_header
 from vitpose_cli.media.marks import is_marked, marked
+from vitpose_cli.media.png_chunks import with_pixels_alone
 from vitpose_cli.media.reading import read_whole
 
 PIXELS_AHEAD = 16_000_000
@@ -78,9 +79,10 @@ def _decode(
             f"The photo has {width} x {height} pixels, more than the {max_pixels:,} allowed.",
             "Scale it down, or cut it into parts.",
         )
+    encoded = with_pixels_alone(data) if header.format == "png" else data
     try:
         image = cv2.imdecode(
-            np.frombuffer(data, np.uint8),
+            np.frombuffer(encoded, np.uint8),
             _colour_flag(header, least_side) | cv2.IMREAD_IGNORE_ORIENTATION,
         )
     except cv2.error as error:

@@ -11,6 +11,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from vitpose_cli.media.png_chunks import PNG_START
 from vitpose_cli.media.reading import read_start
 
 RUN_SUFFIX = ".vitpose"
@@ -31,8 +32,7 @@ MARK = "drawn by vitpose"
 _MARK = MARK.encode()
 _JPEG_START = b"\xff\xd8\xff"
 _JPEG_COMMENT = b"\xff\xfe" + struct.pack(">H", 2 + len(_MARK)) + _MARK
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_HEADER_BYTES = len(_PNG_START) + 25  # the chunk IHDR comes first and has a fixed length
+_PNG_HEADER_BYTES = len(PNG_START) + 25  # the chunk IHDR comes first and has a fixed length
 _PNG_TEXT = b"tEXtComment\0" + _MARK
 _PNG_COMMENT = struct.pack(">I", len(_PNG_TEXT) - 4) + _PNG_TEXT + struct.pack(
     ">I", zlib.crc32(_PNG_TEXT)
@@ -42,7 +42,7 @@ _MARK_WITHIN = 256
 
 def marked(data: bytes) -> bytes:
     """Return an encoded picture, JPEG or PNG as OpenCV writes them, with the mark in it."""
-    if data.startswith(_PNG_START):
+    if data.startswith(PNG_START):
         return data[:_PNG_HEADER_BYTES] + _PNG_COMMENT + data[_PNG_HEADER_BYTES:]
     # Behind the JFIF header, whose length follows its marker: nothing may come before it.
     start = 4 + struct.unpack_from(">H", data, 4)[0]
@@ -61,4 +61,4 @@ def is_marked(path: Path) -> bool:
         OSError: It cannot be read.
     """
     start = read_start(path, _MARK_WITHIN)
-    return start.startswith((_JPEG_START, _PNG_START)) and _MARK in start
+    return start.startswith((_JPEG_START, PNG_START)) and _MARK in start

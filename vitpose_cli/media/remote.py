@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import re
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter is a drive of Win
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^/\s]*@")
 _QUERY = re.compile(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", re.IGNORECASE)
-_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_LASTING = (
+    *(FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError),
+    ssl.SSLCertVerificationError,
+)
 _TRANSIENT_CODES = (408, 425, 429)
 
 Result = TypeVar("Result")
@@ -240,7 +244,10 @@ def _read(system: AbstractFileSystem, path: str) -> bytes:
 
 
 def _tried(action: Callable[[], Result], failure: str) -> Result:
-    """Return what `action` returns, at the latest after as many tries as there are waits."""
+    """Return what `action` returns, at the latest after as many tries as there are waits.
+
+    Who is told how long to wait waits that long, where there is patience for it.
+    """
     waits_s = iter(RETRY_WAITS_S)
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -250,10 +257,21 @@ def _tried(action: Callable[[], Result], failure: str) -> Result:
             raise
         except Exception as error:
             wait_s = next(waits_s, None)
+            asked_s = _asked_wait_s(error)
             # Every protocol's client has errors of its own.
-            if wait_s is None or _lasts(error) or time.monotonic() > deadline:
+            if wait_s is None or _lasts(error) or time.monotonic() + asked_s > deadline:
                 raise InputError(f"{failure}: {without_secrets(_said(error))}.") from error
-        time.sleep(wait_s)
+        time.sleep(max(wait_s, asked_s))
+
+
+def _asked_wait_s(error: Exception) -> float:
+    """Return how long an overloaded server asks to wait (RFC 9110, section 10.2.3), seconds.
+
+    A date instead, which few servers send, counts as nothing: clocks differ.
+    """
+    headers = getattr(error, "headers", None) or {}
+    asked = headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() else 0.0
 
 
 def _lasts(error: Exception) -> bool:

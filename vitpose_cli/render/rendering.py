@@ -260,7 +260,12 @@ class _Rendering:
         total = source.expected
         usable = self._usable(source.frames(skip), labels, annotations)
         labelled = with_people(usable, labels, options.smooth)
-        self._write(labelled, labels.keypoint_set, lambda: self._report(self._num_frames, total))
+
+        def report() -> None:
+            num_done = self._num_frames + self._num_failed
+            self._report(num_done, total, self._num_failed)
+
+        self._write(labelled, labels.keypoint_set, report)
         self._num_left_out = skip.num_met
         if not self._num_frames and not self._num_failed:
             raise self._nothing_drawn(annotations)
