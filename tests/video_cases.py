@@ -7,7 +7,9 @@ the picture flashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -82,10 +84,30 @@ def red_corner(image: NDArray[np.uint8]) -> tuple[str, str]:
     return vertical, "right" if xs.mean() > width / 2 else "left"
 
 
+@contextmanager
+def usual_priority() -> Iterator[None]:
+    """Leave the thread the priority that it has.
+
+    For root, SVT-AV1 makes the thread that encodes a real-time one. Whatever that starts later is
+    one, too, and a browser of such threads can take all of a machine for ever.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
 def write_video(path: Path, video: Video | None = None, **changes: Any) -> Path:
     """Write a video and return its path."""
     given = video or Video(**changes)
-    with av.open(str(path), "w", format=given.format, options=given.muxing) as container:
+    with (
+        usual_priority(),
+        av.open(str(path), "w", format=given.format, options=given.muxing) as container,
+    ):
         tick = Fraction(1, 90000)
         stream = cast(VideoStream, container.add_stream(given.codec, rate=given.rate))
         stream.width, stream.height = given.size_wh

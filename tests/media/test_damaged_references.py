@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def test_a_lost_begin_of_a_keyframe_spoils_what_builds_on_it(tmp_path: Path) -> 
 
 
 def test_av1_that_does_not_keep_to_its_standard_is_read_all_the_same(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0) if hasattr(os, "sched_getscheduler") else None
     path = write_video(tmp_path / "a.mp4", VIDEOS["av1.mp4"])
+    if before is not None:
+        assert os.sched_getscheduler(0) == before  # other tests' processes inherit it
     odd = tmp_path / "a.obu"
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
