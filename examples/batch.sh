@@ -4,11 +4,13 @@
 #   examples/batch.sh /data/photos /data/photos.vitpose --devices 0,1,2,3
 #   examples/batch.sh /data/photos /data/photos.vitpose --weights runs/finetune
 #
-# Options that are given count before those below. PAUSE_S=120 is how long to wait between two
-# attempts, seconds: a network share that was away for some minutes ends the run at most once.
+# Options that are given count before those below; for --boxes, take --detector out there. PAUSE_S=120
+# is how long to wait between two attempts, seconds: a network share that was away for some minutes
+# ends the run at most once.
 set -uo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}
+[[ ${3:--} == -* ]] || { echo "$3 is no option: devices are --devices $3" >&2; exit 2; }
 
 for attempt in 1 2 3 4; do
     ((attempt == 1)) || sleep "${PAUSE_S:-120}"

@@ -45,6 +45,16 @@ def test_photos_that_were_away_for_a_while_are_labelled(
     assert len(labelled) == len(list(EXAMPLES.glob("*.jpg")))
 
 
+def test_a_third_word_that_is_no_option_is_not_taken_for_photos(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [BATCH, EXAMPLES, tmp_path / "run", "0,1"],
+        env=variables, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "0,1 is no option: devices are --devices 0,1\n")
+
+
 def test_what_no_attempt_mends_is_tried_once(tmp_path: Path, variables: dict[str, str]) -> None:
     done = subprocess.run(
         [BATCH, EXAMPLES, tmp_path / "run", "--fps", "-1"],

@@ -144,16 +144,17 @@ def test_a_moody_server(
     failures = map(json.loads, (run / "failures.jsonl").read_text().splitlines())
     said = {failure["file_name"]: failure["error"] for failure in failures}
     assert "500" in said.pop("error-always.jpg")
-    assert "429" in said.pop("busy-for-long.jpg")
+    assert "429, message='Too Many Requests'" in (busy := said.pop("busy-for-long.jpg"))
+    assert busy.endswith("(it asks to wait 3600 seconds).")
     assert "Payload" in said.pop("breaks-always.jpg")
     assert "FileNotFound" in said.pop("missing.jpg")
     assert "more than 8,000,000 bytes: it is no photo, or a stream" in said.pop("endless.jpg")
     assert "not a photo" in said.pop("camera.jpg")
     assert said.keys() == {"stalls-always.jpg", "stalls-half-way.jpg"}
     assert all("Timeout" in sentence for sentence in said.values())
-    for name in ("missing", "well", "endless", "camera", "busy-for-long"):
+    for name in ("missing", "well", "endless", "camera"):
         assert asked[name] == 1
-    assert asked["error-always"] == asked["breaks-always"] == 5
+    assert asked["error-always"] == asked["breaks-always"] == asked["busy-for-long"] == 5
     assert asked["stalls-always"] == 2
 
 

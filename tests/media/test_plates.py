@@ -37,6 +37,11 @@ def test_who_comes_second_makes_way_along_the_edge() -> None:
     assert placed((240, 195, 340, 400), (200, 200, 300, 400)) == [(240, 175), (160, 180)]
 
 
+def test_at_the_edge_of_the_picture_plates_make_way_as_elsewhere() -> None:
+    for top, bottom, y in ((0, 400, 0), (10, 400, 0), (20, 400, 0)):
+        assert placed((100, top, 220, bottom), (110, top, 230, bottom)) == [(100, y), (180, y)]
+
+
 def test_where_the_edge_is_taken_a_plate_goes_under_its_box() -> None:
     assert placed((200, 200, 250, 400), (205, 200, 255, 410)) == [(200, 180), (205, 410)]
 

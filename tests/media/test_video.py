@@ -190,7 +190,8 @@ def test_interlacing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("shape", "is_told"), [("4/3", True), ("9/16", True), ("12/11", False), ("1", False)]
+    ("shape", "is_told"),
+    [("4/3", True), ("9/16", True), ("32/27", True), ("12/11", False), ("1", False)],
 )
 def test_pixels_far_from_square_are_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: str, is_told: bool

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import on_b, opened, saved, screen_place
+from page_cases import on_b, on_screen, opened, saved, screen_place
 from review_cases import HTML_NAME, PHOTOS, running
 
 if TYPE_CHECKING:
@@ -202,6 +202,15 @@ def test_corners_of_a_box_are_moved_with_keys(
         keys = ["Shift+ArrowLeft"] * 5
         assert box_after("e", *keys) == pytest.approx(moved, abs=0.02)
         assert box_after("u", "u", "u") == pytest.approx(before["box"], abs=0.02)
+        x, y = on_screen(page, left, top)
+        page.keyboard.press("e")
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 1, y + 1)  # too little to be a drag
+        page.mouse.up()
+        moved = [left, top - 1, right, bottom]
+        assert box_after("ArrowUp") == pytest.approx(moved, abs=0.02)
+        assert box_after("u") == pytest.approx(before["box"], abs=0.02)
         page.keyboard.press("Escape")  # the person is left, who moves as a whole
         page.keyboard.press("ArrowRight")
         saved(page)

@@ -180,6 +180,12 @@ def test_a_cut_is_not_seen_where_one_of_all_goes_on() -> None:
     assert ids_of([(0.0, first), (0.04, then)]) == [[1, 2], [1, 2]]
 
 
+def test_a_cut_is_not_seen_after_a_while() -> None:
+    first, then = people((300, 300)), people((280, 295), size=95, pose=LEANING)
+    assert ids_of([(0.0, first), (0.2, then)]) == [[1], [2]]
+    assert ids_of([(0.0, first), (0.6, then)]) == [[1], [1]]
+
+
 def test_a_cut_is_not_seen_by_boxes_alone() -> None:
     first, then = people((300, 300)), people((250, 280), size=75, pose=LEANING)
     for one in (first, then):

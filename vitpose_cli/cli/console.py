@@ -346,8 +346,7 @@ def progress(unit: str) -> Iterator[Report]:
             bars.append(tqdm(total=total, initial=num_done, unit=f" {unit}", dynamic_ncols=True))
         (bar,) = bars
         bar.total = total
-        if num_failed:
-            bar.set_postfix_str(f"{num_failed:,} failed", refresh=False)
+        bar.set_postfix_str(f"{num_failed:,} failed" if num_failed else "", refresh=False)
         bar.update(num_done - bar.n)
 
     try:

@@ -28,8 +28,7 @@ def place_plates(
     for (width, height), box in zip(sizes_wh, boxes.tolist(), strict=True):
         last_x, last_y = max(0, picture_wh[0] - width), max(0, picture_wh[1] - height)
         corners = [
-            (min(max(0, x), last_x), min(max(0, y), last_y))
-            for x, y in _places(width, height, box, placed)
+            (min(max(0, x), last_x), y) for x, y in _places(width, height, box, placed, last_y)
         ]
         places = [(x, y, x + width, y + height) for x, y in corners]
         free = (place for place in places if not any(_overlap(place, each) for each in placed))
@@ -38,12 +37,13 @@ def place_plates(
 
 
 def _places(
-    width: int, height: int, box: Sequence[float], placed: Sequence[_Plate]
+    width: int, height: int, box: Sequence[float], placed: Sequence[_Plate], last_y: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield where a plate could be, the best first: its middle stays over its box."""
+    """Yield where a plate could be, the best first: over its box, and y within 0 and `last_y`."""
     left, top, right, bottom = map(round, box)
     lowest, highest = left - width // 2, max(left, right - width // 2)
-    for y in (top - height, bottom, top - 2 * height, top):
+    for wanted in (top - height, bottom, top - 2 * height, top):
+        y = min(max(0, wanted), last_y)
         beside = [
             x
             for other in placed

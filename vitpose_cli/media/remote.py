@@ -258,10 +258,14 @@ def _tried(action: Callable[[], Result], failure: str) -> Result:
         except Exception as error:
             wait_s = next(waits_s, None)
             asked_s = _asked_wait_s(error)
+            left_s = deadline - time.monotonic()
             # Every protocol's client has errors of its own.
-            if wait_s is None or _lasts(error) or time.monotonic() + asked_s > deadline:
-                raise InputError(f"{failure}: {without_secrets(_said(error))}.") from error
-        time.sleep(max(wait_s, asked_s))
+            if wait_s is None or _lasts(error) or left_s < 0:
+                asking = f" (it asks to wait {asked_s:g} seconds)" if asked_s else ""
+                said = without_secrets(_said(error))
+                raise InputError(f"{failure}: {said}{asking}.") from error
+        # Whom nobody can wait for is not asked any faster for that.
+        time.sleep(asked_s if wait_s < asked_s <= left_s else wait_s)
 
 
 def _asked_wait_s(error: Exception) -> float:

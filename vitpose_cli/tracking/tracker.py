@@ -177,8 +177,10 @@ class Tracker:
 
         Chance often puts somebody near where another one was, but seldom into the same box, one of
         the same size, or the same pose. Who moves in an unforeseen way keeps one of these. After a
-        frame without anybody, people may have changed in any way.
+        frame without anybody, or a while, people may have changed in any way.
         """
+        if not 0 < time_s - self._last_s <= _LONGEST_COAST_S:
+            return False
         if all(track.seen_s < self._last_s for track in self._tracks):
             return False
         boxes = np.stack([track.box + np.tile(track.step(time_s), 2) for track in self._tracks])

@@ -119,7 +119,8 @@ class Stage extends Drawing {
       choose(hit.person.uid, hit.keypoint);
       this.drag.kind = 'keypoint';
     } else if (hit.kind === 'handle' || hit.kind === 'edge') {
-      choose(hit.person.uid, hit.kind === 'handle' ? app.keypoint : null);
+      const onHandle = hit.kind === 'handle';
+      choose(hit.person.uid, onHandle ? app.keypoint : null, onHandle ? app.corner : null);
       this.drag.kind = hit.kind;
     }
   }
