@@ -104,13 +104,24 @@ def test_a_record_is_turned_with_all_it_holds() -> None:
     assert turned.review.untouched == "", "the order of before has another checksum"
 
 
-def test_the_skeleton_of_such_a_category_must_fit(tmp_path: Path) -> None:
+def test_the_skeleton_of_such_a_category_must_fit_where_it_is_wanted(tmp_path: Path) -> None:
     document = two_orders()
     names = [*"abcdefghijklmnopq"]
     document["categories"][0] |= {"keypoints": names, "skeleton": []}
     document["categories"][1] |= {"keypoints": names[::-1], "skeleton": [[1, 99]]}
-    with pytest.raises(InputError, match=r"a\.json: Category 'referee' .* its skeleton joins"):
-        CocoFrames(write_json(tmp_path / "a.json", document))
+    path = write_json(tmp_path / "a.json", document)
+    with closing(CocoFrames(path)) as frames:
+        own = frames.annotations(1)[0]["keypoints"]
+        with pytest.raises(InputError, match=r"a\.json: Category 'referee' .* its skeleton joins"):
+            _ = frames.keypoint_set
+    assert own == document["annotations"][1]["keypoints"]
+    export = ["export", path, "-f", "results", "-o", tmp_path / "out.json", "--category"]
+    refused = vitpose(*export, "referee")
+    assert refused.returncode == 3
+    assert "its skeleton joins" in refused.stderr
+    assert vitpose(*export, "person").returncode == 0
+    (person,) = json.loads((tmp_path / "out.json").read_bytes())
+    assert person["keypoints"][0::3] == document["annotations"][0]["keypoints"][0::3]
 
 
 def test_files_and_runs_of_several_orders_are_compared_and_merged(tmp_path: Path) -> None:
