@@ -354,3 +354,14 @@ def test_frames_of_a_run_are_known_by_their_names_where_the_truth_has_no_videos(
     measured = json.loads(done.stdout)
     assert measured["coco"]["AP"] == 1.0
     assert (measured["num_predicted"], measured["num_missing"]) == (14, 0)
+
+
+def test_a_truth_with_backslashes_is_of_the_photos_of_a_run(tmp_path: Path) -> None:
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        run.append(make_record("d/a.jpg"))
+        run.export()
+    document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
+    document["images"][0]["file_name"] = "d\\a.jpg"
+    write_json(tmp_path / "truth.json", document)
+    measured = evaluate_predictions(tmp_path / "truth.json", tmp_path / "run")
+    assert measured.coco["AP"] == 1.0

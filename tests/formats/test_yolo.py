@@ -252,18 +252,22 @@ def test_a_body_without_sides_is_not_mirrored(tmp_path: Path) -> None:
     checked_rows(tmp_path / "out/labels/train/a.txt", 2, 1)
 
 
-def test_photos_of_one_name_without_a_suffix_get_texts_of_their_own(tmp_path: Path) -> None:
+def test_photos_of_one_name_with_and_without_a_suffix_get_texts_of_their_own(
+    tmp_path: Path,
+) -> None:
     make_run(tmp_path / "run")
     document = json.loads((tmp_path / "run" / "annotations.json").read_bytes())
-    for image in document["images"][:3]:
-        image["file_name"] = "photo"
+    for image, suffix in zip(document["images"], ("", ".jpg", "_jpg"), strict=False):
+        image["file_name"] = f"photo{suffix}"
     (tmp_path / "labels.json").write_text(json.dumps(document))
     done = vitpose(
         "export", "labels.json", "--format", "yolo", "--pictures", "none", "-o", "out", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     labels = tmp_path / "out" / "labels" / "train"
-    assert {"photo.txt", "photo_.txt", "photo__.txt"} <= {path.name for path in labels.iterdir()}
+    assert {"photo.txt", "photo_jpg.txt", "photo_jpg_.txt"} <= {
+        path.name for path in labels.iterdir()
+    }
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths are shorter there")

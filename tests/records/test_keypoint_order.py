@@ -104,13 +104,32 @@ def test_a_record_is_turned_with_all_it_holds() -> None:
     assert turned.review.untouched == "", "the order of before has another checksum"
 
 
-def test_the_skeleton_of_such_a_category_must_fit(tmp_path: Path) -> None:
+def test_the_skeleton_of_such_a_category_must_fit_where_it_is_wanted(tmp_path: Path) -> None:
     document = two_orders()
     names = [*"abcdefghijklmnopq"]
     document["categories"][0] |= {"keypoints": names, "skeleton": []}
     document["categories"][1] |= {"keypoints": names[::-1], "skeleton": [[1, 99]]}
-    with pytest.raises(InputError, match=r"a\.json: Category 'referee' .* its skeleton joins"):
-        CocoFrames(write_json(tmp_path / "a.json", document))
+    path = write_json(tmp_path / "a.json", document)
+    with closing(CocoFrames(path)) as frames:
+        own = frames.annotations(1)[0]["keypoints"]
+        with pytest.raises(InputError, match=r"a\.json: Category 'referee' .* its skeleton joins"):
+            _ = frames.keypoint_set
+    assert own == document["annotations"][1]["keypoints"]
+    export: list[str | Path] = [
+        "export",
+        path,
+        "-f",
+        "results",
+        "-o",
+        tmp_path / "out.json",
+        "--category",
+    ]
+    refused = vitpose(*export, "referee")
+    assert refused.returncode == 3
+    assert "its skeleton joins" in refused.stderr
+    assert vitpose(*export, "person").returncode == 0
+    (person,) = json.loads((tmp_path / "out.json").read_bytes())
+    assert person["keypoints"][0::3] == document["annotations"][0]["keypoints"][0::3]
 
 
 def test_files_and_runs_of_several_orders_are_compared_and_merged(tmp_path: Path) -> None:
@@ -138,3 +157,25 @@ def test_files_and_runs_of_several_orders_are_compared_and_merged(tmp_path: Path
     assert merged["categories"][0]["keypoints"] == list(NAMES)
     found = [person["keypoints"] for person in merged["annotations"]]
     assert found == [person["keypoints"] for person in document["annotations"]] * 2
+
+
+def test_results_have_the_order_of_their_category(tmp_path: Path) -> None:
+    document = two_orders()
+    for person in document["annotations"]:
+        points = np.reshape(person["keypoints"], (17, 3))
+        points[:, 0] += 9 * points[:, 1] % 97
+        points[:, 2] = 2
+        person |= {"keypoints": points.ravel().tolist(), "num_keypoints": 17}
+    write_json(tmp_path / "a.json", document)
+    for more in ([], ["--image-ids", "a.json"]):
+        done = vitpose(
+            "export", "a.json", "-f", "results", "-o", "r.json", "--overwrite", *more, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        written = json.loads((tmp_path / "r.json").read_bytes())
+        for result, person in zip(written, document["annotations"], strict=True):
+            assert result["category_id"] == person["category_id"]
+            for axis in (0, 1):
+                assert result["keypoints"][axis::3] == person["keypoints"][axis::3]
+    done = vitpose("evaluate", "-a", "a.json", "-p", "r.json", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["coco"]["AP"] == pytest.approx(1)

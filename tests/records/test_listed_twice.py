@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "render photos -a twice.json -o drawn",
         "export twice.json --format cvat -o out",
         "export twice.json --format fiftyone --pictures none -o out",
+        "export twice.json --format yolo --pictures none -o out",
         "review twice.json --images photos",
         "merge once.json twice.json -o all.json",
     ],
@@ -45,6 +47,24 @@ def test_whose_labels_count_is_not_guessed(
     said = " ".join(capsys.readouterr().err.split())
     assert "twice.json lists a.jpg more than once" in said
     assert "Make one image of them" in said
+    assert not Path("out").exists(), "so that the same command works when the file is mended"
+
+
+@pytest.mark.usefixtures("files")
+def test_results_by_id_are_measured_where_names_do_not_tell(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert vitpose_here(["export", "twice.json", "--format", "results", "-o", "named.json"]) == 0
+    named = json.loads(Path("named.json").read_bytes())
+    by_id = [{**each} for each in named]
+    for each in by_id:
+        del each["file_name"]
+    write_json(Path("by-id.json"), by_id)
+    capsys.readouterr()
+    assert vitpose_here(["evaluate", "-a", "twice.json", "-p", "named.json"]) == 3
+    assert "twice.json lists a.jpg more than once" in capsys.readouterr().err
+    assert vitpose_here(["evaluate", "-a", "twice.json", "-p", "by-id.json", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["num_predicted"] == 2
 
 
 @pytest.mark.usefixtures("files")

@@ -23,8 +23,8 @@ from vitpose_cli.pose.keypoint_names import keypoint_places
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import size_of
-from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.json_values import are_numbers
+from vitpose_cli.records.composed_names import ByName, plain
+from vitpose_cli.records.json_values import are_numbers, is_int
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import ImageResults, is_results_file
 from vitpose_cli.records.run import Run
@@ -45,13 +45,14 @@ def predicted_photos(path: Path, truth: CocoFrames) -> Iterator[Photo]:
 
     Raises:
         InputError: A file cannot be used, the people have other keypoints than those of the truth,
-            no photo of the predictions is in it, one has another size there, or is listed twice.
+            no photo of the predictions is in it, one has another size there, or is listed twice
+            where photos are found by their names.
     """
+    if path.is_file() and is_results_file(path):
+        return _of_results(path, truth)
     truth.check_listed_once()
     if (path / MANIFEST).is_file():
         return _of_run(path, truth)
-    if path.is_file() and is_results_file(path):
-        return _of_results(path, truth)
     return _of_document(path, truth)
 
 
@@ -191,15 +192,16 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         labelled = KeypointSet.from_category(run.manifest.keypoint_set)
         order = keypoint_order(labelled, truth.keypoint_set)
         done = run.done(retry_errors=False)
-        others = ByName({key.text: key for key in done if not key.media.isascii()})
+        forms = {
+            (plain(key.media), key.index): key for key in done if plain(key.media) != key.media
+        }
 
         def in_run(number: int) -> FrameKey:
             """Return a frame of the truth as the run calls it: either may know no videos."""
             key, photo = truth.key(number), FrameKey(truth.names[number])
-            for each in (key, photo.other_form, photo):
-                if each is None:
-                    continue
-                there = each if each in done else others.get(each.text)
+            common = FrameKey(plain(photo.media))
+            for each in filter(None, (key, photo.other_form, photo, common, common.other_form)):
+                there = each if each in done else forms.get((each.media, each.index))
                 if there is not None:
                     return there
             return key
@@ -297,15 +299,25 @@ def _is_found(person: Mapping[str, Any]) -> bool:
 def _of_results(path: Path, truth: CocoFrames) -> Iterator[Photo]:
     image_ids = ByName(dict(zip(truth.names, truth.image_ids.tolist(), strict=True)))
     with closing(ImageResults(path, image_ids)) as results:
+        if results.by_name:
+            truth.check_listed_once()
         num_keypoints = truth.keypoint_set.num_keypoints
         if results.num_results and not np.isin(results.image_ids(), truth.image_ids).any():
             raise _no_image_in_common(path, truth)
         said = results.category_ids
         by_category = None not in said and are_told_apart(said, truth.bodies)
         for number, image_id in enumerate(truth.image_ids.tolist()):
-            people, found = _bodies(truth, number), results.of(image_id)
+            people = _bodies(truth, number)
+            found = [_in_common_order(result, truth) for result in results.of(image_id)]
             photo = photo_of(image_id, people, found, num_keypoints, by_category=by_category)
             yield photo._replace(missing=None)
+
+
+def _in_common_order(result: Mapping[str, Any], truth: CocoFrames) -> Mapping[str, Any]:
+    """Return a result, which has the order of its category, in that of all of the truth."""
+    category_id = result.get("category_id")
+    order = truth.orders.get(category_id) if is_int(category_id) else None
+    return result if order is None else {**result, **order.lists(result)}
 
 
 def _bodies(document: CocoFrames, number: int) -> list[dict[str, Any]]:

@@ -34,7 +34,6 @@ from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.body_sizes import has_own_box
 from vitpose_cli.records.coco import track_id_of
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.coco_items import listed_again
 from vitpose_cli.records.coco_people import source_of
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
@@ -242,18 +241,14 @@ def write_frames(
         new_file: See `write_document`.
 
     Raises:
-        InputError: It cannot be written, or a frame comes twice.
+        InputError: It cannot be written.
     """
     versions: dict[FrameKey, str] = {}
     sources: dict[FrameKey, list[Any]] = {}
 
     def records() -> Iterator[FrameRecord]:
-        before = None
         for frame in frames:
             key, people = frame.record.key, [e for e in frame.originals if not e["iscrowd"]]
-            if key == before:
-                raise listed_again(content.name, key)
-            before = key
             versions[key], sources[key] = frame.version, [source_of(each) for each in people]
             yield frame.record
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass, replace
-from itertools import chain, count
+from dataclasses import dataclass, field, replace
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.chosen_categories import chosen_categories
 from vitpose_cli.records.coco import common_keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.coco_items import named_images, wrong
+from vitpose_cli.records.coco_items import listed_again, named_images, wrong
 from vitpose_cli.records.coco_people import (
     bodies_of,
     called_by_hand,
@@ -33,6 +33,7 @@ from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.common_names import CommonNames
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.kept_categories import common_entry
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -147,6 +148,7 @@ class Content:
         licences: Those of the photos of a document.
         excerpt: The document and the chosen images, where that is what it was read from.
         missing: The names that were to be taken but are not there, or have no labels.
+        orders: By category id, what brought its keypoints into the order that all frames have.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Content:
     licences: Sequence[Mapping[str, Any]] = ()
     excerpt: Excerpt | None = None
     missing: Sequence[str] = ()
+    orders: Mapping[int, KeypointOrder] = field(default_factory=dict)
 
     @property
     def keypoint_set(self) -> KeypointSet:
@@ -181,6 +184,17 @@ class Content:
                 f"{missing}Frames are chosen by --only and --reviewed; failed and rejected ones "
                 "never are.",
             )
+
+    def check_listed_once(self) -> None:
+        """Refuse a file that lists a chosen photo twice, for a format that has one text of each.
+
+        Raises:
+            InputError: There is one.
+        """
+        keys = (frame.record.key for frame in (self.frames() if self.excerpt else ()))
+        for key, after in pairwise(keys):
+            if key == after:
+                raise listed_again(self.name, key)
 
 
 def selected_names(path: Path) -> frozenset[str]:
@@ -326,6 +340,7 @@ def _document_content(document: CocoFrames, wanted: LabelFilter) -> Content:
             body_ids if wanted.categories else None,
         ),
         missing,
+        document.orders,
     )
 
 

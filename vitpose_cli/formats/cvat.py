@@ -59,10 +59,11 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder with `labels.json`, `photos.zip` for all photos, and an archive a video.
 
     Raises:
-        InputError: A name has half a character, a file of somebody else is in the way, or
-            something cannot be written.
+        InputError: A name has half a character, a photo is listed twice, a file of somebody else
+            is in the way, or something cannot be written.
     """
     check_writable(content.category, content.name)
+    content.check_listed_once()
     new_folder(out, options)
     labels = out / LABELS
     samples = [frame.record for frame in islice(content.frames(), _NUM_SAMPLES)]

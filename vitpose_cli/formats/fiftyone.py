@@ -39,9 +39,10 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     """Write a folder that FiftyOne imports as `COCODetectionDataset`.
 
     Raises:
-        InputError: Photos are not found, a file of somebody else is in the way, or something
-            cannot be written.
+        InputError: A photo is listed twice, photos are not found, a file of somebody else is in
+            the way, or something cannot be written.
     """
+    content.check_listed_once()
     keypoint_set = content.keypoint_set
     skeleton = {"labels": list(keypoint_set.names), "edges": list(map(list, keypoint_set.edges))}
     # Without a url FiftyOne writes its own into what it exports, and import knows such files by it.

@@ -1,9 +1,10 @@
 """The COCO results file: a bare list of poses, as evaluation servers and pycocotools take it.
 
 Every keypoint is written where the network saw it, also below the threshold, with its raw score as
-third number: evaluation ranks all of them. Ids are those of the document that the frames are of, or
-of a ground truth, since results are measured against one of the two. There is no way back: a list
-of results says neither what a person decided nor which keypoints are visible.
+third number: evaluation ranks all of them. They stand in the order of their category. Ids are those
+of the document that the frames are of, or of a ground truth, since results are measured against one
+of the two. There is no way back: a list of results says neither what a person decided nor which
+keypoints are visible.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vitpose_cli.records.coco_items import NO_OWN_ID, CocoHead, check_image, coc
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.json_stream import stream_items
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
 from vitpose_cli.records.shards import document_files
 
@@ -37,7 +39,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             category is not in the ground truth.
     """
     check_new(out, options, _is_results, content.files)
-    ids = _OwnIds() if options.truth is None else _IdsOfTruth(options.truth, content.categories)
+    ids = _OwnIds(content) if options.truth is None else _IdsOfTruth(options.truth, content)
     num_images = num_instances = 0
     with atomic_file(out, is_new=not options.overwrite) as stream:
         separator = b"[\n"
@@ -46,6 +48,8 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             image_id = ids.image_id(frame)
             categories = map(ids.category_id, _category_ids(frame, content.category["id"]))
             for result in _results(frame.record, image_id, [*categories]):
+                if (order := ids.orders.get(result["category_id"])) is not None:
+                    result |= order.lists(result)
                 stream.write(separator + orjson.dumps(result))
                 separator = b",\n"
                 num_instances += 1
@@ -62,7 +66,14 @@ def _is_results(path: Path) -> bool:
 
 
 class _OwnIds:
-    """The ids of the document that the frames are of."""
+    """The ids of the document that the frames are of.
+
+    Attributes:
+        orders: By category id, what brings people into the order in which it lists its keypoints.
+    """
+
+    def __init__(self, content: Content) -> None:
+        self.orders = _own_orders(content.categories, content.orders, content)
 
     def image_id(self, frame: LabelledFrame) -> int:
         return frame.image_id
@@ -72,9 +83,13 @@ class _OwnIds:
 
 
 class _IdsOfTruth:
-    """The ids that a ground truth has for the same photos and categories, by their names."""
+    """The ids that a ground truth has for the same photos and categories, by their names.
 
-    def __init__(self, path: Path, categories: Sequence[Mapping[str, Any]]) -> None:
+    Attributes:
+        orders: See `_OwnIds`.
+    """
+
+    def __init__(self, path: Path, content: Content) -> None:
         head, files = CocoHead(), document_files(path)
         ids: dict[str, int] = {}
         taken: set[int] = set()
@@ -91,7 +106,8 @@ class _IdsOfTruth:
         self._images = ByName(ids)
         bodies = [one for one in head.categories if one.get("keypoints")] or head.categories
         self._categories = {_name(one): one["id"] for one in bodies}
-        self._names = {one["id"]: _name(one) for one in categories}
+        self._names = {one["id"]: _name(one) for one in content.categories}
+        self.orders = _own_orders(bodies, head.orders, content)
 
     def image_id(self, frame: LabelledFrame) -> int:
         """Return the id of a frame.
@@ -123,6 +139,25 @@ class _IdsOfTruth:
                 f"It has {', '.join(self._categories) or 'none'}: name them as the labels do.",
             )
         return int(self._categories[name])
+
+
+def _own_orders(
+    categories: Sequence[Mapping[str, Any]], orders: Mapping[int, KeypointOrder], content: Content
+) -> dict[int, KeypointOrder]:
+    """Return what brings people into the order in which their category lists its keypoints.
+
+    Args:
+        categories: With their keypoints in a common order.
+        orders: What brought them into it, by category id.
+        content: What the people are of.
+    """
+    found: dict[int, KeypointOrder] = {}
+    for category in categories:
+        order = orders.get(category["id"])
+        own = order.before if order else category.get("keypoints") or ()
+        if (back := KeypointOrder.between(own, content.keypoint_set.names)) is not None:
+            found[category["id"]] = back
+    return found
 
 
 def _name(category: Mapping[str, Any]) -> str:

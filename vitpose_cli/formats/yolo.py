@@ -45,13 +45,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
 
     Raises:
         ConfigError: Ultralytics knows no such split.
-        InputError: The split is there already, or others with other classes or keypoints; photos
-            are not found or lie where the split would be written anew, a file of somebody else is
-            in the way, or it cannot be written.
+        InputError: The split is there already, or others with other classes or keypoints; a photo
+            is listed twice, photos are not found or lie where the split would be written anew, a
+            file of somebody else is in the way, or it cannot be written.
     """
     split = options.split or SPLITS[0]
     if split not in SPLITS:
         raise ConfigError(f"Ultralytics knows no split {split!r}.", f"Use {', '.join(SPLITS)}.")
+    content.check_listed_once()
     described = out / "data.yaml"
     num_images = num_instances = 0
     categories = Categories([content.categories])

@@ -34,6 +34,7 @@ from vitpose_cli.records.coco_items import (
 )
 from vitpose_cli.records.coco_people import crowding_of
 from vitpose_cli.records.json_values import is_int
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import MAX_TRACK_ID, completed_track_ids
 from vitpose_cli.records.shards import document_files
 
@@ -132,8 +133,8 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
     Flip pairs and sigmas are those of whichever category states some.
 
     Raises:
-        InputError: No category has keypoints, or they have different ones or state different pairs
-            or sigmas.
+        InputError: No category has keypoints, they have different ones or state different pairs or
+            sigmas, or what else a category says does not fit its keypoints.
     """
     with_keypoints = [category for category in categories if category.get("keypoints")]
     if not with_keypoints:
@@ -144,10 +145,16 @@ def common_keypoint_set(categories: Sequence[Mapping[str, Any]], path: Path) -> 
     first = with_keypoints[0]
     for category in with_keypoints[1:]:
         if category["keypoints"] != first["keypoints"]:
+            hint = how_to_part(with_keypoints, path)
+            order = KeypointOrder.between(first["keypoints"], category["keypoints"])
+            try:
+                _ = order and order.category(category)
+            except InputError as error:  # why they were not brought into the same order
+                raise InputError(f"{path}: {error}", hint) from error
             raise InputError(
                 f"{path}: categories {first.get('name')!r} and {category.get('name')!r} "
                 "have different keypoints.",
-                how_to_part(with_keypoints, path),
+                hint,
             )
     saying = [
         category

@@ -32,6 +32,7 @@ from vitpose_cli.records.coco_items import (
 from vitpose_cli.records.coco_people import bodies_of, crowding_of
 from vitpose_cli.records.common_names import CommonNames
 from vitpose_cli.records.grouped_places import GroupedPlaces
+from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.place_reader import PlaceReader
 from vitpose_cli.records.shards import document_files
 
@@ -48,6 +49,7 @@ class CocoFrames:
         licences: Those of its photos.
         categories: Each with at least `id`.
         bodies: The ids of those that have keypoints.
+        orders: By category id, what brought its keypoints into the order of the first with some.
         names: `file_name` by number.
         image_ids: (N,) int64 by number.
         crowding: By image id, of those images that say it.
@@ -92,6 +94,7 @@ class CocoFrames:
         self.licences: Sequence[Mapping[str, Any]] = head.licences
         self.categories = tuple(head.categories)
         self.bodies = bodies_of(self.categories)
+        self.orders: Mapping[int, KeypointOrder] = head.orders
         self._videos = video_names(head.videos)
         self.videos = frozenset(name for name in self._videos.values() if isinstance(name, str))
         self._called = called

@@ -6,6 +6,7 @@ What every reader relies on is checked here: ids, boxes and keypoints are there 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +57,8 @@ class CocoHead:
         num_keypoints: K by category id.
         with_parts: Ids of categories whose people have feet, face and hands beside the body.
         orders: By category id, how its keypoints come into the order of the first that has some;
-            known at the end, and left out where they are in it or are others.
+            known at the end, and left out where they are in it, are others, or nothing else of the
+            category fits them: it stays as it is, for who wants the others.
     """
 
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -94,14 +96,7 @@ def coco_items(
         widened(category) if category["id"] in head.with_parts else category
         for category in head.categories
     ]
-    head.orders = _orders(head.categories)
-    try:
-        head.categories = [
-            order.category(category) if (order := head.orders.get(category["id"])) else category
-            for category in head.categories
-        ]
-    except InputError as error:
-        raise InputError(f"{files[0]}: {error}", error.hint) from error
+    _put_in_order(head)
 
 
 def named_images(files: Sequence[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -292,14 +287,16 @@ def _lacking(path: Path, sections: Sequence[str]) -> InputError:
     )
 
 
-def _orders(categories: Sequence[Mapping[str, Any]]) -> dict[int, KeypointOrder]:
-    """Return what brings the keypoints of each category into the order of the first with some."""
-    bodies = [category for category in categories if category.get("keypoints")]
-    orders = {
-        each["id"]: KeypointOrder.between(bodies[0]["keypoints"], each["keypoints"])
-        for each in bodies[1:]
-    }
-    return {number: order for number, order in orders.items() if order is not None}
+def _put_in_order(head: CocoHead) -> None:
+    """Bring the keypoints of each category into the order of the first with some."""
+    first: Sequence[str] = ()
+    for number, category in enumerate(head.categories):
+        names = category.get("keypoints") or ()
+        first = first or names
+        if (order := KeypointOrder.between(first, names)) is not None:
+            with suppress(InputError):
+                head.categories[number] = order.category(category)
+                head.orders[category["id"]] = order
 
 
 def _checked_categories(path: Path, head: CocoHead) -> dict[int, int]:

@@ -53,6 +53,11 @@ class KeypointOrder:
         there = tuple(place for place in places if place is not None)
         return cls(tuple(names), there) if len({*there}) == len(names) else None
 
+    @property
+    def before(self) -> list[str]:
+        """The K names in the order that there is, in the wanted spelling."""
+        return [name for _, name in sorted(zip(self.places, self.names, strict=True))]
+
     def category(self, category: Mapping[str, Any]) -> dict[str, Any]:
         """Return an entry of `categories` with its keypoints in the wanted order.
 

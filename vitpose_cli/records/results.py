@@ -64,6 +64,7 @@ class ImageResults(PlaceReader):
     Attributes:
         num_results: How many there are in the file, of whatever image.
         category_ids: Their categories, each once; None for one that is not said.
+        by_name: Whether some are of a photo that is known by its name.
     """
 
     def __init__(self, path: Path, image_ids: ByName[int]) -> None:
@@ -79,7 +80,7 @@ class ImageResults(PlaceReader):
         """
         super().__init__((path,))
         known, unknown = GroupedPlaces(), GroupedPlaces()
-        is_any_known = False
+        self.by_name = False
         self.num_results = 0
         self.category_ids: set[int | None] = set()
         for item, place in stream_places(path):
@@ -100,12 +101,12 @@ class ImageResults(PlaceReader):
             name, image_id = result.get("file_name"), result.get("image_id")
             named = image_ids.get(without_dot(name)) if isinstance(name, str) else None
             if named is not None:
-                is_any_known = True
+                self.by_name = True
                 known.add(named, 0, place)
             elif isinstance(image_id, int):
                 places = unknown if isinstance(name, str) else known
                 places.add(image_id, 0, place)
-        self._places = (known,) if is_any_known else (known, unknown)
+        self._places = (known,) if self.by_name else (known, unknown)
         for places in self._places:
             places.sort()
 
