@@ -185,3 +185,22 @@ def test_a_photo_is_found_by_other_forms_of_its_name() -> None:
         assert keys.find(FrameKey("é/2.jpg")) is None
     both = LabelledKeys([together, apart])
     assert (both.find(together), both.find(apart)) == (together, apart)
+
+
+def test_a_video_is_found_by_other_forms_of_its_name() -> None:
+    together, apart = (normalize(form, "d/é.mp4") for form in ("NFC", "NFD"))
+    for name in (together, apart, "d\\é.mp4"):
+        frames = FrameKey(name, 3), FrameKey(str(FrameKey(name, 3)))
+        for labelled in (*frames, FrameKey(frames[1].media.replace("/", "\\"))):
+            keys = LabelledKeys([labelled, FrameKey("z.jpg")])
+            for video in (together, apart):
+                assert keys.find(FrameKey(video, 3)) == labelled
+                assert keys.find(FrameKey(str(FrameKey(video, 3)))) == labelled
+                assert keys.find(FrameKey(video, 4)) is None
+                assert keys.of_media(video) == [(FrameKey(video, 3), labelled)]
+                assert keys.has_media(video)
+            assert not keys.has_media("é.mp4")
+    both = LabelledKeys([FrameKey(together, 1), FrameKey(apart, 2)])
+    assert both.find(FrameKey(together, 2)) is None
+    assert both.find(FrameKey(apart, 1)) is None
+    assert both.of_media(together) == [(FrameKey(together, 1),) * 2]

@@ -93,12 +93,13 @@ def open_together(paths: Sequence[Path]) -> list[RecordSet]:
     Raises:
         InputError: See `open_records`.
     """
-    videos: set[str] = set()
+    videos: dict[str, str] = {}
     called = [CommonNames(videos) for _ in paths]
     sets = [open_records(path, names) for path, names in zip(paths, called, strict=True)]
-    videos.update(*(each.videos() for each in sets))
     runs_first = sorted(zip(called, sets, strict=True), key=lambda pair: pair[1].manifest is None)
     agree_on_forms([(names, each.names) for names, each in runs_first])
+    for names, each in runs_first:
+        names.add_videos(each.videos())
     keypoints = sets[0].keypoint_set.names
     return [_with_keypoints(each, keypoints) for each in sets]
 

@@ -45,6 +45,13 @@ def test_filters_and_orders(query: Query, wanted: list[int]) -> None:
     assert table.select(query).tolist() == wanted
 
 
+def test_a_queue_names_frames_in_any_form() -> None:
+    table = make_table()
+    table.add(["d/a.jpg"], ())
+    assert table.set_queue(["d\\a.jpg", "c.mp4\\frame_000007.jpg"]) == 2
+    assert table.select(Query(queued=True)).tolist() == [4, 3]
+
+
 def test_new_frames_get_numbers_at_the_end() -> None:
     table = make_table()
     table.add([KEYS[0].text, "a/a.jpg", FrameKey("c.mp4", 3).text], ())

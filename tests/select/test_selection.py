@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from runs import vitpose
 from select_cases import COCO, make_people, make_record, make_run
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.signals import SIGNALS
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.records.keypoint_order import KeypointOrder
@@ -205,6 +207,19 @@ def test_frames_that_were_extracted_are_compared_with_those_of_the_video(tmp_pat
         (choice,) = select_frames(options, report=lambda *_: None, say=said.append).choices
         assert choice.key == ours[1].key
         assert said == [f"{other} has no labels for 1 labelled frame of {run}."]
+
+
+def test_frames_are_compared_by_other_forms_of_their_names(tmp_path: Path) -> None:
+    ours, theirs = (FrameKey(normalize(form, "é.mp4"), 3) for form in ("NFC", "NFD"))
+    our_photo, their_photo = FrameKey(str(ours)), FrameKey(str(theirs))
+    pairs = (our_photo, their_photo), (ours, theirs), (our_photo, theirs), (ours, their_photo)
+    for number, pair in enumerate(pairs):
+        folder = tmp_path / str(number)
+        for name, key in zip("ab", pair, strict=True):
+            make_run(folder / name, [make_record(key.media, 0.9, index=key.index)])
+        done = vitpose("select", "a", "--compare", "b", "-o", "queue.json", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert "has no labels" not in done.stderr
 
 
 def test_what_cannot_be_is_refused(run: Path, tmp_path: Path) -> None:

@@ -69,11 +69,6 @@ class FrameKey:
         """The same frame as a photo that was extracted, or as one of the video; else None."""
         return FrameKey.of_video(self.media) if self.index < 0 else FrameKey(str(self))
 
-    def in_videos(self, videos: Container[str]) -> FrameKey:
-        """Return the key of the video's frame for a photo extracted from one of `videos`."""
-        frame = self.other_form if self.index < 0 else None
-        return self if frame is None or frame.media not in videos else frame
-
     def __str__(self) -> str:
         """Return the path the frame has, or would have if it were extracted."""
         if self.index < 0:

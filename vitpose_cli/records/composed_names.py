@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from vitpose_cli.media.frames import FrameKey
+
 Value = TypeVar("Value")
 
 
@@ -23,6 +25,11 @@ def composed(name: str) -> str:
 def plain(name: str) -> str:
     """Return a name with its accents put together, and with slashes for backslashes."""
     return composed(name).replace("\\", "/")
+
+
+def extracted_frame(name: str) -> FrameKey | None:
+    """Return the frame of a video that a photo's name says it is, in any form; else None."""
+    return FrameKey.of_video(name) or FrameKey.of_video(plain(name))
 
 
 def forms(name: str) -> tuple[str, ...]:

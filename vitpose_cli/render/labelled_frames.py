@@ -44,7 +44,7 @@ class Unlabelled(Container[FrameKey]):
         if isinstance(key, FrameKey):
             if self._labelled.find(key) is not None:
                 return False
-            if key.index < 0 and key.media in self._videos and key.media in self._labelled.media:
+            if key.index < 0 and key.media in self._videos and self._labelled.has_media(key.media):
                 return False  # a video that has labelled frames
         self.num_met += 1
         return True

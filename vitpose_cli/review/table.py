@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.order import natural_order
 from vitpose_cli.pose.instances import instance_scores
-from vitpose_cli.records.composed_names import ByName, composed
+from vitpose_cli.records.composed_names import ByName, plain
 
 State = Literal["todo", "draft", "accepted", "fixed", "rejected", "failed"]
 STATES: tuple[State, ...] = get_args(State)
@@ -169,14 +169,14 @@ class FrameTable:
         """Take the frames of these names as the queue, in this order; return how many are known.
 
         Args:
-            names: In any form of Unicode.
+            names: In any form, see `composed_names`.
         """
-        wanted = {composed(name) for name in names}
+        wanted = {plain(name) for name in names}
         by_name = ByName(
             {
                 name: number
                 for number, text in enumerate(self._texts)
-                if composed(name := _name(text)) in wanted
+                if plain(name := _name(text)) in wanted
             }
         )
         found = (by_name.get(name) for name in names)

@@ -18,6 +18,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.plurals import counted
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
+from vitpose_cli.records.common_names import CommonNames, agree_on_forms
 from vitpose_cli.records.folder import QUEUE, is_queue
 from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import FrameRecord
@@ -142,11 +143,17 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
         if others != keypoint_set.names and order is None:
             raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
         ours, theirs = run.done(), other.done()
+        names = CommonNames()
+        agree_on_forms([(CommonNames(), run.media_names), (names, lambda: map(str, theirs))])
+        names.add_videos(run.video_names())
 
         def called_here(key: FrameKey) -> FrameKey:
             """Return the key that the run has for a frame of the other, extracted or not."""
-            form = None if key in ours else key.other_form
-            return key if form is None or form not in ours or form in theirs else form
+            photo = FrameKey(str(key))
+            for form in (key, photo, names(key), names(photo)):
+                if form in ours and (form == key or form not in theirs):
+                    return form
+            return key
 
         if not any(called_here(key) in ours for key in theirs):
             raise InputError(
