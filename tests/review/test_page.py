@@ -203,7 +203,6 @@ def test_corners_of_a_box_are_moved_with_keys(
         assert box_after("e", *keys) == pytest.approx(moved, abs=0.02)
         assert box_after("u", "u", "u") == pytest.approx(before["box"], abs=0.02)
         x, y = on_screen(page, left, top)
-        page.keyboard.press("e")
         page.mouse.move(x, y)
         page.mouse.down()
         page.mouse.move(x + 1, y + 1)  # too little to be a drag
