@@ -41,7 +41,8 @@ Whole = Annotated[int, BeforeValidator(_no_bool)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[Whole, Field(ge=1, le=10**9)]
+AtLeastOne = Annotated[Whole, Field(ge=1)]
+Count = Annotated[AtLeastOne, Field(le=10**9)]
 
 
 class StrictModel(BaseModel):

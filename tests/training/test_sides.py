@@ -1,9 +1,12 @@
 """What is learnt from and what is measured on: a side that is empty, and photos on both."""
 
 import json
+import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 import yaml
@@ -179,3 +182,34 @@ def test_a_video_and_its_extracted_frames_are_one(tmp_path: Path) -> None:
     for learnt, measured in (sides, sides[::-1]):
         (note,) = overlap(opened(learnt, validation=[measured]))
         assert note.startswith("3 of 3 photos measured on are also learnt from")
+
+
+def in_a_folder_with_an_accent(image: dict[str, Any], number: int) -> None:
+    image["file_name"] = f"caf\u00e9/{image['file_name']}"
+
+
+def renamed(folder: Path, name: str, change: Callable[[str], str]) -> str:
+    """Write the labels again, with other forms of the names; return the file."""
+    document = json.loads((folder / "people.json").read_text())
+    for image in document["images"]:
+        image["file_name"] = change(image["file_name"])
+    (folder / name).write_text(json.dumps(document))
+    return str(folder / name)
+
+
+@pytest.mark.parametrize(
+    "change", [partial(unicodedata.normalize, "NFD"), lambda name: name.replace("/", "\\")]
+)
+@pytest.mark.parametrize("split_by", ["video", "folder"])
+def test_a_photo_is_one_in_every_form_of_its_name(
+    tmp_path: Path, change: Callable[[str], str], split_by: str
+) -> None:
+    labels(tmp_path, in_a_folder_with_an_accent)
+    other = source(tmp_path, annotations=renamed(tmp_path, "other.json", change))
+    (note,) = overlap(opened(other, validation=[source(tmp_path)]))
+    assert note.startswith("4 of 4 photos measured on are also learnt from")
+    share = crc32("caf\u00e9".encode() if split_by == "folder" else "caf\u00e9/001.png".encode())
+    part = {"split": [share / 2**32, share / 2**32 + 1e-9], "split_by": split_by}
+    taken = [opened(each | part).train[0].frames.keys for each in (source(tmp_path), other)]
+    assert len(taken[0]) == (4 if split_by == "folder" else 1)
+    assert taken[1] == tuple(FrameKey(change(key.media)) for key in taken[0])

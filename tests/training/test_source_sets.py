@@ -45,8 +45,8 @@ def test_the_same_keypoints_in_another_order_are_told(tmp_path: Path) -> None:
     path.write_text(json.dumps(document))
     assert open_data(DataOptions.model_validate({"train": sources})).notes == [
         "The files have several lists of keypoints; each gets a head: coco (17), person (17).",
-        "coco and person are the same keypoints in another order, and learn apart: write their "
-        "files in one order to train one head.",
+        "coco and person are the same keypoints in another order, and learn apart: `vitpose merge` "
+        "brings their files into one order, to train one head.",
     ]
     assert not open_data(DataOptions.model_validate({"train": sources[1:]})).notes
 

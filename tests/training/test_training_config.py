@@ -143,6 +143,22 @@ def test_numbers_beyond_reason_are_refused() -> None:
         assert f"\n  {name}: should be {limit}" in said
 
 
+def test_what_may_never_come_has_no_limit(tmp_path: Path) -> None:
+    far = 10**20
+    config = small_run(tmp_path) | {"log_every": far, "checkpoint_every": far}
+    config["validation"] = {"every_steps": far}
+    config["data"]["train"][0]["limit"] = far
+    assert parse_config(TrainConfig, config).checkpoint_every == far
+
+
+def test_somebody_is_shown_never_or_within_a_million_epochs() -> None:
+    data = small_run(Path("data"))["data"]
+    said = problems(data=data | {"train": [data["train"][0] | {"repeat": 1e-30}]})
+    assert (
+        "data.train.0.repeat: should be 0, or greater than or equal to 1e-06 (given: 1e-30" in said
+    )
+
+
 def test_true_and_false_are_no_numbers() -> None:
     data = small_run(Path("data"))["data"]
     pack = {"kind": "pack", "path": "a.npz", "repeat_of": {1: True}}

@@ -119,6 +119,26 @@ def test_boxes_on_photos_without_people_count(tmp_path: Path) -> None:
     assert len(open_data_source(CocoSource.model_validate(small_source(tmp_path))).frames.keys) == 2
 
 
+def test_boxes_are_found_in_every_form_of_a_name(tmp_path: Path) -> None:
+    path = write_coco(tmp_path, 2)
+    document = json.loads(path.read_text())
+    (tmp_path / "images" / "sub").mkdir()
+    hashes = set()
+    for image in document["images"]:
+        name = image["file_name"]
+        (tmp_path / "images" / name).rename(tmp_path / "images" / "sub" / name)
+        image["file_name"] = f"sub/{name}"
+    path.write_text(json.dumps(document))
+    for slash in "/\\":
+        for image in document["images"]:
+            image["file_name"] = f"sub{slash}{image['file_name'][4:]}"
+        (tmp_path / "boxes.json").write_text(json.dumps(document))
+        opened, evaluation = measured(tmp_path, boxes=tmp_path / "boxes.json")
+        assert evaluation.num_predicted == 2
+        hashes.add(opened.fingerprint.people)
+    assert len(hashes) == 1
+
+
 def test_of_a_labelling_run_photos_that_somebody_has_looked_at_are_measured(tmp_path: Path) -> None:
     path = write_coco(tmp_path, 4, attributes={"source": "model"})
     document = json.loads(path.read_text())

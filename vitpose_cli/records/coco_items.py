@@ -166,7 +166,6 @@ def complete_annotation(annotation: dict[str, Any], head: CocoHead) -> str:
         annotation["iscrowd"] = 0
     if annotation["iscrowd"] not in (0, 1):
         return f"has the iscrowd {annotation['iscrowd']!r}, which is neither 0 nor 1"
-    annotation["iscrowd"] = int(annotation["iscrowd"])
     num_keypoints = head.num_keypoints[category_id]
     if category_id in head.with_parts and (fault := join_parts(annotation, num_keypoints)):
         return fault

@@ -9,7 +9,7 @@ for backslashes, as programs on Windows write them.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
 from vitpose_cli.media.frames import FrameKey
@@ -53,6 +53,10 @@ class ByName(Generic[Value]):
         """Take the values; of two whose names look the same, each is found by its own form."""
         self._values = values
         self._plain = {form: values[name] for name in values if (form := plain(name)) != name}
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names in their own form."""
+        return iter(self._values)
 
     def get(self, name: str) -> Value | None:
         """Return the value of a name, None where there is none."""

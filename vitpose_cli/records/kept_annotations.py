@@ -36,6 +36,7 @@ def kept_annotations(
             "segmentation": [],
             "num_keypoints": sum(v > 0 for v in original["keypoints"][2::3]),
             **{name: value for name, value in original.items() if value is not None},
+            "iscrowd": int(original["iscrowd"]),
             "image_id": image_id,
         }
         annotation.pop("id", None)

@@ -67,6 +67,24 @@ class MediaFolders:
             return first
         return next((path for path in (first, *others) if photo_at(path) is not None), first)
 
+    def stored_name(self, name: str) -> str:
+        """Return a media name in the form in which its file is found; itself where none is there.
+
+        Raises:
+            InputError: The name leads out of the folder.
+        """
+        own, *others = forms(name)
+        found = self.path(name) if others else None
+        return next(
+            (
+                form
+                for form in others
+                for folder in self.folders
+                if safe_media_path(folder, form) == found
+            ),
+            own,
+        )
+
     def has(self, key: FrameKey) -> bool:
         """Return whether a frame is there, in one way or the other; see `stored_keys`.
 

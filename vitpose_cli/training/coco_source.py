@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of, size_of
+from vitpose_cli.records.composed_names import ByName, plain
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.results import boxes_by_image
 from vitpose_cli.records.shards import document_files
@@ -64,7 +66,8 @@ def _opened(
 ) -> OpenedSource:
     keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
     dropped: Counter[str] = Counter()
-    groups = [_group_of(document, number, options) for number in range(len(document))]
+    folders = MediaFolders.at(options.images)
+    groups = [_group_of(document, number, options, folders) for number in range(len(document))]
     keys = {
         number: document.key(number)
         for number, group in enumerate(groups)
@@ -88,7 +91,6 @@ def _opened(
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
     people = _stacked(keypoint_set_, numbered, options.repeat)
-    folders = MediaFolders.at(options.images)
     files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
     source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
     truth = _truth(document, shown if measured else (), options)
@@ -97,7 +99,7 @@ def _opened(
     boxes = None
     if options.boxes is not None:
         names = {int(document.image_ids[one]): document.names[one] for one in shown}
-        boxes = boxes_by_image(options.boxes, names, keypoint_set_.category)
+        boxes = ByName(boxes_by_image(options.boxes, names, keypoint_set_.category))
         known_from += document_files(options.boxes)
     if measured:
         known += f" {measured_hash(truth, boxes)}"
@@ -115,10 +117,15 @@ def _opened(
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
 
 
-def _group_of(document: CocoFrames, number: int, options: CocoSource) -> str:
-    """Return what an image is taken together with."""
-    video = document.video(document.image(number))
-    return group_of(document.key(number), options.split_by, video)
+def _group_of(document: CocoFrames, number: int, options: CocoSource, folders: MediaFolders) -> str:
+    """Return what an image is taken together with, by the name that it has in the folder.
+
+    Files that write a name in several forms would else disagree on the part that it is of.
+    """
+    key, video = document.key(number), document.video(document.image(number))
+    stored = replace(key, media=folders.stored_name(key.media))
+    group = group_of(stored, options.split_by, video)
+    return group if group == video else folders.stored_name(group)
 
 
 def _outside_split(
@@ -136,7 +143,7 @@ def _outside_split(
         return None
     sizes = Counter(groups[number] for number in labelled)
     keys = ((document.key(number), groups[number]) for number in labelled)
-    are_photos = {key.index < 0 and key.media == group for key, group in keys}
+    are_photos = {key.index < 0 and plain(key.media) == plain(group) for key, group in keys}
     what = "photo or video" if len(are_photos) > 1 else "photo" if True in are_photos else "video"
     what = "folder" if options.split_by == "folder" else what
     return outside_split(options, sizes, what)

@@ -12,7 +12,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vitpose_cli.config import Count, NotNegative, Number, Positive, Probability, StrictModel, Whole
+from vitpose_cli.config import (
+    AtLeastOne,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Probability,
+    StrictModel,
+    Whole,
+)
 from vitpose_cli.models.attention import AttentionPattern
 from vitpose_cli.training.data_options import AugmentationOptions, DataOptions
 
@@ -226,7 +235,7 @@ class ValidationOptions(StrictModel):
     every_epochs: Positive | None = None
     """Epochs from one measurement to the next; default: at most ten in a stage, one of them at its
     end. Weights that know the keypoints are measured before the first step, too."""
-    every_steps: Count | None = None
+    every_steps: AtLeastOne | None = None
     """The same in steps."""
     flip_test: bool = True
     """Average with the mirrored crop."""
@@ -275,9 +284,9 @@ class TrainConfig(StrictModel):
     """The stretches of training, as for progressive resolution."""
     validation: ValidationOptions = ValidationOptions()
     """How the network is measured."""
-    log_every: Count = 50
+    log_every: AtLeastOne = 50
     """Steps from one line of metrics to the next; the first and last of a stage have one, too."""
-    checkpoint_every: Count = 1000
+    checkpoint_every: AtLeastOne = 1000
     """Steps from one checkpoint to the next; one is also written at each validation."""
 
     @model_validator(mode="after")

@@ -111,7 +111,7 @@ class OpenedData:
             ),
             *(
                 f"{one.name} and {other.name} are the same keypoints in another order, and learn "
-                "apart: write their files in one order to train one head."
+                "apart: `vitpose merge` brings their files into one order, to train one head."
                 for one, other in combinations(several.values(), 2)
                 if {*one.names} == {*other.names}
             ),
@@ -336,7 +336,7 @@ def _check_boxes(source: OpenedSource, options: Source) -> None:
     if (
         source.boxes is None
         or options.kind == "pack"
-        or any(name in source.boxes for name in names)
+        or any(source.boxes.get(name) is not None for name in names)
     ):
         return
     theirs = next((f"but {name!r}" for name in source.boxes), "nor any other")

@@ -8,14 +8,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from vitpose_cli.config import Count, NotNegative, Number, Positive, Probability, StrictModel, Whole
+from vitpose_cli.config import (
+    AtLeastOne,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Probability,
+    StrictModel,
+    Whole,
+)
 from vitpose_cli.split import Group
 
 CropSide = Annotated[Whole, Field(ge=16, le=8192)]
 """A side of a kept crop, px: no input has a shorter one."""
-Repeat = Annotated[Number, Field(ge=0, le=10_000)]
+
+
+def _not_tiny(value: float) -> float:
+    """Refuse shares of an epoch after whose number of epochs numbers end."""
+    if 0 < value < 1e-6:
+        raise ValueError("should be 0, or greater than or equal to 1e-06")
+    return value
+
+
+Repeat = Annotated[Number, Field(ge=0, le=10_000), AfterValidator(_not_tiny)]
 """How often an epoch shows somebody; memory holds a number for each time."""
 SizeFactor = Annotated[Number, Field(ge=0.01, le=100)]
 """How a region is scaled: beyond, one cannot tell its sides apart, or its pixels."""
@@ -37,7 +55,7 @@ class SourceOptions(StrictModel):
     """Take only photos (of a pack: crops) whose name hashes into [from, to): a split that stays as
     it is when photos are added. Train on [0.1, 1], validate on [0, 0.1]. A video is taken as a
     whole, since its frames are alike."""
-    limit: Count | None = None
+    limit: AtLeastOne | None = None
     """Take at most this many photos, spread evenly over the source."""
 
     @model_validator(mode="after")

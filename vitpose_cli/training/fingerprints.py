@@ -21,6 +21,7 @@ from vitpose_cli.media.archives import num_bytes
 from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.training.people import People
 
 
@@ -108,7 +109,7 @@ def people_hash(people: People, keys: Sequence[FrameKey], files: Mapping[str, Ph
     return digest.hexdigest()
 
 
-def measured_hash(truth: CocoDocument, boxes: Mapping[str, Detections] | None) -> str:
+def measured_hash(truth: CocoDocument, boxes: ByName[Detections] | None) -> str:
     """Return a text that changes with what is to be found in photos, and with where to look.
 
     Args:

@@ -13,6 +13,7 @@ from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.records.body_sizes import SIZE_HINT
 from vitpose_cli.records.coco import CocoDocument
+from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.training.data_options import Source, SourceOptions
 from vitpose_cli.training.fingerprints import Fingerprint
 from vitpose_cli.training.labels import WITHOUT_SIZE
@@ -38,7 +39,7 @@ class OpenedSource:
     truth: CocoDocument
     dropped: Mapping[str, int]
     fingerprint: Fingerprint
-    boxes: Mapping[str, Detections] | None = None
+    boxes: ByName[Detections] | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -279,7 +279,7 @@ def _boxes_of(
 def _given_boxes(source: OpenedSource, number: int) -> Detections:
     """Return the boxes of a detector in a frame, or those of its people."""
     if source.boxes is not None:
-        return source.boxes.get(source.truth.images[number]["file_name"], Detections.empty())
+        return source.boxes.get(source.truth.images[number]["file_name"]) or Detections.empty()
     people = source.frames.people
     start, end = np.searchsorted(people.images, [number, number + 1])
     return Detections(people.boxes[start:end], np.ones(end - start, np.float32))
