@@ -329,6 +329,9 @@ def test_a_file_and_a_training_run_are_shown(tmp_path: Path) -> None:
     assert facts["path"] == str(best)
     assert facts["hash"] == weights_hash(best)
     assert facts["heads"][0]["keypoints"][0] == "left_eye"
+    torch.save({"state_dict": {}}, tmp_path / "theirs.pth")
+    refused = terminal.run("show", tmp_path / "theirs.pth")
+    assert (refused.returncode, "`vitpose weights convert " in refused.stderr) == (4, True)
 
 
 def test_list_and_show(tmp_path: Path) -> None:

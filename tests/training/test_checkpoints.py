@@ -9,6 +9,7 @@ from training_cases import small_run
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
 
@@ -137,3 +138,20 @@ def test_a_file_is_no_folder_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run is a file, and a run needs a folder"):
         RunFolder(tmp_path / "run").open(parse_config(TrainConfig, small_run(tmp_path)))
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_lock_of_a_dead_process_elsewhere_does_not_keep_the_next_run_waiting(
+    tmp_path: Path,
+) -> None:
+    config = parse_config(TrainConfig, small_run(tmp_path))
+    folder = RunFolder(tmp_path / "run")
+    with folder.held(config):
+        folder.cache.mkdir()
+    left = folder.cache / "crops-0123.lock-owner"  # as where there is no flock
+    left.write_text('{"pid": 1, "host": "elsewhere"}')
+    crops = folder.cache / "crops-0123.npy"
+    crops.touch()
+    with folder.held(config):
+        assert [*folder.cache.iterdir()] == [crops]
+        with FileLock(folder.cache / "crops-0123.lock", "The file"):
+            pass

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.data import check_room, open_data
+from vitpose_cli.training.data_options import DataOptions
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.network import choose_attention
@@ -19,6 +22,7 @@ from vitpose_cli.training.plan import (
     counted_activations,
     plan_training,
 )
+from vitpose_cli.training.process import machine_memory_bytes
 
 
 def planned(folder: Path, **changes: Any) -> TrainingPlan:
@@ -47,13 +51,36 @@ def test_a_plan_says_what_would_happen_and_writes_nothing(tmp_path: Path) -> Non
 def test_crops_that_memory_cannot_hold_are_refused_before_any_is_cut(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
     halves = [small_source(tmp_path) | {"limit": limit} for limit in (3, 1)]
-    data = {"train": halves, "cache": "ram", "cache_wh": [6_000_000, 6_640_000]}
-    config = parse_config(TrainConfig, small_run(tmp_path, data=data))
+    config = parse_config(TrainConfig, small_run(tmp_path, data={"train": halves, "cache": "ram"}))
+    # More than a file may ask for, so that few people are too many for any machine.
+    data = config.data.model_copy(update={"cache_wh": (6_000_000, 6_640_000)})
+    config = config.model_copy(update={"data": data})
     for begin in (plan_training, lambda config: train(config, tmp_path / "run", Silence())):
         with pytest.raises(InputError, match=r"crops of 4 people take 445246\.7 GiB") as caught:
             begin(config)
         assert "data.cache" in caught.value.hint
-    plan_training(parse_config(TrainConfig, small_run(tmp_path, data=data | {"cache": "disk"})))
+    on_disk = data.model_copy(update={"cache": "disk"})
+    plan_training(config.model_copy(update={"data": on_disk}))
+
+
+def test_crops_for_a_gpu_are_in_memory_source_by_source(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    side = math.isqrt((machine_memory_bytes() or 2**34) // (3 * 3))  # three people fit, four do not
+    halves = [small_source(tmp_path) | {"limit": limit} for limit in (2, 2)]
+    options = DataOptions.model_validate({"train": halves, "cache": "device"})
+    data = open_data(options.model_copy(update={"cache_wh": (side, side)}))
+    check_room(data, [(32, 48)], torch.device("cuda"))
+    with pytest.raises(InputError, match="crops of 4 people"):
+        check_room(data, [(32, 48)], torch.device("cpu"))
+
+
+def test_a_pass_that_memory_cannot_hold_is_refused(tmp_path: Path) -> None:
+    small, large = ({"input_wh": [32, 48], "steps": 1, "batch_size": n} for n in (4, 10_000_000))
+    with pytest.raises(InputError, match="10000000 crops of 32 x 48 px in one pass") as caught:
+        planned(tmp_path, stages=[small, large])
+    assert "stages.1.accumulate" in caught.value.hint
+    passes = large | {"accumulate": 1_000_000}
+    assert len(planned(tmp_path, stages=[small, passes]).stages) == 2
 
 
 def test_what_shows_nobody_is_refused_before_any_work(

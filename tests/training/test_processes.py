@@ -37,6 +37,25 @@ with process_group(Placement(device, process=Process.from_environment())):
     print(group._get_backend(device).options._timeout.total_seconds())
 """
 
+_SLOW = """
+import sys, time
+from pathlib import Path
+from vitpose_cli.config import load_config
+from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.loop import train
+from vitpose_cli.training.metrics import Silence
+
+class Slow(Silence):
+    def note(self, text):
+        print("slow:", text)
+        time.sleep(1)
+
+    def prepare(self, done, total):
+        print("read", done, "of", total)
+
+train(load_config(TrainConfig, Path(sys.argv[1])), Path(sys.argv[2]), Slow())
+"""
+
 
 def trained(config: Path, *outputs: Path) -> list[subprocess.Popen[str]]:
     """Start a run of as many processes as there are folders."""
@@ -240,3 +259,24 @@ def test_a_process_that_dies_is_no_bug_of_the_others(tmp_path: Path) -> None:
     (code, said), _ = ended(processes)
     assert code == 3, said
     assert "Another process of this training has ended." in said
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_first_process_cuts_the_crops_and_says_how_far_it_is(
+    tmp_path: Path, shared: bool
+) -> None:
+    """However late it begins; the others cut some only where they do not see its folder."""
+    write_coco(tmp_path, 8)
+    data = small_run(tmp_path)["data"] | {"cache": "disk"}
+    stages = [{"input_wh": [32, 48], "steps": 1, "batch_size": 4}]
+    _, path = written(tmp_path, data=data, stages=stages)
+    script = tmp_path / "slow.py"
+    script.write_text(_SLOW)
+    first, other = tmp_path / "run", tmp_path / ("run" if shared else "other")
+    (code, said), (other_code, other_said) = ended(
+        start_together([script, path, first], [script, path, other])
+    )
+    assert (code, other_code) == (0, 0), said + other_said
+    assert "slow" in said
+    assert "read 8 of 8" in said
+    assert len([*(other / "cache").glob("*.npy")]) == 1

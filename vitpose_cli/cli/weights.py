@@ -11,7 +11,7 @@ from rich.table import Table
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, printable, stdout
 from vitpose_cli.cli.help import Command
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.plurals import counted
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A catalog name, NAME or NAME:KEYPOINT_SET; a weights file; or the folder of a "
-            "training run.",
+            help="A catalog name, NAME or NAME:KEYPOINT_SET; a converted or trained weights file; "
+            "or the folder of a training run.",
         ),
     ],
     json: options.Json = False,
@@ -230,8 +230,15 @@ def _file_facts(name: str) -> dict[str, Any]:
     """Return what a weights file, or the best one of a training run, says about itself."""
     from vitpose_cli.models.catalog import resolve_weights
     from vitpose_cli.models.checkpoint import read_header
-    from vitpose_cli.models.weights_files import weights_hash
+    from vitpose_cli.models.trained import is_training_run
+    from vitpose_cli.models.weights_files import is_ours, weights_hash
 
+    given = Path(name)
+    if given.exists() and not is_ours(given) and not is_training_run(given):
+        raise WeightsError(
+            f"{name} carries no vitpose header, which says what weights are.",
+            f"Weights of other projects are translated by `vitpose weights convert {name}`.",
+        )
     path = resolve_weights(name)
     header = read_header(path, backbone=True)
     return {

@@ -216,6 +216,9 @@ class RunFolder:
             remove_left_over(path)
         for folder in (self.pictures, self.cache):
             remove_all_left_over(folder)
+        # Whoever held one has ended, maybe on another machine, where nobody could look for it.
+        for lock in self.cache.glob("*.lock*"):
+            lock.unlink(missing_ok=True)
 
     def _check_begun(self) -> None:
         """Refuse to begin a run among what an earlier one has come to, which it would replace."""

@@ -151,22 +151,26 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     return OpenedData(train, validation, options).with_sets(sets)
 
 
-def check_room(data: OpenedData, inputs_wh: Sequence[tuple[int, int]]) -> None:
+def check_room(
+    data: OpenedData, inputs_wh: Sequence[tuple[int, int]], device: torch.device
+) -> None:
     """Refuse crops that memory cannot hold: the system would end the process without a word.
 
     Args:
         data: The opened sources.
         inputs_wh: See `load_material`.
+        device: See `load_material`; what is to be kept on a GPU leaves memory source by source.
 
     Raises:
-        InputError: All that are to be kept in memory take more than this machine has.
+        InputError: All that are in memory at a time take more than this machine has.
     """
     total_bytes = machine_memory_bytes()
     if total_bytes is None or data.options.cache not in ("ram", "device"):
         return
     people = [one for one in _people(data.train) if one.keypoint_set.name in data.learnt_sets]
     width, height = _kept_wh(data.options, inputs_wh)
-    num_people = sum(map(len, people))
+    one_by_one = data.options.cache == "device" and device.type != "cpu"
+    num_people = (max if one_by_one else sum)(map(len, people))
     wanted_bytes = num_people * 3 * width * height
     if wanted_bytes > total_bytes:
         raise InputError(
@@ -200,7 +204,7 @@ def load_material(
         InputError: Too many photos cannot be read, or the crops do not fit.
     """
     options = data.options
-    check_room(data, inputs_wh)
+    check_room(data, inputs_wh, device)
     size_wh = _kept_wh(options, inputs_wh)
     parts: dict[str, list[Material]] = {}
     for source in data.train:

@@ -51,6 +51,7 @@ from vitpose_cli.training.process import (
     Placement,
     explained_memory,
     gathered,
+    leader_first,
     process_group,
     stop_asked,
     too_large_step,
@@ -189,14 +190,16 @@ class _Run:
     ) -> Mapping[str, Material]:
         """Read all photos, which must be those of the beginning, and of the other processes."""
         unread: list[str] = []
-        material = load_material(
-            data,
-            inputs_wh,
-            self._placement.device,
-            self._folder.cache,
-            self._observer.prepare,
-            unread.append,
-        )
+        in_turn = leader_first(self._placement.process)  # it alone tells the user how far it is
+        with in_turn if self._config.data.cache == "disk" else nullcontext():
+            material = load_material(
+                data,
+                inputs_wh,
+                self._placement.device,
+                self._folder.cache,
+                self._observer.prepare,
+                unread.append,
+            )
         self._tell(unread)
         self._known = known = learnt_from(data, material)
         own = Beginning.of(data, known, unread, self._position)

@@ -125,7 +125,8 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     Raises:
         ConfigError: The options cannot be meant, or the folder holds a run with other ones, or
             one that was begun with other labels.
-        InputError: Files cannot be used, or the folder cannot.
+        InputError: Files cannot be used, or the folder cannot; or the crops, or a pass of a stage
+            that is to come, take more memory than this machine has.
         WeightsError: The weights to start from cannot be used.
     """
     placement = Placement.of(config)
@@ -138,12 +139,14 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     # What is wrong with teachers is to be told before anything is trained.
     options, sets = config.distill, data.learnt_sets
     teachers = open_teachers(options, sets, placement)
-    check_room(data, seen_inputs_wh(config.stages, teachers))
+    check_room(data, seen_inputs_wh(config.stages, teachers), placement.device)
     notes = opening_notes(config, data, network) + teacher_notes(options, sets, teachers)
+    done = 0
     if folder is not None and not folder.changed(config):
         saved = folder.load_state()
         if saved is not None:
             check_sources(saved, data, notes.append)
+            done = saved.position.stage
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
     trainable = trainable_size(network.model)
@@ -152,7 +155,10 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
         if number > 0:
             network = next_network(network, stage.input_wh, fresh_heads=False)
             hold_still(network.model, config, data.learnt_sets)
-        stages.append(_stage_row(config, stage, network, data, placement))
+        row, kept_bytes = _stage_row(config, stage, network, data, placement)
+        if number >= done:
+            _check_kept(number, stage, kept_bytes, placement)
+        stages.append(row)
     return TrainingPlan(
         config=dump_config(config),
         changed=dump_config(config, defaults=False),
@@ -232,12 +238,17 @@ def check_stage_memory(number: int, stage: Stage, placement: Placement) -> None:
     Raises:
         InputError: Even half of the estimate does not fit.
     """
-    total_bytes, world_size = machine_memory_bytes(), placement.process.world_size
-    if placement.device.type != "cpu" or total_bytes is None:
-        return
-    size = pass_size(stage.options, world_size)
-    kept_bytes = activation_bytes(stage.model, size, placement.device, placement.dtype)
-    check_memory(number, stage.options, kept_bytes, total_bytes, world_size)
+    if placement.device.type == "cpu":
+        size = pass_size(stage.options, placement.process.world_size)
+        kept_bytes = activation_bytes(stage.model, size, placement.device, placement.dtype)
+        _check_kept(number, stage.options, kept_bytes, placement)
+
+
+def _check_kept(number: int, options: StageOptions, kept_bytes: int, placement: Placement) -> None:
+    """Do as `check_stage_memory`, where it is known what one pass keeps."""
+    total_bytes = machine_memory_bytes()
+    if placement.device.type == "cpu" and total_bytes is not None:
+        check_memory(number, options, kept_bytes, total_bytes, placement.process.world_size)
 
 
 class _FusedAttention(TorchFunctionMode):
@@ -292,7 +303,8 @@ def _stage_row(
     network: Network,
     data: OpenedData,
     placement: Placement,
-) -> StageRow:
+) -> tuple[StageRow, int]:
+    """Say what a stage is, and how many bytes one pass of it keeps."""
     steps_per_epoch = data.epoch_length / stage.batch_size
     schedule = Schedule.of_stage(stage, config.optimizer, steps_per_epoch)
     learning, total = trainable_size(network.model)
@@ -301,7 +313,7 @@ def _stage_row(
     activations = call_without_compiler(
         lambda: activation_bytes(network.model, size, placement.device, placement.dtype)
     )
-    return StageRow(
+    row = StageRow(
         input_wh=stage.input_wh,
         steps=schedule.num_steps,
         epochs=round(schedule.num_steps / steps_per_epoch, 2),
@@ -310,6 +322,7 @@ def _stage_row(
         weights_mib=weights >> 20,
         activations_mib=activations >> 20,
     )
+    return row, activations
 
 
 def _source_rows(data: OpenedData) -> list[dict[str, Any]]:

@@ -180,6 +180,20 @@ def gathered(value: _Value, process: Process) -> list[_Value]:
 
 
 @contextmanager
+def leader_first(process: Process) -> Iterator[None]:
+    """Let the first process be through with the block before the others begin it.
+
+    They find what it has written, if they see its folder. Where it fails they end with it, as it
+    does not come to where they wait.
+    """
+    if process.rank > 0:
+        gathered(None, process)
+    yield
+    if process.rank == 0:
+        gathered(None, process)
+
+
+@contextmanager
 def explained_memory(explanation: InputError) -> Iterator[None]:
     """Say what to do when something does not fit into memory.
 
