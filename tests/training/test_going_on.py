@@ -326,7 +326,9 @@ def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path)
             time.sleep(0.001)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        assert len(list((run / "cache").iterdir())) == 1  # what the one before left is gone
+        left = {path.suffix for path in (run / "cache").iterdir()}
+        assert left == {".lock", ".vitpose-tmp"}
+        assert len(list((run / "cache").iterdir())) == 2  # what the one before left is gone
     (run / ".state.pt.999999999.vitpose-tmp").touch()
     (run / ".last.safetensors.999999999.vitpose-tmp").mkdir()
     (run / ".last.safetensors.999999999.vitpose-tmp" / ".tmpAbCdEf").touch()
