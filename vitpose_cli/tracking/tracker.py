@@ -29,6 +29,7 @@ _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
 _LONGEST_WALK_S = 2.0  # after that, somebody else is as likely
 _FEWEST_POINTS = 3  # that tell how far somebody moved
 _LEAST_LIKELIHOOD = 1e-9  # of a pair that is alike enough
+_LONGEST_CUT_S = 0.55  # between two frames, also where two a second are not quite that
 _SAME_PLACE_IOU = 0.6  # of boxes,
 _SAME_SIZE_IOU = 0.9  # of boxes moved onto each other, and
 _SAME_POSE_OKS = 0.3  # of poses moved so: without one of these, the film was cut
@@ -179,7 +180,7 @@ class Tracker:
         the same size, or the same pose. Who moves in an unforeseen way keeps one of these. After a
         frame without anybody, or a while, people may have changed in any way.
         """
-        if not 0 < time_s - self._last_s <= _LONGEST_COAST_S:
+        if not 0 < time_s - self._last_s <= _LONGEST_CUT_S:
             return False
         if all(track.seen_s < self._last_s for track in self._tracks):
             return False
