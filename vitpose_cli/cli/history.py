@@ -132,5 +132,6 @@ def _words(step: Changes) -> str:
         * bool(step.num_moved),
         counted(step.num_visibility, "visibility", "visibilities") * bool(step.num_visibility),
         counted(step.num_boxes, "box", "boxes") * bool(step.num_boxes),
+        counted(step.num_recognised, "identity", "identities") * bool(step.num_recognised),
     ]
     return ", ".join(filter(None, parts)) or "nothing"

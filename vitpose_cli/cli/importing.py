@@ -159,7 +159,7 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
     if summary.num_identities_lost:
         note(
             f"{people(summary.num_identities_lost)} with another identity (track_id) in the file: "
-            "left out, as the run keeps none and tracks people anew for its document."
+            "left out, as the run tracks people anew for its document: say who is who in review."
         )
     if summary.num_ignored:
         note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")

@@ -350,6 +350,7 @@ class _Judge:
             comparison.instances,
             model=base.model,
             uids=comparison.uids,
+            recognised=record.recognised,
             review=self._review("fixed", base),
         )
         return Decision(

@@ -273,8 +273,10 @@ def _has_ids(record: FrameRecord) -> bool:
 def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
     frames = labels.stored_frames()  # a merged run keeps what lies outside of the picture, too
     if labels.manifest is not None:
-        records = (frame.record for frame in frames)
-        frames = map(LabelledFrame, identified(labels.manifest, records))
+        records = identified(labels.manifest, (frame.record for frame in frames))
+        # Identities are the records' own from here on: nobody has to be recognised once more.
+        known = (replace(record, recognised={}, exact=True) for record in records)
+        frames = map(LabelledFrame, known)
     for frame in frames:
         record = frame.record
         if human and record.review is None and record.error is None:

@@ -39,6 +39,7 @@ class Changes:
         max_move_px: The longest way that a keypoint was moved, frame px.
         num_visibility: Keypoints of another visibility.
         num_boxes: People with another box.
+        num_recognised: People who are somebody else from this frame of a video on.
     """
 
     num_added: int = 0
@@ -47,6 +48,7 @@ class Changes:
     max_move_px: float = 0.0
     num_visibility: int = 0
     num_boxes: int = 0
+    num_recognised: int = 0
 
 
 def parse_key(text: str) -> list[FrameKey]:
@@ -203,6 +205,9 @@ def changes(before: FrameRecord, after: FrameRecord) -> Changes:
         max_move_px=round(max((float(move.max()) for move in moves), default=0.0), 2),
         num_visibility=sum(int((was.seen != now.seen).sum()) for was, now in kept),
         num_boxes=sum(bool((np.abs(was.box - now.box) > _STILL_PX).any()) for was, now in kept),
+        num_recognised=sum(
+            before.recognised.get(uid, "") != after.recognised.get(uid, "") for uid in new
+        ),
     )
 
 

@@ -12,7 +12,7 @@ error at the front of the line without parsing the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import InitVar, asdict, dataclass, replace
+from dataclasses import InitVar, asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 from zlib import crc32
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.records.sighting import Sighting
 
 Origin = Literal["model", "human"]
 ReviewState = Literal["draft", "accepted", "fixed", "rejected"]
@@ -99,6 +100,8 @@ class FrameRecord:
         file_bytes: (with `ended_after`) How large its file was then; None where that is not known.
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
+        recognised: By `uids`, whom a person recognised in somebody, from this frame of the video
+            on: one of an earlier frame, or None for somebody new. Others are who the tracker says.
         review: The decision of a person; its presence makes the record a human one.
         by_hand: A person made the labels, also where no decision about them is known, as in a
             ground truth.
@@ -115,6 +118,7 @@ class FrameRecord:
     ended_after: int | None = None
     file_bytes: int | None = None
     uids: tuple[str, ...] = ()
+    recognised: Mapping[str, Sighting | None] = field(default_factory=dict)
     review: Review | None = None
     by_hand: bool = False
     set_aside: bool = False
@@ -137,6 +141,8 @@ class FrameRecord:
         if len(uids) != count or len(set(uids)) != count:
             raise InputError(f"{self.key} needs {count} different uids, got {list(uids)}.")
         object.__setattr__(self, "uids", uids)
+        here = {uid: self.recognised[uid] for uid in uids if uid in self.recognised}
+        object.__setattr__(self, "recognised", here)
 
     @property
     def origin(self) -> Origin:
@@ -159,7 +165,7 @@ class FrameRecord:
         if self.instances is None:
             return ""
         seen = replace(self.instances, signals={}, smoothed=None)
-        fields = {"uids": self.uids, **_instances_to_json(seen)}
+        fields = {**self._named_people(), **_instances_to_json(seen)}
         return checksum(orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY))
 
     def to_json(self) -> bytes:
@@ -179,9 +185,13 @@ class FrameRecord:
         if self.review is not None:
             frame["review"] = self.review.as_dict()
         if self.instances is not None:
-            frame["uids"] = self.uids
-            frame.update(_instances_to_json(self.instances))
+            frame |= self._named_people() | _instances_to_json(self.instances)
         return orjson.dumps(frame, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def _named_people(self) -> dict[str, Any]:
+        """Return for JSON what people are called, and whom a person recognised in them."""
+        recognised = {"recognised": self.recognised} if self.recognised else {}
+        return {"uids": self.uids, **recognised}
 
     @classmethod
     def from_json(cls, data: bytes) -> FrameRecord:
@@ -204,6 +214,10 @@ class FrameRecord:
                 ended_after=frame.get("ended_after"),
                 file_bytes=frame.get("file_bytes"),
                 uids=tuple(frame.get("uids", ())),
+                recognised={
+                    uid: None if whom is None else Sighting.from_json(whom)
+                    for uid, whom in frame.get("recognised", {}).items()
+                },
                 review=None if review is None else Review(**review),
                 by_hand=frame["origin"] == "human" and review is None,
                 set_aside=frame.get("set_aside", False),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -26,10 +26,14 @@ from vitpose_cli.records.record import (
     ReviewState,
     completed_track_ids,
 )
+from vitpose_cli.records.sighting import Sighting
 
 MAX_PEOPLE = 1000
 MAX_NUMBER = 1e6
 """No coordinate is farther from 0, px, and no score, also where a program writes logits."""
+
+NEW = "new"
+"""In place of the sighting of somebody who was in no frame before."""
 
 _VERSION = re.compile(r"[0-9a-f]{8}")
 _TRACK_ID = re.compile(r"[0-9]{1,19}")
@@ -46,12 +50,18 @@ class Edit:
         state: What was decided.
         instances: The labels; None to leave them as they are.
         uids: The names of the instances.
+        recognised: As in `FrameRecord`.
     """
 
     version: str
     state: ReviewState
     instances: Instances | None
     uids: tuple[str, ...]
+    recognised: Mapping[str, Sighting | None] = field(default_factory=dict)
+
+    def labelled(self, record: FrameRecord) -> FrameRecord:
+        """Return `record` with the labels of the edit, which has some."""
+        return replace(record, instances=self.instances, uids=self.uids, recognised=self.recognised)
 
     def applied(self, record: FrameRecord, reviewer: str, now_s: float) -> FrameRecord:
         """Return what `record` becomes.
@@ -73,7 +83,7 @@ class Edit:
         if self.instances is None:
             after = replace(record, review=review, exact=True)
         elif record.error is None:
-            after = replace(record, review=review, instances=self.instances, uids=self.uids)
+            after = replace(self.labelled(record), review=review, exact=True)
         else:
             raise InputError(f"{record.key} could not be read, nobody can be labelled there.")
         if self.state != "accepted" or not self._by_hand(record, after):
@@ -118,8 +128,9 @@ def parse_edit(body: bytes, num_keypoints: int) -> Edit:
     Args:
         body: JSON `{"version": ..., "state": ..., "people": null or [...]}`; a person is
             `{"uid": ..., "box": [x0, y0, x1, y1], "box_score": ..., "track_id": "7" or null,
+            "recognised": null, "new" or {"index": ..., "box": [x0, y0, x1, y1]},
             "keypoints": [[x, y, visibility, score], ...]}`, all in frame px. Edits that a browser
-            keeps from earlier versions have numbers as identities.
+            keeps from earlier versions have numbers as identities, and recognise nobody.
         num_keypoints: K, of every person.
 
     Raises:
@@ -147,7 +158,12 @@ def parse_edit(body: bytes, num_keypoints: int) -> Edit:
     uids = tuple(person["uid"] for person in people)
     if len(set(uids)) != len(uids):
         raise InputError("Two people have the same uid.")
-    return Edit(version, state, _instances(people, num_keypoints), uids)
+    recognised = {
+        person["uid"]: None if whom == NEW else Sighting.from_json(whom)
+        for person in people
+        if (whom := person.get("recognised")) is not None
+    }
+    return Edit(version, state, _instances(people, num_keypoints), uids, recognised)
 
 
 def _check_person(person: Any, where: str, num_keypoints: int) -> None:

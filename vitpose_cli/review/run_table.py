@@ -7,7 +7,7 @@ journals to their end, what a person looked at, the scores of all else, and then
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Event, Lock, Thread
 from typing import TypeVar
 
@@ -40,18 +40,19 @@ class RunTable:
         lock: Held by whoever reads or changes the table.
     """
 
-    def __init__(self, run: Run, *, whole: bool) -> None:
+    def __init__(self, run: Run, *, whole: bool, changed: Callable[[FrameKey], None]) -> None:
         """Take note of the first frames of a run.
 
         Args:
             run: Opened, read or not; `refresh` and `changes` are called by nobody else.
             whole: Take note of all of them.
+            changed: Told which frames another process has labelled since.
 
         Raises:
             InputError: The run has no frames, or cannot be read.
         """
         self.frames, self.lock = FrameTable(run.manifest.num_keypoints), Lock()
-        self._run = run
+        self._run, self._changed = run, changed
         self._read, self._decisions_known, self._ended = Event(), Event(), Event()
         self._problem = InputError("The review has ended.")
         self._thread = Thread(target=self._follow, name="review-table", daemon=True)
@@ -131,7 +132,10 @@ class RunTable:
                     unknown = self.frames.unknown()
                 self._read_scores(unknown)
                 self._ended.wait(_REFRESH_S)
-                self._take_in(sorted(map(FrameKey.from_text, self._run.changes())))
+                changes = sorted(map(FrameKey.from_text, self._run.changes()))
+                for key in changes:
+                    self._changed(key)
+                self._take_in(changes)
         except InputError as error:
             _log.warning("Scores and new frames are no longer read: %s", error.message)
             self._problem = error

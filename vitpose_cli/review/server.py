@@ -172,6 +172,7 @@ def build_app(session: ReviewSession, pictures: PictureReader, access: Access) -
         Route("/api/rows", handlers.rows),
         Route("/api/frames/{number}", handlers.frame),
         Route("/api/frames/{number}", handlers.save, methods=["POST"]),
+        Route("/api/frames/{number}/identities", handlers.identities),
         Route("/api/frames/{number}/aside", handlers.set_aside, methods=["POST"]),
         Route("/api/frames/{number}/picture", handlers.picture),
         Route("/api/frames/{number}/thumbnail", handlers.thumbnail),
@@ -214,6 +215,9 @@ class _Handlers:
 
     async def frame(self, request: Request) -> Response:
         return _json(await run_in_threadpool(self._session.frame, _number(request)))
+
+    async def identities(self, request: Request) -> Response:
+        return _json(await run_in_threadpool(self._session.identities, _number(request)))
 
     async def save(self, request: Request) -> Response:
         return await self._write(self._session.save, request)

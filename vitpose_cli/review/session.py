@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from threading import Lock
@@ -29,9 +28,10 @@ from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.records.shards import lacks_edits
 from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
+from vitpose_cli.review.numbers import RunNumbers
 from vitpose_cli.review.run_table import RunTable
 from vitpose_cli.review.table import STATES, Query
-from vitpose_cli.review.view import frame_view
+from vitpose_cli.review.view import frame_view, identities_view
 from vitpose_cli.tracking.smoothed_labels import for_document
 
 _NUM_SAMPLES = 200
@@ -82,7 +82,8 @@ class ReviewSession:
         self._reasons = ByName(queue or {})
         self._edited: set[int] = set()
         self._save_lock = Lock()
-        self._run_table = RunTable(run, whole=queue is not None)
+        self._numbers = RunNumbers(run, self.keypoint_set.sigmas)
+        self._run_table = RunTable(run, whole=queue is not None, changed=self._numbers.changed)
         self._table, self._table_lock = self._run_table.frames, self._run_table.lock
         self.num_queued = self._table.set_queue(list(queue or ()))
         if queue is not None and not self.num_queued:
@@ -207,6 +208,22 @@ class ReviewSession:
         """
         return self._view(number, self._record(self.key(number)))
 
+    def identities(self, number: int) -> dict[str, Any]:
+        """Return who is in a frame of a video and who was in those before, as far as it is known.
+
+        It is for nobody in photos, nor where identities came with a file or are not wanted.
+
+        Raises:
+            UnknownFrameError: There is no frame of this number.
+        """
+        key = self.key(number)
+        if key.video is None or not self._run.manifest.document.get("track", True):
+            return identities_view((), None)
+        numbers = self._numbers.of(key) if self.is_whole else None
+        uids = self._record(key).uids
+        is_known = numbers is not None and len(numbers.people) == len(uids)
+        return identities_view(uids, numbers if is_known else None, pending=not is_known)
+
     def save(self, number: int, edit: Edit) -> dict[str, Any]:
         """Write what a person did to a frame; return the frame as it is now.
 
@@ -224,6 +241,8 @@ class ReviewSession:
                 with _for_later():
                     self._run.append(current)
                 self._edited.add(number)
+                if edit.instances is not None:
+                    self._numbers.changed(current.key)
             elif not self._is_done(edit, current):
                 raise VersionConflictError(self._view(number, current))
         return self._view(number, current)
@@ -269,8 +288,7 @@ class ReviewSession:
         if edit.state != review.state and (edit.state, review.state) != ("accepted", "fixed"):
             return False
         if edit.instances is not None:
-            same = replace(current, instances=edit.instances, uids=edit.uids)
-            return same.version == current.version
+            return edit.labelled(current).version == current.version
         with _for_later():
             ((_, past),) = histories(self._run.path, [current.key])
         for seen in past:

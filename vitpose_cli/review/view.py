@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+from vitpose_cli.review.edits import NEW
+from vitpose_cli.review.numbers import Numbers
 
 
 def frame_view(record: FrameRecord) -> dict[str, Any]:
@@ -33,6 +36,35 @@ def frame_view(record: FrameRecord) -> dict[str, Any]:
     }
 
 
+def identities_view(
+    uids: Sequence[str], numbers: Numbers | None, *, pending: bool = False
+) -> dict[str, Any]:
+    """Return who is who around a frame as JSON values.
+
+    Args:
+        uids: Of the people in the frame.
+        numbers: What is known of them.
+        pending: More will be known later.
+    """
+    if numbers is None or numbers.are_kept:
+        return {"pending": pending, "numbers": {}, "before": []}
+    return {
+        "pending": False,
+        "numbers": dict(zip(uids, map(str, numbers.people), strict=True)),
+        "before": [
+            {
+                "number": str(number),
+                "sighting": {
+                    "index": met.first.index,
+                    "box": [round(value, COORDINATE_DECIMALS) for value in met.first.box],
+                },
+                "last_index": met.last_index,
+            }
+            for number, met in numbers.before.items()
+        ],
+    }
+
+
 def _people(record: FrameRecord) -> list[dict[str, Any]]:
     people = record.instances
     if people is None:
@@ -49,6 +81,7 @@ def _people(record: FrameRecord) -> list[dict[str, Any]]:
             "box": boxes[row],
             "box_score": box_scores[row],
             "track_id": str(track_id) if track_id is not None and track_id >= 0 else None,
+            "recognised": record.recognised[uid] or NEW if uid in record.recognised else None,
             "keypoints": [
                 [x, y, seen, score]
                 for (x, y), seen, score in zip(

@@ -1,9 +1,9 @@
 """Identities for a document: a `track_id` for everybody in its videos.
 
 Tracking itself is in `tracker`. Here records go in, as they lie in the journal, and come out with
-ids that no two videos share. Where some frames of a video have ids already, from an imported file
-or several merged ones, these are kept as far as they can be: one person has one id, two people
-have two.
+ids that no two videos share, as people have corrected them. Where some frames of a video have ids
+already, from an imported file or several merged ones, these are kept as far as they can be: one
+person has one id, two people have two.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.tracking.renumbering import Renumbering
+from vitpose_cli.tracking.sightings import Sightings
 from vitpose_cli.tracking.tracker import UNKNOWN, Tracker, TrackOptions
 
 NOMINAL_FPS = 30.0
@@ -51,14 +53,52 @@ def with_track_ids(
         records: Sorted by key, as `Run.records` yields them; failed frames may be among them.
         sigmas: (K,) of the keypoint set.
     """
-    identities = Identities(sigmas)
+    corrected = CorrectedIdentities(sigmas)
     for video, group in groupby(records, key=lambda record: record.key.video):
         if video is None:
             yield from group
             continue
-        identities.begin()
+        corrected.begin()
+        before = Sightings()
         for record in group:
-            yield record if record.instances is None else identities.given_to(record)
+            yield corrected.given_to(record, before)
+
+
+class CorrectedIdentities:
+    """Numbers for the people of one video after the other: the tracker's, as people corrected them.
+
+    A copy goes on from where it was made, given the sightings of the video up to there.
+    """
+
+    def __init__(self, sigmas: NDArray[np.float64]) -> None:
+        """Begin the first video.
+
+        Args:
+            sigmas: (K,) of the keypoint set.
+        """
+        self._tracked = Identities(sigmas)
+        self._renumbering = Renumbering()
+
+    def begin(self) -> None:
+        """Begin the next video."""
+        self._tracked.begin()
+        self._renumbering = Renumbering()
+
+    def given_to(self, record: FrameRecord, before: Sightings) -> FrameRecord:
+        """Return the record of the video's next frame with identities; a failed one as it is.
+
+        Args:
+            record: Whatever is known about the frame.
+            before: The frames of the video before; this one is added.
+        """
+        tracked = self._tracked.given_to(record)
+        people = tracked.instances
+        if people is None or people.track_ids is None:
+            return record
+        new = self._tracked.new_number
+        ids = self._renumbering.renumbered(record, people.track_ids, before, new)
+        before.add(record.key.index, people.boxes, ids)
+        return replace(tracked, instances=replace(people, track_ids=ids), exact=True)
 
 
 class _Seen(NamedTuple):
@@ -143,7 +183,7 @@ class Identities:
         ids = self._recognised(time_s, people, source)
         names = _names(people)
         for row in np.flatnonzero(ids == UNKNOWN).tolist():
-            ids[row] = self._number(names[row])
+            ids[row] = self.new_number(names[row])
         known = self._ids.setdefault(source, _Names())
         for name, identity in zip(names, ids.tolist(), strict=True):
             if name != UNKNOWN and name not in known:
@@ -200,7 +240,7 @@ class Identities:
         barred: Container[int] = known.num_names if people.track_ids is not None else ()
         return self._tracker.match(time_s, people, np.array(ids, np.int64), barred)
 
-    def _number(self, wanted: int) -> int:
+    def new_number(self, wanted: int = UNKNOWN) -> int:
         """Return a number that nobody has: the wanted one if it can be."""
         while self._next_id in self._kept:
             self._kept.remove(self._next_id)

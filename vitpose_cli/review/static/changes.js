@@ -185,6 +185,7 @@ export async function copyPose() {
       people.push({
         ...other,
         uid: newUid(),
+        recognised: null,
         box: [x0, y0, x1, y1],
         keypoints: copied(other.keypoints),
       });

@@ -15,6 +15,7 @@ import {
 import {choose, stepCorner, stepKeypoint, stepPerson} from './choice.js';
 import {$} from './elements.js';
 import {goTo, openNextOpen} from './frames.js';
+import {goToIdentity} from './identities.js';
 import {list} from './list.js';
 import {toast} from './notices.js';
 import {goToPanel, leaveDrawer, nextTheme, toggleFilter} from './panels.js';
@@ -75,6 +76,8 @@ export const COMMANDS = [
      run: () => deleteChosen(false)},
     {id: 'delete-person', keys: ['Shift+Delete', 'Shift+Backspace'], label: 'Delete the person',
      run: () => deleteChosen(true)},
+    {id: 'identity', keys: ['w'], label: 'Say who a person of a video is, from this frame on',
+     run: goToIdentity},
     {id: 'undo', keys: ['u', 'Ctrl+z'], label: 'Undo', enabled: () => timeline.canUndo,
      run: () => travel('before', 'Undone')},
     {id: 'redo', keys: ['Shift+u', 'Ctrl+y', 'Ctrl+Shift+z'], shown: ['Shift+U, Ctrl+Y'],

@@ -4,6 +4,7 @@ import {app, DECIDED} from './app.js';
 import {cycleSeen} from './changes.js';
 import {choose} from './choice.js';
 import {$, children, newIcon} from './elements.js';
+import {numberOf} from './identities.js';
 import {SCORE, seenOf} from './keypoints.js';
 import {leaveDrawer} from './panels.js';
 import {chosenPerson, scoreOf} from './people.js';
@@ -49,7 +50,8 @@ export function renderPeople() {
     const button = rows[position].firstElementChild;
     const score = scoreOf(person);
     const labelled = person.keypoints.filter(seenOf).length;
-    const track = person.track_id === null ? '' : ` · #${person.track_id}`;
+    const number = numberOf(person);
+    const track = number === null ? '' : ` · #${number}`;
     button.querySelector('.person-number').textContent = position + 1;
     button.querySelector('.person-text').textContent =
       `${labelled} of ${person.keypoints.length}${track}`;
@@ -58,7 +60,7 @@ export function renderPeople() {
     button.setAttribute('aria-pressed', person.uid === app.person);
     button.setAttribute(
       'aria-label',
-      `Person ${position + 1}, ${counted(labelled, 'keypoint')}, score ${score.toFixed(2)}`,
+      `Person ${position + 1}${track}, ${counted(labelled, 'keypoint')}, score ${score.toFixed(2)}`,
     );
     button.onclick = () => choose(person.uid === app.person ? null : person.uid, null);
   });

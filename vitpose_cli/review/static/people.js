@@ -65,7 +65,7 @@ export function swapSides({keypoints: points}, pairs) {
 }
 
 export function newPerson(box) {
-  const person = {uid: newUid(), box, box_score: 1, track_id: null, keypoints: []};
+  const person = {uid: newUid(), box, box_score: 1, track_id: null, recognised: null, keypoints: []};
   person.keypoints = app.run.template.map((_, keypoint) => [
     ...usualPlace(person, keypoint),
     UNLABELLED,

@@ -12,7 +12,8 @@
 //   keypoints, people             labels, and what becomes of them
 //   edits, saver, timeline        edits on their way to the server, and back
 //   drawing, list, progress       what is seen
-//   choice, changes, stage        what a person does to the open frame
+//   choice, changes, identities,  what a person does to the open frame
+//   stage
 //   frames, steps, windows,       which frame is open, and which are listed
 //   filter
 //   panels, inspector, keys,      what is beside the picture, and the keys
@@ -24,6 +25,7 @@ import {$} from './elements.js';
 import {filter} from './filter.js';
 import {lookAgain, openFrame} from './frames.js';
 import {renderFrameCard, renderKeypoints, renderPeople} from './inspector.js';
+import {renderIdentity, setUpIdentity} from './identities.js';
 import {list} from './list.js';
 import {banner, toast} from './notices.js';
 import {leaveDrawer, setTheme} from './panels.js';
@@ -39,7 +41,7 @@ import {askForChoice, dropped, saved} from './windows.js';
 function listen() {
   saver.on = {saved, choose: askForChoice, dropped};
   list.on = {open: openFrame, leave: leaveDrawer};
-  showBy(renderFrameCard, renderPeople, renderKeypoints, renderCommands, renderStage, renderHint);
+  showBy(renderFrameCard, renderPeople, renderIdentity, renderKeypoints, renderCommands, renderStage, renderHint);
 }
 
 /** Ask now and then whether the server is there, and whether the run has grown. */
@@ -65,6 +67,7 @@ async function start() {
   listen();
   setTheme(store.get('vitpose-review theme') ?? 'auto');
   setUpCommands();
+  setUpIdentity();
   app.run = await ask('run');
   $('run-name').textContent = app.run.name;
   $('reviewer').textContent = app.run.reviewer && `as ${app.run.reviewer}`;

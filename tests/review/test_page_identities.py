@@ -1,0 +1,130 @@
+"""The review page in a real browser: who people are over the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from identity_cases import labelled, make_two_videos, name
+from page_cases import opened, saved
+from review_cases import make_manifest, running
+
+from vitpose_cli.records.run import Run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHOICE = "#identity-choice"
+
+
+def open_video_frame(page: Page, index: int) -> None:
+    for _ in range(index):
+        page.keyboard.press("j")
+    opened(page, name(index))
+
+
+def numbers_are(page: Page, *numbers: str) -> None:
+    """Wait until the people of the open frame have these numbers."""
+    rows = page.locator("#people .person-text")
+    for place, number in enumerate(numbers):
+        rows.nth(place).filter(has_text=f"· #{number}").wait_for()
+
+
+def choices(page: Page) -> list[str]:
+    return page.locator(f"{CHOICE} option").all_text_contents()
+
+
+def test_a_person_is_called_otherwise_by_keyboard_from_one_frame_on(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        page.keyboard.press("w")
+        page.locator("#toast.shown", has_text="Choose a person first").wait_for()
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        assert page.is_hidden("#identity")
+        page.keyboard.press("p")
+        page.wait_for_selector(f"{CHOICE}:visible")
+        assert choices(page) == ["#1 · person 1", "#2 · person 2", "Somebody new"]
+        page.keyboard.press("w")
+        assert page.evaluate("document.activeElement.id") == CHOICE[1:]
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        said = "From this frame on, this is #2, and whoever was #2 is #1."
+        page.locator("#toast.shown", has_text=said).wait_for()
+        numbers_are(page, "2", "1")
+        assert page.evaluate("document.activeElement.id") == "overlay"
+        saved(page)
+        page.keyboard.press("j")
+        opened(page, name(3))
+        numbers_are(page, "2", "1")
+        page.keyboard.press("k")
+        opened(page, name(2))
+        page.keyboard.press("p")
+        page.locator(f"{CHOICE} option", has_text="As tracked").wait_for(state="attached")
+        page.keyboard.press("k")
+        opened(page, name(1))
+        numbers_are(page, "1", "2")
+
+        page.keyboard.press("u")  # leads back to where it was done
+        opened(page, name(2))
+        numbers_are(page, "1", "2")
+        page.keyboard.press("Shift+u")
+        numbers_are(page, "2", "1")
+        saved(page)
+        assert server.frame(name(2))["people"][0]["recognised"]["index"] == 0
+
+        # Who else was recognised in that number leaves it.
+        page.keyboard.press("p")
+        page.keyboard.press("p")
+        page.select_option(CHOICE, "2")
+        numbers_are(page, "1", "2")
+        saved(page)
+        first, second = server.frame(name(2))["people"]
+        assert (first["recognised"], second["recognised"]["index"]) == (None, 0)
+        page.select_option(CHOICE, "tracked")
+        page.locator("#toast.shown", has_text="this is who the tracker says").wait_for()
+        page.select_option(CHOICE, "new")
+        numbers_are(page, "1", "3")
+
+
+def test_a_number_of_a_file_is_not_changed_here(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    run_folder = make_two_videos(tmp_path)
+    with Run.open(run_folder, make_manifest(tmp_path / "media"), overwrite=True) as run:
+        for each in labelled():
+            assert each.instances is not None
+            people = replace(each.instances, track_ids=np.array([7, 8]))
+            run.append(replace(each, instances=people))
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        numbers_are(page, "7", "8")
+        page.keyboard.press("p")
+        page.keyboard.press("w")
+        page.locator("#toast.shown", has_text="These numbers came with the labels").wait_for()
+        assert page.is_hidden("#identity")
+        saved(page)
+
+
+def test_the_choice_in_a_small_window(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url, viewport={"width": 700, "height": 480})
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        page.keyboard.press("p")
+        page.wait_for_selector(f"{CHOICE} option", state="attached")
+        page.keyboard.press("w")  # opens the drawer that it is in
+        box = page.locator(CHOICE).bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 700
+        assert box["y"] + box["height"] <= 480
+        page.select_option(CHOICE, "2")
+        numbers_are(page, "2", "1")
+        assert page.evaluate("document.activeElement.id") == "overlay"
+        saved(page)
