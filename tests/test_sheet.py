@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from label_cases import COCO, make_record, make_run
+from label_cases import COCO, make_people, make_record, make_run
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.mosaic import CAPTION_HEIGHT, GAP, mosaic
 from vitpose_cli.sheet import TILE_WH, SheetOptions, make_sheet
+
+SMALL = make_people(1)
+SMALL = replace(
+    SMALL, boxes=SMALL.boxes / np.float32(10), keypoints=SMALL.keypoints * np.float32(0.1)
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,29 @@ def test_it_is_said_where_a_drawn_picture_would_be_labelled(run: Path, tmp_path:
             assert (f"{place} lies in {photos}: before" in done.stderr) == is_said, arguments
     done = vitpose("sheet", photos / "run.vitpose", "-o", photos / "sheet.png")
     assert "move it away" not in done.stderr  # what is called so is passed over
+
+
+def test_moments_of_a_video_are_apart_as_far_as_there_are_enough(tmp_path: Path) -> None:
+    video = tmp_path / "frames" / "clip.mp4"
+    video.mkdir(parents=True)
+    records = []
+    for index in [*range(15, 30), 31, 50]:
+        (name,) = save_photos(tmp_path / "one", 1)
+        record = make_record("clip.mp4", index, count=1, people=SMALL)
+        score = {20: 0.1, 31: 0.9, 50: 0.8}.get(index, 0.2)
+        people = replace(SMALL, box_scores=np.array([score], np.float32))
+        records.append(replace(record, size_wh=(120, 90), instances=people))
+        shutil.copyfile(tmp_path / "one" / name, video / f"frame_{index:06d}.jpg")
+    run = make_run(tmp_path / "run", records, sources=(str(tmp_path / "frames"),))
+
+    def shown(number: int) -> list[int]:
+        page = tmp_path / "s.html"
+        make_sheet(SheetOptions(run, page, number=number))
+        return [int(index) for index in re.findall(r"<figcaption>.*_0+(\d+)", page.read_text())]
+
+    assert shown(2) == [20, 50]
+    assert shown(3) == [20, 50, 31]
+    assert shown(5) == [20, 15, 16, 50, 31], "where moments are too few, others fill it"
 
 
 def test_a_sample_is_the_same_for_the_same_seed(run: Path, tmp_path: Path) -> None:

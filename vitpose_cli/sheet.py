@@ -36,6 +36,8 @@ from vitpose_cli.records.stated_sizes import check_size
 TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
 
+_MOMENT_FRAMES = 15  # half a second of most videos, as `select` keeps frames apart
+
 SheetOrder = Literal["worst", "best", "sampled"]
 
 
@@ -48,7 +50,8 @@ class SheetOptions:
         output: A .png or .jpg picture, or an .html page.
         images: The folder of the photos and videos; None where they were labelled.
         number: How many people, at most.
-        order: By score from the worst or from the best, or a random sample.
+        order: By score from the worst or from the best, first one person of every 15 frames of a
+            video; or a random sample of all.
         columns: People in a row of the picture.
         seed: Of the sample.
     """
@@ -131,13 +134,44 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
             return generator.random()
         return score if options.order == "worst" else -score
 
+    apart = _Apart(0 if options.order == "sampled" else options.number)
     found = (
         _Person(rank(score), record.key, position, score, record.instances, record.size_wh)
         for record in records
         if record.instances is not None and not record.rejected
         for position, score in enumerate(map(float, record.instances.scores))
     )
-    return heapq.nsmallest(options.number, found)
+    every = heapq.nsmallest(options.number, map(apart.seen, found))
+    firsts = apart.people()
+    others = (person for person in every if person not in firsts)
+    return sorted([*firsts, *others][: options.number])
+
+
+class _Apart:
+    """The first few people by rank, of whom no two are of one moment of a video.
+
+    Frames of a moment look alike, so that the worst one of a video would fill a sheet.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._by_moment: dict[tuple[str, int, int], _Person] = {}
+
+    def seen(self, person: _Person) -> _Person:
+        """Take a person into account, whom it returns."""
+        kept = self._by_moment
+        index = person.key.index
+        in_photo = index < 0
+        moment = (person.key.media, index // _MOMENT_FRAMES, person.position if in_photo else 0)
+        if moment not in kept or person < kept[moment]:
+            kept[moment] = person
+            if len(kept) > self._number:  # whoever is dropped can only come back by a better rank
+                del kept[max(kept, key=kept.__getitem__)]
+        return person
+
+    def people(self) -> list[_Person]:
+        """Return them, sorted."""
+        return sorted(self._by_moment.values())
 
 
 def _tiles(

@@ -154,7 +154,8 @@ def test_photos_that_the_file_leaves_out_are_said(
     assert not caplog.messages
     detector.check(["a/één.jpg", "other.jpg", "clip.mp4", "other.mp4"])
     assert caplog.messages == [
-        f"{path} has boxes for 2 of 4 photos and videos: nobody is labelled in the others."
+        f"{path} has boxes for 2 of 4 photos and videos: nobody is labelled in the others, such as "
+        "'other.jpg'."
     ]
 
 

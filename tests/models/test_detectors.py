@@ -48,6 +48,15 @@ def test_classes_are_found_by_name() -> None:
     assert raised.value.hint.startswith(
         "It knows: bus, car. Take another with --detector, or whole-"
     )
+    with pytest.raises(ConfigError, match="x does not know animals") as raised:
+        find_classes({0: "person"}, ANIMALS, "x")
+    assert "--detector, such as dfine-m" in raised.value.hint
+    assert "called person" not in raised.value.hint
+    with pytest.raises(ConfigError, match="x does not know legs") as raised:
+        find_classes({0: "person"}, ["legs"], "x")
+    assert raised.value.hint.endswith(
+        "For legs that are parts of people, learn from a category called person."
+    )
     with pytest.raises(ConfigError) as raised:
         find_classes({number: f"class {number}" for number in range(90)}, PERSON, "x")
     assert "and 70 more" in raised.value.hint

@@ -128,7 +128,7 @@ def test_a_file_that_has_changed_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": [], "annotations": []}, "not in"),
+        ({"images": [], "annotations": []}, "lists no photos"),
         ({"categories": [{"id": 7, "name": "person"}]}, "its category names none"),
         ({"images": [{"id": 5, "file_name": "../b.jpg"}], "annotations": []}, "not in"),
         (

@@ -144,6 +144,37 @@ def test_a_box_begins_where_it_was_begun_whatever_is_zoomed_meanwhile(
         assert drawn["box"][:2] == pytest.approx([20, 20], abs=0.2)
 
 
+def test_a_click_places_the_keypoint_that_is_asked_for_wherever_others_would_be(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        opened(page, "a.jpg")
+        number = len(server.frame("a.jpg")["people"])
+        page.keyboard.press("b")
+        page.mouse.move(*on_screen(page, 10, 10))
+        page.mouse.down()
+        page.mouse.move(*on_screen(page, 50, 70))
+        page.mouse.up()
+        saved(page)
+        points = server.frame("a.jpg")["people"][number]["keypoints"]
+        ghosts = [tuple(point[:2]) for point in points]
+        # At its own usual place, at that of another one, and on a handle of the box.
+        places = [ghosts[0], ghosts[WRIST], (30, 70)]
+        for place in places:
+            page.mouse.click(*on_screen(page, *place))
+        x, y = on_screen(page, *ghosts[15])  # who is dragged is another one all the same
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 10, y + 10)
+        page.mouse.up()
+        saved(page)
+        points = server.frame("a.jpg")["people"][number]["keypoints"]
+        assert [at for at, point in enumerate(points) if point[2]] == [0, 1, 2, 15]
+        for point, place in zip(points, places, strict=False):
+            assert point[:2] == pytest.approx(place, abs=0.6)
+
+
 def test_who_is_out_of_sight_is_not_dragged(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

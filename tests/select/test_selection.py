@@ -133,6 +133,10 @@ def test_a_shortage_is_put_down_to_what_caused_it(run: Path, tmp_path: Path) -> 
         "Only 57 frames were chosen of 80 not reviewed yet: --max-per-video and --min-gap leave "
         "out 17; nobody was found in 6 others, see --empty-share."
     ]
+    said.clear()
+    options = SelectOptions(run, 500, tmp_path / "q.json", min_gap=20, empty_share=0.0)
+    select_frames(options, report=lambda *_: None, say=said.append)
+    assert "reviewed yet: --min-gap 20 leaves out " in said[0]
 
 
 def test_what_a_person_has_begun_comes_first(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def annotate(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="RUN", help="The run folder. Default: ./SOURCE.vitpose."
+            "--output",
+            "-o",
+            metavar="RUN",
+            help="The run folder. Default: ./SOURCE.vitpose, by the first SOURCE.",
         ),
     ] = None,
     weights: options.Weights = "tiny",

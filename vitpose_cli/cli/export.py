@@ -47,8 +47,8 @@ def export(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file (coco, results) or folder (other formats) to write. Names that end in "
-            ".onnx or .safetensors mean the network.",
+            help="The file (coco, results, csv) or folder (other formats) to write. Names that end "
+            "in .onnx or .safetensors mean the network.",
             show_default=False,
         ),
     ],
@@ -57,7 +57,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            metavar="coco|cvat|labelstudio|fiftyone|yolo|results",
+            metavar="coco|cvat|labelstudio|fiftyone|yolo|results|csv",
             help="The format of labels; docs/formats.md says what each keeps and how to load it.",
             show_default=False,
         ),
@@ -141,6 +141,7 @@ def export(
       vitpose export photos.vitpose --format cvat -o for-cvat/
       vitpose export photos.vitpose --format labelstudio --only photos.vitpose/queue.json -o for-ls/
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
+      vitpose export clips.vitpose --format csv -o clips.csv
       vitpose export labels.json --format coco --category horse -o horses.json
       vitpose export runs/finetune -o model.onnx
       vitpose export runs/vitpose-plus-b --fold ap10k -o animals.safetensors
@@ -221,8 +222,8 @@ def _lost_categories(content: Content, chosen: Format) -> Iterator[str]:
     if len(content.categories) > 1 and not chosen.categories:
         names = first_few([str(category.get("name")) for category in content.categories])
         yield (
-            f"Everybody is written as {content.category['name']}: only coco, results and yolo tell "
-            f"the categories ({names}) apart."
+            f"Everybody is written as {content.category['name']}: only coco, csv, results and yolo "
+            f"tell the categories ({names}) apart."
         )
 
 

@@ -39,6 +39,9 @@ def sheet(
 ) -> None:
     """Show many labelled people on one picture, worst first.
 
+    Worst and best come from moments of a video that are half a second apart, as far as there are
+    enough.
+
     Examples:
       vitpose sheet photos.vitpose
       vitpose sheet photos.vitpose --order sampled -n 200 -o sheet.html

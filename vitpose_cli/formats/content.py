@@ -69,6 +69,12 @@ class LabelledFrame(NamedTuple):
     image_id: int = 0
     video: str = ""
 
+    def category_ids(self, of_everybody: int) -> list[int]:
+        """Return what each person is in the document; in that of a run, all are the same."""
+        if not self.originals:
+            return [of_everybody] * len(self.record.uids)
+        return [item["category_id"] for item in self.originals if not item["iscrowd"]]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelFilter:

@@ -46,7 +46,7 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
         for frame in content.frames():
             num_images += 1
             image_id = ids.image_id(frame)
-            categories = map(ids.category_id, _category_ids(frame, content.category["id"]))
+            categories = map(ids.category_id, frame.category_ids(content.category["id"]))
             for result in _results(frame.record, image_id, [*categories]):
                 if (order := ids.orders.get(result["category_id"])) is not None:
                     result |= order.lists(result)
@@ -162,13 +162,6 @@ def _own_orders(
 
 def _name(category: Mapping[str, Any]) -> str:
     return str(category.get("name", "")).casefold()
-
-
-def _category_ids(frame: LabelledFrame, of_everybody: int) -> list[int]:
-    """Return what each person of a frame is in its document: of a run, all are the same."""
-    if not frame.originals:
-        return [of_everybody] * len(frame.record.uids)
-    return [item["category_id"] for item in frame.originals if not item["iscrowd"]]
 
 
 def _results(

@@ -9,7 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.formats import coco, cvat, fiftyone, labelstudio, labelstudio_export, results, yolo
+from vitpose_cli.formats import (
+    coco,
+    csv_table,
+    cvat,
+    fiftyone,
+    labelstudio,
+    labelstudio_export,
+    results,
+    yolo,
+)
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.importing import Read
 from vitpose_cli.formats.written import WriteOptions, Written
@@ -53,6 +62,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             categories=True,
             smoothed=True,
         ),
+        "csv": Format(csv_table.write, None, folder=False, categories=True, smoothed=True),
         "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
         "fiftyone": Format(
             fiftyone.write,

@@ -81,7 +81,8 @@ class BoxesFile:
     def check(
         self,
         media: Sequence[str],
-        hint: str = "Its file names must be relative to the folder that is labelled.",
+        hint: str = "Its file names (file_name of each result, which by ids alone means COCO's own "
+        "photos) must be relative to the folder that is labelled.",
     ) -> None:
         """Make sure that the file is about these photos and videos; say how many it leaves out.
 
@@ -104,11 +105,14 @@ class BoxesFile:
                 hint,
             )
         if len(named) < len(names):
+            other = next(name for name in media if plain(name) not in named)
             _log.warning(
-                "%s has boxes for %s of %s photos and videos: nobody is labelled in the others.",
+                "%s has boxes for %s of %s photos and videos: nobody is labelled in the others, "
+                "such as %r.",
                 self._path,
                 f"{len(named):,}",
                 f"{len(names):,}",
+                other,
             )
 
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:

@@ -109,10 +109,15 @@ def find_classes(names: Mapping[int, str], wanted: Collection[str], where: str) 
     if not labels:
         known = sorted({*map(str, names.values())} - {_NO_CLASS})
         shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        what, example, advice = " or ".join(sorted(wanted)), "", ""
+        if {*wanted} == {*ANIMALS}:
+            what, example = "animals", ", such as dfine-m"
+        elif "person" in (name.casefold() for name in known):
+            advice = f" For {what} that are parts of people, learn from a category called person."
         raise ConfigError(
-            f"The detector {where} does not know {' or '.join(sorted(wanted))}.",
-            f"It knows: {shown}. Take another with --detector, or whole-image where each photo is "
-            "nearly filled by one; or give --boxes.",
+            f"The detector {where} does not know {what}.",
+            f"It knows: {shown}. Take another with --detector{example}, or whole-image where each "
+            f"photo is nearly filled by one; or give --boxes, a file or a run.{advice}",
         )
     return labels
 

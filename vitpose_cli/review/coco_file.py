@@ -90,6 +90,11 @@ def _import(
     """Copy the labels of a document into a run folder; see `import_file`."""
     path = document.path
     keys = [document.key(number) for number in range(len(document))]
+    if not keys:
+        raise InputError(
+            f"{path} lists no photos, so there is none to review.",
+            'List them under images, each as {"id": 1, "file_name": "a.jpg"}.',
+        )
     document.check_listed_once()
     candidates = (images,) if images else (path.parent, path.parent / "images")
     folders = find_folders(map(MediaFolders.at, candidates), keys)

@@ -99,7 +99,7 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
             pictures = counted(chooser.num_unread, "picture")
             say(f"{pictures} could not be read, so that colours are unknown.")
         if len(choices) < options.count:
-            say(_shortage(len(choices), len(table), chooser))
+            say(_shortage(len(choices), len(table), chooser, options))
         queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
@@ -119,14 +119,17 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
     )
 
 
-def _shortage(num_chosen: int, num_frames: int, chooser: Chooser) -> str:
+def _shortage(num_chosen: int, num_frames: int, chooser: Chooser, options: SelectOptions) -> str:
     """Say why fewer frames were chosen than wanted."""
     frames = counted(num_chosen, "frame was", "frames were")
     if num_chosen == num_frames:
         return f"Only {frames} chosen: no other is left that is not reviewed yet."
     reasons = []
     if chooser.num_limited:
-        reasons.append(f"--max-per-video and --min-gap leave out {chooser.num_limited:,}")
+        limits = f"--min-gap {options.min_gap} leaves"
+        if options.max_per_video is not None:
+            limits = "--max-per-video and --min-gap leave"
+        reasons.append(f"{limits} out {chooser.num_limited:,}")
     if chooser.num_spared:
         reasons.append(f"nobody was found in {chooser.num_spared:,} others, see --empty-share")
     return f"Only {frames} chosen of {num_frames:,} not reviewed yet: {'; '.join(reasons)}."

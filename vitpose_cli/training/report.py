@@ -13,6 +13,7 @@ from typing import Any
 
 from vitpose_cli.charts import Axes, Point, figure, html_page, line_chart
 from vitpose_cli.files import atomic_file
+from vitpose_cli.plurals import counted
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.metrics import read_metrics
 
@@ -105,7 +106,7 @@ def _summary(
     if not trained:
         return "Nothing was trained yet."
     last = trained[-1]
-    text = f"{last['at']:,} steps; last loss {last['loss']:.3g}"
+    text = f"{counted(last['at'], 'step')}; last loss {last['loss']:.3g}"
     places = [line["at"] for line in measured if line["AP"] == best]
     if best is not None and places:
         when = f"after step {places[-1]:,}" if places[-1] else "before the first step"

@@ -6,7 +6,7 @@ import {choose} from './choice.js';
 import {Drawing} from './drawing.js';
 import {$} from './elements.js';
 import {between, contains, far, handlePlaces, HANDLES} from './geometry.js';
-import {inside, isShown, placeKeypoint, X, Y} from './keypoints.js';
+import {inside, isGhost, isShown, placeKeypoint, X, Y} from './keypoints.js';
 import {banner} from './notices.js';
 import {chosenPerson, movePerson, nameOfChosen, personOf, resizePerson} from './people.js';
 
@@ -116,7 +116,8 @@ class Stage extends Drawing {
     if (app.adding) {
       this.drag.kind = 'rubber';
     } else if (hit.kind === 'keypoint') {
-      choose(hit.person.uid, hit.keypoint);
+      // On the ghost of another one a click is for the keypoint that is asked for.
+      if (!app.placing || !isGhost(hit.person, hit.keypoint)) choose(hit.person.uid, hit.keypoint);
       this.drag.kind = 'keypoint';
     } else if (hit.kind === 'handle' || hit.kind === 'edge') {
       const onHandle = hit.kind === 'handle';
@@ -137,6 +138,8 @@ class Stage extends Drawing {
       return this.paint();
     }
     if (!this.drag.moved && far(at, this.drag.start) < 3 * this.unit) return undefined;
+    if (!this.drag.moved && this.drag.kind === 'keypoint')
+      choose(this.drag.hit.person.uid, this.drag.hit.keypoint);
     this.drag.moved = true;
     this.drag.at = at;
     this.dragTo(at);
@@ -212,8 +215,9 @@ class Stage extends Drawing {
     if (!drag || preview) return;
     if (rubber) {
       addPerson(rubber);
-    } else if (!drag.moved && !drag.panning && drag.kind === 'pan') {
-      this.click(drag.hit, drag.start);
+    } else if (!drag.moved && !drag.panning) {
+      const asked = app.placing && drag.kind !== 'rubber'; // whatever lies below
+      if (asked || drag.kind === 'pan') this.click(drag.hit, drag.start);
     }
   }
 
