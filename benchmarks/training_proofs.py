@@ -1,7 +1,8 @@
 """What a part of training is worth: the same run with and without it, over several seeds.
 
-    python benchmarks/training_proofs.py distillation|pretraining [--seeds 0 1 2] [--arms N]
-        [--output runs]
+    python benchmarks/training_proofs.py PROOF [--seeds 0 1 2] [--arms N] [--output runs]
+
+PROOF is distillation, pretraining, decoder, freezing or attention.
 
 To be run in the folder of the repository, with `data` a link to the folder of the photos. Each arm
 and seed is what `vitpose train` makes of a file in benchmarks/training, with the options that
@@ -35,11 +36,15 @@ FILES = Path(__file__).parent / "training"
 NUMBERS = ("held out OKS", "held out PCK@0.1", "held out AP", "coco_val OKS", "coco_val PCK@0.1",
            "coco_val AP")  # fmt: skip
 
+PROOFS = ("distillation", "pretraining", "decoder", "freezing", "attention")
+
 TEACHER = "distill={teacher: {ncnn: data/teachers/tinypose_256x192.param}, looks: once, folder: %s}"
 LABELLED = (
     "kind: pack, path: data/packs/people_a.npz, split: [0.05, 1], limit: 500, model_weight: 0"
 )
 UNLABELLED = "kind: pack, path: data/packs/people_b.npz, limit: 1000, model_weight: 1e-6"
+FINE = ("model.stride=8", "model.attention.window_wh=[4, 4]")
+PATTERNS = ("full", "window", "window+shift", "window+pool", "window+shift+pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,22 @@ def arms(proof: str, output: Path) -> tuple[Arm, ...]:
         "pretraining": (
             Arm("scratch", "scratch.yaml"),
             Arm("pretrained", "scratch.yaml", (), "pretrain.yaml"),
+        ),
+        "decoder": (
+            Arm("scratch", "scratch.yaml"),
+            Arm("classic", "scratch.yaml", ("model.head=classic",)),
+        ),
+        "freezing": tuple(
+            Arm(name, "scratch.yaml", changes, "pretrain.yaml")
+            for name, changes in (
+                ("pretrained", ()),
+                ("frozen-attention", ("freeze.attention=true",)),
+                ("frozen-ffn", ("freeze.ffn=true",)),
+            )
+        ),
+        "attention": tuple(
+            Arm(f"fine-{name}", "scratch.yaml", (*FINE, f"model.attention.pattern={name}"))
+            for name in PATTERNS
         ),
     }[proof]
 
@@ -121,7 +142,7 @@ def measured(weights: Path, people: list[Validator]) -> list[float | None]:
 def main() -> None:
     """Train all arms with all seeds, one after the other, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("proof", choices=("distillation", "pretraining"))
+    parser.add_argument("proof", choices=PROOFS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", type=int, help="take the first so many of them")
     parser.add_argument("--output", type=Path, default=Path("runs"))

@@ -229,8 +229,14 @@ def test_all_stages_run(tmp_path: Path) -> None:
     command = [sys.executable, str(RECIPE / "recipe.py"), str(data), str(work), str(out)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     here = ("--threads", "1", "--device", device)
+    command += ["--crops", "0", *tiny, *here, "--steps", "2"]
+    stopped = subprocess.run(
+        [*command, "--call-minutes", "1e-3"], capture_output=True, text=True, check=True
+    )
+    assert "not at its end" in stopped.stdout
+    assert not out.exists()
     finished = subprocess.run(
-        [*command, "--crops", "0", *tiny, *here, "--steps", "2"],
+        command,
         capture_output=True,
         text=True,
         check=False,

@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pack, run = options.work / "pack.npz", options.work / "run"
     if not pack.is_file():
         prepare_data.main([str(options.data), "--out", str(pack), "--crops", options.crops])
-    train.main([str(pack), "--out", str(run), *train_options])
+    if train.main([str(pack), "--out", str(run), *train_options]) < 1:
+        print("The training is not at its end, so nothing is exported: the same command goes on.")
+        return
     export.main([str(pack), str(run), str(options.out)])
     teacher = options.data / "teachers" / "yolox_nano.onnx"
     compared = ["--teacher", str(teacher)] if teacher.is_file() else []

@@ -377,10 +377,12 @@ def read_plan(arguments: Sequence[str] | None = None) -> Plan:
     return Plan(**vars(parser.parse_args(arguments)))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line."""
+def main(arguments: Sequence[str] | None = None) -> float:
+    """Run the command line; return the share of the run that is over, 1 at its end."""
     torch.backends.cudnn.benchmark = True
-    Trainer(read_plan(arguments)).train()
+    trainer = Trainer(read_plan(arguments))
+    trainer.train()
+    return trainer.progress
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ makes it of people/ in WORK); teachers/tinypose_256x192.param and .bin, to learn
 (where they are missing, the teacher's keypoints in the packs do); and, for the last
 stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`: pretrain, distil,
 finetune, each from what the one before has made; before each a short run that finds how many steps
-fit into its share of the minutes. Then export at half precision, and `vitpose evaluate` of the new
-file and the old one, which is replaced only by a better one. Everything in WORK is gone on with:
-the same command again does what is missing. Without --minutes the steps of the configurations are
-taken. Further options go to every `vitpose train`: --set data.cache=ram on a machine without a GPU.
+fit into its share of the minutes. What finds poses is exported at half precision as soon as it is
+there: WORK/distil.safetensors, then WORK/finetune.safetensors. In the end comes `vitpose evaluate`
+of the last one and of the old file, which is replaced only by a better one. Everything in WORK is
+gone on with: the same command again does what is missing. Without --minutes the steps of the
+configurations are taken. Further options go to every `vitpose train`: --set data.cache=ram on a
+machine without a GPU.
 """
 
 from __future__ import annotations
@@ -44,8 +46,9 @@ FURTHER = "people_c.npz"
 PARTS = ("weight", "bias")
 """Of the layer that draws the heatmaps."""
 
-CALIBRATION_STEPS = 40
-"""Steps of each stage in the run that measures the speed; the first half warms up."""
+CALIBRATION_STEPS = 400 if torch.cuda.is_available() else 40
+"""Steps of each stage in the run that measures the speed, on its last quarter. Some batches of it
+are made before it begins: on a GPU, where a step takes milliseconds, few steps would look fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class Recipe:
         stages = load_config(TrainConfig, HERE / f"{name}.yaml").stages
         if not stored.is_file():
             chosen = [f"stages.{number}.steps={CALIBRATION_STEPS}" for number in range(len(stages))]
-            short = [word for each in [*chosen, "log_every=10"] for word in ("--set", each)]
+            chosen += [f"log_every={CALIBRATION_STEPS // 4}", "data.validation=[]"]
+            short = [word for each in chosen for word in ("--set", each)]
             folder = self.work / f"calibration-{name}"
             vitpose("train", "-c", str(HERE / f"{name}.yaml"), "-o", str(folder), *options, *short)
             lines = (folder / "metrics.jsonl").read_text().splitlines()
@@ -128,7 +132,7 @@ class Recipe:
             for number, (stage, share) in enumerate(zip(stages, SHARES[name], strict=True)):
                 speed = [row["people_per_s"] for row in rows if row["stage"] == number][-1]
                 seconds = 60 * (self.minutes or 0) * share
-                counts.append(max(CALIBRATION_STEPS, int(seconds * speed / stage.batch_size)))
+                counts.append(max(1, int(seconds * speed / stage.batch_size)))
             stored.write_text(json.dumps(counts))
         counts = json.loads(stored.read_text())
         chosen = [f"stages.{number}.steps={count}" for number, count in enumerate(counts)]
@@ -164,14 +168,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path, help="the weights file")
     parser.add_argument("--variant", default="tiny", help="size of the network")
     parser.add_argument("--minutes", type=float, help="length of the whole training")
+    parser.add_argument("--gain", type=float, default=1.0, help="what `calibration.py` says")
     options, further = parser.parse_known_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
 
     recipe = Recipe(options.data, options.work, options.variant, options.minutes, tuple(further))
-    candidate = options.work / options.out.name
-    export(recipe.run(list(SHARES)[-1]), candidate)
+    for name in list(SHARES)[1:]:
+        candidate = options.work / f"{name}.safetensors"
+        export(recipe.run(name), candidate, options.gain)
+        print(f"{candidate} is ready.", flush=True)
     if not (options.data / "coco_val").is_dir():
-        print(f"{candidate} is ready; coco_val is not here, so nothing was measured or replaced.")
+        print("coco_val is not here, so nothing was measured or replaced.")
         return
     photos = options.data / "coco_val"
     new = measure(photos, candidate, "--gt-boxes")["coco"]["AP"]

@@ -1,0 +1,36 @@
+"""The script that says what parts of training are worth."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from runs import environment
+
+ROOT = Path(__file__).parent.parent.parent
+CODE = """
+from pathlib import Path
+from training_proofs import FILES, PROOFS, arms
+from vitpose_cli.config import load_config
+from vitpose_cli.training.config import TrainConfig
+
+names = {}
+for proof in PROOFS:
+    for arm in arms(proof, Path("runs")):
+        config = load_config(TrainConfig, FILES / arm.file, [*arm.changes, "data.validation=[]"])
+        # Runs are found again by their names, whichever proof asks for them.
+        assert names.setdefault(arm.name, (config, arm.first)) == (config, arm.first)
+        assert arm.first is None or (FILES / arm.first).is_file()
+print(len(names))
+"""
+
+
+def test_every_arm_is_a_run_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE],
+        capture_output=True, text=True, timeout=120, check=False,
+        env=environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 13
