@@ -192,6 +192,7 @@ class Validator:
             frames,
             people=replace(people, images=np.searchsorted(numbers, own)),
             keys=tuple(frames.keys[number] for number in numbers),
+            sizes_wh=tuple(frames.sizes_wh[number] for number in numbers),
         )
 
     def _crops_of(self, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
