@@ -111,6 +111,13 @@ class VideoFile:
             return None
 
     @cached_property
+    def pixel_aspect(self) -> float:
+        """Width of its pixels by their height, by its first picture; 1 where that is damaged."""
+        with suppress(InputError), closing(open_reader(self.path)) as reader:
+            return next(picture.pixel_aspect for picture in reader.pictures())
+        return 1.0
+
+    @cached_property
     def expected(self) -> int | None:
         """About how many frames will come, from the file's header; None where it says nothing."""
         try:
