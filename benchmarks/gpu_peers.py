@@ -61,7 +61,7 @@ def peers(setting: Setting) -> dict[str, Any]:
         for frame in first_frames(source, count):
             people = planted.detect([frame])[0]
             for row in range(len(people)):
-                estimator.start([estimator.cut([frame.image], [people.select([row])])]).of(0)
+                estimator.start([estimator.cut([frame], [people.select([row])])]).of(0)
 
     ways: dict[str, Callable[[], object]] = {
         "transformers fp32": theirs(torch.float32),

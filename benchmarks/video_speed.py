@@ -114,7 +114,7 @@ def plain_loop(clip: Path, assembly: Assembly) -> None:
     while (read := capture.read())[0]:
         frame = Frame(FrameKey(clip.name, index), cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
         found = assembly.detector.detect([frame])
-        cut = assembly.estimator.cut([frame.image], found)
+        cut = assembly.estimator.cut([frame], found)
         assembly.estimator.start([cut]).of(0)
         index += 1
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from vitpose_cli.errors import WeightsError
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import load_model
@@ -50,7 +51,8 @@ def test_published_weights_find_the_recorded_nose(
         load_model(path), EstimatorOptions(device=torch.device("cpu"), flip_test=True)
     )
     detections = Detections(xywh_to_xyxy(BOXES), np.ones(2, np.float32))
-    cut = estimator.cut([decode_image(photo.read_bytes())], [detections])
+    frame = Frame(FrameKey(photo.name), decode_image(photo.read_bytes()))
+    cut = estimator.cut([frame], [detections])
     people = estimator.start([cut]).of(0)
     (second,) = np.flatnonzero(np.isclose(people.boxes[:, 0], BOXES[1, 0]))
     nose = people.keypoints[second, 0]

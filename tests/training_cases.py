@@ -81,6 +81,7 @@ def some_people(count: int = 8) -> tuple[People, NDArray[np.uint8]]:
         np.ones((count, 17), np.float32),
         np.ones(count, np.float32),
         np.arange(count),
+        np.ones(count, np.float32),
     )
     return people, np.stack([picture_of(one) for one in points])
 

@@ -194,8 +194,7 @@ class Labeler:
         return seen, [each for each in cut if isinstance(each, CropBatch)]
 
     def _cut_out(self, boxed: Sequence[tuple[Frame, Detections]]) -> list[CropBatch]:
-        images = [frame.image for frame, _ in boxed]
-        return [self.estimator.cut(images, [found for _, found in boxed])]
+        return [self.estimator.cut([frame for frame, _ in boxed], [found for _, found in boxed])]
 
     def _seen(self, frame: Frame | FrameFailure) -> _Seen | FrameFailure:
         if isinstance(frame, FrameFailure):

@@ -34,6 +34,7 @@ from vitpose_cli.media.frame_pixels import upright_rgb
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.video import VideoFile, VideoOptions
+from vitpose_cli.media.video_cursor import VideoCursor
 
 
 def indexes(path: Path, **options: float) -> list[int]:
@@ -190,19 +191,32 @@ def test_interlacing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("shape", "is_told"),
-    [("4/3", True), ("9/16", True), ("32/27", True), ("12/11", False), ("1", False)],
+    ("shape", "rotation_deg", "aspect", "shown_wh"),
+    [
+        ("4/3", 0, 4 / 3, (128, 64)),
+        ("16/15", 180, 16 / 15, (102, 64)),
+        ("3/4", 90, 4 / 3, (85, 96)),  # wider than tall once it is upright
+        ("8/9", 0, 8 / 9, (96, 72)),
+        ("1", 0, 1, (96, 64)),
+        ("1/60", 0, 1, (96, 64)),  # a mistake
+    ],
 )
-def test_pixels_far_from_square_are_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, shape: str, is_told: bool
+def test_frames_know_the_shape_of_their_pixels(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    shape: str,
+    rotation_deg: int,
+    aspect: float,
+    shown_wh: tuple[int, int],
 ) -> None:
-    path = write_video(tmp_path / "clip.mp4", num=5, options={"aspect": shape})
-    with caplog.at_level(logging.WARNING):
-        assert len(frames_of(path)) == 5
-    messages = [record.message for record in caplog.records]
-    assert [each.startswith(f"{path} has pixels that are not square") for each in messages] == [
-        True
-    ] * is_told
+    options = {"aspect": shape}
+    path = write_video(tmp_path / "clip.mp4", num=3, rotation_deg=rotation_deg, options=options)
+    frames = frames_of(path)
+    frames += [VideoFile(path, "clip").read(FrameKey("clip", 2))]
+    frames += VideoCursor(path, "clip").lead_up(2)
+    assert [frame.pixel_aspect for frame in frames] == [pytest.approx(aspect)] * len(frames)
+    assert {frame.shown_wh for frame in frames} == {shown_wh}
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp"])

@@ -19,13 +19,14 @@ from torch.nn import functional
 from warping import ALIKE, KEYPOINT_PX
 
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.batching import BatchLimit
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, LoadedViTPose, load_model
 from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.engine import Engine, HostEngine
 from vitpose_cli.models.estimator import EstimatorOptions, PendingPeople, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
+from vitpose_cli.pose.bones import implausibility
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.record import FrameRecord
@@ -78,7 +79,11 @@ def estimator(weights: Path, make: Callable[[PoseNetwork], Engine] | None = None
 def start(
     chosen: PoseEstimator, images: list[NDArray[np.uint8]], detections: list[Detections]
 ) -> PendingPeople:
-    return chosen.start([chosen.cut(images, detections)])
+    return chosen.start([chosen.cut(frames_of(images), detections)])
+
+
+def frames_of(images: list[NDArray[np.uint8]], pixel_aspect: float = 1.0) -> list[Frame]:
+    return [Frame(FrameKey("a.jpg"), image, pixel_aspect=pixel_aspect) for image in images]
 
 
 def label(chosen: PoseEstimator, work: Work) -> list[Instances]:
@@ -147,10 +152,22 @@ def test_a_head_is_shown_the_regions_it_was_trained_on(weights: Path, work: Work
     model = load_model(weights)
     heads = {name: replace(head, region="square") for name, head in model.header.heads.items()}
     model.header = replace(model.header, heads=heads)
-    cut = PoseEstimator(model, EstimatorOptions(CPU)).cut(images, detections)
+    cut = PoseEstimator(model, EstimatorOptions(CPU)).cut(frames_of(images), detections)
     sides = np.concatenate([each.boxes[:, 2:] - each.boxes[:, :2] for each in detections])
     expected = (1.25 * sides.max(axis=1)) ** 2
     np.testing.assert_allclose(cut.transforms.region_areas, expected, rtol=1e-6)
+
+
+def test_bodies_are_judged_as_they_are_shown(weights: Path, work: Work) -> None:
+    chosen = estimator(weights)
+    squeezed = frames_of(work[0], pixel_aspect=2.0)
+    people = chosen.start([chosen.cut(squeezed, work[1])])
+    for number in np.flatnonzero(COUNTS).tolist():
+        found = people.of(number)
+        shown = found.keypoints * np.array([2.0, 1.0])
+        np.testing.assert_array_equal(
+            found.signals["implausibility"], implausibility(shown, chosen.keypoint_set)
+        )
 
 
 def test_people_may_be_asked_for_in_any_order(weights: Path, work: Work) -> None:
@@ -163,7 +180,7 @@ def test_frames_cut_apart_are_pooled(weights: Path, work: Work) -> None:
     expected = label(estimator(weights), work)
     for make in (None, lambda network: DeviceEngine(network, BatchLimit(8, "cpu"))):
         chosen = estimator(weights, make)
-        cuts = [chosen.cut([image], [found]) for image, found in zip(*work, strict=True)]
+        cuts = [chosen.cut(frames_of([image]), [found]) for image, found in zip(*work, strict=True)]
         people = chosen.start(cuts)
         # px; as for queued batches below
         assert_alike([people.of(n) for n in range(len(cuts))], expected, KEYPOINT_PX, ALIKE)

@@ -23,6 +23,7 @@ from transformers.models.rf_detr.configuration_rf_detr import RfDetrDinov2Config
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, WeightsError
 from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import DetectorOptions
 from vitpose_cli.models.detectors import detector_weights, open_detector
 from vitpose_cli.models.hub_detector import Preparation, TransformersDetector
@@ -271,6 +272,22 @@ def test_neighbours_change_nothing(kind: str, folders: Callable[[str], Path]) ->
         # Kernels may sum in another order for another batch size.
         np.testing.assert_allclose(found.scores, alone.scores, atol=1e-4)
         np.testing.assert_allclose(found.boxes, alone.boxes, atol=0.02)  # px
+
+
+def test_a_processor_that_keeps_proportions_is_given_those_that_are_shown(
+    folders: Callable[[str], Path],
+) -> None:
+    options = DetectorOptions(threshold=0.0, classes=tuple(NAMES.values()))
+    detector = TransformersDetector.open(folders("detr"), options)
+    assert detector.preparation is None
+    squeezed = replace(frame(480, 480), pixel_aspect=4 / 3)
+    stretched = replace(squeezed, image=resize_image(squeezed.image, (640, 480)), pixel_aspect=1)
+    found, expected, untold = detector.detect(
+        [squeezed, stretched, replace(squeezed, pixel_aspect=1)]
+    )
+    assert len(found) == len(untold) > 0
+    np.testing.assert_allclose(found.boxes * [4 / 3, 1, 4 / 3, 1], expected.boxes, atol=0.02)  # px
+    assert np.abs(found.boxes - untold.boxes).max() > 0.1
 
 
 def test_bf16_is_never_used(folders: Callable[[str], Path]) -> None:

@@ -101,6 +101,22 @@ def holds(found: Detections, boxes: NDArray[Any], scores: NDArray[Any]) -> bool:
     return bool((near & alike).any(axis=1).all())
 
 
+def test_people_are_found_as_they_are_shown() -> None:
+    path = shipped_detector_path()
+    assert path is not None
+    photo = cv2.imread(str(EXAMPLES / "camera.jpg"))
+    assert photo is not None
+    whole = Frame(FrameKey("camera.jpg"), np.asarray(photo, np.uint8))
+    squeezed = replace(whole, image=resize_image(whole.image, (288, 512)), pixel_aspect=16 / 9)
+    detector = TorchvisionDetector.open(path, DetectorOptions())
+    expected, found, untold = detector.detect([whole, squeezed, replace(squeezed, pixel_aspect=1)])
+    off, off_untold = (
+        np.abs(each.boxes[0] * [16 / 9, 1, 16 / 9, 1] - expected.boxes[0]).max()
+        for each in (found, untold)
+    )
+    assert off < 3 < 6 < off_untold  # px
+
+
 @pytest.mark.parametrize("architecture", [SSD, RCNN])
 def test_boxes_equal_torchvisions(architecture: str, tmp_path: Path) -> None:
     """Given the same bytes, which differ from torchvision's floats by rounding."""

@@ -13,6 +13,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.geometry import (
     Alignment,
     CropTransforms,
+    Region,
     box_areas,
     box_iou,
     clip_boxes,
@@ -91,6 +92,28 @@ def test_square_regions_are_pressed_into_the_crop() -> None:
         np.testing.assert_allclose(matrix[:, :2], linear, rtol=0, atol=1e-12)
         np.testing.assert_allclose(linear @ centre + matrix[:, 2], [95.5, 127.5], atol=1e-9)
     np.testing.assert_allclose(transforms.region_areas, 375.0**2)
+
+
+@pytest.mark.parametrize("region", ["fitted", "square"])
+@pytest.mark.parametrize("aspect", [4 / 3, 16 / 15, 8 / 9])
+def test_pixels_that_are_not_square_are_seen_as_they_are_shown(
+    region: Region, aspect: float
+) -> None:
+    boxes = np.array([[100.0, 100.0, 200.0, 400.0], [-30.0, 20.0, 300.0, 100.0]])
+    points = np.random.default_rng(0).uniform(0, 400, (2, 5, 2))
+    stretch = np.array([aspect, 1])
+
+    def transforms(boxes: NDArray[np.float64], aspects: Any) -> CropTransforms:
+        return CropTransforms.from_boxes(
+            boxes, (192, 256), alignment="udp", region=region, pixel_aspects=aspects,
+            rotations_deg=[25, -50], flips=[True, False],
+        )  # fmt: skip
+
+    stored = transforms(boxes, [aspect, aspect])
+    shown = transforms(boxes * np.tile(stretch, 2), 1.0)
+    np.testing.assert_allclose(stored.to_crop(points), shown.to_crop(points * stretch), atol=1e-9)
+    np.testing.assert_allclose(stored.to_frame(stored.to_crop(points)), points, atol=1e-9)
+    np.testing.assert_allclose(stored.region_areas * aspect, shown.region_areas)
 
 
 def test_classic_matrix_is_the_three_point_similarity_of_the_original() -> None:

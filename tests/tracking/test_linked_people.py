@@ -156,10 +156,10 @@ def test_a_frame_that_cannot_be_cut_costs_only_itself(
     frames = frames_of_noise(20)
     cut = estimator.cut
 
-    def fragile(images: Sequence[NDArray[np.uint8]], found: Sequence[Detections]) -> CropBatch:
-        if any(image is frames[6].image for image in images):
+    def fragile(some: Sequence[Frame], found: Sequence[Detections]) -> CropBatch:
+        if any(frame is frames[6] for frame in some):
             raise RuntimeError("no memory for this one")
-        return cut(images, found)
+        return cut(some, found)
 
     monkeypatch.setattr(estimator, "cut", fragile)
     records = list(Labeler(Scene(walker(5)), estimator, detect_every=5).label(frames))

@@ -175,7 +175,7 @@ def test_half_bodies_need_many_keypoints() -> None:
     people, _ = some_people(8)
     weights = people.weights.copy()
     weights[:, 8:] = 0
-    few = type(people)(COCO, people.boxes, people.keypoints, weights, people.repeats, people.images)
+    few = replace(people, weights=weights)
     plan = plan_crops(few, HALVES, INPUT_WH, "udp", np.random.default_rng(0))
     np.testing.assert_allclose(
         plan.transforms.matrices, plan_plain_crops(few, INPUT_WH, "udp").transforms.matrices

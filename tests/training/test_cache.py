@@ -3,9 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unicodedata import normalize
 
+import cv2
 import numpy as np
 import pytest
-from training_cases import write_coco
+from training_cases import SIZE_WH as PICTURE_WH
+from training_cases import picture_of, write_coco
 from video_cases import SIZE_WH as VIDEO_WH
 from video_cases import write_video
 
@@ -14,8 +16,9 @@ from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.video import VideoFile
 from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.training.augment import plan_crops
 from vitpose_cli.training.cache import CroppedPeople, crop_people
-from vitpose_cli.training.data_options import CocoSource
+from vitpose_cli.training.data_options import AugmentationOptions, CocoSource
 from vitpose_cli.training.people import LabelledFrames
 from vitpose_cli.training.sources import open_data_source
 
@@ -164,6 +167,48 @@ def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: 
     frames = frames_in(tmp_path, limit)
     cut = crop_people(frames, SIZE_WH, 1.5, folder=kept)
     assert same(cut, crop_people(frames, SIZE_WH, 1.5))
+
+
+def frames_of_clip(folder: Path, size_wh: tuple[int, int], aspect: str) -> LabelledFrames:
+    """Write a video of one person, squeezed to a size, with labels; return both."""
+    document = json.loads(write_coco(folder, 1).read_text())
+    scale = np.array(size_wh) / PICTURE_WH
+    name = {"file_name": "clip.mp4/frame_000000.jpg", "video_id": 1, "frame_id": 0}
+    document["images"] = [{"id": 1, "width": size_wh[0], "height": size_wh[1], **name}]
+    document["videos"] = [{"id": 1, "name": "clip.mp4"}]
+    person = document["annotations"][0]
+    points = np.reshape(person["keypoints"], (17, 3))
+    image = cv2.resize(picture_of(points[:, :2]), size_wh)
+    person["bbox"] = (np.reshape(person["bbox"], (2, 2)) * scale).ravel().tolist()
+    person["keypoints"] = (points * [*scale, 1]).ravel().tolist()
+    (folder / "people.json").write_text(json.dumps(document))
+    options = {"aspect": aspect, "crf": "5"}
+    path = folder / "images" / "clip.mp4"
+    write_video(path, num=1, size_wh=size_wh, draw=lambda *_: image, options=options)
+    return frames_in(folder)
+
+
+@pytest.mark.parametrize(("shape", "squeezed_wh"), [("4/3", (90, 160)), ("3/4", (160, 160))])
+def test_videos_are_learnt_from_as_they_are_shown(
+    tmp_path: Path, shape: str, squeezed_wh: tuple[int, int]
+) -> None:
+    both = [
+        frames_of_clip(tmp_path / "square", PICTURE_WH, "1"),
+        frames_of_clip(tmp_path / "squeezed", squeezed_wh, shape),
+    ]
+    whole, squeezed = (crop_people(frames, SIZE_WH, 1.5) for frames in both)
+    np.testing.assert_allclose(squeezed.people.boxes, whole.people.boxes, atol=0.01)
+    np.testing.assert_allclose(squeezed.people.keypoints, whole.people.keypoints, atol=0.01)
+    assert np.abs(squeezed.pixels.astype(int) - whole.pixels).mean() < 3
+    assert (squeezed.people.pixel_aspects == 1).all()
+    expected, planned = (
+        plan_crops(
+            frames.people, AugmentationOptions(rotation=1.0), SIZE_WH, "udp",
+            np.random.default_rng(0),
+        ).crop_keypoints
+        for frames in both
+    )  # fmt: skip
+    np.testing.assert_allclose(planned, expected, atol=0.01)
 
 
 def test_people_are_cut_out_of_the_frames_of_a_video(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whole runs of several processes, which talk to each other on the CPU."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 import yaml
@@ -116,8 +118,18 @@ STILL: dict[str, Any] = dict.fromkeys(("flip", "shift", "rotation", "half_body")
 """An augmentation that leaves the pose where it is, which even few steps teach."""
 
 
+def widen(labels: Path, number: int) -> None:
+    """Make the photo of a COCO file at position `number` wider, black to the right."""
+    document = json.loads(labels.read_text())
+    image = document["images"][number]
+    photo = labels.parent / "images" / image["file_name"]
+    image["width"] += 30
+    cv2.imwrite(str(photo), cv2.copyMakeBorder(cv2.imread(str(photo)), 0, 0, 0, 30, 0))
+    labels.write_text(json.dumps(document))
+
+
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
-    write_coco(tmp_path, 8)
+    widen(write_coco(tmp_path, 8), 1)  # each process reads photos of its own, and their sizes
     config, path = written(
         tmp_path,
         model={"variant": "tiny-test", "head": "classic"},

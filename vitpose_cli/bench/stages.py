@@ -138,10 +138,9 @@ class _Pipeline:
         detect_s, detections = self._timed(
             lambda: [each for group in groups for each in detector.detect(group)]
         )
-        images = [frame.image for frame in frames]
-        estimator.start([estimator.cut(images, detections)]).of(len(images) - 1)
-        cut_s, cut = self._timed(lambda: estimator.cut(images, detections))
-        network_s, _ = self._timed(lambda: estimator.start([cut]).of(len(images) - 1))
+        estimator.start([estimator.cut(frames, detections)]).of(len(frames) - 1)
+        cut_s, cut = self._timed(lambda: estimator.cut(frames, detections))
+        network_s, _ = self._timed(lambda: estimator.start([cut]).of(len(frames) - 1))
         counted = _CountedBoxes(detector)
         labeler = Labeler(counted, estimator)
         whole_s, people = self._timed(lambda: _count_people(labeler, self._frames()))

@@ -215,4 +215,4 @@ def _moved(points: NDArray[np.float64], window: tuple[int, int, int, int]) -> ND
 
 def _shown(photo: Frame, cut: Cut) -> Frame:
     x0, y0, x1, y1 = cut.window
-    return Frame(cut.key, np.ascontiguousarray(photo.image[y0:y1, x0:x1]), photo.time_s)
+    return replace(photo, key=cut.key, image=np.ascontiguousarray(photo.image[y0:y1, x0:x1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import cast
 
 import av
@@ -17,6 +18,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.hdr import standard_range
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
+_FLATTEST_PIXEL = 8  # what is stated to be flatter, or as much narrower, is a mistake
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
@@ -44,7 +46,20 @@ def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.ui
     return _upright(standard_range(image, frame.color_trc), frame)
 
 
-def lies_on_side(frame: VideoFrame) -> bool:
+def upright_aspect(frame: VideoFrame, stated: Fraction | None) -> float:
+    """Return the width of a decoded frame's pixels by their height, once it is upright.
+
+    Args:
+        frame: A decoded frame.
+        stated: The same as the frame is stored; None or 0 where nothing says.
+    """
+    aspect = float(stated or 1)
+    if aspect == 1 or not 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL:
+        return 1.0
+    return 1 / aspect if _lies_on_side(frame) else aspect
+
+
+def _lies_on_side(frame: VideoFrame) -> bool:
     """Return whether the rows of a decoded frame are columns once it is upright."""
     (a, b), _ = _display_matrix(frame)
     return abs(b) > abs(a)
@@ -53,7 +68,7 @@ def lies_on_side(frame: VideoFrame) -> bool:
 def _upright(image: NDArray[np.uint8], frame: VideoFrame) -> NDArray[np.uint8]:
     """Apply the display matrix, to its nearest right angle."""
     (a, b), (c, d) = _display_matrix(frame)
-    if lies_on_side(frame):  # x' = c y, y' = b x
+    if _lies_on_side(frame):  # x' = c y, y' = b x
         image, flip_x, flip_y = cv2.transpose(image), c < 0, b < 0
     else:  # x' = a x, y' = d y
         flip_x, flip_y = a < 0, d < 0

@@ -90,17 +90,25 @@ class Frame:
         image: (H, W, 3) uint8 RGB, upright (EXIF or container rotation applied).
         time_s: Presentation time in seconds, None for a photo.
         duration_s: For how long it is shown in its video, None where that is not known.
+        pixel_aspect: Width of a pixel by its height, as it is shown; 1 for a photo.
     """
 
     key: FrameKey
     image: NDArray[np.uint8]
     time_s: float | None = None
     duration_s: float | None = None
+    pixel_aspect: float = 1.0
 
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height of the upright picture, px."""
         return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def shown_wh(self) -> tuple[int, int]:
+        """Width and height at which its pixels are square and none is lost, px."""
+        (width, height), aspect = self.size_wh, self.pixel_aspect
+        return round(width * max(1.0, aspect)), round(height * max(1.0, 1 / aspect))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.media.frames import Frame, FrameKey
+
 MAX_PICTURE_PIXELS = 500_000_000
 """Larger pictures are refused: no camera makes them. Of an animated WebP, all pictures together."""
 
@@ -24,7 +26,7 @@ class Picture:
         pts: Presentation time in the file's own ticks, None where the file has none.
         interlaced: Whether it holds two half pictures of different moments.
         duration_s: For how long it is shown, None where the file does not say.
-        pixel_shape: Width of a pixel by its height, as the picture is stored.
+        pixel_aspect: Width of a pixel by its height once the picture is upright, as it is shown.
     """
 
     time_s: float
@@ -32,7 +34,15 @@ class Picture:
     pts: int | None = None
     interlaced: bool = False
     duration_s: float | None = None
-    pixel_shape: float = 1.0
+    pixel_aspect: float = 1.0
+
+    def frame(self, key: FrameKey) -> Frame:
+        """Return it as the frame `key`.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        return Frame(key, self.to_rgb(), self.time_s, self.duration_s, self.pixel_aspect)
 
 
 class VideoReader(Protocol):

@@ -145,6 +145,10 @@ class MediaSource:
         """How large a video's file is now; None for a photo, and where that cannot be told."""
         return self._videos[media].file_bytes if media in self._videos else None
 
+    def pixel_aspect(self, media: str) -> float:
+        """Return the width of a photo's or video's pixels by their height; see `Frame`."""
+        return self._videos[media].pixel_aspect if media in self._videos else 1.0
+
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""
         counts = [self._owners[name].expected for name in self.videos if name in media]

@@ -27,7 +27,10 @@ from vitpose_cli.media.video_reader import open_reader
 AHEAD = 4
 """Converted frames held ready; a frame of 4K takes 25 MB."""
 
-_SQUEEZED = 1.15  # the shape of pixels that costs labels; 1.09, as of television, costs 1 % of AP
+_INTERLACED = (
+    "%s is interlaced: moving limbs show comb edges. Take these out first: "
+    "ffmpeg -i IN -vf bwdif=0 OUT"
+)
 _TOLERANCE_S = 1e-3
 """Some formats round times to milliseconds: a picture at 0.9996 s is the one at 1 s."""
 
@@ -108,6 +111,13 @@ class VideoFile:
             return None
 
     @cached_property
+    def pixel_aspect(self) -> float:
+        """Width of its pixels by their height, by its first picture; 1 where that is damaged."""
+        with suppress(InputError), closing(open_reader(self.path)) as reader:
+            return next(picture.pixel_aspect for picture in reader.pictures())
+        return 1.0
+
+    @cached_property
     def expected(self) -> int | None:
         """About how many frames will come, from the file's header; None where it says nothing."""
         try:
@@ -157,7 +167,7 @@ class VideoFile:
                 picture = next(islice(reader.pictures(), key.index, None), None)
         if picture is None:
             raise InputError(f"{self.path} has no frame {key.index}: it ends before.")
-        return Frame(key, picture.to_rgb(), picture.time_s, picture.duration_s)
+        return picture.frame(key)
 
     @cached_property
     def _all_pts(self) -> NDArray[np.int64] | None:
@@ -184,15 +194,14 @@ class VideoFile:
         """Decode on and on. Runs in the thread that decodes ahead."""
         picker = _Picker(self.options)
         key = FrameKey(self.media, 0)
-        told: set[str] = set()
+        told = False
         file_bytes = self.file_bytes
         try:
             with closing(open_reader(self.path)) as reader:
                 for picture in reader.pictures():
-                    for trouble in _troubles(picture):
-                        if trouble not in told:
-                            _log.warning(trouble, self.path)
-                            told.add(trouble)
+                    if picture.interlaced and not told:
+                        _log.warning(_INTERLACED, self.path)
+                        told = True
                     if picker.takes(key.index, picture.time_s) and key not in skip:
                         yield _frame(key, picture)
                     key = FrameKey(self.media, key.index + 1)
@@ -235,23 +244,8 @@ class _Picker:
         return True
 
 
-def _troubles(picture: Picture) -> Iterator[str]:
-    """Yield what makes the labels of a picture worse than they could be; `%s` is its file."""
-    if picture.interlaced:
-        yield (
-            "%s is interlaced: moving limbs show comb edges. Take these out first: "
-            "ffmpeg -i IN -vf bwdif=0 OUT"
-        )
-    if max(picture.pixel_shape, 1 / picture.pixel_shape) > _SQUEEZED:
-        yield (
-            "%s has pixels that are not square: people look narrower or wider than they are, "
-            "and are found and labelled worse. Make them square first: "
-            "ffmpeg -i IN -vf 'scale=trunc(iw*sar/2)*2:ih,setsar=1' OUT"
-        )
-
-
 def _frame(key: FrameKey, picture: Picture) -> Frame | FrameFailure:
     try:
-        return Frame(key, picture.to_rgb(), picture.time_s, picture.duration_s)
+        return picture.frame(key)
     except InputError as error:
         return FrameFailure(key, error.message)

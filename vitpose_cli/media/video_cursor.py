@@ -73,18 +73,15 @@ class VideoCursor:
             number, self._next = self._next, self._next + 1
             self._check(number, picture)
             if number == index:
-                yield self._frame(number, picture)
+                yield picture.frame(FrameKey(self._media, number))
                 return
             if index - number <= LEAD_UP:
                 try:
-                    frame = self._frame(number, picture)
+                    frame = picture.frame(FrameKey(self._media, number))
                 except InputError:
                     continue  # nobody has asked for it
                 yield frame
         raise InputError(f"{self._path} has no frame {index}: it ends before.")
-
-    def _frame(self, number: int, picture: Picture) -> Frame:
-        return Frame(FrameKey(self._media, number), picture.to_rgb(), picture.time_s)
 
     def _jump(self, index: int) -> None:
         """Open the file anew, at the keyframe before `index` or at its start."""

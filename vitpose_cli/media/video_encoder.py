@@ -18,7 +18,6 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
@@ -27,7 +26,6 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media import ffmpeg_log
-from vitpose_cli.media.frame_pixels import lies_on_side
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
@@ -59,6 +57,7 @@ _MAX_CRF = 51
 
 _TICK = Fraction(1, 90000)  # of MPEG-TS: divides the frame times of film, PAL and NTSC
 _ASSUMED_RATE = Fraction(25)
+_MAX_TERM = 65535  # of a ratio in H.264: such a one comes out of a float as it was
 _BT709 = 1  # the same number for colour space, primaries and transfer curve in FFmpeg
 
 
@@ -100,18 +99,18 @@ class VideoEncoder:
         self,
         path: Path,
         options: EncodeOptions,
-        size_wh: tuple[int, int],
+        first: Frame,
         *,
         source_video: Path | None,
         taken: VideoOptions,
     ) -> None:
-        """Open the file for pictures of one size.
+        """Open the file for pictures of one size, and one shape of pixels.
 
         Args:
             path: Where it is written.
             options: How it is encoded.
-            size_wh: Of the pictures, px; odd sizes grow by one.
-            source_video: The video whose sound, frame rate and pixel shape are taken over.
+            first: The first of them; odd sizes grow by one.
+            source_video: The video whose sound and frame rate are taken over.
             taken: Which frames of it will come: the output begins and ends as they do.
 
         Raises:
@@ -119,7 +118,7 @@ class VideoEncoder:
         """
         self._path = path
         self._taken = taken
-        self._size_wh = size_wh
+        self._size_wh = size_wh = first.size_wh
         self._origin_s = taken.start_s
         self._held: VideoFrame | None = None  # until the next says for how long it is shown
         self._last_pts = -1
@@ -149,7 +148,7 @@ class VideoEncoder:
         self._stream = cast(VideoStream, stream)
         context = self._stream.codec_context
         context.codec_tag = encoder.tag
-        context.sample_aspect_ratio = look.pixel_shape
+        context.sample_aspect_ratio = Fraction(first.pixel_aspect).limit_denominator(_MAX_TERM)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
         context.flags |= Flags.frame_duration  # else durations are dropped
@@ -257,12 +256,10 @@ class _Look:
 
     Attributes:
         rate: Its mean frame rate.
-        pixel_shape: Width of an upright pixel by its height.
         duration_s: How long it claims to be; None where it says nothing.
     """
 
     rate: Fraction = _ASSUMED_RATE
-    pixel_shape: Fraction = Fraction(1)
     duration_s: float | None = None
 
 
@@ -271,22 +268,9 @@ def _look_of(source: Path | None) -> _Look:
     if source is not None:
         with suppress(InputError), open_container(source) as container:
             track = picture_track(container, source)
-            pixel_shape = track.sample_aspect_ratio or Fraction(1)
-            if _lies_on_side(container, track):
-                pixel_shape = 1 / pixel_shape
             duration_s = container.duration / av.time_base if container.duration else None
-            return _Look(track.average_rate or _ASSUMED_RATE, pixel_shape, duration_s)
+            return _Look(track.average_rate or _ASSUMED_RATE, duration_s)
     return _Look()
-
-
-def _lies_on_side(container: InputContainer, track: VideoStream) -> bool:
-    """Return whether the first picture that can be decoded lies on its side in the file."""
-    with suppress(av.FFmpegError):
-        for packet in container.demux(track):
-            with suppress(av.FFmpegError):
-                for frame in packet.decode():
-                    return lies_on_side(frame)
-    return False
 
 
 def _end_pts(look: _Look, step_s: Fraction, taken: VideoOptions) -> int | None:

@@ -25,7 +25,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import reason_of
 from vitpose_cli.media import gif_blocks
 from vitpose_cli.media.announced_bytes import announced_bytes
-from vitpose_cli.media.frame_pixels import upright_rgb
+from vitpose_cli.media.frame_pixels import upright_aspect, upright_rgb
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.held_pictures import HeldPictures
 from vitpose_cli.media.independent_pictures import INDEPENDENT, decoded_alone
@@ -335,8 +335,8 @@ class AvReader:
         to_rgb = (
             partial(_refuse, reason) if spoiled else partial(upright_rgb, frame, self._converter)
         )
-        pixel_shape = float(self._stream.sample_aspect_ratio or 1)
-        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s, pixel_shape)
+        aspect = upright_aspect(frame, self._stream.sample_aspect_ratio)
+        return Picture(time_s, to_rgb, pts, frame.interlaced_frame, duration_s, aspect)
 
     def _damaged(self, packet: Packet[VideoStream], before: Picture | None) -> Picture:
         time_s, pts, duration_s = self._when(packet, before)

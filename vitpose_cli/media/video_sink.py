@@ -126,7 +126,7 @@ class VideoSink:
             self._encoder = VideoEncoder(
                 self._temporary,
                 self._options,
-                frame.size_wh,
+                frame,
                 source_video=self._source_video,
                 taken=self._taken,
             )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.batching import LARGEST_BUCKET, BatchLimit
 from vitpose_cli.models.checkpoint import LoadedViTPose
 from vitpose_cli.models.device_engine import DeviceEngine
@@ -67,11 +68,13 @@ class CropBatch:
 
     Attributes:
         detections: The boxes of each frame.
+        pixel_aspects: Width of each frame's pixels by their height.
         transforms: The crops of all boxes.
         crops: (B, height, width, 3) uint8, where the network runs or on the host.
     """
 
     detections: Sequence[Detections]
+    pixel_aspects: Sequence[float]
     transforms: CropTransforms
     crops: Tensor
 
@@ -88,6 +91,7 @@ class CropBatch:
         start, stop = self.bounds[frame : frame + 2]
         return CropBatch(
             self.detections[frame : frame + 1],
+            self.pixel_aspects[frame : frame + 1],
             self.transforms.select(np.arange(start, stop)),
             self.crops[start:stop],
         )
@@ -148,24 +152,28 @@ class PoseEstimator:
         """How many chunks of frames to start before the first is asked for, in another thread."""
         return self._engine.chunks_ahead
 
-    def cut(
-        self, images: Sequence[NDArray[np.uint8]], detections: Sequence[Detections]
-    ) -> CropBatch:
+    def cut(self, frames: Sequence[Frame], detections: Sequence[Detections]) -> CropBatch:
         """Cut what is boxed out of some frames, which are not needed after that.
 
         Args:
-            images: (H, W, 3) uint8 RGB each.
+            frames: Who is cut out is seen in the proportions in which these are shown.
             detections: The boxes of each.
         """
         boxes = [each.boxes for each in detections] or [np.zeros((0, 4), np.float32)]
+        pixel_aspects = [frame.pixel_aspect for frame in frames]
         transforms = CropTransforms.from_boxes(
-            np.concatenate(boxes), self.input_wh, alignment=self.alignment, region=self.region
+            np.concatenate(boxes),
+            self.input_wh,
+            alignment=self.alignment,
+            region=self.region,
+            pixel_aspects=np.repeat(pixel_aspects, [len(each) for each in detections]),
         )
         by_frame = [
             self._transforms(transforms.matrices[each])
             for each in starmap(slice, pairwise(_bounds(detections)))
         ]
-        return CropBatch(detections, transforms, self._engine.cut(images, by_frame))
+        crops = self._engine.cut([frame.image for frame in frames], by_frame)
+        return CropBatch(detections, pixel_aspects, transforms, crops)
 
     def start(self, cuts: Sequence[CropBatch]) -> PendingPeople:
         """Start on the people of some frames, their crops pooled; on a GPU queue the network.
@@ -175,6 +183,7 @@ class PoseEstimator:
         """
         together = CropBatch(
             detections=[each for cut in cuts for each in cut.detections],
+            pixel_aspects=[each for cut in cuts for each in cut.pixel_aspects],
             transforms=self._transforms(np.concatenate([cut.transforms.matrices for cut in cuts])),
             crops=torch.cat([cut.crops for cut in cuts]),
         )
@@ -239,6 +248,7 @@ class _PooledPeople:
         """
         self._estimator = estimator
         self._detections = people.detections
+        self._pixel_aspects = people.pixel_aspects
         self._bounds = people.bounds
         self._transforms = people.transforms
         self._areas = people.transforms.region_areas
@@ -257,10 +267,12 @@ class _PooledPeople:
         scores = poses.scores[start:stop]
         _check_finite(scores, options.dtype)
         detections, keypoint_set = self._detections[frame], self._estimator.keypoint_set
+        aspect = self._pixel_aspects[frame]
+        shown = self._keypoints[start:stop] * np.array([aspect, 1.0])
         plausible = np.flatnonzero(scores.mean(axis=1) >= options.pose_threshold)
         best = oks_nms(
-            self._keypoints[start:stop][plausible],
-            self._areas[start:stop][plausible],
+            shown[plausible],
+            self._areas[start:stop][plausible] * aspect,
             instance_scores(detections.scores, scores)[plausible],
             keypoint_set.sigmas,
             options.nms_threshold,
@@ -274,7 +286,7 @@ class _PooledPeople:
             keypoints=keypoints,
             keypoint_scores=scores_of_network(scores[kept]),
             visibility=np.where(scores[kept] >= options.keypoint_threshold, 2, 0),
-            signals={**measured, **frame_signals(boxes, keypoints, keypoint_set)},
+            signals={**measured, **frame_signals(boxes, shown[kept], keypoint_set)},
         )
 
     def _bring_home(self, num_crops: int) -> None:

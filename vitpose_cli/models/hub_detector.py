@@ -26,7 +26,7 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 from transformers.utils import logging as transformers_logging
 
 from vitpose_cli.errors import ConfigError, WeightsError, in_short, is_out_of_memory
-from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
@@ -194,39 +194,41 @@ class TransformersDetector:
     @torch.inference_mode()
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the boxes of each frame; see `Detector`."""
-        sizes_wh = [frame.size_wh for frame in frames]
-        groups = groups_of([(0, 0)] * len(frames) if self.preparation else sizes_wh)
+        sizes_wh = [(0, 0) if self.preparation else frame.shown_wh for frame in frames]
         found: dict[int, Detections] = {}
-        for group in groups:
-            results = self._run([frames[position].image for position in group])
+        for group in groups_of(sizes_wh):
+            results = self._run([frames[position] for position in group])
             for position, result in zip(group, results, strict=True):
                 found[position] = detections_of(
-                    result, self._labels, self.threshold, sizes_wh[position]
+                    result, self._labels, self.threshold, frames[position].size_wh
                 )
         return [found[position] for position in range(len(frames))]
 
-    def _run(self, images: list[NDArray[np.uint8]]) -> list[dict[str, Tensor]]:
-        """Return `boxes` (xyxy, frame px), `scores` and `labels` of each image, on the host."""
-        inputs = self._inputs(images)
+    def _run(self, frames: list[Frame]) -> list[dict[str, Tensor]]:
+        """Return `boxes` (xyxy, frame px), `scores` and `labels` of each frame, on the host."""
+        inputs = self._inputs(frames)
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
             outputs = self._model(**inputs)
         on_host = SimpleNamespace(
             logits=outputs.logits.float().cpu(), pred_boxes=outputs.pred_boxes.float().cpu()
         )
         results: list[dict[str, Tensor]] = self._processor.post_process_object_detection(
-            on_host, threshold=self.threshold, target_sizes=[image.shape[:2] for image in images]
+            on_host,
+            threshold=self.threshold,
+            target_sizes=[frame.image.shape[:2] for frame in frames],
         )
         return results
 
-    def _inputs(self, images: list[NDArray[np.uint8]]) -> dict[str, Tensor]:
+    def _inputs(self, frames: list[Frame]) -> dict[str, Tensor]:
         """Return the network's inputs, on the device."""
         if self.preparation is None:
+            images = [resize_image(frame.image, frame.shown_wh) for frame in frames]
             # Told, because the processor takes a frame 1 or 3 px high for one of channels.
             encoded = self._processor(
                 images=images, input_data_format="channels_last", return_tensors="pt"
             )
             return {key: encoded[key].to(self._device) for key in _MODEL_INPUTS if key in encoded}
-        pixels = torch.from_numpy(self.preparation.resized(images))
+        pixels = torch.from_numpy(self.preparation.resized([frame.image for frame in frames]))
         if self._device.type == "cuda":
             pixels = pixels.pin_memory()
         pixels = pixels.to(self._device, non_blocking=True)
@@ -236,7 +238,7 @@ class TransformersDetector:
         """Run a black picture, so that a size which the network cannot take is told at once."""
         try:
             with torch.inference_mode():
-                self._run([np.zeros((input_wh[1], input_wh[0], 3), np.uint8)])
+                self._run([Frame(FrameKey(""), np.zeros((*input_wh[::-1], 3), np.uint8))])
         except (RuntimeError, ValueError) as error:
             if is_out_of_memory(error):
                 raise

@@ -193,7 +193,7 @@ class TorchvisionDetector:
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the boxes of each frame; see `Detector`."""
         transform = self._network.transform
-        sizes_wh = [_input_size(transform, frame.size_wh) for frame in frames]
+        sizes_wh = [_input_size(transform, frame.shown_wh) for frame in frames]
         found: dict[int, Detections] = {}
         for group in groups_of(sizes_wh):
             inputs = [self._input(frames[position], sizes_wh[position]) for position in group]

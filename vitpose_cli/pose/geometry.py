@@ -100,6 +100,7 @@ class CropTransforms:
         alignment: Alignment,
         region: Region = "fitted",
         padding: float = PADDING,
+        pixel_aspects: ArrayLike = 1.0,
         rotations_deg: ArrayLike = 0.0,
         flips: ArrayLike = False,
     ) -> CropTransforms:
@@ -120,6 +121,8 @@ class CropTransforms:
             alignment: How the network was trained.
             region: What of the frame it was shown.
             padding: Region size relative to the box, once that is grown to the region's aspect.
+            pixel_aspects: Width of the frame's pixels by their height, one or one for each box
+                (B,). Proportions and angles are those of the frame as it is shown.
             rotations_deg: One angle, or one for each box (B,), degrees.
             flips: One switch, or one for each box (B,).
 
@@ -129,6 +132,9 @@ class CropTransforms:
         corners = np.asarray(boxes, np.float64)
         _check_boxes(corners)
         crop_wh = np.array(size_wh, np.float64)
+        stretches = np.ones((len(corners), 2))
+        stretches[:, 0] = pixel_aspects
+        corners = corners * np.tile(stretches, 2)
         sizes = corners[:, 2:] - corners[:, :2]
         centres = corners[:, :2] + sizes / 2
         aspect = crop_wh[0] / crop_wh[1] if region == "fitted" else 1.0
@@ -143,6 +149,7 @@ class CropTransforms:
         turns = np.stack([cosines, -sines, sines, cosines], axis=1).reshape(-1, 2, 2)
         linear = scales[:, :, None] * turns
         offsets = reach / 2 - (linear @ centres[:, :, None])[:, :, 0]
+        linear = linear * stretches[:, None]
         return cls(np.concatenate([linear, offsets[:, :, None]], axis=2), size_wh, alignment)
 
     def __len__(self) -> int:

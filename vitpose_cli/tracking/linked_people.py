@@ -79,8 +79,8 @@ class LinkedPeople:
 
     def _start(self, boxed: Sequence[tuple[Frame, Detections]]) -> PendingPeople:
         """Start the network on frames with boxes."""
-        images, boxes = [frame.image for frame, _ in boxed], [each for _, each in boxed]
-        return self._estimator.start([self._estimator.cut(images, boxes)])
+        frames, boxes = [frame for frame, _ in boxed], [each for _, each in boxed]
+        return self._estimator.start([self._estimator.cut(frames, boxes)])
 
     def _gaps(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
         """Yield each stretch from one labelled frame to the next, if there are frames between."""

@@ -167,6 +167,7 @@ def plan_crops(
         input_wh,
         alignment=alignment,
         padding=1.0,
+        pixel_aspects=people.pixel_aspects,
         rotations_deg=angles,
         flips=flips,
     )
@@ -183,10 +184,19 @@ def plan_crops(
     )
 
 
+def plain_transforms(
+    people: People, input_wh: tuple[int, int], alignment: Alignment
+) -> CropTransforms:
+    """Return where the crops of people lie that are changed in nothing."""
+    return CropTransforms.from_boxes(
+        people.boxes, input_wh, alignment=alignment, pixel_aspects=people.pixel_aspects
+    )
+
+
 def plan_plain_crops(people: People, input_wh: tuple[int, int], alignment: Alignment) -> CropPlan:
     """Plan crops that are changed in nothing."""
     count = len(people)
-    transforms = CropTransforms.from_boxes(people.boxes, input_wh, alignment=alignment)
+    transforms = plain_transforms(people, input_wh, alignment)
     return CropPlan(
         transforms,
         transforms.to_crop(people.keypoints).astype(np.float32),

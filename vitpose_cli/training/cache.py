@@ -78,7 +78,11 @@ def crop_people(
     """
     people = frames.people
     transforms = CropTransforms.from_boxes(
-        people.boxes, size_wh, alignment="classic", padding=PADDING * context
+        people.boxes,
+        size_wh,
+        alignment="classic",
+        padding=PADDING * context,
+        pixel_aspects=people.pixel_aspects,
     )
     shape = (len(people), size_wh[1], size_wh[0], 3)
     if folder is None:
@@ -200,6 +204,7 @@ def _in_crops(
         people.weights,
         people.repeats,
         np.arange(len(people)),
+        np.ones(len(people), np.float32),
     )
     return in_crops.select(_in_readable(frames, failures))
 

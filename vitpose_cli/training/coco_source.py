@@ -90,9 +90,10 @@ def _opened(
     if not numbered:
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
-    people = _stacked(keypoint_set_, numbered, options.repeat)
     files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
     source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
+    aspects = tuple(source.pixel_aspect(key.media) for key in shown.values())
+    people = _stacked(keypoint_set_, numbered, options.repeat, aspects)
     truth = _truth(document, shown if measured else (), options)
     known_from = document.files
     known = people_hash(people, tuple(shown.values()), files)
@@ -113,6 +114,7 @@ def _opened(
         identity(fingerprint, options),
         options.annotations,
         tuple(size_of(document.image(number)) for number in shown),
+        aspects,
     )
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
 
@@ -150,9 +152,19 @@ def _outside_split(
 
 
 def _stacked(
-    keypoint_set_: KeypointSet, numbered: Sequence[tuple[int, Person]], repeat: float
+    keypoint_set_: KeypointSet,
+    numbered: Sequence[tuple[int, Person]],
+    repeat: float,
+    aspects: Sequence[float],
 ) -> People:
-    """Return people, each with the number of their frame, as arrays."""
+    """Return people, each with the number of their frame, as arrays.
+
+    Args:
+        keypoint_set_: What their keypoints are.
+        numbered: The people.
+        repeat: How often an epoch shows each.
+        aspects: Width of the pixels by their height of all frames.
+    """
     everybody = [person for _, person in numbered]
     return People(
         keypoint_set_,
@@ -161,6 +173,7 @@ def _stacked(
         np.stack([person.weights for person in everybody]).astype(np.float32),
         np.full(len(everybody), repeat, np.float32),
         np.array([number for number, _ in numbered], np.int64),
+        np.array([aspects[number] for number, _ in numbered], np.float32),
     )
 
 

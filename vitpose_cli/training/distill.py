@@ -28,7 +28,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
-from vitpose_cli.training.augment import plan_plain_crops
+from vitpose_cli.training.augment import plain_transforms, plan_plain_crops
 from vitpose_cli.training.batches import Course, Lesson, Lessons, Share, make_crops
 from vitpose_cli.training.cache import atomic_array
 from vitpose_cli.training.config import DistillOptions
@@ -108,7 +108,7 @@ class OneLook:
         a labelled keypoint outside of the plain crop: the teacher did not see it.
         """
         people, plan = share.course.people.select(share.rows), share.plan
-        plain = _plain_transforms(people.boxes, self.codec)
+        plain = plain_transforms(people, self.codec.input_wh, self.codec.alignment)
         turned = _chained(plan.transforms, plain)
         found = self.maps[upload(share.rows, self.maps.device)].to(crops.device, torch.float32)
         known = inside(self.peaks[share.rows], plan.windows) & ~self._missed(people, plain)
@@ -265,10 +265,6 @@ def _blur_matrix(side: int, sigmas: Tensor) -> Tensor:
     return weights / torch.exp(-0.5 * every.square()).sum(dim=-1, keepdim=True)
 
 
-def _plain_transforms(boxes: NDArray[np.float32], codec: HeatmapCodec) -> CropTransforms:
-    return CropTransforms.from_boxes(boxes, codec.input_wh, alignment=codec.alignment)
-
-
 def _chained(ours: CropTransforms, theirs: CropTransforms) -> NDArray[np.float64]:
     """Return (B, 2, 3) affines from their regions to ours, both measured from 0 to 1."""
 
@@ -299,4 +295,5 @@ def _peaks(maps: NDArray[np.float16], course: Course, codec: HeatmapCodec) -> ND
     highest = maps.reshape(*maps.shape[:2], -1).argmax(axis=-1)
     cells = np.stack([highest % width, highest // width], axis=-1)
     places = cells * np.array(codec.stride_wh)
-    return _plain_transforms(course.people.boxes, codec).to_frame(places).astype(np.float32)
+    plain = plain_transforms(course.people, codec.input_wh, codec.alignment)
+    return plain.to_frame(places).astype(np.float32)

@@ -106,6 +106,8 @@ def people_hash(people: People, keys: Sequence[FrameKey], files: Mapping[str, Ph
         digest.update(f"{media}\0{num_bytes(file)}\0".encode())
     for array in (people.boxes, people.keypoints, people.weights, people.repeats, people.images):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if (people.pixel_aspects != 1).any():
+        digest.update(people.pixel_aspects.tobytes())
     return digest.hexdigest()
 
 

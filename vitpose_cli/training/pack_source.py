@@ -72,6 +72,7 @@ def open_pack(
         weights[rows].astype(np.float32),
         repeats[rows].astype(np.float32),
         np.arange(len(rows)),
+        np.ones(len(rows), np.float32),
     )
     chosen = tuple(keys[row] for row in rows)
     file = files_hash((options.path,))
@@ -84,6 +85,7 @@ def open_pack(
         identity(fingerprint, options),
         options.path,
         (size_wh,) * len(people),
+        (1.0,) * len(people),
     )
     judged = np.arange(len(people) if measured else 0)
     truth = _pack_truth(options.path, people.select(judged), (labels[rows] > 0)[judged], size_wh)

@@ -32,6 +32,7 @@ class People:
         weights: (N, K) float32 loss weights, 0 where a keypoint is not known.
         repeats: (N,) float32, how often an epoch shows each.
         images: (N,) int64, the number of its image: a frame, or its own crop.
+        pixel_aspects: (N,) float32, the width of its image's pixels by their height; of crops 1.
     """
 
     keypoint_set: KeypointSet
@@ -40,6 +41,7 @@ class People:
     weights: NDArray[np.float32]
     repeats: NDArray[np.float32]
     images: NDArray[np.int64]
+    pixel_aspects: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -71,6 +73,7 @@ class LabelledFrames:
         labels: The file that the labels are from.
         sizes_wh: Width and height of each frame as the labels state them, px; None where they do
             not.
+        pixel_aspects: Width of each frame's pixels by their height.
     """
 
     people: People
@@ -79,6 +82,7 @@ class LabelledFrames:
     identity: str
     labels: Path
     sizes_wh: tuple[tuple[int, int] | None, ...]
+    pixel_aspects: tuple[float, ...]
 
     def check_size(self, number: int, size_wh: tuple[int, int]) -> None:
         """Refuse a frame that was read with another size than its labels state.

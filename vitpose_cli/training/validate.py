@@ -81,7 +81,11 @@ class Validator:
         self._sizes_wh = [size_wh or _UNKNOWN_WH for size_wh in frame_sizes(source.frames)]
         self._detections, self._images = _boxes_of(source, self._sizes_wh)
         self._transforms = CropTransforms.from_boxes(
-            self._detections.boxes, codec.input_wh, alignment=codec.alignment, region=region
+            self._detections.boxes,
+            codec.input_wh,
+            alignment=codec.alignment,
+            region=region,
+            pixel_aspects=np.array(source.frames.pixel_aspects)[self._images],
         )
         batches = np.arange(len(self._images)) // options.batch_size
         self._rows = np.flatnonzero(batches % self._process.world_size == self._process.rank)
@@ -192,6 +196,8 @@ class Validator:
             frames,
             people=replace(people, images=np.searchsorted(numbers, own)),
             keys=tuple(frames.keys[number] for number in numbers),
+            sizes_wh=tuple(frames.sizes_wh[number] for number in numbers),
+            pixel_aspects=tuple(frames.pixel_aspects[number] for number in numbers),
         )
 
     def _crops_of(self, rows: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
@@ -296,4 +302,5 @@ def _as_people(frames: LabelledFrames, detections: Detections, images: NDArray[n
         np.zeros(shape, np.float32),
         np.ones(count, np.float32),
         images,
+        np.array(frames.pixel_aspects, np.float32)[images],
     )
