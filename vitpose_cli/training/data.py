@@ -26,7 +26,7 @@ from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
-from vitpose_cli.training.process import machine_memory_bytes
+from vitpose_cli.training.process import machine_memory_bytes, processes_here
 from vitpose_cli.training.sources import open_data_source
 
 MISSING_SHARE = 0.01
@@ -177,7 +177,8 @@ def check_room(
         device: See `load_material`; what is to be kept on a GPU leaves memory source by source.
 
     Raises:
-        InputError: All that are in memory at a time take more than this machine has.
+        InputError: All that are in memory at a time take more than this machine has for each of
+            its processes, which all have their own.
     """
     total_bytes = machine_memory_bytes()
     if total_bytes is None or data.options.cache not in ("ram", "device"):
@@ -188,9 +189,11 @@ def check_room(
     num_people = (max if one_by_one else sum)(map(len, people))
     wanted_bytes = num_people * 3 * width * height
     if wanted_bytes > total_bytes:
+        count = processes_here()
+        each = f" for each of its {count} processes, which all keep their own" * (count > 1)
         raise InputError(
             f"The crops of {num_people:,} people take {wanted_bytes / 2**30:.1f} GiB, "
-            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory.",
+            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory{each}.",
             "Set data.cache to disk (a file in the run folder) or none, or data.cache_wh smaller.",
         )
 
