@@ -43,8 +43,8 @@ def no_weights_file(path: Path) -> WeightsError:
     hint = "Check the path, or see `vitpose weights list`."
     if (known := head_of_file(path)) is not None:
         hint = (
-            f"`vitpose weights show {known[0]}` lists the heads of a file; where it is used, one of "
-            f"them is chosen by --keypoint-set {known[1]}."
+            f"`vitpose weights show {known[0]}` lists the heads of a file; where it is used, one "
+            f"of them is chosen by --keypoint-set {known[1]}."
         )
     return WeightsError(f"There is no weights file {path}.", hint)
 
