@@ -115,6 +115,23 @@ def write_coco(folder: Path, count: int = 8, **extra: Any) -> Path:
     return write_document(folder, images, annotations)
 
 
+def turn_keypoints(path: Path) -> Path:
+    """List the keypoints of a file the other way round, and spell them otherwise."""
+    document = json.loads(path.read_text())
+    (category,) = document["categories"]
+    count = len(category["keypoints"])
+    category["keypoints"] = [
+        one.capitalize().replace("_", " ") for one in reversed(category["keypoints"])
+    ]
+    bones = category.get("skeleton", [])
+    category["skeleton"] = [[count + 1 - one for one in bone] for bone in bones]
+    for one in document["annotations"]:
+        triples = zip(*[iter(one["keypoints"])] * 3, strict=True)
+        one["keypoints"] = [value for triple in [*triples][::-1] for value in triple]
+    path.write_text(json.dumps(document))
+    return path
+
+
 def write_document(
     folder: Path,
     images: list[dict[str, Any]],

@@ -208,7 +208,10 @@ def test_what_cannot_be_resolved(foreign: Path, tmp_path: Path) -> None:
     for file in (foreign, tmp_path / "own"):
         with pytest.raises(WeightsError, match=r"no weights file .*:mpii") as caught:
             resolve_weights(f"{file}:mpii")
-        assert caught.value.hint == f"A head of {file} is chosen by --keypoint-set mpii."
+        assert caught.value.hint == (
+            f"`vitpose weights show {file}` lists the heads of a file; where it is used, one of "
+            "them is chosen by --keypoint-set mpii."
+        )
     with pytest.raises(WeightsError, match="no weights called 'nothing'"):
         resolve_weights("nothing")
     with pytest.raises(WeightsError, match="no head for coco"):

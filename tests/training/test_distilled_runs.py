@@ -1,5 +1,6 @@
 """Whole runs that learn from a teacher: what they keep, how they go on, and what plans say."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from training_runs import goes_on_with_the_same_bits
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
+from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import Silence
@@ -59,6 +61,29 @@ def test_crops_and_heatmaps_are_kept_for_the_larger_of_teacher_and_student(tmp_p
         assert np.load(crops, mmap_mode="r").shape[1] == height
     # Other crops are other heatmaps.
     assert len(list((tmp_path / "maps").iterdir())) == 2
+
+
+def test_heatmaps_that_another_process_is_writing_are_waited_for(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    maps = tmp_path / "maps"
+    distill = {"teacher": str(small_teacher(tmp_path)), "looks": "once", "folder": str(maps)}
+    data = small_run(tmp_path)["data"] | {"validation": []}
+    stages = [{"input_wh": [32, 48], "steps": 1, "batch_size": 2}]
+    values = small_run(tmp_path, data=data, distill=distill, stages=stages)
+    config = parse_config(TrainConfig, values)
+    train(config, tmp_path / "first", Silence())
+    (path,) = maps.iterdir()
+    written = path.read_bytes()
+    path.unlink()
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(path.with_suffix(".lock"), "The file"):
+            other = pool.submit(train, config, tmp_path / "other", Silence())
+            with pytest.raises(TimeoutError):
+                other.result(timeout=3)
+            path.write_bytes(written)
+            number = path.stat().st_ino
+        other.result()
+    assert [(one, one.stat().st_ino) for one in maps.iterdir()] == [(path, number)]
 
 
 @pytest.mark.parametrize("cache", ["ram", "none"])

@@ -15,6 +15,7 @@ from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.plurals import counted
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
@@ -66,6 +67,15 @@ def test_a_network_that_diverges_is_stopped(tmp_path: Path) -> None:
     stage = {"input_wh": [32, 48], "steps": 25, "batch_size": 2, "loss": {"weight": 1e38}}
     with pytest.raises(ConfigError, match="diverged"):
         run(tmp_path, stages=[stage], validation={"every_steps": 100}, checkpoint_every=100)
+
+
+@pytest.mark.parametrize("steps", [1, 8])
+def test_a_short_stage_that_learns_nothing_ends_no_run(tmp_path: Path, steps: int) -> None:
+    write_coco(tmp_path, 4)
+    stage = {"input_wh": [32, 48], "steps": steps, "batch_size": 2, "loss": {"weight": 1e38}}
+    with pytest.raises(ConfigError, match=rf"The last {counted(steps, 'step')} had no finite grad"):
+        run(tmp_path, stages=[stage])
+    assert not [*(tmp_path / "run").glob("*.safetensors")]
 
 
 def test_a_network_that_diverges_leaves_no_rubbish(tmp_path: Path) -> None:

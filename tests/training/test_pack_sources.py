@@ -7,13 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from training_cases import SIZE_WH, picture_of, pose_in
+from training_cases import (
+    SIZE_WH,
+    picture_of,
+    pose_in,
+    small_source,
+    turn_keypoints,
+    write_coco,
+)
 from training_runs import Listener, one_stage
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import ImageSink
-from vitpose_cli.training.data_options import PackSource
+from vitpose_cli.training.data import open_data
+from vitpose_cli.training.data_options import DataOptions, PackSource
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.sources import open_data_source
@@ -179,3 +187,12 @@ def test_a_split_without_any_crop_is_named(tmp_path: Path) -> None:
     ) as caught:
         opened(tmp_path / "pack.npz", split=(0, 1e-6))
     assert "leave out `split`" in caught.value.hint
+
+
+def test_the_same_keypoints_in_another_order_come_into_that_of_a_pack(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.npz")
+    turn_keypoints(write_coco(tmp_path / "people", 2))
+    pack = {"kind": "pack", "path": str(tmp_path / "pack.npz")}
+    sources = [small_source(tmp_path / "people"), pack]
+    data = open_data(DataOptions.model_validate({"train": sources}))
+    assert [*data.keypoint_sets] == ["coco"]

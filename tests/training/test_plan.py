@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +73,24 @@ def test_crops_for_a_gpu_are_in_memory_source_by_source(tmp_path: Path) -> None:
     check_room(data, [(32, 48)], torch.device("cuda"))
     with pytest.raises(InputError, match="crops of 4 people"):
         check_room(data, [(32, 48)], torch.device("cpu"))
+
+
+def test_each_process_of_a_machine_keeps_crops_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_coco(tmp_path, 4)
+    side = math.isqrt((machine_memory_bytes() or 2**34) // (5 * 3))  # five people fit
+    options = DataOptions.model_validate({"train": [small_source(tmp_path)]})
+    data = open_data(options.model_copy(update={"cache_wh": (side, side)}))
+    check_room(data, [(32, 48)], torch.device("cpu"))
+    for name, value in (("LOCAL_WORLD_SIZE", "2"), ("SLURM_STEP_TASKS_PER_NODE", "2(x3),1")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            with pytest.raises(InputError, match=r"GiB of memory for each of its 2 processes"):
+                check_room(data, [(32, 48)], torch.device("cpu"))
+    on_disk = replace(data, options=data.options.model_copy(update={"cache": "disk"}))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    check_room(on_disk, [(32, 48)], torch.device("cpu"))
 
 
 def test_a_pass_that_memory_cannot_hold_is_refused(tmp_path: Path) -> None:

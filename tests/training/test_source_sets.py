@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_cases import small_source, write_coco
+from training_cases import small_source, turn_keypoints, write_coco
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.training.data import OpenedData, open_data
@@ -32,23 +32,38 @@ def test_files_that_mean_other_keypoints_by_one_name_are_refused(tmp_path: Path)
     assert data.keypoint_sets["robot"].names == ("hand", "foot")
 
 
-def test_the_same_keypoints_in_another_order_are_told(tmp_path: Path) -> None:
-    sources = [small_source(tmp_path / name) for name in ("people", "people turned")]
-    for name in ("people", "people turned"):
-        path = write_coco(tmp_path / name, 2)
-    document = json.loads(path.read_text())
-    names = document["categories"][0]["keypoints"]
-    document["categories"] = [{"id": 1, "name": "person", "keypoints": names[::-1]}]
-    for one in document["annotations"]:
-        triples = zip(*[iter(one["keypoints"])] * 3, strict=True)
-        one["keypoints"] = [value for triple in [*triples][::-1] for value in triple]
-    path.write_text(json.dumps(document))
-    assert open_data(DataOptions.model_validate({"train": sources})).notes == [
-        "The files have several lists of keypoints; each gets a head: coco (17), person (17).",
-        "coco and person are the same keypoints in another order, and learn apart: `vitpose merge` "
-        "brings their files into one order, to train one head.",
+@pytest.mark.parametrize("name", ["person", "dancer"])
+def test_the_same_keypoints_in_another_order_are_learnt_by_one_head(
+    tmp_path: Path, name: str
+) -> None:
+    sources = [small_source(tmp_path / each) for each in ("people", "others")]
+    write_coco(tmp_path / "people", 2)
+    path = turn_keypoints(write_coco(tmp_path / "others", 2))
+    path.write_text(path.read_text().replace('"person"', f'"{name}"'))
+    for asked, head in ((sources, "coco"), (sources[::-1], name)):
+        data = open_data(DataOptions.model_validate({"train": asked, "validation": asked[::-1]}))
+        assert [*data.keypoint_sets] == [head]
+        first, other = (source.frames.people for source in data.train)
+        assert first.keypoint_set == other.keypoint_set
+        assert (first.keypoints == other.keypoints).all()
+        truths = [source.truth for source in data.validation]
+        assert {truth.keypoint_set.names for truth in truths} == {first.keypoint_set.names}
+        assert truths[0].annotations[0]["keypoints"] == truths[1].annotations[0]["keypoints"]
+
+
+def test_the_same_keypoints_are_learnt_by_one_head_whatever_a_category_is_called(
+    tmp_path: Path,
+) -> None:
+    sources = [of_arms(tmp_path / name) for name in ("a", "b")]
+    path = Path(sources[1]["annotations"])
+    path.write_text(
+        path.read_text().replace('"arm"', '"wing"').replace('"kp0", "kp1"', '"kp1", "kp0"')
+    )
+    data = open_data(DataOptions.model_validate({"train": sources}))
+    assert [*data.keypoint_sets] == ["arm"]
+    assert data.notes == [
+        f"{path}: the keypoints of wing are those of arm, whose head learns them, too."
     ]
-    assert not open_data(DataOptions.model_validate({"train": sources[1:]})).notes
 
 
 def of_arms(folder: Path, **stated: Any) -> dict[str, str]:

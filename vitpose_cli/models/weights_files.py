@@ -42,7 +42,10 @@ def no_weights_file(path: Path) -> WeightsError:
     """Return the error to raise where there is no file at `path`."""
     hint = "Check the path, or see `vitpose weights list`."
     if (known := head_of_file(path)) is not None:
-        hint = f"A head of {known[0]} is chosen by --keypoint-set {known[1]}."
+        hint = (
+            f"`vitpose weights show {known[0]}` lists the heads of a file; where it is used, one "
+            f"of them is chosen by --keypoint-set {known[1]}."
+        )
     return WeightsError(f"There is no weights file {path}.", hint)
 
 

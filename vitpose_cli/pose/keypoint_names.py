@@ -56,12 +56,6 @@ def keypoint_places(wanted: Sequence[str], found: Sequence[str]) -> list[int | N
     return [theirs.get(canonical_words(name), [None])[0] for name in wanted]
 
 
-def how_they_differ(names: Sequence[str], others: Sequence[str]) -> str:
-    """Say what two lists of keypoints are that are not the same one."""
-    only_turned = sorted(names) == sorted(others)
-    return "the same keypoints in another order" if only_turned else "different keypoints"
-
-
 def places_by(read: Callable[[str], Words], names: Sequence[str]) -> dict[Words, list[int]]:
     """Return the places of names by their words; several where only the spelling differs."""
     places: dict[Words, list[int]] = defaultdict(list)

@@ -61,6 +61,7 @@ class CocoFrames:
         path: Path,
         called: CommonNames | None = None,
         check: Callable[[Mapping[str, Any]], str] = lambda _: "",
+        keypoints: Sequence[Sequence[str]] = (),
     ) -> None:
         """Read through the document.
 
@@ -69,11 +70,13 @@ class CocoFrames:
             called: What frames are called among those of other sets, which may be known later, but
                 before the frames are asked for; None for their own names.
             check: Returns what else is wrong with a completed annotation, empty where nothing is.
+            keypoints: Lists of keypoints of other sets; where the document has the same ones, they
+                are brought into the order and spelling of that list.
 
         Raises:
             InputError: As `read_coco`.
         """
-        self._head = head = CocoHead()
+        self._head = head = CocoHead(wanted=keypoints)
         self._check = check
         self.path, self.files = path, document_files(path)
         self.names: list[str] = []

@@ -56,6 +56,8 @@ class CocoHead:
         licences: Those of its photos; the section `licenses`.
         num_keypoints: K by category id.
         with_parts: Ids of categories whose people have feet, face and hands beside the body.
+        wanted: Lists of keypoints; where the first that the document has is the same as one of
+            these, it is brought into the order of that.
         orders: By category id, how its keypoints come into the order of the first that has some;
             known at the end, and left out where they are in it, are others, or nothing else of the
             category fits them: it stays as it is, for who wants the others.
@@ -67,6 +69,7 @@ class CocoHead:
     licences: list[dict[str, Any]] = field(default_factory=list)
     num_keypoints: dict[int, int] = field(default_factory=dict)
     with_parts: set[int] = field(default_factory=set)
+    wanted: Sequence[Sequence[str]] = ()
     orders: dict[int, KeypointOrder] = field(default_factory=dict)
 
 
@@ -287,11 +290,13 @@ def _lacking(path: Path, sections: Sequence[str]) -> InputError:
 
 
 def _put_in_order(head: CocoHead) -> None:
-    """Bring the keypoints of each category into the order of the first with some."""
-    first: Sequence[str] = ()
-    for number, category in enumerate(head.categories):
-        names = category.get("keypoints") or ()
-        first = first or names
+    """Bring the keypoints of each category into the wanted order, or that of the first list."""
+    lists = [category.get("keypoints") or () for category in head.categories]
+    first = next(filter(None, lists), ())
+    orders = ((one, KeypointOrder.between(one, first)) for one in head.wanted)
+    if tuple(first) not in map(tuple, head.wanted):
+        first = next((one for one, order in orders if order is not None), first)
+    for number, (category, names) in enumerate(zip(head.categories, lists, strict=True)):
         if (order := KeypointOrder.between(first, names)) is not None:
             with suppress(InputError):
                 head.categories[number] = order.category(category)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.keypoint_names import how_they_differ
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, nearest_sets, with_stated
 from vitpose_cli.training.opened_source import OpenedSource
 
@@ -111,11 +110,9 @@ def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -
     for other in others:
         if other.keypoint_set.names != own.names:
             raise InputError(
-                f"{first.truth.path} and {other.truth.path} have "
-                f"{how_they_differ(own.names, other.keypoint_set.names)}, both called "
+                f"{first.truth.path} and {other.truth.path} have different keypoints, both called "
                 f"{own.name!r}.",
-                "Rename the category in one of them, or give both the same keypoints in the same "
-                "order.",
+                "Rename the category in one of them, or give both the same keypoints.",
             )
     for what in STATEMENTS:
         called = (

@@ -91,15 +91,29 @@ def crop_people(
     else:
         text = f"{_FORMAT} {frames.identity} {shape} {context}"
         path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
-        if not path.exists():
-            make_folder(folder)
-            with FileLock(path.with_suffix(".lock"), f"The file {path}", _OTHERS_WAIT_S):
-                if not path.exists():  # of several processes one writes it
-                    _write_crops(path, frames, transforms, progress)
+        written_by_one(path, lambda: _write_crops(path, frames, transforms, progress))
         pixels = np.load(path, mmap_mode="r")
         listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
         failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
     return CroppedPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
+
+
+def written_by_one(path: Path, write: Callable[[], None]) -> None:
+    """Let one of several processes write a file that is not there, while the others wait for it.
+
+    Args:
+        path: The file; its folder is made.
+        write: Writes it.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    if path.exists():
+        return
+    make_folder(path.parent)
+    with FileLock(path.with_suffix(".lock"), f"The file {path}", _OTHERS_WAIT_S):
+        if not path.exists():
+            write()
 
 
 def fill_crops(

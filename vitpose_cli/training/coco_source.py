@@ -50,14 +50,18 @@ from vitpose_cli.training.people import LabelledFrames, People
 
 
 def open_coco(
-    options: CocoSource, num_threads: int, labelled: bool, measured: bool
+    options: CocoSource,
+    num_threads: int,
+    labelled: bool,
+    measured: bool,
+    keypoints: Sequence[Sequence[str]],
 ) -> OpenedSource:
     """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean.
 
     Image after image, so that what stays in memory is what is learnt from: the outlines that files
     have beside it fill gigabytes.
     """
-    with closing(CocoFrames(options.annotations)) as document:
+    with closing(CocoFrames(options.annotations, keypoints=keypoints)) as document:
         return _opened(document, options, num_threads, labelled, measured)
 
 

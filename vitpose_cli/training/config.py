@@ -57,7 +57,8 @@ class ModelOptions(StrictModel):
     """Start from this: a catalog name, a weights file of ours or of another project, an MAE or
     ImageNet file, or `timm:NAME`. Left out: from scratch."""
     head: Literal["classic", "simple"] | None = None
-    """The decoder; default: that of the weights, else classic. Another kind starts anew."""
+    """The decoder; default: that of the weights where they know the keypoints, else classic.
+    Another kind starts anew."""
     patch_shift: bool | None = None
     """The 2 px shift of the published weights; default: that of the weights, else no shift; with
     stride 8 there is none."""

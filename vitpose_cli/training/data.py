@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameFailure
 from vitpose_cli.models.vitpose import is_head_name
 from vitpose_cli.plurals import counted
-from vitpose_cli.pose.keypoints import KeypointSet
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet, keypoint_set
 from vitpose_cli.training.agreed_sets import agreed_sets
 from vitpose_cli.training.cache import CroppedPeople, Progress, crop_people, readable_people
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
@@ -27,7 +26,7 @@ from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
-from vitpose_cli.training.process import machine_memory_bytes
+from vitpose_cli.training.process import machine_memory_bytes, processes_here
 from vitpose_cli.training.sources import open_data_source
 
 MISSING_SHARE = 0.01
@@ -109,12 +108,6 @@ class OpenedData:
                 [f"The files have several lists of keypoints; each gets a head: {names}."]
                 * bool(names)
             ),
-            *(
-                f"{one.name} and {other.name} are the same keypoints in another order, and learn "
-                "apart: `vitpose merge` brings their files into one order, to train one head."
-                for one, other in combinations(several.values(), 2)
-                if {*one.names} == {*other.names}
-            ),
         ]
 
 
@@ -131,10 +124,7 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
             with are of other photos, two files mean different keypoints by one name or state
             different flip pairs, or a name that no head can have.
     """
-    train = [open_data_source(one, options.threads, labelled=labelled) for one in options.train]
-    validation = [
-        open_data_source(one, options.threads, measured=True) for one in options.validation
-    ]
+    train, validation = _opened(options, labelled=labelled)
     for source, asked in zip(validation, options.validation, strict=True):
         _check_boxes(source, asked)
     for source in (*train, *validation):
@@ -151,6 +141,31 @@ def open_data(options: DataOptions, *, labelled: bool = True) -> OpenedData:
     return OpenedData(train, validation, options).with_sets(sets)
 
 
+def _opened(
+    options: DataOptions, *, labelled: bool
+) -> tuple[list[OpenedSource], list[OpenedSource]]:
+    """Open all sources; the same keypoints have one order and name: of a pack, or the first."""
+    asked = (*options.train, *options.validation)
+    known = [keypoint_set(one.keypoint_set) for one in asked if one.kind == "pack"]
+    opened = []
+    for number, one in enumerate(asked):
+        measured = number >= len(options.train)
+        source = open_data_source(
+            one,
+            options.threads,
+            labelled=labelled or measured,
+            measured=measured,
+            keypoints=[each.names for each in known],
+        )
+        own = source.keypoint_set
+        same = next((each for each in known if each.names == own.names), own)
+        if own.name not in KEYPOINT_SETS:
+            source = source.called(same.name)
+        opened.append(source)
+        known.append(source.keypoint_set)
+    return opened[: len(options.train)], opened[len(options.train) :]
+
+
 def check_room(
     data: OpenedData, inputs_wh: Sequence[tuple[int, int]], device: torch.device
 ) -> None:
@@ -162,7 +177,8 @@ def check_room(
         device: See `load_material`; what is to be kept on a GPU leaves memory source by source.
 
     Raises:
-        InputError: All that are in memory at a time take more than this machine has.
+        InputError: All that are in memory at a time take more than this machine has for each of
+            its processes, which all have their own.
     """
     total_bytes = machine_memory_bytes()
     if total_bytes is None or data.options.cache not in ("ram", "device"):
@@ -173,9 +189,11 @@ def check_room(
     num_people = (max if one_by_one else sum)(map(len, people))
     wanted_bytes = num_people * 3 * width * height
     if wanted_bytes > total_bytes:
+        count = processes_here()
+        each = f" for each of its {count} processes, which all keep their own" * (count > 1)
         raise InputError(
             f"The crops of {num_people:,} people take {wanted_bytes / 2**30:.1f} GiB, "
-            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory.",
+            f"and this machine has {total_bytes / 2**30:.1f} GiB of memory{each}.",
             "Set data.cache to disk (a file in the run folder) or none, or data.cache_wh smaller.",
         )
 

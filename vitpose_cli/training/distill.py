@@ -30,7 +30,7 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import plain_transforms, plan_plain_crops
 from vitpose_cli.training.batches import Course, Lesson, Lessons, Share, make_crops
-from vitpose_cli.training.cache import atomic_array
+from vitpose_cli.training.cache import atomic_array, written_by_one
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.crops import sampling_matrices, upload
 from vitpose_cli.training.data import Material
@@ -197,9 +197,12 @@ def look_once(
         folder, identity = kept_as
         text = f"{_FORMAT} {identity} {teacher.identity} {shape}"
         path = folder / f"heatmaps-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
-        if not path.exists():
+
+        def write() -> None:
             with atomic_array(path, np.dtype(np.float16), shape) as array:
                 _fill(array, teacher, course, device)
+
+        written_by_one(path, write)
         maps = np.load(path, mmap_mode="c")
     return OneLook(codec, torch.from_numpy(maps), _peaks(maps, course, codec))
 

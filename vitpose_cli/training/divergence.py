@@ -6,6 +6,7 @@ A few are usual: in fp16 the scale of gradients is found by them.
 from __future__ import annotations
 
 from vitpose_cli.errors import ConfigError
+from vitpose_cli.plurals import counted
 from vitpose_cli.training.metrics import Meter
 
 MAX_SKIPPED = 20
@@ -16,7 +17,13 @@ scale."""
 class SkippedSteps:
     """How many steps, up to the last one, had no finite gradient."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, scaled: bool = False) -> None:
+        """Begin with none.
+
+        Args:
+            scaled: Whether the scale of gradients is found by such steps, as in fp16.
+        """
+        self._scaled = scaled
         self._before = 0  # the meter's first step
 
     def up_to(self, meter: Meter) -> int:
@@ -24,16 +31,25 @@ class SkippedSteps:
         skips = meter.skips()
         return skips[::-1].index(False) if False in skips else len(skips) + self._before
 
-    def close(self, meter: Meter) -> None:
+    def close(self, meter: Meter, ended: int | None = None) -> None:
         """Take the steps of a meter that ends for those before the next one's.
 
+        Args:
+            meter: The meter.
+            ended: The length of the stage where it ends with the meter, steps.
+
         Raises:
-            ConfigError: They are so many that nothing is learnt any more.
+            ConfigError: They are so many that nothing is learnt any more, or the last half of a
+                short stage.
         """
         self._before = self.up_to(meter)
-        if self._before >= MAX_SKIPPED:
+        most = MAX_SKIPPED
+        if ended is not None and not self._scaled:
+            most = min(most, (ended + 1) // 2)
+        if self._before >= most:
+            steps = counted(self._before, "step")
             raise ConfigError(
-                f"The last {self._before} steps had no finite gradient: the network has diverged.",
+                f"The last {steps} had no finite gradient: the network has diverged.",
                 "Lower the learning rate, in another folder; nothing was saved in this one since "
                 "the first of them.",
             )

@@ -9,7 +9,7 @@ had.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,29 +19,19 @@ from typing import Any
 import torch
 from torch import distributed
 
-from vitpose_cli.media.frames import Frame, FrameKey
-from vitpose_cli.media.images import ImageSink
-from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.plurals import counted
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.agreement import Beginning, check_alike, check_read, check_sources
 from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
+from vitpose_cli.training.chronicle import Chronicle
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.divergence import SkippedSteps
-from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
+from vitpose_cli.training.fingerprints import DataFingerprint
 from vitpose_cli.training.measurement import Measurement, comparison, steps_between_measurements
-from vitpose_cli.training.metrics import (
-    JoinedObserver,
-    Line,
-    Meter,
-    MetricsFile,
-    Observer,
-    Silence,
-    read_metrics,
-)
+from vitpose_cli.training.metrics import Meter, Observer, read_metrics
 from vitpose_cli.training.network import Network, with_blobs
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.opening import open_run
@@ -57,12 +47,11 @@ from vitpose_cli.training.process import (
     too_large_step,
 )
 from vitpose_cli.training.report import write_report
-from vitpose_cli.training.sheets import Image, batch_sheet
+from vitpose_cli.training.sheets import batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import next_network, with_input_sizes
 from vitpose_cli.training.teachers import open_teachers, seen_inputs_wh, teacher_notes
-from vitpose_cli.training.tensorboard import TensorBoard
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +91,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary
 
 
 class _Run:
-    """One process's part in a run; it knows how far the run is."""
+    """One process's part in a run."""
 
     def __init__(
         self,
@@ -113,18 +102,14 @@ class _Run:
     ) -> None:
         self._config = config
         self._folder = folder
-        self._observer: Observer = observer if placement.leads else Silence()
         self._placement = placement
-        self._leads = placement.leads
-        self._position = Position()
+        self._chronicle = Chronicle(folder, observer, leads=placement.leads)
         self._state: dict[str, Any] | None = None  # of the stage to go on with, till it has it
-        self._skipped = SkippedSteps()
-        self._measured_on: Sequence[Fingerprint] = ()
-        self._known = DataFingerprint((), {}, ())
+        self._skipped = SkippedSteps(scaled=placement.dtype == torch.float16)
 
     def go(self) -> TrainSummary:
         """Train all stages that are not done."""
-        with self._folder.held(self._config) if self._leads else nullcontext():
+        with self._folder.held(self._config) if self._chronicle.leads else nullcontext():
             # Nobody writes before what killed runs have left is gone.
             gathered(None, self._placement.process)
             return self._train()
@@ -134,14 +119,16 @@ class _Run:
         data, network = open_run(self._config)
         # Of several heads each reads its part of a batch, whose size is seldom the same again.
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
-        self._tell(opening_notes(self._config, data, network))
+        chronicle, folder = self._chronicle, self._folder
+        chronicle.tell(opening_notes(self._config, data, network))
         begun = self._resume(data)
         material, lessons = self._open_lessons(data, begun)
         self._train_stages(network, data, material, lessons)
-        if self._leads:
-            write_report(self._folder, self._position.best)
-            self._tell(comparison(read_metrics(self._folder.metrics), self._position.best))
-        return TrainSummary(self._folder.weights, self._position.best, self._folder.report)
+        best = chronicle.position.best
+        if chronicle.leads:
+            write_report(folder, best)
+            chronicle.tell(comparison(read_metrics(folder.metrics), best))
+        return TrainSummary(folder.weights, best, folder.report)
 
     def _resume(self, data: OpenedData) -> DataFingerprint | None:
         """Take up a run that is there; return what it learnt from, None where nothing says so."""
@@ -150,34 +137,22 @@ class _Run:
             for source in (*data.train, *data.validation):
                 check_sizes(source.frames)
         else:
-            self._position, self._state = saved.position, saved.stage
-            check_sources(saved, data, self._observer.note)
-            if self._position.best is not None and not self._folder.best.exists():
-                self._position = replace(self._position, best=None)
-                self._observer.note(f"{self._folder.best} is gone, and with it the best AP so far.")
-        if self._leads:
-            self._open_metrics(going_on=saved is not None)
+            self._state = saved.stage
+            check_sources(saved, data, self._chronicle.note)
+        self._chronicle.take_up(saved)
         return None if saved is None else saved.data
-
-    def _open_metrics(self, *, going_on: bool) -> None:
-        """Open the files of metrics, cut to where the run is."""
-        folder, position = self._folder, self._position
-        kept = (position.stage, position.step) if going_on else None
-        self._metrics = MetricsFile(folder.metrics, keep=kept, measured=position.measured)
-        board = TensorBoard.open(folder.events, read_metrics(folder.metrics))
-        self._observer = JoinedObserver(self._observer, board)
 
     def _open_lessons(
         self, data: OpenedData, begun: DataFingerprint | None
     ) -> tuple[Mapping[str, Material], Mapping[str, Lessons]]:
         """Return what each head learns from: people, and what a teacher says of them."""
-        config, placement, note = self._config, self._placement, self._observer.note
+        config, placement = self._config, self._placement
         teachers = open_teachers(
             config.distill, data.learnt_sets, placement, compiled=config.compile
         )
-        self._tell(teacher_notes(config.distill, data.learnt_sets, teachers))
+        self._chronicle.tell(teacher_notes(config.distill, data.learnt_sets, teachers))
         material = self._read_photos(data, seen_inputs_wh(config.stages, teachers), begun)
-        cache = self._folder.cache
+        cache, note = self._folder.cache, self._chronicle.note
         return material, open_lessons(
             config.distill, teachers, material, placement.device, cache, note
         )
@@ -190,6 +165,7 @@ class _Run:
     ) -> Mapping[str, Material]:
         """Read all photos, which must be those of the beginning, and of the other processes."""
         unread: list[str] = []
+        chronicle = self._chronicle
         in_turn = leader_first(self._placement.process)  # it alone tells the user how far it is
         with in_turn if self._config.data.cache == "disk" else nullcontext():
             material = load_material(
@@ -197,17 +173,15 @@ class _Run:
                 inputs_wh,
                 self._placement.device,
                 self._folder.cache,
-                self._observer.prepare,
+                chronicle.prepare,
                 unread.append,
             )
-        self._tell(unread)
-        self._known = known = learnt_from(data, material)
-        own = Beginning.of(data, known, unread, self._position)
+        chronicle.tell(unread)
+        known = learnt_from(data, material)
+        own = Beginning.of(data, known, unread, chronicle.position)
         check_alike(own, self._placement.process)
         check_read(begun, known, self._config.data)
-        self._measured_on = known.measured or ()
-        if begun is not None and begun.measured is not None:
-            self._known = replace(known, measured=begun.measured)
+        chronicle.learns_from(known, begun)
         return material
 
     def _train_stages(
@@ -221,7 +195,7 @@ class _Run:
         for number, options in enumerate(self._config.stages):
             if number > 0:
                 network = self._following(network, number)
-            if number < self._position.stage:
+            if number < self._chronicle.position.stage:
                 continue
             if self._config.task != "token":  # there, heads stay what they are
                 network = with_blobs(network, material, options.loss.blob_sigma)
@@ -256,38 +230,38 @@ class _Run:
         taught = [course.head for course in courses]
         schedule = Schedule.of_stage(options, config.optimizer, batches.steps_per_epoch)
         stage = Stage(network, config, number, schedule, self._placement, taught)
+        chronicle = self._chronicle
         size = "{:,} of {:,} parameters learn".format(*trainable_size(stage.model))
         length = counted(schedule.num_steps, "step")
-        self._observer.note(f"Stage {number + 1}: {size}, in {length}.")
+        chronicle.note(f"Stage {number + 1}: {size}, in {length}.")
         check_stage_memory(number, stage, self._placement)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
             measurement = Measurement.open(
-                network, data, config.validation, self._placement, self._observer.note
+                network, data, config.validation, self._placement, chronicle.note
             )
         if self._state is None:
             compared = number == 0 and measurement.knows(network)
-            self._position = Position(number, 0, self._position.best, measured=not compared)
+            best = chronicle.position.best
+            chronicle.position = Position(number, 0, best, measured=not compared)
         else:
             stage.load_state_dict(self._state)
             self._state = None
-            going_on = self._position.sentence(len(config.stages), schedule.num_steps)
-            self._observer.note(going_on)
-            if self._leads and not self._folder.last.exists():
-                self._save_weights(stage, self._folder.last)
+            chronicle.note(chronicle.position.sentence(len(config.stages), schedule.num_steps))
+            chronicle.save_missing(stage)
         self._learn(stage, batches, measurement)
         return stage.network
 
     def _learn(self, stage: Stage, batches: Batches, measurement: Measurement) -> None:
         """Take all steps of a stage that are not done."""
-        config, total = self._config, stage.schedule.num_steps
+        config, chronicle, total = self._config, self._chronicle, stage.schedule.num_steps
         every = steps_between_measurements(config.validation, total, batches.steps_per_epoch)
-        start = self._position.step
-        ahead = iter(batches.ahead(start, total, self._placement.process))
+        number, start = chronicle.position.stage, chronicle.position.step
         process = self._placement.process
-        too_large = too_large_step(self._position.stage, stage.options, process.world_size)
+        ahead = iter(batches.ahead(start, total, process))
+        too_large = too_large_step(number, stage.options, process.world_size)
         with stop_asked(process) as asked:
-            if measurement and not self._position.measured:
+            if measurement and not chronicle.position.measured:
                 self._measure_saved(stage, measurement, asked)
             meter = Meter()
             for step in range(start, total):
@@ -300,8 +274,8 @@ class _Run:
                 done, last = step + 1, step + 1 == total
                 if step == 0 or (last and passes[0].order is not None):
                     sheet = batch_sheet(passes[0], stage.network.model)
-                    self._draw(f"samples-{self._position.stage + 1}.jpg", sheet)
-                self._position = replace(self._position, step=done)
+                    chronicle.draw(f"samples-{number + 1}.jpg", sheet)
+                chronicle.position = replace(chronicle.position, step=done)
                 if last or step == 0 or done % config.log_every == 0:
                     self._log(stage, done / batches.steps_per_epoch, meter)
                     meter = Meter()
@@ -309,7 +283,7 @@ class _Run:
                 with meter.paused():
                     due = last or done % every == 0
                     if due or done % config.checkpoint_every == 0 or stopping:
-                        save = partial(self._save, stage)
+                        save = partial(chronicle.save, stage)
                         if due and measurement:
                             save = partial(self._measure_saved, stage, measurement, asked)
                         self._keep(save, meter, last=last)
@@ -322,15 +296,15 @@ class _Run:
 
     def _log(self, stage: Stage, epoch: float, meter: Meter) -> None:
         """Write a line of metrics, and stop where nothing is learnt any more."""
-        done, schedule = self._position.step, stage.schedule
+        done, schedule = self._chronicle.position.step, stage.schedule
         numbers = meter.numbers(self._placement.device, schedule.num_steps - done)
         if self._placement.process.world_size > 1:
             whole = torch.tensor(numbers["loss"], device=self._placement.device)
             distributed.all_reduce(whole)
             numbers["loss"] = whole.item()
-        place = self._place() | {"epoch": round(epoch, 4), "lr": schedule.rate(done - 1)}
-        self._write({"kind": "train", **place, **numbers})
-        self._skipped.close(meter)
+        rate = schedule.rate(done - 1)
+        self._chronicle.write("train", epoch=round(epoch, 4), lr=rate, **numbers)
+        self._skipped.close(meter, done if done == schedule.num_steps else None)
 
     def _keep(self, save: Callable[[], None], meter: Meter, *, last: bool) -> None:
         """Save unless it may be rubbish: a last good state must not be replaced."""
@@ -341,52 +315,16 @@ class _Run:
         self, stage: Stage, measurement: Measurement, asked: Callable[[], bool]
     ) -> None:
         """Measure what is saved, so that whatever ends a measurement takes no step away."""
-        self._position = replace(self._position, measured=False)
-        self._save(stage)
-        self._measure(stage, measurement, asked)
-        self._position = replace(self._position, measured=True)
-        self._save(stage)
-
-    def _measure(self, stage: Stage, measurement: Measurement, asked: Callable[[], bool]) -> None:
-        """Measure on all sources, and keep the weights if they are the best."""
+        chronicle = self._chronicle
+        chronicle.position = replace(chronicle.position, measured=False)
+        chronicle.save(stage)
         found = measurement.find(stage, asked)
         for number, picture in enumerate(measurement.pictures(found)):
-            self._draw(f"worst-{number + 1}.jpg", picture)
-        if not self._leads:
-            return
-        numbers = measurement.score(found)
-        self._write({"kind": "validation", **self._place(), **numbers})
-        best, ap, known, on = self._position.best, numbers["AP"], self._known, self._measured_on
-        if best is None or ap >= best or not same_people(known.measured or (), on):
-            self._position = replace(self._position, best=ap)
-            self._known = replace(known, measured=tuple(on))
-            self._save_weights(stage, self._folder.best)
-
-    def _save(self, stage: Stage) -> None:
-        if self._leads:
-            stage.check_finite()
-            self._folder.save_state(self._position, stage.state_dict(), self._known)
-            self._save_weights(stage, self._folder.last)
-
-    def _save_weights(self, stage: Stage, path: Path) -> None:
-        network = stage.network
-        save_checkpoint(path, network.weights, network.header)
-
-    def _tell(self, sentences: Iterable[str]) -> None:
-        for sentence in sentences:
-            self._observer.note(sentence)
-
-    def _draw(self, name: str, picture: Image) -> None:
-        if self._leads:
-            ImageSink(self._folder.pictures).write(Frame(FrameKey(name), picture))
-
-    def _place(self) -> dict[str, int]:
-        return {"stage": self._position.stage, "step": self._position.step}
-
-    def _write(self, line: Line) -> None:
-        if self._leads:
-            self._metrics.append(line)
-            self._observer.line(line)
+            chronicle.draw(f"worst-{number + 1}.jpg", picture)
+        if chronicle.leads:
+            chronicle.write_measured(stage, measurement.score(found))
+        chronicle.position = replace(chronicle.position, measured=True)
+        chronicle.save(stage)
 
 
 def _courses(

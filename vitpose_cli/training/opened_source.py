@@ -47,6 +47,19 @@ class OpenedSource:
         """What the keypoints of its people are."""
         return self.frames.people.keypoint_set
 
+    def called(self, name: str) -> OpenedSource:
+        """Return the same people with a set of another name, and a note that they learn there."""
+        own, people = self.keypoint_set, self.frames.people
+        if own.name == name:
+            return self
+        note = (
+            f"{self.truth.path}: the keypoints of {own.name} are those of {name}, whose head "
+            "learns them, too."
+        )
+        people = replace(people, keypoint_set=replace(own, name=name))
+        frames = replace(self.frames, people=people)
+        return replace(self, frames=frames, notes=(*self.notes, note))
+
     def with_set(self, keypoints: KeypointSet) -> OpenedSource:
         """Return the same people with a set of the same names, and a note if its own is overruled.
 

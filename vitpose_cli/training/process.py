@@ -242,7 +242,7 @@ def check_memory(
         number: Which stage, from 0.
         options: Its options.
         kept_bytes: What one pass keeps for its backward half, estimated.
-        total_bytes: All memory of this machine.
+        total_bytes: All memory that this process may take.
         world_size: How many processes share the step.
 
     Raises:
@@ -259,10 +259,24 @@ def pass_size(options: StageOptions, world_size: int) -> int:
 
 
 def machine_memory_bytes() -> int | None:
-    """Return the memory of this machine; None where the system does not say."""
+    """Return this process's part of the memory of its machine; None where nobody says.
+
+    Processes that torchrun or srun has started on one machine have equal parts.
+    """
     if not hasattr(os, "sysconf"):  # Windows
         return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total_bytes // processes_here()
+
+
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many processes of this training are on this machine.
+
+    Slurm lists the tasks of all machines, as `4(x2),3`; the first are taken for this one's.
+    """
+    listed = environment.get("LOCAL_WORLD_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "")
+    number = re.match(r"[1-9]\d*", listed)
+    return int(number[0]) if number else 1
 
 
 def _check_passes(number: int, options: StageOptions, world_size: int) -> None:

@@ -6,6 +6,8 @@ never skipped in silence.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vitpose_cli.training.coco_source import open_coco
 from vitpose_cli.training.data_options import PackSource, Source
 from vitpose_cli.training.opened_source import OpenedSource
@@ -13,7 +15,12 @@ from vitpose_cli.training.pack_source import open_pack
 
 
 def open_data_source(
-    options: Source, num_threads: int = 4, *, labelled: bool = True, measured: bool = False
+    options: Source,
+    num_threads: int = 4,
+    *,
+    labelled: bool = True,
+    measured: bool = False,
+    keypoints: Sequence[Sequence[str]] = (),
 ) -> OpenedSource:
     """Read the labels of one source.
 
@@ -22,10 +29,12 @@ def open_data_source(
         num_threads: Photos read at once.
         labelled: Whether people without keypoints are left out; else boxes will do.
         measured: Whether it is measured on: with boxes of a detector photos without people count.
+        keypoints: Lists of keypoints of other sources; the same ones are brought into the order of
+            those.
 
     Raises:
         InputError: A file is missing or damaged, or nobody in it is labelled.
     """
     if isinstance(options, PackSource):
         return open_pack(options, num_threads, labelled, measured)
-    return open_coco(options, num_threads, labelled, measured)
+    return open_coco(options, num_threads, labelled, measured, keypoints)
