@@ -5,8 +5,8 @@
 #   examples/batch.sh /data/photos /data/photos.vitpose --weights runs/finetune
 #
 # Options that are given count before those below; for --boxes, take --detector out there. PAUSE_S=120
-# is how long to wait between two attempts, seconds: a network share that was away for some minutes
-# ends the run at most once.
+# is how long to wait between two attempts, seconds. A share that goes away under an attempt is waited
+# for; one that is away when an attempt begins ends it.
 set -uo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}

@@ -26,6 +26,7 @@ from vitpose_cli.annotate.notices import (
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.outages import through_outages
 from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
@@ -158,7 +159,7 @@ def annotate_along(
             return with_ends(labeler.label(source.frames(skip)), source)
 
         num_new = 0
-        for record in part.label_missing(label, report):
+        for record in through_outages(lambda: part.label_missing(label, report), say):
             num_new += 1
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
