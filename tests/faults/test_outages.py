@@ -164,3 +164,24 @@ def test_a_mount_that_leaves_an_empty_folder(
         job.assert_equal(run)
     finally:
         subprocess.run(["umount", "-l", mounted], check=False)
+
+
+@pytest.mark.parametrize("extra", [(), ("--devices", "cpu,cpu")])
+def test_a_run_folder_that_is_gone_is_told_at_once(
+    job: Job, launcher: Launcher, tmp_path: Path, media: Path, extra: tuple[str, ...]
+) -> None:
+    run, away = tmp_path / "run", tmp_path / "away"
+    words = [*arguments(job, run, media), *extra]
+    process = launcher.start(*words)
+    begun(run, process, 5)
+    run.rename(away)
+    assert process.wait() == 3, process.stderr
+    assert "is gone: it was deleted or moved, or its disk is away" in process.stderr
+    num_lines = sum(each.read_bytes().count(b"\n") for each in away.glob("journal-*.jsonl"))
+    assert num_lines < NUM_FRAMES
+    assert not run.exists()
+    away.rename(run)
+    again = launcher.run(*words, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["num_new"] <= NUM_FRAMES - num_lines + 2
+    job.assert_equal(run)
