@@ -21,6 +21,8 @@ for attempt in 1 2 3 4; do
     # failed or a worker died; 1 or more than 130, killed.
     case $code in 0 | 2 | 4 | 127 | 130) break ;; esac
     echo "attempt $attempt ended with $code" >&2
+    [ $code != 137 ] || echo "137: killed, by the system perhaps, as memory ran out (dmesg tells);" \
+        "--batch-size and --max-pixels make it take less" >&2
 done
 
 [ "$code" = 0 ] || [ "$code" = 5 ] || exit "$code"

@@ -166,12 +166,24 @@ def test_a_mount_that_leaves_an_empty_folder(
         subprocess.run(["umount", "-l", mounted], check=False)
 
 
-@pytest.mark.parametrize("extra", [(), ("--devices", "cpu,cpu")])
+def test_a_source_that_is_not_mounted_when_a_call_begins_is_told(
+    job: Job, launcher: Launcher, tmp_path: Path, media: Path
+) -> None:
+    (tmp_path / "mounted").mkdir()
+    words = arguments(job, tmp_path / "run", media, tmp_path / "mounted")
+    place = words.index("--boxes")
+    words[place : place + 2] = ["--detector", "whole-image"]
+    done = launcher.run(*words)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("is empty. If something should be mounted there") == 1
+    assert f"{tmp_path / 'mounted'} is empty" in done.stderr
+
+
 def test_a_run_folder_that_is_gone_is_told_at_once(
-    job: Job, launcher: Launcher, tmp_path: Path, media: Path, extra: tuple[str, ...]
+    job: Job, launcher: Launcher, tmp_path: Path, media: Path
 ) -> None:
     run, away = tmp_path / "run", tmp_path / "away"
-    words = [*arguments(job, run, media), *extra]
+    words = arguments(job, run, media)
     process = launcher.start(*words)
     begun(run, process, 5)
     run.rename(away)

@@ -21,6 +21,7 @@ from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
     say_what_came_late,
     say_what_failed,
+    say_what_is_empty,
     say_what_is_new,
     say_what_was_kept,
     say_what_was_seen,
@@ -128,6 +129,7 @@ def annotate_along(
     """
     started = monotonic()
     source, assembly = prepare(options)
+    say_what_is_empty(options.sources, say)
     if assembly.advice:
         say(assembly.advice)
     with (
