@@ -5,8 +5,8 @@
 #   examples/batch.sh /data/photos /data/photos.vitpose --weights runs/finetune
 #
 # Options that are given count before those below; for --boxes, take --detector out there. PAUSE_S=120
-# is how long to wait between two attempts, seconds: a network share that was away for some minutes
-# ends the run at most once.
+# is how long to wait between two attempts, seconds. A share that goes away under an attempt is waited
+# for; one that is away when an attempt begins ends it.
 set -uo pipefail
 photos=${1:?the folder of photos}
 run=${2:?the run folder}
@@ -21,6 +21,8 @@ for attempt in 1 2 3 4; do
     # failed or a worker died; 1 or more than 130, killed.
     case $code in 0 | 2 | 4 | 127 | 130) break ;; esac
     echo "attempt $attempt ended with $code" >&2
+    [ $code != 137 ] || echo "137: killed, by the system perhaps, as memory ran out (dmesg tells);" \
+        "--batch-size and --max-pixels make it take less" >&2
 done
 
 [ "$code" = 0 ] || [ "$code" = 5 ] || exit "$code"

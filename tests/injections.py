@@ -48,6 +48,27 @@ def servers_get_little_patience() -> None:
         setattr(remote, name, value)
 
 
+def outages_are_looked_at_often() -> None:
+    """Look every moment whether storage is back, and for as many seconds as `PATIENCE_S` says."""
+    import vitpose_cli.annotate.outages as outages
+
+    setattr(outages, "LOOK_EVERY_S", 0.05)  # noqa: B010
+    setattr(outages, "PATIENCE_S", float(os.environ.get("PATIENCE_S", "60")))  # noqa: B010
+
+
+def the_disk_fails_for_a_while() -> None:
+    """Let no photo be read as long as there is the file that `FAILING` says."""
+    outages_are_looked_at_often()
+    opened, failing = Path.open, Path(os.environ["FAILING"])
+
+    def refusing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.suffix in (".jpg", ".tar", ".avi") and failing.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path, *arguments, **options)
+
+    setattr(Path, "open", refusing)  # noqa: B010
+
+
 def one_photo_cannot_be_read() -> None:
     """Let every read of `a/photo 7.jpg` fail."""
     read = Path.read_bytes

@@ -93,7 +93,8 @@ class PoseLabeler:
             sources: Folders, files, globs, `@list.txt`.
 
         Raises:
-            InputError: Sources are no paths or cannot be used, or a boxes file names none of them.
+            InputError: Sources are no paths or cannot be used, a boxes file names none of them, or
+                nothing can be read any more where they lie, as on a share whose server is gone.
         """
         wrong = next((each for each in sources if not isinstance(each, str | Path)), None)
         if wrong is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from annotate_jobs import NUM_FRAMES, Job, make_job
 from launcher import Launcher
-from runs import command, environment, wait_for_lines
+from runs import command, environment, wait_for_lines, wait_until
 
 from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
 from vitpose_cli.annotate.options import AnnotateOptions
@@ -102,6 +102,23 @@ def test_the_driver_dies_and_a_single_process_goes_on(
         process.communicate()
     done = launcher.run(*job.arguments(run))
     assert done.returncode == 0, done.stderr
+    job.assert_equal(run)
+
+
+def test_workers_wait_for_a_share(job: Job, cluster: Any, tmp_path: Path) -> None:
+    run, media, away = tmp_path / "run", tmp_path / "media", tmp_path / "away"
+    shutil.copytree(job.media, media)
+    words = on_ray(job, cluster, run)
+    words[words.index(str(job.media))] = str(media)
+    said = tmp_path / "said.txt"
+    with said.open("w") as stderr, subprocess.Popen(
+        words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
+    ) as process:  # fmt: skip
+        wait_for_lines(run / "journal-1-of-1.jsonl", process, 1)
+        media.rename(away)
+        wait_until(lambda: "waits until it is back" in said.read_text(), process)
+        away.rename(media)
+        assert process.wait(timeout=300) == 0, said.read_text()
     job.assert_equal(run)
 
 

@@ -230,6 +230,7 @@ def test_a_device_worker_that_dies_is_told_and_its_part_is_done_by_the_next_call
     parent.wait()
     assert parent.returncode == 5, parent.stderr
     assert "1 of 2 workers died: cpu (SIGKILL)" in parent.stderr
+    assert "--max-pixels take less" in parent.stderr
     assert "goes on" in parent.stderr
     assert launcher.run(*job.arguments(run)).returncode == 0
     job.assert_equal(run)

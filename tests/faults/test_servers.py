@@ -28,6 +28,7 @@ BEHAVIOURS = {
     "error-once": ("error", 1),
     "error-always": ("error", 99),
     "busy": ("say when", 1),
+    "busy-until": ("say until when", 99),
     "busy-for-long": ("say when, far away", 99),
     "breaks-twice": ("break", 2),
     "breaks-always": ("break", 99),
@@ -35,6 +36,7 @@ BEHAVIOURS = {
     "stalls-always": ("stall", 99),
     "stalls-half-way": ("stall in the middle", 99),
     "missing": ("miss", 99),
+    "circle": ("send in a circle", 99),
     "endless": ("go on and on", 99),
     "camera": ("show what a camera sees", 99),
 }
@@ -66,6 +68,15 @@ class Moody(BaseHTTPRequestHandler):
         elif kind.startswith("say when"):
             self.send_response(429)
             self.send_header("Retry-After", "3600" if "far" in kind else "1")
+            self.end_headers()
+        elif kind == "say until when":  # by a clock that is years behind
+            self.send_response_only(503)
+            self.send_header("Date", "Mon, 31 Dec 2018 23:59:59 GMT")
+            self.send_header("Retry-After", "Tue, 01 Jan 2019 01:59:59 GMT")
+            self.end_headers()
+        elif kind == "send in a circle":
+            self.send_response(302)
+            self.send_header("Location", self.path)
             self.end_headers()
         elif kind == "miss":
             self.send_error(404)
@@ -146,8 +157,10 @@ def test_a_moody_server(
     assert "500" in said.pop("error-always.jpg")
     assert "429, message='Too Many Requests'" in (busy := said.pop("busy-for-long.jpg"))
     assert busy.endswith("(it asks to wait 3600 seconds).")
+    assert said.pop("busy-until.jpg").endswith("(it asks to wait 7200 seconds).")
     assert "Payload" in said.pop("breaks-always.jpg")
     assert "FileNotFound" in said.pop("missing.jpg")
+    assert "TooManyRedirects" in said.pop("circle.jpg")
     assert "more than 8,000,000 bytes: it is no photo, or a stream" in said.pop("endless.jpg")
     assert "not a photo" in said.pop("camera.jpg")
     assert said.keys() == {"stalls-always.jpg", "stalls-half-way.jpg"}
@@ -156,6 +169,7 @@ def test_a_moody_server(
         assert asked[name] == 1
     assert asked["error-always"] == asked["breaks-always"] == asked["busy-for-long"] == 5
     assert asked["stalls-always"] == 2
+    assert asked["circle"] == 10  # redirects that are followed, once
 
 
 def test_a_stalling_server_keeps_nobody_from_ending_a_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -316,6 +317,25 @@ def test_what_cannot_be_used_is_said(
 ) -> None:
     with pytest.raises(kind, match=said):
         next(open_source([url]).frames())
+
+
+class FarStore(fsspec.AbstractFileSystem):  # type: ignore[misc,name-defined]
+    """A store whose files are in another region, as s3fs says it."""
+
+    asked = 0
+
+    def _open(self, *_: Any, **__: Any) -> Any:
+        FarStore.asked += 1
+        raise OSError(errno.EREMCHG, "Moved Permanently")
+
+
+@pytest.mark.skipif(not hasattr(errno, "EREMCHG"), reason="an error of Linux")
+def test_a_bucket_of_another_region_is_asked_once() -> None:
+    fsspec.register_implementation("far", FarStore, clobber=True)
+    (failure,) = open_source(["far://bucket/a.jpg"]).frames()
+    assert isinstance(failure, FrameFailure)
+    assert failure.error.endswith("(AWS_DEFAULT_REGION or AWS_ENDPOINT_URL are wrong).")
+    assert FarStore.asked == 1
 
 
 def test_without_its_library_a_url_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:

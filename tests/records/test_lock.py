@@ -83,6 +83,30 @@ def test_without_flock_a_dead_owner_of_this_machine_is_replaced(
         FileLock(tmp_path / "x.lock", "The thing").acquire()
 
 
+@pytest.mark.parametrize("left", [b'{"pid":7,"host":"elsewhere"}', b""])
+def test_the_way_out_where_a_machine_died_is_said(tmp_path: Path, system: str, left: bytes) -> None:
+    """A server may remember the lock of a client that is gone; nobody takes an owner file away."""
+    path = tmp_path / "x.lock"
+    gone = FileLock(path, "The thing")
+    gone.acquire()
+    (path if system == "flock" else tmp_path / "x.lock-owner").write_bytes(left)
+    with pytest.raises(InputError) as caught:
+        FileLock(path, "The thing").acquire()
+    if system == "flock" and not left:  # on a full disk, say; the kernel takes it from who ends
+        assert "rm" not in caught.value.hint
+        return
+    way_out = caught.value.hint.rpartition(": rm ")[2]
+    Path(way_out).unlink()
+    with FileLock(path, "The thing"):
+        pass
+
+
+def test_who_holds_a_lock_here_and_lives_is_only_waited_for(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "x.lock", "The thing"), pytest.raises(InputError) as caught:
+        FileLock(tmp_path / "x.lock", "The thing").acquire()
+    assert caught.value.hint.endswith("choose another output folder.")
+
+
 def test_without_flock_one_of_two_takes_over_from_a_dead_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from vitpose_cli.annotate.labelling import new_labeler, new_manifest
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.outages import wait_out
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import ConfigError, InputError, VitposeError, in_short
@@ -24,6 +25,7 @@ from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.finding import FoundMedia
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource
+from vitpose_cli.media.storage import StorageGoneError
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.models.catalog import is_catalog_name
 from vitpose_cli.records.manifest import RunManifest
@@ -77,6 +79,7 @@ class _Annotator:
         self._options = options
         self._num_frames = num_frames
         self._labeler: Labeler | None = None
+        self._ready: Ready | None = None
 
     def prepare(self, media: Sequence[str] | None = None) -> Ready:
         """Load everything; `media` are the names that a boxes file must know some of."""
@@ -84,7 +87,14 @@ class _Annotator:
         if media is not None and isinstance(assembly.detector, BoxesFile):
             assembly.detector.check(media)
         self._labeler = new_labeler(self._options, assembly)
-        return Ready(new_manifest(self._options, assembly), assembly.advice)
+        self._ready = Ready(new_manifest(self._options, assembly), assembly.advice)
+        return self._ready
+
+    def wait_out(self, outage: StorageGoneError) -> Ready:
+        """Wait until this machine can read again what it could not; see `outages.wait_out`."""
+        assert self._ready is not None
+        wait_out(outage, lambda _: None)
+        return self._ready
 
     def label(
         self, found: FoundMedia, skip: frozenset[FrameKey], trusted: bool
@@ -110,11 +120,13 @@ class _Worker:
         actor: The handle.
         jobs: What it has to do, by the promise of each.
         waking: The promise that it is ready (again); None while it works.
+        is_cut_off: Whether it waits for storage.
     """
 
     actor: Any
     jobs: dict[Any, Job] = field(default_factory=dict)
     waking: Any = None
+    is_cut_off: bool = False
 
 
 class ActorPool:
@@ -222,7 +234,7 @@ class ActorPool:
             )
         ready, _ = self._ray.wait(list(owners), num_returns=1, timeout=_PATIENCE_S)
         if not ready:
-            if all(worker.waking is not None for worker in self._workers):
+            if all(each.waking is not None and not each.is_cut_off for each in self._workers):
                 say(f"Waiting for Ray to find room for a worker ({self._needs}).")
             return
         worker, promise = owners[ready[0]], ready[0]
@@ -230,12 +242,17 @@ class ActorPool:
             answer = self._ray.get(promise)
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
+            if isinstance(cause, StorageGoneError) and promise != worker.waking:
+                self._let_wait(worker, promise, cause, say)
+                return
             raise cause if isinstance(cause, VitposeError) else error from error
         except self._ray.exceptions.RayError as error:
             self._bury(worker, promise, error)
             return
         if promise == worker.waking:
-            worker.waking = None
+            if worker.is_cut_off:
+                say("A worker can read again and goes on.")
+            worker.waking, worker.is_cut_off = None, False
             self._welcome(answer)
         else:
             worker.jobs.pop(promise).records = answer
@@ -250,6 +267,15 @@ class ActorPool:
                 f"{dict(theirs.options)} with {theirs.weights_hash}.",
                 "Give --precision, and put the same weights on every machine.",
             )
+
+    def _let_wait(
+        self, worker: _Worker, promise: Any, outage: StorageGoneError, say: Callable[[str], None]
+    ) -> None:
+        """Give a job of a worker that cannot read it to others, until it can."""
+        self._again.append(worker.jobs.pop(promise))
+        if worker.waking is None:
+            say(f"{outage.message} A worker waits until it is back.")
+            worker.waking, worker.is_cut_off = worker.actor.wait_out.remote(outage), True
 
     def _bury(self, worker: _Worker, promise: Any, error: Exception) -> None:
         """Take back what a dead worker had, for others."""

@@ -193,9 +193,14 @@ def _joined(workers: Sequence[_Worker], seconds: float) -> AnnotateSummary:
     dead = [worker for worker in workers if worker.end is None]
     if dead:
         causes = ", ".join(f"{worker.device} ({_cause(worker.process)})" for worker in dead)
+        hint = "The same command goes on with what is missing."
+        if "SIGKILL" in causes:
+            hint += (
+                " So does a system end who takes too much memory: fewer devices, a smaller "
+                "--batch-size or --max-pixels take less."
+            )
         raise PartialRunError(
-            f"{len(dead)} of {len(workers)} workers died: {causes}. The others are done.",
-            "The same command goes on with what is missing.",
+            f"{len(dead)} of {len(workers)} workers died: {causes}. The others are done.", hint
         )
     ends = [worker.end for worker in workers if isinstance(worker.end, AnnotateSummary)]
     num_new = sum(end.num_new for end in ends)

@@ -28,7 +28,7 @@ from vitpose_cli.annotate.labelling import (
     located,
     roots_of_names,
 )
-from vitpose_cli.annotate.notices import say_what_is_new
+from vitpose_cli.annotate.notices import say_what_is_empty, say_what_is_new
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.worker_part import WorkerPart
@@ -82,6 +82,7 @@ def annotate_on_cluster(
         max_pixels=options.max_pixels,
         roots=roots_of_names(options),
     )
+    say_what_is_empty(options.sources, say)
     with _connected(cluster.address) as ray:
         pool = ActorPool(
             ray,

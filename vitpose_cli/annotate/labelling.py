@@ -21,11 +21,13 @@ from vitpose_cli.annotate.frame_pictures import FramePictures
 from vitpose_cli.annotate.notices import (
     say_what_came_late,
     say_what_failed,
+    say_what_is_empty,
     say_what_is_new,
     say_what_was_kept,
     say_what_was_seen,
 )
 from vitpose_cli.annotate.options import AnnotateOptions
+from vitpose_cli.annotate.outages import through_outages
 from vitpose_cli.annotate.summary import AnnotateSummary
 from vitpose_cli.annotate.video_ends import with_ends
 from vitpose_cli.annotate.worker_part import WorkerPart
@@ -127,6 +129,7 @@ def annotate_along(
     """
     started = monotonic()
     source, assembly = prepare(options)
+    say_what_is_empty(options.sources, say)
     if assembly.advice:
         say(assembly.advice)
     with (
@@ -158,7 +161,7 @@ def annotate_along(
             return with_ends(labeler.label(source.frames(skip)), source)
 
         num_new = 0
-        for record in part.label_missing(label, report):
+        for record in through_outages(lambda: part.label_missing(label, report), say):
             num_new += 1
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def say_what_is_new(run: Run, say: Callable[[str], None]) -> None:
             f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "
             "first there, in the same sizes: the run goes on with it."
         )
+
+
+def say_what_is_empty(sources: Sequence[str], say: Callable[[str], None]) -> None:
+    """Tell of folders in which there is nothing at all, as where a disk or share is not mounted."""
+    for folder in map(Path, sources):
+        with suppress(OSError):
+            if folder.is_dir() and not any(folder.iterdir()):
+                say(
+                    f"{folder} is empty. If something should be mounted there, mount it and run "
+                    "the same command again."
+                )
 
 
 def say_what_would_be_labelled(

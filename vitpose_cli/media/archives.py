@@ -184,6 +184,13 @@ def num_bytes(file: PhotoFile) -> int:
         return 0
 
 
+def file_that_holds(photo: PhotoFile) -> Path | None:
+    """Return the file of this machine in which a photo or video is; None for one at a URL."""
+    if isinstance(photo, ArchiveMember):
+        return photo.archive.path
+    return photo if isinstance(photo, Path) else None
+
+
 class KeptIndices:
     """Indices of the archives that were used last, for any number of threads.
 

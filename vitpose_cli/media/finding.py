@@ -24,6 +24,7 @@ from vitpose_cli.media.listed import examples
 from vitpose_cli.media.named_files import NamedFiles, find_named
 from vitpose_cli.media.order import natural_order
 from vitpose_cli.media.remote import RemoteFile, path_of, without_secrets
+from vitpose_cli.media.storage import NOWHERE, Storage
 
 _INDEXING_THREADS = 8  # on a network share, each header is a journey
 _NO_TEXT = "Its name is not UTF-8 text, so that no label file can hold it; rename the file."
@@ -44,11 +45,13 @@ class FoundMedia:
             archive lie below it, in their own order; something wrong with it has its own name, and
             so has a photo whose name is no text or has a backslash.
         ignored: How many files of each suffix, in lower case, lay among them but are neither.
+        storage: The places of the files.
     """
 
     root: Path
     files: Mapping[str, PhotoFile]
     ignored: Mapping[str, int]
+    storage: Storage = NOWHERE
 
 
 def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia:
@@ -108,7 +111,7 @@ def _in_folders(named: NamedFiles, root: str) -> FoundMedia:
             files |= _photos_in(place, media, next(indices), named.ignored)
         else:
             files[media] = place
-    return FoundMedia(Path(root), files, named.ignored)
+    return FoundMedia(Path(root), files, named.ignored, named.storage())
 
 
 def find_media_root(sources: Sequence[str]) -> Path:

@@ -31,6 +31,7 @@ from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_image_header
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.png_chunks import with_pixels_alone
 from vitpose_cli.media.reading import read_whole
+from vitpose_cli.media.storage import NOWHERE, Storage
 
 PIXELS_AHEAD = 16_000_000
 """For each thread, pixels of photos held ready (48 MB); what most cameras and phones make."""
@@ -129,6 +130,7 @@ class ImageFolder:
         *,
         num_threads: int = 4,
         max_pixels: int = MAX_PIXELS,
+        storage: Storage = NOWHERE,
     ) -> None:
         """Take photos in their order; no file is touched yet.
 
@@ -137,8 +139,10 @@ class ImageFolder:
             num_threads: Photos decoded at once; twice as many are held ready at most, and fewer
                 where they are large.
             max_pixels: Larger photos come out as failures.
+            storage: The places of the files.
         """
         self._files = files
+        self._storage = storage
         self._num_threads = num_threads
         self._max_pixels = max_pixels
         self.num_rotated = 0
@@ -153,7 +157,11 @@ class ImageFolder:
         return [FrameKey(media) for media in self._files]
 
     def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
-        """Yield every photo that is not in `skip`, in order, or the reason why it is unreadable."""
+        """Yield every photo that is not in `skip`, in order, or the reason why it is unreadable.
+
+        Raises:
+            StorageGoneError: The place of a photo is gone; all before it were yielded.
+        """
         budget = PixelBudget(PIXELS_AHEAD * self._num_threads)
 
         def load(item: tuple[int, FrameKey]) -> tuple[Frame | FrameFailure, bool]:
@@ -208,6 +216,7 @@ class ImageFolder:
             claim(min(header.size_wh[0] * header.size_wh[1], self._max_pixels))
             image = _decode(data, header, self._max_pixels, least_side)
         except OSError as error:
+            self._storage.check(file)
             return FrameFailure(key, f"The file cannot be read: {reason_of(error)}."), False
         except MemoryError:
             return FrameFailure(key, "The file is larger than the memory."), False

@@ -36,6 +36,7 @@ from vitpose_cli.media.marks import PREVIEW, is_named_as_drawn
 from vitpose_cli.media.named_urls import NamedUrls
 from vitpose_cli.media.places import GLOB_SIGNS, is_there, split_glob
 from vitpose_cli.media.remote import is_url, without_secrets
+from vitpose_cli.media.storage import Storage
 from vitpose_cli.own_files import FRAME_LISTS, LIST_NAME, listed_in
 
 _WHAT_RUNS_DO = (
@@ -104,6 +105,10 @@ class NamedFiles:
             raise InputError(
                 "The sources lie on different drives.", "Label each drive in a run of its own."
             ) from error
+
+    def storage(self) -> Storage:
+        """Return the places of the files, as they are now."""
+        return Storage.of(self.files, self._folders)
 
     def nothing(self, sources: Sequence[str], problems: Sequence[str] = ()) -> InputError:
         """Return the error that says that there is nothing to label."""

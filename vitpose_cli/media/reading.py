@@ -8,6 +8,7 @@ file system: no process can take it back. Pipes and devices, which would hang fo
 from __future__ import annotations
 
 import errno
+import os
 import stat
 import time
 from pathlib import Path
@@ -51,6 +52,19 @@ def read_start(path: Path, num_bytes: int) -> bytes:
     _check_regular(path)
     with path.open("rb") as file:
         return file.read(num_bytes)
+
+
+def read_first_byte(path: Path) -> None:
+    """Read one byte from where a file lies, not from the system's memory of it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    _check_regular(path)
+    with path.open("rb", buffering=0) as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file.read(1)
 
 
 def _read(file: PhotoFile) -> bytes:

@@ -11,12 +11,14 @@ Which URLs are read is decided in `source`.
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -271,20 +273,34 @@ def _tried(action: Callable[[], Result], failure: str) -> Result:
 def _asked_wait_s(error: Exception) -> float:
     """Return how long an overloaded server asks to wait (RFC 9110, section 10.2.3), seconds.
 
-    A date instead, which few servers send, counts as nothing: clocks differ.
+    A date that it names is held against the one of its answer, as clocks differ.
     """
     headers = getattr(error, "headers", None) or {}
     asked = headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else 0.0
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        until, now = map(parsedate_to_datetime, (asked, headers.get("Date", "")))
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _lasts(error: Exception) -> bool:
     """Return whether another try would end in the same way."""
+    if type(error).__name__ == "TooManyRedirects":  # aiohttp's, which need not be there
+        return True
     code = getattr(error, "status", None)
     refused = isinstance(code, int) and 400 <= code < 500 and code not in _TRANSIENT_CODES
-    return refused or isinstance(error, _LASTING)
+    return refused or _is_elsewhere(error) or isinstance(error, _LASTING)
+
+
+def _is_elsewhere(error: Exception) -> bool:
+    """Return whether a store says that what it is asked for is in another region or store."""
+    return isinstance(error, OSError) and error.errno == getattr(errno, "EREMCHG", -1)
 
 
 def _said(error: Exception) -> str:
     name, text = type(error).__name__, str(error).rstrip(".")  # it becomes the end of a sentence
-    return f"{name}: {text}" if text else name
+    where = " (AWS_DEFAULT_REGION or AWS_ENDPOINT_URL are wrong)" if _is_elsewhere(error) else ""
+    return (f"{name}: {text}" if text else name) + where

@@ -24,6 +24,7 @@ from vitpose_cli.media.frames import (
 from vitpose_cli.media.headers import MAX_PIXELS
 from vitpose_cli.media.images import ImageFolder
 from vitpose_cli.media.kinds import is_video
+from vitpose_cli.media.storage import Storage
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoFile, VideoOptions
@@ -100,6 +101,7 @@ class MediaSource:
         self.root = found.root
         self.ignored = found.ignored
         self._files = found.files
+        self._storage = found.storage
         self._photos: list[ImageFolder] = []
         self._videos: dict[str, VideoFile] = {}
         self._members: list[FrameSource] = []
@@ -107,12 +109,18 @@ class MediaSource:
         for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
             if moving:
                 for media, _ in group:
-                    self._videos[media] = _open_video(self.path(media), media, video)
+                    path = self.path(media)
+                    self._videos[media] = _open_video(path, media, video, found.storage)
                     self._adopt(self._videos[media], [media])
             else:
                 files = dict(group)
                 self._photos.append(
-                    ImageFolder(files, num_threads=num_threads, max_pixels=max_pixels)
+                    ImageFolder(
+                        files,
+                        num_threads=num_threads,
+                        max_pixels=max_pixels,
+                        storage=found.storage,
+                    )
                 )
                 self._adopt(self._photos[-1], files)
 
@@ -167,7 +175,8 @@ class MediaSource:
         Raises:
             KeyError: The source has no such file.
         """
-        return FoundMedia(self.root, {name: self._files[name] for name in media}, {})
+        files = {name: self._files[name] for name in media}
+        return FoundMedia(self.root, files, {}, self._storage.part(files.values()))
 
     def file(self, media: str) -> PhotoFile:
         """Return a photo's or video's file, also where it is a part of an archive or at a URL.
@@ -194,7 +203,11 @@ class MediaSource:
         return list(chain.from_iterable(photos.keys() for photos in self._photos))
 
     def frames(self, skip: Container[FrameKey] = ()) -> Iterator[Frame | FrameFailure]:
-        """Yield every frame whose key is not in `skip`, file after file, decoding ahead."""
+        """Yield every frame whose key is not in `skip`, file after file, decoding ahead.
+
+        Raises:
+            StorageGoneError: The place of a file is gone; all frames before it were yielded.
+        """
         for member in self._members:
             yield from member.frames(skip)
 
@@ -209,8 +222,10 @@ class MediaSource:
         return self._owners[key.media].read(key)
 
 
-def _open_video(path: Path, media: str, options: VideoOptions | None) -> VideoFile:
+def _open_video(
+    path: Path, media: str, options: VideoOptions | None, storage: Storage
+) -> VideoFile:
     # Only here, so that labelling photos does not wait for FFmpeg's libraries to load.
     from vitpose_cli.media.video import VideoFile
 
-    return VideoFile(path, media, options)
+    return VideoFile(path, media, options, storage)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, VideoEnd, drawn_ahead
 from vitpose_cli.media.picture import Picture, VideoReader
+from vitpose_cli.media.storage import NOWHERE, Storage
 from vitpose_cli.media.video_reader import open_reader
 
 AHEAD = 4
@@ -89,17 +90,25 @@ class VideoFile:
             opened.
     """
 
-    def __init__(self, path: Path, media: str, options: VideoOptions | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        media: str,
+        options: VideoOptions | None = None,
+        storage: Storage = NOWHERE,
+    ) -> None:
         """Name a video; the file is not touched yet.
 
         Args:
             path: Where it lies.
             media: The media name of its frames.
             options: Which frames to take.
+            storage: The place of the file.
         """
         self.path = path
         self.media = media
         self.options = options or VideoOptions()
+        self._storage = storage
         self.end: VideoEnd | FrameFailure | None = None
 
     @property
@@ -142,6 +151,9 @@ class VideoFile:
         before come, then one failure at the index where it stopped. A damaged picture in the
         middle is a failure, and so are those that build on it, up to the next whole one. Where
         `skip` holds the key of the video itself, without an index, the file is not opened.
+
+        Raises:
+            StorageGoneError: The place of the file is gone.
         """
         self.end = None
         if FrameKey(self.media) in skip:
@@ -208,6 +220,7 @@ class VideoFile:
                     if picker.done:
                         break
         except InputError as error:
+            self._storage.check(self.path)
             self.end = FrameFailure(key, error.message)
             if key not in skip:
                 yield self.end

@@ -201,9 +201,11 @@ class JournalWriter:
             wait: False where another line follows at once: a durable journal waits for both then.
 
         Raises:
-            InputError: The line cannot be written, because the disk is full for example, or
-                would be too long; the journal is as it was before.
+            InputError: The line cannot be written, because the disk is full for example, would be
+                too long, or could be read by nobody, as the journal is not where it was; it is as
+                it was before.
         """
+        self._check_place()
         line = encode_line(record)
         if len(line) > MAX_LINE_BYTES:
             raise InputError(f"{record.key} has {len(record.uids)} instances: too many to record.")
@@ -230,6 +232,22 @@ class JournalWriter:
             file_bytes=record.file_bytes,
             set_aside=record.set_aside,
         )
+
+    def _check_place(self) -> None:
+        """Make sure that what is written can be found again: the handle outlives the name.
+
+        Raises:
+            InputError: There is no journal of this name any more.
+        """
+        try:
+            self.path.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(
+                f"{self.path} is gone: it was deleted or moved, or its disk is away.",
+                "Put it back where it was; the same command goes on with it.",
+            ) from error
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def close(self) -> None:
         """Wait until the disk has everything, and let others write."""

@@ -63,10 +63,7 @@ class FileLock:
         deadline = time.monotonic() + self._wait_s
         while not self._try_acquire():
             if time.monotonic() >= deadline:
-                raise InputError(
-                    f"{self._subject} is being written by {self._holder()}.",
-                    "Wait until it has finished, stop it, or choose another output folder.",
-                )
+                raise self._refusal()
             time.sleep(_POLL_S)
 
     def release(self) -> None:
@@ -120,12 +117,22 @@ class FileLock:
         self._owns_file = _try_create(self._owner_path)
         return self._owns_file
 
-    def _holder(self) -> str:
-        for path in (self._path, self._owner_path):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                holder = orjson.loads(path.read_bytes())
-                return f"process {holder['pid']} on {holder['host']}"
-        return "another process"
+    def _refusal(self) -> InputError:
+        """Return the error that says who holds the lock, and where that may never end, the way out.
+
+        An owner file, and a share's memory of a lock, may outlive the machine of the holder.
+        """
+        is_owned = self._owner_path.exists()
+        path = self._owner_path if is_owned else self._path
+        holder, may_stay = "another process", is_owned
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = orjson.loads(path.read_bytes())
+            holder = f"process {told['pid']} on {told['host']}"
+            may_stay = is_owned or told["host"] != socket.gethostname()
+        hint = "Wait until it has finished, stop it, or choose another output folder."
+        if may_stay:
+            hint += f" If you are sure that it is gone, as after a crash of its machine: rm {path}"
+        return InputError(f"{self._subject} is being written by {holder}.", hint)
 
 
 def _identity() -> bytes:

@@ -1,0 +1,152 @@
+"""Whether the places where photos and videos lie are still there while they are read.
+
+A share whose server or mount is gone, a disk that was pulled out and a folder that was moved look
+like files that vanished or broke one after the other, and nothing is as fast as to fail: all that a
+run was to do over a weekend would be recorded as failures within minutes. So a file that cannot be
+read is compared with what lay beside it when the sources were listed.
+
+Waiting for a place is up to who has the time (`annotate.outages`).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import defaultdict
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from vitpose_cli.errors import InputError
+from vitpose_cli.files import reason_of
+from vitpose_cli.media.archives import file_that_holds
+from vitpose_cli.media.frames import PhotoFile
+from vitpose_cli.media.reading import read_first_byte
+
+_NUM_SAMPLES = 8  # of a dying disk, which has many a bad file, one of them is most likely whole
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+class StorageGoneError(InputError):
+    """Nothing can be read any more in the place where a file lies.
+
+    Attributes:
+        files: The file, and others by which the place is known to be back.
+        reason: What the system says of the file.
+        place: The folder that all of them lie below.
+    """
+
+    def __init__(self, files: tuple[str, ...], reason: str) -> None:
+        self.files = files
+        self.reason = reason
+        self.place = os.path.commonpath(str(Path(file).parent) for file in files)
+        super().__init__(
+            f"Nothing in {self.place} can be read any more: {reason}.",
+            "Once it is back, the same command goes on.",
+        )
+
+    def __reduce__(self) -> tuple[type[StorageGoneError], tuple[tuple[str, ...], str]]:
+        """Return what makes it again in another process."""
+        return type(self), (self.files, self.reason)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether something there can be read again."""
+        return any(map(_can_be_read, self.files))
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The places in which files were found: each source, or the part of it that is on one device.
+
+    Attributes:
+        folders: Of each folder with files in it, what the system knew it by (number of the device,
+            and on it), and some files of its place, all of which could be read.
+    """
+
+    folders: Mapping[str, tuple[tuple[int, int], tuple[str, ...]]]
+
+    @classmethod
+    def of(cls, files: Iterable[str], sources: Container[str]) -> Storage:
+        """Look at the places of files as they are now.
+
+        Args:
+            files: Absolute paths.
+            sources: Folders that were named, or that something was named in.
+        """
+        identities: dict[str, tuple[int, int] | None] = {}
+        owners: dict[str, tuple[str, int]] = {}
+        members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+        for file in files:
+            folder = file.rpartition(os.sep)[0] or os.sep
+            if folder not in identities:
+                identities[folder] = identity = _identity(folder)
+                if identity is not None:
+                    around = map(str, (PurePath(folder), *PurePath(folder).parents))
+                    source = next((each for each in around if each in sources), folder)
+                    owners[folder] = source, identity[0]
+            if folder in owners:
+                members[owners[folder]].append(file)
+        samples = {
+            owner: tuple(filter(_can_be_read, _spread(found))) for owner, found in members.items()
+        }
+        return cls(
+            {
+                folder: (identity, samples[owners[folder]])
+                for folder, identity in identities.items()
+                if identity is not None
+            }
+        )
+
+    def part(self, files: Iterable[PhotoFile]) -> Storage:
+        """Return the places of some of the files."""
+        wanted = {str(path.parent) for path in map(file_that_holds, files) if path is not None}
+        return Storage({folder: self.folders[folder] for folder in wanted & self.folders.keys()})
+
+    def check(self, file: PhotoFile) -> None:
+        """Make sure that a file which could not be read is alone in that.
+
+        A file that is missing in the very folder in which it was found was deleted, as all of them
+        may be. Of what could not be read from the first, nothing is said.
+
+        Raises:
+            StorageGoneError: Nor can others be read that lay in the same place.
+        """
+        path = file_that_holds(file)
+        if path is None or (listed := self.folders.get(str(path.parent))) is None:
+            return
+        identity, samples = listed
+        try:
+            read_first_byte(path)
+        except OSError as error:
+            is_deleted = error.errno in _MISSING and not os.path.lexists(path)
+            if is_deleted and _identity(str(path.parent)) == identity:
+                return
+            if samples and not any(map(_can_be_read, samples)):
+                raise StorageGoneError((str(path), *samples), reason_of(error)) from error
+
+
+NOWHERE = Storage({})
+"""Of files whose places nobody has looked at."""
+
+
+def _spread(files: list[str]) -> list[str]:
+    """Return some of the files from the first to the last: neighbours may be broken together."""
+    last = len(files) - 1
+    return [files[place] for place in sorted({last * n // 7 for n in range(_NUM_SAMPLES)})]
+
+
+def _can_be_read(file: str) -> bool:
+    try:
+        read_first_byte(Path(file))
+    except OSError:
+        return False
+    return True
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        status = Path(folder).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
