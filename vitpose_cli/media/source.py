@@ -23,7 +23,6 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import MAX_PIXELS
 from vitpose_cli.media.images import ImageFolder
-from vitpose_cli.media.kinds import is_video
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoFile, VideoOptions
@@ -104,13 +103,13 @@ class MediaSource:
         self._videos: dict[str, VideoFile] = {}
         self._members: list[FrameSource] = []
         self._owners: dict[str, FrameSource] = {}
-        for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
+        for moving, group in groupby(found.files, key=found.files.is_video):
             if moving:
-                for media, _ in group:
+                for media in group:
                     self._videos[media] = _open_video(self.path(media), media, video)
                     self._adopt(self._videos[media], [media])
             else:
-                files = dict(group)
+                files = found.files.only(group)
                 self._photos.append(
                     ImageFolder(files, num_threads=num_threads, max_pixels=max_pixels)
                 )
@@ -163,7 +162,7 @@ class MediaSource:
         Raises:
             KeyError: The source has no such file.
         """
-        return FoundMedia(self.root, {name: self._files[name] for name in media}, {})
+        return FoundMedia(self.root, self._files.only(media), {})
 
     def file(self, media: str) -> PhotoFile:
         """Return a photo's or video's file, also where it is a part of an archive or at a URL.
