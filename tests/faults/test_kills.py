@@ -51,6 +51,7 @@ def test_killed_while_it_writes_the_document(
     generator = random.Random(0)
     num_kills = 0
     while num_kills < num_tries[0]:
+        (run / "annotations.made").unlink(missing_ok=True)  # or it would be left as it is
         process = launcher.start(*job.arguments(run))
         # Its own: those before left theirs behind.
         while process.poll() is None and not any(run.glob(f".annotations.json.{process.pid}.*")):

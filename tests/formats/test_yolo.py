@@ -303,3 +303,30 @@ def test_who_asked_for_copies_is_not_told_to_copy(tmp_path: Path, how: str) -> N
     done = vitpose("export", "run", "-f", "yolo", "--pictures", how, "-o", "out", cwd=tmp_path)
     assert done.returncode == 3
     assert "Copy the pictures" not in done.stderr
+
+
+def test_many_frames_keep_their_people_apart(tmp_path: Path) -> None:
+    """Frames are described many at a time; each has its own size and number of people."""
+    sizes = [(640 + number, 480 + 2 * number) for number in range(450)]
+    records = [
+        replace(record(f"{number:03d}.jpg", count=number % 4), size_wh=size_wh, exact=True)
+        for number, size_wh in enumerate(sizes)
+    ]
+    run = make_run(tmp_path / "run", records)
+    export(run, "yolo", tmp_path / "out")
+    document = json.loads((run / "annotations.json").read_bytes())
+    people_of: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document["images"]}
+    for person in document["annotations"]:
+        people_of[person["image_id"]].append(person)
+    for image in document["images"]:
+        text = tmp_path / "out/labels/train" / image["file_name"].replace(".jpg", ".txt")
+        rows = [[float(each) for each in line.split()] for line in text.read_text().splitlines()]
+        size = np.array([image["width"], image["height"]])
+        wanted = []
+        for person in people_of[image["id"]]:
+            low, size_px = np.reshape(person["bbox"], (2, 2))
+            points = np.reshape(person["keypoints"], (-1, 3)) / [*size, 1]
+            wanted.append([0, *(low + size_px / 2) / size, *size_px / size, *points.ravel()])
+        np.testing.assert_allclose(
+            np.reshape(rows, (-1, 56)), np.reshape(wanted, (-1, 56)), atol=1e-6
+        )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -360,3 +361,17 @@ def test_a_pattern_may_be_longer_than_any_name(tmp_path: Path) -> None:
     names = [f"photo {number:03d}.jpg" for number in range(60)]
     plant(tmp_path, *names)
     assert found(f"{tmp_path}/{{{','.join(names)}}}") == names
+
+
+def test_the_list_of_a_million_photos_takes_little_room(tmp_path: Path) -> None:
+    names = [f"folder/photo {number:08d}.jpg" for number in range(1000)]
+    plant(tmp_path, *names)
+    open_source([str(tmp_path)])  # what is made but once
+    tracemalloc.start()
+    source = open_source([str(tmp_path)])
+    num_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert list(source.media) == names
+    texts = len(str(tmp_path / names[0])) + len(names[0])
+    assert num_bytes / len(names) < texts + 350
+    assert source.path(names[7]) == tmp_path / names[7]

@@ -95,6 +95,7 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
         "annotations.json",
         "failures.jsonl",
         "journal-review.exported",
+        "annotations.made",
     }
 
 

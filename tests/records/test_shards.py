@@ -116,6 +116,7 @@ def test_shards_of_different_documents_are_refused(tmp_path: Path) -> None:
 def test_a_run_keeps_its_shards_until_it_is_told_otherwise(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     rest = ["failures.jsonl", "journal-1-of-1.jsonl", "journal-review.exported", "manifest.json"]
+    rest = ["annotations.made", *rest]
     shards = [path.name for path in shard_paths(folder / "annotations.json", 3)]
     with Run.open(folder, make_manifest()) as run:
         for record in RECORDS:

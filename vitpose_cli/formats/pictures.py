@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from vitpose_cli.errors import InputError
@@ -61,6 +62,7 @@ class PicturePlacer:
         self._folder = folder
         self._own = own
         self._how = how
+        self._real = cache(Path.resolve)  # of folders: a million photos have few
         self._in_videos: dict[str, dict[FrameKey, tuple[int, int] | None]] = defaultdict(dict)
 
     @classmethod
@@ -150,7 +152,9 @@ class PicturePlacer:
         picture = self._sources.path(str(key))
         if is_file(picture):
             self._compare(key, _upright_size(picture), size_wh)
-            self._put(picture.resolve(), safe_media_path(self._folder, name))
+            folder = picture.parent
+            real = picture.resolve() if picture.is_symlink() else self._real(folder) / picture.name
+            self._put(real, safe_media_path(self._folder, name))
         elif (photo := photo_at(picture)) is not None:
             self._write(photo, picture, safe_media_path(self._folder, name))
         else:

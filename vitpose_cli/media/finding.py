@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +34,39 @@ _BACKSLASH = (
 )
 
 
+class FoundFiles(Mapping[str, PhotoFile]):
+    """Files by their media names, in order.
+
+    Those on the disk become paths when they are asked for: a million paths take 0.4 GB.
+    """
+
+    def __init__(self, places: Mapping[str, PhotoFile | str]) -> None:
+        """Take files, or where they lie on the disk."""
+        self._places = places
+
+    def __getitem__(self, media: str) -> PhotoFile:
+        place = self._places[media]
+        return Path(place) if isinstance(place, str) else place
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def is_video(self, media: str) -> bool:
+        """Return whether a file is taken for a video; see `kinds.is_video`."""
+        return is_video(self._places[media])
+
+    def problems(self) -> list[str]:
+        """Return what is wrong with files of which that is known already."""
+        return [file.error for file in self._places.values() if isinstance(file, Unreadable)]
+
+    def only(self, names: Iterable[str]) -> FoundFiles:
+        """Return some of the files, in the order of `names`."""
+        return FoundFiles({media: self._places[media] for media in names})
+
+
 @dataclass(frozen=True, slots=True)
 class FoundMedia:
     """The photos and videos that were found.
@@ -49,7 +82,7 @@ class FoundMedia:
     """
 
     root: Path
-    files: Mapping[str, PhotoFile]
+    files: FoundFiles
     ignored: Mapping[str, int]
     storage: Storage = NOWHERE
 
@@ -79,7 +112,7 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
     common = named.common_root()
     root = next((str(root) for root in roots if Path(common).is_relative_to(root)), common)
     found = _at_urls(named, root) if named.urls else _in_folders(named, root)
-    problems = [file.error for file in found.files.values() if isinstance(file, Unreadable)]
+    problems = found.files.problems()
     if len(problems) == len(found.files):
         raise named.nothing(sources, problems)
     return found
@@ -88,11 +121,11 @@ def find_media(sources: Sequence[str], roots: Sequence[Path] = ()) -> FoundMedia
 def _in_folders(named: NamedFiles, root: str) -> FoundMedia:
     """Return the photos and videos in files, all below `root`."""
     below = len(root.rstrip(os.sep)) + 1
-    paths: dict[str, Path] = {}
+    paths: dict[str, str] = {}
     refused: dict[str, str] = {}
     for path in named.files:
         name = path[below:].replace(os.sep, "/")
-        paths[_media_name(name)] = Path(path)
+        paths[_media_name(name)] = path
         if reason := _why_refused(name):
             refused[_media_name(name)] = reason
 
@@ -101,17 +134,19 @@ def _in_folders(named: NamedFiles, root: str) -> FoundMedia:
 
     ordered = sorted(paths, key=in_order)
     archives = filter(is_archive, (paths[media] for media in ordered if media not in refused))
-    indices = prefetch(_index, archives, num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS)
-    files: dict[str, PhotoFile] = {}
+    indices = prefetch(
+        _index, map(Path, archives), num_threads=_INDEXING_THREADS, ahead=2 * _INDEXING_THREADS
+    )
+    files: dict[str, PhotoFile | str] = {}
     for media in ordered:
         place = paths[media]
         if media in refused:
-            files[media] = Unreadable(str(place), refused[media])
+            files[media] = Unreadable(place, refused[media])
         elif is_archive(place):
-            files |= _photos_in(place, media, next(indices), named.ignored)
+            files |= _photos_in(Path(place), media, next(indices), named.ignored)
         else:
             files[media] = place
-    return FoundMedia(Path(root), files, named.ignored, named.storage())
+    return FoundMedia(Path(root), FoundFiles(files), named.ignored, named.storage())
 
 
 def find_media_root(sources: Sequence[str]) -> Path:
@@ -148,7 +183,8 @@ def _at_urls(named: NamedFiles, root: str) -> FoundMedia:
             "Name each photo by one URL; copy photos whose URLs differ in such things to files.",
         )
     ordered = sorted(files, key=natural_order)
-    return FoundMedia(Path(root), {media: file(media) for media in ordered}, named.ignored)
+    photos = FoundFiles({media: file(media) for media in ordered})
+    return FoundMedia(Path(root), photos, named.ignored)
 
 
 def _index(path: Path) -> ArchiveIndex:

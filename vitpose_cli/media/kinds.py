@@ -6,6 +6,7 @@ them; only a WebP can be either a photo or a video.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -36,15 +37,15 @@ LISTED = "exported"
 """How those are that a list says were exported, or extracted as frames."""
 
 
-def is_video(file: PhotoFile) -> bool:
+def is_video(file: PhotoFile | str) -> bool:
     """Return whether a file is taken for a video, an animation included; none in an archive is."""
-    if not isinstance(file, Path):
+    if not isinstance(file, Path | str):
         return False
-    suffix = file.suffix.lower()
+    suffix = _suffix(file)
     if suffix != ".webp":
         return suffix in VIDEO_SUFFIXES
     try:
-        return is_animated_webp(read_start(file, ANIMATION_BYTES))
+        return is_animated_webp(read_start(Path(file), ANIMATION_BYTES))
     except OSError:
         return False  # said when its turn comes
 
@@ -62,15 +63,22 @@ def is_drawn(path: Path) -> bool:
         return False  # said when its turn comes
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: Path | str) -> bool:
     """Return whether a file is taken for an archive of photos that is read in its place."""
-    return path.suffix.lower() == ARCHIVE_SUFFIX
+    return _suffix(path) == ARCHIVE_SUFFIX
 
 
 def is_read(path: Path) -> bool:
     """Return whether a file is taken for a photo, a video or an archive of photos."""
     suffix = path.suffix.lower()
     return suffix in IMAGE_SUFFIXES or suffix in VIDEO_SUFFIXES or suffix == ARCHIVE_SUFFIX
+
+
+def _suffix(path: Path | str) -> str:
+    """Return the suffix of a path in lower case, without making a `Path` of each of a million."""
+    name = path.name if isinstance(path, Path) else path.rpartition(os.sep)[2]
+    stem, _, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if stem and suffix else ""
 
 
 def packed_suffix(name: str) -> str:

@@ -23,7 +23,6 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import MAX_PIXELS
 from vitpose_cli.media.images import ImageFolder
-from vitpose_cli.media.kinds import is_video
 from vitpose_cli.media.storage import Storage
 
 if TYPE_CHECKING:
@@ -106,14 +105,14 @@ class MediaSource:
         self._videos: dict[str, VideoFile] = {}
         self._members: list[FrameSource] = []
         self._owners: dict[str, FrameSource] = {}
-        for moving, group in groupby(found.files.items(), key=lambda item: is_video(item[1])):
+        for moving, group in groupby(found.files, key=found.files.is_video):
             if moving:
-                for media, _ in group:
+                for media in group:
                     path = self.path(media)
                     self._videos[media] = _open_video(path, media, video, found.storage)
                     self._adopt(self._videos[media], [media])
             else:
-                files = dict(group)
+                files = found.files.only(group)
                 self._photos.append(
                     ImageFolder(
                         files,
@@ -175,7 +174,7 @@ class MediaSource:
         Raises:
             KeyError: The source has no such file.
         """
-        files = {name: self._files[name] for name in media}
+        files = self._files.only(media)
         return FoundMedia(self.root, files, {}, self._storage.part(files.values()))
 
     def file(self, media: str) -> PhotoFile:

@@ -21,6 +21,7 @@ from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
 
 FAILURES = "failures.jsonl"
+MADE = "annotations.made"
 QUEUE = "queue.json"
 REVIEW_JOURNAL = "journal-review.jsonl"
 EXPORTED_EDITS = "journal-review.exported"
@@ -32,7 +33,7 @@ COMPLETE_MARKS = f"journal-*{COMPLETE_SUFFIX}"
 _GENERATION = re.compile(r"journal-g(\d+)-")
 _WORKER = re.compile(r"-(\d+)-of-(\d+)\.jsonl$")
 _OURS = re.compile(
-    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner(-dead)*|complete|exported)"
+    rf"manifest\.json|annotations(-\d{{5}}-of-\d{{5}})?\.json|annotations\.made|failures\.jsonl|journal-[^/]*\.(jsonl|lock|lock-owner(-dead)*|complete|exported)"
     rf"|\.(opening|exporting)\.lock(-owner(-dead)*)?|\..*{re.escape(TEMPORARY_SUFFIX)}"
 )
 

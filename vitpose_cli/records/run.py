@@ -26,7 +26,6 @@ from vitpose_cli.files import make_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.records.continuation import continued
-from vitpose_cli.records.exported_edits import edits_of
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
     OPEN_WAIT_S,
@@ -46,6 +45,7 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run_document import (
     ExportSummary,
     Finish,
+    LabelState,
     as_they_are,
     document_info,
     write_run_document,
@@ -336,9 +336,9 @@ class Run:
     ) -> ExportSummary:
         """Write `annotations.json` and `failures.jsonl` from the journals of all workers.
 
-        The same records give the same bytes, whatever the order in which they were made. The
-        document says what the labels of now were made with, also where the run was refreshed
-        since it was opened.
+        The same records give the same bytes, whatever the order in which they were made; where
+        these are there already, nothing is written. The document says what the labels of now were
+        made with, also where the run was refreshed since it was opened.
 
         Args:
             finish: What is to be done with the records on their way into the document.
@@ -350,10 +350,10 @@ class Run:
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
             self.manifest = stored_manifest(self.path)
-            edits = edits_of(self.path)  # what comes after may be in the document, or not
+            state = LabelState.of(self.path, finish)
             self.refresh()
             return write_run_document(
-                self.path, self.manifest, self.records(), finish, num_shards, edits
+                self.path, self.manifest, self.records(), finish, num_shards, state
             )
 
     def close(self) -> None:

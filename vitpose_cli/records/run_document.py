@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import orjson
 
 from vitpose_cli.files import TEMPORARY_SUFFIX, atomic_file
 from vitpose_cli.records.coco_writer import write_document
-from vitpose_cli.records.exported_edits import ExportedEdits
+from vitpose_cli.records.exported_edits import ExportedEdits, edits_of
 from vitpose_cli.records.folder import FAILURES
+from vitpose_cli.records.made_document import MadeDocument, labels_digest
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import (
@@ -32,7 +33,7 @@ Finish = Callable[[RunManifest, Iterator[FrameRecord]], Iterator[FrameRecord]]
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What an export wrote.
+    """What an export wrote, or found to be there as it would write it.
 
     Attributes:
         annotations: The COCO document; a glob of its files where they are several.
@@ -49,15 +50,39 @@ class ExportSummary:
     num_failures: int
 
 
+@dataclass(frozen=True, slots=True)
+class LabelState:
+    """Which labels a run has; what comes after this was taken may be in the document, or not.
+
+    Attributes:
+        edits: Of `edits_of`.
+        digest: Of `labels_digest`.
+    """
+
+    edits: tuple[int, str]
+    digest: str
+
+    @classmethod
+    def of(cls, folder: Path, finish: Finish) -> Self:
+        """Take the state of the run in `folder`, whose document is made with `finish`.
+
+        Raises:
+            InputError: The run cannot be read.
+        """
+        return cls(edits_of(folder), labels_digest(folder, finish))
+
+
 def write_run_document(
     folder: Path,
     manifest: RunManifest,
     records: Iterator[FrameRecord],
     finish: Finish,
     num_shards: int | None,
-    edits: tuple[int, str],
+    state: LabelState,
 ) -> ExportSummary:
-    """Write `annotations.json` and `failures.jsonl`, which no other process may write meanwhile.
+    """Write `annotations.json` and `failures.jsonl`, unless they are as they would be already.
+
+    No other process may write them meanwhile.
 
     Args:
         folder: The run.
@@ -65,7 +90,7 @@ def write_run_document(
         records: The record that counts for every frame, sorted by key.
         finish: What is to be done with those that have labels on their way into the document.
         num_shards: Into how many files the document is written; None for as many as before.
-        edits: Of `edits_of`, from before the records were looked through.
+        state: From before the records were looked through.
 
     Raises:
         InputError: The disk is full, for example; the files of an earlier export stay.
@@ -75,20 +100,28 @@ def write_run_document(
         for leftover in folder.glob(f".{path.stem}*{TEMPORARY_SUFFIX}"):
             leftover.unlink(missing_ok=True)
     num_shards = num_shards or num_shards_of(annotations)
-    with atomic_file(failures) as stream:
-        failed = _FailureList(stream)
-        size = write_document(
-            finish(manifest, failed.without_failures(records)),
-            annotations,
-            manifest.keypoint_set,
-            document_info(manifest),
-            num_shards=num_shards,
-        )
+    made = MadeDocument.still_there(folder, state.digest, num_shards)
+    if made is None:
+        with atomic_file(failures) as stream:
+            failed = _FailureList(stream)
+            size = write_document(
+                finish(manifest, failed.without_failures(records)),
+                annotations,
+                manifest.keypoint_set,
+                document_info(manifest),
+                num_shards=num_shards,
+            )
+        counts = (size.num_images, size.num_instances, failed.num_failures)
+        made = MadeDocument.of(folder, state.digest, *counts)
+        made.write(folder)
     # Last, so that a document which lacks something never says that it has it.
-    ExportedEdits(*edits, num_bytes_of(document_parts(annotations))).write(folder)
-    document = document_name(annotations, num_shards)
+    ExportedEdits(*state.edits, num_bytes_of(document_parts(annotations))).write(folder)
     return ExportSummary(
-        document, failures, size.num_images, size.num_instances, failed.num_failures
+        document_name(annotations, num_shards),
+        failures,
+        made.num_images,
+        made.num_instances,
+        made.num_failures,
     )
 
 

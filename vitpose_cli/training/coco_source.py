@@ -12,7 +12,7 @@ import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
-from vitpose_cli.media.finding import FoundMedia
+from vitpose_cli.media.finding import FoundFiles, FoundMedia
 from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
@@ -95,7 +95,9 @@ def _opened(
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
     files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
-    source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
+    source = MediaSource(
+        FoundMedia(folders.folders[0], FoundFiles(files), {}), num_threads=num_threads
+    )
     aspects = tuple(source.pixel_aspect(key.media) for key in shown.values())
     people = _stacked(keypoint_set_, numbered, options.repeat, aspects)
     truth = _truth(document, shown if measured else (), options)
