@@ -90,6 +90,17 @@ def test_a_person_is_called_otherwise_by_keyboard_from_one_frame_on(
         page.locator("#toast.shown", has_text="this is who the tracker says").wait_for()
         page.select_option(CHOICE, "new")
         numbers_are(page, "1", "3")
+        saved(page)
+
+        # Letters are commands there, too: an A accepts, and does not choose "As tracked".
+        page.keyboard.press("w")
+        page.keyboard.press("Escape")
+        page.keyboard.press("a")
+        opened(page, name(3))
+        saved(page)
+        frame = server.frame(name(2))
+        assert frame["row"]["state"] == "fixed"  # accepted, with what was changed
+        assert frame["people"][1]["recognised"] == "new"
 
 
 def test_a_number_of_a_file_is_not_changed_here(

@@ -68,10 +68,13 @@ function sheetSection(title, lines) {
 
 function onKey(event) {
   if (event.isComposing || event.defaultPrevented || document.querySelector('dialog[open]')) return;
-  if (event.target.closest('input, select, textarea')) {
+  const field = event.target.closest('input, select, textarea');
+  const isCommand = field?.id === 'identity-choice' && /^[^ ]$/.test(event.key); // no search in it
+  if (field && !isCommand) {
     if (event.key === 'Escape') $('overlay').focus();
     return;
   }
+  if (isCommand) $('overlay').focus();
   if (event.key === ' ' && event.target === stage.canvas) {
     stage.spaceHeld = true;
     event.preventDefault();
