@@ -1,6 +1,9 @@
 """What is there as it would be written is left alone, and nothing else is."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 from record_cases import fill, make_fixed, make_manifest, make_record
 
+import vitpose_cli
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -114,11 +118,6 @@ def be_of_another_weights_name(folder: Path) -> None:
     manifest.write_bytes(manifest.read_bytes().replace(b'"tiny"', b'"huge"'))
 
 
-def be_of_another_version(folder: Path) -> None:
-    made = folder / "annotations.made"
-    made.write_bytes(made.read_bytes().replace(b'"made_from":"', b'"made_from":"0'))
-
-
 def spoil_what_tells(folder: Path) -> None:
     made = folder / "annotations.made"
     made.write_bytes(made.read_bytes()[:-10])
@@ -136,7 +135,6 @@ def spoil_what_tells(folder: Path) -> None:
         delete_the_failures,
         leave_a_shard_beside,
         be_of_another_weights_name,
-        be_of_another_version,
         spoil_what_tells,
     ],
 )
@@ -163,6 +161,31 @@ def test_other_ways_and_numbers_of_files_make_another_document(folder: Path) -> 
     assert export(folder).num_images == 6  # as many as before
     after = {path.name: path.stat().st_ino for path in folder.glob("annotations-*.json")}
     assert after == before
+
+
+def test_a_program_of_other_code_makes_its_own_document(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    program = tmp_path_factory.mktemp("program")
+    shutil.copytree(Path(vitpose_cli.__file__).parent, program / "vitpose_cli")
+    call = "import sys, test_made_document as own; own.export(own.Path(sys.argv[1]))"
+    paths = os.pathsep.join([str(program), *sys.path])
+
+    def export_with_it() -> None:
+        subprocess.run(
+            [sys.executable, "-c", call, str(folder)],
+            cwd=program,
+            env=os.environ | {"PYTHONPATH": paths},
+            check=True,
+        )
+
+    before = identities(folder)
+    export_with_it()
+    assert identities(folder) == before
+    code = program / "vitpose_cli" / "records" / "run_document.py"
+    code.write_bytes(code.read_bytes().replace(b"labelled with", b"labelled by"))
+    export_with_it()
+    assert b"Keypoints labelled by" in (folder / OUTPUTS[0]).read_bytes()
 
 
 def test_what_a_killed_process_left_is_deleted_though_nothing_is_written(folder: Path) -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Self
 
 import orjson
 
-from vitpose_cli import __version__
+import vitpose_cli
 from vitpose_cli.files import atomic_file, read_error
 from vitpose_cli.media.marks import JOURNALS, MANIFEST
 from vitpose_cli.records.folder import FAILURES, MADE
@@ -101,7 +101,7 @@ def labels_digest(folder: Path, finish: Callable[..., object]) -> str:
     Raises:
         InputError: A file cannot be read.
     """
-    how = f"{__version__} {finish.__module__}.{finish.__qualname__}"
+    how = f"{_program_digest()} {finish.__module__}.{finish.__qualname__}"
     try:
         # Without empty ones, such as whoever looks through a run and changes nothing leaves behind.
         journals = [path for path in sorted(folder.glob(JOURNALS)) if path.stat().st_size]
@@ -112,6 +112,12 @@ def labels_digest(folder: Path, finish: Callable[..., object]) -> str:
 
 def _made_digest(folder: Path) -> str:
     return _digest([*document_parts(folder / ANNOTATIONS), folder / FAILURES])
+
+
+@cache
+def _program_digest() -> str:
+    """Return a digest of this program's code: between two releases the version does not change."""
+    return _digest(sorted(Path(vitpose_cli.__file__).parent.rglob("*.py")))
 
 
 def _digest(paths: Iterable[Path], more: str = "") -> str:

@@ -349,8 +349,8 @@ class Run:
         """
         lock = self.path / EXPORTING_LOCK
         with FileLock(lock, f"The document in {self.path}", _EXPORT_WAIT_S):
-            self.manifest = stored_manifest(self.path)
             state = LabelState.of(self.path, finish)
+            self.manifest = stored_manifest(self.path)
             self.refresh()
             return write_run_document(
                 self.path, self.manifest, self.records(), finish, num_shards, state
