@@ -27,6 +27,16 @@ def test_those_who_are_alone_overlap_with_nobody(count: int) -> None:
     assert found["implausibility"].shape == (count,)
 
 
+def test_proportions_are_those_of_the_frame_as_it_is_shown() -> None:
+    boxes = np.array([[0, 0, 40, 100]], np.float32)
+    points = np.random.default_rng(0).uniform(0, 100, (1, 17, 2))
+    expected = frame_signals(boxes, points, COCO)["implausibility"]
+    squeezed = points * [0.75, 1]
+    found = frame_signals(boxes, squeezed, COCO, pixel_aspect=4 / 3)["implausibility"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert abs(frame_signals(boxes, squeezed, COCO)["implausibility"] - expected) > 0.01
+
+
 def test_animals_have_no_implausibility() -> None:
     assert set(frame_signals(np.zeros((1, 4)), np.zeros((1, 17, 2)), keypoint_set("ap10k"))) == {
         "overlap"

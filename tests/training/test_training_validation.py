@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training_cases import small_source, write_coco
+from training_cases import annotation, small_source, write_coco, write_document
+from video_cases import write_video
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.heatmaps import HeatmapCodec
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import open_data
 from vitpose_cli.training.data_options import CocoSource, DataOptions
@@ -234,3 +236,30 @@ def test_photos_without_boxes_are_measured_and_not_drawn(tmp_path: Path, num_box
     tiles = [np.zeros((256, 192, 3), np.uint8)] * 2 * num_boxes  # nobody else's photo
     expected = tile_sheet(tiles)
     assert validator.worst(found).shape == expected.shape
+
+
+@pytest.mark.parametrize(("step", "num_kept"), [((8, 0), 2), ((0, 10), 1)])
+def test_doubles_are_told_as_the_video_is_shown(
+    tmp_path: Path, step: tuple[int, int], num_kept: int
+) -> None:
+    one = np.array([20.0, 20.0, 100.0, 300.0])
+    image = {"file_name": "clip.mp4/frame_000000.jpg", "video_id": 1, "frame_id": 0}
+    image |= {"id": 1, "width": 128, "height": 320}
+    people = [
+        annotation(number, tuple(box.tolist()), image_id=1)
+        for number, box in enumerate((one, one + np.tile(step, 2)), start=1)
+    ]
+    write_document(tmp_path, [image], people)
+    write_video(tmp_path / "clip.mp4", num=1, size_wh=(128, 320), options={"aspect": "2"})
+    options = CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path)
+    source = open_data_source(options, measured=True)
+    truth = source.frames.people
+    found = Instances(
+        boxes=truth.boxes,
+        box_scores=np.array([0.9, 0.8], np.float32),
+        keypoints=truth.keypoints,
+        keypoint_scores=np.ones((2, 17), np.float32),
+        visibility=np.full((2, 17), 2),
+    )
+    evaluation = Validator(source, "coco", CODEC, ValidationOptions()).evaluate(found)
+    assert evaluation.num_predicted == num_kept  # with square pixels it would be the other way

@@ -53,10 +53,18 @@ def upright_aspect(frame: VideoFrame, stated: Fraction | None) -> float:
         frame: A decoded frame.
         stated: The same as the frame is stored; None or 0 where nothing says.
     """
+    aspect = stored_aspect(stated)
+    return 1 / aspect if aspect != 1 and _lies_on_side(frame) else aspect
+
+
+def stored_aspect(stated: Fraction | None) -> float:
+    """Return the width of pixels by their height as they are stored.
+
+    Args:
+        stated: What a file says; None or 0 where it does not, which counts as 1, as mistakes do.
+    """
     aspect = float(stated or 1)
-    if aspect == 1 or not 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL:
-        return 1.0
-    return 1 / aspect if _lies_on_side(frame) else aspect
+    return aspect if 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL else 1.0
 
 
 def _lies_on_side(frame: VideoFrame) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from itertools import chain, groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from vitpose_cli.media.frames import (
     FrameSource,
     PhotoFile,
     VideoEnd,
+    prefetch,
 )
 from vitpose_cli.media.headers import MAX_PIXELS
 from vitpose_cli.media.images import ImageFolder
@@ -93,7 +95,7 @@ class MediaSource:
 
         Args:
             found: At least one file.
-            num_threads: Photos decoded at once.
+            num_threads: Photos decoded, and videos looked at, at once.
             video: Which frames of videos are taken; all of them by default.
             max_pixels: Larger photos come out as failures.
         """
@@ -101,6 +103,7 @@ class MediaSource:
         self.ignored = found.ignored
         self._files = found.files
         self._storage = found.storage
+        self._num_threads = num_threads
         self._photos: list[ImageFolder] = []
         self._videos: dict[str, VideoFile] = {}
         self._members: list[FrameSource] = []
@@ -152,9 +155,18 @@ class MediaSource:
         """How large a video's file is now; None for a photo, and where that cannot be told."""
         return self._videos[media].file_bytes if media in self._videos else None
 
-    def pixel_aspect(self, media: str) -> float:
-        """Return the width of a photo's or video's pixels by their height; see `Frame`."""
-        return self._videos[media].pixel_aspect if media in self._videos else 1.0
+    def pixel_aspects(self) -> dict[str, float]:
+        """Return the width of pixels by their height, as `Frame` has it, for each video by name.
+
+        Opens all of them, several at a time; broken and missing ones have 1.
+        """
+        aspects = prefetch(
+            attrgetter("pixel_aspect"),
+            self._videos.values(),
+            num_threads=self._num_threads,
+            ahead=self._num_threads,
+        )
+        return dict(zip(self._videos, aspects, strict=True))
 
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""

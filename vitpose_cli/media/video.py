@@ -23,6 +23,7 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, VideoEnd, drawn_ahead
 from vitpose_cli.media.picture import Picture, VideoReader
 from vitpose_cli.media.storage import NOWHERE, Storage
+from vitpose_cli.media.video_container import says_square
 from vitpose_cli.media.video_reader import open_reader
 
 AHEAD = 4
@@ -121,9 +122,18 @@ class VideoFile:
 
     @cached_property
     def pixel_aspect(self) -> float:
-        """Width of its pixels by their height, by its first picture; 1 where that is damaged."""
-        with suppress(InputError), closing(open_reader(self.path)) as reader:
-            return next(picture.pixel_aspect for picture in reader.pictures())
+        """Width of its pixels by their height, that of all its frames; 1 where it has none.
+
+        Pictures are decoded only where the header says that pixels are not square: whether they
+        lie on their side, FFmpeg tells with the pictures alone.
+        """
+        with suppress(InputError):
+            if says_square(self.path):
+                return 1.0
+            with closing(open_reader(self.path)) as reader:
+                for picture in reader.pictures():
+                    if picture.pixel_aspect != 1:  # else it is damaged
+                        return picture.pixel_aspect
         return 1.0
 
     @cached_property

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log
+from vitpose_cli.media.frame_pixels import stored_aspect
 
 STRICT = {"strict": "strict"}
 """Options of a decoder that lets nothing pass that a standard does not allow."""
@@ -84,6 +85,16 @@ def picture_track(container: InputContainer, path: Path) -> VideoStream:
             "Convert it: ffmpeg -i IN -c:v libx264 OUT.mp4",
         )
     return track
+
+
+def says_square(path: Path) -> bool:
+    """Return whether the pixels of a video are square, by what FFmpeg knows once it is open.
+
+    Raises:
+        InputError: The file is missing, no video, has no picture track, or its codec is unknown.
+    """
+    with open_container(path) as container:
+        return stored_aspect(picture_track(container, path).sample_aspect_ratio) == 1
 
 
 def announced_s(stream: VideoStream, start_s: float) -> float | None:

@@ -267,15 +267,15 @@ class _PooledPeople:
         scores = poses.scores[start:stop]
         _check_finite(scores, options.dtype)
         detections, keypoint_set = self._detections[frame], self._estimator.keypoint_set
-        aspect = self._pixel_aspects[frame]
-        shown = self._keypoints[start:stop] * np.array([aspect, 1.0])
+        pixel_aspect = self._pixel_aspects[frame]
         plausible = np.flatnonzero(scores.mean(axis=1) >= options.pose_threshold)
         best = oks_nms(
-            shown[plausible],
-            self._areas[start:stop][plausible] * aspect,
+            self._keypoints[start:stop][plausible],
+            self._areas[start:stop][plausible],
             instance_scores(detections.scores, scores)[plausible],
             keypoint_set.sigmas,
             options.nms_threshold,
+            pixel_aspect,
         )
         kept = plausible[best]
         boxes, keypoints = detections.boxes[kept], self._keypoints[start:stop][kept]
@@ -286,7 +286,10 @@ class _PooledPeople:
             keypoints=keypoints,
             keypoint_scores=scores_of_network(scores[kept]),
             visibility=np.where(scores[kept] >= options.keypoint_threshold, 2, 0),
-            signals={**measured, **frame_signals(boxes, shown[kept], keypoint_set)},
+            signals={
+                **measured,
+                **frame_signals(boxes, keypoints, keypoint_set, pixel_aspect),
+            },
         )
 
     def _bring_home(self, num_crops: int) -> None:

@@ -100,11 +100,12 @@ def oks_nms(
     scores: ArrayLike,
     sigmas: FloatArray,
     threshold: float = NMS_THRESHOLD,
+    pixel_aspect: float = 1.0,
 ) -> NDArray[np.int64]:
     """Keep the best instance, drop those too much like it, and go on with the rest.
 
-    Every keypoint counts, also those that a frame does not show. Of equal scores the
-    first wins.
+    Every keypoint counts, also those that a frame does not show. Of equal scores the first wins.
+    How alike two are is judged as the frame is shown.
 
     Source: `oks_nms` of mmpose 0.24, which the published results use.
 
@@ -114,15 +115,17 @@ def oks_nms(
         scores: (N,) COCO scores (`Instances.scores`).
         sigmas: (K,) of the keypoint set.
         threshold: The highest OKS that two kept instances may have.
+        pixel_aspect: Width of the frame's pixels by their height.
 
     Returns:
         (M,) int64 positions of the kept instances, best first.
     """
+    shown, areas = keypoints * np.array([pixel_aspect, 1.0]), areas * pixel_aspect
     left = np.argsort(-np.asarray(scores), kind="stable")
     kept = []
     while left.size:
         best = left[:_COMPARED_AT_ONCE]
-        alike = oks_matrix(keypoints[best], areas[best], keypoints[left], areas[left], sigmas)
+        alike = oks_matrix(shown[best], areas[best], shown[left], areas[left], sigmas)
         alive = np.ones(left.size, bool)
         for position, similar in enumerate(alike > threshold):
             if alive[position]:

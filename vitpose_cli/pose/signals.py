@@ -125,7 +125,10 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
 
 
 def frame_signals(
-    boxes: FloatArray, keypoints: FloatArray, keypoint_set: KeypointSet
+    boxes: FloatArray,
+    keypoints: FloatArray,
+    keypoint_set: KeypointSet,
+    pixel_aspect: float = 1.0,
 ) -> dict[str, NDArray[np.float32]]:
     """Return what the poses of one frame say without any picture, (N,) each.
 
@@ -133,11 +136,13 @@ def frame_signals(
 
     Args:
         boxes: (N, 4) xyxy, frame px.
-        keypoints: (N, K, 2) xy, frame px; NaN where nobody knows.
+        keypoints: (N, K, 2) xy, frame px as boxes, as they are stored; NaN where nobody knows.
         keypoint_set: What they are.
+        pixel_aspect: Width of the frame's pixels by their height: how plausible proportions are is
+            judged as the frame is shown.
     """
     others = box_iou(boxes, boxes)
     np.fill_diagonal(others, 0)
     found = {"overlap": others.max(axis=1, initial=0).astype(np.float32)}
-    odd = implausibility(keypoints, keypoint_set)
+    odd = implausibility(keypoints * np.array([pixel_aspect, 1.0]), keypoint_set)
     return found if odd is None else {**found, "implausibility": odd}

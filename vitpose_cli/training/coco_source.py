@@ -98,7 +98,8 @@ def _opened(
     source = MediaSource(
         FoundMedia(folders.folders[0], FoundFiles(files), {}), num_threads=num_threads
     )
-    aspects = tuple(source.pixel_aspect(key.media) for key in shown.values())
+    of_videos = source.pixel_aspects()
+    aspects = tuple(of_videos.get(key.media, 1.0) for key in shown.values())
     people = _stacked(keypoint_set_, numbered, options.repeat, aspects)
     truth = _truth(document, shown if measured else (), options)
     known_from = document.files

@@ -240,7 +240,14 @@ class Validator:
         for number, image in enumerate(self.source.truth.images):
             rows = np.flatnonzero(self._images == number)
             own = found.select(rows)
-            kept = own.select(oks_nms(own.keypoints, areas[rows], own.scores, keypoint_set.sigmas))
+            best = oks_nms(
+                own.keypoints,
+                areas[rows],
+                own.scores,
+                keypoint_set.sigmas,
+                pixel_aspect=self.source.frames.pixel_aspects[number],
+            )
+            kept = own.select(best)
             triples = np.concatenate([kept.keypoints, kept.keypoint_scores[..., None]], axis=2)
             people = [
                 {

@@ -1,0 +1,91 @@
+"""The shape of a video's pixels, known before its frames are decoded, is that of its frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from video_cases import frames_and_failures, write_video
+
+from vitpose_cli.media.finding import FoundFiles, FoundMedia
+from vitpose_cli.media.source import MediaSource
+from vitpose_cli.media.video import VideoFile
+
+WIDE = {"aspect": "4/3"}
+
+
+def aspects_of_frames(path: Path) -> set[float]:
+    return {frame.pixel_aspect for frame in frames_and_failures(path)[0]}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.flv", "a.ts", "a.webm"])
+@pytest.mark.parametrize("shape", ["1", "4/3", "1/60"])
+def test_in_every_container(tmp_path: Path, name: str, shape: str) -> None:
+    codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+    path = write_video(tmp_path / name, num=12, codec=codec, options={"aspect": shape})
+    assert {VideoFile(path, "clip").pixel_aspect} == aspects_of_frames(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4])
+def test_of_a_recording_that_begins_between_keyframes(tmp_path: Path, share: float) -> None:
+    path = write_video(tmp_path / "a.ts", num=40, gop=12, noise=True, options=WIDE)
+    data = path.read_bytes()
+    path.write_bytes(data[int(len(data) * share) // 188 * 188 :])
+    assert [VideoFile(path, "clip").pixel_aspect] == list(aspects_of_frames(path))
+    assert VideoFile(path, "clip").pixel_aspect == pytest.approx(4 / 3)
+
+
+@pytest.mark.parametrize("rotation_deg", [0, 90])
+def test_of_a_video_whose_first_pictures_are_damaged(tmp_path: Path, rotation_deg: int) -> None:
+    path = write_video(
+        tmp_path / "a.mov",
+        num=4,
+        codec="prores_ks",
+        pix_fmt="yuv422p10le",
+        size_wh=(320, 240),
+        options=WIDE,
+        noise=True,
+        rotation_deg=rotation_deg,
+    )
+    with av.open(str(path)) as container:
+        places = [each.pos or 0 for each in container.demux(video=0) if each.size]
+    data = bytearray(path.read_bytes())
+    for start in places[:2]:
+        data[start + 700 : start + 1212] = bytes(range(256)) * 2
+    path.write_bytes(data)
+    frames, failures = frames_and_failures(path)
+    assert (len(frames), len(failures)) == (2, 2)
+    aspect = VideoFile(path, "clip").pixel_aspect
+    assert {aspect} == {frame.pixel_aspect for frame in frames}
+    assert aspect == pytest.approx(3 / 4 if rotation_deg else 4 / 3)
+
+
+def test_many_at_once_some_of_them_no_videos(tmp_path: Path) -> None:
+    names = [f"{number}.mp4" for number in range(6)]
+    for name in names[:3]:
+        write_video(tmp_path / name, num=2, options=WIDE if name == "1.mp4" else {})
+    (tmp_path / names[3]).write_bytes(b"")
+    (tmp_path / names[4]).write_bytes(b"x" * 5000)
+    files = {name: tmp_path / name for name in (*names, "photo.jpg")}  # the sixth is missing
+    source = MediaSource(FoundMedia(tmp_path, FoundFiles(files), {}), num_threads=3)
+    expected = dict.fromkeys(names, 1.0) | {"1.mp4": pytest.approx(4 / 3)}
+    assert source.pixel_aspects() == expected
+
+
+def spent_s(action: Callable[[], object]) -> float:
+    """Return how long the processor works for something, s."""
+    start_s = time.process_time()
+    action()
+    return time.process_time() - start_s
+
+
+def test_no_picture_of_a_video_with_square_pixels_is_decoded(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "a.mov", num=1, codec="mjpeg", pix_fmt="yuvj420p", size_wh=(4096, 2304)
+    )
+    looked_s = min(spent_s(lambda: VideoFile(path, "clip").pixel_aspect) for _ in range(3))
+    decoded_s = min(spent_s(lambda: aspects_of_frames(path)) for _ in range(3))
+    assert looked_s < decoded_s / 4  # about a thirtieth
