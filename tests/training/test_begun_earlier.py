@@ -16,7 +16,7 @@ from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 
 
-def write_human(folder: Path) -> None:
+def write_people(folder: Path) -> None:
     """Write people of two keypoints whose category is the folder's name."""
     path = write_coco(folder, 3)
     document = json.loads(path.read_text())
@@ -43,7 +43,7 @@ def test_a_run_with_a_head_for_each_name_of_the_same_keypoints_does_not_go_on(
     tmp_path: Path, task: str, allow_missing: bool
 ) -> None:
     for name in ("human", "person"):
-        write_human(tmp_path / name)
+        write_people(tmp_path / name)
     data = {"train": [small_source(tmp_path / name) for name in ("human", "person")], "threads": 1}
     values = small_run(tmp_path, task=task, data=data)
     stopped(parse_config(TrainConfig, values), tmp_path / "run", 2)
