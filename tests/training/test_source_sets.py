@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,18 @@ def test_the_same_keypoints_are_learnt_by_one_head_whatever_a_category_is_called
     path.write_text(
         path.read_text().replace('"arm"', '"wing"').replace('"kp0", "kp1"', '"kp1", "kp0"')
     )
-    data = open_data(DataOptions.model_validate({"train": sources}))
-    assert [*data.keypoint_sets] == ["arm"]
-    assert data.notes == [
-        f"{path}: the keypoints of wing are those of arm, whose head learns them, too."
-    ]
+    arms, wings = sources
+    said = f"{path}: the keypoints of wing are those of arm, whose head {{}}, too."
+    for asked, notes in (
+        ({"train": sources}, [said.format("learns them")]),
+        ({"train": [arms], "validation": [wings]}, [said.format("is measured on them")]),
+        ({"train": [arms, wings | {"repeat": 0}]}, []),
+    ):
+        data = open_data(DataOptions.model_validate(asked))
+        assert [*data.keypoint_sets] == ["arm"]
+        assert data.notes == notes
+    unlabelled = open_data(DataOptions.model_validate({"train": sources}), labelled=False)
+    assert not unlabelled.notes  # pre-training has no heads
 
 
 def of_arms(folder: Path, **stated: Any) -> dict[str, str]:
@@ -154,6 +162,15 @@ def test_all_sources_of_a_set_have_its_sigmas(
 def test_files_that_state_different_sigmas_are_refused(tmp_path: Path) -> None:
     stating = [of_arms(tmp_path / "a", **WIDE), of_arms(tmp_path / "b", **NARROW)]
     with pytest.raises(InputError, match=r"state different `sigmas` of 'arm': 0\.2, 0\.2, and"):
+        open_data(DataOptions.model_validate({"train": stating}))
+
+
+def test_statements_of_one_head_that_differ_are_told_with_both_categories(tmp_path: Path) -> None:
+    stating = [of_arms(tmp_path / "a", **WIDE), of_arms(tmp_path / "b", **NARROW)]
+    first, second = (Path(each["annotations"]) for each in stating)
+    second.write_text(second.read_text().replace('"arm"', '"wing"'))
+    said = f"{first} (category 'arm') and {second} (category 'wing') state different `sigmas`"
+    with pytest.raises(InputError, match=re.escape(said)):
         open_data(DataOptions.model_validate({"train": stating}))
 
 

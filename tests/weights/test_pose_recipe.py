@@ -76,6 +76,21 @@ def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: P
     subprocess.run(command, capture_output=True, timeout=300, check=True, env=environment())
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
+    write_coco(tmp_path / "data" / "coco_val", 2).rename(
+        tmp_path / "data" / "coco_val" / "person_keypoints.json"
+    )
+    plain = (work / "finetune.safetensors").read_bytes()
+    for old, replaced in ((plain, True), (save_weights(tmp_path / "o").read_bytes(), False)):
+        out.write_bytes(old)  # at AP 0, and no gain makes more of a network of two steps
+        done = subprocess.run(
+            [*command, "--gain", "1.5"],
+            capture_output=True, text=True, timeout=300, check=True, env=environment(),
+        )  # fmt: skip
+        assert ("replaced." in done.stdout) == replaced
+        louder = (work / "finetune.safetensors").read_bytes()
+        assert louder != plain
+        assert out.read_bytes() == (louder if replaced else old)
+
 
 def test_the_recipe_means_what_its_readme_says() -> None:
     pretrain, distil, finetune = (

@@ -114,11 +114,18 @@ def _agreed(train: Sequence[OpenedSource], validation: Sequence[OpenedSource]) -
                 f"{own.name!r}.",
                 "Rename the category in one of them, or give both the same keypoints.",
             )
+    categories = {source.keypoint_set.category for source in (first, *others)}
     for what in STATEMENTS:
         called = (
-            [(str(source.truth.path), source.keypoint_set) for source in sources]
+            [(_title(source, len(categories) > 1), source.keypoint_set) for source in sources]
             for sources in (train, validation)
         )
         stating = (sets for sets in called if any(what in each.stated for _, each in sets))
         own = with_stated(own, next(stating, []), what)
     return own
+
+
+def _title(source: OpenedSource, several: bool) -> str:
+    """Return what to call a source, with its category where they are several."""
+    path = str(source.truth.path)
+    return f"{path} (category {source.keypoint_set.category!r})" if several else path

@@ -6,7 +6,7 @@ nobody: some people would be shown twice, and others never.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from vitpose_cli.errors import InputError
@@ -18,6 +18,7 @@ from vitpose_cli.training.fingerprints import (
     DataFingerprint,
     Fingerprint,
     check_same_read,
+    check_same_sets,
     check_same_sources,
     same_people,
 )
@@ -53,12 +54,15 @@ class Beginning:
         return cls(sources, learnt_from, tuple(unread), position)
 
 
-def check_sources(saved: RunState, data: OpenedData, note: Callable[[str], None]) -> None:
+def check_sources(
+    saved: RunState, data: OpenedData, heads: Collection[str], note: Callable[[str], None]
+) -> None:
     """Refuse to go on with other labels than a run was begun with.
 
     Args:
         saved: What the run goes on with.
         data: The sources as they are.
+        heads: The heads of the network for them.
         note: Told of photos that have come or gone, where they may.
 
     Raises:
@@ -66,6 +70,7 @@ def check_sources(saved: RunState, data: OpenedData, note: Callable[[str], None]
     """
     if saved.data is None:
         return
+    check_same_sets({*saved.heads, *saved.data.read}, {*heads, *data.learnt_sets})
     learnt, measured = (
         tuple(source.fingerprint for source in sources) for sources in (data.train, data.validation)
     )

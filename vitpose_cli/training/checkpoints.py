@@ -89,6 +89,11 @@ class RunState(NamedTuple):
     stage: dict[str, Any]
     data: DataFingerprint | None
 
+    @property
+    def heads(self) -> set[str]:
+        """The names of the heads of its network; none in pre-training."""
+        return {key.split(".")[1] for key in self.stage["model"] if key.startswith("heads.")}
+
 
 class RunFolder:
     """A training run's files."""

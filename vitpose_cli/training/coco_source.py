@@ -112,7 +112,12 @@ def _opened(
     if measured:
         known += f" {measured_hash(truth, boxes)}"
     fingerprint = Fingerprint(
-        str(options.annotations), files_hash(known_from), known, len(people), len(shown)
+        str(options.annotations),
+        files_hash(known_from),
+        known,
+        len(people),
+        len(shown),
+        stretched=any(aspect != 1 for aspect in aspects),
     )
     frames = LabelledFrames(
         people,

@@ -160,7 +160,9 @@ def _opened(
         own = source.keypoint_set
         same = next((each for each in known if each.names == own.names), own)
         if own.name not in KEYPOINT_SETS:
-            source = source.called(same.name)
+            use = "is measured on them" if measured else "learns them"
+            taught = labelled and (measured or source.frames.people.repeats.any())
+            source = source.called(same.name, use if taught else None)
         opened.append(source)
         known.append(source.keypoint_set)
     return opened[: len(options.train)], opened[len(options.train) :]

@@ -40,13 +40,20 @@ class SkippedSteps:
 
         Raises:
             ConfigError: They are so many that nothing is learnt any more, or the last half of a
-                short stage.
+                short stage; where they find the scale of gradients, the whole of it.
         """
         self._before = self.up_to(meter)
         most = MAX_SKIPPED
-        if ended is not None and not self._scaled:
-            most = min(most, (ended + 1) // 2)
+        if ended is not None:
+            most = min(most, ended if self._scaled else (ended + 1) // 2)
         if self._before >= most:
+            if ended is not None and self._scaled and self._before < MAX_SKIPPED:
+                raise ConfigError(
+                    f"Of {counted(ended, 'step')} of this stage none had a finite gradient: "
+                    "nothing was learnt.",
+                    "fp16 takes up to 16 steps to find its scale of gradients: give the stage "
+                    "more, or choose another precision, in another folder.",
+                )
             steps = counted(self._before, "step")
             raise ConfigError(
                 f"The last {steps} had no finite gradient: the network has diverged.",

@@ -36,6 +36,7 @@ class Fingerprint:
             source to measure on, also of what is to be found and of the boxes to look in.
         num_people: How many people were taken.
         num_photos: How many frames they are in.
+        stretched: Whether pixels of some are known not to be square.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Fingerprint:
     people: str
     num_people: int
     num_photos: int
+    stretched: bool = False  # earlier versions took all for square
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,16 @@ class DataFingerprint:
         return cls(sources or (), values["read"], measured)
 
 
+_MOVED = "Since the run was begun photos have come or gone, or been replaced"
+_RESHAPED = "When the run was begun, pixels counted as square that are not"
+
 _MOVED_HINT = (
     "Put the photos back as they were, or choose another folder with --output; --allow-missing "
     "goes on with those that are there."
+)
+_RESHAPED_HINT = (
+    "Choose another folder with --output to begin with their shape; --allow-missing goes on with "
+    "it."
 )
 
 
@@ -145,38 +154,61 @@ def check_same_sources(
     Args:
         before: The sources that it was begun with.
         now: The same sources as they are.
-        allow_missing: Whether photos may have come, gone or been replaced.
+        allow_missing: Whether photos may have come, gone or been replaced, or may be of pixels
+            whose shape was not known.
 
     Returns:
-        Sentences about photos that have.
+        Sentences about photos that have, or are.
 
     Raises:
-        ConfigError: Labels are others, or photos have come, gone or been replaced.
+        ConfigError: Labels are others, or photos have come, gone or been replaced, or are of
+            pixels whose shape was not known.
     """
     pairs = [pair for pair in zip(before, now, strict=True) if pair[0].people != pair[1].people]
     # A file may be there twice, to learn from and to measure on.
     relabelled = dict.fromkeys(_change(*pair) for pair in pairs if pair[0].files != pair[1].files)
-    moved = dict.fromkeys(_change(*pair) for pair in pairs if pair[0].files == pair[1].files)
+    alike = [pair for pair in pairs if pair[0].files == pair[1].files]
+    reshaped = dict.fromkeys(now.path for then, now in alike if _only_reshaped(then, now))
+    moved = dict.fromkeys(_change(*pair) for pair in alike if not _only_reshaped(*pair))
     if relabelled:
         raise ConfigError(
             "The run was begun with other labels:\n  " + "\n  ".join(relabelled),
             "Choose another folder with --output to begin with these, or delete that of the run.",
         )
-    if moved and not allow_missing:
-        raise ConfigError(
-            "Since the run was begun photos have come or gone, or been replaced:\n  "
-            + "\n  ".join(moved),
-            _MOVED_HINT,
-        )
-    return [
-        f"Photos have come or gone, or been replaced, since the run was begun: {change}."
-        for change in moved
+    for what, changes, hint in (
+        (_MOVED, moved, _MOVED_HINT),
+        (_RESHAPED, reshaped, _RESHAPED_HINT),
+    ):
+        if changes and not allow_missing:
+            raise ConfigError(f"{what}:\n  " + "\n  ".join(changes), hint)
+    return [f"{_MOVED}: {change}." for change in moved] + [
+        f"{_RESHAPED}: those of {path}." for path in reshaped
     ]
 
 
 def same_people(before: Sequence[Fingerprint], now: Sequence[Fingerprint]) -> bool:
     """Return whether sources hold the same people, whatever the bytes of their files."""
     return [one.people for one in before] == [one.people for one in now]
+
+
+def check_same_sets(before: Iterable[str], now: Iterable[str]) -> None:
+    """Refuse to go on with other keypoint sets than a run was begun with.
+
+    Args:
+        before: The names of those that it learnt, or has a head for.
+        now: The same as they are.
+
+    Raises:
+        ConfigError: They are others: an earlier version gave each name of the same keypoints a
+            head of its own.
+    """
+    then, here = sorted(set(before)), sorted(set(now))
+    if then != here:
+        raise ConfigError(
+            f"The run was begun with the keypoint sets {', '.join(then)}; its files now have "
+            f"{', '.join(here)}.",
+            "Choose another folder with --output to begin with these, or delete that of the run.",
+        )
 
 
 def check_same_read(
@@ -197,6 +229,11 @@ def check_same_read(
             "Since the run was begun photos have come or gone: others can be read than then.",
             _MOVED_HINT,
         )
+
+
+def _only_reshaped(before: Fingerprint, now: Fingerprint) -> bool:
+    counts = ((one.num_people, one.num_photos) for one in (before, now))
+    return now.stretched and not before.stretched and len({*counts}) == 1
 
 
 def _change(before: Fingerprint, now: Fingerprint) -> str:

@@ -9,7 +9,7 @@ had.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -121,7 +121,7 @@ class _Run:
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
         chronicle, folder = self._chronicle, self._folder
         chronicle.tell(opening_notes(self._config, data, network))
-        begun = self._resume(data)
+        begun = self._resume(data, network.header.heads)
         material, lessons = self._open_lessons(data, begun)
         self._train_stages(network, data, material, lessons)
         best = chronicle.position.best
@@ -130,7 +130,7 @@ class _Run:
             chronicle.tell(comparison(read_metrics(folder.metrics), best))
         return TrainSummary(folder.weights, best, folder.report)
 
-    def _resume(self, data: OpenedData) -> DataFingerprint | None:
+    def _resume(self, data: OpenedData, heads: Collection[str]) -> DataFingerprint | None:
         """Take up a run that is there; return what it learnt from, None where nothing says so."""
         saved = self._folder.load_state()
         if saved is None:
@@ -138,7 +138,7 @@ class _Run:
                 check_sizes(source.frames)
         else:
             self._state = saved.stage
-            check_sources(saved, data, self._chronicle.note)
+            check_sources(saved, data, heads, self._chronicle.note)
         self._chronicle.take_up(saved)
         return None if saved is None else saved.data
 

@@ -47,18 +47,24 @@ class OpenedSource:
         """What the keypoints of its people are."""
         return self.frames.people.keypoint_set
 
-    def called(self, name: str) -> OpenedSource:
-        """Return the same people with a set of another name, and a note that they learn there."""
+    def called(self, name: str, use: str | None) -> OpenedSource:
+        """Return the same people with a set of another name.
+
+        Args:
+            name: The name.
+            use: What the head of this name does with them, for a note; None for no note.
+        """
         own, people = self.keypoint_set, self.frames.people
         if own.name == name:
             return self
-        note = (
-            f"{self.truth.path}: the keypoints of {own.name} are those of {name}, whose head "
-            "learns them, too."
-        )
+        notes = self.notes
+        if use is not None:
+            notes += (
+                f"{self.truth.path}: the keypoints of {own.name} are those of {name}, whose head "
+                f"{use}, too.",
+            )
         people = replace(people, keypoint_set=replace(own, name=name))
-        frames = replace(self.frames, people=people)
-        return replace(self, frames=frames, notes=(*self.notes, note))
+        return replace(self, frames=replace(self.frames, people=people), notes=notes)
 
     def with_set(self, keypoints: KeypointSet) -> OpenedSource:
         """Return the same people with a set of the same names, and a note if its own is overruled.

@@ -145,7 +145,7 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     if folder is not None and not folder.changed(config):
         saved = folder.load_state()
         if saved is not None:
-            check_sources(saved, data, notes.append)
+            check_sources(saved, data, network.header.heads, notes.append)
             done = saved.position.stage
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)

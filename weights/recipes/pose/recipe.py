@@ -9,10 +9,10 @@ stage, coco_val/ (images/, person_keypoints.json). Runs of `vitpose train`: pret
 finetune, each from what the one before has made; before each a short run that finds how many steps
 fit into its share of the minutes. What finds poses is exported at half precision as soon as it is
 there: WORK/distil.safetensors, then WORK/finetune.safetensors. In the end comes `vitpose evaluate`
-of the last one and of the old file, which is replaced only by a better one. Everything in WORK is
-gone on with: the same command again does what is missing. Without --minutes the steps of the
-configurations are taken. Further options go to every `vitpose train`: --set data.cache=ram on a
-machine without a GPU.
+of the last one and of the old file, which is replaced only by a better one, or by the same network
+with another gain. Everything in WORK is gone on with: the same command again does what is missing.
+Without --minutes the steps of the configurations are taken. Further options go to every
+`vitpose train`: --set data.cache=ram on a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -154,10 +154,23 @@ def export(trained: Path, out: Path, gain: float = 1.0) -> None:
         gain: Factor of the heatmaps, which makes their peaks a probability; see `calibration.py`.
     """
     header = replace(read_header(trained), source=SOURCE, licence="Apache-2.0")
-    state = read_state(trained)
-    last = {f"heads.{name}.final.{part}" for name in header.heads for part in PARTS}
+    state, last = read_state(trained), scaled_tensors(trained)
     scaled = {key: value * gain if key in last else value for key, value in state.items()}
     save_checkpoint(out, scaled, header, dtype=torch.float16)
+
+
+def scaled_tensors(weights: Path) -> set[str]:
+    """Return the names of the tensors of a weights file that a gain is multiplied with."""
+    return {f"heads.{name}.final.{part}" for name in read_header(weights).heads for part in PARTS}
+
+
+def differ_by_gain(one: Path, other: Path) -> bool:
+    """Return whether two exported files are one network with two gains, or the same one."""
+    states, last = (read_state(one), read_state(other)), scaled_tensors(one)
+    first, second = states
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[key]) for key, value in first.items() if key not in last
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -186,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.out.is_file():
         old = measure(photos, options.out, "--gt-boxes")["coco"]["AP"]
     print(f"AP on coco_val, ground-truth boxes, flip test: {new:.4f}; the file before: {old:.4f}")
-    if new > old:
+    if new > old or (options.out.is_file() and differ_by_gain(candidate, options.out)):
         shutil.copyfile(candidate, options.out)
         print(f"{options.out} replaced.")
 
