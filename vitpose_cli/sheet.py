@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +38,9 @@ TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
 
 _MOMENT_FRAMES = 15  # half a second of most videos, as `select` keeps frames apart
+
+_Moment = tuple[str, int, int]
+"""A file, a part of it, and in a photo one of its people."""
 
 SheetOrder = Literal["worst", "best", "sampled"]
 
@@ -143,7 +147,8 @@ def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Pers
     )
     every = heapq.nsmallest(options.number, map(apart.seen, found))
     firsts = apart.people()
-    others = (person for person in every if person not in firsts)
+    shown = set(firsts)
+    others = (person for person in every if person not in shown)
     return sorted([*firsts, *others][: options.number])
 
 
@@ -155,7 +160,7 @@ class _Apart:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._by_moment: dict[tuple[str, int, int], _Person] = {}
+        self._by_moment: dict[_Moment, _Person] = {}
 
     def seen(self, person: _Person) -> _Person:
         """Take a person into account, whom it returns."""
@@ -165,13 +170,17 @@ class _Apart:
         moment = (person.key.media, index // _MOMENT_FRAMES, person.position if in_photo else 0)
         if moment not in kept or person < kept[moment]:
             kept[moment] = person
-            if len(kept) > self._number:  # whoever is dropped can only come back by a better rank
-                del kept[max(kept, key=kept.__getitem__)]
+            if len(kept) > 2 * self._number:  # one by one, each would have to be compared with all
+                self._by_moment = self._first()
         return person
 
     def people(self) -> list[_Person]:
         """Return them, sorted."""
-        return sorted(self._by_moment.values())
+        return list(self._first().values())
+
+    def _first(self) -> dict[_Moment, _Person]:
+        """Return the first of them, sorted; who is not among them comes back by a better rank."""
+        return dict(heapq.nsmallest(self._number, self._by_moment.items(), key=itemgetter(1)))
 
 
 def _tiles(

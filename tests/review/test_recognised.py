@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from review_cases import (
     make_people,
     running,
 )
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.coco import read as read_corrections
@@ -29,8 +31,9 @@ from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.records.history import frame_history
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
+from vitpose_cli.records.sighting import Sighting
 from vitpose_cli.tracking.smoothed_labels import for_document
 
 
@@ -236,3 +239,90 @@ def test_merged_labels_are_corrected_once(tmp_path: Path) -> None:
     with running(tmp_path / "merged") as server:  # they are of its files now, and shown as such
         assert known(server, 2) == {"pending": False, "numbers": {}, "before": []}
         assert [each["track_id"] for each in server.frame(name(2))["people"]] == ["2", "1"]
+
+
+def recognise(run_folder: Path, index: int, whom: Sighting | None, reviewer: str) -> None:
+    """Say who the first person of a frame is."""
+    with Run.edit(run_folder) as run:
+        record = run.record(FrameKey(VIDEO, index))
+        assert record is not None
+        review = Review("fixed", reviewer, 1.0, record.version)
+        run.append(replace(record, recognised={record.uids[0]: whom}, review=review))
+
+
+def two_reviewers(folder: Path) -> tuple[Path, Path]:
+    """Return two copies of a run."""
+    run_folder = make_two_videos(folder)
+    return run_folder, shutil.copytree(run_folder, folder / "b.vitpose")
+
+
+SECOND = Sighting(0, (90, 2, 130, 60))
+"""The second person of the video's first frame."""
+
+
+@pytest.mark.parametrize("is_later", [True, False])
+@pytest.mark.parametrize("fps", [25, 0.5])
+def test_a_correction_in_any_input_lasts_in_the_merged_labels(
+    tmp_path: Path, is_later: bool, fps: float
+) -> None:
+    """Also at so few frames that nobody can be followed from one to the next."""
+    untouched, corrected = two_reviewers(tmp_path)
+    for run_folder in (untouched, corrected):
+        with Run.edit(run_folder) as run:
+            run.append(*(replace(each, time_s=each.key.index / fps) for each in labelled()))
+    recognise(corrected, 2, SECOND, "bea")
+    recognise(corrected, 4, None, "bea")
+    inputs = (untouched, corrected) if is_later else (corrected, untouched)
+    for output in (tmp_path / "out", tmp_path / "out.json"):
+        done = vitpose("merge", *inputs, "-o", output)
+        assert "0 conflicts" in done.stderr, done.stderr
+    export(tmp_path / "out")
+    shutil.copyfile(tmp_path / "out.json", tmp_path / "annotations.json")
+    want = [[1, 2], [1, 2], [2, 1], [2, 1], [3, 1]]
+    for folder in (tmp_path / "out", tmp_path):
+        assert [written(folder)[name(index)] for index in range(5)] == want
+
+
+def test_corrections_of_two_inputs_are_merged(tmp_path: Path) -> None:
+    first, second = two_reviewers(tmp_path)
+    recognise(first, 1, SECOND, "abe")
+    recognise(second, 2, SECOND, "bea")
+    recognise(second, 3, None, "bea")
+    assert not merge_labels(MergeOptions((first, second), tmp_path / "out")).conflicts
+    want = [[1, 2], [2, 1], [2, 1], [3, 1], [3, 1]]
+    assert [written(tmp_path / "out")[name(index)] for index in range(5)] == want
+
+
+@pytest.mark.parametrize(
+    ("of_first", "of_second", "differ"),
+    [
+        (None, SECOND, True),
+        (SECOND, None, True),
+        (None, None, False),
+        (SECOND, Sighting(1, SECOND.box), False),
+    ],
+)
+def test_two_who_recognise_different_people_in_one_are_a_conflict(
+    tmp_path: Path, of_first: Sighting | None, of_second: Sighting | None, differ: bool
+) -> None:
+    first, second = two_reviewers(tmp_path)
+    recognise(first, 2, of_first, "abe")
+    recognise(second, 2, of_second, "bea")
+    conflicts = merge_labels(MergeOptions((first, second), tmp_path / "out")).conflicts
+    assert [conflict.file_name for conflict in conflicts] == [name(2)] * differ
+    mine = [2, 1] if of_first else [3, 2]
+    want = [[1, 2], [1, 2], mine, mine, mine]
+    assert [written(tmp_path / "out")[name(index)] for index in range(5)] == want
+
+
+def test_a_correction_that_is_not_taken_is_a_conflict(tmp_path: Path) -> None:
+    """The other has decided about the frame, and let the tracker have its way."""
+    first, second = two_reviewers(tmp_path)
+    with Run.edit(first) as run:
+        record = run.record(FrameKey(VIDEO, 2))
+        assert record is not None
+        run.append(replace(record, review=Review("accepted", "abe", 1.0, record.version)))
+    recognise(second, 2, SECOND, "bea")
+    summary = merge_labels(MergeOptions((first, second), tmp_path / "out"))
+    assert [(each.file_name, each.kept) for each in summary.conflicts] == [(name(2), str(first))]
+    assert written(tmp_path / "out")[name(3)] == [1, 2]

@@ -39,8 +39,7 @@ def sheet(
 ) -> None:
     """Show many labelled people on one picture, worst first.
 
-    Worst and best come from moments of a video that are half a second apart, as far as there are
-    enough.
+    By score, at most one person of each 15 frames of a video is shown, as far as there are enough.
 
     Examples:
       vitpose sheet photos.vitpose

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats.content import LabelledFrame
+from vitpose_cli.merge.merged_identities import MergedIdentities
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
@@ -35,7 +36,7 @@ from vitpose_cli.records.kept_categories import Categories, entry_of
 from vitpose_cli.records.kept_images import Licences
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
-from vitpose_cli.tracking.identities import Identities, identified
+from vitpose_cli.tracking.identities import tracked
 
 DOCUMENT_SUFFIX = ".json"
 _SAME_PX = 0.05
@@ -212,7 +213,7 @@ def _merged(
         _entries(each, number, each.path in options.human) for number, each in enumerate(inputs)
     ]
     together = heapq.merge(*passes, key=lambda entry: (entry.record.key, entry.number))
-    identities = Identities(sigmas)
+    identities = MergedIdentities(sigmas)
     pictures = MergedPictures(inputs)
     video: str | None = None
     for key, group in groupby(together, key=lambda entry: entry.record.key):
@@ -224,16 +225,17 @@ def _merged(
         _check_listed_once(entries, inputs)
         _check_same_picture(entries, inputs, pictures)
         summary.num_shared += len(entries) > 1
+        record = best.record if video is None else _in_video(entries, identities)
         differing = [
             entry.number
             for entry in entries[1:]
-            if entry.record.origin == "human" and not same_labels(best.record, entry.record)
+            if entry.record.origin == "human"
+            and not (same_labels(record, entry.record) and identities.agree_with(entry.record))
         ]
         if differing:
             dropped = tuple(inputs[number].name for number in differing)
             name = str(best.record.key)
             summary.conflicts.append(Conflict(name, inputs[best.number].name, dropped))
-        record = best.record if video is None else _in_video(entries, identities)
         image: dict[str, Any] = {}
         for entry in reversed(entries):
             image |= licences.fields(entry.frame.image, entry.number)
@@ -245,38 +247,29 @@ def _merged(
         )
 
 
-def _in_video(entries: Sequence[_Entry], identities: Identities) -> FrameRecord:
+def _in_video(entries: Sequence[_Entry], identities: MergedIdentities) -> FrameRecord:
     """Return the first of the records of a video's frame, with what is known of it as such.
 
     That is the identities of all inputs, and the time, which an extracted frame has not.
     """
-    best, *others = entries
-    if best.record.time_s is None:
-        times_s = (other.record.time_s for other in others)
+    best, *others = (entry.record for entry in entries)
+    if best.time_s is None:
+        times_s = (other.time_s for other in others)
         time_s = next((each for each in times_s if each is not None), None)
-        best = best._replace(
-            frame=best.frame._replace(record=replace(best.record, time_s=time_s, exact=True))
-        )
-    if not _has_ids(best.record):
-        return best.record
-    record = identities.given_to(best.record, best.number)
-    for number, other in ((each.number, each.record.instances) for each in others):
-        if record.instances is not None and other is not None:
-            identities.compare(record.instances, other, number)
-    return record
-
-
-def _has_ids(record: FrameRecord) -> bool:
-    return record.instances is not None and record.instances.track_ids is not None
+        best = replace(best, time_s=time_s, exact=True)
+    people = [
+        (entry.number, entry.record.instances)
+        for entry in entries[1:]
+        if entry.record.instances is not None
+    ]
+    return identities.given_to(best, entries[0].number, people)
 
 
 def _entries(labels: RecordSet, number: int, human: bool) -> Iterator[_Entry]:
     frames = labels.stored_frames()  # a merged run keeps what lies outside of the picture, too
     if labels.manifest is not None:
-        records = identified(labels.manifest, (frame.record for frame in frames))
-        # Identities are the records' own from here on: nobody has to be recognised once more.
-        known = (replace(record, recognised={}, exact=True) for record in records)
-        frames = map(LabelledFrame, known)
+        records = (frame.record for frame in frames)
+        frames = map(LabelledFrame, tracked(labels.manifest, records))
     for frame in frames:
         record = frame.record
         if human and record.review is None and record.error is None:

@@ -63,8 +63,9 @@ class RunNumbers:
         self._marks = [(0, deepcopy(self._identities))]  # what was known before some of them
 
     def changed(self, key: FrameKey) -> None:
-        """Take note that a frame has other labels."""
-        self._changed.append(key.text)
+        """Take note that a frame has other labels; a photo has no say in who is who."""
+        if key.video is not None:
+            self._changed.append(key.text)
 
     def of(self, key: FrameKey) -> Numbers | None:
         """Return the numbers in a frame of a video; None where that takes longer: ask again.

@@ -44,6 +44,24 @@ def identified(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterato
     return with_track_ids(records, KeypointSet.from_category(manifest.keypoint_set).sigmas)
 
 
+def tracked(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
+    """Yield the records of a run as `identified` does, but with the tracker's own identities.
+
+    Whom a person recognised in somebody is left to be applied.
+    """
+    if not manifest.document.get("track", True):
+        yield from records
+        return
+    identities = Identities(KeypointSet.from_category(manifest.keypoint_set).sigmas)
+    for video, group in groupby(records, key=lambda record: record.key.video):
+        if video is None:
+            yield from group
+            continue
+        identities.begin()
+        for record in group:
+            yield identities.given_to(record)
+
+
 def with_track_ids(
     records: Iterable[FrameRecord], sigmas: NDArray[np.float64]
 ) -> Iterator[FrameRecord]:
@@ -84,21 +102,31 @@ class CorrectedIdentities:
         self._tracked.begin()
         self._renumbering = Renumbering()
 
-    def given_to(self, record: FrameRecord, before: Sightings) -> FrameRecord:
+    def given_to(
+        self,
+        record: FrameRecord,
+        before: Sightings,
+        source: int = 0,
+        others: Iterable[tuple[int, Instances]] = (),
+    ) -> FrameRecord:
         """Return the record of the video's next frame with identities; a failed one as it is.
 
         Args:
             record: Whatever is known about the frame.
             before: The frames of the video before; this one is added.
+            source: Where it comes from; see `Identities`.
+            others: The same frame's people as other sources have them, by source.
         """
-        tracked = self._tracked.given_to(record)
-        people = tracked.instances
+        known = self._tracked.given_to(record, source)
+        people = known.instances
         if people is None or people.track_ids is None:
             return record
+        for number, theirs in others:
+            self._tracked.compare(people, theirs, number)
         new = self._tracked.new_number
         ids = self._renumbering.renumbered(record, people.track_ids, before, new)
         before.add(record.key.index, people.boxes, ids)
-        return replace(tracked, instances=replace(people, track_ids=ids), exact=True)
+        return replace(known, instances=replace(people, track_ids=ids), exact=True)
 
 
 class _Seen(NamedTuple):
