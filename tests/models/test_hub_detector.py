@@ -282,9 +282,8 @@ def test_a_processor_that_keeps_proportions_is_given_those_that_are_shown(
     assert detector.preparation is None
     squeezed = replace(frame(480, 480), pixel_aspect=4 / 3)
     stretched = replace(squeezed, image=resize_image(squeezed.image, (640, 480)), pixel_aspect=1)
-    found, expected, untold = detector.detect(
-        [squeezed, stretched, replace(squeezed, pixel_aspect=1)]
-    )
+    shown = [squeezed, stretched, replace(squeezed, pixel_aspect=1)]
+    found, expected, untold = detector.detect(shown)
     assert len(found) == len(untold) > 0
     np.testing.assert_allclose(found.boxes * [4 / 3, 1, 4 / 3, 1], expected.boxes, atol=0.02)  # px
     assert np.abs(found.boxes - untold.boxes).max() > 0.1
