@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from identity_cases import labelled, make_two_videos, name
-from page_cases import opened, saved
+from page_cases import hold_back, opened, saved
 from review_cases import make_manifest, running
 
 from vitpose_cli.records.run import Run
@@ -139,3 +139,26 @@ def test_the_choice_in_a_small_window(tmp_path: Path, new_page: Callable[..., Pa
         numbers_are(page, "2", "1")
         assert page.evaluate("document.activeElement.id") == "overlay"
         saved(page)
+
+
+def test_numbers_follow_what_is_saved_of_an_earlier_frame_after_a_later_one_was_opened(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        other = new_page(server.url)
+        open_video_frame(other, 4)
+        numbers_are(other, "1", "2")
+        waiting = hold_back(page, f"**/api/frames/{server.number(name(2))}")
+        page.keyboard.press("p")
+        page.select_option(CHOICE, "2")
+        page.keyboard.press("j")
+        opened(page, name(3))
+        numbers_are(page, "1", "2")  # so far it is not saved
+        (edit,) = waiting
+        edit.continue_()
+        saved(page)
+        numbers_are(page, "2", "1")
+        numbers_are(other, "2", "1")  # once that window has asked how far the review is

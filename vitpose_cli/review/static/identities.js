@@ -5,6 +5,7 @@ import {editChosen} from './changes.js';
 import {$} from './elements.js';
 import {toast} from './notices.js';
 import {chosenPerson} from './people.js';
+import {progress} from './progress.js';
 import {saver} from './saver.js';
 import {ask} from './server.js';
 import {wait} from './tools.js';
@@ -14,7 +15,7 @@ const AS_TRACKED = 'tracked';
 const NOBODY = {frame: null, numbers: {}, before: []};
 
 let known = NOBODY; // what the server told of a frame: it follows from all labels before, too
-let asked = ''; // the frame that the server was asked about, in its version
+let asked = ''; // the frame that the server was asked about, and the labels it had then
 
 /** Return what a person is called over the frames of the video; null where nobody knows. */
 export function numberOf(person) {
@@ -37,7 +38,7 @@ async function learn(frame, version) {
 
 export function renderIdentity() {
   const {frame} = app;
-  const version = `${frame.number} ${frame.version}`;
+  const version = `${frame.number} ${frame.version} ${progress.numLabelChanges}`;
   if (frame.video !== null && asked !== version && !saver.isPending(frame.number)) {
     asked = version;
     learn(frame.number, version);
