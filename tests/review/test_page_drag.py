@@ -175,6 +175,25 @@ def test_a_click_places_the_keypoint_that_is_asked_for_wherever_others_would_be(
             assert point[:2] == pytest.approx(place, abs=0.6)
 
 
+def test_a_click_on_a_ghost_labels_nothing_where_no_keypoint_is_asked_for(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        before = server.frame("b.jpg")
+        points = before["people"][0]["keypoints"]
+        ghost = next(at for at, point in enumerate(points) if not point[2])
+        place = screen_place(page, server, "b.jpg", ghost)
+        page.keyboard.press("g")
+        page.mouse.click(*place)
+        page.locator("#banner", has_text="Click where the").wait_for()  # only now it is asked for
+        saved(page)
+        assert server.frame("b.jpg") == before
+        page.mouse.click(*place)
+        saved(page)
+        assert server.frame("b.jpg")["people"][0]["keypoints"][ghost][2] == 2
+
+
 def test_who_is_out_of_sight_is_not_dragged(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:

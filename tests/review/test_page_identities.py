@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from identity_cases import labelled, make_two_videos, name
-from page_cases import opened, saved
+from page_cases import hold_back, opened, saved
 from review_cases import make_manifest, running
 
 from vitpose_cli.records.run import Run
@@ -139,3 +139,68 @@ def test_the_choice_in_a_small_window(tmp_path: Path, new_page: Callable[..., Pa
         numbers_are(page, "2", "1")
         assert page.evaluate("document.activeElement.id") == "overlay"
         saved(page)
+
+
+def test_numbers_follow_what_is_saved_of_an_earlier_frame_after_a_later_one_was_opened(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        other = new_page(server.url)
+        open_video_frame(other, 4)
+        numbers_are(other, "1", "2")
+        waiting = hold_back(page, f"**/api/frames/{server.number(name(2))}")
+        page.keyboard.press("p")
+        page.select_option(CHOICE, "2")
+        page.keyboard.press("j")
+        opened(page, name(3))
+        numbers_are(page, "1", "2")  # so far it is not saved
+        (edit,) = waiting
+        edit.continue_()
+        saved(page)
+        numbers_are(page, "2", "1")
+        numbers_are(other, "2", "1")  # once that window has asked how far the review is
+
+
+def test_the_choice_is_made_anew_only_for_somebody_else(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        page.keyboard.press("p")
+        page.wait_for_selector(f"{CHOICE}:visible")
+        page.locator(f"{CHOICE} option").first.evaluate("(one) => (one.dataset.seen = 'yes')")
+        page.keyboard.press("g")
+        page.keyboard.press("g")
+        assert page.locator(f"{CHOICE} option[data-seen]").count() == 1
+        page.keyboard.press("w")
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.id") == CHOICE[1:]
+        page.keyboard.press("p")  # also while it is in use
+        assert page.locator(f"{CHOICE} option[data-seen]").count() == 0
+        assert page.input_value(CHOICE) == "2"
+        page.select_option(CHOICE, "new")
+        numbers_are(page, "1", "3")
+        saved(page)
+
+
+def test_a_run_without_identities_says_so(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    run_folder = make_two_videos(tmp_path)
+    manifest = replace(make_manifest(tmp_path / "media"), document={"track": False})
+    with Run.open(run_folder, manifest, overwrite=True) as run:
+        run.append(*labelled())
+    with running(run_folder) as server:
+        page = new_page(server.url)
+        page.keyboard.press("p")
+        for _ in range(100):  # at first the server has not yet said it
+            page.keyboard.press("w")
+            if "the run is one of --no-track" in (page.text_content("#toast.shown") or ""):
+                break
+            page.wait_for_timeout(50)
+        else:
+            raise AssertionError(page.text_content("#toast"))
+        assert page.is_hidden("#identity")

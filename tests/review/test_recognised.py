@@ -237,7 +237,8 @@ def test_merged_labels_are_corrected_once(tmp_path: Path) -> None:
     export(tmp_path / "merged")
     assert [written(tmp_path / "merged")[name(index)] for index in range(5)] == want
     with running(tmp_path / "merged") as server:  # they are of its files now, and shown as such
-        assert known(server, 2) == {"pending": False, "numbers": {}, "before": []}
+        nobody = {"pending": False, "are_given": False, "numbers": {}, "before": []}
+        assert known(server, 2) == nobody
         assert [each["track_id"] for each in server.frame(name(2))["people"]] == ["2", "1"]
 
 

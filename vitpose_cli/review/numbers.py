@@ -42,7 +42,12 @@ class Numbers(NamedTuple):
 
 
 class RunNumbers:
-    """The numbers of people in the videos of a run, for several threads at once."""
+    """The numbers of people in the videos of a run, for several threads at once.
+
+    Attributes:
+        num_changes: How often labels of videos were changed: each time numbers of other frames may
+            be others.
+    """
 
     def __init__(self, run: Run, sigmas: NDArray[np.float64]) -> None:
         """Follow nobody yet.
@@ -54,6 +59,7 @@ class RunNumbers:
         self._run = run
         self._lock = Lock()
         self._changed: deque[str] = deque()
+        self.num_changes = 0
         self._num_frames = 0
         self._texts: list[str] = []  # of all frames of videos, in order
         self._seen: dict[str, Sightings] = {}  # by video
@@ -66,6 +72,7 @@ class RunNumbers:
         """Take note that a frame has other labels; a photo has no say in who is who."""
         if key.video is not None:
             self._changed.append(key.text)
+            self.num_changes += 1
 
     def of(self, key: FrameKey) -> Numbers | None:
         """Return the numbers in a frame of a video; None where that takes longer: ask again.

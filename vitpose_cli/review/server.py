@@ -12,6 +12,7 @@ What the page may ask for, all below the token (see `guard`):
     GET  api/frames?...               numbers and states of the frames that a filter leaves
     GET  api/rows?numbers=1,2         what the list shows of some frames
     GET  api/frames/N                 a frame and its people
+    GET  api/frames/N/identities      who they are, and who was there before
     POST api/frames/N                 an edit of it (see `edits`)
     POST api/frames/N/aside           an edit that is not to count, only to be in the history
     GET  api/frames/N/picture         the frame itself, JPEG

@@ -322,6 +322,7 @@ class ReviewSession:
             "queue_counts": self._table.counts(queued=True),
             "num_frames": len(self._table),
             "num_summarised": self._table.num_summarised,
+            "num_label_changes": self._numbers.num_changes,
             "num_read": None if self.is_whole else len(self._run),
             "problem": None if problem is None else problem.message,
         }

@@ -12,6 +12,8 @@ from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, Fram
 from vitpose_cli.review.edits import NEW
 from vitpose_cli.review.numbers import Numbers
 
+_NUM_OFFERED = 100  # as many as a person may look through
+
 
 def frame_view(record: FrameRecord) -> dict[str, Any]:
     """Return a frame as JSON values.
@@ -41,15 +43,20 @@ def identities_view(
 ) -> dict[str, Any]:
     """Return who is who around a frame as JSON values.
 
+    Of those who were before, it has who is here and the 100 latest. `are_given` is whether people
+    get identities here, as far as that is known.
+
     Args:
         uids: Of the people in the frame.
         numbers: What is known of them.
         pending: More will be known later.
     """
     if numbers is None or numbers.are_kept:
-        return {"pending": pending, "numbers": {}, "before": []}
+        return {"pending": pending, "are_given": pending, "numbers": {}, "before": []}
+    here = set(numbers.people)
     return {
         "pending": False,
+        "are_given": True,
         "numbers": dict(zip(uids, map(str, numbers.people), strict=True)),
         "before": [
             {
@@ -60,7 +67,8 @@ def identities_view(
                 },
                 "last_index": met.last_index,
             }
-            for number, met in numbers.before.items()
+            for place, (number, met) in enumerate(numbers.before.items())
+            if place < _NUM_OFFERED or number in here
         ],
     }
 

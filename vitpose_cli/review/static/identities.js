@@ -5,16 +5,19 @@ import {editChosen} from './changes.js';
 import {$} from './elements.js';
 import {toast} from './notices.js';
 import {chosenPerson} from './people.js';
+import {progress} from './progress.js';
 import {saver} from './saver.js';
 import {ask} from './server.js';
 import {wait} from './tools.js';
 
 const NEW = 'new';
 const AS_TRACKED = 'tracked';
-const NOBODY = {frame: null, numbers: {}, before: []};
+const NOBODY = {frame: null, are_given: true, numbers: {}, before: []};
+const NOTHING = {known: NOBODY, uid: null, isSaid: false};
 
 let known = NOBODY; // what the server told of a frame: it follows from all labels before, too
-let asked = ''; // the frame that the server was asked about, in its version
+let asked = ''; // the frame that the server was asked about, and the labels it had then
+let offered = NOTHING; // what the choice was made of: the people known, who is chosen
 
 /** Return what a person is called over the frames of the video; null where nobody knows. */
 export function numberOf(person) {
@@ -37,7 +40,7 @@ async function learn(frame, version) {
 
 export function renderIdentity() {
   const {frame} = app;
-  const version = `${frame.number} ${frame.version}`;
+  const version = `${frame.number} ${frame.version} ${progress.numLabelChanges}`;
   if (frame.video !== null && asked !== version && !saver.isPending(frame.number)) {
     asked = version;
     learn(frame.number, version);
@@ -45,7 +48,12 @@ export function renderIdentity() {
   const person = chosenPerson();
   const isKnown = Boolean(person) && known.frame === frame.number && person.uid in known.numbers;
   $('identity').hidden = !isKnown;
-  if (!isKnown || document.activeElement === $('identity-choice')) return;
+  if (!isKnown) return;
+  const isOf = offered.uid === person.uid;
+  if (isOf && document.activeElement === $('identity-choice')) return; // in use, it stays as it is
+  const isSaid = person.recognised !== null;
+  if (isOf && offered.known === known && offered.isSaid === isSaid) return;
+  offered = {known, uid: person.uid, isSaid};
   $('identity-choice').replaceChildren(...choices(person));
 }
 
@@ -71,12 +79,13 @@ function choices(person) {
 
 /** Say who the chosen person is, from the open frame on. */
 function recognise(value) {
-  const own = known.numbers[app.person];
+  const {numbers, before} = offered.known;
+  const own = numbers[app.person];
   if (value === own) return;
-  const whom = known.before.find(({number}) => number === value)?.sighting;
+  const whom = before.find(({number}) => number === value)?.sighting;
   editChosen('say who it is', (person, people) => {
     for (const other of people) // who is somebody else's by word alone leaves the number
-      if (known.numbers[other.uid] === value) other.recognised = null;
+      if (numbers[other.uid] === value) other.recognised = null;
     person.recognised = whom ?? (value === NEW ? NEW : null);
   });
   const said = {[NEW]: 'this is somebody new', [AS_TRACKED]: 'this is who the tracker says'}[value];
@@ -86,16 +95,19 @@ function recognise(value) {
   );
 }
 
+/** Say why the chosen person cannot be recognised. */
+function whyNoChoice() {
+  if (chosenPerson().track_id !== null)
+    return 'These numbers came with the labels: they are corrected where those are from.';
+  if (known.frame !== app.frame.number || known.are_given) return 'Who is who is not known yet.';
+  return 'Nobody gets a number here: the run is one of --no-track, or its labels brought their own.';
+}
+
 /** Go to the choice of who the chosen person is, and open it. */
 export function goToIdentity() {
   if (app.frame.video === null) return toast('People have numbers in videos alone.');
   if (!chosenPerson()) return toast('Choose a person first: click one, or press P.');
-  if ($('identity').hidden)
-    return toast(
-      chosenPerson().track_id === null
-        ? 'Who is who is not known yet.'
-        : 'These numbers came with the labels: they are corrected where those are from.',
-    );
+  if ($('identity').hidden) return toast(whyNoChoice(), 6);
   $('identity-choice').focus();
   try {
     $('identity-choice').showPicker();
@@ -108,7 +120,8 @@ export function goToIdentity() {
 export function setUpIdentity() {
   $('identity-choice').addEventListener('change', (event) => {
     recognise(event.target.value);
+    offered = NOTHING; // it shows again what holds
     $('overlay').focus();
   });
-  $('identity-choice').addEventListener('blur', render); // in use, it stays as it is
+  $('identity-choice').addEventListener('blur', render);
 }

@@ -8,6 +8,7 @@ import {visitStore} from './store.js';
 class Progress {
   constructor() {
     this.counts = null;
+    this.numLabelChanges = 0; // by all windows: any of them may change who is who in other frames
     this.seconds = 0;
     this.lastActivity = Date.now();
     for (const kind of ['pointerdown', 'pointermove', 'keydown', 'wheel']) {
@@ -43,6 +44,7 @@ class Progress {
 
   update(answer) {
     this.counts = app.queued ? answer.queue_counts : answer.counts;
+    this.numLabelChanges = answer.num_label_changes;
     const total = Object.values(this.counts).reduce((sum, count) => sum + count, 0);
     const done = [...DECIDED].reduce((sum, state) => sum + this.counts[state], 0);
     for (const part of $('meter').children)

@@ -51,6 +51,7 @@ async function keepInTouch() {
     if (document.hidden || saver.pending) continue;
     try {
       progress.update(await ask('progress'));
+      if (app.frame) renderIdentity(); // it may follow from what another window changed
       if ($('banner').dataset.kind === 'lost') banner('');
     } catch (error) {
       banner(

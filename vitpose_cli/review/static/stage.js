@@ -111,7 +111,8 @@ class Stage extends Drawing {
     const panning = event.button === 1 || this.spaceHeld;
     const hit = panning ? {kind: 'none'} : this.hit(start);
     const from = this.toFrame(start); // zooming on the way leaves it where it is
-    this.drag = {start, from, hit, moved: false, kind: 'pan', panning};
+    // What is asked for counts as it was before this very click chose anything.
+    this.drag = {start, from, hit, moved: false, kind: 'pan', panning, asked: app.placing};
     if (panning) return;
     if (app.adding) {
       this.drag.kind = 'rubber';
@@ -216,7 +217,7 @@ class Stage extends Drawing {
     if (rubber) {
       addPerson(rubber);
     } else if (!drag.moved && !drag.panning) {
-      const asked = app.placing && drag.kind !== 'rubber'; // whatever lies below
+      const asked = drag.asked && app.placing && drag.kind !== 'rubber'; // whatever lies below
       if (asked || drag.kind === 'pan') this.click(drag.hit, drag.start);
     }
   }

@@ -16,12 +16,13 @@ export function saved(number, view) {
     ...(saver.isPending(number) && {state: list.rows.get(number)?.state ?? view.row.state}),
   });
   progress.update(view);
-  if (app.frame?.number !== number) return;
-  if (!saver.isPending(number)) app.frame.state = view.row.state;
-  app.frame.version = view.version;
-  app.frame.reviewer = view.reviewer;
-  app.frame.edited_at_s = view.edited_at_s;
-  render();
+  if (app.frame?.number === number) {
+    if (!saver.isPending(number)) app.frame.state = view.row.state;
+    app.frame.version = view.version;
+    app.frame.reviewer = view.reviewer;
+    app.frame.edited_at_s = view.edited_at_s;
+  }
+  render(); // who is who in a frame follows from the labels of others, too
 }
 
 /** Show what counts of a frame, as the server told or else tells, in place of a dropped edit. */
