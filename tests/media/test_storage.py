@@ -1,0 +1,29 @@
+"""Places of photos: what tells that they are gone, and what it takes to look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from planted import plant
+
+from vitpose_cli.media.frames import FrameFailure
+from vitpose_cli.media.source import open_source
+from vitpose_cli.media.storage import StorageGoneError
+
+
+def test_what_a_pipeline_takes_away_is_no_outage(tmp_path: Path) -> None:
+    """One photo that cannot be read fails alone, wherever those beside it went."""
+    media = tmp_path / "media"
+    plant(media, *(f"{number}.jpg" for number in range(20)))
+    source = open_source([str(media)])
+    for photo in media.glob("*.jpg"):
+        if photo.stem != "1":
+            photo.unlink()
+    (media / "3.jpg").symlink_to("/nowhere.jpg")
+    frames = list(source.frames())
+    assert sum(isinstance(frame, FrameFailure) for frame in frames) == 19
+    media.rename(tmp_path / "away")
+    media.mkdir()
+    with pytest.raises(StorageGoneError, match=f"Nothing in {media} can be read any more"):
+        list(source.frames())
