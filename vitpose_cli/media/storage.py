@@ -15,16 +15,19 @@ import os
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, compress
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import reason_of
 from vitpose_cli.media.archives import file_that_holds
-from vitpose_cli.media.frames import PhotoFile
+from vitpose_cli.media.frames import PhotoFile, prefetch
 from vitpose_cli.media.reading import read_first_byte
 
 _NUM_SAMPLES = 8  # of a dying disk, which has many a bad file, one of them is most likely whole
+_MAX_PLACES = 64  # beyond this many, those on one device are one: samples cost time at each start
+_THREADS = 8  # on a network share, each sample is a journey
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -91,6 +94,8 @@ class StorageGoneError(InputError):
 class Storage:
     """The places in which files were found: each source, or the part of it that is on one device.
 
+    Of more than 64 sources, those on one device are one place.
+
     Attributes:
         folders: Of each folder with files in it, what the system knew it by (number of the device,
             and on it), and some files of its place, all of which could be read.
@@ -106,29 +111,21 @@ class Storage:
             files: Absolute paths.
             sources: Folders that were named, or that something was named in.
         """
-        identities: dict[str, tuple[int, int]] = {}
-        owners: dict[str, tuple[str, int]] = {}
-        members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-        unknown: set[str] = set()
+        found: defaultdict[str, list[str]] = defaultdict(list)
         for file in files:
-            folder = _folder_of(file)
-            if folder not in identities and folder not in unknown:
-                if (identity := _identity(folder)) is None:
-                    unknown.add(folder)
-                else:
-                    identities[folder] = identity
-                    around = map(str, (PurePath(folder), *PurePath(folder).parents))
-                    source = next((each for each in around if each in sources), folder)
-                    owners[folder] = source, identity[0]
-            if folder in owners:
-                members[owners[folder]].append(file)
-        samples = {
-            owner: tuple(
-                Witness(file, identities[_folder_of(file)])
-                for file in filter(_can_be_read, _spread(found))
-            )
-            for owner, found in members.items()
+            found[_folder_of(file)].append(file)
+        seen = ((folder, _identity(folder)) for folder in found)
+        identities = {folder: identity for folder, identity in seen if identity is not None}
+        owners = {
+            folder: (_source_of(folder, sources), identity[0])
+            for folder, identity in identities.items()
         }
+        if len(set(owners.values())) > _MAX_PLACES:
+            owners = {folder: ("", device) for folder, (_, device) in owners.items()}
+        members: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
+        for folder, owner in owners.items():
+            members[owner] += found[folder]
+        samples = _samples(members, identities)
         return cls(
             {folder: (identity, samples[owners[folder]]) for folder, identity in identities.items()}
         )
@@ -158,6 +155,27 @@ class Storage:
 
 NOWHERE = Storage({})
 """Of files whose places nobody has looked at."""
+
+
+def _source_of(folder: str, sources: Container[str]) -> str:
+    around = map(str, (PurePath(folder), *PurePath(folder).parents))
+    return next((each for each in around if each in sources), folder)
+
+
+def _samples(
+    members: Mapping[tuple[str, int], list[str]], identities: Mapping[str, tuple[int, int]]
+) -> dict[tuple[str, int], tuple[Witness, ...]]:
+    """Return some files of each place, as far as they can be read."""
+    chosen = {owner: _spread(files) for owner, files in members.items()}
+    files = [*chain.from_iterable(chosen.values())]
+    answers = prefetch(_can_be_read, files, num_threads=_THREADS, ahead=2 * _THREADS)
+    readable = set(compress(files, answers))
+    return {
+        owner: tuple(
+            Witness(file, identities[_folder_of(file)]) for file in files if file in readable
+        )
+        for owner, files in chosen.items()
+    }
 
 
 def _spread(files: list[str]) -> list[str]:
