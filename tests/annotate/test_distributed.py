@@ -122,6 +122,49 @@ def test_workers_wait_for_a_share(job: Job, cluster: Any, tmp_path: Path) -> Non
     job.assert_equal(run)
 
 
+def test_workers_that_die_while_they_wait_come_again(
+    job: Job, cluster: Any, tmp_path: Path
+) -> None:
+    run, media, away = tmp_path / "run", tmp_path / "media", tmp_path / "away"
+    shutil.copytree(job.media, media)
+    words = on_ray(job, cluster, run)
+    words[words.index(str(job.media))] = str(media)
+    said = tmp_path / "said.txt"
+    with said.open("w") as stderr, subprocess.Popen(
+        words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
+    ) as process:  # fmt: skip
+        wait_for_lines(run / "journal-1-of-1.jsonl", process, 1)
+        media.rename(away)
+        wait_until(lambda: said.read_text().count("waits until it is back") == 2, process)
+        for victim in actors_of(cluster):
+            os.kill(victim, signal.SIGKILL)
+        away.rename(media)
+        assert process.wait(timeout=300) == 0, said.read_text()
+    job.assert_equal(run)
+
+
+def test_a_worker_that_waits_in_vain_ends_alone(job: Job, cluster: Any, tmp_path: Path) -> None:
+    """One machine loses its disk for good; the others read on."""
+    run, failing = tmp_path / "run", tmp_path / "failing"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import injections\ninjections.the_disk_fails_for_a_while()\n"
+    )
+    tests = Path(__file__).parent.parent
+    paths = [str(tmp_path), str(tests), str(tests.parent), os.environ.get("PYTHONPATH", "")]
+    spoilt = {"PYTHONPATH": os.pathsep.join(paths), "FAILING": str(failing), "PATIENCE_S": "0"}
+    node = cluster.add_node(num_cpus=1, env_vars=spoilt)
+    words = on_ray(job, cluster, run)
+    words[words.index("--workers") + 1] = "3"
+    failing.touch()
+    done = subprocess.run(
+        words, env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    cluster.remove_node(node)
+    assert done.returncode == 0, done.stderr
+    assert "in vain" in done.stderr
+    job.assert_equal(run)
+
+
 def test_the_driver_writes_shards(job: Job, cluster: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(job.run, run)

@@ -44,12 +44,15 @@ def arguments(job: Job, run: Path, *sources: str | Path) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("extra", [(), ("--devices", "cpu,cpu"), ("--preview",)])
+@pytest.mark.parametrize(
+    "extra", [(), ("--devices", "cpu,cpu"), ("--preview",), ("--extract-frames", "FRAMES")]
+)
 def test_a_folder_that_goes_and_comes_leaves_no_trace(
     job: Job, launcher: Launcher, tmp_path: Path, media: Path, extra: tuple[str, ...]
 ) -> None:
     run, away = tmp_path / "run", tmp_path / "away"
-    process = launcher.start(*arguments(job, run, media), *extra, fault=OFTEN)
+    words = [str(tmp_path / "frames") if word == "FRAMES" else word for word in extra]
+    process = launcher.start(*arguments(job, run, media), *words, fault=OFTEN)
     begun(run, process)
     media.parent.rename(away)
     waits(process)
@@ -58,6 +61,27 @@ def test_a_folder_that_goes_and_comes_leaves_no_trace(
     assert process.wait() == 0, process.stderr
     assert f"Nothing in {media} can be read any more: No such file" in process.stderr
     assert f"{media} is back after" in process.stderr
+    job.assert_equal(run)
+    if "--extract-frames" in extra:
+        assert len([*(tmp_path / "frames").rglob("*.jpg")]) == NUM_FRAMES
+
+
+@pytest.mark.parametrize("pictures", ["--preview", "--extract-frames"])
+def test_pictures_of_an_earlier_run_wait_too(
+    job: Job, launcher: Launcher, tmp_path: Path, media: Path, pictures: str
+) -> None:
+    run, away = tmp_path / "run", tmp_path / "away"
+    folder = run / "preview" if pictures == "--preview" else tmp_path / "frames"
+    words = arguments(job, run, media)
+    assert launcher.run(*words).returncode == 0
+    words += [pictures] if pictures == "--preview" else [pictures, str(folder)]
+    process = launcher.start(*words, fault=OFTEN)
+    wait_until(lambda: len([*folder.rglob("*.jpg")]) >= 5, process)
+    media.rename(away)
+    waits(process)
+    away.rename(media)
+    assert process.wait() == 0, process.stderr
+    assert len([*folder.rglob("*.jpg")]) == NUM_FRAMES
     job.assert_equal(run)
 
 

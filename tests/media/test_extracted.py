@@ -12,6 +12,7 @@ from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import Frame, FrameFailure
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.media.source import MediaSource, open_source
+from vitpose_cli.media.storage import StorageGoneError
 from vitpose_cli.own_files import FRAME_LISTS, listed_in
 
 PHOTOS = ("a.webp", "b/b.bmp", "c.jpe", "d.TIFF", "e.jpg")
@@ -54,6 +55,17 @@ def test_every_frame_has_the_name_that_labels_give_it(source: MediaSource, tmp_p
     assert decode_image((out / "clip.mp4" / "frame_000002.jpg").read_bytes()).ndim == 3
     again = open_source([str(out)])
     assert not any(isinstance(frame, FrameFailure) for frame in again.frames())
+
+
+def test_a_place_that_went_away_is_no_fault_of_a_photo(source: MediaSource, tmp_path: Path) -> None:
+    frame = source.read(source.keys()[0])
+    (tmp_path / "media").rename(tmp_path / "away")
+    sink = ExtractedFrames(tmp_path / "out", source)
+    with pytest.raises(StorageGoneError):
+        sink.write(frame)
+    (tmp_path / "away").rename(tmp_path / "media")
+    sink.write(frame)
+    assert sink.has(frame.key)
 
 
 def test_a_photo_that_went_away_is_named(source: MediaSource, tmp_path: Path) -> None:

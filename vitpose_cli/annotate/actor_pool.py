@@ -245,6 +245,9 @@ class ActorPool:
             if isinstance(cause, StorageGoneError) and promise != worker.waking:
                 self._let_wait(worker, promise, cause, say)
                 return
+            if isinstance(cause, StorageGoneError) and self._workers[1:]:
+                self._dismiss(worker, cause, say)
+                return
             raise cause if isinstance(cause, VitposeError) else error from error
         except self._ray.exceptions.RayError as error:
             self._bury(worker, promise, error)
@@ -277,25 +280,37 @@ class ActorPool:
             say(f"{outage.message} A worker waits until it is back.")
             worker.waking, worker.is_cut_off = worker.actor.wait_out.remote(outage), True
 
+    def _dismiss(
+        self, worker: _Worker, outage: StorageGoneError, say: Callable[[str], None]
+    ) -> None:
+        """Let a worker go that waited in vain; others may read what it cannot."""
+        say(f"{outage.message} A worker waited for it in vain and ends; the others go on.")
+        self._workers.remove(worker)
+        self._again.extend(worker.jobs.values())
+        self._ray.kill(worker.actor)
+
     def _bury(self, worker: _Worker, promise: Any, error: Exception) -> None:
         """Take back what a dead worker had, for others."""
-        if promise == worker.waking:  # it will not be started again
+        if promise == worker.waking and not worker.is_cut_off:  # it will not be started again
             self._workers.remove(worker)
             return
-        oldest, *others = worker.jobs.values()  # only the oldest was under way
+        jobs = deque(worker.jobs.values())
         worker.jobs.clear()
         self._wake(worker)
-        oldest.num_tries += 1
-        if oldest.num_tries < MAX_TRIES:
-            self._again.append(oldest)
-        else:
-            oldest.records = _given_up(oldest, f"{MAX_TRIES} workers died of it: {in_short(error)}")
-        self._again.extend(others)
+        if jobs:  # none where it waited for storage
+            oldest = jobs.popleft()  # only that was under way
+            oldest.num_tries += 1
+            if oldest.num_tries < MAX_TRIES:
+                self._again.append(oldest)
+            else:
+                died = f"{MAX_TRIES} workers died of it: {in_short(error)}"
+                oldest.records = _given_up(oldest, died)
+        self._again.extend(jobs)
 
     def _wake(self, worker: _Worker, names: Sequence[str] | None = None) -> None:
         # Without an end, as it waits for a restart; that has one.
         call = worker.actor.prepare.options(max_task_retries=-1)
-        worker.waking = call.remote(names)
+        worker.waking, worker.is_cut_off = call.remote(names), False
 
 
 def _given_up(job: Job, error: str) -> list[FrameRecord]:

@@ -6,7 +6,7 @@ which wrote none are read once more; who wants other pictures calls `render`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
@@ -53,14 +53,20 @@ class FramePictures:
         read: Callable[[Set[FrameKey]], Iterable[Frame | FrameFailure]],
         labelled: Callable[[FrameKey], FrameRecord | None],
         say: Callable[[str], None],
-    ) -> None:
+    ) -> Iterator[FrameKey]:
         """Write the pictures that frames labelled earlier lack, and tell which have none.
+
+        Yields the key of a frame when its pictures are written.
 
         Args:
             done: All frames that are labelled.
             read: Yields some frames of the source, or why they cannot be read.
             labelled: Returns the record of a frame; None where there are no labels.
             say: Takes a sentence for the user.
+
+        Raises:
+            StorageGoneError: The place of a frame is gone; what was written is.
+            InputError: A picture cannot be written.
         """
         left_out = self._too_large | self._unnamed
         lacking = {key for key in done if key not in left_out and self._lacks(key)}
@@ -71,6 +77,7 @@ class FramePictures:
             if isinstance(frame, Frame) and (found := labelled(frame.key)) is not None:
                 self(frame, found)
                 lacking.discard(frame.key)
+                yield frame.key
         if self._too_large:
             first = min(self._too_large)
             say(

@@ -165,12 +165,7 @@ def annotate_along(
             num_new += 1
             yield (latest.pop() if record.error is None and latest else None), record
         if pictures is not None:
-            pictures.write_what_lacks(
-                part.own(run.done()),
-                lambda wanted: source.frames(AllBut(wanted)),
-                partial(_labelled, run),
-                say,
-            )
+            _write_what_lacks(pictures, part, say)
         summary = conclude(options, part, say)
     return replace(summary, num_new=num_new, seconds=monotonic() - started)
 
@@ -233,6 +228,23 @@ def _pictures(
         return
     with closing(ExtractedFrames(options.extract_to, source, options.worker[0])) as plain:
         yield FramePictures(drawn, plain, keypoint_set)
+
+
+def _write_what_lacks(
+    pictures: FramePictures, part: WorkerPart, say: Callable[[str], None]
+) -> None:
+    """Write the pictures that frames labelled by an earlier call lack, through outages."""
+
+    def write() -> Iterator[FrameKey]:
+        return pictures.write_what_lacks(
+            part.own(part.run.done()),
+            lambda wanted: part.source.frames(AllBut(wanted)),
+            partial(_labelled, part.run),
+            say,
+        )
+
+    for _ in through_outages(write, say):
+        pass  # each is written when it comes
 
 
 def _labelled(run: Run, key: FrameKey) -> FrameRecord | None:

@@ -49,6 +49,7 @@ class ExtractedFrames:
         Raises:
             PictureTooLargeError: It is of a video, and too large for a JPEG.
             NameTooLongError: Its name, of an archive or a URL, is longer than that of a file.
+            StorageGoneError: The place of the photo is gone.
             InputError: The frame's name leads out of the folder, the photo cannot be read any
                 more, or the file cannot be written, or only in place of another one.
         """
@@ -61,6 +62,7 @@ class ExtractedFrames:
             try:
                 content = read_whole(self._source.file(frame.key.media))
             except OSError as error:
+                self._source.check_storage(frame.key.media)
                 raise InputError(
                     f"{frame.key} cannot be read again: {reason_of(error)}.",
                     "It is to be copied; the same command tries again.",

@@ -206,6 +206,15 @@ class MediaSource:
         file = self._files[media]
         return file if isinstance(file, Path) else self.root / media
 
+    def check_storage(self, media: str) -> None:
+        """Make sure that a file which could not be read is alone in that.
+
+        Raises:
+            KeyError: The source has no such file.
+            StorageGoneError: Its place is gone.
+        """
+        self._storage.check(self._files[media])
+
     def keys(self) -> list[FrameKey]:
         """Return the keys of all photos, in order, without touching a file.
 
