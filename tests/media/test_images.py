@@ -94,6 +94,12 @@ def test_every_kind_becomes_rgb(
     assert read_image_header(data).size_wh == opened.size
 
 
+@pytest.mark.parametrize("directory", [16, 2**31, 2**63, 2**64 - 1])
+def test_a_tiff_whose_directory_is_nowhere_is_damaged(directory: int) -> None:
+    with pytest.raises(InputError, match="damaged within its header"):
+        read_image_header(b"II" + struct.pack("<HHHQ", 43, 8, 0, directory))
+
+
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
 def test_alpha_is_dropped(picture: Pixels, image_format: str) -> None:
     alpha = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, axis=0)

@@ -238,6 +238,8 @@ def _tiff_tags(data: bytes) -> dict[int, int]:
     (version,) = struct.unpack_from(order + "H", data, 2)
     big = version == 43
     (directory,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    if directory > len(data):  # the largest that are stated are no numbers to `struct`
+        raise ValueError("no directory")
     (num_entries,) = struct.unpack_from(order + ("Q" if big else "H"), data, directory)
     first, size, value_at = (directory + 8, 20, 12) if big else (directory + 2, 12, 8)
     value_formats = {1: "B", 3: "H", 4: "I", 16: "Q"}  # byte, short, long, long of BigTIFF
