@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,42 +105,39 @@ def test_the_driver_dies_and_a_single_process_goes_on(
     job.assert_equal(run)
 
 
-def test_workers_wait_for_a_share(job: Job, cluster: Any, tmp_path: Path) -> None:
-    run, media, away = tmp_path / "run", tmp_path / "media", tmp_path / "away"
+def label_while_a_share_is_away(
+    job: Job, cluster: Any, folder: Path, num_waiting: int, meanwhile: Callable[[], None]
+) -> None:
+    """Label photos that are away until so many workers wait and something else was done."""
+    run, media, away = folder / "run", folder / "media", folder / "away"
     shutil.copytree(job.media, media)
     words = on_ray(job, cluster, run)
     words[words.index(str(job.media))] = str(media)
-    said = tmp_path / "said.txt"
+    said = folder / "said.txt"
     with said.open("w") as stderr, subprocess.Popen(
         words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
     ) as process:  # fmt: skip
         wait_for_lines(run / "journal-1-of-1.jsonl", process, 1)
         media.rename(away)
-        wait_until(lambda: "waits until it is back" in said.read_text(), process)
+        wait_until(lambda: said.read_text().count("waits until it is back") >= num_waiting, process)
+        meanwhile()
         away.rename(media)
         assert process.wait(timeout=300) == 0, said.read_text()
     job.assert_equal(run)
+
+
+def test_workers_wait_for_a_share(job: Job, cluster: Any, tmp_path: Path) -> None:
+    label_while_a_share_is_away(job, cluster, tmp_path, 1, lambda: None)
 
 
 def test_workers_that_die_while_they_wait_come_again(
     job: Job, cluster: Any, tmp_path: Path
 ) -> None:
-    run, media, away = tmp_path / "run", tmp_path / "media", tmp_path / "away"
-    shutil.copytree(job.media, media)
-    words = on_ray(job, cluster, run)
-    words[words.index(str(job.media))] = str(media)
-    said = tmp_path / "said.txt"
-    with said.open("w") as stderr, subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
-    ) as process:  # fmt: skip
-        wait_for_lines(run / "journal-1-of-1.jsonl", process, 1)
-        media.rename(away)
-        wait_until(lambda: said.read_text().count("waits until it is back") == 2, process)
+    def kill_all() -> None:
         for victim in actors_of(cluster):
             os.kill(victim, signal.SIGKILL)
-        away.rename(media)
-        assert process.wait(timeout=300) == 0, said.read_text()
-    job.assert_equal(run)
+
+    label_while_a_share_is_away(job, cluster, tmp_path, 2, kill_all)
 
 
 def test_a_worker_that_waits_in_vain_ends_alone(job: Job, cluster: Any, tmp_path: Path) -> None:
