@@ -12,16 +12,21 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint
+
+SOURCE = Fingerprint("people.json", "files", "people", 3, 2)
+KNOWN = DataFingerprint((SOURCE,), {"coco": "who"}, (SOURCE,))
 
 
 def test_a_state_is_read_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert folder.load_state() is None
-    folder.save_state(Position(1, 20, 0.5), {"model": {"w": torch.arange(3)}})
+    folder.save_state(Position(1, 20, 0.5), {"model": {"w": torch.arange(3)}}, KNOWN)
     found = folder.load_state()
     assert found is not None
     assert found[0] == Position(1, 20, 0.5)
     assert torch.equal(found[1]["model"]["w"], torch.arange(3))
+    assert found[2] == KNOWN
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")  # noqa: PTH110
@@ -29,7 +34,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path)
-    folder.save_state(Position(0, 1), {"big": torch.zeros(10)})
+    folder.save_state(Position(0, 1), {"big": torch.zeros(10)}, KNOWN)
     before = folder.state.read_bytes()
     opened = Path.open
 
@@ -39,7 +44,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError) as caught:
-        folder.save_state(Position(0, 2), {"big": torch.zeros(3_000_000)})
+        folder.save_state(Position(0, 2), {"big": torch.zeros(3_000_000)}, KNOWN)
     assert os.strerror(errno.ENOSPC) in caught.value.message or "Cannot write" in str(caught.value)
     monkeypatch.undo()
     assert folder.state.read_bytes() == before
@@ -83,37 +88,23 @@ def test_a_run_does_not_begin_among_what_an_earlier_one_has_come_to(
         folder.open(other)
     assert "--output" in caught.value.hint
     assert folder.config.read_bytes() == before
-    folder.save_state(Position(0, 1), {})
+    folder.save_state(Position(0, 1), {}, KNOWN)
     folder.open(config)
 
 
 def test_what_does_not_change_learning_may_change(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.open(parse_config(TrainConfig, small_run(tmp_path)))
-    folder.save_state(Position(0, 1), {})
+    folder.save_state(Position(0, 1), {}, KNOWN)
     folder.open(parse_config(TrainConfig, small_run(tmp_path, log_every=7, compile=True)))
     assert "log_every: 7" in folder.config.read_text()
-
-
-def test_a_run_of_an_earlier_version_keeps_its_stride_and_attention(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    weights = {"weights": "w.safetensors"}
-    earlier = {"stride": 16, "attention": {"pattern": "full", "window_wh": [8, 8]}}
-    folder.open(parse_config(TrainConfig, small_run(tmp_path, model=weights | earlier)))
-    folder.save_state(Position(0, 1), {})
-    config = folder.as_begun(parse_config(TrainConfig, small_run(tmp_path, model=weights)))
-    folder.open(config)
-    assert (config.model.stride, config.model.attention.pattern) == (16, "full")
-    given = parse_config(TrainConfig, small_run(tmp_path, model=weights | {"stride": 8}))
-    with pytest.raises(ConfigError, match=r"model\.stride: 16 there, 8 now"):
-        folder.open(folder.as_begun(given))
 
 
 def test_whoever_runs_out_of_memory_may_take_smaller_passes(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     values = small_run(tmp_path)
     folder.open(parse_config(TrainConfig, values))
-    folder.save_state(Position(0, 1), {})
+    folder.save_state(Position(0, 1), {}, KNOWN)
     changes = ["stages.1.accumulate=2", "model.activation_checkpointing=true"]
     folder.open(parse_config(TrainConfig, values, changes))
     with pytest.raises(ConfigError, match=r"stages\.1\.batch_size: 4 there, 2 now"):
@@ -124,7 +115,7 @@ def test_how_photos_are_read_and_kept_may_change(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     values = small_run(tmp_path)
     folder.open(parse_config(TrainConfig, values))
-    folder.save_state(Position(0, 1), {})
+    folder.save_state(Position(0, 1), {}, KNOWN)
     for cache in ("disk", "device", "ram"):
         changes = ["data.allow_missing=true", "data.threads=3", f"data.cache={cache}"]
         folder.open(parse_config(TrainConfig, values, changes))

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import yaml
 from training_cases import Stopping, small_run, small_source, small_teacher, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
-from vitpose_cli.config import load_config, parse_config
+from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.training.checkpoints import RunFolder
@@ -24,6 +25,8 @@ from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.plan import plan_training
+
+SHIPPED = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"
 
 
 def test_a_finished_run_does_nothing_more_and_other_options_are_refused(tmp_path: Path) -> None:
@@ -80,30 +83,24 @@ def test_heads_that_start_anew_are_the_same_where_a_run_goes_on(tmp_path: Path) 
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("milestones", [[170, 200], [1]])
-def test_a_run_of_an_earlier_version_goes_on_as_it_began(
-    tmp_path: Path, milestones: list[int]
-) -> None:
+def test_a_run_does_not_go_on_from_other_weights(tmp_path: Path) -> None:
     write_coco(tmp_path, 4)
-    stage = {"input_wh": [32, 48], "steps": 6, "batch_size": 2}
-    optimizer = {"lr": 1e-3, "warmup_steps": 0}
-    data = small_run(tmp_path)["data"] | {"validation": []}
-    values = small_run(tmp_path, stages=[stage], optimizer=optimizer, data=data)
-    earlier = values | {"optimizer": optimizer | {"milestones": milestones}}
-    with pytest.raises(KeyboardInterrupt):
-        train(parse_config(TrainConfig, earlier), tmp_path / "run", Stopping(2))
+    first, weights = tmp_path / "first", tmp_path / "w.safetensors"
+    train(one_stage(tmp_path), first, Listener())
+    shutil.copy(first / "last.safetensors", weights)
+    values = one_stage(tmp_path).model_dump(mode="json") | {"model": {"weights": str(weights)}}
     config = parse_config(TrainConfig, values)
-    if milestones == [1]:
-        with pytest.raises(ConfigError, match="holds a run with other options"):
-            train(config, tmp_path / "run", Listener())
-        return
+    stopped(config, tmp_path / "run")
+    shutil.copy(SHIPPED, weights)
+    for again in (
+        lambda: plan_training(config, tmp_path / "run"),
+        lambda: train(config, tmp_path / "run", Listener()),
+    ):
+        with pytest.raises(ConfigError, match=r"model\.weights is another network") as caught:
+            again()
+        assert "--output" in caught.value.hint
+    shutil.copy(first / "last.safetensors", weights)
     train(config, tmp_path / "run", Listener())
-    rates = [one["lr"] for one in read_metrics(tmp_path / "run" / "metrics.jsonl")]
-    assert rates == [1e-3] * 6  # the new default would have lowered the last
-    assert load_config(TrainConfig, tmp_path / "run" / "config.yaml").optimizer.milestones == (
-        170,
-        200,
-    )
 
 
 def test_a_run_does_not_go_on_with_flip_pairs_of_another_file(tmp_path: Path) -> None:
@@ -143,10 +140,6 @@ def test_a_run_does_not_go_on_with_other_labels(tmp_path: Path, finished: bool) 
             train(other, tmp_path / "run", Listener())
         assert "--output" in caught.value.hint
     assert (tmp_path / "run" / "state.pt").read_bytes() == state
-    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
-    del saved["data"]  # as of an earlier version
-    torch.save(saved, tmp_path / "run" / "state.pt")
-    train(config, tmp_path / "run", Listener())
 
 
 def measured(folder: Path, count: int, **data: Any) -> TrainConfig:
@@ -180,10 +173,6 @@ def test_a_run_is_not_measured_on_other_labels(tmp_path: Path, field: str) -> No
         with pytest.raises(ConfigError, match=re.escape(f"other labels:\n  {path}: 4 people in 4")):
             train(measured(tmp_path, 4, allow_missing=missing), tmp_path / "run", Listener())
     assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
-    saved = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
-    del saved["data"]["measured"]  # as of an earlier version
-    torch.save(saved, tmp_path / "run" / "state.pt")
-    train(config, tmp_path / "run", Listener())
 
 
 def test_a_run_is_not_measured_with_other_boxes(tmp_path: Path) -> None:

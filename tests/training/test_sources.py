@@ -341,10 +341,3 @@ def test_photos_that_would_not_be_used_are_not_missed(tmp_path: Path) -> None:
     assert wanted in refused(tmp_path, split=(0, 0.5))
     assert f"{len(upper) + 1} of 10 photos are missing" in refused(tmp_path)
     assert refused(tmp_path, split=(0, 0.5), limit=1)  # the first is the one that is gone
-
-
-def test_what_is_measured_is_known_as_it_stands_in_the_file(tmp_path: Path) -> None:
-    write_coco(tmp_path, 1, iscrowd=False)  # as 0 its hash would not be that of earlier runs
-    options = CocoSource.model_validate(small_source(tmp_path))
-    truth = open_data_source(options, measured=True).truth
-    assert truth.annotations[0]["iscrowd"] is False

@@ -218,7 +218,7 @@ def test_a_token_takes_its_network_as_it_is() -> None:
     model["activation_checkpointing"] = True  # changes nothing but the memory
     said = "leave out model.attention, model.drop_path, model.licence, freeze.encoder"
     assert said in problems(task="token", model=model, freeze={"encoder": True})
-    defaults = {"drop_path": None, "attention": {"pattern": "full"}, "stride": 16}
+    defaults = {"drop_path": None, "attention": {"pattern": None}, "stride": None}
     values = small_run(Path("data"), task="token", model=weights | defaults, freeze={"blocks": 0})
     config = parse_config(TrainConfig, values)
     again = yaml.safe_load(dump_config(config))  # as a run's folder keeps it, defaults and all

@@ -6,23 +6,27 @@ nobody: some people would be shown twice, and others never.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vitpose_cli.errors import InputError
+import torch
+from torch import Tensor
+
+from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.models.checkpoint import POSITION_TABLE
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.checkpoints import Position, RunState
 from vitpose_cli.training.data import OpenedData
 from vitpose_cli.training.data_options import DataOptions
-from vitpose_cli.training.fingerprints import (
-    DataFingerprint,
-    Fingerprint,
-    check_same_read,
-    check_same_sets,
-    check_same_sources,
-    same_people,
-)
+from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
+from vitpose_cli.training.network import Network
 from vitpose_cli.training.process import gathered
+
+_MOVED = "Since the run was begun photos have come or gone, or been replaced"
+_MOVED_HINT = (
+    "Put the photos back as they were, or choose another folder with --output; --allow-missing "
+    "goes on with those that are there."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +58,54 @@ class Beginning:
         return cls(sources, learnt_from, tuple(unread), position)
 
 
-def check_sources(
-    saved: RunState, data: OpenedData, heads: Collection[str], note: Callable[[str], None]
+def check_begun(
+    saved: RunState, data: OpenedData, network: Network, note: Callable[[str], None]
 ) -> None:
-    """Refuse to go on with other labels than a run was begun with.
+    """Refuse to go on with other labels or another network than a run was begun with.
 
     Args:
         saved: What the run goes on with.
         data: The sources as they are.
-        heads: The heads of the network for them.
+        network: What the run would begin with.
         note: Told of photos that have come or gone, where they may.
 
     Raises:
         ConfigError: They are others.
     """
-    if saved.data is None:
-        return
-    check_same_sets({*saved.heads, *saved.data.read}, {*heads, *data.learnt_sets})
     learnt, measured = (
         tuple(source.fingerprint for source in sources) for sources in (data.train, data.validation)
     )
-    measured_before = measured if saved.data.measured is None else saved.data.measured
-    before, now = (*saved.data.sources, *measured_before), (*learnt, *measured)
-    for text in check_same_sources(before, now, allow_missing=data.options.allow_missing):
-        note(text)
-    if saved.position.best is not None and not same_people(measured_before, measured):
+    pairs = [
+        *zip(saved.data.sources, learnt, strict=True),
+        *zip(saved.data.measured, measured, strict=True),
+    ]
+    for change in _moved(pairs, allow_missing=data.options.allow_missing):
+        note(f"{_MOVED}: {change}.")
+    if _shapes(saved.stage["model"]) != _shapes(network.model.state_dict()):
+        raise ConfigError(
+            "model.weights is another network now than when the run was begun.",
+            "Put the file back as it was, or choose another folder with --output.",
+        )
+    if saved.position.best is not None and not same_people(saved.data.measured, measured):
         note("No later AP is compared with the best so far, which is of other photos.")
 
 
-def check_read(begun: DataFingerprint | None, now: DataFingerprint, options: DataOptions) -> None:
-    """Refuse to go on with other photos than could be read when a run was begun.
+def check_read(begun: DataFingerprint, now: DataFingerprint, options: DataOptions) -> None:
+    """Refuse to go on without photos that could be read when a run was begun, or with more.
 
     Args:
-        begun: What it learnt from then; None where nothing says so.
+        begun: What it learnt from then.
         now: What it would learn from.
         options: Whether photos may come and go.
 
     Raises:
         ConfigError: They are others.
     """
-    if begun is not None:
-        check_same_read(begun.read, now.read, allow_missing=options.allow_missing)
+    if begun.read != now.read and not options.allow_missing:
+        raise ConfigError(
+            "Since the run was begun photos have come or gone: others can be read than then.",
+            _MOVED_HINT,
+        )
 
 
 def check_alike(own: Beginning, process: Process) -> None:
@@ -141,3 +152,41 @@ def _differences(first: Beginning, other: Beginning, rank: int) -> list[str]:
 
 def _place(position: Position) -> str:
     return f"stage {position.stage + 1}, after step {position.step}"
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shapes of a network's tensors that are those of every stage."""
+    return {name: value.shape for name, value in state.items() if name != POSITION_TABLE}
+
+
+def _moved(
+    pairs: Sequence[tuple[Fingerprint, Fingerprint]], *, allow_missing: bool
+) -> Iterable[str]:
+    """Return of which sources photos have come, gone or been replaced; refuse other labels.
+
+    Args:
+        pairs: Each source as a run was begun with it, and as it is.
+        allow_missing: Whether photos may.
+
+    Raises:
+        ConfigError: Labels are others, or photos that may not.
+    """
+    changed = [(then, now) for then, now in pairs if then.people != now.people]
+    # A file may be there twice, to learn from and to measure on.
+    relabelled = dict.fromkeys(_change(*pair) for pair in changed if pair[0].files != pair[1].files)
+    moved = dict.fromkeys(_change(*pair) for pair in changed if pair[0].files == pair[1].files)
+    if relabelled:
+        raise ConfigError(
+            "The run was begun with other labels:\n  " + "\n  ".join(relabelled),
+            "Choose another folder with --output to begin with these, or delete that of the run.",
+        )
+    if moved and not allow_missing:
+        raise ConfigError(f"{_MOVED}:\n  " + "\n  ".join(moved), _MOVED_HINT)
+    return moved
+
+
+def _change(before: Fingerprint, now: Fingerprint) -> str:
+    then = f"{before.num_people:,} people in {before.num_photos:,} photos"
+    if (before.num_people, before.num_photos) == (now.num_people, now.num_photos):
+        return f"{now.path}: {then}, as many as then, but not the same"
+    return f"{now.path}: {then} then, {now.num_people:,} in {now.num_photos:,} now"

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 _NO_FRAME = "There is no such frame."
 _ANIMATION = "It is read as a video, whose frames are named NAME/frame_000000.jpg."
 _OTHERS_WAIT_S = 86_400.0
-_FORMAT = 2  # files of format 1 lack the crops of photos that are listed twice
+_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,6 @@ _LOCK = "training.lock"
 _KEPT_CROPS = ("ram", "disk", "device")
 """Values of `data.cache` that a resumed run may exchange: the crops are the same."""
 
-_EARLIER_MILESTONES = (170, 200)
-"""What earlier versions wrote for `optimizer.milestones` where nobody gave any."""
-
 _MAY_CHANGE_ANYWHERE = ("accumulate", "activation_checkpointing")
 """The same, for whoever runs out of memory in a later stage; rounding differs."""
 
@@ -82,17 +79,12 @@ class RunState(NamedTuple):
     Attributes:
         position: How far it is.
         stage: The state of the stage.
-        data: What it learns from; None where an earlier version did not say.
+        data: What it learns from, and what its best AP was measured on.
     """
 
     position: Position
     stage: dict[str, Any]
-    data: DataFingerprint | None
-
-    @property
-    def heads(self) -> set[str]:
-        """The names of the heads of its network; none in pre-training."""
-        return {key.split(".")[1] for key in self.stage["model"] if key.startswith("heads.")}
+    data: DataFingerprint
 
 
 class RunFolder:
@@ -114,27 +106,6 @@ class RunFolder:
     def weights(self) -> Path:
         """The file to label with: the best, or the last where nothing was measured."""
         return trained_weights(self.path)
-
-    def as_begun(self, config: TrainConfig) -> TrainConfig:
-        """Return `config` with what a run that is here was begun with and nobody gave.
-
-        Where it has the milestones, stride or attention that earlier versions wrote where nobody
-        gave any, it goes on with them.
-
-        Raises:
-            ConfigError: The folder's configuration cannot be read.
-        """
-        if not self.state.exists():
-            return config
-        begun = load_config(TrainConfig, self.config)
-        optimizer, model, attention = config.optimizer, config.model, config.model.attention
-        if optimizer.milestones is None and begun.optimizer.milestones == _EARLIER_MILESTONES:
-            optimizer = optimizer.model_copy(update={"milestones": _EARLIER_MILESTONES})
-        if attention.pattern is None and begun.model.attention.pattern == "full":
-            attention = attention.model_copy(update={"pattern": "full"})
-        stride = model.stride or (16 if begun.model.stride == 16 else None)
-        model = model.model_copy(update={"stride": stride, "attention": attention})
-        return config.model_copy(update={"optimizer": optimizer, "model": model})
 
     @contextmanager
     def held(self, config: TrainConfig) -> Iterator[None]:
@@ -236,22 +207,18 @@ class RunFolder:
                 "Choose another folder with --output, or delete that of the run to begin anew.",
             )
 
-    def save_state(
-        self, position: Position, stage: dict[str, Any], data: DataFingerprint | None = None
-    ) -> None:
+    def save_state(self, position: Position, stage: dict[str, Any], data: DataFingerprint) -> None:
         """Write the state of a run.
 
         Args:
             position: How far it is.
             stage: The state of the stage.
-            data: What it learns from.
+            data: What it learns from, and what its best AP was measured on.
 
         Raises:
             InputError: It cannot be written; the last one stays whole.
         """
-        state = {"position": asdict(position), "stage": stage}
-        if data is not None:
-            state["data"] = data.as_dict()
+        state = {"position": asdict(position), "stage": stage, "data": data.as_dict()}
         with atomic_file(self.state) as stream:
             try:
                 torch.save(state, stream)
@@ -273,7 +240,7 @@ class RunFolder:
             if not zipfile.is_zipfile(self.state):
                 raise RuntimeError("it is cut off or something else")
             state = torch.load(self.state, map_location="cpu", weights_only=True)
-            data = DataFingerprint.from_dict(state["data"]) if "data" in state else None
+            data = DataFingerprint.from_dict(state["data"])
             return RunState(Position(**state["position"]), state["stage"], data)
         except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
             if is_out_of_memory(error):

@@ -69,10 +69,10 @@ class Chronicle:
 
         Args:
             known: As it is.
-            begun: As it was when the run was begun; None where nothing says so.
+            begun: As it was when the run was begun; None where it begins now.
         """
-        self._known, self._measured_on = known, known.measured or ()
-        if begun is not None and begun.measured is not None:
+        self._known, self._measured_on = known, known.measured
+        if begun is not None:
             self._known = replace(known, measured=begun.measured)
 
     def note(self, sentence: str) -> None:
@@ -104,8 +104,8 @@ class Chronicle:
     def write_measured(self, stage: Stage, numbers: dict[str, Any]) -> None:
         """Write a measurement, and keep the weights of a stage if they are the best."""
         self.write("validation", **numbers)
-        best, ap, measured_before = self.position.best, numbers["AP"], self._known.measured or ()
-        if best is None or ap >= best or not same_people(measured_before, self._measured_on):
+        best, ap = self.position.best, numbers["AP"]
+        if best is None or ap >= best or not same_people(self._known.measured, self._measured_on):
             self.position = replace(self.position, best=ap)
             self._known = replace(self._known, measured=tuple(self._measured_on))
             self._save_weights(stage, self.folder.best)

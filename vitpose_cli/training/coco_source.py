@@ -117,7 +117,6 @@ def _opened(
         known,
         len(people),
         len(shown),
-        stretched=any(aspect != 1 for aspect in aspects),
     )
     frames = LabelledFrames(
         people,

@@ -35,9 +35,6 @@ BlobSigma = Annotated[Number, Field(ge=0.1, le=100)]
 _OF_A_TOKEN = {"weights", "variant", "activation_checkpointing"}
 """The options of a network that `task: token` has a use for."""
 
-_EARLIER_DEFAULTS = (("stride", 16), ("attention", {"pattern": "full"}))
-"""What earlier versions wrote into the files of runs where nobody gave anything."""
-
 
 class AttentionOptions(StrictModel):
     """Which tokens attend to which; see `models.attention`."""
@@ -326,9 +323,8 @@ class TrainConfig(StrictModel):
     def _kept_by_token(self) -> list[str]:
         """Return the options of network and maps that were given and are not for `task: token`."""
         model = self.model.model_dump(exclude_defaults=True)
-        earlier = {name for name, value in _EARLIER_DEFAULTS if model.get(name) == value}
         given = {
-            "model": model.keys() - _OF_A_TOKEN - earlier,
+            "model": model.keys() - _OF_A_TOKEN,
             "freeze": self.freeze.model_dump(exclude_defaults=True).keys(),
         }
         blobs = [

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.archives import num_bytes
 from vitpose_cli.media.frames import FrameKey, PhotoFile
 from vitpose_cli.pose.instances import Detections
@@ -36,7 +35,6 @@ class Fingerprint:
             source to measure on, also of what is to be found and of the boxes to look in.
         num_people: How many people were taken.
         num_photos: How many frames they are in.
-        stretched: Whether pixels of some are known not to be square.
     """
 
     path: str
@@ -44,7 +42,6 @@ class Fingerprint:
     people: str
     num_people: int
     num_photos: int
-    stretched: bool = False  # earlier versions took all for square
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +51,12 @@ class DataFingerprint:
     Attributes:
         sources: What was opened, in the order of the configuration.
         read: By head, a hash of who is in a frame that could be read.
-        measured: What the best AP was measured on, in the order of the configuration; None where
-            an earlier version did not say.
+        measured: What the best AP was measured on, in the order of the configuration.
     """
 
     sources: tuple[Fingerprint, ...]
     read: Mapping[str, str]
-    measured: tuple[Fingerprint, ...] | None = None
+    measured: tuple[Fingerprint, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a state."""
@@ -70,23 +66,9 @@ class DataFingerprint:
     def from_dict(cls, values: Mapping[str, Any]) -> DataFingerprint:
         """Return what `as_dict` was called on."""
         sources, measured = (
-            None if each is None else tuple(Fingerprint(**one) for one in each)
-            for each in (values["sources"], values.get("measured"))
+            tuple(Fingerprint(**one) for one in values[name]) for name in ("sources", "measured")
         )
-        return cls(sources or (), values["read"], measured)
-
-
-_MOVED = "Since the run was begun photos have come or gone, or been replaced"
-_RESHAPED = "When the run was begun, pixels counted as square that are not"
-
-_MOVED_HINT = (
-    "Put the photos back as they were, or choose another folder with --output; --allow-missing "
-    "goes on with those that are there."
-)
-_RESHAPED_HINT = (
-    "Choose another folder with --output to begin with their shape; --allow-missing goes on with "
-    "it."
-)
+        return cls(sources, values["read"], measured)
 
 
 def files_hash(files: Iterable[Path]) -> str:
@@ -113,10 +95,8 @@ def people_hash(people: People, keys: Sequence[FrameKey], files: Mapping[str, Ph
         digest.update(f"{key.media}\0{key.index}\0".encode())
     for media, file in files.items():
         digest.update(f"{media}\0{num_bytes(file)}\0".encode())
-    for array in (people.boxes, people.keypoints, people.weights, people.repeats, people.images):
+    for array in people.arrays():
         digest.update(np.ascontiguousarray(array).tobytes())
-    if (people.pixel_aspects != 1).any():
-        digest.update(people.pixel_aspects.tobytes())
     return digest.hexdigest()
 
 
@@ -146,98 +126,6 @@ def images_hash(people: People) -> str:
     return hashlib.sha256(np.ascontiguousarray(people.images).tobytes()).hexdigest()
 
 
-def check_same_sources(
-    before: Sequence[Fingerprint], now: Sequence[Fingerprint], *, allow_missing: bool
-) -> list[str]:
-    """Refuse to go on with other data than a run was begun with.
-
-    Args:
-        before: The sources that it was begun with.
-        now: The same sources as they are.
-        allow_missing: Whether photos may have come, gone or been replaced, or may be of pixels
-            whose shape was not known.
-
-    Returns:
-        Sentences about photos that have, or are.
-
-    Raises:
-        ConfigError: Labels are others, or photos have come, gone or been replaced, or are of
-            pixels whose shape was not known.
-    """
-    pairs = [pair for pair in zip(before, now, strict=True) if pair[0].people != pair[1].people]
-    # A file may be there twice, to learn from and to measure on.
-    relabelled = dict.fromkeys(_change(*pair) for pair in pairs if pair[0].files != pair[1].files)
-    alike = [pair for pair in pairs if pair[0].files == pair[1].files]
-    reshaped = dict.fromkeys(now.path for then, now in alike if _only_reshaped(then, now))
-    moved = dict.fromkeys(_change(*pair) for pair in alike if not _only_reshaped(*pair))
-    if relabelled:
-        raise ConfigError(
-            "The run was begun with other labels:\n  " + "\n  ".join(relabelled),
-            "Choose another folder with --output to begin with these, or delete that of the run.",
-        )
-    for what, changes, hint in (
-        (_MOVED, moved, _MOVED_HINT),
-        (_RESHAPED, reshaped, _RESHAPED_HINT),
-    ):
-        if changes and not allow_missing:
-            raise ConfigError(f"{what}:\n  " + "\n  ".join(changes), hint)
-    return [f"{_MOVED}: {change}." for change in moved] + [
-        f"{_RESHAPED}: those of {path}." for path in reshaped
-    ]
-
-
 def same_people(before: Sequence[Fingerprint], now: Sequence[Fingerprint]) -> bool:
     """Return whether sources hold the same people, whatever the bytes of their files."""
     return [one.people for one in before] == [one.people for one in now]
-
-
-def check_same_sets(before: Iterable[str], now: Iterable[str]) -> None:
-    """Refuse to go on with other keypoint sets than a run was begun with.
-
-    Args:
-        before: The names of those that it learnt, or has a head for.
-        now: The same as they are.
-
-    Raises:
-        ConfigError: They are others: an earlier version gave each name of the same keypoints a
-            head of its own.
-    """
-    then, here = sorted(set(before)), sorted(set(now))
-    if then != here:
-        raise ConfigError(
-            f"The run was begun with the keypoint sets {', '.join(then)}; its files now have "
-            f"{', '.join(here)}.",
-            "Choose another folder with --output to begin with these, or delete that of the run.",
-        )
-
-
-def check_same_read(
-    before: Mapping[str, str], now: Mapping[str, str], *, allow_missing: bool
-) -> None:
-    """Refuse to go on without photos that could be read when a run was begun, or with more.
-
-    Args:
-        before: By head, a hash of who was in a frame that could be read.
-        now: The same as it is.
-        allow_missing: Whether that is no fault.
-
-    Raises:
-        ConfigError: It is others.
-    """
-    if before != now and not allow_missing:
-        raise ConfigError(
-            "Since the run was begun photos have come or gone: others can be read than then.",
-            _MOVED_HINT,
-        )
-
-
-def _only_reshaped(before: Fingerprint, now: Fingerprint) -> bool:
-    counts = ((one.num_people, one.num_photos) for one in (before, now))
-    return now.stretched and not before.stretched and len({*counts}) == 1
-
-
-def _change(before: Fingerprint, now: Fingerprint) -> str:
-    then = f"{before.num_people:,} people in {before.num_photos:,} photos"
-    if (before.num_people, before.num_photos) == (now.num_people, now.num_photos):
-        return f"{now.path}: {then}, as many as then, but not the same"
-    return f"{now.path}: {then} then, {now.num_people:,} in {now.num_photos:,} now"

@@ -9,7 +9,7 @@ had.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +21,7 @@ from torch import distributed
 
 from vitpose_cli.plurals import counted
 from vitpose_cli.runtime import seed_everything
-from vitpose_cli.training.agreement import Beginning, check_alike, check_read, check_sources
+from vitpose_cli.training.agreement import Beginning, check_alike, check_begun, check_read
 from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.chronicle import Chronicle
@@ -85,7 +85,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary
     """
     folder = RunFolder(output)
     placement = Placement.of(config)
-    config = folder.as_begun(with_input_sizes(config))
+    config = with_input_sizes(config)
     with process_group(placement):
         return _Run(config, folder, observer, placement).go()
 
@@ -121,7 +121,7 @@ class _Run:
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
         chronicle, folder = self._chronicle, self._folder
         chronicle.tell(opening_notes(self._config, data, network))
-        begun = self._resume(data, network.header.heads)
+        begun = self._resume(data, network)
         material, lessons = self._open_lessons(data, begun)
         self._train_stages(network, data, material, lessons)
         best = chronicle.position.best
@@ -130,15 +130,15 @@ class _Run:
             chronicle.tell(comparison(read_metrics(folder.metrics), best))
         return TrainSummary(folder.weights, best, folder.report)
 
-    def _resume(self, data: OpenedData, heads: Collection[str]) -> DataFingerprint | None:
-        """Take up a run that is there; return what it learnt from, None where nothing says so."""
+    def _resume(self, data: OpenedData, network: Network) -> DataFingerprint | None:
+        """Take up the run that is there, if one is; return what it learnt from."""
         saved = self._folder.load_state()
         if saved is None:
             for source in (*data.train, *data.validation):
                 check_sizes(source.frames)
         else:
             self._state = saved.stage
-            check_sources(saved, data, heads, self._chronicle.note)
+            check_begun(saved, data, network, self._chronicle.note)
         self._chronicle.take_up(saved)
         return None if saved is None else saved.data
 
@@ -180,7 +180,8 @@ class _Run:
         known = learnt_from(data, material)
         own = Beginning.of(data, known, unread, chronicle.position)
         check_alike(own, self._placement.process)
-        check_read(begun, known, self._config.data)
+        if begun is not None:
+            check_read(begun, known, self._config.data)
         chronicle.learns_from(known, begun)
         return material
 

@@ -49,15 +49,16 @@ class People:
     def select(self, index: ArrayLike) -> People:
         """Return the instances at `index`, a boolean mask (N,) or integer positions, in order."""
         chosen = np.asarray(index)
-        return People(self.keypoint_set, *(array[chosen] for array in self._arrays()))
+        return People(self.keypoint_set, *(array[chosen] for array in self.arrays()))
 
     @classmethod
     def joined(cls, parts: Sequence[People]) -> People:
         """Return several groups of one keypoint set, at least one, as one, in order."""
-        arrays = zip(*(part._arrays() for part in parts), strict=True)
+        arrays = zip(*(part.arrays() for part in parts), strict=True)
         return cls(parts[0].keypoint_set, *map(np.concatenate, arrays))
 
-    def _arrays(self) -> list[NDArray[np.float32] | NDArray[np.int64]]:
+    def arrays(self) -> list[NDArray[np.float32] | NDArray[np.int64]]:
+        """Return all that is known of them, in the order of the attributes."""
         return [getattr(self, field.name) for field in fields(self)[1:]]
 
 

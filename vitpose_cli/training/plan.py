@@ -18,7 +18,7 @@ from vitpose_cli.config import dump_config
 from vitpose_cli.models.late_compiler import call_without_compiler
 from vitpose_cli.models.masked import MaskedAutoencoder
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.training.agreement import check_sources
+from vitpose_cli.training.agreement import check_begun
 from vitpose_cli.training.checkpoints import RunFolder
 from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfig
 from vitpose_cli.training.data import OpenedData, check_room
@@ -133,7 +133,6 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     config = with_input_sizes(config)
     folder = None if output is None else RunFolder(output)
     if folder is not None:
-        config = folder.as_begun(config)
         folder.check(config)
     data, network = open_run(config)
     # What is wrong with teachers is to be told before anything is trained.
@@ -145,7 +144,7 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     if folder is not None and not folder.changed(config):
         saved = folder.load_state()
         if saved is not None:
-            check_sources(saved, data, network.header.heads, notes.append)
+            check_begun(saved, data, network, notes.append)
             done = saved.position.stage
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)
