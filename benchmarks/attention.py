@@ -26,8 +26,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
 from vitpose_cli.runtime import resolve_device, resolve_precision
+from vitpose_cli.training.activations import counted_activations
 from vitpose_cli.training.metrics import peak_memory_mib
-from vitpose_cli.training.plan import counted_activations
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.runtime import Process
+from vitpose_cli.training.activations import activation_bytes
 from vitpose_cli.training.batches import Batch, Batches, Course
 from vitpose_cli.training.config import ModelOptions, TrainConfig
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.optim import Schedule, parameter_groups
 from vitpose_cli.training.people import People
-from vitpose_cli.training.plan import activation_bytes
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.stage import HeadRouter, Stage
 from vitpose_cli.training.start import build_network, next_network

@@ -11,19 +11,15 @@ from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.models.attention import AttentionConfig, AttentionPattern
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPose, ViTPoseConfig
+from vitpose_cli.training.activations import activation_bytes, counted_activations
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.data import check_room, open_data
 from vitpose_cli.training.data_options import DataOptions
 from vitpose_cli.training.loop import train
+from vitpose_cli.training.memory import machine_memory_bytes
 from vitpose_cli.training.metrics import Silence
 from vitpose_cli.training.network import choose_attention
-from vitpose_cli.training.plan import (
-    TrainingPlan,
-    activation_bytes,
-    counted_activations,
-    plan_training,
-)
-from vitpose_cli.training.process import machine_memory_bytes
+from vitpose_cli.training.plan import TrainingPlan, plan_training
 
 
 def planned(folder: Path, **changes: Any) -> TrainingPlan:

@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.crops import warp_crops
 from vitpose_cli.pose.geometry import CropTransforms
+from vitpose_cli.training.memory import explained_memory
 from vitpose_cli.training.people import LabelledFrames
-from vitpose_cli.training.process import explained_memory
 
 
 class Crops(Protocol):

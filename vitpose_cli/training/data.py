@@ -23,10 +23,10 @@ from vitpose_cli.training.cache import CroppedPeople, Progress, crop_people, rea
 from vitpose_cli.training.crops import Crops, DeviceCrops, FrameCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import DataOptions, Source
 from vitpose_cli.training.fingerprints import DataFingerprint, images_hash
+from vitpose_cli.training.memory import machine_memory_bytes, processes_here
 from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
-from vitpose_cli.training.process import machine_memory_bytes, processes_here
 from vitpose_cli.training.sources import open_data_source
 
 MISSING_SHARE = 0.01

@@ -34,8 +34,8 @@ from vitpose_cli.training.cache import atomic_array, written_by_one
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.crops import sampling_matrices, upload
 from vitpose_cli.training.data import Material
+from vitpose_cli.training.memory import explained_memory
 from vitpose_cli.training.people import People
-from vitpose_cli.training.process import explained_memory
 from vitpose_cli.training.teachers import Teacher
 
 _BATCH_SIZE = 64

@@ -21,6 +21,7 @@ from torch import distributed
 
 from vitpose_cli.plurals import counted
 from vitpose_cli.runtime import seed_everything
+from vitpose_cli.training.activations import activation_bytes
 from vitpose_cli.training.agreement import Beginning, check_alike, check_begun, check_read
 from vitpose_cli.training.batches import Batches, Course, Lessons
 from vitpose_cli.training.checkpoints import Position, RunFolder
@@ -31,20 +32,18 @@ from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.divergence import SkippedSteps
 from vitpose_cli.training.fingerprints import DataFingerprint
 from vitpose_cli.training.measurement import Measurement, comparison, steps_between_measurements
+from vitpose_cli.training.memory import check_pass, explained_memory, pass_size, too_large_step
 from vitpose_cli.training.metrics import Meter, Observer, read_metrics
 from vitpose_cli.training.network import Network, with_blobs
 from vitpose_cli.training.notes import opening_notes
 from vitpose_cli.training.opening import open_run
 from vitpose_cli.training.optim import Schedule, trainable_size
-from vitpose_cli.training.plan import check_stage_memory
 from vitpose_cli.training.process import (
     Placement,
-    explained_memory,
     gathered,
     leader_first,
     process_group,
     stop_asked,
-    too_large_step,
 )
 from vitpose_cli.training.report import write_report
 from vitpose_cli.training.sheets import batch_sheet
@@ -235,7 +234,7 @@ class _Run:
         size = "{:,} of {:,} parameters learn".format(*trainable_size(stage.model))
         length = counted(schedule.num_steps, "step")
         chronicle.note(f"Stage {number + 1}: {size}, in {length}.")
-        check_stage_memory(number, stage, self._placement)
+        self._check_memory(number, stage)
         measurement = Measurement((), self._placement)
         if options.loss.kind == "mse":
             measurement = Measurement.open(
@@ -252,6 +251,14 @@ class _Run:
             chronicle.save_missing(stage)
         self._learn(stage, batches, measurement)
         return stage.network
+
+    def _check_memory(self, number: int, stage: Stage) -> None:
+        """Refuse a stage a pass of which the memory of a CPU cannot hold."""
+        placement = self._placement
+        if placement.device.type == "cpu":
+            size = pass_size(stage.options, placement.process.world_size)
+            kept_bytes = activation_bytes(stage.model, size, placement.device, placement.dtype)
+            check_pass(number, stage.options, kept_bytes, placement)
 
     def _learn(self, stage: Stage, batches: Batches, measurement: Measurement) -> None:
         """Take all steps of a stage that are not done."""

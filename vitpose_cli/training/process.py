@@ -1,8 +1,7 @@
-"""This process: the group it joins, the signals it hears, the memory it runs out of."""
+"""This process: where it learns, the group it joins, the signals it hears."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import signal
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import distributed
 
-from vitpose_cli.errors import ConfigError, InputError, is_out_of_memory
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.runtime import Process, resolve_device, resolve_precision
 from vitpose_cli.training.config import StageOptions, TrainConfig
 
@@ -191,92 +190,6 @@ def leader_first(process: Process) -> Iterator[None]:
     yield
     if process.rank == 0:
         gathered(None, process)
-
-
-@contextmanager
-def explained_memory(explanation: InputError) -> Iterator[None]:
-    """Say what to do when something does not fit into memory.
-
-    Args:
-        explanation: What it is, and what to do.
-
-    Raises:
-        InputError: It did not fit: the explanation.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise explanation from error
-
-
-def too_large_step(
-    number: int, options: StageOptions, world_size: int = 1, parts: int = 2
-) -> InputError:
-    """Return the error for a step whose pass does not fit into memory.
-
-    Args:
-        number: Which stage, from 0.
-        options: Its options.
-        world_size: How many processes share the step.
-        parts: In how many parts the pass might fit.
-    """
-    width, height = options.input_wh
-    return InputError(
-        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
-        "into memory.",
-        f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
-        "smaller passes, but for the batch statistics of a classic decoder; "
-        f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "
-        "takes fewer people a step; model.activation_checkpointing saves memory, too.",
-    )
-
-
-def check_memory(
-    number: int, options: StageOptions, kept_bytes: int, total_bytes: int, world_size: int = 1
-) -> None:
-    """Refuse a stage that cannot fit, where the system would kill the process without a word.
-
-    Args:
-        number: Which stage, from 0.
-        options: Its options.
-        kept_bytes: What one pass keeps for its backward half, estimated.
-        total_bytes: All memory that this process may take.
-        world_size: How many processes share the step.
-
-    Raises:
-        InputError: Even half of the estimate does not fit.
-    """
-    if kept_bytes > 2 * total_bytes:
-        parts = math.ceil(2 * kept_bytes / total_bytes)
-        raise too_large_step(number, options, world_size, parts)
-
-
-def pass_size(options: StageOptions, world_size: int) -> int:
-    """Return how many crops one process has in one pass of a step, at most."""
-    return math.ceil(options.batch_size / (options.accumulate * world_size))
-
-
-def machine_memory_bytes() -> int | None:
-    """Return this process's part of the memory of its machine; None where nobody says.
-
-    Processes that torchrun or srun has started on one machine have equal parts.
-    """
-    if not hasattr(os, "sysconf"):  # Windows
-        return None
-    total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return total_bytes // processes_here()
-
-
-def processes_here(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many processes of this training are on this machine.
-
-    Slurm lists the tasks of all machines, as `4(x2),3`; the first are taken for this one's.
-    """
-    listed = environment.get("LOCAL_WORLD_SIZE") or environment.get("SLURM_STEP_TASKS_PER_NODE", "")
-    number = re.match(r"[1-9]\d*", listed)
-    return int(number[0]) if number else 1
 
 
 def _check_passes(number: int, options: StageOptions, world_size: int) -> None:

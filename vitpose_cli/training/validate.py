@@ -31,9 +31,10 @@ from vitpose_cli.pose.oks import oks_matrix, oks_nms
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.cache import fill_crops, frame_sizes
 from vitpose_cli.training.config import ValidationOptions
+from vitpose_cli.training.memory import explained_memory
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.people import LabelledFrames, People
-from vitpose_cli.training.process import explained_memory, gathered
+from vitpose_cli.training.process import gathered
 from vitpose_cli.training.sheets import MAX_CROPS, Image, keypoint_tile, tile_sheet
 
 _UNKNOWN_WH = (1 << 24, 1 << 24)
