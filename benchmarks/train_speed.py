@@ -36,8 +36,9 @@ from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.models.vitpose import ViTPose
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
-from vitpose_cli.training.batches import Batches, Course
+from vitpose_cli.training.batches import Batches
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.courses import Course
 from vitpose_cli.training.data import load_material, open_data
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.losses import weighted_squares

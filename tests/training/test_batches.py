@@ -9,10 +9,12 @@ from vitpose_cli.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.runtime import Process
-from vitpose_cli.training.batches import Batch, Batches, Course, make_crops
+from vitpose_cli.training.batches import Batch, Batches
 from vitpose_cli.training.config import LossOptions, StageOptions
+from vitpose_cli.training.courses import Course
 from vitpose_cli.training.crops import DeviceCrops, HostCrops, JoinedCrops
 from vitpose_cli.training.data_options import AugmentationOptions
+from vitpose_cli.training.pixels import make_crops
 
 CPU = torch.device("cpu")
 INPUT_WH = (96, 128)

@@ -17,8 +17,9 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import CropPlan
-from vitpose_cli.training.batches import Batches, Course, Lesson, Lessons, Targets
+from vitpose_cli.training.batches import Batches, Targets
 from vitpose_cli.training.config import LossOptions, StageOptions, TrainConfig
+from vitpose_cli.training.courses import Course, Lesson, Lessons
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.distill import EachLook, fit_maps, look_once, with_width

@@ -17,8 +17,9 @@ from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.runtime import Process
 from vitpose_cli.training.activations import activation_bytes
-from vitpose_cli.training.batches import Batch, Batches, Course
+from vitpose_cli.training.batches import Batch, Batches
 from vitpose_cli.training.config import ModelOptions, TrainConfig
+from vitpose_cli.training.courses import Course
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.optim import Schedule, parameter_groups
 from vitpose_cli.training.people import People

@@ -26,8 +26,9 @@ from vitpose_cli.models.checkpoint import load_model, read_header
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process
-from vitpose_cli.training.batches import Batches, Course
+from vitpose_cli.training.batches import Batches
 from vitpose_cli.training.config import ModelOptions, StageOptions, TrainConfig
+from vitpose_cli.training.courses import Course
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.loop import train

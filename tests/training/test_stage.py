@@ -14,8 +14,9 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
 from vitpose_cli.runtime import Process
-from vitpose_cli.training.batches import Batch, Batches, Course
+from vitpose_cli.training.batches import Batch, Batches
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.courses import Course
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import Placement

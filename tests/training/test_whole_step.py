@@ -23,8 +23,9 @@ from training_cases import small_run, some_people
 from vitpose_cli.config import parse_config
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.keypoints import KEYPOINT_SETS
-from vitpose_cli.training.batches import Batch, Batches, Course, Lesson, Share
+from vitpose_cli.training.batches import Batch, Batches
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.courses import Course, Lesson, Share
 from vitpose_cli.training.crops import HostCrops
 from vitpose_cli.training.optim import Schedule
 from vitpose_cli.training.process import Placement

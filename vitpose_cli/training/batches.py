@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,100 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitpose_cli.media.frames import prefetch
-from vitpose_cli.models.normalisation import normalise
-from vitpose_cli.pose.geometry import Alignment
-from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.runtime import Process
-from vitpose_cli.training.augment import CropPlan, plan_crops
+from vitpose_cli.training.augment import plan_crops
 from vitpose_cli.training.config import StageOptions
-from vitpose_cli.training.crops import Crops, upload
+from vitpose_cli.training.courses import Course, Lesson, Share
+from vitpose_cli.training.crops import upload
 from vitpose_cli.training.data_options import AugmentationOptions
 from vitpose_cli.training.losses import heatmap_loss_size
-from vitpose_cli.training.people import EndlessOrder, People
+from vitpose_cli.training.people import EndlessOrder
+from vitpose_cli.training.pixels import make_crops
 
 STEPS_AHEAD = 3
 
 _Task = tuple[int, NDArray[np.int64]]
-
-
-class Lessons(Protocol):
-    """What another network knows of people; see `distill`."""
-
-    def __call__(self, share: Share, crops: Tensor) -> Lesson:
-        """Say what a student shall answer to a share's crops (B, 3, H, W)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a teacher says about some crops, in the student's terms.
-
-    Attributes:
-        maps: (B, K, h, w) float32 heatmaps, as the student's lie and as wide.
-        weights: (B, K) float32 loss weights.
-    """
-
-    maps: Tensor
-    weights: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """What one head learns from.
-
-    Attributes:
-        head: The head's name.
-        people: Labelled with its keypoint set.
-        crops: Their pixels.
-        codec: How its heatmaps are drawn.
-        lessons: What a teacher says; None without one.
-    """
-
-    head: str
-    people: People
-    crops: Crops
-    codec: HeatmapCodec
-    lessons: Lessons | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """Some people of one course in one step, and what happens to them.
-
-    Attributes:
-        course: Whose people.
-        rows: (B,) int64 which.
-        plan: What is done to their crops.
-        size: What their loss is divided by: that of the whole step.
-        lesson_size: The same for the loss against a teacher's heatmaps.
-        order: (B, N) int64 permutations of the patches, of which the last are hidden; None where
-            heatmaps are learnt.
-        covers: Whose crops show in theirs, one for each: who comes before them in the whole step,
-            whoever makes it; None where nobody's do.
-    """
-
-    course: Course
-    rows: NDArray[np.int64]
-    plan: CropPlan
-    size: float
-    lesson_size: float = 1.0
-    order: NDArray[np.int64] | None = None
-    covers: Share | None = None
-
-    def select(self, index: NDArray[np.int64]) -> Share:
-        """Return the people at `index`, in order; the divisors stay."""
-        return replace(
-            self,
-            rows=self.rows[index],
-            plan=self.plan.select(index),
-            order=None if self.order is None else self.order[index],
-            covers=None if self.covers is None else self.covers.select(index),
-        )
-
-    def resized(self, size_wh: tuple[int, int], alignment: Alignment) -> Share:
-        """Return the same people with crops of another size and alignment."""
-        covers = None if self.covers is None else self.covers.resized(size_wh, alignment)
-        return replace(self, plan=self.plan.resized(size_wh, alignment), covers=covers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,33 +220,6 @@ def make_batch(shares: Sequence[Share], device: torch.device) -> Batch:
     return Batch(torch.cat(crops), tuple(targets))
 
 
-def make_crops(share: Share, device: torch.device) -> Tensor:
-    """Return the crops of a share, (B, 3, H, W) float32, normalised."""
-    pixels = _uncovered(share, device)
-    _cover(pixels, share)
-    return normalise(pixels.permute(0, 2, 3, 1))
-
-
-def _uncovered(share: Share, device: torch.device) -> Tensor:
-    """Return the crops of a share, (B, 3, H, W) float32 in [0, 255], before any is covered."""
-    course, plan = share.course, share.plan
-    warped = course.crops.warp(course.people.images[share.rows], plan.transforms)
-    # Planes of one colour each: mixing them is one product of matrices.
-    pixels = _to(warped, device).permute(0, 3, 1, 2).contiguous().float()
-    if plan.colours is not None:
-        affines = upload(plan.colours, device)
-        mixed = torch.baddbmm(affines[:, :, 3:], affines[:, :, :3], pixels.flatten(2))
-        pixels = mixed.clamp_(0, 255).view_as(pixels)
-    _hide_outside(pixels, plan)
-    return pixels
-
-
-def _to(tensor: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
 def _targets(share: Share, crops: Tensor) -> Targets:
     """Draw the heatmaps of a share, and ask its teacher."""
     device, lessons = crops.device, share.course.lessons
@@ -337,60 +228,3 @@ def _targets(share: Share, crops: Tensor) -> Targets:
     maps, drawn = share.course.codec.encode(points, weights > 0)
     lesson = None if lessons is None else lessons(share, crops)
     return Targets(share, maps, weights * drawn, lesson)
-
-
-def _hide_outside(pixels: Tensor, plan: CropPlan) -> None:
-    """Blacken what (B, 3, H, W) shows outside the windows of cut photos, in place."""
-    rows = np.flatnonzero(np.isfinite(plan.windows[:, 0]))
-    if not len(rows):
-        return
-    width, height = plan.transforms.size_wh
-    device = pixels.device
-    inverse = upload(plan.transforms.inverses[rows].astype(np.float32), device)
-    window = upload(plan.windows[rows], device)
-    across = torch.arange(width, device=device, dtype=torch.float32)
-    down = torch.arange(height, device=device, dtype=torch.float32)[:, None]
-    shown = torch.ones((), dtype=torch.bool, device=device)
-    for axis in (0, 1):
-        part = inverse[:, axis, :, None, None]
-        place = part[:, 0] * across + part[:, 1] * down + part[:, 2]
-        low, high = window[:, axis, None, None], window[:, axis + 2, None, None]
-        shown = shown & (place >= low) & (place <= high)
-    index = upload(rows, device)
-    pixels[index] = pixels[index] * shown[:, None]
-
-
-def _cover(pixels: Tensor, share: Share) -> None:
-    """Blend (B, 3, H, W) with other crops, then cover rectangles with colours or them, in place."""
-    plan, device = share.plan, pixels.device
-    wide = plan.erased[:, :, 2] > plan.erased[:, :, 0]
-    mixed = wide & np.isnan(plan.fills[:, :, 0])
-    borrowing = np.flatnonzero(plan.borrows)
-    others = pixels[:0]
-    if share.covers is not None and len(borrowing):
-        others = _uncovered(share.covers.select(borrowing), device)
-    if (plan.blends > 0).any():
-        index = upload(borrowing, device)
-        shares = upload(plan.blends[borrowing], device)[:, None, None, None]
-        pixels[index] = torch.lerp(pixels[index], others, shares)
-    for number in range(wide.shape[1]):
-        for plain in (True, False):
-            rows = np.flatnonzero(wide[:, number] & (mixed[:, number] != plain))
-            if not len(rows):
-                continue
-            if plain:
-                fill = upload(plan.fills[rows, number], device)[:, :, None, None]
-            else:
-                fill = others[upload(np.searchsorted(borrowing, rows), device)]
-            covered = _inside(upload(plan.erased[rows, number], device), pixels)
-            index = upload(rows, device)
-            pixels[index] = torch.where(covered, fill, pixels[index])
-
-
-def _inside(boxes: Tensor, pixels: Tensor) -> Tensor:
-    """Return which of the pixels (..., H, W) lie in each of boxes (B, 4), (B, 1, H, W) bool."""
-    height, width = pixels.shape[-2:]
-    across = torch.arange(width, device=boxes.device)
-    down = torch.arange(height, device=boxes.device)[:, None]
-    x0, y0, x1, y1 = boxes[:, :, None, None, None].unbind(1)
-    return (across >= x0) & (across <= x1) & (down >= y0) & (down <= y1)

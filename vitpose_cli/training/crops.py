@@ -166,7 +166,11 @@ def sampling_matrices(transforms: CropTransforms, image_wh: tuple[int, int]) -> 
 
 def upload(array: NDArray[np.generic], device: torch.device) -> Tensor:
     """Copy an array to `device` without waiting for it."""
-    tensor = torch.from_numpy(array)
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return to_device(torch.from_numpy(array), device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on `device`; from the host it is copied without waiting for it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -29,13 +29,14 @@ from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import plain_transforms, plan_plain_crops
-from vitpose_cli.training.batches import Course, Lesson, Lessons, Share, make_crops
 from vitpose_cli.training.cache import atomic_array, written_by_one
 from vitpose_cli.training.config import DistillOptions
+from vitpose_cli.training.courses import Course, Lesson, Lessons, Share
 from vitpose_cli.training.crops import sampling_matrices, upload
 from vitpose_cli.training.data import Material
 from vitpose_cli.training.memory import explained_memory
 from vitpose_cli.training.people import People
+from vitpose_cli.training.pixels import make_crops
 from vitpose_cli.training.teachers import Teacher
 
 _BATCH_SIZE = 64

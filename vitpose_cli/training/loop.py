@@ -23,10 +23,11 @@ from vitpose_cli.plurals import counted
 from vitpose_cli.runtime import seed_everything
 from vitpose_cli.training.activations import activation_bytes
 from vitpose_cli.training.agreement import Beginning, check_alike, check_begun, check_read
-from vitpose_cli.training.batches import Batches, Course, Lessons
+from vitpose_cli.training.batches import Batches
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.chronicle import Chronicle
 from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.courses import Course, Lessons
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material
 from vitpose_cli.training.distill import open_lessons
 from vitpose_cli.training.divergence import SkippedSteps
