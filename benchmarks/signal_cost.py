@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from gpu_material import random_model
 
-from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, LoadedViTPose
 from vitpose_cli.models.estimator import HOST_BATCH_SIZE
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.heatmap_signals import flip_disagreement, peak_signals
@@ -47,15 +47,8 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=8 * HOST_BATCH_SIZE)
     options = parser.parse_args()
     coco = keypoint_set("coco")
-    header = CheckpointHeader(
-        variant=options.variant,
-        heads={"main": HeadHeader("classic", coco, "udp")},
-        input_wh=(192, 256),
-        source="random",
-        licence="Apache-2.0",
-    )
-    torch.manual_seed(0)
-    network = PoseNetwork(LoadedViTPose(header).eval(), device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    network = PoseNetwork(random_model(options.variant, cpu), device=cpu)
     generator = np.random.default_rng(0)
     crops = torch.from_numpy(generator.integers(0, 255, (HOST_BATCH_SIZE, 256, 192, 3), np.uint8))
     maps = torch.rand(HOST_BATCH_SIZE, 17, 64, 48)

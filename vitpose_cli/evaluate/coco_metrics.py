@@ -14,7 +14,7 @@ import contextlib
 import copy
 import io
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -95,20 +95,15 @@ class CocoMetrics:
 
     def result(self) -> dict[str, float]:
         """Return `METRICS` by name; 0 where nothing was predicted. May be asked once."""
-        values = [self._result(kind) for _, kind in sorted(self._kinds.items())]
-        means = {}
-        for number, name in enumerate(METRICS):
-            measured = [each[number] for each in values if each[number] >= 0]
-            means[name] = sum(measured) / len(measured) if measured else -1.0
-        return means
+        return mean_metrics([self._result(kind) for _, kind in sorted(self._kinds.items())])
 
-    def _result(self, kind: _Kind) -> list[float]:
+    def _result(self, kind: _Kind) -> dict[str, float]:
         """Return the metrics of one category, -1 where nobody is to be found."""
         scores = np.concatenate([np.zeros(0), *kind.scores])
         if not len(scores):
             # COCOeval cannot work without predictions.
-            counts = (kind.num_true[_SIZES.get(name[-2:], 0)] for name in METRICS)
-            return [0.0 if count else -1.0 for count in counts]
+            counts = {name: kind.num_true[_SIZES.get(name[-2:], 0)] for name in METRICS}
+            return {name: 0.0 if count else -1.0 for name, count in counts.items()}
         order = np.argsort(np.concatenate(kind.image_ids), kind="stable")
         fates = np.concatenate(kind.fates)[order]
         kind.image_ids, kind.scores, kind.fates = [], [], []
@@ -138,7 +133,7 @@ class CocoMetrics:
                 for name in ("precision", "recall")
             }
             evaluation.summarize()
-        return list(map(float, evaluation.stats))
+        return dict(zip(METRICS, map(float, evaluation.stats), strict=True))
 
     def _outside(self, areas: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return whether areas (...) are outside of each range of sizes, (A, ...)."""
@@ -183,6 +178,15 @@ class CocoMetrics:
             fates[..., number] = np.where(hit, np.where(is_counted, _RIGHT, _IGNORED), _WRONG)
             free &= ~(hit[..., None] & (chosen[..., None] == people)) | crowds[None, :, None, :]
         return fates
+
+
+def mean_metrics(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each of `METRICS` over those that are measured; -1 where none is."""
+    means = {}
+    for name in METRICS:
+        measured = [part[name] for part in parts if part[name] >= 0]
+        means[name] = sum(measured) / len(measured) if measured else -1.0
+    return means
 
 
 def or_none(coco: Mapping[str, float]) -> dict[str, float | None]:

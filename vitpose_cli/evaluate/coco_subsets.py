@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.evaluate.coco_metrics import CocoMetrics, or_none
+from vitpose_cli.evaluate.coco_metrics import CocoMetrics, mean_metrics, or_none
 from vitpose_cli.evaluate.photo_batches import PhotoBatch
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.whole_body import part_places
@@ -65,7 +65,9 @@ class PartMetrics:
         """Return what was measured by part, hands also together. May be asked once."""
         results = {name: part.result() for name, part in self._parts.items()}
         if results:
-            results["hand"] = _mean(results["lefthand"], results["righthand"])
+            left, right = results["lefthand"], results["righthand"]
+            means = mean_metrics((left.coco, right.coco))
+            results["hand"] = Subset(means, left.num_people + right.num_people)
         return results
 
 
@@ -111,12 +113,3 @@ class _SubsetMetrics:
 
     def result(self) -> Subset:
         return Subset(self._metrics.result(), self._num_people)
-
-
-def _mean(left: Subset, right: Subset) -> Subset:
-    """Return the means of both hands, of the one that there is where the other is not."""
-    means = {}
-    for name in left.coco:
-        values = [side.coco[name] for side in (left, right) if side.coco[name] >= 0]
-        means[name] = sum(values) / len(values) if values else -1.0
-    return Subset(means, left.num_people + right.num_people)

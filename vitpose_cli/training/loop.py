@@ -36,8 +36,7 @@ from vitpose_cli.training.measurement import Measurement, comparison, steps_betw
 from vitpose_cli.training.memory import check_pass, explained_memory, pass_size, too_large_step
 from vitpose_cli.training.metrics import Meter, Observer, read_metrics
 from vitpose_cli.training.network import Network, with_blobs
-from vitpose_cli.training.notes import opening_notes
-from vitpose_cli.training.opening import open_run
+from vitpose_cli.training.opening import open_run, opening_notes
 from vitpose_cli.training.optim import Schedule, trainable_size
 from vitpose_cli.training.process import (
     Placement,

@@ -81,6 +81,24 @@ class Silence:
         """Say nothing."""
 
 
+class StepAxis:
+    """One axis for the steps of all stages, one after the other."""
+
+    def __init__(self) -> None:
+        """Begin with no stage."""
+        self._lengths: dict[int, int] = {}
+
+    def place(self, line: Line) -> int:
+        """Return where a line lies: its step, behind all steps of earlier stages.
+
+        Args:
+            line: The next line; those of earlier stages have been placed.
+        """
+        stage, step = int(line["stage"]), int(line["step"])
+        self._lengths[stage] = max(step, self._lengths.get(stage, 0))
+        return step + sum(steps for other, steps in self._lengths.items() if other < stage)
+
+
 class MetricsFile:
     """`metrics.jsonl`: appended, and cut where a resumed run takes up."""
 

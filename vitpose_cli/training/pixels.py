@@ -1,7 +1,4 @@
-"""What becomes of crops: warped, recoloured, cut, blended and covered as their plan says.
-
-On a GPU it is a few large kernels for all crops of a head at once.
-"""
+"""What becomes of crops: warped, recoloured, cut, blended and covered as their plan says."""
 
 from __future__ import annotations
 

@@ -16,8 +16,7 @@ from vitpose_cli.training.config import DistillOptions, StageOptions, TrainConfi
 from vitpose_cli.training.data import OpenedData, check_room
 from vitpose_cli.training.memory import check_pass, pass_size
 from vitpose_cli.training.network import Network
-from vitpose_cli.training.notes import opening_notes
-from vitpose_cli.training.opening import open_run
+from vitpose_cli.training.opening import open_run, opening_notes
 from vitpose_cli.training.optim import Schedule, hold_still, parameter_groups, trainable_size
 from vitpose_cli.training.process import Placement
 from vitpose_cli.training.start import next_network, with_input_sizes

@@ -15,7 +15,7 @@ from vitpose_cli.charts import Axes, Point, figure, html_page, line_chart
 from vitpose_cli.files import atomic_file
 from vitpose_cli.plurals import counted
 from vitpose_cli.training.checkpoints import RunFolder
-from vitpose_cli.training.metrics import read_metrics
+from vitpose_cli.training.metrics import StepAxis, read_metrics
 
 
 def write_report(folder: RunFolder, best: float | None) -> None:
@@ -28,7 +28,8 @@ def write_report(folder: RunFolder, best: float | None) -> None:
     Raises:
         InputError: The metrics cannot be read, or the report cannot be written.
     """
-    lines = _with_global_steps(read_metrics(folder.metrics))
+    axis = StepAxis()
+    lines = [line | {"at": axis.place(line)} for line in read_metrics(folder.metrics)]
     trained = [line for line in lines if line["kind"] == "train"]
     measured = [line for line in lines if line["kind"] == "validation"]
     parts = [
@@ -58,21 +59,6 @@ def write_report(folder: RunFolder, best: float | None) -> None:
     page = html_page(folder.path.name, "".join(parts))
     with atomic_file(folder.report) as stream:
         stream.write(page.encode())
-
-
-def _with_global_steps(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Count steps over all stages."""
-    lengths: dict[int, int] = {}
-    for line in lines:
-        lengths[line["stage"]] = max(line["step"], lengths.get(line["stage"], 0))
-    return [
-        line
-        | {
-            "at": line["step"]
-            + sum(lengths[stage] for stage in range(line["stage"]) if stage in lengths)
-        }
-        for line in lines
-    ]
 
 
 def _curves(

@@ -137,7 +137,5 @@ def _sample_tiles(crop: torch.Tensor, target: Targets, row: int) -> list[Image]:
     heat = (target.maps[row] * target.weights[row, :, None, None].clamp(max=1)).amax(dim=0)
     size = keypoints.shape[:2]
     large = F.interpolate(heat[None, None], size=size, mode="bilinear")[0, 0].cpu().numpy()
-    scale = size[0] // picture.shape[0]
-    base = picture.repeat(scale, axis=0).repeat(scale, axis=1) * 0.6
-    glowing = base * (1 - large[..., None]) + _HEAT * large[..., None]
+    glowing = 0.6 * _large(picture) * (1 - large[..., None]) + _HEAT * large[..., None]
     return [keypoints, glowing.round().astype(np.uint8)]

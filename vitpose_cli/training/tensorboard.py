@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.training.metrics import Line
+from vitpose_cli.training.metrics import Line, StepAxis
 
 _CURVES = ("loss", "lr", "gradient_norm", "people_per_s", "data_share", "memory_mib")
 
@@ -22,9 +22,9 @@ class TensorBoard:
             earlier: The lines of a run that goes on: where its axis does.
         """
         self._writer = writer
-        self._lengths: dict[int, int] = {}
+        self._axis = StepAxis()
         for line in earlier:
-            self._place(line)
+            self._axis.place(line)
 
     @classmethod
     def open(cls, folder: Path, earlier: Iterable[Line] = ()) -> TensorBoard | None:
@@ -44,7 +44,7 @@ class TensorBoard:
 
     def line(self, line: Line) -> None:
         """Write the numbers of a line."""
-        at = self._place(line)
+        at = self._axis.place(line)
         if line["kind"] == "train":
             numbers = {f"train/{name}": line[name] for name in _CURVES}
         else:
@@ -57,9 +57,3 @@ class TensorBoard:
         for name, value in numbers.items():
             self._writer.add_scalar(name, value, at)
         self._writer.flush()
-
-    def _place(self, line: Line) -> int:
-        """Return where a line lies on the axis: behind all stages before its own."""
-        stage, step = line["stage"], line["step"]
-        self._lengths[stage] = max(step, self._lengths.get(stage, 0))
-        return int(step + sum(steps for number, steps in self._lengths.items() if number < stage))
