@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from runs import save_photos, save_weights
 
 from vitpose_cli.pose.keypoints import keypoint_set
 
@@ -46,6 +47,23 @@ def truth_file(path: Path, num_images: int = 6, per_image: int = 3) -> Path:
     }
     path.write_text(json.dumps(document))
     return path
+
+
+def truth_of_photos(folder: Path, num_photos: int) -> dict[str, Any]:
+    """Write `photos`, their ground truth `gt.json` with a person each, and `w.safetensors`.
+
+    Returns:
+        What is in `gt.json`.
+    """
+    names = save_photos(folder / "photos", num_photos)
+    save_weights(folder / "w.safetensors")
+    document: dict[str, Any] = json.loads(truth_file(folder / "gt.json", num_photos, 1).read_text())
+    for image, name in zip(document["images"], names, strict=True):
+        image |= {"file_name": name, "width": 120, "height": 90}
+    for person in document["annotations"]:
+        person["bbox"] = [10.0, 10.0, 60.0, 70.0]
+    (folder / "gt.json").write_text(json.dumps(document))
+    return document
 
 
 def predictions_of(path: Path, noise_px: float) -> list[dict[str, Any]]:

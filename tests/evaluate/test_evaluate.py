@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluate_cases import COCO_SET, predictions_of, reference_metrics, truth_file
+from evaluate_cases import (
+    COCO_SET,
+    predictions_of,
+    reference_metrics,
+    truth_file,
+    truth_of_photos,
+)
 from label_cases import make_record, make_run
-from runs import save_photos, save_weights, vitpose
+from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.coco_metrics import METRICS
@@ -203,14 +209,7 @@ def test_another_keypoint_set_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_a_document_and_results_are_all_measured(tmp_path: Path) -> None:
-    names = save_photos(tmp_path / "photos", 4)
-    weights = save_weights(tmp_path / "w.safetensors")
-    document = json.loads(truth_file(tmp_path / "gt.json", 4, 1).read_text())
-    for image, name in zip(document["images"], names, strict=True):
-        image |= {"file_name": name, "width": 120, "height": 90}
-    for person in document["annotations"]:
-        person["bbox"] = [10.0, 10.0, 60.0, 70.0]
-    (tmp_path / "gt.json").write_text(json.dumps(document))
+    document, weights = truth_of_photos(tmp_path, 4), "w.safetensors"
     direct = vitpose(
         "evaluate", "-a", "gt.json", "-i", "photos", "--gt-boxes", "-w", weights, "--json",
         "--no-flip-test", cwd=tmp_path,
@@ -282,11 +281,7 @@ def test_boxes_come_from_one_place(tmp_path: Path) -> None:
 def test_ground_truth_that_lists_right_before_left_is_measured_alike(
     tmp_path: Path, how: list[str]
 ) -> None:
-    names = save_photos(tmp_path / "photos", 3)
-    weights = save_weights(tmp_path / "w.safetensors")
-    document = json.loads(truth_file(tmp_path / "gt.json", 3, 1).read_text())
-    for image, name in zip(document["images"], names, strict=True):
-        image |= {"file_name": name, "width": 120, "height": 90}
+    document, weights = truth_of_photos(tmp_path, 3), tmp_path / "w.safetensors"
     for person in document["annotations"]:
         points = np.random.default_rng(person["id"]).uniform(10, 80, (17, 2)).round(1)
         person["keypoints"] = np.c_[points, np.full(17, 2)].ravel().tolist()

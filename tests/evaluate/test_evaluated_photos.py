@@ -10,9 +10,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pytest
-from evaluate_cases import predictions_of, truth_file
+from evaluate_cases import predictions_of, truth_file, truth_of_photos
 from label_cases import make_failure, make_record, make_run
-from runs import save_photos, save_weights, vitpose
+from runs import vitpose
 from video_cases import write_video
 
 from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
@@ -23,14 +23,7 @@ from vitpose_cli.media.video import VideoFile
 @pytest.fixture
 def photo_truth(tmp_path: Path) -> Path:
     """Write three photos, their ground truth `gt.json` with one person each, and weights."""
-    names = save_photos(tmp_path / "photos", 3)
-    save_weights(tmp_path / "w.safetensors")
-    document = json.loads(truth_file(tmp_path / "gt.json", 3, 1).read_text())
-    for image, name in zip(document["images"], names, strict=True):
-        image |= {"file_name": name, "width": 120, "height": 90}
-    for person in document["annotations"]:
-        person["bbox"] = [10.0, 10.0, 60.0, 70.0]
-    (tmp_path / "gt.json").write_text(json.dumps(document))
+    truth_of_photos(tmp_path, 3)
     return tmp_path
 
 

@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 
 from vitpose_cli.evaluate.evaluation import Evaluation, check_truth, measure_photos
 from vitpose_cli.evaluate.photo_batches import FailedPhoto
-from vitpose_cli.evaluate.predictions import (
-    photo_of,
-    predicted_photos,
-)
+from vitpose_cli.evaluate.predictions import photo_of, predicted_photos
 from vitpose_cli.media.kinds import is_run_folder
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.coco_frames import CocoFrames
@@ -89,21 +87,27 @@ def results_of_records(
         if record.instances is None:
             failures.append(FailedPhoto(str(record.key), record.error or ""))
             continue
-        people = record.instances
-        points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
-        if order is not None:
-            points = points[:, order]
-        for flat, score in zip(
-            points.reshape(len(people), 3 * people.num_keypoints), people.scores, strict=True
-        ):
-            results.append(
-                {
-                    "image_id": image_id,
-                    "keypoints": flat.tolist(),
-                    "score": float(score),
-                }
-            )
+        results += results_of_people(image_id, record.instances, order)
     return results, failures
+
+
+def results_of_people(
+    image_id: int, people: Instances, order: NDArray[np.int64] | None = None
+) -> list[dict[str, Any]]:
+    """Return the people of a frame as COCO results, one after the other.
+
+    Args:
+        image_id: The ground truth's id of the frame.
+        people: The people.
+        order: As for `results_of_records`.
+    """
+    points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
+    if order is not None:
+        points = points[:, order]
+    return [
+        {"image_id": image_id, "keypoints": one.ravel().tolist(), "score": float(score)}
+        for one, score in zip(points, people.scores, strict=True)
+    ]
 
 
 def run_of_document(predictions: Path) -> Path | None:

@@ -34,28 +34,14 @@ class Beginning:
     """What a process begins with.
 
     Attributes:
-        sources: What was opened, to learn from and then to measure on.
-        learnt_from: What it learns from.
+        learnt_from: What it learns from, and is measured on.
         unread: Sentences about photos that could not be read.
         position: How far the run is.
     """
 
-    sources: tuple[Fingerprint, ...]
     learnt_from: DataFingerprint
     unread: tuple[str, ...]
     position: Position
-
-    @classmethod
-    def of(
-        cls,
-        data: OpenedData,
-        learnt_from: DataFingerprint,
-        unread: Sequence[str],
-        position: Position,
-    ) -> Beginning:
-        """Sum up what a process has opened, read and loaded."""
-        sources = tuple(source.fingerprint for source in (*data.train, *data.validation))
-        return cls(sources, learnt_from, tuple(unread), position)
 
 
 def check_begun(
@@ -72,13 +58,9 @@ def check_begun(
     Raises:
         ConfigError: They are others.
     """
-    learnt, measured = (
-        tuple(source.fingerprint for source in sources) for sources in (data.train, data.validation)
-    )
-    pairs = [
-        *zip(saved.data.sources, learnt, strict=True),
-        *zip(saved.data.measured, measured, strict=True),
-    ]
+    measured = [source.fingerprint for source in data.validation]
+    now = [*(source.fingerprint for source in data.train), *measured]
+    pairs = [*zip(saved.data.opened, now, strict=True)]
     for change in _moved(pairs, allow_missing=data.options.allow_missing):
         note(f"{_MOVED}: {change}.")
     if _shapes(saved.stage["model"]) != _shapes(network.model.state_dict()):
@@ -130,10 +112,11 @@ def check_alike(own: Beginning, process: Process) -> None:
 
 def _differences(first: Beginning, other: Beginning, rank: int) -> list[str]:
     """Say what a process sees otherwise than the first."""
+    pairs = zip(first.learnt_from.opened, other.learnt_from.opened, strict=True)
     found = [
         f"{theirs.path}: {theirs.num_people:,} people in {theirs.num_photos:,} photos in process "
         f"{rank}, {ours.num_people:,} in {ours.num_photos:,} in process 0, or labelled otherwise."
-        for ours, theirs in zip(first.sources, other.sources, strict=True)
+        for ours, theirs in pairs
         if ours.people != theirs.people
     ]
     if not found and first.learnt_from.read != other.learnt_from.read:

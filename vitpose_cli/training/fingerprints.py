@@ -58,6 +58,11 @@ class DataFingerprint:
     read: Mapping[str, str]
     measured: tuple[Fingerprint, ...]
 
+    @property
+    def opened(self) -> tuple[Fingerprint, ...]:
+        """All sources: those to learn from, then those to measure on."""
+        return (*self.sources, *self.measured)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for a state."""
         return asdict(self)

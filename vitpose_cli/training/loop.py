@@ -177,7 +177,7 @@ class _Run:
             )
         chronicle.tell(unread)
         known = learnt_from(data, material)
-        own = Beginning.of(data, known, unread, chronicle.position)
+        own = Beginning(known, tuple(unread), chronicle.position)
         check_alike(own, self._placement.process)
         if begun is not None:
             check_read(begun, known, self._config.data)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_categories import categories_of_boxes
-from vitpose_cli.evaluate.evaluated_labels import evaluate_results
+from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_people
 from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
@@ -235,8 +235,7 @@ class Validator:
     def _results(self, found: Instances) -> list[dict[str, Any]]:
         """Return COCO results, without the doubles that labelling would drop."""
         results: list[dict[str, Any]] = []
-        keypoint_set = self.source.keypoint_set
-        areas = self._transforms.region_areas
+        areas, sigmas = self._transforms.region_areas, self.source.keypoint_set.sigmas
         annotations = self.source.truth.by_image()
         for number, image in enumerate(self.source.truth.images):
             rows = np.flatnonzero(self._images == number)
@@ -245,23 +244,11 @@ class Validator:
                 own.keypoints,
                 areas[rows],
                 own.scores,
-                keypoint_set.sigmas,
+                sigmas,
                 pixel_aspect=self.source.frames.pixel_aspects[number],
             )
             kept = own.select(best)
-            triples = np.concatenate([kept.keypoints, kept.keypoint_scores[..., None]], axis=2)
-            people = [
-                {
-                    "image_id": image["id"],
-                    "keypoints": flat.tolist(),
-                    "score": float(score),
-                }
-                for flat, score in zip(
-                    triples.reshape(len(kept), 3 * keypoint_set.num_keypoints),
-                    kept.scores,
-                    strict=True,
-                )
-            ]
+            people = results_of_people(image["id"], kept)
             if self.source.boxes is None:  # a detector's do not say whose they are
                 labels, size_wh = annotations[image["id"]], self._sizes_wh[number]
                 categories = categories_of_boxes(kept.boxes, labels, size_wh)

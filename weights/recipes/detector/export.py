@@ -17,10 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from findings import find_in_photos, summary
 from measure import match
 from pack import read_pack
 from safetensors.torch import load_file
-from train import find_in_photos, summary
 
 from vitpose_cli.models.torchvision_detector import DetectorHeader, build_detector, save_detector
 

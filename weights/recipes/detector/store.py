@@ -87,11 +87,17 @@ def _decode_into(canvas: Tensor, photo: LabelledPhoto) -> tuple[float, tuple[int
     pixels = torch.from_numpy(decode_webp(photo.webp)).permute(2, 0, 1)
     side = canvas.shape[-1]
     scale = min(1.0, side / max(pixels.shape[1:]))
-    if scale < 1:
-        size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
-        pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[0]
+    pixels = resized(pixels, scale)
     canvas[:, : pixels.shape[1], : pixels.shape[2]] = pixels
     return scale, (pixels.shape[2], pixels.shape[1])
+
+
+def resized(pixels: Tensor, scale: float) -> Tensor:
+    """Return a photo (3, H, W) `scale` times as large."""
+    if scale == 1:
+        return pixels
+    size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
+    return functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[0]
 
 
 def _halve(photos: Tensor) -> Tensor:

@@ -21,17 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from augment import Augmenter
 from distillation import DenseTeacher, StemReader, hint_loss
+from findings import find_in_photos, summary
 from loss import Places, detection_loss
-from measure import Matches, PhotoResult, match
-from pack import LabelledPhoto, decode_webp, read_pack
+from measure import match
+from pack import read_pack
 from safetensors.torch import load_file
 from store import PhotoStore
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -40,9 +39,6 @@ from vitpose_cli.runtime import has_fast
 
 _WARM_UP, _CALM = 0.02, 0.85
 """Shares of the run: until the rate is full, and from which on pictures are nearly plain photos."""
-
-_SMALL, _LARGE = 22, 45
-"""Sides, px of the pack's photos, that stand for 32 and 64 px of photos as COCO has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,47 +299,6 @@ def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
         {"params": [value for value in parameters if value.ndim > 1], "weight_decay": decay},
         {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-@torch.inference_mode()
-def find_in_photos(
-    network: Any, photos: Sequence[LabelledPhoto], side: int, device: torch.device
-) -> list[PhotoResult]:
-    """Find people in photos of a pack with torchvision's own inference, without a threshold."""
-    network.transform.min_size, network.transform.max_size = (side,), side
-    network.score_thresh = 0.05
-    results = []
-    for photo in photos:
-        pixels = torch.from_numpy(decode_webp(photo.webp)).permute(2, 0, 1)
-        scale = side / max(pixels.shape[1:])
-        size_hw = [max(1, round(length * scale)) for length in pixels.shape[1:]]
-        if scale != 1:
-            pixels = functional.interpolate(pixels[None], size_hw, mode="bilinear", antialias=True)[
-                0
-            ]
-        [found] = network([pixels.to(device).float() / 255])
-        results.append(
-            PhotoResult(
-                found["boxes"].cpu().numpy() / np.float32(scale),
-                found["scores"].cpu().numpy(),
-                photo.boxes,
-                photo.weights,
-            )
-        )
-    return results
-
-
-def summary(matches: Matches) -> dict[str, float]:
-    """Return the numbers worth a line of the log."""
-    threshold = matches.threshold_at(0.4)
-    numbers = {
-        "ap50": matches.average_precision(),
-        "threshold": threshold,
-        "recall_large": matches.recall(threshold, _LARGE),
-        "recall_medium": matches.recall(threshold, _SMALL),
-        "false_boxes": matches.false_boxes(threshold),
-    }
-    return {key: round(value, 4) for key, value in numbers.items()}
 
 
 def read_plan(arguments: Sequence[str] | None = None) -> Plan:
