@@ -43,7 +43,7 @@ def test_what_cannot_fit_is_refused_before_the_system_kills_it() -> None:
     cpu, gpu = (Placement(torch.device(kind)) for kind in ("cpu", "cuda"))
     check_pass(0, STAGE, total_bytes * 19 // 10, cpu)
     check_pass(0, STAGE, total_bytes * 25 // 10, gpu)  # which says so itself
-    with pytest.raises(InputError, match="do not fit") as caught:
+    with pytest.raises(InputError, match="does not fit") as caught:
         check_pass(0, STAGE, total_bytes * 25 // 10, cpu)
     assert "stages.0.accumulate=10" in caught.value.hint  # five times smaller
     assert "stages.0.batch_size=12" in caught.value.hint

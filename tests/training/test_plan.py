@@ -87,7 +87,7 @@ def test_each_process_of_a_machine_keeps_crops_of_its_own(
 
 def test_a_pass_that_memory_cannot_hold_is_refused(tmp_path: Path) -> None:
     small, large = ({"input_wh": [32, 48], "steps": 1, "batch_size": n} for n in (4, 10_000_000))
-    with pytest.raises(InputError, match="10000000 crops of 32 x 48 px in one pass") as caught:
+    with pytest.raises(InputError, match="A pass of 10,000,000 crops of 32 x 48 px") as caught:
         planned(tmp_path, stages=[small, large])
     assert "stages.1.accumulate" in caught.value.hint
     passes = large | {"accumulate": 1_000_000}

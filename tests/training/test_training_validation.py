@@ -84,7 +84,7 @@ def test_a_measurement_that_does_not_fit_into_memory_says_what_would(tmp_path: P
     write_coco(tmp_path, 6)
     opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)), measured=True)
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=4))
-    with pytest.raises(InputError, match="4 crops in one pass") as caught:
+    with pytest.raises(InputError, match="A pass of 4 crops") as caught:
         validator.find(Hungry(), torch.device("cpu"), torch.float32)
     assert "validation.batch_size=2" in caught.value.hint
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2))

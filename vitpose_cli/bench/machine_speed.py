@@ -20,6 +20,7 @@ from vitpose_cli.bench.stages import measure_stages
 from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
+from vitpose_cli.plurals import counted
 
 BATCHES = {"cuda": (1, 8, 32, 64, 128)}
 BATCHES_ELSEWHERE = (1, 4, 8, 16)
@@ -202,7 +203,8 @@ def _advice(
     """Say what the numbers mean for the choice of weights and batches."""
     best = max(each.crops_per_s for each in batches)
     batch = next(each.batch for each in batches if each.crops_per_s >= GOOD_ENOUGH * best)
-    advice = [f"Batches of {batch} crops are as fast as any; larger ones only take memory."]
+    crops = counted(batch, "crop")
+    advice = [f"Batches of {crops} are as fast as any; larger ones only take memory."]
     if not sizes:
         return (*advice, NOBODY_FOUND)
     names = list(sizes)

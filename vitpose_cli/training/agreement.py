@@ -114,8 +114,8 @@ def _differences(first: Beginning, other: Beginning, rank: int) -> list[str]:
     """Say what a process sees otherwise than the first."""
     pairs = zip(first.learnt_from.opened, other.learnt_from.opened, strict=True)
     found = [
-        f"{theirs.path}: {theirs.num_people:,} people in {theirs.num_photos:,} photos in process "
-        f"{rank}, {ours.num_people:,} in {ours.num_photos:,} in process 0, or labelled otherwise."
+        f"{theirs.path}: {theirs.counts} in process {rank}, {ours.counts} in process 0, or "
+        "labelled otherwise."
         for ours, theirs in pairs
         if ours.people != theirs.people
     ]
@@ -169,7 +169,6 @@ def _moved(
 
 
 def _change(before: Fingerprint, now: Fingerprint) -> str:
-    then = f"{before.num_people:,} people in {before.num_photos:,} photos"
-    if (before.num_people, before.num_photos) == (now.num_people, now.num_photos):
-        return f"{now.path}: {then}, as many as then, but not the same"
-    return f"{now.path}: {then} then, {now.num_people:,} in {now.num_photos:,} now"
+    if before.counts == now.counts:
+        return f"{now.path}: {now.counts}, as many as then, but not the same"
+    return f"{now.path}: {before.counts} then, {now.counts} now"

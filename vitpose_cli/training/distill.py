@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.plurals import people
 from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
@@ -95,7 +96,7 @@ class OneLook:
             InputError: They do not fit.
         """
         too_large = InputError(
-            f"The teacher's heatmaps of {len(self.maps):,} people need {self.maps.nbytes >> 20} "
+            f"The teacher's heatmaps of {people(len(self.maps))} need {self.maps.nbytes >> 20} "
             f"MiB, and {device} has less.",
             "Set distill.keep: ram, or disk.",
         )
@@ -161,7 +162,7 @@ def open_lessons(
     lessons: dict[str, Lessons] = {}
     for head, teacher in teachers.items():
         own = material[head]
-        note(f"The teacher looks at {len(own.people):,} people ({head}).")
+        note(f"The teacher looks at {people(len(own.people))} ({head}).")
         course = Course(head, own.people, own.crops, teacher.codec)
         folder = options.folder or (cache if options.keep == "disk" else None)
         kept_as = None if folder is None else (folder, own.identity)

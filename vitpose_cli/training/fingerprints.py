@@ -18,6 +18,7 @@ import numpy as np
 
 from vitpose_cli.media.archives import num_bytes
 from vitpose_cli.media.frames import FrameKey, PhotoFile
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.composed_names import ByName
@@ -42,6 +43,12 @@ class Fingerprint:
     people: str
     num_people: int
     num_photos: int
+
+    @property
+    def counts(self) -> str:
+        """How many people were taken, and how many photos they are in, in words."""
+        people = counted(self.num_people, "person", "people")
+        return f"{people} in {counted(self.num_photos, 'photo')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import distributed
 
 from vitpose_cli.evaluate.coco_metrics import or_none
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.training.config import ValidationOptions
 from vitpose_cli.training.data import OpenedData, check_missing
@@ -68,9 +69,10 @@ class Measurement:
             one = Validator(source, head, codec, options, placement.process, region)
             check_missing(source, one.failures, data.options)
             if one.failures:
+                photos = counted(len(one.failures), "photo")
                 note(
-                    f"{source.truth.path}: {len(one.failures):,} photos cannot be read and are "
-                    f"measured as black ones, as {one.failures[0].key}."
+                    f"{source.truth.path}: black stands for {photos} that cannot be read "
+                    f"({one.failures[0].key}: {one.failures[0].error})."
                 )
             validators.append(one)
         return cls(validators, placement)

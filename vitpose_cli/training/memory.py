@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from vitpose_cli.errors import InputError, is_out_of_memory
+from vitpose_cli.plurals import counted
 from vitpose_cli.training.config import StageOptions
 from vitpose_cli.training.process import Placement
 
@@ -44,8 +45,8 @@ def too_large_step(
     """
     width, height = options.input_wh
     return InputError(
-        f"{pass_size(options, world_size)} crops of {width} x {height} px in one pass do not fit "
-        "into memory.",
+        f"A pass of {counted(pass_size(options, world_size), 'crop')} of {width} x {height} px "
+        "does not fit into memory.",
         f"--set stages.{number}.accumulate={parts * options.accumulate} learns the same in "
         "smaller passes, but for the batch statistics of a classic decoder; "
         f"--set stages.{number}.batch_size={max(1, options.batch_size // parts)} "

@@ -24,6 +24,7 @@ from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_p
 from vitpose_cli.evaluate.evaluation import Evaluation
 from vitpose_cli.models.detection import tidy
 from vitpose_cli.models.normalisation import normalise
+from vitpose_cli.plurals import counted
 from vitpose_cli.pose.geometry import CropTransforms, Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.instances import Detections, Instances
@@ -129,7 +130,8 @@ class Validator:
         points = np.empty((*confidences.shape, 2), np.float32)
         size = self._options.batch_size
         too_large = InputError(
-            f"{size} crops in one pass do not fit into memory while the network is measured.",
+            f"A pass of {counted(size, 'crop')} does not fit into memory while the network is "
+            "measured.",
             f"Set validation.batch_size={max(1, size // 2)}; it takes a little longer.",
         )
         most = math.ceil(len(self._images) / (size * self._process.world_size))
