@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +202,18 @@ def test_frames_without_people_and_failed_frames_are_no_results() -> None:
         FrameRecord(FrameKey("c.jpg"), error="of another set"),
     ]
     assert results_of_records(records, {"a.jpg": 1, "b.jpg": 2}) == ([], [("b.jpg", "damaged")])
+
+
+def test_labels_are_measured_without_the_networks_libraries(tmp_path: Path) -> None:
+    truth = truth_file(tmp_path / "gt.json")
+    (tmp_path / "found.json").write_text(json.dumps(predictions_of(truth, noise_px=2)))
+    script = (
+        "import sys\nfrom vitpose_cli.cli.app import run\n"
+        "assert run('evaluate -a gt.json -p found.json --json'.split()) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_another_keypoint_set_is_refused(tmp_path: Path) -> None:

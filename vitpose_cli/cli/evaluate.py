@@ -119,11 +119,10 @@ def evaluate(
             "--gt-boxes, --boxes and --detector exclude each other: boxes come from one of them.",
             "Give one of them.",
         )
-    with starting():
-        from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, run_of_document
-        from vitpose_cli.evaluate.evaluated_weights import evaluate_cut_bodies, evaluate_weights
-
     if predictions is not None and images is None:
+        with starting():  # without the network's libraries
+            from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions, run_of_document
+
         run = run_of_document(predictions)
         if run is not None:
             note(
@@ -135,6 +134,7 @@ def evaluate(
     elif images is not None and predictions is None:
         with starting():
             from vitpose_cli.assembly import LabelerOptions
+            from vitpose_cli.evaluate.evaluated_weights import evaluate_cut_bodies, evaluate_weights
 
         chosen = LabelerOptions(
             weights=weights,

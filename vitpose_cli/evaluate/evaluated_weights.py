@@ -6,27 +6,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import InputError
+from vitpose_cli.evaluate.body_cuts import CutPhotos, cut_bodies
 from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_records
 from vitpose_cli.evaluate.evaluation import Evaluation, check_truth, measure_photos
 from vitpose_cli.evaluate.photo_batches import person_area
 from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos
+from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
+from vitpose_cli.models.boxes_file import BoxesFile
+from vitpose_cli.pose.parts import BodyPart
 from vitpose_cli.progress import Report
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import boxes_by_image
-
-if TYPE_CHECKING:
-    from vitpose_cli.assembly import LabelerOptions
-    from vitpose_cli.evaluate.body_cuts import CutPhotos
-    from vitpose_cli.labeler import Labeler
-    from vitpose_cli.pose.parts import BodyPart
+from vitpose_cli.runtime import num_reader_threads, resolve_device
 
 _HINT_ON_BOXES = (
     "Its file names (or the image ids of a results file) must be those of the ground truth."
@@ -56,12 +55,6 @@ def evaluate_weights(
             ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
-    # Only here, so that measuring labels which exist does not wait for the network's libraries.
-    from vitpose_cli.assembly import assemble
-    from vitpose_cli.labeler import Labeler
-    from vitpose_cli.models.boxes_file import BoxesFile
-    from vitpose_cli.runtime import num_reader_threads, resolve_device
-
     num_threads = num_reader_threads(resolve_device(options.device))
     with closing(CocoFrames(annotations)) as truth:
         keys = [truth.key(number) for number in range(len(truth))]
@@ -102,12 +95,6 @@ def evaluate_cut_bodies(
             ground truth has nobody of whom the part can be cut out.
         ConfigError, WeightsError: As `assemble`.
     """
-    from vitpose_cli.assembly import assemble
-    from vitpose_cli.evaluate.body_cuts import CutPhotos, cut_bodies
-    from vitpose_cli.labeler import Labeler
-    from vitpose_cli.models.boxes_file import BoxesFile
-    from vitpose_cli.runtime import num_reader_threads, resolve_device
-
     num_threads = num_reader_threads(resolve_device(options.device))
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
