@@ -28,7 +28,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +37,7 @@ import numpy as np
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.journal import line_of
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -85,8 +85,7 @@ def make_run(folder: Path, num_photos: int) -> None:
         for number in range(num_photos):
             before, after = patterns[number % NUM_PATTERNS]
             name = b'"folder %04d/photo %08d.jpg"' % (number // 1000, number)
-            frame = before + name + after
-            stream.write(b'{"crc":"%08x","frame":%s}\n' % (zlib.crc32(frame), frame))
+            stream.write(line_of(before + name + after))
 
 
 def measure(arguments: list[str]) -> dict[str, float]:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
+from vitpose_cli.records.journal import line_of
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 
@@ -91,7 +91,7 @@ def write_run(folder: Path, num_frames: int, *, videos: bool) -> None:
                 name, index = f"clip_{number // NUM_TEMPLATES:04d}.mp4", number % NUM_TEMPLATES
             frame = templates[number % NUM_TEMPLATES].replace(_NAME.encode(), name.encode(), 1)
             frame = frame.replace(str(_INDEX).encode(), str(index).encode(), 1)
-            journal.write(b'{"crc":"%08x","frame":%s}\n' % (crc32(frame), frame))
+            journal.write(line_of(frame))
 
 
 def main() -> None:

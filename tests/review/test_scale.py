@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from review_cases import SIZE_WH, make_manifest, make_people, make_photo, running
 
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.records.journal import line_of
 from vitpose_cli.records.record import FrameRecord
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def write_large_run(folder: Path) -> Path:
     make_photo(media / names[0])
     with (run / "journal-1-of-1.jsonl").open("wb") as journal:
         for name in names:
-            frame = marked.replace(b"NAME", name.encode(), 1)
-            journal.write(b'{"crc":"%08x","frame":%s}\n' % (crc32(frame), frame))
+            journal.write(line_of(marked.replace(b"NAME", name.encode(), 1)))
     return run
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_cases import Stopping, small_run, small_source, small_teacher, write_coco
+from training_cases import Stopping, small_run, small_source, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
 from vitpose_cli.config import parse_config
@@ -360,29 +360,3 @@ def test_a_measurement_that_is_interrupted_is_left_off_and_made_again(tmp_path: 
         for name in ("run", "whole")
     ]
     assert measured[0] == measured[1]
-
-
-@pytest.mark.parametrize("task", ["pretrain", "distill"])
-def test_other_tasks_that_were_killed_go_on_with_the_same_bits(tmp_path: Path, task: str) -> None:
-    write_coco(tmp_path, 6)
-    teaching = {"teacher": str(small_teacher(tmp_path)), "looks": "once", "keep": "disk"}
-    values = small_run(
-        tmp_path,
-        data=small_run(tmp_path)["data"] | {"validation": []},
-        stages=[{"input_wh": [48, 64], "steps": 20, "batch_size": 4}],
-        **({"task": "pretrain"} if task == "pretrain" else {"distill": teaching}),
-    )
-    config = tmp_path / "train.yaml"
-    config.write_text(yaml.safe_dump(values))
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    process = started(config, cut)
-    wait_for_lines(cut, 3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    for folder in (cut, whole):
-        train(parse_config(TrainConfig, values), folder, Listener())
-    assert len(losses(cut)) == 20
-    assert losses(cut) == losses(whole)
-    ours, theirs = (read_state(folder / "last.safetensors") for folder in (cut, whole))
-    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())

@@ -151,7 +151,11 @@ def salvage(damaged: bytes, offset: int) -> Iterator[Entry]:
 
 def encode_line(record: FrameRecord) -> bytes:
     """Return the journal line of `record`, with its line break."""
-    frame = record.to_json()
+    return line_of(record.to_json())
+
+
+def line_of(frame: bytes) -> bytes:
+    """Return the journal line of a record as JSON, with its line break."""
     return b'{"crc":"%s","frame":%s}\n' % (checksum(frame).encode(), frame)
 
 
