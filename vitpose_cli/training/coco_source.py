@@ -75,7 +75,7 @@ def _opened(
     keys = {
         number: document.key(number)
         for number, group in enumerate(groups)
-        if in_split(group, options)
+        if in_split(group, options.split)
     }
     found, reasons = _people_by_image(document, keys, options, labelled, measured)
     empty_too = measured and options.boxes is not None

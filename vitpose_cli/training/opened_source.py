@@ -102,7 +102,7 @@ def outside_split(options: Source, sizes: Mapping[str, int], what: str) -> Input
         sizes: Frames with labels of each group that is taken as a whole; at least one.
         what: What a group is: `video`, `folder`, `photo`, `photo or video`, or `crop`.
     """
-    if any(in_split(group, options) for group in sizes):
+    if any(in_split(group, options.split) for group in sizes):
         return None
     path = options.annotations if options.kind == "coco" else options.path
     start, end = options.split
@@ -139,10 +139,9 @@ def nobody(options: Source, dropped: Counter[str], num_photos: int) -> InputErro
     )
 
 
-def in_split(group: str, options: SourceOptions) -> bool:
-    """Tell whether a group of photos is of the part that a source takes, the same in every run."""
-    share = crc32(group.encode()) / 2**32
-    return options.split[0] <= share < options.split[1]
+def in_split(group: str, split: tuple[float, float]) -> bool:
+    """Tell whether a group of photos is of the part [from, to) of all, the same in every run."""
+    return split[0] <= crc32(group.encode()) / 2**32 < split[1]
 
 
 def spread(chosen: list[int], options: SourceOptions) -> list[int]:

@@ -96,7 +96,7 @@ def open_pack(
 def _in_sources(pack: Pack, keys: Sequence[FrameKey], options: PackSource) -> NDArray[np.bool_]:
     """Return which people (N,) are of sources that are shown, and in the part that is asked for."""
     never = [number for number, repeat in options.repeat_of.items() if repeat == 0]
-    in_part = np.array([in_split(str(key), options) for key in keys], np.bool_)
+    in_part = np.array([in_split(str(key), options.split) for key in keys], np.bool_)
     shown: NDArray[np.bool_] = ~np.isin(pack.sources, never) & in_part
     return shown
 

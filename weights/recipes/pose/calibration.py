@@ -21,10 +21,9 @@ import torch
 from held_out import CONTEXT, are_held_out
 from numpy.typing import NDArray
 
-from vitpose_cli.models.checkpoint import LoadedViTPose, load_model
-from vitpose_cli.models.normalisation import normalise
+from vitpose_cli.models.checkpoint import load_model
+from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.geometry import CropTransforms
-from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.training.packs import Pack
 
 NEAR = 0.05
@@ -37,29 +36,22 @@ SURE = 0.5
 
 
 def peaks_and_errors(
-    model: LoadedViTPose, pack: Pack
+    network: PoseNetwork, pack: Pack
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the peaks of labelled keypoints, and their distances in heights of the crop."""
-    (head,) = model.header.heads.values()
-    shape = model.config
-    codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
     keys, rows = pack.keys(), np.flatnonzero(are_held_out(pack))
     images = [pack.read(keys[row]).image for row in rows]
     size_wh = (images[0].shape[1], images[0].shape[0])
     box = pack.boxes(size_wh, CONTEXT)[:1]
-    region = CropTransforms.from_boxes(box, codec.input_wh, alignment=codec.alignment)
-    crops = [cv2.warpAffine(image, region.matrices[0], codec.input_wh) for image in images]
-    inputs = normalise(torch.from_numpy(np.stack(crops)))
-    with torch.no_grad():
-        flip_order = torch.from_numpy(head.keypoint_set.flip_order)
-        maps = codec.merge_flipped(model(inputs), model(inputs.flip(-1)), flip_order)
-    decoded = codec.decode(maps)
-    flat = decoded.crop_keypoints.numpy().reshape(1, -1, 2)
+    region = CropTransforms.from_boxes(box, network.input_wh, alignment=network.codec.alignment)
+    crops = [cv2.warpAffine(image, region.matrices[0], network.input_wh) for image in images]
+    poses = network.unpack(network(torch.from_numpy(np.stack(crops))).numpy())
+    flat = poses.crop_keypoints.reshape(1, -1, 2)
     labels = pack.keypoints[rows]
     found = region.to_frame(flat).reshape(*labels.shape[:2], 2)
     errors = np.linalg.norm(found - labels[..., :2], axis=-1) / (size_wh[1] / CONTEXT)
     labelled = (labels[..., 2] == 2) | ((labels[..., 2] == 1) & (labels[..., 3] > SURE))
-    return decoded.scores.numpy()[labelled], errors[labelled]
+    return poses.scores[labelled], errors[labelled]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -68,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("packs", type=Path, nargs="+")
     options = parser.parse_args(arguments)
-    model = load_model(options.weights).eval()
-    parts = [peaks_and_errors(model, Pack.open(path)) for path in options.packs]
+    network = PoseNetwork(load_model(options.weights), device=torch.device("cpu"))
+    parts = [peaks_and_errors(network, Pack.open(path)) for path in options.packs]
     peaks, errors = (np.concatenate(each) for each in zip(*parts, strict=True))
     print(f"{len(peaks)} keypoints, {np.mean(errors < NEAR):.3f} of them right")
     right = errors < NEAR
