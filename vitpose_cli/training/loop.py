@@ -26,6 +26,7 @@ from vitpose_cli.training.agreement import Beginning, check_alike, check_begun, 
 from vitpose_cli.training.batches import Batches
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.chronicle import Chronicle
+from vitpose_cli.training.compilation import explained_compilation
 from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.courses import Course, Lessons
 from vitpose_cli.training.data import Material, OpenedData, learnt_from, load_material
@@ -77,7 +78,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary
         observer: Who is told what happens; of several processes, of the first alone.
 
     Raises:
-        ConfigError: The options cannot be meant, or the network has diverged.
+        ConfigError: The options cannot be meant, or had here, or the network has diverged.
         InputError: Files cannot be read or written, or a step does not fit into memory.
         WeightsError: The weights to start from cannot be used.
         KeyboardInterrupt: The run was interrupted; its state is saved.
@@ -85,7 +86,7 @@ def train(config: TrainConfig, output: Path, observer: Observer) -> TrainSummary
     folder = RunFolder(output)
     placement = Placement.of(config)
     config = with_input_sizes(config)
-    with process_group(placement):
+    with process_group(placement), explained_compilation():
         return _Run(config, folder, observer, placement).go()
 
 
