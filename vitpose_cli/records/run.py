@@ -210,11 +210,10 @@ class Run:
         """Return how far each worker came, since the last refresh."""
         return self._journals.progress()
 
-    def videos(self) -> dict[str, frozenset[int | None]]:
+    def videos(self) -> dict[str, frozenset[int]]:
         """Return the videos, and of which sizes of the file the weights of now have labelled all.
 
-        That is known only of those whose end was recorded (`FrameRecord.ended_after`). None stands
-        for any size.
+        That is known only of those whose end was recorded (`FrameRecord.ended_after`).
         """
         with self._journals.mutex:
             return self._index.videos()
@@ -250,7 +249,8 @@ class Run:
         Raises:
             InputError: As `append`.
         """
-        if self._index.end(record.key.media, record.file_bytes) != record.ended_after:
+        known = self._index.ends(record.key.media).items()
+        if (record.file_bytes, record.ended_after) not in known:
             self.append(record)
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:
