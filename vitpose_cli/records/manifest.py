@@ -45,9 +45,9 @@ class RunManifest:
         created: When that was, ISO 8601 UTC; not compared.
         history: What labels were made with before each refresh, oldest first; not compared.
         root: What media names are relative to, from where the first of the sources points to, so
-            that both may be moved; at URLs `//PATH`. None in older runs and those of other labels.
+            that both may be moved; at URLs `//PATH`. None in runs of labels from elsewhere.
         base: What relative sources are relative to, from the run folder, so that both may be moved.
-            None where `root` is, and in runs that were begun before it was written down.
+            None where `root` is.
     """
 
     keypoint_set: Mapping[str, Any]
