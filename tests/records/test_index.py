@@ -101,9 +101,7 @@ def test_a_decision_about_a_failure_is_taken_back_with_it() -> None:
 
 def test_videos_are_whole_when_all_frames_before_their_end_are_there() -> None:
     index = JournalIndex()
-    end = entry("v.mp4", 9, failed=True)._replace(
-        taken_back=True, ended_after=2, file_bytes=700
-    )
+    end = entry("v.mp4", 9, failed=True)._replace(taken_back=True, ended_after=2, file_bytes=700)
     for place, each in enumerate((entry("a.jpg"), entry("v.mp4", 0), end)):
         index.add(each._replace(offset=place), 0)
     assert index.videos() == {"v.mp4": frozenset()}

@@ -33,6 +33,9 @@ COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
 TIME_DECIMALS = 6
 
+ROUNDING_PX = 0.05
+"""Smaller moves are none: records and programs that keep decimals round as far."""
+
 BY_HAND_SCORE = 1.0
 """What a keypoint scores that a person placed, and no other: see `scores_of_network`."""
 
