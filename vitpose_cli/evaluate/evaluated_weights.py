@@ -20,7 +20,7 @@ from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.results import given_boxes
 
 if TYPE_CHECKING:
     from vitpose_cli.assembly import LabelerOptions
@@ -73,7 +73,8 @@ def evaluate_weights(
         )
         detector = assembly.detector
         if gt_boxes:
-            detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            given = given_boxes(annotations, labelled=True)
+            detector = BoxesFile(given.by_name, annotations)
         elif isinstance(detector, BoxesFile):
             detector.check(truth.names, _HINT_ON_BOXES)
         labeler = Labeler(detector, assembly.estimator)

@@ -8,6 +8,7 @@
       journal-review.*     what a person said, and how much of that the document contains
       annotations.json     the COCO document, made from the journals
       failures.jsonl       the frames that could not be labelled
+      annotations.made     what these two were made of, so that they are not made anew
 
 The journals are the truth, the document can be made from them at any time. Several workers share
 a folder, each with a journal of its own; a person's edits are one more journal, so that labels can
