@@ -104,7 +104,7 @@ def test_a_url_is_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.M
             make_folder(Path(url))
         gone = OSError(errno.ENOENT, "gone")
         assert f"Cannot read {url}: only photos" in read_error(Path(url), gone).message
-    (tmp_path / "s3:").mkdir()  # as an earlier version left it
+    (tmp_path / "s3:").mkdir()  # of another program
     with pytest.raises(InputError, match="nothing is written to URLs"):
         make_folder(Path("s3://bucket"))
     (tmp_path / "s3:").rmdir()

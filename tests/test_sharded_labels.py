@@ -16,7 +16,7 @@ from vitpose_cli.evaluate.evaluated_labels import evaluate_predictions
 from vitpose_cli.labels import open_labels
 from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.records.coco import read_coco
-from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.run import Run
 from vitpose_cli.stats import measure
 
@@ -53,7 +53,7 @@ def test_functions_that_read_files(shards: Path, tmp_path: Path, name: str) -> N
     assert measure(path) == measure(whole)
     assert evaluate_predictions(path, whole).coco["AP"] == 1
     assert evaluate_predictions(whole, path).coco["AP"] == 1
-    assert boxes_by_image(path).keys() == boxes_by_image(whole).keys()
+    assert given_boxes(path).by_name.keys() == given_boxes(whole).by_name.keys()
     labels = open_labels(path)
     assert labels.keys.media == open_labels(whole).keys.media
     merge_labels(MergeOptions((path, whole), tmp_path / "merged.json"))
@@ -124,9 +124,9 @@ def test_boxes_of_shards_are_those_of_the_file(tmp_path: Path) -> None:
         assert measured.returncode == 0, measured.stderr
     next(iter(run.glob("annotations-00001*"))).unlink()
     with pytest.raises(InputError, match="2 of 3 shards"):
-        boxes_by_image(glob)
+        given_boxes(glob)
     with pytest.raises(InputError, match="No file matches"):
-        boxes_by_image(tmp_path / "none-*.json")
+        given_boxes(tmp_path / "none-*.json")
 
 
 def test_results_are_no_documents(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def parse_config(
         return model.model_validate(changed)
     except ValidationError as error:
         problems = [_problem(model, details) for details in _own(error.errors())]
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        count = counted(len(problems), "problem")
         raise ConfigError("\n  ".join([f"{count} in {name}:", *problems])) from None
 
 

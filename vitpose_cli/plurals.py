@@ -1,6 +1,7 @@
 """Numbers of things, times and lists of names, in words."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, what: str, many: str | None = None) -> str:
@@ -16,6 +17,13 @@ def people(number: int) -> str:
 def first_few(names: Sequence[str]) -> str:
     """Return the first of several names, in words."""
     return ", ".join(names[:5]) + (", …" if names[5:] else "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question for the likeliest of the known names, with a space; empty if none is."""
+    in_any_case = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(name.casefold(), in_any_case, n=1)
+    return f"Did you mean {in_any_case[close[0]]!r}? " if close else ""
 
 
 def whole_minutes(seconds: float) -> str:

@@ -267,7 +267,7 @@ class _Counts:
 
 def _have(people: Instances, frame: LabelledFrame, field: str) -> NDArray[np.bool_]:
     """Return who of a frame comes with a field, (N,): in a run, everybody."""
-    given = [field in each for each in frame.originals if not each["iscrowd"]]
+    given = [field in person for person in frame.original_people]
     return np.array(given, bool) if frame.originals else np.ones(len(people), bool)
 
 

@@ -112,26 +112,6 @@ def test_a_video_that_a_shorter_one_replaced_keeps_its_labels(
     assert document(run) == before
 
 
-def test_a_journal_that_knows_no_sizes_says_that_a_video_is_done(
-    job: Job, launcher: Launcher, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    job.clip.write_bytes(job.first)
-    assert launcher.run(*job.arguments(run)).returncode == 0
-    (journal,) = run.glob("journal-*.jsonl")
-    *lines, end = journal.read_bytes().splitlines(keepends=True)
-    assert b'"ended_after":60,"file_bytes":%d,' % len(job.first) in end
-    older = (
-        b'{"crc":"151162f8","frame":{"media":"clip.ts","index":60,"origin":"model","error":"",'
-        b'"ended_after":60,"size_wh":null,"time_s":null,"model":""}}\n'
-    )
-    journal.write_bytes(b"".join([*lines, older]))
-    job.clip.write_bytes(job.whole)
-    done = launcher.run(*job.arguments(run))
-    assert done.returncode == 0, done.stderr
-    assert len(json.loads(document(run))["images"]) == NUM_FIRST
-
-
 def test_growing_while_it_is_read_is_said_and_read_again(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:

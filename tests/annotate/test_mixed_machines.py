@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -53,15 +52,3 @@ def test_a_precision_that_was_given_is_a_difference_like_any_other(
     assert launcher.run(*command, fault=WITH_BF16).returncode == 0
     refused = launcher.run(*command, "--precision", "fp32", fault=WITH_BF16)
     assert "precision: was bf16, now fp32" in refused.stderr
-
-
-def test_a_run_of_before_goes_on(launcher: Launcher, command: list[str], tmp_path: Path) -> None:
-    assert launcher.run(*command, fault=WITH_BF16).returncode == 0
-    path = tmp_path / "run" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    assert manifest["options"]["precision"] == "bf16"
-    manifest["options"]["precision"] = "bfloat16"
-    del manifest["notes"]
-    path.write_text(json.dumps(manifest))
-    again = launcher.run(*command, fault=WITH_BF16)
-    assert again.returncode == 0, again.stderr

@@ -50,8 +50,10 @@ def record(run: Run, keys: Iterable[FrameKey], error: str | None = None) -> None
         run.append(FrameRecord(key, (32, 24), instances=people, error=error))
 
 
-def record_end(run: Run, name: str, num_frames: int = NUM_FRAMES) -> None:
-    run.append_end(FrameRecord(FrameKey(name, num_frames), error="", ended_after=num_frames))
+def record_end(run: Run, file: Path) -> None:
+    size = file.stat().st_size
+    end = FrameKey(file.name, NUM_FRAMES)
+    run.append_end(FrameRecord(end, error="", ended_after=NUM_FRAMES, file_bytes=size))
 
 
 def clip(name: str, start: int = 0, stop: int = NUM_FRAMES) -> list[FrameKey]:
@@ -82,7 +84,7 @@ def test_of_a_video_the_chunk_under_way_and_the_rest_are_read(folder: Path, run:
     save_clip(folder / "a.avi")
     save_clip(folder / "b.avi")
     record(run, clip("a.avi"))
-    record_end(run, "a.avi")
+    record_end(run, folder / "a.avi")
     record(run, clip("b.avi", stop=CHUNK_FRAMES + 2))
     source = open_source([str(folder)])
     assert read_again(source, run) == clip("b.avi", CHUNK_FRAMES)
@@ -95,9 +97,9 @@ def test_a_video_is_whole_once_its_end_is_written_down_and_not_before(
     save_photos(folder, 2)
     source = open_source([str(folder)])
     record(run, [*clip("a.avi", stop=CHUNK_FRAMES), *source.keys()])
-    assert run.complete()  # as earlier versions said though files were gone for a while
+    assert run.complete()
     assert read_again(source, run) == clip("a.avi")
-    record_end(run, "a.avi")  # but a journal with the last frames was lost
+    record_end(run, folder / "a.avi")  # but a journal with the last frames was lost
     assert read_again(source, run) == clip("a.avi")
     record(run, clip("a.avi", CHUNK_FRAMES))
     assert read_again(source, run) == []
@@ -138,7 +140,7 @@ def test_chunks_that_a_damaged_journal_lacks_something_of_are_read_as_a_whole(
     manifest = RunManifest(keypoint_set("coco").to_category())
     with Run.open(tmp_path / "damaged", manifest) as opened:
         record(opened, clip("a.avi"))
-        record_end(opened, "a.avi")
+        record_end(opened, folder / "a.avi")
     (journal,) = (tmp_path / "damaged").glob("journal-*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
     for place in lost:

@@ -106,7 +106,7 @@ def test_conflicts_end_with_exit_code_5(
         (
             ["export", "RUN", "--format", "yolo", "-o", "o", "--pictures", "no"],
             2,
-            "link, copy, none",
+            "is not one of 'link', 'copy', 'none'",
         ),
         (["export", "RUN", "--format", "yolo", "-o", "o", "--split", "x"], 2, "no split 'x'"),
         (["export", "RUN", "--format", "coco", "-o", "o", "--reviewed"], 3, "No frame of"),

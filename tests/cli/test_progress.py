@@ -13,14 +13,16 @@ import pytest
 from label_cases import make_record, make_run
 from runs import command, environment
 
-_BAR = """
-import os, termios, time
+_ON_A_TERMINAL = """
+import os, sys, termios, time
 from vitpose_cli.cli import console
 
 far, near = os.openpty()
 termios.tcsetwinsize(near, (24, 80))
 os.dup2(near, 2)
 console.talk_without_failing()
+"""
+_BAR = """
 with console.progress("photos") as report:
     report(0, 3)
     shown = os.read(far, 1000)
@@ -41,20 +43,13 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal that can be taken away")
 def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _BAR], stdout=subprocess.PIPE, text=True, check=False,
-        env=environment(), timeout=60,
+        [sys.executable, "-c", _ON_A_TERMINAL + _BAR], stdout=subprocess.PIPE, text=True,
+        check=False, env=environment(), timeout=60,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("True 3\n", 0)
 
 
 _TALK = """
-import os, sys, termios
-from vitpose_cli.cli import console
-
-far, near = os.openpty()
-termios.tcsetwinsize(near, (24, 80))
-os.dup2(near, 2)
-console.talk_without_failing()
 with console.progress("photos") as report:
     report(0, 3)
     report(2, 3, 1)
@@ -71,8 +66,8 @@ sys.stdout.buffer.write(shown)
 @pytest.mark.parametrize("num_failed", [0, 1])
 def test_what_is_said_meanwhile_has_a_line_of_its_own(num_failed: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _TALK, str(num_failed)], stdout=subprocess.PIPE, check=True,
-        env=environment(), timeout=60,
+        [sys.executable, "-c", _ON_A_TERMINAL + _TALK, str(num_failed)], stdout=subprocess.PIPE,
+        check=True, env=environment(), timeout=60,
     )  # fmt: skip
     lines = [
         line.rpartition("\r")[2]  # what of it is seen in the end

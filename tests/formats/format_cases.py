@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import label_cases
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.tracking.smoothed_labels import for_document
@@ -73,17 +73,7 @@ PHOTOS = tuple(each for each in LABELLED if each.key.index < 0)
 
 def make_run(folder: Path, records: Sequence[FrameRecord] = RECORDS, **manifest: Any) -> Path:
     """Write a run of `records` and its document; return its folder."""
-    fields: dict[str, Any] = {
-        "keypoint_set": COCO.to_category(),
-        "sources": ("photos",),
-        "weights_name": "tiny",
-        "weights_hash": "0123456789abcdef",
-    }
-    with Run.open(folder, RunManifest(**(fields | manifest))) as run:
-        for each in records:
-            run.append(each)
-        run.export()
-    return folder
+    return label_cases.make_run(folder, records, **({"sources": ("photos",)} | manifest))
 
 
 def content(path: Path, **selection: Any) -> Content:

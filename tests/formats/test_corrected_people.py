@@ -6,12 +6,12 @@ from format_cases import COCO, SIZE_WH, extent, people, record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitpose_cli.formats.corrections import EXACT_PX, CorrectedFrame, CorrectedPerson
+from vitpose_cli.formats.corrections import CorrectedFrame, CorrectedPerson
 from vitpose_cli.formats.people import Comparison, compare_people
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.body_sizes import box_round
-from vitpose_cli.records.record import FrameRecord
+from vitpose_cli.records.record import ROUNDING_PX, FrameRecord
 
 MODEL = record("a.jpg", count=3)
 EMPTY = record("a.jpg", count=0)
@@ -34,7 +34,7 @@ def returned(model: FrameRecord = MODEL, *, uids: bool = True) -> list[Corrected
 
 def compared(back: list[CorrectedPerson], model: FrameRecord = MODEL) -> Comparison:
     return compare_people(
-        model, CorrectedFrame("a", SIZE_WH, "", tuple(back)), COCO.sigmas, EXACT_PX
+        model, CorrectedFrame("a", SIZE_WH, "", tuple(back)), COCO.sigmas, ROUNDING_PX
     )
 
 
@@ -148,7 +148,7 @@ def test_one_correction_is_of_one_person() -> None:
     first_place, *_ = returned()  # of another run, where the name is that of somebody else
     back = (replace(first_place, uid=MODEL.uids[1]),)
     frame = CorrectedFrame("a", SIZE_WH, "", back)
-    found = compare_people(MODEL, frame, COCO.sigmas, EXACT_PX, names_first=False)
+    found = compare_people(MODEL, frame, COCO.sigmas, ROUNDING_PX, names_first=False)
     assert (found.uids, len(found.instances)) == (MODEL.uids[:1], 1)
     assert (
         found.differences.num_changed,

@@ -101,18 +101,18 @@ def test_a_decision_about_a_failure_is_taken_back_with_it() -> None:
 
 def test_videos_are_whole_when_all_frames_before_their_end_are_there() -> None:
     index = JournalIndex()
-    end = entry("v.mp4", 9, failed=True)._replace(taken_back=True, ended_after=2)
+    end = entry("v.mp4", 9, failed=True)._replace(taken_back=True, ended_after=2, file_bytes=700)
     for place, each in enumerate((entry("a.jpg"), entry("v.mp4", 0), end)):
         index.add(each._replace(offset=place), 0)
     assert index.videos() == {"v.mp4": frozenset()}
     index.add(entry("v.mp4", 5, human=True), 1)
     assert index.videos() == {"v.mp4": frozenset()}  # a person's frame is not one of the model's
     index.add(entry("v.mp4", 5), 0)
-    assert index.videos() == {"v.mp4": {None}}
+    assert index.videos() == {"v.mp4": {700}}
     assert len(index) == 3
-    older = JournalIndex()
-    older.add(end, 0, current=False)
-    assert older.videos() == {}
+    before_a_refresh = JournalIndex()
+    before_a_refresh.add(end, 0, current=False)
+    assert before_a_refresh.videos() == {}
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
@@ -124,16 +124,16 @@ def test_a_video_is_whole_at_every_size_of_its_file_of_which_all_frames_are_ther
         entry("v.mp4", num, failed=True)._replace(
             taken_back=True, ended_after=num, file_bytes=file_bytes
         )
-        for num, file_bytes in ((1, None), (2, 700), (3, 900))
+        for num, file_bytes in ((1, 300), (2, 700), (3, 900))
     ]
     for place in order:  # of the journals of several workers
         index.add(ends[place], place)
     index.add(entry("v.mp4", 0), 0)
     index.add(entry("v.mp4", 1), 0)
-    assert index.videos() == {"v.mp4": {700}}
+    assert index.videos() == {"v.mp4": {300, 700}}
     index.add(entry("v.mp4", 2), 0)
-    assert index.videos() == {"v.mp4": {700, 900}}
-    assert [index.end("v.mp4", size) for size in (None, 700, 900, 901)] == [1, 2, 3, None]
+    assert index.videos() == {"v.mp4": {300, 700, 900}}
+    assert index.ends("v.mp4") == {300: 1, 700: 2, 900: 3}
 
 
 def test_large_places_fit() -> None:

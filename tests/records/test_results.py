@@ -7,7 +7,7 @@ from record_cases import small_document, write_json
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.records.results import (
-    boxes_by_image,
+    given_boxes,
     is_results_file,
     read_results,
 )
@@ -47,7 +47,7 @@ class TestBoxes:
         content = small_document()
         content["images"].append({"id": 3, "file_name": "empty.jpg"})
         content["annotations"][1]["iscrowd"] = 1
-        found = boxes_by_image(write_json(tmp_path / "a.json", content))
+        found = given_boxes(write_json(tmp_path / "a.json", content)).by_name
         assert {name: len(boxes) for name, boxes in found.items()} == {
             "a.jpg": 1,
             "sub/b.jpg": 0,
@@ -61,9 +61,9 @@ class TestBoxes:
         content["categories"].append({"id": 5, "name": "dog"})
         content["annotations"][0] |= {"category_id": 5, "keypoints": []}
         path = write_json(tmp_path / "a.json", content)
-        assert [len(each) for each in boxes_by_image(path, category="person").values()] == [0, 1]
-        assert [len(each) for each in boxes_by_image(path, category="dog").values()] == [1, 0]
-        assert [len(each) for each in boxes_by_image(path, category="horse").values()] == [1, 1]
+        for category, counts in {"person": [0, 1], "dog": [1, 0], "horse": [1, 1]}.items():
+            found = given_boxes(path, category=category).by_name
+            assert [len(each) for each in found.values()] == counts
 
     def test_of_a_results_file(self, tmp_path: Path) -> None:
         results = [
@@ -71,23 +71,23 @@ class TestBoxes:
             {"image_id": 9, "bbox": [5, 6, 7, 8], "score": 0.5},
             {"image_id": 9, "bbox": [0, 0, 1, 1], "score": 0.25},
         ]
-        found = boxes_by_image(write_json(tmp_path / "a.json", results), {9: "b.jpg"})
+        found = given_boxes(write_json(tmp_path / "a.json", results), {9: "b.jpg"}).by_name
         np.testing.assert_array_equal(found["a.jpg"].boxes, [[1, 2, 4, 6]])
         np.testing.assert_array_equal(found["b.jpg"].scores, [0.5, 0.25])
 
     def test_ids_alone_are_those_of_coco(self, tmp_path: Path) -> None:
         results = [{"image_id": 139, "bbox": [5, 6, 7, 8], "score": 0.5}]
-        found = boxes_by_image(write_json(tmp_path / "a.json", results))
+        found = given_boxes(write_json(tmp_path / "a.json", results)).by_name
         assert list(found) == ["000000000139.jpg"]
 
     def test_of_a_results_file_with_many_classes(self, tmp_path: Path) -> None:
         rest = {"file_name": "a.jpg", "bbox": [1, 2, 3, 4], "score": 0.5}
         results = [{"category_id": 1, **rest}, {"category_id": 17, **rest}]
         path = write_json(tmp_path / "a.json", results)
-        assert len(boxes_by_image(path, category="person")["a.jpg"]) == 1
-        assert len(boxes_by_image(path)["a.jpg"]) == 2
+        assert len(given_boxes(path, category="person").by_name["a.jpg"]) == 1
+        assert len(given_boxes(path).by_name["a.jpg"]) == 2
 
     def test_poses_are_no_boxes(self, tmp_path: Path) -> None:
         results = [{"file_name": "a.jpg", "keypoints": POINTS, "score": 0.5}]
         with pytest.raises(InputError, match="bbox is not four numbers"):
-            boxes_by_image(write_json(tmp_path / "a.json", results))
+            given_boxes(write_json(tmp_path / "a.json", results))

@@ -15,9 +15,9 @@ from review_cases import PHOTOS, SIZE_WH, edit, make_manifest, make_people
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.history import Changes, frame_history
+from vitpose_cli.records.mean_pose import mean_pose
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
-from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.session import (
     NotSavedError,
     ReviewSession,

@@ -83,9 +83,9 @@ def unseen(source: MediaSource, run: Run) -> Iterator[FrameKey]:
             yield FrameKey(media)
 
 
-def _has_one_of(sizes: Set[int | None], file_bytes: int | None) -> bool:
-    """Return whether a file has one of some sizes, as far as these are known, bytes."""
-    return file_bytes is None or None in sizes or file_bytes in sizes
+def _has_one_of(sizes: Set[int], file_bytes: int | None) -> bool:
+    """Return whether a file has one of some sizes, bytes; of one that is not there, it had one."""
+    return file_bytes is None or file_bytes in sizes
 
 
 def _videos_with_failures(run: Run) -> set[str]:

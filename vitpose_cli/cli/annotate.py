@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli import help, options
+from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, people, time_taken
@@ -56,9 +56,8 @@ def annotate(
     detect_every: options.DetectEvery = 1,
     max_pixels: Annotated[
         int,
-        typer.Option(
+        options.network_option(
             "--max-pixels",
-            rich_help_panel=help.NETWORKS,
             metavar="N",
             min=COUNTS.low,
             help="Refuse photos of more pixels before they take memory.",
@@ -66,17 +65,14 @@ def annotate(
     ] = 500_000_000,
     track: Annotated[
         bool,
-        typer.Option(
-            "--track/--no-track",
-            rich_help_panel=help.VIDEOS,
-            help="Give people in videos identities (track_id).",
+        options.video_option(
+            "--track/--no-track", help="Give people in videos identities (track_id)."
         ),
     ] = True,
     smooth: Annotated[
         bool,
-        typer.Option(
+        options.video_option(
             "--smooth",
-            rich_help_panel=help.VIDEOS,
             help="Also write keypoints without jitter, as keypoints_smoothed; keypoints stay raw.",
         ),
     ] = False,
@@ -97,9 +93,8 @@ def annotate(
     ] = None,
     worker: Annotated[
         str | None,
-        typer.Option(
+        options.machine_option(
             "--worker",
-            rich_help_panel=help.MACHINES,
             metavar="K/N",
             help="Label part K of N; the last worker to finish writes the document. Default: the "
             "place in a Slurm array or under torchrun, else 1/1.",
@@ -108,18 +103,14 @@ def annotate(
     ] = None,
     devices: Annotated[
         str | None,
-        typer.Option(
-            "--devices",
-            rich_help_panel=help.MACHINES,
-            metavar="0,1,…",
-            help="Start one worker process on each of these GPUs.",
+        options.machine_option(
+            "--devices", metavar="0,1,…", help="Start one worker process on each of these GPUs."
         ),
     ] = None,
     ray: Annotated[
         str | None,
-        typer.Option(
+        options.machine_option(
             "--ray",
-            rich_help_panel=help.MACHINES,
             metavar="auto|ADDRESS",
             help="Label on a Ray cluster, with the run folder on this machine. Needs "
             "vitpose-cli[ray].",
@@ -127,9 +118,8 @@ def annotate(
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
-        typer.Option(
+        options.machine_option(
             "--gpus-per-worker",
-            rich_help_panel=help.MACHINES,
             min=0.0,
             metavar="F",
             help="With --ray: GPUs for each worker. Default: 1 where the cluster has any.",
@@ -137,9 +127,8 @@ def annotate(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
+        options.machine_option(
             "--workers",
-            rich_help_panel=help.MACHINES,
             min=COUNTS.low,
             metavar="N",
             help="With --ray: how many workers. Default: as many as there is room for.",

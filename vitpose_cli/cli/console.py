@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from io import FileIO, TextIOWrapper
 from pathlib import Path
@@ -42,6 +42,7 @@ _REFUSED = frozenset(
 _MIN_COLUMNS = 20  # some programs say 0 where they know of no terminal
 _FILE_WIDTH = 10_000  # characters: in files and pipes nothing is cut or wrapped
 _WARNINGS_OF_A_KIND = 3  # a folder of many videos would fill the screen otherwise
+_WARNINGS_OF_EACH = 20
 _PLACEHOLDER = re.compile(r"%[^a-z%]*[a-z]")
 _UNSEEN = re.compile(  # our own lines are indented
     r"\n(?!  )|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
@@ -141,6 +142,14 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Warn on stderr."""
     _say("warning: ", "yellow", text)
+
+
+def warn_of_each(sentences: Sequence[str]) -> None:
+    """Warn of the first of many things on stderr, by a command whose `--json` lists all."""
+    for sentence in sentences[:_WARNINGS_OF_EACH]:
+        warn(sentence)
+    if num_more := len(sentences[_WARNINGS_OF_EACH:]):
+        warn(f"... and {num_more:,} more; --json lists all.")
 
 
 def show_error(error: VitposeError) -> None:

@@ -33,15 +33,7 @@ def diff(
             help="Draw the worst cases into a .jpg or .png, A left and B right.",
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images",
-            "-i",
-            metavar="DIR",
-            help="Where the photos and videos are, if not where they were labelled.",
-        ),
-    ] = None,
+    images: options.LabelledImages = None,
     json: options.Json = False,
 ) -> None:
     """Compare two sets of labels of the same frames.

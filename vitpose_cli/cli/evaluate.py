@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli import help, options
+from vitpose_cli.cli import options
 from vitpose_cli.cli.console import (
     busy,
     figures,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from vitpose_cli.evaluate.coco_subsets import Subset
     from vitpose_cli.evaluate.evaluation import Evaluation
-    from vitpose_cli.pose.parts import BodyPart
 
 
 _OF_LABELLING = (
@@ -68,16 +67,12 @@ def evaluate(
     weights: options.Weights = "tiny",
     keypoint_set: options.KeypointSetName = None,
     gt_boxes: Annotated[
-        bool,
-        typer.Option(
-            "--gt-boxes", rich_help_panel=help.NETWORKS, help="Take the boxes of the ground truth."
-        ),
+        bool, options.network_option("--gt-boxes", help="Take the boxes of the ground truth.")
     ] = False,
     truncate: Annotated[
-        str | None,
+        Literal["upper", "lower", "left", "right", "limb"] | None,
         typer.Option(
             "--truncate",
-            metavar="upper|lower|left|right|limb",
             help="Cut the photo of everybody so that this part of the body is left (limb: one "
             "photo for each limb), with the boxes of the ground truth.",
         ),
@@ -101,8 +96,7 @@ def evaluate(
       vitpose evaluate -a person_keypoints.json -p photos.vitpose
       vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
-    part = None if truncate is None else _part(truncate)
-    if part is not None and (predictions or boxes or detector):
+    if truncate is not None and (predictions or boxes or detector):
         raise ConfigError(
             "--truncate cuts photos and labels them now, with the boxes of the ground truth.",
             "Give --images; leave out --predictions, --boxes and --detector.",
@@ -149,17 +143,17 @@ def evaluate(
             box_threshold=0.0,
         )
         with progress("photos") as report:
-            if part is None:
+            if truncate is None:
                 result = evaluate_weights(annotations, images, chosen, report, gt_boxes=gt_boxes)
             else:
-                result = evaluate_cut_bodies(annotations, images, chosen, report, part)
+                result = evaluate_cut_bodies(annotations, images, chosen, report, truncate)
     else:
         raise ConfigError(
             "Evaluate needs either --images (to label them now) or --predictions (run or file).",
             "For labels that exist: --predictions photos.vitpose",
         )
     if json:
-        print_json(result.as_dict() | ({} if part is None else {"truncate": part}))
+        print_json(result.as_dict() | ({} if truncate is None else {"truncate": truncate}))
     else:
         _show(result)
     if result.failures:
@@ -176,22 +170,6 @@ def _partial(result: Evaluation) -> PartialRunError:
     return PartialRunError(
         f"{result.num_failed} of {photos} could not be labelled, and count as without people.",
         "All of them are in what --json prints.",
-    )
-
-
-def _part(text: str) -> BodyPart:
-    """Return the part of a body that is meant.
-
-    Raises:
-        ConfigError: There is no such part.
-    """
-    from vitpose_cli.pose.parts import BODY_PARTS
-
-    for part in BODY_PARTS:
-        if text == part:
-            return part
-    raise ConfigError(
-        f"--truncate {text!r} is no part of a body.", f"One of {', '.join(BODY_PARTS)}."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -101,10 +101,9 @@ def export(
     ] = "",
     images: options.LabelledImages = None,
     pictures: Annotated[
-        str,
+        Literal["link", "copy", "none"],
         typer.Option(
             "--pictures",
-            metavar="link|copy|none",
             help="For yolo and fiftyone: how they get the photos. Frames of videos are extracted.",
         ),
     ] = "link",
@@ -171,7 +170,7 @@ def export(
         )
     from vitpose_cli.formats.content import LabelFilter, open_content, selected_names
     from vitpose_cli.formats.table import format_named
-    from vitpose_cli.formats.written import WriteOptions, placing
+    from vitpose_cli.formats.written import WriteOptions
     from vitpose_cli.tracking.identities import identified
     from vitpose_cli.tracking.smoothed_labels import for_document
 
@@ -185,9 +184,7 @@ def export(
     if image_url is not None:
         where = "beside --image-url, which says it"
         options.refuse_useless(context, ["images"], where, "Give one of the two.")
-    settings = WriteOptions(
-        split, images, placing(pictures), image_url, image_ids, overwrite, shards
-    )
+    settings = WriteOptions(split, images, pictures, image_url, image_ids, overwrite, shards)
     wanted = None if only is None else selected_names(only)
     selection = LabelFilter(wanted, reviewed, tuple(category or ()))
     with busy("exporting"):

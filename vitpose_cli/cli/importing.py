@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import note, print_json, progress, warn
+from vitpose_cli.cli.console import note, print_json, progress, warn, warn_of_each
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, first_few, people
 
 if TYPE_CHECKING:
     from vitpose_cli.formats.import_summary import ImportSummary
-
-_SHOWN = 20
 
 
 def import_labels(
@@ -119,14 +117,9 @@ def import_labels(
 def _show(summary: ImportSummary, dry_run: bool) -> None:
     """Say on stderr what was done."""
     problems = [each for each in summary.decisions if each.outcome in ("conflict", "unmatched")]
-    for each in problems[:_SHOWN]:
-        warn(f"{each.name}: {each.reason}.")
-    if problems[_SHOWN:]:
-        warn(f"... and {len(problems) - _SHOWN} more.")
-    for where in summary.repeated[:_SHOWN]:
-        warn(f"{where}; the one that was not exported so, else the later one, was left out.")
-    if summary.repeated[_SHOWN:]:
-        warn(f"... and {len(summary.repeated) - _SHOWN} more.")
+    warn_of_each([f"{each.name}: {each.reason}." for each in problems])
+    left_out = "the one that was not exported so, else the later one, was left out."
+    warn_of_each([f"{where}; {left_out}" for where in summary.repeated])
     if summary.overruled:
         warn(
             f"Annotations that differ in {counted(len(summary.overruled), 'task')}, such as "

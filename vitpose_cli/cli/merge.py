@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import busy, note, print_json, warn
+from vitpose_cli.cli.console import busy, note, print_json, warn, warn_of_each
 from vitpose_cli.plurals import counted, people
-
-_CONFLICTS_SHOWN = 20
 
 
 def merge(
@@ -58,13 +56,12 @@ def merge(
     if json:
         print_json(summary.as_dict())
         return
-    for conflict in summary.conflicts[:_CONFLICTS_SHOWN]:
-        warn(
-            f"{conflict.file_name}: people differ; took {conflict.kept}, "
-            f"not {', '.join(conflict.dropped)}"
-        )
-    if len(summary.conflicts) > _CONFLICTS_SHOWN:
-        warn(f"... and {len(summary.conflicts) - _CONFLICTS_SHOWN} more; --json lists all.")
+    warn_of_each(
+        [
+            f"{each.file_name}: people differ; took {each.kept}, not {', '.join(each.dropped)}"
+            for each in summary.conflicts
+        ]
+    )
     if summary.left_out:
         lost = ", ".join(f"{what} ({count:,})" for what, count in sorted(summary.left_out.items()))
         warn(f"Left out, as {summary.output} has no place for it: {lost}.")

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitpose_cli.cli.help import HARDWARE, NETWORKS, VIDEOS
+from vitpose_cli.cli.help import DRAWING, HARDWARE, MACHINES, NETWORKS, VIDEOS
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, SHARDS
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
 
+network_option = partial(typer.Option, rich_help_panel=NETWORKS)
+video_option = partial(typer.Option, rich_help_panel=VIDEOS)
+hardware_option = partial(typer.Option, rich_help_panel=HARDWARE)
+machine_option = partial(typer.Option, rich_help_panel=MACHINES)
+drawing_option = partial(typer.Option, rich_help_panel=DRAWING)
+
 Weights = Annotated[
     str,
-    typer.Option(
+    network_option(
         "--weights",
         "-w",
-        rich_help_panel=NETWORKS,
         metavar="NAME|FILE",
         help="The pose network: a catalog name (`vitpose weights list`), a weights file, or "
         "the folder of a training run.",
@@ -29,18 +35,16 @@ Weights = Annotated[
 ]
 KeypointSetName = Annotated[
     str | None,
-    typer.Option(
+    network_option(
         "--keypoint-set",
-        rich_help_panel=NETWORKS,
         metavar="NAME",
         help="Which keypoint set to label, for weights that know several.",
     ),
 ]
 DetectorName = Annotated[
     str | None,
-    typer.Option(
+    network_option(
         "--detector",
-        rich_help_panel=NETWORKS,
         metavar="NAME|FILE|whole-image",
         help="What finds the people: a catalog name, file, folder or Hugging Face id; or "
         "whole-image, for photos that one person nearly fills (people whose pose is "
@@ -49,9 +53,8 @@ DetectorName = Annotated[
 ]
 DetectorSize = Annotated[
     int | None,
-    typer.Option(
+    network_option(
         "--detector-size",
-        rich_help_panel=NETWORKS,
         metavar="PX",
         min=DETECTOR_SIZES.low,
         max=DETECTOR_SIZES.high,
@@ -62,14 +65,19 @@ DetectorSize = Annotated[
 ]
 Boxes = Annotated[
     Path | None,
-    typer.Option(
+    network_option(
         "--boxes",
-        rich_help_panel=NETWORKS,
         metavar="FILE",
         help="Take boxes from a COCO annotation or results file, a glob of shards, or a run, "
         "instead of a detector. Where two boxes get the same pose, one is dropped; but "
         "`annotate` keeps all boxes of a file without scores, as those were drawn by a "
         "person.",
+    ),
+]
+Labels = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
     ),
 ]
 LabelledImages = Annotated[
@@ -83,12 +91,7 @@ LabelledImages = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        "--device",
-        rich_help_panel=HARDWARE,
-        metavar="auto|cpu|cuda|cuda:N|mps",
-        help="Where the networks run.",
-    ),
+    hardware_option("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="Where the networks run."),
 ]
 Shards = Annotated[
     int | None,
@@ -104,45 +107,38 @@ Shards = Annotated[
 ]
 Precision = Annotated[
     str,
-    typer.Option(
+    hardware_option(
         "--precision",
-        rich_help_panel=HARDWARE,
         metavar="auto|fp32|bf16|fp16",
         help="Number format of the network; auto takes bf16 where the hardware is fast in it.",
     ),
 ]
 BatchSize = Annotated[
     str,
-    typer.Option(
-        "--batch-size",
-        rich_help_panel=HARDWARE,
-        metavar="auto|N",
-        help="How many people go through the network at once.",
+    hardware_option(
+        "--batch-size", metavar="auto|N", help="How many people go through the network at once."
     ),
 ]
 Compile = Annotated[
     bool | None,
-    typer.Option(
+    hardware_option(
         "--compile/--no-compile",
-        rich_help_panel=HARDWARE,
         help="Compile the network with PyTorch on a CUDA GPU: slower to start, then faster. "
         "Default: from 100,000 frames on.",
     ),
 ]
 FlipTest = Annotated[
     bool,
-    typer.Option(
+    network_option(
         "--flip-test/--no-flip-test",
-        rich_help_panel=NETWORKS,
         help="Look at everybody mirrored as well, and let the detector that ships do the same: "
         "about 0.5-1 AP better, twice the work.",
     ),
 ]
 BoxThreshold = Annotated[
     float | None,
-    typer.Option(
+    network_option(
         "--box-threshold",
-        rich_help_panel=NETWORKS,
         min=SCORES.low,
         max=SCORES.high,
         metavar="SCORE",
@@ -151,50 +147,28 @@ BoxThreshold = Annotated[
 ]
 KeypointThreshold = Annotated[
     float,
-    typer.Option(
+    network_option(
         "--keypoint-threshold",
-        rich_help_panel=NETWORKS,
         min=SCORES.low,
         max=SCORES.high,
         metavar="SCORE",
         help="Keypoints that score below this get visibility 0; their raw score is kept.",
     ),
 ]
-Every = Annotated[
-    int,
-    typer.Option("--every", rich_help_panel=VIDEOS, metavar="N", help="Take every N-th frame."),
-]
+Every = Annotated[int, video_option("--every", metavar="N", help="Take every N-th frame.")]
 Fps = Annotated[
-    float | None,
-    typer.Option(
-        "--fps",
-        rich_help_panel=VIDEOS,
-        metavar="F",
-        help="Take at most F frames a second.",
-    ),
+    float | None, video_option("--fps", metavar="F", help="Take at most F frames a second.")
 ]
-Start = Annotated[
-    float,
-    typer.Option("--start", rich_help_panel=VIDEOS, metavar="SECONDS", help="Begin at this time."),
-]
-End = Annotated[
-    float | None,
-    typer.Option("--end", rich_help_panel=VIDEOS, metavar="SECONDS", help="Stop at this time."),
-]
+Start = Annotated[float, video_option("--start", metavar="SECONDS", help="Begin at this time.")]
+End = Annotated[float | None, video_option("--end", metavar="SECONDS", help="Stop at this time.")]
 MaxFrames = Annotated[
     int | None,
-    typer.Option(
-        "--max-frames",
-        rich_help_panel=VIDEOS,
-        metavar="N",
-        help="Take at most N frames of each video.",
-    ),
+    video_option("--max-frames", metavar="N", help="Take at most N frames of each video."),
 ]
 DetectEvery = Annotated[
     int,
-    typer.Option(
+    video_option(
         "--detect-every",
-        rich_help_panel=VIDEOS,
         metavar="N",
         min=COUNTS.low,
         help="Run the detector on every N-th frame only; in between, people are followed by "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitpose_cli.cli import help, options
+from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, PartialRunError
 from vitpose_cli.plurals import counted, time_taken
@@ -42,38 +42,22 @@ def render(
         ),
     ] = None,
     boxes: Annotated[
-        bool,
-        typer.Option(
-            "--draw-boxes/--no-draw-boxes",
-            rich_help_panel=help.DRAWING,
-            help="Draw boxes.",
-        ),
+        bool, options.drawing_option("--draw-boxes/--no-draw-boxes", help="Draw boxes.")
     ] = True,
     ids: Annotated[
         bool,
-        typer.Option(
-            "--draw-ids/--no-draw-ids",
-            rich_help_panel=help.DRAWING,
-            help="Write the identities of people in videos.",
+        options.drawing_option(
+            "--draw-ids/--no-draw-ids", help="Write the identities of people in videos."
         ),
     ] = True,
-    scores: Annotated[
-        bool,
-        typer.Option("--draw-scores", rich_help_panel=help.DRAWING, help="Write scores."),
-    ] = False,
+    scores: Annotated[bool, options.drawing_option("--draw-scores", help="Write scores.")] = False,
     labels: Annotated[
-        bool,
-        typer.Option(
-            "--draw-labels",
-            rich_help_panel=help.DRAWING,
-            help="Write what they are (person, animal).",
-        ),
+        bool, options.drawing_option("--draw-labels", help="Write what they are (person, animal).")
     ] = False,
     keypoint_threshold: Annotated[
         float,
-        typer.Option(
+        options.drawing_option(
             "--keypoint-threshold",
-            rich_help_panel=help.DRAWING,
             min=0.0,
             max=1.0,
             metavar="SCORE",
@@ -82,9 +66,8 @@ def render(
     ] = 0.0,
     line_width: Annotated[
         float,
-        typer.Option(
+        options.drawing_option(
             "--line-width",
-            rich_help_panel=help.DRAWING,
             min=0.1,
             max=20.0,
             metavar="FACTOR",
@@ -93,59 +76,38 @@ def render(
     ] = 1.0,
     palette: Annotated[
         Literal["side", "track"],
-        typer.Option(
+        options.drawing_option(
             "--palette",
-            rich_help_panel=help.DRAWING,
             help="Colour by the side of the body, or give everybody a colour of their own.",
         ),
     ] = "side",
     skeleton_only: Annotated[
         bool,
-        typer.Option(
-            "--skeleton-only",
-            rich_help_panel=help.DRAWING,
-            help="Draw on black instead of on the picture.",
-        ),
+        options.drawing_option("--skeleton-only", help="Draw on black instead of on the picture."),
     ] = False,
     side_by_side: Annotated[
-        bool,
-        typer.Option(
-            "--side-by-side",
-            rich_help_panel=help.DRAWING,
-            help="Put the original picture to the left.",
-        ),
+        bool, options.drawing_option("--side-by-side", help="Put the original picture to the left.")
     ] = False,
     trail: Annotated[
         float,
-        typer.Option(
-            "--trail",
-            rich_help_panel=help.DRAWING,
-            metavar="SECONDS",
-            min=0.0,
-            help="Show the path of people over this time.",
+        options.drawing_option(
+            "--trail", metavar="SECONDS", min=0.0, help="Show the path of people over this time."
         ),
     ] = 0.0,
     smooth: Annotated[
         bool,
-        typer.Option(
-            "--smooth",
-            rich_help_panel=help.DRAWING,
-            help="In videos, fill short gaps and remove jitter; the labels stay raw.",
+        options.drawing_option(
+            "--smooth", help="In videos, fill short gaps and remove jitter; the labels stay raw."
         ),
     ] = False,
     codec: Annotated[
         Literal["h264", "h265"],
-        typer.Option(
-            "--codec",
-            rich_help_panel=help.DRAWING,
-            help="h264 plays everywhere, h265 gives smaller files.",
-        ),
+        options.drawing_option("--codec", help="h264 plays everywhere, h265 gives smaller files."),
     ] = "h264",
     crf: Annotated[
         int | None,
-        typer.Option(
+        options.drawing_option(
             "--crf",
-            rich_help_panel=help.DRAWING,
             min=0,
             max=51,
             metavar="N",

@@ -13,9 +13,7 @@ from vitpose_cli.plurals import counted, people
 
 
 def sheet(
-    labels: Annotated[
-        Path, typer.Argument(metavar="RUN|FILE", help="A run folder or COCO-keypoint file.")
-    ],
+    labels: options.Labels,
     output: Annotated[
         Path,
         typer.Option(
@@ -49,7 +47,7 @@ def sheet(
     from vitpose_cli.records.folder import known_sources
     from vitpose_cli.sheet import SheetOptions, make_sheet
 
-    options = SheetOptions(
+    wanted = SheetOptions(
         labels=labels,
         output=output,
         images=images,
@@ -59,7 +57,7 @@ def sheet(
         seed=seed,
     )
     with busy("drawing"):
-        made = make_sheet(options)
+        made = make_sheet(wanted)
     note(f"{people(made.num_people)} -> {output}")
     if made.unread:
         first = made.unread[0]

@@ -13,12 +13,7 @@ from vitpose_cli.plurals import counted, people
 
 
 def split(
-    labels: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
-        ),
-    ],
+    labels: options.Labels,
     output: Annotated[
         Path,
         typer.Option(

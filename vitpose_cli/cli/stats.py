@@ -20,12 +20,7 @@ _BAR = 30
 
 
 def stats(
-    labels: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|FILE", help="A run folder or COCO-keypoint file.", show_default=False
-        ),
-    ],
+    labels: options.Labels,
     html: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Also write a page with charts."),

@@ -24,7 +24,7 @@ from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.results import given_boxes
 from vitpose_cli.runtime import num_reader_threads, resolve_device
 
 _HINT_ON_BOXES = (
@@ -66,7 +66,8 @@ def evaluate_weights(
         )
         detector = assembly.detector
         if gt_boxes:
-            detector = BoxesFile(boxes_by_image(annotations, labelled=True), annotations)
+            given = given_boxes(annotations, labelled=True)
+            detector = BoxesFile(given.by_name, annotations)
         elif isinstance(detector, BoxesFile):
             detector.check(truth.names, _HINT_ON_BOXES)
         labeler = Labeler(detector, assembly.estimator)

@@ -248,8 +248,9 @@ def write_frames(
 
     def records() -> Iterator[FrameRecord]:
         for frame in frames:
-            key, people = frame.record.key, [e for e in frame.originals if not e["iscrowd"]]
-            versions[key], sources[key] = frame.version, [source_of(each) for each in people]
+            key = frame.record.key
+            versions[key] = frame.version
+            sources[key] = [source_of(person) for person in frame.original_people]
             yield frame.record
 
     style = DocumentStyle(file_name, versions.pop, keyframes, sources=sources.pop)

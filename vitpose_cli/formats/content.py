@@ -69,11 +69,16 @@ class LabelledFrame(NamedTuple):
     image_id: int = 0
     video: str = ""
 
+    @property
+    def original_people(self) -> list[Mapping[str, Any]]:
+        """Those of the originals that are people, in their order; of a run nobody."""
+        return [item for item in self.originals if not item["iscrowd"]]
+
     def category_ids(self, of_everybody: int) -> list[int]:
         """Return what each person is in the document; in that of a run, all are the same."""
         if not self.originals:
             return [of_everybody] * len(self.record.uids)
-        return [item["category_id"] for item in self.originals if not item["iscrowd"]]
+        return [person["category_id"] for person in self.original_people]
 
 
 @dataclass(frozen=True, slots=True)

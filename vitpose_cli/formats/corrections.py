@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.plurals import first_few
 from vitpose_cli.pose.keypoint_names import keypoint_places
-
-EXACT_PX = 0.05
-"""Smaller moves are the rounding of programs that keep decimals."""
+from vitpose_cli.records.coco_people import attributes_of
+from vitpose_cli.records.record import ROUNDING_PX
 
 SAME_NAMES = "It must have the keypoints of the run, by the same names."
 """What to do about a file with other keypoints."""
@@ -97,7 +96,7 @@ class Corrections:
 
     path: Path
     frames: Sequence[CorrectedFrame]
-    tolerance_px: float = EXACT_PX
+    tolerance_px: float = ROUNDING_PX
     num_ignored: int = 0
     num_left_behind: int = 0
     other_labels: Sequence[str] = ()
@@ -130,9 +129,8 @@ def order_in_file(path: Path, found: Sequence[str], wanted: Sequence[str]) -> ND
 def first_text(name: str, *places: Mapping[str, Any]) -> str:
     """Return an attribute where it is first found; some programs move attributes one level up."""
     for place in places:
-        attributes = place.get("attributes")
-        for fields in (attributes, place):
-            value = fields.get(name) if isinstance(fields, dict) else None
+        for fields in (attributes_of(place), place):
+            value = fields.get(name)
             if isinstance(value, str) and value:
                 return value
     return ""

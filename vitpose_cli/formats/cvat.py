@@ -36,7 +36,7 @@ from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import DocumentSize
 from vitpose_cli.records.json_stream import stream_items
-from vitpose_cli.records.template import mean_pose
+from vitpose_cli.records.mean_pose import mean_pose
 
 PHOTOS = "photos"
 LABELS = "labels.json"

@@ -26,6 +26,7 @@ from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
+from vitpose_cli.records.coco_people import attributes_of
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.json_values import are_numbers, to_json
 
@@ -140,8 +141,7 @@ def _seen_where_placed(keypoints: Sequence[float]) -> list[float]:
 
 def _attributes(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of an annotation, which FiftyOne writes among its fields."""
-    own = item.get("attributes")
-    return {**item, **own} if isinstance(own, dict) else dict(item)
+    return {**item, **attributes_of(item)}
 
 
 def _is_kept(item: Mapping[str, Any]) -> bool:

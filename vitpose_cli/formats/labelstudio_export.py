@@ -258,7 +258,7 @@ class _Exported:
     """The people whom a task was exported with, by the ids of regions."""
 
     def __init__(self, uids: object) -> None:
-        """Take what a task says of them; tasks of earlier versions say nothing."""
+        """Take what a task says of them; one that somebody made of ours may say nothing."""
         self._uids = uids if isinstance(uids, list) else ()
 
     def __contains__(self, uid: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from vitpose_cli.formats import (
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.importing import Read
 from vitpose_cli.formats.written import WriteOptions, Written
+from vitpose_cli.plurals import did_you_mean
 from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.shards import document_files
 
@@ -99,9 +99,10 @@ def format_named(name: str) -> Format:
     """
     if name in FORMATS:
         return FORMATS[name]
-    close = difflib.get_close_matches(name.lower(), FORMATS, n=1)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
-    raise ConfigError(f"There is no format {name!r}.", f"{guess}There are: {', '.join(FORMATS)}.")
+    raise ConfigError(
+        f"There is no format {name!r}.",
+        f"{did_you_mean(name, FORMATS)}There are: {', '.join(FORMATS)}.",
+    )
 
 
 def format_of(path: Path) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable, make_folder
 
 Placing = Literal["link", "copy", "none"]
@@ -66,21 +66,6 @@ class Written:
             "num_instances": self.num_instances,
             "notes": list(self.notes),
         }
-
-
-def placing(text: str) -> Placing:
-    """Return what is to be done with pictures.
-
-    Raises:
-        ConfigError: `text` names none of the ways.
-    """
-    words: tuple[Placing, ...] = get_args(Placing)
-    for word in words:
-        if text == word:
-            return word
-    raise ConfigError(
-        f"Pictures cannot be {text!r}.", f"Choose one of {', '.join(get_args(Placing))}."
-    )
 
 
 def new_folder(path: Path, options: WriteOptions) -> None:

@@ -196,17 +196,10 @@ def _with_lines(
         people = list(annotations_of([frame.record for frame, _ in batch], 1, 1))
         numbers = iter(_numbers(people, [frame.record.size_wh for frame, _ in batch]))
         for (frame, name), own in zip(batch, people, strict=True):
-            rows = zip(
-                _classes(frame, categories, len(own)), islice(numbers, len(own)), strict=True
-            )
+            ids = frame.category_ids(content.category["id"])
+            classes = [categories.number(0, category_id) - 1 for category_id in ids]
+            rows = zip(classes, islice(numbers, len(own)), strict=True)
             yield frame, name, [f"{each} {_NUMBER * len(row)}"[:-1] % (*row,) for each, row in rows]
-
-
-def _classes(frame: LabelledFrame, categories: Categories, num_people: int) -> list[int]:
-    """Return the class of each person of a frame."""
-    people = [person for person in frame.originals if not person["iscrowd"]]
-    numbers = [categories.number(0, person["category_id"]) for person in people]
-    return [number - 1 for number in numbers or [categories.default(0)] * num_people]
 
 
 def _numbers(

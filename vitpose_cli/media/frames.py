@@ -131,12 +131,12 @@ class VideoEnd:
     Attributes:
         key: The frame that would have come next.
         num_frames: How many frames the options take before it.
-        file_bytes: How large the file was before it was opened; None where that is not known.
+        file_bytes: How large the file was before it was opened.
     """
 
     key: FrameKey
     num_frames: int
-    file_bytes: int | None
+    file_bytes: int
 
 
 class PhotoFile(Protocol):

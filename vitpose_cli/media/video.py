@@ -237,7 +237,8 @@ class VideoFile:
             return
         if self.file_bytes != file_bytes:
             _log.warning("%s changed while it was read: the next call reads it again.", self.path)
-        self.end = VideoEnd(key, picker.num_taken, file_bytes)
+        if file_bytes is not None:
+            self.end = VideoEnd(key, picker.num_taken, file_bytes)
 
 
 class _Picker:

@@ -30,16 +30,16 @@ from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
 from vitpose_cli.records.coco_items import listed_again
+from vitpose_cli.records.coco_people import source_of
 from vitpose_cli.records.coco_writer import frame_annotations, is_in_document
-from vitpose_cli.records.kept_annotations import lost_in_records, says_who
+from vitpose_cli.records.kept_annotations import lost_in_records
 from vitpose_cli.records.kept_categories import Categories, entry_of
 from vitpose_cli.records.kept_images import Licences
-from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.record import ROUNDING_PX, FrameRecord, Review
 from vitpose_cli.records.shards import document_name, document_parts
 from vitpose_cli.tracking.identities import tracked
 
 DOCUMENT_SUFFIX = ".json"
-_SAME_PX = 0.05
 _VIDEO_TWICE = (
     "The run has a video and frames that were extracted from it: label the two in runs of their "
     "own, and merge these."
@@ -298,7 +298,7 @@ def same_labels(one: FrameRecord, other: FrameRecord) -> bool:
     if len(one.instances) != len(theirs):
         return False
     for person in _said(one):
-        alike = np.flatnonzero((np.abs(theirs - person) <= _SAME_PX).all(axis=1))
+        alike = np.flatnonzero((np.abs(theirs - person) <= ROUNDING_PX).all(axis=1))
         if not len(alike):
             return False
         theirs = np.delete(theirs, alike[0], axis=0)
@@ -356,18 +356,11 @@ def _without_originals(
 ) -> Iterator[FrameRecord]:
     """Yield the records, for a run, and count what is lost with the annotations behind them."""
     for frame in frames:
-        record, originals = frame.record, frame.originals
-        summary.left_out += lost_in_records(originals)
-        if others := sum(number in lost_categories for number in _categories_of(frame)):
+        record = frame.record
+        summary.left_out += lost_in_records(frame.originals)
+        numbers = frame.category_ids(frame.category_id)
+        if others := sum(number in lost_categories for number in numbers):
             summary.left_out["categories"] += others
         if record.review is None:
-            people = (original for original in originals if not original["iscrowd"])
-            summary.num_unmarked += sum(not says_who(person) for person in people)
+            summary.num_unmarked += sum(source_of(each) is None for each in frame.original_people)
         yield record
-
-
-def _categories_of(frame: LabelledFrame) -> list[int]:
-    """Return the category of each of the people in a frame."""
-    if frame.originals:
-        return [each["category_id"] for each in frame.originals if not each["iscrowd"]]
-    return [frame.category_id] * len(frame.record.uids)

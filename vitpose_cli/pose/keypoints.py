@@ -8,7 +8,6 @@ its pairs or sigmas itself.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.plurals import did_you_mean
 from vitpose_cli.pose.keypoint_names import Words, canonical_words
 from vitpose_cli.pose.keypoint_sides import (
     flip_pairs,
@@ -245,10 +245,9 @@ def keypoint_set(name: str) -> KeypointSet:
     """
     if name in KEYPOINT_SETS:
         return KEYPOINT_SETS[name]
-    close = difflib.get_close_matches(name.lower(), KEYPOINT_SETS, n=1)
-    guess = f"Did you mean {close[0]!r}? " if close else ""
     raise ConfigError(
-        f"There is no keypoint set {name!r}.", f"{guess}There are: {', '.join(KEYPOINT_SETS)}."
+        f"There is no keypoint set {name!r}.",
+        f"{did_you_mean(name, KEYPOINT_SETS)}There are: {', '.join(KEYPOINT_SETS)}.",
     )
 
 

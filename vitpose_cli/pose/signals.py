@@ -33,7 +33,7 @@ class Signal:
         unit: Unit and range.
         source: Where it comes from.
         words: What a person is told about a high rank; `{value}` is filled in.
-        known_of: Of whom alone it is known; None for everybody whom this version labels.
+        known_of: Of whom alone it is known; None for everybody whom a model labels.
     """
 
     doubtful: Literal["low", "high"]

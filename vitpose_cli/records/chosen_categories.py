@@ -6,7 +6,6 @@ that parts them takes one list of keypoints: a network has a decoder for each, A
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import fitted_name
+from vitpose_cli.plurals import did_you_mean
 from vitpose_cli.records.shards import document_files, document_title
 
 
@@ -38,11 +38,10 @@ def chosen_categories(
     known = [_name(category) for category in bodies]
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            guess = f"Did you mean {close[0]!r}? " if close else ""
             there = ", ".join(map(repr, known)) or "none"
             raise InputError(
-                f"{path} has no category {name!r} with keypoints.", f"{guess}It has {there}."
+                f"{path} has no category {name!r} with keypoints.",
+                f"{did_you_mean(name, known)}It has {there}.",
             )
     return [category for category in bodies if _name(category) in names]
 

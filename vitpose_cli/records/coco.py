@@ -32,7 +32,7 @@ from vitpose_cli.records.coco_items import (
     unknown_image,
     wrong,
 )
-from vitpose_cli.records.coco_people import crowding_of
+from vitpose_cli.records.coco_people import attributes_of, crowding_of
 from vitpose_cli.records.json_values import is_int
 from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import MAX_TRACK_ID, completed_track_ids
@@ -277,9 +277,7 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
 
 def track_id_of(annotation: Mapping[str, Any]) -> int | None:
     """Return the identity of a person; None for none, for which other programs write -1, too."""
-    attributes = annotation.get("attributes")
-    inner = attributes.get("track_id") if isinstance(attributes, dict) else None
-    track_id = annotation.get("track_id", inner)
+    track_id = annotation.get("track_id", attributes_of(annotation).get("track_id"))
     return track_id if is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID else None
 
 

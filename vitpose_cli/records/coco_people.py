@@ -73,10 +73,15 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
     return tuple(uids)
 
 
+def attributes_of(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the `attributes` of an annotation; empty where it has none."""
+    attributes = annotation.get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
+
+
 def _usable_uid(person: Mapping[str, Any]) -> str | None:
     """Return the name that somebody has in the document; None where it is no name."""
-    attributes = person.get("attributes")
-    uid = attributes.get("uid") if isinstance(attributes, dict) else None
+    uid = attributes_of(person).get("uid")
     usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid.isprintable()
     return uid if usable else None
 
@@ -88,11 +93,7 @@ def _new_uids(key: FrameKey, place: int) -> Iterator[str]:
 
 def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
     """Return whether a person made the labels of somebody, as they did where nothing says so."""
-    return any(
-        not isinstance(attributes := person.get("attributes"), dict)
-        or attributes.get("source", "human") == "human"
-        for person in people
-    )
+    return any(attributes_of(person).get("source", "human") == "human" for person in people)
 
 
 def called_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
@@ -102,8 +103,7 @@ def called_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:
 
 def source_of(person: Mapping[str, Any]) -> Any:
     """Return who is said to have made somebody's labels; None where that is not said."""
-    attributes = person.get("attributes")
-    return attributes.get("source") if isinstance(attributes, dict) else None
+    return attributes_of(person).get("source")
 
 
 def review_of(image: Mapping[str, Any]) -> Review | None:
@@ -114,11 +114,8 @@ def review_of(image: Mapping[str, Any]) -> Review | None:
 
 def model_of(people: Iterable[Mapping[str, Any]]) -> str:
     """Return the hash of the weights that all of some people come from; else an empty text."""
-    models = set()
-    for person in people:
-        attributes = person.get("attributes")
-        model = attributes.get("model") if isinstance(attributes, dict) else None
-        models.add(model if isinstance(model, str) else "")
+    named = (attributes_of(person).get("model") for person in people)
+    models = {model if isinstance(model, str) else "" for model in named}
     return models.pop() if len(models) == 1 else ""
 
 

@@ -16,6 +16,8 @@ import orjson
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
 from vitpose_cli.media.marks import JOURNALS, MANIFEST, PREVIEW, RUN_SUFFIX, is_marked
+from vitpose_cli.media.places import based
+from vitpose_cli.media.remote import is_url
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
@@ -125,10 +127,6 @@ def known_sources(folder: Path) -> list[str]:
     Raises:
         InputError: Its manifest cannot be read.
     """
-    # Only here, as it loads OpenCV.
-    from vitpose_cli.media.places import based
-    from vitpose_cli.media.remote import is_url
-
     path = folder / MANIFEST
     if not path.is_file():
         return []

@@ -22,10 +22,7 @@ from vitpose_cli.media.marks import JOURNALS
 from vitpose_cli.records.folder import journal_generation, stored_manifest
 from vitpose_cli.records.index import JournalIndex, JournalReader
 from vitpose_cli.records.journal import Entry, Scan
-from vitpose_cli.records.record import FrameRecord
-
-_STILL_PX = 0.05
-"""Smaller moves are rounding."""
+from vitpose_cli.records.record import ROUNDING_PX, FrameRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +198,10 @@ def changes(before: FrameRecord, after: FrameRecord) -> Changes:
     return Changes(
         num_added=len(new.keys() - old.keys()),
         num_removed=len(old.keys() - new.keys()),
-        num_moved=sum(int((move > _STILL_PX).sum()) for move in moves),
+        num_moved=sum(int((move > ROUNDING_PX).sum()) for move in moves),
         max_move_px=round(max((float(move.max()) for move in moves), default=0.0), 2),
         num_visibility=sum(int((was.seen != now.seen).sum()) for was, now in kept),
-        num_boxes=sum(bool((np.abs(was.box - now.box) > _STILL_PX).any()) for was, now in kept),
+        num_boxes=sum(bool((np.abs(was.box - now.box) > ROUNDING_PX).any()) for was, now in kept),
         num_recognised=sum(
             before.recognised.get(uid, "") != after.recognised.get(uid, "") for uid in new
         ),

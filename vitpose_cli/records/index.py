@@ -8,7 +8,7 @@ need the names as well, and a sorted order that every new frame would break.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey, key_text
@@ -40,7 +40,7 @@ class JournalIndex:
         self._unread: dict[str, int] = {}  # places of what people decided without labels
         self._num_failed = 0
         self._latest: dict[int, str] = {}
-        self._ends: dict[str, dict[int | None, int]] = {}  # by the size of the file
+        self._ends: dict[str, dict[int, int]] = {}  # by the size of the file
 
     def __len__(self) -> int:
         return len(self._places)
@@ -71,7 +71,7 @@ class JournalIndex:
         text = media if frame_index < 0 else key_text(media, frame_index)
         if taken_back:
             is_forgotten = self._forget_failure(text)
-            if current and ended_after is not None:
+            if current and ended_after is not None and size is not None:
                 self._ends.setdefault(media, {})[size] = ended_after
             return text if is_forgotten else None
         if current:
@@ -144,18 +144,15 @@ class JournalIndex:
             return set()
         return {text for text, packed in self._places.items() if not packed & _WHOLE}
 
-    def end(self, media: str, file_bytes: int | None) -> int | None:
-        """Return after how many frames a video ended when its file had a size, where that is known.
+    def ends(self, media: str) -> Mapping[int, int]:
+        """Return after how many frames a video ended, by the size of its file then, bytes."""
+        return self._ends.get(media, {})
 
-        None where nobody has come so far then.
-        """
-        return self._ends.get(media, {}).get(file_bytes)
-
-    def videos(self) -> dict[str, frozenset[int | None]]:
+    def videos(self) -> dict[str, frozenset[int]]:
         """Return the videos of the weights of now, and at which sizes of the file they are whole.
 
         A video is whole where all of its frames are there, which is known only of one that was read
-        to its end. None stands for any size: none was ever written down.
+        to its end.
         """
         counts = Counter(
             media
@@ -167,11 +164,10 @@ class JournalIndex:
         return {
             media: frozenset(
                 size
-                for size, ended_after in ends.items()
-                if counts[media] >= ended_after and (size is not None or len(ends) == 1)
+                for size, ended_after in self.ends(media).items()
+                if counts[media] >= ended_after
             )
             for media in {*counts, *self._ends}
-            for ends in (self._ends.get(media, {}),)
         }
 
     def latest_by_file(self) -> dict[int, FrameKey]:

@@ -40,7 +40,7 @@ _FRONT = re.compile(
     rb'\{"crc":"[0-9a-f]{8}","frame":'
     rb'\{"media":"([^"\\]*+(?:\\.[^"\\]*+)*+)","index":(-?\d{1,18}),'
     rb'"origin":"(model|human)",("set_aside":true,)?"error":(n|'
-    rb'""(?:,"ended_after":(\d{1,18})(?:,"file_bytes":(\d{1,18}))?)?)?'
+    rb'""(?:,"ended_after":(\d{1,18}),"file_bytes":(\d{1,18}))?)?'
 )
 
 
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
         failed: Whether it records an error.
         taken_back: Whether it says that an earlier failure counts no more.
         ended_after: Of a video that was read to its end, how many frames it has.
-        file_bytes: How large its file was then; None where that is not known.
+        file_bytes: How large its file was then.
         set_aside: Whether it never counted.
     """
 

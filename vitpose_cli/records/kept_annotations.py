@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vitpose_cli.records.coco_people import attributes_of
+
 _OF_A_PERSONS_DECISION = ("source", "review")
 
 
@@ -40,8 +42,7 @@ def kept_annotations(
             "image_id": image_id,
         }
         annotation.pop("id", None)
-        attributes = original.get("attributes")
-        annotation["attributes"] = dict(attributes) if isinstance(attributes, dict) else {}
+        annotation["attributes"] = dict(attributes_of(original))
         if not original["iscrowd"]:
             _bring_up_to_date(annotation, next(people)["attributes"])
         kept.append(annotation)
@@ -56,12 +57,6 @@ def lost_in_records(originals: Sequence[Mapping[str, Any]]) -> Counter[str]:
         "outlines": sum(bool(person.get("segmentation")) for person in people),
     }
     return Counter({what: count for what, count in lost.items() if count})
-
-
-def says_who(original: Mapping[str, Any]) -> bool:
-    """Return whether an annotation says if a model or a person made it."""
-    attributes = original.get("attributes")
-    return isinstance(attributes, dict) and "source" in attributes
 
 
 def _bring_up_to_date(annotation: dict[str, Any], written: Mapping[str, Any]) -> None:

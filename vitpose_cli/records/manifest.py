@@ -14,6 +14,8 @@ import orjson
 from vitpose_cli import __version__
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, read_error
+from vitpose_cli.media.places import based, folder_of, is_source_there
+from vitpose_cli.media.remote import is_url
 
 NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
@@ -43,9 +45,9 @@ class RunManifest:
         created: When that was, ISO 8601 UTC; not compared.
         history: What labels were made with before each refresh, oldest first; not compared.
         root: What media names are relative to, from where the first of the sources points to, so
-            that both may be moved; at URLs `//PATH`. None in older runs and those of other labels.
+            that both may be moved; at URLs `//PATH`. None in runs of labels from elsewhere.
         base: What relative sources are relative to, from the run folder, so that both may be moved.
-            None where `root` is, and in runs that were begun before it was written down.
+            None where `root` is.
     """
 
     keypoint_set: Mapping[str, Any]
@@ -77,9 +79,6 @@ class RunManifest:
     @property
     def is_of_urls(self) -> bool:
         """Whether what is labelled lies at URLs, named by themselves or in a list."""
-        # Only here, as it loads OpenCV.
-        from vitpose_cli.media.remote import is_url
-
         # On Windows, network shares begin so, too.
         at_urls = os.name != "nt" and self.root is not None and self.root.startswith("//")
         return at_urls or any(map(is_url, self.sources))
@@ -132,9 +131,6 @@ class RunManifest:
         Args:
             run: The folder that the run lies in now.
         """
-        # Only here, as it loads OpenCV.
-        from vitpose_cli.media.places import is_source_there
-
         folder = run.resolve()
         if self.base is not None:
             base = Path(os.path.normpath(folder / self.base))
@@ -148,10 +144,6 @@ class RunManifest:
         Args:
             run: The folder that the run lies in now.
         """
-        # Only here, as it loads OpenCV.
-        from vitpose_cli.media.places import is_source_there
-        from vitpose_cli.media.remote import is_url
-
         return not any(
             is_url(source) or is_source_there(source, base)
             for base in self.bases(run)
@@ -215,9 +207,6 @@ def _check_types(fields: Mapping[str, Any]) -> None:
 
 def root_at(sources: Sequence[str], root: str | None, base: Path) -> Path | None:
     """Return the folder that a manifest's `root` means, perhaps not there; None if it has none."""
-    # Only here, as it loads OpenCV.
-    from vitpose_cli.media.places import based, folder_of
-
     if root is None or not sources:
         return None
     try:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
+from vitpose_cli.media.finding import find_media_root
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.kinds import is_archive, is_video
+from vitpose_cli.media.places import based
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.composed_names import forms
 from vitpose_cli.records.manifest import RunManifest
@@ -198,9 +200,6 @@ def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
         manifest: Of the run.
         run: The folder that the run lies in.
     """
-    # Only here: most formats need no photos, and so no OpenCV.
-    from vitpose_cli.media.places import based
-
     if manifest.is_of_urls:
         return []
     sources = manifest.sources
@@ -220,8 +219,6 @@ def labelled_folders(manifest: RunManifest, run: Path) -> list[MediaFolders]:
 
 def _root_of(sources: Sequence[str]) -> Path | None:
     """Return the folder that media names of some sources are relative to, if they are there."""
-    from vitpose_cli.media.finding import find_media_root
-
     if len(sources) == 1 and Path(sources[0]).is_dir():
         return Path(sources[0])
     try:

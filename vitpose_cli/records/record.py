@@ -33,6 +33,9 @@ COORDINATE_DECIMALS = 2
 SCORE_DECIMALS = 4
 TIME_DECIMALS = 6
 
+ROUNDING_PX = 0.05
+"""Smaller moves are none: records and programs that keep decimals round as far."""
+
 BY_HAND_SCORE = 1.0
 """What a keypoint scores that a person placed, and no other: see `scores_of_network`."""
 
@@ -97,7 +100,7 @@ class FrameRecord:
             or added people since; empty where no model did.
         ended_after: (with an empty error) The video was read to its end, or as far as the run's
             options reach: it has so many frames, and `key` is the one that would have come next.
-        file_bytes: (with `ended_after`) How large its file was then; None where that is not known.
+        file_bytes: (with `ended_after`) How large its file was then.
         uids: A name for each instance that survives edits, exports and imports. Left out, it is
             derived from the key and the position, so that the same run gives the same names.
         recognised: By `uids`, whom a person recognised in somebody, from this frame of the video

@@ -7,16 +7,17 @@ mark in the folder itself was refused, as nothing is written among what people l
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import read_error
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.headers import HEADER_BYTES, upright_size
 from vitpose_cli.media.marks import JOURNALS
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.records.coco import safe_media_path
+from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
@@ -57,19 +58,15 @@ def _first_labelled(journals: list[Path]) -> Iterator[FrameRecord]:
         InputError: A journal cannot be read.
     """
     seen = set[str]()
-    for path in journals:
-        for entry in Scan(path).entries():
-            if entry.failed or entry.media in seen:
-                continue
-            seen.add(entry.media)
-            try:
-                with path.open("rb") as stream:
-                    stream.seek(entry.offset)
-                    yield FrameRecord.from_json(stream.read(entry.length))
-            except OSError as error:
-                raise read_error(path, error) from error
-            if len(seen) == _NUM_SAMPLES:
-                return
+    with closing(JournalReader(journals)) as reader:
+        for number, path in enumerate(journals):
+            for entry in Scan(path).entries():
+                if entry.failed or entry.media in seen:
+                    continue
+                seen.add(entry.media)
+                yield reader.read(number, entry.offset, entry.length)
+                if len(seen) == _NUM_SAMPLES:
+                    return
 
 
 def _is_in(folder: Path, record: FrameRecord) -> bool:

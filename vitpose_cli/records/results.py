@@ -137,21 +137,6 @@ def is_results_file(path: Path) -> bool:
     return first is not None and first.section == ""
 
 
-def boxes_by_image(
-    path: Path,
-    names: Mapping[int, str] | None = None,
-    category: str | None = None,
-    *,
-    labelled: bool = False,
-) -> Mapping[str, Detections]:
-    """Return the boxes alone of `given_boxes`.
-
-    Raises:
-        InputError: The file is something else, or a box is not four numbers.
-    """
-    return given_boxes(path, names, category, labelled=labelled).by_name
-
-
 def given_boxes(
     path: Path,
     names: Mapping[int, str] | None = None,

@@ -8,6 +8,7 @@
       journal-review.*     what a person said, and how much of that the document contains
       annotations.json     the COCO document, made from the journals
       failures.jsonl       the frames that could not be labelled
+      annotations.made     what these two were made of, so that they are not made anew
 
 The journals are the truth, the document can be made from them at any time. Several workers share
 a folder, each with a journal of its own; a person's edits are one more journal, so that labels can
@@ -210,11 +211,10 @@ class Run:
         """Return how far each worker came, since the last refresh."""
         return self._journals.progress()
 
-    def videos(self) -> dict[str, frozenset[int | None]]:
+    def videos(self) -> dict[str, frozenset[int]]:
         """Return the videos, and of which sizes of the file the weights of now have labelled all.
 
-        That is known only of those whose end was recorded (`FrameRecord.ended_after`). None stands
-        for any size.
+        That is known only of those whose end was recorded (`FrameRecord.ended_after`).
         """
         with self._journals.mutex:
             return self._index.videos()
@@ -250,7 +250,8 @@ class Run:
         Raises:
             InputError: As `append`.
         """
-        if self._index.end(record.key.media, record.file_bytes) != record.ended_after:
+        known = self._index.ends(record.key.media).items()
+        if (record.file_bytes, record.ended_after) not in known:
             self.append(record)
 
     def forget_failures(self, keys: Iterable[FrameKey]) -> None:

@@ -1,6 +1,6 @@
 """How the options that the labels of two runs depend on differ, in the words of the command line.
 
-What was left out is what is taken then. Runs made earlier have other words for some of it.
+What was left out is what is taken then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ CHOICE_OF_FRAMES = frozenset({"every", "fps", "start", "end", "max-frames"})
 """The options that say which frames of videos are labelled, not how."""
 
 _NAMES = {"start_s": "start", "end_s": "end", "max_frames": "max-frames"}
-_PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-_HASHED = re.compile(r"(.+) \(([0-9a-f]{16})\)")
+_HASHED = re.compile(r".+ \(([0-9a-f]{16})\)")
 _LEFT_OUT = {"every": 1, "start": 0.0}
 
 
@@ -37,24 +36,17 @@ def differing_options(
 
 
 def _is_same_file(old: Any, new: Any) -> bool:
-    """Return whether two options name the same, such as a detector: what it holds is its hash.
-
-    Runs made earlier name it without.
-    """
+    """Return whether two options name the same, such as a detector: what it holds is its hash."""
     before, now = (
         _HASHED.fullmatch(each) if isinstance(each, str) else None for each in (old, new)
     )
-    return now is not None and (now[1] == old or (before is not None and before[2] == now[2]))
+    return before is not None and now is not None and before[1] == now[1]
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were not left out, as they look after a trip through JSON."""
     plain: dict[str, Any] = orjson.loads(orjson.dumps(dict(options)))
-    named = {_NAMES.get(name, name): value for name, value in plain.items()}
-    if "precision" in named:
-        named["precision"] = _PRECISIONS.get(named["precision"], named["precision"])
+    named = ((_NAMES.get(name, name), value) for name, value in plain.items())
     return {
-        name: value
-        for name, value in named.items()
-        if value is not None and value != _LEFT_OUT.get(name)
+        name: value for name, value in named if value is not None and value != _LEFT_OUT.get(name)
     }

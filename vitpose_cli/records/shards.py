@@ -11,6 +11,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
 from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from vitpose_cli.files import is_file
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.records.exported_edits import ExportedEdits
 from vitpose_cli.records.folder import REVIEW_JOURNAL, run_meant
+from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.json_values import is_number
-from vitpose_cli.records.record import FrameRecord
 
 ANNOTATIONS = "annotations.json"
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})(\.\w+)")
@@ -119,12 +120,11 @@ def lacks_edits(folder: Path) -> bool:
 
 def _edited_at_s(journal: Path) -> float:
     """Return when the last edit was made, in seconds since 1970; infinity where it does not say."""
-    for entry in deque(Scan(journal).entries(), maxlen=1):
-        with journal.open("rb") as stream:
-            stream.seek(entry.offset)
-            review = FrameRecord.from_json(stream.read(entry.length)).review
-        edited_at_s: Any = None if review is None else review.edited_at_s
-        return float(edited_at_s) if edited_at_s and is_number(edited_at_s) else math.inf
+    with closing(JournalReader([journal])) as reader:
+        for entry in deque(Scan(journal).entries(), maxlen=1):
+            review = reader.read(0, entry.offset, entry.length).review
+            edited_at_s: Any = None if review is None else review.edited_at_s
+            return float(edited_at_s) if edited_at_s and is_number(edited_at_s) else math.inf
     return 0.0
 
 

@@ -22,11 +22,11 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.history import histories
+from vitpose_cli.records.mean_pose import mean_pose
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
 from vitpose_cli.records.shards import lacks_edits
-from vitpose_cli.records.template import mean_pose
 from vitpose_cli.review.edits import Edit
 from vitpose_cli.review.numbers import RunNumbers
 from vitpose_cli.review.run_table import RunTable

@@ -38,7 +38,7 @@ def _tells_nobody_apart(by: str, run: Path, table: DoubtTable) -> InputError:
         return InputError(f"{by} is known only of {whom}, and {run} has none.", "Leave --by out.")
     return InputError(
         f"{run} does not know {by}.",
-        "Label the frames with this version of the tool, or leave --by out.",
+        "Leave --by out. Labels from elsewhere have none, and flip_disagreement needs --flip-test.",
     )
 
 

@@ -100,7 +100,6 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
             say(f"{pictures} could not be read, so that colours are unknown.")
         if len(choices) < options.count:
             say(_shortage(len(choices), len(table), chooser, options))
-        queue = options.output or options.run / QUEUE
         how = {
             "signals": list(chooser.signals),
             "seed": options.seed,

@@ -123,7 +123,7 @@ class _Builder:
             return
         rows = np.full((len(people), len(NAMES)), np.nan, np.float32)
         known = dict(people.signals)
-        if "overlap" not in known:  # a run of an older version, or people from elsewhere
+        if "overlap" not in known:  # people from elsewhere
             places = np.where(people.placed[..., None], people.keypoints, np.float32(np.nan))
             known |= frame_signals(people.boxes, places, self._keypoint_set)
         known["box_margin"] = people.box_scores

@@ -21,7 +21,7 @@ from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of, size_of
 from vitpose_cli.records.composed_names import ByName, plain
 from vitpose_cli.records.media_root import MediaFolders
-from vitpose_cli.records.results import boxes_by_image
+from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
 from vitpose_cli.training.data_options import CocoSource
@@ -107,7 +107,8 @@ def _opened(
     boxes = None
     if options.boxes is not None:
         names = {int(document.image_ids[one]): document.names[one] for one in shown}
-        boxes = ByName(boxes_by_image(options.boxes, names, keypoint_set_.category))
+        given = given_boxes(options.boxes, names, keypoint_set_.category)
+        boxes = ByName(given.by_name)
         known_from += document_files(options.boxes)
     if measured:
         known += f" {measured_hash(truth, boxes)}"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.pose.geometry import clip_boxes, xywh_to_xyxy
 from vitpose_cli.records.body_sizes import lacks_size
-from vitpose_cli.records.coco_people import size_of
+from vitpose_cli.records.coco_people import attributes_of, size_of
 from vitpose_cli.training.data_options import CocoSource, SourceOptions
 
 WITHOUT_SIZE = "people with one labelled keypoint and no box"
@@ -102,14 +102,14 @@ def _is_by_network(annotation: Mapping[str, Any]) -> bool:
 
     In a draft that a network began, what a person has placed has a score of 1.
     """
-    attributes = _attributes(annotation)
+    attributes = attributes_of(annotation)
     is_draft = attributes.get("review") == "draft" and bool(attributes.get("model"))
     return is_draft or attributes.get("source", "human") != "human"
 
 
 def is_wanted(annotation: Mapping[str, Any], options: CocoSource) -> bool:
     """Return whether a source includes an annotation, for who has made or checked it."""
-    attributes = _attributes(annotation)
+    attributes = attributes_of(annotation)
     human = attributes.get("source", "human") == "human"
     return options.include == "all" or (
         human and _is_checked(attributes.get("review", "fixed"), options)
@@ -130,8 +130,3 @@ def ignored(annotation: Mapping[str, Any]) -> dict[str, Any]:
 def _is_checked(review: Any, options: CocoSource) -> bool:
     """Return whether a person has done to a label what `include` asks for."""
     return bool(review == "fixed" if options.include == "human" else review != "draft")
-
-
-def _attributes(annotation: Mapping[str, Any]) -> Mapping[str, Any]:
-    attributes = annotation.get("attributes")
-    return attributes if isinstance(attributes, dict) else {}
