@@ -1,9 +1,12 @@
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 import av
 import cv2
 import numpy as np
 import pytest
+from motion_jpeg_cases import damaged, jpeg, write_packets
 from video_cases import picture
 
 from vitpose_cli.errors import InputError
@@ -32,7 +35,11 @@ def make_clip(path: Path, gop: int = 10) -> Path:
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
 def test_frames_are_those_of_the_file_in_any_order(tmp_path: Path, suffix: str) -> None:
     path = make_clip(tmp_path / f"clip{suffix}")
-    cursor, file = VideoCursor(path, "clip"), VideoFile(path, "clip")
+    cursor, file, reader = (
+        VideoCursor(path, "clip"),
+        VideoFile(path, "clip"),
+        VideoCursor(path, "c"),
+    )
     for index in ORDER:
         frames = list(cursor.lead_up(index))
         assert frames[-1].key == FrameKey("clip", index)
@@ -40,9 +47,9 @@ def test_frames_are_those_of_the_file_in_any_order(tmp_path: Path, suffix: str) 
         numbers = [frame.key.index for frame in frames]
         assert numbers == list(range(numbers[0], index + 1))
         for frame in frames:
-            expected = file.read(frame.key)
-            assert np.array_equal(frame.image, expected.image)
-            assert frame.time_s == expected.time_s
+            for alone in (file.read(frame.key), reader.read(frame.key.index)):
+                assert np.array_equal(frame.image, alone.image)
+                assert frame.time_s == alone.time_s
 
 
 def test_going_on_does_not_go_back(tmp_path: Path) -> None:
@@ -62,6 +69,22 @@ def test_what_is_not_there_is_an_error_and_the_rest_goes_on(tmp_path: Path) -> N
     (tmp_path / "text.mp4").write_bytes(b"no video")
     with pytest.raises(InputError):
         list(VideoCursor(tmp_path / "text.mp4", "text").lead_up(0))
+
+
+def test_a_damaged_frame_does_not_slow_down_the_others(tmp_path: Path) -> None:
+    pictures = [jpeg(picture(index, (160, 120))) for index in range(400)]
+    pictures[300] = damaged(pictures[300])
+    cursor = VideoCursor(write_packets(tmp_path / "clip.mkv", pictures, (160, 120)), "clip")
+
+    def seconds(index: int) -> float:
+        started = monotonic()
+        with suppress(InputError):
+            assert cursor.read(index).key.index == index
+        return monotonic() - started
+
+    seconds(0)
+    counted = seconds(300)  # from the start, as nobody knows yet whether the jump is to blame
+    assert min(seconds(390), seconds(20), seconds(395)) < counted / 4
 
 
 def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
     FrameKey,
-    FrameSource,
+    FrameReader,
     PhotoFile,
     VideoEnd,
     prefetch,
@@ -106,8 +106,8 @@ class MediaSource:
         self._num_threads = num_threads
         self._photos: list[ImageFolder] = []
         self._videos: dict[str, VideoFile] = {}
-        self._members: list[FrameSource] = []
-        self._owners: dict[str, FrameSource] = {}
+        self._members: list[FrameReader] = []
+        self._owners: dict[str, FrameReader] = {}
         for moving, group in groupby(found.files, key=found.files.is_video):
             if moving:
                 for media in group:
@@ -126,7 +126,7 @@ class MediaSource:
                 )
                 self._adopt(self._photos[-1], files)
 
-    def _adopt(self, member: FrameSource, names: Iterable[str]) -> None:
+    def _adopt(self, member: FrameReader, names: Iterable[str]) -> None:
         self._members.append(member)
         self._owners |= dict.fromkeys(names, member)
 
