@@ -10,23 +10,26 @@ from motion_jpeg_cases import damaged, jpeg, write_packets
 from video_cases import picture
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media import video_cursor
 from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.picture import VideoReader
 from vitpose_cli.media.video import VideoFile
-from vitpose_cli.media.video_cursor import LEAD_UP, VideoCursor
+from vitpose_cli.media.video_cursor import LEAD_UP, MAX_FORWARD, VideoCursor
+from vitpose_cli.media.video_reader import open_reader
 
 NUM_FRAMES = 40
 ORDER = (20, 21, 25, 3, 0, 39, 38, 12)
 
 
-def make_clip(path: Path, gop: int = 10) -> Path:
+def make_clip(path: Path, gop: int = 10, num_frames: int = NUM_FRAMES) -> Path:
     """Write a clip whose pictures grow brighter, with B-frames where the format has them."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.codec_context.gop_size = gop
         stream.codec_context.max_b_frames = 2 if path.suffix == ".mp4" else 0
-        for index in range(NUM_FRAMES):
-            grey = np.full((48, 64, 3), 6 * index, np.uint8)
+        for index in range(num_frames):
+            grey = np.full((48, 64, 3), 6 * index % 256, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(stream.encode())
     return path
@@ -59,6 +62,26 @@ def test_going_on_does_not_go_back(tmp_path: Path) -> None:
     assert [frame.key.index for frame in cursor.lead_up(24)] == [22, 23, 24]
     cursor.close()
     assert [frame.key.index for frame in cursor.lead_up(2)] == [0, 1, 2]
+
+
+def test_a_file_without_times_is_read_on_however_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_frames = 3 * MAX_FORWARD
+    path = make_clip(tmp_path / "clip.avi", num_frames=num_frames)
+    cursor = VideoCursor(path, "clip")
+    cursor.read(0)
+    opened = []
+
+    def watched(path: Path) -> VideoReader:
+        opened.append(path)
+        return open_reader(path)
+
+    monkeypatch.setattr(video_cursor, "open_reader", watched)
+    assert cursor.read(num_frames - 1).time_s == (num_frames - 1) / 25
+    assert not opened
+    assert cursor.read(1).time_s == 1 / 25
+    assert len(opened) == 1
 
 
 def test_what_is_not_there_is_an_error_and_the_rest_goes_on(tmp_path: Path) -> None:
