@@ -107,7 +107,7 @@ def test_a_run_has_its_name_wherever_it_is_called_from(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run_folder)
-    session = opened(Path("."))
+    session = opened(Path())
     assert session.describe()["name"] == run_folder.name
     session.close()
 
