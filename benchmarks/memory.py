@@ -29,7 +29,8 @@ from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.models.checkpoint import save_checkpoint
 from vitpose_cli.progress import Report
-from vitpose_cli.render.rendering import RenderOptions, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import render
 
 VIDEO_WH = (96, 64)
 MINUTE_FRAMES = 600

@@ -57,7 +57,8 @@ from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Detections, Instances
 from vitpose_cli.pose.oks import oks_matrix
 from vitpose_cli.records.record import FrameRecord
-from vitpose_cli.render.rendering import RenderOptions, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import render
 
 MATCH_IOU = 0.5
 CORES = len(os.sched_getaffinity(0))

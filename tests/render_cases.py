@@ -16,7 +16,8 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import RenderSummary, render
 
 COCO = keypoint_set("coco")
 SIZE_WH = (192, 128)

@@ -24,7 +24,7 @@ from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.bench.machine_speed import BenchOptions
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.images import decode_image
-from vitpose_cli.render.rendering import RenderOptions
+from vitpose_cli.render.options import RenderOptions
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -18,7 +18,8 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.video_sink import VideoSink
 from vitpose_cli.pose.instances import Instances
-from vitpose_cli.render.rendering import RenderOptions, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import render
 from vitpose_cli.select.options import SelectOptions
 from vitpose_cli.select.selection import select_frames
 from vitpose_cli.sheet import SheetOptions, make_sheet

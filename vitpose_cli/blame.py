@@ -44,7 +44,7 @@ class LabellingStep:
     """
 
     def __init__(self, name: str, check: Callable[[], object]) -> None:
-        """Watch a stage.
+        """Watch a step.
 
         Args:
             name: What it is called at the start of a sentence.
@@ -72,7 +72,7 @@ class LabellingStep:
             What `work` returned for all; or its first result, or why it failed, for each.
 
         Raises:
-            VitposeError: The stage cannot work at all.
+            VitposeError: The step cannot work at all.
         """
         try:
             results = list(work(items)) if items else []
@@ -87,7 +87,7 @@ class LabellingStep:
         """Return what `work` on one picture returns, or why it failed.
 
         Raises:
-            VitposeError: The stage cannot work at all.
+            VitposeError: The step cannot work at all.
         """
         try:
             result = work()
@@ -122,7 +122,7 @@ class LabellingStep:
 
 
 def _unusable(what: str, error: Exception) -> VitposeError:
-    """Return the error of a stage that cannot work at all, for want of memory perhaps."""
+    """Return the error of a step that cannot work at all, for want of memory perhaps."""
     if is_out_of_memory(error):
         return memory_error(error)
     return WeightsError(f"{what}: {in_short(error)}", _HINT)

@@ -20,7 +20,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import WRITTEN_SUFFIXES, ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.pose.geometry import box_areas, box_iou
@@ -39,7 +39,6 @@ SAME_BOX = 0.5
 """The least IoU by which those who are left are."""
 
 TILE_WH = (240, 320)
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 _COLUMNS = 6
 _GAP_PX = 4
 _NO_DIFFERENCE = 0.9995  # OKS that is shown as 1.000
@@ -152,7 +151,7 @@ def compare(options: DiffOptions) -> Difference:
         InputError: A set cannot be read, they have different keypoints, no frame in common or one
             of two sizes, or pictures cannot be found, or written but in place of something else.
     """
-    if options.picture is not None and options.picture.suffix.lower() not in _SUFFIXES:
+    if options.picture is not None and options.picture.suffix.lower() not in WRITTEN_SUFFIXES:
         raise InputError(
             f"The worst cases cannot be drawn into {options.picture.name}.", "Name it .png or .jpg."
         )

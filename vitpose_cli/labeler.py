@@ -113,8 +113,8 @@ class Labeler:
 
     def trust(self) -> None:
         """Take it that detector and network work, as they have done in an earlier process."""
-        for stage in (self._detection, self._cutting, self._posing):
-            stage.worked = True
+        for step in (self._detection, self._cutting, self._posing):
+            step.worked = True
 
     def label(self, frames: Iterable[Frame | FrameFailure]) -> Iterator[FrameRecord]:
         """Yield one record for every frame, in order; what could not be read becomes an error.

@@ -23,7 +23,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import WRITTEN_SUFFIXES, ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
@@ -106,7 +106,7 @@ def make_sheet(options: SheetOptions) -> Sheet:
     """
     suffix = options.output.suffix.lower()
     is_html = suffix in PAGE_SUFFIXES
-    if not is_html and suffix not in (".png", ".jpg", ".jpeg"):
+    if not is_html and suffix not in WRITTEN_SUFFIXES:
         raise InputError(
             f"A sheet cannot be written as {options.output.name}.", "Name it .png, .jpg or .html."
         )

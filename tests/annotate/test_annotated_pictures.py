@@ -18,7 +18,8 @@ from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.records.run import Run
-from vitpose_cli.render.rendering import RenderOptions, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import render
 
 
 @pytest.fixture(scope="module")

@@ -131,10 +131,6 @@ def test_a_damaged_photo_fails_in_every_cut() -> None:
     assert [frame.error for frame in frames if isinstance(frame, FrameFailure)] == ["damaged"] * 4
     skipped = list(source.frames(skip={frames[0].key}))
     assert len(skipped) == 3
-    whole = CutPhotos(Photo(), cuts)
-    assert whole.read(frames[1].key).key == frames[1].key
-    with pytest.raises(InputError):
-        whole.read(FrameKey("other"))
 
 
 def test_a_known_distance_gives_the_known_ap() -> None:

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from label_cases import COCO, make_people
 
-from vitpose_cli.errors import InputError
 from vitpose_cli.media.cutouts import cut_out
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
-from vitpose_cli.media.lookup import ListedFrames, read_frames
+from vitpose_cli.media.lookup import read_frames
 from vitpose_cli.media.thumbnails import colour_thumbnail
 from vitpose_cli.pose.instances import Instances
 
@@ -45,18 +44,6 @@ def test_photos_and_frames_of_videos_come_in_the_order_of_their_keys(tmp_path: P
     assert levels == pytest.approx([90, 10, 40, 140], abs=4)
     failures = [frame.key for frame in frames if isinstance(frame, FrameFailure)]
     assert failures == [FrameKey("c.png"), FrameKey("clip.mp4", 99)]
-
-
-def test_a_listed_frame_is_read_by_either_form_of_its_key(tmp_path: Path) -> None:
-    make_clip(tmp_path / "clip.mp4")
-    keys = [FrameKey("clip.mp4", 7), FrameKey("clip.mp4", 99)]
-    listed = ListedFrames({"clip.mp4": tmp_path / "clip.mp4"}, keys)
-    for key in (FrameKey("clip.mp4", 7), FrameKey("clip.mp4/frame_000007.jpg")):
-        assert listed.read(key).image.mean() == pytest.approx(140, abs=4)
-    with pytest.raises(InputError, match="it ends before"):
-        listed.read(keys[1])
-    with pytest.raises(InputError, match="is none of these frames"):
-        listed.read(FrameKey("clip.mp4", 3))
 
 
 def test_people_are_drawn_where_they_are_in_the_cut_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from vitpose_cli.models.detection import (
     PERSON,
     DetectorOptions,
     classes_of,
+    detect_by_size,
     detections_of,
     find_classes,
-    groups_of,
     tidy,
 )
 from vitpose_cli.models.detectors import open_detector, shipped_detector_path
+from vitpose_cli.pose.instances import Detections
 from vitpose_cli.pose.keypoints import keypoint_set
 
 COCO = {0: "person", 14: "bird", 15: "cat", 18: "sheep", 19: "cow", 80: "N/A"}
@@ -113,11 +115,20 @@ def test_animals_beside_each_other_are_two(height: float, num_animals: int) -> N
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3))))
-def test_groups_hold_every_position_once(sizes_wh: list[tuple[int, int]]) -> None:
-    groups = groups_of(sizes_wh)
-    assert sorted(position for group in groups for position in group) == [*range(len(sizes_wh))]
-    assert all(len({sizes_wh[position] for position in group}) == 1 for group in groups)
-    assert len(groups) == len(set(sizes_wh))
+def test_frames_of_one_size_share_a_batch(sizes_wh: list[tuple[int, int]]) -> None:
+    frames = [Frame(FrameKey(str(n)), np.zeros((1, 1, 3), np.uint8)) for n in range(len(sizes_wh))]
+    batches: list[tuple[int, int]] = []
+
+    def detect(group: list[Frame], size_wh: tuple[int, int]) -> Iterator[Detections]:
+        batches.append(size_wh)
+        for frame in group:
+            number = float(frame.key.media)
+            assert sizes_wh[int(number)] == size_wh
+            yield Detections(np.array([[0, 0, number, 1]], np.float32), np.ones(1, np.float32))
+
+    found = detect_by_size(frames, sizes_wh, detect)
+    assert [each.boxes[0, 2] for each in found] == [*range(len(frames))]
+    assert len(batches) == len(set(batches)) == len(set(sizes_wh))
 
 
 def test_names_that_mean_nothing() -> None:

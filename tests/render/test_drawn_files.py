@@ -10,7 +10,8 @@ import pytest
 from label_cases import make_record, make_run
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import RenderSummary, render
 
 
 def draw(source: Path, output: Path, run: Path) -> RenderSummary:

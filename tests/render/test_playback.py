@@ -15,7 +15,8 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.render.rendering import RenderOptions, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import render
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -39,7 +39,7 @@ from vitpose_cli.merge.merging import MergeOptions, merge_labels
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.render.rendering import RenderOptions
+from vitpose_cli.render.options import RenderOptions
 from vitpose_cli.tracking.smoothing import SmoothOptions
 
 

@@ -29,7 +29,8 @@ from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
-from vitpose_cli.render.rendering import RenderOptions, RenderSummary, render
+from vitpose_cli.render.options import RenderOptions
+from vitpose_cli.render.rendering import RenderSummary, render
 
 
 def test_without_annotations_it_labels_first(

@@ -103,6 +103,15 @@ def test_another_decision_on_the_same_labels_is_not_done(
     assert num_lines(run_folder) == 1
 
 
+def test_a_run_has_its_name_wherever_it_is_called_from(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_folder)
+    session = opened(Path())
+    assert session.describe()["name"] == run_folder.name
+    session.close()
+
+
 def test_what_a_browser_keeps_of_a_run_is_not_for_another_one_in_its_place(
     run_folder: Path, tmp_path: Path
 ) -> None:

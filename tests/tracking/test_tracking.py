@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.tracking.tracker import Tracker, TrackOptions
+from vitpose_cli.tracking.tracker import Tracker
 
 SIGMAS = keypoint_set("coco").sigmas
 # A person who stands, 2 units tall, feet at y = 0, in the order of COCO.
@@ -40,8 +39,8 @@ def people(*places: tuple[float, float], size: float = 100, pose: object = STAND
     return Instances(boxes, scores[:, 0], poses, scores, visibility)
 
 
-def ids_of(frames: Frames, first_id: int = 1, **options: float) -> list[list[int]]:
-    tracker = Tracker(SIGMAS, TrackOptions(**options), first_id)
+def ids_of(frames: Frames) -> list[list[int]]:
+    tracker = Tracker(SIGMAS)
     ids = [tracker.update(time_s, instances) for time_s, instances in frames]
     assert all(one.dtype == np.int64 for one in ids)
     return [one.tolist() for one in ids]
@@ -96,7 +95,6 @@ def test_who_was_lost_a_second_ago_is_not_taken_for_whom_the_last_frame_shows() 
 def test_who_is_gone_for_long_comes_back_as_somebody_new() -> None:
     frames = [(0.0, people((100, 300))), (0.1, people()), (3.0, people((100, 300)))]
     assert ids_of(frames) == [[1], [], [2]]
-    assert ids_of(frames, max_gap_s=5.0) == [[1], [], [1]]
 
 
 def test_frames_may_come_rarely() -> None:
@@ -141,7 +139,6 @@ def test_boxes_help_where_no_keypoint_is_seen() -> None:
 def test_who_comes_late_gets_the_next_id() -> None:
     frames = [(0.0, people((100, 300))), (0.1, people((500, 300), (100, 300)))]
     assert ids_of(frames) == [[1], [2, 1]]
-    assert ids_of(frames, first_id=7) == [[7], [8, 7]]
 
 
 def test_a_large_person_does_not_take_over_a_small_one() -> None:
@@ -241,14 +238,6 @@ def test_no_id_comes_twice_in_a_frame(places: list[list[tuple[float, float]]]) -
         assert all(one > 0 for one in ids)
 
 
-@pytest.mark.parametrize(
-    "options", [{"max_gap_s": -1.0}, {"min_oks": 0.0}, {"min_iou": 1.5}, {"motion": -0.1}]
-)
-def test_options_that_cannot_be_meant(options: dict[str, float]) -> None:
-    with pytest.raises(ConfigError):
-        TrackOptions(**options)
-
-
 def test_a_crowd_is_followed_fast_enough() -> None:
     rng = np.random.default_rng(0)
     places: NDArray[np.float64] = rng.uniform(0, 2000, (50, 2))
@@ -264,7 +253,7 @@ def test_nobody_goes_straight_on_for_long_without_being_seen() -> None:
     frames = [(n / 10, people((100 + 20 * n, 300))) for n in range(11)]  # 200 px/s
     # Who stopped at once, who went on for half a second, and who never stopped.
     frames.append((3.0, people((300, 300), (400, 300), (700, 300))))
-    assert ids_of(frames, max_gap_s=5.0)[-1] == [2, 1, 3]
+    assert ids_of(frames)[-1] == [2, 1, 3]
 
 
 @pytest.mark.parametrize(("sizes", "ids"), [(1.3, [1]), (3, [2])])
@@ -272,7 +261,7 @@ def test_nobody_is_looked_for_everywhere_after_a_long_time(sizes: float, ids: li
     start = people((100, 300))
     body = np.sqrt(np.prod(start.boxes[0, 2:] - start.boxes[0, :2]))
     frames = [(0.0, start), (10.0, people((100 + sizes * body, 300)))]
-    assert ids_of(frames, max_gap_s=20.0)[-1] == ids
+    assert ids_of(frames)[-1] == ids
 
 
 def test_a_hand_does_not_say_how_far_a_body_moved() -> None:

@@ -22,7 +22,8 @@ from vitpose_cli.models.checkpoint import (
 )
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import ViTPose
-from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet, same_sets
+from vitpose_cli.pose.alike_sets import same_sets
+from vitpose_cli.pose.keypoints import KEYPOINT_SETS, KeypointSet
 from vitpose_cli.training.config import DistillOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.loop import train
 from vitpose_cli.training.plan import plan_training

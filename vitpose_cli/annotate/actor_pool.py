@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vitpose_cli.annotate.labelling import new_labeler, new_manifest
+from vitpose_cli.annotate.labelling import new_labeler
+from vitpose_cli.annotate.new_manifest import new_manifest
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.outages import wait_out
 from vitpose_cli.annotate.video_ends import with_ends

@@ -23,11 +23,8 @@ from time import monotonic
 from typing import Any
 
 from vitpose_cli.annotate.actor_pool import BLOCKS_AHEAD, ActorPool, Job
-from vitpose_cli.annotate.labelling import (
-    conclude,
-    located,
-    roots_of_names,
-)
+from vitpose_cli.annotate.labelling import conclude
+from vitpose_cli.annotate.new_manifest import located, roots_of_names
 from vitpose_cli.annotate.notices import say_what_is_empty, say_what_is_new
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.summary import AnnotateSummary

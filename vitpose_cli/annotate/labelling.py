@@ -7,17 +7,17 @@ document comes out byte for byte as that of a run nobody stopped.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
 from vitpose_cli.annotate.frame_pictures import FramePictures
+from vitpose_cli.annotate.new_manifest import located, new_manifest, roots_of_names
 from vitpose_cli.annotate.notices import (
     say_what_came_late,
     say_what_failed,
@@ -39,17 +39,15 @@ from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import AllBut, Frame, FrameKey
 from vitpose_cli.media.marks import PREVIEW, RUN_SUFFIX
-from vitpose_cli.media.places import folder_of, is_there, without_dots
-from vitpose_cli.media.remote import is_url, without_secrets
+from vitpose_cli.media.places import is_there
+from vitpose_cli.media.remote import without_secrets
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.models.boxes_file import BoxesFile
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
-from vitpose_cli.records.folder import known_roots
-from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
-from vitpose_cli.runtime import num_reader_threads, precision_name, precisions, resolve_device
+from vitpose_cli.runtime import num_reader_threads, resolve_device
 from vitpose_cli.tracking.smoothed_labels import for_document
 
 Labelled = tuple[Frame | None, FrameRecord]
@@ -329,69 +327,3 @@ def _kinds(keys: Iterable[FrameKey]) -> dict[str, int]:
     frames_of = Counter(key.video for key in keys)
     num_photos = frames_of.pop(None, 0)
     return {"num_photos": num_photos, "num_videos": len(frames_of)}
-
-
-def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
-    """Return what the labels depend on, and notes."""
-    labeler, estimator = options.labeler, assembly.estimator
-    return RunManifest(
-        keypoint_set=estimator.keypoint_set.to_category(),
-        sources=tuple(map(_written, options.sources)),
-        options={
-            "detector": assembly.detector_name,
-            **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
-            "flip-test": labeler.flip_test,
-            "box-threshold": labeler.box_threshold,
-            "keypoint-threshold": labeler.keypoint_threshold,
-            **({} if options.video is None else asdict(options.video)),
-            **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
-            "precision": precision_name(estimator.options.dtype),
-        },
-        weights_name=assembly.weights_name,
-        weights_hash=assembly.weights_hash,
-        document={"track": options.track, "smooth": options.smooth},
-        notes={
-            "device": str(estimator.options.device),
-            "precision": labeler.precision,
-            "computes-in": precisions(estimator.options.device),
-            "batch-size": estimator.batch_size,
-            "compiled": estimator.options.compiled,
-        },
-    )
-
-
-def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:
-    """Return what the names of a run that goes on may be relative to.
-
-    Raises:
-        InputError: Its manifest cannot be read.
-    """
-    return () if options.overwrite else known_roots(options.run)
-
-
-def located(manifest: RunManifest, options: AnnotateOptions, source: MediaSource) -> RunManifest:
-    """Return the manifest of a run with what its names, and its sources, are relative to."""
-    root = source.root
-    if not root.as_posix().startswith("//"):  # of URLs, and the network shares of Windows
-        root = _seen_from(folder_of(options.sources[0]), root)
-    base = _seen_from(options.run.resolve(), Path.cwd())
-    return replace(manifest, root=root.as_posix(), base=base.as_posix())
-
-
-def _seen_from(folder: Path, path: Path) -> Path:
-    """Return a path relative to `folder`; on another drive, as it is."""
-    with suppress(ValueError):
-        return Path(os.path.relpath(path, folder))
-    return path
-
-
-def _written(source: str) -> str:
-    """Return a source as a manifest has it; relative where it was, and without secrets."""
-    if is_url(source):
-        return without_secrets(source)
-    sign = "@" * source.startswith("@")
-    path = Path(source[len(sign) :])
-    place = without_dots(path)
-    if place.is_absolute() and not path.is_absolute():  # behind a link
-        place = _seen_from(Path.cwd(), place)
-    return f"{sign}{place}"

@@ -137,7 +137,8 @@ def render(
         from vitpose_cli.media.drawing import DrawStyle
         from vitpose_cli.media.video_encoder import EncodeOptions
         from vitpose_cli.records.folder import known_sources
-        from vitpose_cli.render.rendering import RenderOptions, render
+        from vitpose_cli.render.options import RenderOptions
+        from vitpose_cli.render.rendering import render
         from vitpose_cli.tracking.smoothing import SmoothOptions
 
         if annotations is None:

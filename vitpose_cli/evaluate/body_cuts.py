@@ -107,21 +107,6 @@ class CutPhotos:
                     else _shown(photo, cut)
                 )
 
-    def read(self, key: FrameKey) -> Frame:
-        """Return one cut.
-
-        Raises:
-            InputError: There is none of that name, or its photo cannot be read or has another size
-                than the document states.
-        """
-        for name, cuts in self.cuts.by_photo.items():
-            for cut in cuts:
-                if cut.key == key:
-                    photo = self.photos.read(FrameKey(name))
-                    self._check_size(photo)
-                    return _shown(photo, cut)
-        raise InputError(f"There is no cut {key}.")
-
     def _check_size(self, photo: Frame) -> None:
         stated_wh = self.cuts.sizes_wh[str(photo.key)]
         check_size(photo.key, photo.size_wh, stated_wh, self.cuts.document.path)

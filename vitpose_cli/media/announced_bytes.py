@@ -13,9 +13,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from vitpose_cli.media.ebml import read_element
-
-_EBML, _SEGMENT, _VOID = 0x1A45DFA3, 0x18538067, 0xEC  # RFC 8794 and RFC 9559
+from vitpose_cli.media.ebml import EBML, SEGMENT, VOID, read_element
 
 _ASF_DATA = bytes.fromhex("3626B2758E66CF11A6D900AA0062CE6C")
 _ASF_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
@@ -51,12 +49,12 @@ def _matroska(file: BinaryIO) -> int | None:
     there, end, any_segment = file.seek(0, os.SEEK_END), 0, False
     while end < there and (element := read_element(file, end)) is not None:
         name, start, size = element
-        if name not in (_EBML, _SEGMENT, _VOID):
+        if name not in (EBML, SEGMENT, VOID):
             break
         if size is None:
             return None
         end = start + size
-        any_segment |= name == _SEGMENT
+        any_segment |= name == SEGMENT
     return end if any_segment else None
 
 

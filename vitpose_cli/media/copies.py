@@ -16,22 +16,19 @@ from pathlib import Path, PurePosixPath
 from vitpose_cli.files import fitted_name
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import WRITTEN_SUFFIXES, ImageSink
 from vitpose_cli.media.kinds import VIDEO_SUFFIXES
 
 VIDEO_SUFFIX = ".mp4"
 """Of drawn copies of videos."""
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""Of photos whose drawn copies are of the same format, in lower case; others give the first."""
-
-_OTHER_PHOTOS = IMAGE_SUFFIXES.difference(PHOTO_SUFFIXES)
+_OTHER_PHOTOS = IMAGE_SUFFIXES.difference(WRITTEN_SUFFIXES)
 _VIDEOS = VIDEO_SUFFIXES | {".webp"}
 
 
 def photo_copy(media: str) -> str:
     """Return what the drawn copy of a photo is called, by its media name."""
-    return _copy(media, PHOTO_SUFFIXES[0], _OTHER_PHOTOS)
+    return _copy(media, WRITTEN_SUFFIXES[0], _OTHER_PHOTOS)
 
 
 def video_copy(media: str) -> str:

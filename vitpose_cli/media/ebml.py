@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+EBML, SEGMENT, CLUSTER, BLOCK_GROUP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0
+VOID = 0xEC
+"""Names of elements (RFC 8794 and RFC 9559)."""
+
 _MAX_HEAD_BYTES = 12
 
 

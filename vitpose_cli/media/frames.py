@@ -164,6 +164,10 @@ class FrameSource(Protocol):
         """Yield every frame whose key is not in `skip`, in a stable order, decoding ahead."""
         ...
 
+
+class FrameReader(FrameSource, Protocol):
+    """A source of which single frames can be had, too."""
+
     def read(self, key: FrameKey) -> Frame:
         """Return one frame.
 

@@ -1,6 +1,6 @@
 """Photos as frames: decode files upright to RGB, read many ahead, write drawn copies.
 
-Which files these are is decided in `source`; what a file says of itself is read in `headers`.
+Which files these are is decided in `finding`; what a file says of itself is read in `headers`.
 Files are read by Python and decoded from memory: `cv2.imread` fails on non-ASCII paths on
 Windows. Orientation is applied here, since OpenCV applies it to some formats in some versions
 only. Photos are decoded at full size but for thumbnails: the reduced JPEG decoding of OpenCV is
@@ -35,6 +35,9 @@ from vitpose_cli.media.storage import NOWHERE, Storage
 
 PIXELS_AHEAD = 16_000_000
 """For each thread, pixels of photos held ready (48 MB); what most cameras and phones make."""
+
+WRITTEN_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Of pictures that are written, in lower case; whatever ends otherwise gets the first behind it."""
 
 JPEG_QUALITY = 92
 """Of drawn copies: lines stay crisp, files stay smaller than most originals."""
@@ -274,10 +277,10 @@ class ImageSink:
         """
         *folders, name = place_of(key, Path()).parts
         suffix = Path(name).suffix
-        if suffix.lower() in (".png", ".jpg", ".jpeg"):
+        if suffix.lower() in WRITTEN_SUFFIXES:
             name = fitted_name(Path(name).stem, suffix)
         else:
-            name = fitted_name(name, ".jpg")
+            name = fitted_name(name, WRITTEN_SUFFIXES[0])
         return self._folder.joinpath(*(fitted_name(part, "") for part in folders), name)
 
 

@@ -41,20 +41,6 @@ class ListedFrames:
         wanted = (key for key in self.keys if key not in skip)
         return read_frames(self.paths, wanted, self.num_threads)
 
-    def read(self, key: FrameKey) -> Frame:
-        """Return one frame, also by the name of a photo where it lies in its video.
-
-        Raises:
-            InputError: It is not listed, or cannot be read.
-        """
-        listed = next((each for each in self.keys if str(each) == str(key)), None)
-        if listed is None:
-            raise InputError(f"{key} is none of these frames.")
-        (frame,) = read_frames(self.paths, [listed])
-        if isinstance(frame, FrameFailure):
-            raise InputError(f"{self.paths[listed.media]}: {frame.error}")
-        return frame
-
 
 def read_frames(
     paths: Mapping[str, Path], keys: Iterable[FrameKey], num_threads: int = 4
@@ -85,8 +71,7 @@ def _of_video(path: Path, media: str, keys: Iterable[FrameKey]) -> Iterator[Fram
     try:
         for key in keys:
             try:
-                *_, frame = cursor.lead_up(key.index)
-                yield frame
+                yield cursor.read(key.index)
             except InputError as error:
                 yield FrameFailure(key, error.message)
     finally:

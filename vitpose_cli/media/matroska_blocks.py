@@ -10,10 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from vitpose_cli.media.ebml import read_element
+from vitpose_cli.media.ebml import BLOCK_GROUP, CLUSTER, SEGMENT, read_element
 
-_SEGMENT, _CLUSTER, _BLOCK_GROUP = 0x18538067, 0x1F43B675, 0xA0  # RFC 9559
-_OPENED = frozenset({_SEGMENT, _CLUSTER, _BLOCK_GROUP})
+_OPENED = frozenset({SEGMENT, CLUSTER, BLOCK_GROUP})
 
 
 class MatroskaBlocks:

@@ -6,7 +6,7 @@ are not read: both would be fetched many times over. What a server sends need no
 camera's pictures have none: no more is read of what is no photo than its first bytes, and of
 nothing more than a photo may have.
 
-Which URLs are read is decided in `source`.
+Which URLs are read is decided in `named_urls`.
 """
 
 from __future__ import annotations

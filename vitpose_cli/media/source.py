@@ -18,7 +18,7 @@ from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
     FrameKey,
-    FrameSource,
+    FrameReader,
     PhotoFile,
     VideoEnd,
     prefetch,
@@ -106,8 +106,8 @@ class MediaSource:
         self._num_threads = num_threads
         self._photos: list[ImageFolder] = []
         self._videos: dict[str, VideoFile] = {}
-        self._members: list[FrameSource] = []
-        self._owners: dict[str, FrameSource] = {}
+        self._members: list[FrameReader] = []
+        self._owners: dict[str, FrameReader] = {}
         for moving, group in groupby(found.files, key=found.files.is_video):
             if moving:
                 for media in group:
@@ -126,7 +126,7 @@ class MediaSource:
                 )
                 self._adopt(self._photos[-1], files)
 
-    def _adopt(self, member: FrameSource, names: Iterable[str]) -> None:
+    def _adopt(self, member: FrameReader, names: Iterable[str]) -> None:
         self._members.append(member)
         self._owners |= dict.fromkeys(names, member)
 
@@ -138,9 +138,7 @@ class MediaSource:
     @property
     def expected(self) -> int | None:
         """How many frames there are; None while that is unknown for some video."""
-        counts = [member.expected for member in self._members]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return _total(member.expected for member in self._members)
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -170,10 +168,9 @@ class MediaSource:
 
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""
-        counts = [self._owners[name].expected for name in self.videos if name in media]
-        known = [count for count in counts if count is not None]
-        num_photos = len(media) - len(counts)
-        return num_photos + sum(known) if len(known) == len(counts) else None
+        videos = media & self._videos.keys()
+        in_videos = _total(self._videos[name].expected for name in videos)
+        return None if in_videos is None else len(media) - len(videos) + in_videos
 
     @property
     def num_rotated(self) -> int:
@@ -240,6 +237,16 @@ class MediaSource:
         if key.media not in self._owners:
             raise InputError(f"There is no {key.media} below {self.root}.")
         return self._owners[key.media].read(key)
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    """Return how many there are in all; None where one is not known."""
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
 
 
 def _open_video(

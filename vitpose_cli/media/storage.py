@@ -180,8 +180,8 @@ def _samples(
 
 def _spread(files: list[str]) -> list[str]:
     """Return some of the files from the first to the last: neighbours may be broken together."""
-    last = len(files) - 1
-    return [files[place] for place in sorted({last * n // 7 for n in range(_NUM_SAMPLES)})]
+    last, steps = len(files) - 1, _NUM_SAMPLES - 1
+    return [files[place] for place in sorted({last * n // steps for n in range(_NUM_SAMPLES)})]
 
 
 def _can_be_read(file: str) -> bool:

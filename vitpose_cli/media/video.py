@@ -13,17 +13,14 @@ from collections.abc import Container, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, VideoEnd, drawn_ahead
-from vitpose_cli.media.picture import Picture, VideoReader
+from vitpose_cli.media.picture import Picture
 from vitpose_cli.media.storage import NOWHERE, Storage
 from vitpose_cli.media.video_container import says_square
+from vitpose_cli.media.video_cursor import PictureTimes, VideoCursor
 from vitpose_cli.media.video_reader import open_reader
 
 AHEAD = 4
@@ -110,6 +107,7 @@ class VideoFile:
         self.media = media
         self.options = options or VideoOptions()
         self._storage = storage
+        self._times = PictureTimes(path)
         self.end: VideoEnd | FrameFailure | None = None
 
     @property
@@ -182,35 +180,8 @@ class VideoFile:
         """
         if key.media != self.media or key.index < 0:
             raise InputError(f"{key} is not a frame of {self.media}.")
-        with closing(open_reader(self.path)) as reader:
-            picture = self._jump(reader, key.index)
-        if picture is None:
-            with closing(open_reader(self.path)) as reader:
-                picture = next(islice(reader.pictures(), key.index, None), None)
-        if picture is None:
-            raise InputError(f"{self.path} has no frame {key.index}: it ends before.")
-        return picture.frame(key)
-
-    @cached_property
-    def _all_pts(self) -> NDArray[np.int64] | None:
-        with closing(open_reader(self.path)) as reader:
-            return reader.all_pts()
-
-    def _jump(self, reader: VideoReader, index: int) -> Picture | None:
-        """Return a picture by its time, or None where counting and times may disagree."""
-        all_pts = self._all_pts
-        if all_pts is None or index >= len(all_pts):
-            return None
-        first = next(reader.pictures(), None)
-        # Two fields of a picture may come in one packet or in two.
-        if first is None or first.pts != all_pts[0] or first.interlaced:
-            return None
-        wanted = int(all_pts[index])
-        with suppress(InputError):  # some formats jump too far, behind the last keyframe
-            for picture in reader.pictures(from_pts=wanted):
-                if picture.pts is None or picture.pts >= wanted:
-                    return picture if picture.pts == wanted else None
-        return None
+        with closing(VideoCursor(self.path, self.media, self._times)) as cursor:
+            return cursor.read(key.index)
 
     def _taken(self, skip: Container[FrameKey]) -> Generator[Frame | FrameFailure, None, None]:
         """Decode on and on. Runs in the thread that decodes ahead."""

@@ -1,7 +1,8 @@
 """The pictures of one video file, decoded strictly forward: what a player would show, and when.
 
-Lives here: what is shown when, and damage. Which pictures are wanted, how they are called and on
-which thread they are decoded is decided in `video`. PyAV and not `cv2.VideoCapture`: OpenCV gives
+Lives here: what is shown when, and what of it is damaged. Where something of the file is missing is
+found in `video_packets`; which pictures are wanted, how they are called and on which thread they
+are decoded is decided in `video`. PyAV and not `cv2.VideoCapture`: OpenCV gives
 no reliable time in a video of variable frame rate, guesses counts, hides damage, and treats
 untagged HD colour as SD.
 """
@@ -9,9 +10,8 @@ untagged HD colour as SD.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -23,15 +23,12 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import reason_of
-from vitpose_cli.media import gif_blocks
 from vitpose_cli.media.announced_bytes import announced_bytes
 from vitpose_cli.media.frame_pixels import upright_aspect, upright_rgb
 from vitpose_cli.media.headers import ANIMATION_BYTES, is_animated_webp
 from vitpose_cli.media.held_pictures import HeldPictures
 from vitpose_cli.media.independent_pictures import INDEPENDENT, decoded_alone
 from vitpose_cli.media.lost_packets import Loss
-from vitpose_cli.media.matroska_blocks import MatroskaBlocks
-from vitpose_cli.media.nal_units import NalUnits
 from vitpose_cli.media.picture import MAX_PICTURE_PIXELS, Picture, VideoReader
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.video_container import (
@@ -42,16 +39,19 @@ from vitpose_cli.media.video_container import (
     open_container,
     picture_track,
 )
+from vitpose_cli.media.video_packets import (
+    BEFORE_ALL,
+    DAMAGED_HERE,
+    REPAIR,
+    PicturePackets,
+)
 from vitpose_cli.media.webp_reader import WebpReader
 
 _RECORDED = frozenset({"mpegts", "mpeg"})
 """Containers that begin anywhere, and go on behind what was lost on the air."""
 
-_DAMAGED_HERE = "The video is damaged here."
-_REPAIR = "Try to save it: ffmpeg -i IN -c:v libx264 -c:a copy OUT.mp4"
 _NO_PICTURE = "The video holds no picture."
 _ASSUMED_RATE = 25
-_BEFORE_ALL = -(2**63)
 _MISSING_S = 0.25
 """A file that ends this much before its announced end counts as cut off (or half, if short)."""
 
@@ -104,8 +104,7 @@ class AvReader:
             codec.options = {"err_detect": "explode"}
         elif codec.name == "libdav1d" and keeps_to_standard(path):
             codec.options = STRICT
-        self._units = NalUnits.of(codec.name, codec.extradata)
-        self._blocks = MatroskaBlocks(path) if container.format.name == "matroska,webm" else None
+        self._packets = PicturePackets(path, container, self._stream)
         self._is_recorded = container.format.name in _RECORDED
         self._start_s = clock_start_s(container)
         self._announced_s = announced_s(self._stream, self._start_s)
@@ -143,8 +142,7 @@ class AvReader:
     def pictures(self, from_pts: int | None = None) -> Iterator[Picture]:
         """Yield pictures in the order they are shown. See `VideoReader.pictures`."""
         if from_pts is not None:
-            self._container.seek(from_pts, stream=self._stream)
-            self._forget_blocks()
+            self._packets.seek(from_pts)
         yield from self._each_alone() if self._independent else self._on_each_other()
 
     def _each_alone(self) -> Iterator[Picture]:
@@ -156,7 +154,7 @@ class AvReader:
         held: list[Picture] = []  # while none was whole: it may be that none can be decoded at all
         latest: Picture | None = None
         any_whole = after_damage = False
-        for packet in self._packets():
+        for packet in self._packets:
             if not packet.size or packet.is_discard:
                 continue
             frame = decoded_alone(packet, after_damage=after_damage)
@@ -185,10 +183,10 @@ class AvReader:
         """
         problem = _NO_PICTURE
         shown: Picture | None = None
-        newest_pts = _BEFORE_ALL
+        newest_pts = BEFORE_ALL
         given: dict[int | None, int | None] = {}  # dts by pts, up to the first picture
         loss, held = Loss(), HeldPictures()
-        for packet in self._packets():
+        for packet in self._packets:
             if packet.pts is not None and not packet.is_discard:
                 newest_pts = max(newest_pts, packet.pts)
                 if self._has_pts:
@@ -202,7 +200,7 @@ class AvReader:
                 problem = f"The video is damaged here: {error.strerror}."
                 begun = shown is not None or (loss.starts_whole and not self._is_recorded)
                 if begun and not loss.open:
-                    raise InputError(problem, _REPAIR) from error
+                    raise InputError(problem, REPAIR) from error
                 # A recording cut from a longer one starts in the middle of things.
                 loss.begin_among_waiting()
                 continue
@@ -213,7 +211,7 @@ class AvReader:
                 if frame.is_corrupt and not loss.open:
                     if shown is not None:
                         yield from held.decoded_before(frame.pts)
-                        raise InputError(_DAMAGED_HERE, _REPAIR)
+                        raise InputError(DAMAGED_HERE, REPAIR)
                     loss.begin()
                 if shown is None and not self._has_pts:
                     self._late_ticks = _lateness(frame, given.get(frame.pts))
@@ -237,95 +235,15 @@ class AvReader:
             return None  # VP8 has packets that are never shown
         if self._container.format.name == "mpeg":
             return None  # after a jump, pictures of a program stream have the ticks of the next
-        shown = [
-            packet
-            for packet in self._container.demux(self._stream)
-            if packet.size and not packet.is_discard
-        ]
-        if any(packet.is_corrupt or self._is_behind_hole(packet) for packet in shown):
-            return None
+        shown = self._packets.all_shown()
         all_pts = {packet.pts for packet in shown if packet.pts is not None}
-        return np.array(sorted(all_pts), np.int64) if len(all_pts) == len(shown) else None
+        is_told = bool(shown) and len(all_pts) == len(shown)
+        return np.array(sorted(all_pts), np.int64) if is_told else None
 
     def close(self) -> None:
         """Close the file."""
-        self._forget_blocks()
+        self._packets.close()
         self._container.close()
-
-    def _forget_blocks(self) -> None:
-        """Look for holes between blocks no more."""
-        if self._blocks is not None:
-            self._blocks.close()
-            self._blocks = None
-
-    def _is_behind_hole(self, packet: Packet[VideoStream]) -> bool:
-        """Return whether pictures may be missing before a packet.
-
-        Raises:
-            InputError: The file cannot be read further.
-        """
-        if self._blocks is None or not packet.size or packet.pos is None:
-            return False
-        try:
-            return not self._blocks.lead_to(packet.pos)
-        except OSError as error:
-            raise InputError(f"The file cannot be read further: {error.strerror}.") from error
-
-    @cached_property
-    def _whole_bytes(self) -> int | None:
-        """How many bytes of a GIF that is cut off hold whole pictures; else None."""
-        return gif_blocks.cut_at(self._path) if self._container.format.name == "gif" else None
-
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """Yield the packets of the picture track and the closing empty one.
-
-        That of a file that has a hole has the dts of the first packet behind it: pictures that are
-        shown before come out whole, of others some may be missing.
-
-        Raises:
-            InputError: The file cannot be read further, is encrypted, ends within a packet, or has
-                a hole behind those that were yielded.
-        """
-        held: Packet[VideoStream] | None = None
-        torn = False
-        lost: Packet[VideoStream] | None = None
-        try:
-            whole_bytes = self._whole_bytes
-            for packet in self._container.demux(self._stream):
-                if held is None and packet.has_sidedata("encryption_info"):
-                    raise InputError("It is encrypted (DRM).", "Take a copy without protection.")
-                if whole_bytes is not None and (packet.pos or 0) + packet.size > whole_bytes:
-                    break
-                if self._is_behind_hole(packet):
-                    lost, held = held or packet, None  # the end of one before it may be lost, too
-                    break
-                torn = held is not None and held.is_corrupt and _is_end(packet)
-                # With frame threads a last packet that is cut off would take others with it.
-                if held is not None and not torn and (held.size or _is_end(held)):
-                    yield held
-                held = packet
-                if self._units is not None and self._units.have_hole(bytes(packet)):
-                    lost, held = packet, None
-                    break
-        except (av.FFmpegError, OSError) as error:
-            raise InputError(f"The file cannot be read further: {error.strerror}.") from error
-        if held is not None:
-            yield held
-        if lost is not None:
-            yield self._closing_packet(lost.dts)
-            raise InputError(_DAMAGED_HERE, _REPAIR)
-        if torn:
-            raise InputError("The file is cut off in the middle of a picture.")
-        if whole_bytes is not None:
-            raise InputError("The GIF is cut off or damaged here.", "Copy it again.")
-
-    def _closing_packet(self, dts: int | None) -> Packet[VideoStream]:
-        """Return what makes the decoder hand out all that it holds."""
-        closing = Packet()
-        closing.dts = _BEFORE_ALL + 1 if dts is None else dts
-        closing.stream = self._stream
-        closing.time_base = self._stream.time_base or closing.time_base
-        return cast("Packet[VideoStream]", closing)
 
     def _picture(
         self, frame: VideoFrame, before: Picture | None, *, spoiled: bool = False
@@ -378,11 +296,6 @@ class AvReader:
                 f"The file is cut off: {there} of its {announced} bytes are there.",
                 "Copy it again.",
             )
-
-
-def _is_end(packet: Packet[VideoStream]) -> bool:
-    """Return whether this is the empty packet that makes a decoder hand out what it holds."""
-    return packet.size == 0 and packet.dts is None
 
 
 def _lateness(first: VideoFrame, dts: int | None) -> int:

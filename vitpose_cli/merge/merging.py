@@ -26,7 +26,8 @@ from vitpose_cli.formats.content import LabelledFrame
 from vitpose_cli.merge.merged_identities import MergedIdentities
 from vitpose_cli.merge.merged_labels import output_exists, write_merged_document, write_merged_run
 from vitpose_cli.merge.merged_pictures import MergedPictures
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
+from vitpose_cli.pose.alike_sets import with_stated
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
 from vitpose_cli.records.coco_items import listed_again

@@ -23,13 +23,12 @@ from vitpose_cli.models import hub
 from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.conversions import Provenance, convert_once
 from vitpose_cli.models.trained import is_training_run, trained_weights
-from vitpose_cli.models.weights_files import head_of_file, is_ours, no_weights_file
+from vitpose_cli.models.weights_files import SAVED_MODEL, head_of_file, is_ours, no_weights_file
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment, Region
 
-DETECTOR_WEIGHTS = "model.safetensors"
-_DETECTOR_FILES = ("config.json", "preprocessor_config.json", DETECTOR_WEIGHTS)
+_DETECTOR_FILES = ("config.json", "preprocessor_config.json", SAVED_MODEL)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -246,7 +245,7 @@ def _in_folder(folder: Path) -> Path:
                 "It comes with the first checkpoint of the run.",
             )
         return trained
-    if not (folder / "model.safetensors").exists():
+    if not (folder / SAVED_MODEL).exists():
         raise WeightsError(
             f"{folder} is a folder without weights.",
             "Give a weights file, the folder of a training run, or one that transformers saved.",

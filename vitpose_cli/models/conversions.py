@@ -14,7 +14,7 @@ from pathlib import Path
 from vitpose_cli.errors import InputError, WeightsError
 from vitpose_cli.files import atomic_file, reason_of
 from vitpose_cli.models import hub
-from vitpose_cli.models.weights_files import sha256_of
+from vitpose_cli.models.weights_files import SAVED_MODEL, sha256_of
 
 _VERSION = 3
 """Raised when conversion, or the check before it, changes, so that files converted before are not
@@ -60,7 +60,7 @@ def convert_once(
         InputError: There is no place to keep the conversion.
         WeightsError: The file is not what it should be, or cannot be read or converted.
     """
-    content = path / "model.safetensors" if path.is_dir() else path
+    content = path / SAVED_MODEL if path.is_dir() else path
     digest = hub.known_sha256(content) or sha256_of(content)
     folder = hub.cache_dir() / "converted"
     kept = f"{keypoint_set or 'main'}{'-whole' * whole}"

@@ -9,7 +9,6 @@ each would have to be told apart again wherever weights are used.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,7 @@ from torch import Tensor
 
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.models.alignments import alignment_of, region_of
-from vitpose_cli.models.checkpoint import (
-    CheckpointHeader,
-    HeadHeader,
-)
+from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.head_choice import HeadChoice, all_heads, choose_head
 from vitpose_cli.models.key_maps import (
@@ -49,8 +45,6 @@ _HUGGING_FACE_DEFAULTS: Mapping[str, object] = {
     "image_size": [256, 192],
     "scale_factor": 4,
 }
-
-_EXPERT = re.compile(r".+\.mlp\.experts\..+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +92,7 @@ def convert_file(
     variant = find_variant(network)
     chosen = all_heads(network, keypoint_set) if whole else (choose_head(network, keypoint_set),)
     open_experts = whole and network.has_open_experts
-    encoder = network.encoder if open_experts else _folded(network, chosen[0].expert)
+    encoder = network.encoder if open_experts else fold_experts(network.encoder, chosen[0].expert)
     heads = {one.keypoint_set: _own_rows(network, one) for one in chosen}
     state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
     for name, head in heads.items():
@@ -122,12 +116,6 @@ def convert_file(
     )
     _check_whole(state, header.config(), network.layout.name)
     return Conversion(state, header, network.layout.name, chosen[0].notes)
-
-
-def _folded(network: ForeignNetwork, expert: int | None) -> dict[str, Tensor]:
-    """Return the plain encoder of one expert, without those that are left over."""
-    encoder = network.encoder if expert is None else fold_experts(network.encoder, expert)
-    return {key: tensor for key, tensor in encoder.items() if not _EXPERT.fullmatch(key)}
 
 
 def _own_rows(network: ForeignNetwork, chosen: HeadChoice) -> dict[str, Tensor]:
@@ -234,10 +222,9 @@ def _hugging_face_eps(path: Path, variant: Variant, input_hw: tuple[int, int]) -
             "A transformers model needs its config.json beside model.safetensors.",
         ) from error
     published = {
+        **_HUGGING_FACE_DEFAULTS,
         "num_attention_heads": variant.num_heads,
-        "hidden_act": "gelu",
         "image_size": list(input_hw),
-        "scale_factor": 4,
     }
     said = {**_HUGGING_FACE_DEFAULTS, **backbone, **config}
     if isinstance(said["image_size"], int):

@@ -6,7 +6,7 @@ same person is 0 in one model and 1 in the next.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -122,16 +122,29 @@ def find_classes(names: Mapping[int, str], wanted: Collection[str], where: str) 
     return labels
 
 
-def groups_of(sizes_wh: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the positions of equal sizes together.
+def detect_by_size(
+    frames: Sequence[Frame],
+    sizes_wh: Sequence[tuple[int, int]],
+    detect: Callable[[list[Frame], tuple[int, int]], Iterable[Detections]],
+) -> list[Detections]:
+    """Return the boxes of each frame, found in batches of one size of input each.
 
     For networks whose input is as large as its largest frame: padding changes what is found, and a
     frame's boxes must not depend on its neighbours, or a resumed run would give others.
+
+    Args:
+        frames: The frames.
+        sizes_wh: The input's width and height for each, px.
+        detect: Returns the boxes of each of some frames, whose input has this one size.
     """
     groups: dict[tuple[int, int], list[int]] = {}
     for position, size_wh in enumerate(sizes_wh):
         groups.setdefault(size_wh, []).append(position)
-    return list(groups.values())
+    found: dict[int, Detections] = {}
+    for size_wh, group in groups.items():
+        boxes = detect([frames[position] for position in group], size_wh)
+        found.update(zip(group, boxes, strict=True))
+    return [found[position] for position in range(len(frames))]
 
 
 def tidy(

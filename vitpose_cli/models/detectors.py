@@ -17,13 +17,13 @@ import numpy as np
 from vitpose_cli.errors import WeightsError
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.models.catalog import (
-    DETECTOR_WEIGHTS,
     Repository,
     download_detector,
     resolve_detector,
     shipped_weights_dir,
 )
 from vitpose_cli.models.detection import Detector, DetectorOptions
+from vitpose_cli.models.weights_files import SAVED_MODEL
 from vitpose_cli.pose.instances import Detections
 
 WHOLE_IMAGE = "whole-image"
@@ -84,7 +84,7 @@ def detector_weights(name: str) -> Path | None:
     if name == WHOLE_IMAGE:
         return None
     if not path.is_file():
-        path = _folder(name) / DETECTOR_WEIGHTS
+        path = _folder(name) / SAVED_MODEL
     return path if path.is_file() else None
 
 

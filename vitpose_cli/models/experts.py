@@ -58,12 +58,13 @@ class ExpertMlp(nn.Module):
         return torch.cat([self.fc2(hidden), torch.cat(own)], dim=-1)
 
 
-def fold_experts(state: Mapping[str, Tensor], expert: int) -> dict[str, Tensor]:
+def fold_experts(state: Mapping[str, Tensor], expert: int | None) -> dict[str, Tensor]:
     """Return the weights of the plain network that one expert amounts to.
 
     Args:
         state: Weights with `...mlp.fc2.*` (shared rows) and `...mlp.experts.<j>.*`, any prefix.
-        expert: Index of the expert to keep; the others are dropped.
+        expert: Index of the expert to keep; the others are dropped. None drops all, where one is
+            folded in already.
     """
     folded = {key: value for key, value in state.items() if not _EXPERT_KEY.fullmatch(key)}
     for key, value in state.items():

@@ -31,9 +31,9 @@ from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,
+    detect_by_size,
     detections_of,
     find_classes,
-    groups_of,
 )
 from vitpose_cli.pose.instances import Detections
 
@@ -195,14 +195,14 @@ class TransformersDetector:
     def detect(self, frames: Sequence[Frame]) -> list[Detections]:
         """Return the boxes of each frame; see `Detector`."""
         sizes_wh = [(0, 0) if self.preparation else frame.shown_wh for frame in frames]
-        found: dict[int, Detections] = {}
-        for group in groups_of(sizes_wh):
-            results = self._run([frames[position] for position in group])
-            for position, result in zip(group, results, strict=True):
-                found[position] = detections_of(
-                    result, self._labels, self.threshold, frames[position].size_wh
-                )
-        return [found[position] for position in range(len(frames))]
+        return detect_by_size(frames, sizes_wh, lambda group, _: self._detect(group))
+
+    def _detect(self, frames: list[Frame]) -> list[Detections]:
+        """Return the boxes of frames that share a batch."""
+        return [
+            detections_of(result, self._labels, self.threshold, frame.size_wh)
+            for frame, result in zip(frames, self._run(frames), strict=True)
+        ]
 
     def _run(self, frames: list[Frame]) -> list[dict[str, Tensor]]:
         """Return `boxes` (xyxy, frame px), `scores` and `labels` of each frame, on the host."""

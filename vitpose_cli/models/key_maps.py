@@ -1,8 +1,9 @@
 """Layouts of other projects' checkpoints, and how their keys become ours.
 
 The only key maps of the project: which keys identify a layout, what each tensor is called here,
-what is merged, folded or dropped. Reading files is `convert`'s work. A layout is known by keys that
-all of its files have, never by a file name: names lie, and a wrong guess loads and labels rubbish.
+what is merged, folded or dropped. Reading files is the work of `safe_load`. A layout is known by
+keys that all of its files have, never by a file name: names lie, and a wrong guess loads and labels
+rubbish.
 
 Sources: the released checkpoints' key lists (ViTPose, mmpose 1.x, transformers, MAE).
 """

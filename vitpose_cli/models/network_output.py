@@ -8,9 +8,9 @@ from pathlib import Path
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable, make_folder
 from vitpose_cli.models.onnx_file import is_exported
-from vitpose_cli.models.weights_files import is_ours
+from vitpose_cli.models.weights_files import SAVED_MODEL, is_ours
 
-_PART_OF_A_MODEL = ("model.safetensors", "pytorch_model.bin")
+_PART_OF_A_MODEL = (SAVED_MODEL, "pytorch_model.bin")
 
 
 def check_network_output(output: Path, sources: Sequence[Path], *, overwrite: bool) -> None:

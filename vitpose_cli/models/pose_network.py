@@ -66,9 +66,8 @@ class PoseNetwork:
             flip_test: Average with the mirrored crop, where left and right are known.
         """
         (head,) = model.header.heads.values()
-        width, height = model.header.input_wh
-        self.input_wh = (width, height)
-        self.codec = HeatmapCodec(self.input_wh, (width // 4, height // 4), head.alignment)
+        self.input_wh = model.config.input_wh
+        self.codec = HeatmapCodec(self.input_wh, model.config.map_wh, head.alignment)
         self.device = device
         self._dtype = dtype
         self._flip_test = flip_test and head.keypoint_set.mirrorable

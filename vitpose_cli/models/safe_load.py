@@ -22,6 +22,7 @@ from torch import Tensor
 from vitpose_cli.errors import WeightsError, is_out_of_memory
 from vitpose_cli.files import reason_of
 from vitpose_cli.models.tensor_files import read_state
+from vitpose_cli.models.weights_files import SAVED_MODEL
 
 _WRAPPERS = ("state_dict", "model", "module")
 _NUMPY_TYPES = (np.float16, np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_, np.str_)
@@ -45,11 +46,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             more than tensors and plain data to be read.
     """
     if path.is_dir():
-        inside = path / "model.safetensors"
+        inside = path / SAVED_MODEL
         if not inside.is_file():
             raise WeightsError(
-                f"The folder {path} holds no model.safetensors.",
-                "A transformers folder needs config.json and model.safetensors.",
+                f"The folder {path} holds no {SAVED_MODEL}.",
+                f"A transformers folder needs config.json and {SAVED_MODEL}.",
             )
         return read_state(inside)
     try:

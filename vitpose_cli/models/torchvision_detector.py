@@ -14,7 +14,7 @@ has steps of half a pixel from 512 px on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
     DEFAULT_THRESHOLD,
     DetectorOptions,
+    detect_by_size,
     detections_of,
     find_classes,
-    groups_of,
 )
 from vitpose_cli.models.half_precision import HalfPrecision
 from vitpose_cli.models.person_fcos import LEAST_VOTE, PERSON_FCOS, VotingFCOS, build_person_fcos
@@ -194,15 +194,15 @@ class TorchvisionDetector:
         """Return the boxes of each frame; see `Detector`."""
         transform = self._network.transform
         sizes_wh = [_input_size(transform, frame.shown_wh) for frame in frames]
-        found: dict[int, Detections] = {}
-        for group in groups_of(sizes_wh):
-            inputs = [self._input(frames[position], sizes_wh[position]) for position in group]
-            for position, result in zip(group, self._network(inputs), strict=True):
-                frame_wh, size_wh = frames[position].size_wh, sizes_wh[position]
-                scale = torch.tensor(frame_wh * 2) / torch.tensor(size_wh * 2)
-                result["boxes"] = result["boxes"] * scale.to(self._options.device)
-                found[position] = detections_of(result, self._labels, self.threshold, frame_wh)
-        return [found[position] for position in range(len(frames))]
+        return detect_by_size(frames, sizes_wh, self._detect)
+
+    def _detect(self, frames: list[Frame], size_wh: tuple[int, int]) -> Iterator[Detections]:
+        """Yield the boxes of frames, each resized to one size."""
+        found = self._network([self._input(frame, size_wh) for frame in frames])
+        for frame, result in zip(frames, found, strict=True):
+            scale = torch.tensor(frame.size_wh * 2) / torch.tensor(size_wh * 2)
+            result["boxes"] = result["boxes"] * scale.to(self._options.device)
+            yield detections_of(result, self._labels, self.threshold, frame.size_wh)
 
     def _input(self, frame: Frame, size_wh: tuple[int, int]) -> Tensor:
         """Return a frame as the network takes it: (3, H, W) in [0, 1], resized, on the device."""

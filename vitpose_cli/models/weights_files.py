@@ -15,6 +15,9 @@ from vitpose_cli.files import reason_of
 METADATA_KEY = "vitpose"
 """Where a .safetensors file has our header."""
 
+SAVED_MODEL = "model.safetensors"
+"""What transformers calls the weights in a folder that it saves."""
+
 _HASH_DIGITS = 16
 _LONGEST_HEADER = 100_000_000  # bytes; the limit of safetensors itself
 

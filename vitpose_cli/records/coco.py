@@ -18,9 +18,10 @@ import numpy as np
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.pose.alike_sets import with_stated
 from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.pose.instances import KEYPOINT_SCORE_THRESHOLD, Instances
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, with_stated
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.records.chosen_categories import how_to_part
 from vitpose_cli.records.coco_items import (
     NO_OWN_ID,

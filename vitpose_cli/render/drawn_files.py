@@ -7,16 +7,10 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import check_replaceable, fitted_name, make_folder
-from vitpose_cli.media.copies import (
-    PHOTO_SUFFIXES,
-    VIDEO_SUFFIX,
-    CopySink,
-    photo_copy,
-    video_copy,
-)
+from vitpose_cli.media.copies import VIDEO_SUFFIX, CopySink, photo_copy, video_copy
 from vitpose_cli.media.frames import FrameKey, FrameSink
 from vitpose_cli.media.headers import IMAGE_SUFFIXES
-from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.images import WRITTEN_SUFFIXES, ImageSink
 from vitpose_cli.media.kinds import VIDEO_SUFFIXES, is_video
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.source import MediaSource
@@ -65,10 +59,10 @@ class DrawnFiles:
         else:
             self.output = output
         suffix = self.output.suffix.lower()
-        is_file = suffix in (VIDEO_SUFFIX, *PHOTO_SUFFIXES) or bool(suffix and not of_folder)
+        is_file = suffix in (VIDEO_SUFFIX, *WRITTEN_SUFFIXES) or bool(suffix and not of_folder)
         self._one_file = bool(only and is_file and not self.output.is_dir())
         if self._one_file and only:
-            if suffix not in ((VIDEO_SUFFIX,) if is_video(only) else PHOTO_SUFFIXES):
+            if suffix not in ((VIDEO_SUFFIX,) if is_video(only) else WRITTEN_SUFFIXES):
                 raise ConfigError(
                     f"{source.media[0]} cannot be drawn into {self.output}.",
                     "A video gives an .mp4 file, a photo a .jpg or .png.",
@@ -137,4 +131,4 @@ def _suffix(path: Path) -> str:
     """Return the suffix of the drawn copy of a photo or video."""
     if is_video(path):
         return VIDEO_SUFFIX
-    return path.suffix if path.suffix.lower() in PHOTO_SUFFIXES else PHOTO_SUFFIXES[0]
+    return path.suffix if path.suffix.lower() in WRITTEN_SUFFIXES else WRITTEN_SUFFIXES[0]

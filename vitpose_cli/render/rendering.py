@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
 from math import prod
 from pathlib import Path
@@ -24,13 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.labels import Labels, open_labels
-from vitpose_cli.media.drawing import DrawStyle
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
 from vitpose_cli.media.marks import MANIFEST
-from vitpose_cli.media.source import open_source, source_names
+from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video import VideoOptions
-from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
@@ -41,56 +39,14 @@ from vitpose_cli.records.stated_sizes import check_size
 from vitpose_cli.render.drawn_files import DrawnFiles
 from vitpose_cli.render.drawn_frames import Look, drawn_frames
 from vitpose_cli.render.labelled_frames import FramePeople, Unlabelled, with_people
+from vitpose_cli.render.options import RenderOptions
 from vitpose_cli.tracking.identities import with_track_ids
-from vitpose_cli.tracking.smoothing import SmoothOptions
 
 if TYPE_CHECKING:
     from vitpose_cli.annotate.labelling import Labelled
-    from vitpose_cli.assembly import LabelerOptions
 
 ONE_PASS_PIXELS = 2_500_000
 """Largest frames of a video that is labelled and drawn in one pass: 80 of them take 600 MB."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderOptions:
-    """What to draw, how, and where to.
-
-    Attributes:
-        sources: Folders, files, globs, `@list` files.
-        output: A file for a single source, else a folder; None names it after the source.
-        annotations: A run folder or COCO file; None labels the sources first.
-        labeler: What to label with then; None takes what `annotate` takes.
-        video: Which frames of videos to draw; None takes those that were labelled.
-        style: How people are drawn.
-        skeleton_only: Draw on black.
-        side_by_side: Put the picture as it is to the left.
-        trail_s: Show where people were for this long; 0 shows no trails.
-        smooth: Smooth the people of videos, in the picture alone.
-        encode: How videos are encoded.
-    """
-
-    sources: tuple[str, ...]
-    output: Path | None = None
-    annotations: Path | None = None
-    labeler: LabelerOptions | None = None
-    video: VideoOptions | None = None
-    style: DrawStyle = field(default_factory=DrawStyle)
-    skeleton_only: bool = False
-    side_by_side: bool = False
-    trail_s: float = 0.0
-    smooth: SmoothOptions | None = None
-    encode: EncodeOptions = field(default_factory=EncodeOptions)
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: Sources are not several paths, or an option is out of its range.
-        """
-        object.__setattr__(self, "sources", source_names(self.sources))
-        if self.trail_s < 0:
-            raise ConfigError(f"trail is {self.trail_s} s, expected 0 or more.")
 
 
 @dataclass(frozen=True, slots=True)

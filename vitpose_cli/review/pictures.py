@@ -81,7 +81,7 @@ class PictureReader:
         if stored.video is None:
             return _photo(stored, path).size_wh
         with self._video(stored, path) as cursor:
-            return list(cursor.lead_up(stored.index))[-1].size_wh
+            return cursor.read(stored.index).size_wh
 
     def _read(self, key: FrameKey, size: _Pictures) -> bytes:
         """Decode a picture and keep it in the cache of one size.

@@ -132,13 +132,14 @@ class ReviewSession:
     def describe(self) -> dict[str, Any]:
         """Return what the page must know of the run as a whole."""
         run, keypoints = self._run, self.keypoint_set
-        identity = f"{run.path.resolve()} {run.manifest.created}"
+        folder = run.path.resolve()
+        identity = f"{folder} {run.manifest.created}"
         samples = filter(None, map(run.record, islice(self.keys(), _NUM_SAMPLES)))
         template = mean_pose(list(samples), keypoints.num_keypoints)
         with self._table_lock:
             return {
                 "id": blake2b(identity.encode(), digest_size=8).hexdigest(),
-                "name": run.path.name,
+                "name": folder.name,
                 "reviewer": self.reviewer,
                 "keypoints": keypoints.names,
                 "sides": keypoints.sides,

@@ -116,11 +116,6 @@ class FrameTable:
         """The videos that frames belong to, in the order in which they were found."""
         return list(self._media)
 
-    @property
-    def num_queued(self) -> int:
-        """How many frames are in the queue."""
-        return len(self._queue)
-
     def add(self, texts: Iterable[str], failed: Collection[str]) -> None:
         """Give numbers to frames that have none yet.
 

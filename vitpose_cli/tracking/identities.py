@@ -24,12 +24,10 @@ from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.tracking.renumbering import Renumbering
 from vitpose_cli.tracking.sightings import Sightings
-from vitpose_cli.tracking.tracker import UNKNOWN, Tracker, TrackOptions
+from vitpose_cli.tracking.tracker import MAX_GAP_S, UNKNOWN, Tracker
 
 NOMINAL_FPS = 30.0
 """Frames a second where a video's frames carry no times."""
-
-_SOON_S = TrackOptions().max_gap_s  # whom one source saw by then, another can see still
 
 
 def identified(manifest: RunManifest, records: Iterator[FrameRecord]) -> Iterator[FrameRecord]:
@@ -244,7 +242,7 @@ class Identities:
 
         What it called them before stays where it may be right: people who cross look alike.
         """
-        if people.track_ids is None or time_s - last.time_s > _SOON_S:
+        if people.track_ids is None or time_s - last.time_s > MAX_GAP_S:
             return
         here = Tracker(self._sigmas)  # how they moved, where sources disagree, is anybody's guess
         here.see(last.time_s, last.people, last.ids)

@@ -16,13 +16,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.oks import best_pairs, oks_matrix
 
 UNKNOWN = -1
 """In place of an id."""
+
+MAX_GAP_S = 1.0
+"""Who is out of sight for longer, and for a frame, comes back as somebody new."""
+
+_LEAST_OKS = 0.2  # of one person in two frames
+_LEAST_IOU = 0.3  # of boxes, where poses do not match
+_MOTION = 0.5  # how far people move unforeseen in a second, in body sizes (root of box area)
 
 _VELOCITY_MEMORY = 0.5  # the share of the old velocity in the new one: people turn quickly
 _LONGEST_COAST_S = 0.5  # nobody goes straight on for longer without being seen
@@ -33,34 +39,6 @@ _LONGEST_CUT_S = 0.55  # between two frames, also where two a second are not qui
 _SAME_PLACE_IOU = 0.6  # of boxes,
 _SAME_SIZE_IOU = 0.9  # of boxes moved onto each other, and
 _SAME_POSE_OKS = 0.3  # of poses moved so: without one of these, the film was cut
-
-
-@dataclass(frozen=True, slots=True)
-class TrackOptions:
-    """How identities are followed.
-
-    Attributes:
-        max_gap_s: Who is out of sight for longer, and for a frame, comes back as somebody new.
-        min_oks: The least likeness of one person in two frames.
-        min_iou: The least overlap of boxes that counts where poses do not match.
-        motion: How far people move unforeseen in a second, in body sizes (root of box area).
-    """
-
-    max_gap_s: float = 1.0
-    min_oks: float = 0.2
-    min_iou: float = 0.3
-    motion: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ConfigError: One is out of its range.
-        """
-        if self.max_gap_s < 0 or self.motion < 0:
-            raise ConfigError("max_gap_s and motion of tracking must be 0 or more.")
-        if not (0 < self.min_oks <= 1 and 0 < self.min_iou <= 1):
-            raise ConfigError("min_oks and min_iou of tracking must be in (0, 1].")
 
 
 @dataclass(slots=True)
@@ -79,33 +57,21 @@ class _Track:
 
 
 class Tracker:
-    """The people of one video who may come into sight again.
+    """The people of one video who may come into sight again."""
 
-    Attributes:
-        next_id: The id that the next new person gets.
-    """
-
-    def __init__(
-        self,
-        sigmas: NDArray[np.float64],
-        options: TrackOptions = TrackOptions(),
-        first_id: int = 1,
-    ) -> None:
+    def __init__(self, sigmas: NDArray[np.float64]) -> None:
         """Begin a video.
 
         Args:
             sigmas: (K,) of the keypoint set.
-            options: How identities are followed.
-            first_id: The first new id; ids count up from it, so that videos need not share any.
         """
         self._sigmas = sigmas
-        self._options = options
-        self.next_id = first_id
+        self._next_id = 1
         self._last_s = -math.inf
         self._tracks: list[_Track] = []
 
     def update(self, time_s: float, people: Instances) -> NDArray[np.int64]:
-        """Match the people of the next frame, and return their ids (N,).
+        """Match the people of the next frame, and return their ids (N,); new ones count from 1.
 
         Args:
             time_s: When the frame is shown, seconds; never less than the last one's.
@@ -113,8 +79,8 @@ class Tracker:
         """
         ids = self.match(time_s, people)
         for row in np.flatnonzero(ids == UNKNOWN).tolist():
-            ids[row] = self.next_id
-            self.next_id += 1
+            ids[row] = self._next_id
+            self._next_id += 1
         self.see(time_s, people, ids)
         return ids
 
@@ -134,7 +100,7 @@ class Tracker:
             barred: Ids that none of the latter has.
         """
         # Who was in the last frame is looked for, however rarely frames come.
-        earliest_s = min(time_s - self._options.max_gap_s, self._last_s)
+        earliest_s = min(time_s - MAX_GAP_S, self._last_s)
         self._tracks = [track for track in self._tracks if track.seen_s >= earliest_s]
         ids = np.full(len(people), UNKNOWN, np.int64) if known is None else known.copy()
         rows = np.flatnonzero(ids == UNKNOWN)
@@ -155,7 +121,7 @@ class Tracker:
             overlap = box_iou(boxes, people.boxes)
             for track, row in matches:
                 overlap[track], overlap[:, row] = 0, 0
-            matches += best_pairs(overlap, self._options.min_iou)
+            matches += best_pairs(overlap, _LEAST_IOU)
         for track, row in matches:
             ids[rows[row]] = tracks[track].track_id
         return ids
@@ -228,7 +194,7 @@ class Tracker:
         gaps_s = np.array([time_s - track.seen_s for track in tracks])
         # OKS has the spread 2 sigma sqrt(area); unforeseen motion adds its own.
         spreads = 2 * self._sigmas
-        room = self._options.motion * np.minimum(gaps_s, _LONGEST_WALK_S)
+        room = _MOTION * np.minimum(gaps_s, _LONGEST_WALK_S)
         widened = np.hypot(spreads, room[:, None])
         oks = oks_matrix(
             poses,
@@ -239,7 +205,7 @@ class Tracker:
             people.visibility,
         )
         densities = (spreads / widened).mean(axis=1, keepdims=True)
-        return np.where(oks >= self._options.min_oks, oks * densities, 0)
+        return np.where(oks >= _LEAST_OKS, oks * densities, 0)
 
 
 def _move(track: _Track, time_s: float, people: Instances, row: int) -> None:

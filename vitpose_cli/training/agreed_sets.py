@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet, nearest_sets, with_stated
+from vitpose_cli.pose.alike_sets import nearest_sets, with_stated
+from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
 from vitpose_cli.training.opened_source import OpenedSource
 
 

@@ -68,7 +68,8 @@ def _swapped(name: str, keypoints: KeypointSet) -> str:
     alone = keypoints.one_sided
     sided = {*alone, *chain.from_iterable(keypoints.flip_pairs)}
     middle = [each for position, each in enumerate(names) if position not in sided]
-    sentence = f"In mirrored crops of {name}, these change places: {keypoints.pairs_text}"
+    pairs = keypoints.text_of("flip_pairs")
+    sentence = f"In mirrored crops of {name}, these change places: {pairs}"
     if middle:
         sentence += f"; taken to lie in the middle: {', '.join(middle)}"
     if alone:

@@ -35,7 +35,7 @@ _ARRAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """N person crops; a `FrameSource`.
+    """N person crops; a `FrameReader`.
 
     Attributes:
         name: What the frames' keys begin with.

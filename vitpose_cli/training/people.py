@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vitpose_cli.media.frames import FrameKey, FrameSource
+from vitpose_cli.media.frames import FrameKey, FrameReader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.stated_sizes import check_size
 
@@ -79,7 +79,7 @@ class LabelledFrames:
 
     people: People
     keys: tuple[FrameKey, ...]
-    source: FrameSource
+    source: FrameReader
     identity: str
     labels: Path
     sizes_wh: tuple[tuple[int, int] | None, ...]

@@ -22,7 +22,8 @@ from vitpose_cli.models.masked import MaskedAutoencoder, PixelDecoderConfig
 from vitpose_cli.models.patches import resize_position_table
 from vitpose_cli.models.tensor_files import read_state
 from vitpose_cli.models.vitpose import VARIANTS, ViTPose
-from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets, same_sets
+from vitpose_cli.pose.alike_sets import nearest_sets, same_sets
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.agreed_sets import said_of, statement_notes, with_statements_of
 from vitpose_cli.training.config import AttentionOptions, ModelOptions, TrainConfig
 from vitpose_cli.training.initial_weights import InitialWeights, input_wh_of, opened_initial_weights

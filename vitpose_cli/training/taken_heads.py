@@ -14,7 +14,8 @@ from torch import Tensor
 
 from vitpose_cli.models.checkpoint import CheckpointHeader
 from vitpose_cli.plurals import first_few
-from vitpose_cli.pose.keypoints import KeypointSet, nearest_sets
+from vitpose_cli.pose.alike_sets import nearest_sets
+from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.training.network import head_tensors
 
 

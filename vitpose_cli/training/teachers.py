@@ -18,9 +18,10 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import LoadedViTPose, load_model, read_header
 from vitpose_cli.models.weights_files import weights_hash
+from vitpose_cli.pose.alike_sets import same_sets
 from vitpose_cli.pose.geometry import Region
 from vitpose_cli.pose.heatmaps import HeatmapCodec
-from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set, same_sets
+from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.training.config import DistillOptions, StageOptions
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.process import Placement

@@ -15,6 +15,7 @@ export const app = {
   labels: true,
   adding: false,
   queued: false, // whether the list is the queue alone
+  numFrames: 0, // how many frames the run had when the list was made
   reading: false, // whether the server is still reading the run
   placing: false, // whether the next click places the chosen keypoint, which was unlabelled
   added: new Set(), // uids of people that were added here: their ghosts always show

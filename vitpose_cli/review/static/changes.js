@@ -5,7 +5,7 @@ import {choose} from './choice.js';
 import {
   copied,
   hasPlace,
-  inside,
+  insideBox,
   isShown,
   placeKeypoint,
   seenOf,
@@ -179,16 +179,13 @@ export async function copyPose() {
   );
   if (!missing.length) return toast('Everybody of the frame before is here already.');
   return edit('copy people', (people) => {
-    for (const other of missing) {
-      const [x0, y0] = inside(other.box),
-        [x1, y1] = inside(other.box.slice(2));
+    for (const other of missing)
       people.push({
         ...other,
         uid: newUid(),
         recognised: null,
-        box: [x0, y0, x1, y1],
+        box: insideBox(other.box),
         keypoints: copied(other.keypoints),
       });
-    }
   });
 }

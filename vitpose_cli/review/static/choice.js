@@ -6,6 +6,7 @@ import {BOTTOM_RIGHT, handlePlaces, TOP_LEFT} from './geometry.js';
 import {seenOf, UNLABELLED} from './keypoints.js';
 import {say} from './notices.js';
 import {chosenPerson} from './people.js';
+import {stepped} from './tools.js';
 import {readable, SEEN_WORDS} from './words.js';
 
 export function choose(uid, keypoint, corner = null) {
@@ -37,23 +38,14 @@ function spokenCorner(box, corner) {
 export function stepPerson(steps) {
   const {people} = app.frame;
   if (!people.length) return;
-  const position = people.indexOf(chosenPerson());
-  const next =
-    position < 0
-      ? steps > 0
-        ? 0
-        : people.length - 1
-      : (position + steps + people.length) % people.length;
+  const next = stepped(people.indexOf(chosenPerson()), steps, people.length);
   choose(people[next].uid, null);
 }
 
 export function stepKeypoint(steps) {
   const person = chosenPerson() ?? app.frame.people[0];
   if (!person) return;
-  const count = person.keypoints.length;
-  const next =
-    app.keypoint === null ? (steps > 0 ? 0 : count - 1) : (app.keypoint + steps + count) % count;
-  choose(person.uid, next);
+  choose(person.uid, stepped(app.keypoint ?? -1, steps, person.keypoints.length));
 }
 
 export function stepCorner() {

@@ -3,7 +3,7 @@
 import {app} from './app.js';
 import {$, remPx} from './elements.js';
 import {handlePlaces} from './geometry.js';
-import {inside, isGhost, isShown, seenOf, VISIBLE, X, Y} from './keypoints.js';
+import {insideBox, isGhost, isShown, seenOf, VISIBLE, X, Y} from './keypoints.js';
 import {personOf} from './people.js';
 import {clamp} from './tools.js';
 import {readable} from './words.js';
@@ -104,6 +104,10 @@ export class Drawing {
     return [x * scale + left, y * scale + top];
   }
 
+  boxToScreen([x0, y0, x1, y1]) {
+    return [...this.toScreen(x0, y0), ...this.toScreen(x1, y1)];
+  }
+
   toFrame([x, y]) {
     const {scale, x: left, y: top} = this.view;
     return [(x - left) / scale, (y - top) / scale];
@@ -111,9 +115,11 @@ export class Drawing {
 
   /** Return the box that Enter adds a person in: the middle of what is seen. */
   middleBox() {
-    const [x0, y0] = inside(this.toFrame([0.35 * this.size[0], 0.2 * this.size[1]]));
-    const [x1, y1] = inside(this.toFrame([0.65 * this.size[0], 0.8 * this.size[1]]));
-    return [x0, y0, x1, y1];
+    const [width, height] = this.size;
+    return insideBox([
+      ...this.toFrame([0.35 * width, 0.2 * height]),
+      ...this.toFrame([0.65 * width, 0.8 * height]),
+    ]);
   }
 
   // -- painting
@@ -185,10 +191,9 @@ export class Drawing {
     this.paintTag(person, chosen);
   }
 
-  paintBox([x0, y0, x1, y1], chosen) {
+  paintBox(box, chosen) {
     const {context, unit} = this;
-    const [left, top] = this.toScreen(x0, y0),
-      [right, bottom] = this.toScreen(x1, y1);
+    const [left, top, right, bottom] = this.boxToScreen(box);
     for (const [width, colour] of [
       [chosen ? 3.6 : 2.2, RIM],
       [chosen ? 1.7 : 1, chosen ? '#fff' : 'rgb(255 255 255 / 75%)'],
@@ -312,8 +317,7 @@ export class Drawing {
   /** Where the number of a person stands, by which it can be dragged; null out of sight. */
   tagBox(person) {
     const number = this.people.indexOf(person) + 1;
-    const [left, top] = this.toScreen(person.box[0], person.box[1]);
-    const [right, bottom] = this.toScreen(person.box[2], person.box[3]);
+    const [left, top, right, bottom] = this.boxToScreen(person.box);
     if (right < 0 || bottom < 0 || left > this.size[0] || top > this.size[1]) return null;
     const text = `${number}`;
     return {

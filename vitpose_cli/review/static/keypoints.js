@@ -16,6 +16,8 @@ export function inside([x, y]) {
   return [clamp(x, 0, width - 1), clamp(y, 0, height - 1)];
 }
 
+export const insideBox = (box) => [...inside(box), ...inside(box.slice(2))];
+
 /** Whether a place is in the picture, up to its edges: what is not is no label in COCO files. */
 export function isInside([x, y]) {
   const [width, height] = app.frame.size_wh;

@@ -75,17 +75,14 @@ class Stage extends Drawing {
   }
 
   handlesNear(person, at) {
-    const [left, top] = this.toScreen(person.box[0], person.box[1]);
-    const [right, bottom] = this.toScreen(person.box[2], person.box[3]);
-    return handlePlaces([left, top, right, bottom]).flatMap((place, handle) => {
+    return handlePlaces(this.boxToScreen(person.box)).flatMap((place, handle) => {
       const distance = far(place, at);
       return distance <= 9 * this.unit ? [{kind: 'handle', person, handle, distance}] : [];
     });
   }
 
   isOnBorder({box}, at) {
-    const [left, top] = this.toScreen(box[0], box[1]),
-      [right, bottom] = this.toScreen(box[2], box[3]);
+    const [left, top, right, bottom] = this.boxToScreen(box);
     const near = 5 * this.unit;
     const within =
       at[0] > left - near && at[0] < right + near && at[1] > top - near && at[1] < bottom + near;
