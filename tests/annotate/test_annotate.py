@@ -284,6 +284,22 @@ def test_a_run_is_named_after_its_source(
     assert default_run([source]) == Path(name)
 
 
+def test_files_of_one_folder_are_named_after_it_as_a_shell_expands_globs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("day/a.jpg", "day/b.jpg", "night/a.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    assert default_run(["day/a.jpg", "day/b.jpg"]) == Path("day.vitpose")
+    assert default_run(["day/b.jpg"]) == Path("b.jpg.vitpose")
+    assert default_run(["night/a.jpg", "day/a.jpg"]) == Path("a.jpg.vitpose")
+    assert default_run(["night", "day"]) == Path("night.vitpose")
+    monkeypatch.chdir("day")
+    assert default_run(["a.jpg", "b.jpg"]) == Path("day.vitpose")
+
+
 def test_no_worker_deletes_the_labels_of_others() -> None:
     with pytest.raises(ConfigError, match="would delete the labels of the others"):
         AnnotateOptions(("photos",), Path("run"), LabelerOptions(), worker=(2, 4), overwrite=True)

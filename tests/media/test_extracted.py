@@ -1,8 +1,10 @@
 """Labelled frames as files of their own."""
 
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 from video_cases import write_video
@@ -29,6 +31,10 @@ def source(tmp_path: Path) -> MediaSource:
         Image.new("RGB", (30, 20), (shade, 0, 0)).save(media / name, kind, exif=exif)
     write_video(media / "clip.mp4", num=3)
     return open_source([str(media)])
+
+
+def frames_of(source: MediaSource) -> list[Frame]:
+    return [frame for frame in source.frames() if isinstance(frame, Frame)]
 
 
 def extract(source: MediaSource, folder: Path) -> list[str]:
@@ -108,3 +114,19 @@ def test_workers_write_lists_of_their_own(source: MediaSource, tmp_path: Path) -
     assert len(list((out / FRAME_LISTS).iterdir())) == len(PHOTOS)
     assert listed_in(out) == {*PHOTOS}
     assert all(map(ExtractedFrames(out, source).has, source.keys()))
+
+
+def test_frames_keep_the_shape_of_their_pixels(tmp_path: Path) -> None:
+    media, out = tmp_path / "media", tmp_path / "out"
+    media.mkdir()
+    write_video(media / "tape.avi", num=2, options={"aspect": "64/45"})
+    write_video(media / "clip.mp4", num=2)
+    names = extract(open_source([str(media)]), out)
+    for name in names:
+        with av.open(str(out / name)) as file:  # FFmpeg reads it as other programs may
+            is_tape = name.startswith("tape")
+            assert file.streams.video[0].sample_aspect_ratio == (Fraction(64, 45) if is_tape else 1)
+    again = open_source([str(out)])
+    aspects = {frame.key.media: frame.pixel_aspect for frame in frames_of(again)}
+    assert aspects == {name: 1.0 if name[0] == "c" else pytest.approx(64 / 45) for name in names}
+    assert again.pixel_aspects() == {"clip.mp4": 1.0, "tape.avi": pytest.approx(64 / 45)}

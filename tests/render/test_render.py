@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -290,6 +291,15 @@ def test_the_command(tmp_path: Path, clip: Path) -> None:
         assert container.streams.video[0].codec_context.name == "hevc"
     assert vitpose("render", clip, "--crf", "60").returncode == 2
     assert vitpose("render", tmp_path / "none.mp4", "-a", tmp_path / "run").returncode == 3
+
+
+def test_a_run_that_is_to_be_drawn_names_what_it_was_made_of(tmp_path: Path, clip: Path) -> None:
+    done = vitpose("annotate", clip, "-o", tmp_path / "my run", "--max-frames", "1")
+    assert done.returncode == 0, done.stderr
+    refused = vitpose("render", tmp_path / "my run", "-o", tmp_path / "out.mp4")
+    assert refused.returncode == 3
+    hint = shlex.split(refused.stderr.split("`")[1])
+    assert vitpose(*hint[1:], "-o", tmp_path / "out.mp4").returncode == 0
 
 
 def test_it_says_where_drawn_copies_would_be_labelled(tmp_path: Path, clip: Path) -> None:

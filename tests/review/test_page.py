@@ -106,6 +106,10 @@ def test_a_queue_is_worked_through(
         page.mouse.up()
         page.wait_for_selector("#save-state[data-kind=failed]")
         assert "kept here" in page.inner_text("#banner")
+        page.keyboard.press("b")
+        page.wait_for_selector("#hint:visible")
+        assert "kept here" in page.inner_text("#banner")  # it takes no place from what is wrong
+        page.keyboard.press("Escape")
         lost = page.evaluate(
             "(() => { const key = Object.keys(localStorage).find((key) => key.includes('.png'));"
             " return JSON.parse(localStorage.getItem(key)); })()"

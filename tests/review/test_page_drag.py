@@ -186,7 +186,7 @@ def test_a_click_on_a_ghost_labels_nothing_where_no_keypoint_is_asked_for(
         place = screen_place(page, server, "b.jpg", ghost)
         page.keyboard.press("g")
         page.mouse.click(*place)
-        page.locator("#banner", has_text="Click where the").wait_for()  # only now it is asked for
+        page.locator("#hint", has_text="Click where the").wait_for()  # only now it is asked for
         saved(page)
         assert server.frame("b.jpg") == before
         page.mouse.click(*place)

@@ -30,7 +30,17 @@ def numbers_are(page: Page, *numbers: str) -> None:
     """Wait until the people of the open frame have these numbers."""
     rows = page.locator("#people .person-text")
     for place, number in enumerate(numbers):
-        rows.nth(place).filter(has_text=f"· #{number}").wait_for()
+        rows.nth(place).filter(has_text=f"#{number} · ").wait_for()
+
+
+def plates(page: Page) -> list[str]:
+    """Return what stands beside the people on the picture."""
+    written: list[str] = page.evaluate("""async () => {
+        const from = (name) => import(new URL(name, location.href));
+        const [{stage}, {app}] = [await from('stage.js'), await from('app.js')];
+        return app.frame.people.map((person) => stage.tagBox(person).text);
+    }""")
+    return written
 
 
 def choices(page: Page) -> list[str]:
@@ -62,6 +72,7 @@ def test_a_person_is_called_otherwise_by_keyboard_from_one_frame_on(
         page.keyboard.press("j")
         opened(page, name(3))
         numbers_are(page, "2", "1")
+        assert plates(page) == ["#2", "#1"]
         page.keyboard.press("k")
         opened(page, name(2))
         page.keyboard.press("p")
@@ -204,3 +215,28 @@ def test_a_run_without_identities_says_so(tmp_path: Path, new_page: Callable[...
         else:
             raise AssertionError(page.text_content("#toast"))
         assert page.is_hidden("#identity")
+
+
+def test_it_says_where_who_somebody_is_counts_for_nothing(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        open_video_frame(page, 3)
+        numbers_are(page, "1", "2")
+        page.keyboard.press("p")
+        page.locator("#identity-hint", has_text="the two swap numbers").wait_for()
+        page.select_option(CHOICE, label="#2 · person 2")
+        numbers_are(page, "2", "1")
+        saved(page)
+        for index in range(3):
+            frame = server.frame(name(index))
+            assert server.save(name(index), "draft", frame["people"][:1]).status == 200
+        page.reload()
+        opened(page, name(0))
+        open_video_frame(page, 3)
+        page.keyboard.press("p")
+        said = "Who you said it is was deleted in frame 0: say it again."
+        page.locator("#identity-hint", has_text=said).wait_for()
+        page.keyboard.press("Shift+Delete")
+        page.locator("#toast.shown", has_text="say it again in the next frame").wait_for()

@@ -84,7 +84,7 @@ def test_what_a_model_puts_outside_is_shown_as_the_document_has_it(
         choose(page, HIP)
         assert shown(page, HIP) == "0"
         assert "unlabelled" in page.inner_text("#spoken")
-        page.locator("#banner", has_text="Click where the left hip is").wait_for()
+        page.locator("#hint", has_text="Click where the left hip is").wait_for()
 
         # What cannot be seen is not moved: neither by a pixel, nor to the edge of the picture.
         page.keyboard.press("ArrowLeft")

@@ -72,10 +72,35 @@ def written(run_folder: Path) -> dict[str, list[int | None]]:
     return found
 
 
+def delete(server: Server, index: int, row: int) -> None:
+    """Delete somebody in a frame."""
+    people = server.frame(name(index))["people"]
+    del people[row]
+    assert server.save(name(index), "draft", people).status == 200
+
+
 def export(run_folder: Path) -> bytes:
     with Run.read(run_folder) as run:
         run.export(for_document)
     return (run_folder / "annotations.json").read_bytes()
+
+
+def test_whose_first_sights_are_deleted_is_who_comes_into_sight_there_next(tmp_path: Path) -> None:
+    run_folder = make_two_videos(tmp_path)
+    with running(run_folder) as server:
+        say(server, 3, "2")
+        assert numbers(server, 4) == ["2", "1"]
+        delete(server, 0, 1)
+        assert numbers(server, 0) == ["1"]
+        assert numbers(server, 2) == ["1", "2"]
+        assert numbers(server, 4) == ["2", "1"]
+        assert known(server, 3)["lost"] == []
+        for index in (1, 2):
+            delete(server, index, 1)
+        uid = server.frame(name(3))["people"][0]["uid"]
+        assert known(server, 3)["lost"] == [uid]
+        assert numbers(server, 4) == ["1", "2"]
+    assert written(run_folder)[name(4)] == [1, 2]
 
 
 def test_one_correction_lasts_to_the_end_of_the_video(tmp_path: Path) -> None:
@@ -237,7 +262,7 @@ def test_merged_labels_are_corrected_once(tmp_path: Path) -> None:
     export(tmp_path / "merged")
     assert [written(tmp_path / "merged")[name(index)] for index in range(5)] == want
     with running(tmp_path / "merged") as server:  # they are of its files now, and shown as such
-        nobody = {"pending": False, "are_given": False, "numbers": {}, "before": []}
+        nobody = {"pending": False, "are_given": False, "numbers": {}, "before": [], "lost": []}
         assert known(server, 2) == nobody
         assert [each["track_id"] for each in server.frame(name(2))["people"]] == ["2", "1"]
 

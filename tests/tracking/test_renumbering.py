@@ -122,7 +122,7 @@ def test_numbers_are_a_permutation(data: st.DataObject) -> None:
         seen.add(index, frame.instances.boxes, new)
         numbers = new.tolist()
         assert len({*numbers}) == len(numbers)
-        wanted = {uid: seen.who(each) for uid, each in who.items() if each is not None}
+        wanted = {uid: seen.who(each, index) for uid, each in who.items() if each is not None}
         alone = {uid: each for uid, each in wanted.items() if [*wanted.values()].count(each) == 1}
         assert all(numbers[uids.index(uid)] == each for uid, each in alone.items())
         frames.append(numbers)
@@ -133,7 +133,7 @@ def test_numbers_are_a_permutation(data: st.DataObject) -> None:
     for number, (first, last_index) in met.items():
         inside = [index for index, numbers in enumerate(frames) if number in numbers]
         assert (first.index, last_index) == (inside[0], inside[-1])
-        assert seen.who(first) == number
+        assert seen.who(first, len(frames)) == number
     latest_first = [each.last_index for each in met.values()]
     assert latest_first == sorted(latest_first, reverse=True)
     middle = len(frames) // 2

@@ -1,5 +1,6 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from unicodedata import normalize
 
@@ -13,7 +14,9 @@ from video_cases import write_video
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.crops import warp_crops
+from vitpose_cli.media.extracted import ExtractedFrames
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video import VideoFile
 from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.training.augment import plan_crops
@@ -169,8 +172,10 @@ def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: 
     assert same(cut, crop_people(frames, SIZE_WH, 1.5))
 
 
-def frames_of_clip(folder: Path, size_wh: tuple[int, int], aspect: str) -> LabelledFrames:
-    """Write a video of one person, squeezed to a size, with labels; return both."""
+def frames_of_clip(
+    folder: Path, size_wh: tuple[int, int], aspect: str, *, extracted: bool = False
+) -> LabelledFrames:
+    """Write a video of one person, squeezed to a size, or its frame, with labels; return both."""
     document = json.loads(write_coco(folder, 1).read_text())
     scale = np.array(size_wh) / PICTURE_WH
     name = {"file_name": "clip.mp4/frame_000000.jpg", "video_id": 1, "frame_id": 0}
@@ -185,16 +190,23 @@ def frames_of_clip(folder: Path, size_wh: tuple[int, int], aspect: str) -> Label
     options = {"aspect": aspect, "crf": "5"}
     path = folder / "images" / "clip.mp4"
     write_video(path, num=1, size_wh=size_wh, draw=lambda *_: image, options=options)
+    if extracted:
+        clip = open_source([str(path)])
+        with closing(ExtractedFrames(path.with_name("frames"), clip)) as sink:
+            sink.write(clip.read(FrameKey("clip.mp4", 0)))
+        path.unlink()
+        (path.with_name("frames") / "clip.mp4").rename(path)
     return frames_in(folder)
 
 
+@pytest.mark.parametrize("extracted", [False, True])
 @pytest.mark.parametrize(("shape", "squeezed_wh"), [("4/3", (90, 160)), ("3/4", (160, 160))])
 def test_videos_are_learnt_from_as_they_are_shown(
-    tmp_path: Path, shape: str, squeezed_wh: tuple[int, int]
+    tmp_path: Path, shape: str, squeezed_wh: tuple[int, int], extracted: bool
 ) -> None:
     both = [
         frames_of_clip(tmp_path / "square", PICTURE_WH, "1"),
-        frames_of_clip(tmp_path / "squeezed", squeezed_wh, shape),
+        frames_of_clip(tmp_path / "squeezed", squeezed_wh, shape, extracted=extracted),
     ]
     whole, squeezed = (crop_people(frames, SIZE_WH, 1.5) for frames in both)
     np.testing.assert_allclose(squeezed.people.boxes, whole.people.boxes, atol=0.01)

@@ -60,7 +60,8 @@ def default_run(sources: Sequence[str]) -> Path:
     """Return the run folder of sources that were given without one: `./NAME.vitpose`.
 
     NAME is that of the first source: the folder or file itself, the folder that a glob or braces
-    look into, or a list file without its ending.
+    look into, or a list file without its ending. Several files of one folder are named after it,
+    as they are what a shell makes of a glob.
     """
     first = sources[0]
     if first.startswith("@"):
@@ -68,6 +69,9 @@ def default_run(sources: Sequence[str]) -> Path:
     path = Path(without_secrets(first))
     while any(sign in path.name for sign in "*?[{") and not is_there(path):
         path = path.parent
+    if len(sources) > 1 and all(map(os.path.isfile, sources)):
+        folders = {Path(each).parent for each in sources}
+        path = folders.pop() if len(folders) == 1 else path
     name = path.resolve().name if path.name in ("", "..") else path.name
     return Path(fitted_name(name, RUN_SUFFIX))
 

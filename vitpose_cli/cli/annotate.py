@@ -33,7 +33,8 @@ def annotate(
             "--output",
             "-o",
             metavar="RUN",
-            help="The run folder. Default: ./SOURCE.vitpose, by the first SOURCE.",
+            help="The run folder. Default: ./SOURCE.vitpose, by the first SOURCE; several files of "
+            "one folder are called as it is.",
         ),
     ] = None,
     weights: options.Weights = "tiny",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +11,7 @@ import typer
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import note, print_json, progress, starting
-from vitpose_cli.errors import ConfigError, PartialRunError
+from vitpose_cli.errors import ConfigError, InputError, PartialRunError
 from vitpose_cli.plurals import counted, time_taken
 
 
@@ -135,6 +137,7 @@ def render(
     with starting():
         from vitpose_cli.annotate.notices import say_what_would_be_labelled
         from vitpose_cli.media.drawing import DrawStyle
+        from vitpose_cli.media.kinds import is_run_folder
         from vitpose_cli.media.video_encoder import EncodeOptions
         from vitpose_cli.records.folder import known_sources
         from vitpose_cli.render.options import RenderOptions
@@ -144,6 +147,14 @@ def render(
         if annotations is None:
             from vitpose_cli.assembly import LabelerOptions
 
+    for source in filter(os.path.isdir, sources):
+        if is_run_folder(Path(source)):
+            found = list(filter(os.path.exists, known_sources(Path(source))))
+            raise InputError(
+                f"{source} is a run folder: it holds labels, not what they are drawn on.",
+                f"`vitpose render {shlex.join(found) or 'SOURCE'} -a {shlex.quote(source)}` "
+                "draws them.",
+            )
     labeler = None
     if annotations is not None and (weights, detector, detect_every) != ("tiny", None, 1):
         raise ConfigError(

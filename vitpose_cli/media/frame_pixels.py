@@ -15,10 +15,10 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.frames import stored_aspect
 from vitpose_cli.media.hdr import standard_range
 
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
-_FLATTEST_PIXEL = 8  # what is stated to be flatter, or as much narrower, is a mistake
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
 
@@ -55,16 +55,6 @@ def upright_aspect(frame: VideoFrame, stated: Fraction | None) -> float:
     """
     aspect = stored_aspect(stated)
     return 1 / aspect if aspect != 1 and _lies_on_side(frame) else aspect
-
-
-def stored_aspect(stated: Fraction | None) -> float:
-    """Return the width of pixels by their height as they are stored.
-
-    Args:
-        stated: What a file says; None or 0 where it does not, which counts as 1, as mistakes do.
-    """
-    aspect = float(stated or 1)
-    return aspect if 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL else 1.0
 
 
 def _lies_on_side(frame: VideoFrame) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import repeat
 from threading import Condition
 from typing import Protocol, TypeVar
@@ -24,6 +25,7 @@ Result = TypeVar("Result")
 
 _FRAME_NAME = "/frame_"
 _FRAME_SUFFIX = ".jpg"
+_FLATTEST_PIXEL = 8  # what is stated to be flatter, or as much narrower, is a mistake
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,6 +83,16 @@ def key_text(media: str, index: int) -> str:
     return media if index < 0 else f"{media}\0{index:018d}"
 
 
+def stored_aspect(stated: Fraction | None) -> float:
+    """Return the width of pixels by their height as they are stored.
+
+    Args:
+        stated: What a file says; None or 0 where it does not, which counts as 1, as mistakes do.
+    """
+    aspect = float(stated or 1)
+    return aspect if 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One decoded picture.
@@ -90,7 +102,7 @@ class Frame:
         image: (H, W, 3) uint8 RGB, upright (EXIF or container rotation applied).
         time_s: Presentation time in seconds, None for a photo.
         duration_s: For how long it is shown in its video, None where that is not known.
-        pixel_aspect: Width of a pixel by its height, as it is shown; 1 for a photo.
+        pixel_aspect: Width of a pixel by its height, as it is shown.
     """
 
     key: FrameKey

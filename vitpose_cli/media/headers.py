@@ -1,4 +1,4 @@
-"""What a photo file says of itself before it is decoded: format, size, EXIF orientation.
+"""What a photo file says of itself before it is decoded: format, size, orientation, pixel shape.
 
 Decoding lives in `images`; here are only the few bytes that decide whether to decode at all. OpenCV
 cannot be asked for them: it has no call for a file's size, applies the orientation of different
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media import jfif
 from vitpose_cli.media.png_chunks import PNG_START
 
 ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
@@ -43,7 +44,7 @@ _TIFF_WIDTH_TAG, _TIFF_HEIGHT_TAG = 0x0100, 0x0101
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_SCAN = 0xDA
 _JPEG_BARE = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xDA)})  # no length follows these
-_JPEG_EXIF = 0xE1
+_JPEG_JFIF, _JPEG_EXIF = 0xE0, 0xE1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,24 @@ class ImageHeader:
         format: How it is encoded, whatever its name says.
         size_wh: Width and height as stored, before `orientation` is applied, px.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
+        stored_aspect: Width of a pixel by its height as stored; only a JPEG may say it.
     """
 
     format: ImageFormat
     size_wh: tuple[int, int]
     orientation: int
+    stored_aspect: float = 1.0
+
+    @property
+    def upright_wh(self) -> tuple[int, int]:
+        """Width and height once the photo is upright, px."""
+        width, height = self.size_wh
+        return (height, width) if self.orientation >= 5 else (width, height)
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel by its height once the photo is upright."""
+        return 1 / self.stored_aspect if self.orientation >= 5 else self.stored_aspect
 
 
 def read_image_header(data: bytes) -> ImageHeader:
@@ -86,8 +100,8 @@ def read_image_header(data: bytes) -> ImageHeader:
     return header
 
 
-def upright_size(start: bytes) -> tuple[int, int] | None:
-    """Return the size that a photo has once it is upright, px; None where that is not seen yet.
+def first_look(start: bytes) -> ImageHeader | None:
+    """Return what a photo says of itself in its first bytes; None where that is not seen yet.
 
     What stands behind `start` may say otherwise: only decoding is certain.
 
@@ -95,11 +109,15 @@ def upright_size(start: bytes) -> tuple[int, int] | None:
         start: The file's first `HEADER_BYTES`.
     """
     try:
-        header = read_image_header(start + _JPEG_END)
+        return read_image_header(start + _JPEG_END)
     except InputError:
         return None
-    width, height = header.size_wh
-    return (height, width) if header.orientation >= 5 else (width, height)
+
+
+def upright_size(start: bytes) -> tuple[int, int] | None:
+    """Return the size that a photo has once it is upright, px, as `first_look` has it."""
+    header = first_look(start)
+    return None if header is None else header.upright_wh
 
 
 def is_animated_webp(start: bytes) -> bool:
@@ -138,11 +156,13 @@ def _header(data: bytes) -> ImageHeader | None:
 def _jpeg(data: bytes) -> ImageHeader:
     # Cameras and editors append bytes after the end, so it need not be the last thing; but an
     # embedded thumbnail has an end of its own, so it must stand behind the picture's scan.
-    size_wh, orientation = (0, 0), 1
+    size_wh, orientation, aspect = (0, 0), 1, 1.0
     for marker, start, stop in _jpeg_segments(data):
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack_from(">HH", data, start + 1)
             size_wh = (width, height)
+        elif marker == _JPEG_JFIF and data.startswith(jfif.PREFIX, start):
+            aspect = jfif.pixel_aspect(data[start:stop])
         elif marker == _JPEG_EXIF and data.startswith(_EXIF_PREFIX, start):
             orientation = _exif_orientation(data[start:stop])
         elif marker == _JPEG_SCAN:
@@ -150,7 +170,7 @@ def _jpeg(data: bytes) -> ImageHeader:
                 raise InputError(
                     "The JPEG is cut off: its end is missing.", "Copy it again from where it came."
                 )
-            return ImageHeader("jpeg", size_wh, orientation)
+            return ImageHeader("jpeg", size_wh, orientation, aspect)
     raise ValueError("no picture in it")
 
 

@@ -28,6 +28,7 @@ from vitpose_cli.media.frames import (
     prefetch,
 )
 from vitpose_cli.media.headers import MAX_PIXELS, ImageHeader, read_image_header
+from vitpose_cli.media.jfif import with_pixel_aspect
 from vitpose_cli.media.marks import is_marked, marked
 from vitpose_cli.media.png_chunks import with_pixels_alone
 from vitpose_cli.media.reading import read_whole
@@ -225,7 +226,8 @@ class ImageFolder:
             return FrameFailure(key, "The file is larger than the memory."), False
         except InputError as error:
             return FrameFailure(key, error.message), False
-        return Frame(key, image), header.orientation != 1
+        frame = Frame(key, image, pixel_aspect=header.pixel_aspect)
+        return frame, header.orientation != 1
 
 
 class PictureTooLargeError(InputError):
@@ -306,7 +308,9 @@ def encoded_frame(frame: Frame, path: Path) -> bytes:
     if encoded is None:
         width, height = frame.size_wh
         raise PictureTooLargeError(f"{path}: {width} x {height} px do not fit into this format.")
-    return encoded
+    if frame.pixel_aspect == 1 or path.suffix.lower() == ".png":
+        return encoded
+    return with_pixel_aspect(encoded, frame.pixel_aspect)
 
 
 def _encode(image: NDArray[np.uint8], suffix: str) -> bytes | None:

@@ -7,8 +7,8 @@ names stand for is looked up in `finding`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import chain, groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,16 @@ from vitpose_cli.media.frames import (
     VideoEnd,
     prefetch,
 )
-from vitpose_cli.media.headers import MAX_PIXELS
+from vitpose_cli.media.headers import HEADER_BYTES, MAX_PIXELS, first_look
 from vitpose_cli.media.images import ImageFolder
+from vitpose_cli.media.kinds import VIDEO_SUFFIXES
+from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.storage import Storage
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoFile, VideoOptions
+
+_VIDEO_ENDINGS = (*VIDEO_SUFFIXES, ".webp")
 
 
 def open_source(
@@ -156,15 +160,30 @@ class MediaSource:
     def pixel_aspects(self) -> dict[str, float]:
         """Return the width of pixels by their height, as `Frame` has it, for each video by name.
 
-        Opens all of them, several at a time; broken and missing ones have 1.
+        Opens all of them, several at a time; broken and missing ones have 1. Where frames of a
+        video lie as photos in a folder that is called as it is, the first of them tells.
         """
+        extracted: dict[str, str] = {}
+        for media in self.media:
+            folder = media.rpartition("/")[0]
+            if folder.lower().endswith(_VIDEO_ENDINGS):
+                extracted.setdefault(folder, media)
         aspects = prefetch(
-            attrgetter("pixel_aspect"),
-            self._videos.values(),
+            self._pixel_aspect,
+            [*self._videos, *extracted.values()],
             num_threads=self._num_threads,
             ahead=self._num_threads,
         )
-        return dict(zip(self._videos, aspects, strict=True))
+        return dict(zip([*self._videos, *extracted], aspects, strict=True))
+
+    def _pixel_aspect(self, media: str) -> float:
+        if media in self._videos:
+            return self._videos[media].pixel_aspect
+        file, header = self.file(media), None
+        if isinstance(file, Path):
+            with suppress(OSError):
+                header = first_look(read_start(file, HEADER_BYTES))
+        return 1.0 if header is None else header.pixel_aspect
 
     def expected_of(self, media: Set[str]) -> int | None:
         """How many frames some of the files have; None while that is unknown for some video."""

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import ffmpeg_log
-from vitpose_cli.media.frame_pixels import stored_aspect
+from vitpose_cli.media.frames import stored_aspect
 
 STRICT = {"strict": "strict"}
 """Options of a decoder that lets nothing pass that a standard does not allow."""

@@ -61,14 +61,15 @@ class MergedIdentities:
         """
         if not other.recognised or other.instances is None:
             return True
+        index = other.key.index
         for uid, box in zip(other.uids, other.instances.boxes.tolist(), strict=True):
-            here = self._seen.who(Sighting(other.key.index, tuple(box)))
+            here = self._seen.who(Sighting(index, tuple(box)), index + 1)
             if uid not in other.recognised or here is None:
                 continue
             if (whom := other.recognised[uid]) is None:
-                agrees = here not in self._seen.before(other.key.index)
+                agrees = here not in self._seen.before(index)
             else:
-                agrees = self._seen.who(whom) in (None, here)
+                agrees = self._seen.who(whom, index) in (None, here)
             if not agrees:
                 return False
         return True

@@ -33,11 +33,13 @@ class Numbers(NamedTuple):
     Attributes:
         people: The number of everybody in the frame, in their order.
         before: Everybody in earlier frames of the video, by number; who was seen last is first.
+        lost: Names of people here who were said to be somebody who is not there any more.
         are_kept: Whether the frame, or one before, has identities in the journal: those of a file.
     """
 
     people: list[int]
     before: dict[int, Met]
+    lost: list[str]
     are_kept: bool
 
 
@@ -94,7 +96,13 @@ class RunNumbers:
                     return None
             seen = self._seen[key.media]
             are_kept = key.media in self._keeping
-            return Numbers(seen.ids(key.index), seen.before(key.index), are_kept)
+            record = self._run.record(key)
+            lost = [
+                uid
+                for uid, whom in (record.recognised.items() if record else ())
+                if whom is not None and seen.who(whom, key.index) is None
+            ]
+            return Numbers(seen.ids(key.index), seen.before(key.index), lost, are_kept)
         finally:
             self._lock.release()
 

@@ -44,7 +44,8 @@ def identities_view(
     """Return who is who around a frame as JSON values.
 
     Of those who were before, it has who is here and the 100 latest. `are_given` is whether people
-    get identities here, as far as that is known.
+    get identities here, as far as that is known. `lost` are those of whom it counts for nothing who
+    a person said they are, as nobody is where that one came into sight.
 
     Args:
         uids: Of the people in the frame.
@@ -52,7 +53,7 @@ def identities_view(
         pending: More will be known later.
     """
     if numbers is None or numbers.are_kept:
-        return {"pending": pending, "are_given": pending, "numbers": {}, "before": []}
+        return {"pending": pending, "are_given": pending, "numbers": {}, "before": [], "lost": []}
     here = set(numbers.people)
     return {
         "pending": False,
@@ -70,6 +71,7 @@ def identities_view(
             for place, (number, met) in enumerate(numbers.before.items())
             if place < _NUM_OFFERED or number in here
         ],
+        "lost": numbers.lost,
     }
 
 

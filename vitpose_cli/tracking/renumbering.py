@@ -40,7 +40,7 @@ class Renumbering:
             if uid not in record.recognised:
                 continue
             whom = record.recognised[uid]
-            number = new_number() if whom is None else before.who(whom)
+            number = new_number() if whom is None else before.who(whom, record.key.index)
             if number is not None:
                 self._exchange(tracked, number)
         return np.array([self._numbers.get(each, each) for each in ids.tolist()], np.int64)

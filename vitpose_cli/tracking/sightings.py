@@ -13,6 +13,7 @@ from vitpose_cli.pose.geometry import box_iou
 from vitpose_cli.records.sighting import Sighting
 
 _SAME_PLACE_IOU = 0.5
+_LATE_FRAMES = 10  # of somebody whose first sights were deleted
 
 
 class Met(NamedTuple):
@@ -60,15 +61,33 @@ class Sightings:
         """Return who is in a frame, in the order of its people; nobody in one that is unknown."""
         return self._ids[slice(*self._people(index))].tolist()
 
-    def who(self, sighting: Sighting) -> int | None:
-        """Return who is where somebody was seen; None where nobody is there any more."""
-        start, end = self._people(sighting.index)
-        if start == end:
-            return None
-        boxes = np.array(self._boxes[4 * start : 4 * end]).reshape(-1, 4)
-        overlaps = box_iou(np.array([sighting.box]), boxes)[0]
-        best = int(overlaps.argmax())
-        return self._ids[start + best] if overlaps[best] >= _SAME_PLACE_IOU else None
+    def who(self, sighting: Sighting, before: int) -> int | None:
+        """Return who came into sight where somebody did.
+
+        Where nobody is there any more, as when a person deleted the first sight of somebody, it is
+        who came into sight since and is there within the next ten frames.
+
+        Args:
+            sighting: Where that was.
+            before: Only frames before this one count.
+
+        Returns:
+            None where it is nobody.
+        """
+        first = bisect_left(self._frames, sighting.index)
+        last = min(first + _LATE_FRAMES, bisect_left(self._frames, before) - 1)
+        for place in range(first, last + 1):
+            start, end = self._ends[place], self._ends[place + 1]
+            if start == end:
+                continue
+            boxes = np.array(self._boxes[4 * start : 4 * end]).reshape(-1, 4)
+            overlaps = box_iou(np.array([sighting.box]), boxes)[0]
+            best = int(overlaps.argmax())
+            found = self._ids[start + best]
+            is_same = place == first or found not in self._ids[: self._ends[first]]
+            if overlaps[best] >= _SAME_PLACE_IOU and is_same:
+                return found
+        return None
 
     def before(self, index: int) -> dict[int, Met]:
         """Return everybody who is in frames before one, by identity; who was seen last is first."""

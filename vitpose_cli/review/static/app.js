@@ -6,6 +6,8 @@ export const DECIDED = new Set(['accepted', 'fixed', 'rejected']);
 export const app = {
   run: null,
   frame: null, // the open frame, as the server tells it; also `number` and `state`
+  // who is who, as the server told it of one frame: it follows from all labels before, too
+  known: {frame: null, are_given: true, numbers: {}, before: [], lost: []},
   opening: null, // the number of the frame that is on its way
   person: null, // uid of the chosen person
   keypoint: null, // position of the chosen keypoint

@@ -154,9 +154,12 @@ export function setAdding(adding) {
 
 export function deleteChosen(wholePerson) {
   if (app.keypoint !== null && !wholePerson) return setChosenSeen(UNLABELLED);
-  return editChosen('delete a person', (person, people) => {
+  const isSaid = Boolean(chosenPerson()?.recognised);
+  editChosen('delete a person', (person, people) => {
     people.splice(people.indexOf(person), 1);
   });
+  if (isSaid) toast('Who this is was said here: say it again in the next frame.', 6);
+  return undefined;
 }
 
 export async function copyPose() {

@@ -4,7 +4,7 @@ import {app} from './app.js';
 import {$, remPx} from './elements.js';
 import {handlePlaces} from './geometry.js';
 import {insideBox, isGhost, isShown, seenOf, VISIBLE, X, Y} from './keypoints.js';
-import {personOf} from './people.js';
+import {numberOf, personOf} from './people.js';
 import {clamp} from './tools.js';
 import {readable} from './words.js';
 
@@ -314,17 +314,19 @@ export class Drawing {
     this.context.stroke();
   }
 
-  /** Where the number of a person stands, by which it can be dragged; null out of sight. */
+  /** Where the number of a person stands, by which it can be dragged; null out of sight. It is
+   * the identity in the video, or else the place in the list. */
   tagBox(person) {
-    const number = this.people.indexOf(person) + 1;
+    const number = numberOf(person);
     const [left, top, right, bottom] = this.boxToScreen(person.box);
     if (right < 0 || bottom < 0 || left > this.size[0] || top > this.size[1]) return null;
-    const text = `${number}`;
+    const text = number === null ? `${this.people.indexOf(person) + 1}` : `#${number}`;
+    const width = this.context.measureText(text).width + 10 * this.unit;
     return {
       text,
-      left: clamp(left, 2, this.size[0] - 30),
+      left: clamp(left, 2, this.size[0] - width - 2),
       top: clamp(top - 19 * this.unit, 2, this.size[1] - 20),
-      width: this.context.measureText(text).width + 10 * this.unit,
+      width,
       height: 17 * this.unit,
     };
   }

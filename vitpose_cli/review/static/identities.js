@@ -12,18 +12,10 @@ import {wait} from './tools.js';
 
 const NEW = 'new';
 const AS_TRACKED = 'tracked';
-const NOBODY = {frame: null, are_given: true, numbers: {}, before: []};
-const NOTHING = {known: NOBODY, uid: null, isSaid: false};
+const NOTHING = {known: null, uid: null, isSaid: false};
 
-let known = NOBODY; // what the server told of a frame: it follows from all labels before, too
 let asked = ''; // the frame that the server was asked about, and the labels it had then
 let offered = NOTHING; // what the choice was made of: the people known, who is chosen
-
-/** Return what a person is called over the frames of the video; null where nobody knows. */
-export function numberOf(person) {
-  const numbers = known.frame === app.frame.number ? known.numbers : {};
-  return numbers[person.uid] ?? person.track_id;
-}
 
 /** Ask who is who in the open frame, until the server knows or another frame is open. */
 async function learn(frame, version) {
@@ -31,7 +23,7 @@ async function learn(frame, version) {
     const found = await ask(`frames/${frame}/identities`).catch(() => ({pending: true}));
     if (asked !== version) return;
     if (!found.pending) {
-      known = {frame, ...found};
+      app.known = {frame, ...found};
       return render();
     }
     await wait(500);
@@ -39,7 +31,7 @@ async function learn(frame, version) {
 }
 
 export function renderIdentity() {
-  const {frame} = app;
+  const {frame, known} = app;
   const version = `${frame.number} ${frame.version} ${progress.numLabelChanges}`;
   if (frame.video !== null && asked !== version && !saver.isPending(frame.number)) {
     asked = version;
@@ -52,6 +44,9 @@ export function renderIdentity() {
   const isOf = offered.uid === person.uid;
   if (isOf && document.activeElement === $('identity-choice')) return; // in use, it stays as it is
   const isSaid = person.recognised !== null;
+  $('identity-hint').textContent = known.lost.includes(person.uid)
+    ? `Who you said it is was deleted in frame ${person.recognised?.index}: say it again.`
+    : 'From here on; the two swap numbers.';
   if (isOf && offered.known === known && offered.isSaid === isSaid) return;
   offered = {known, uid: person.uid, isSaid};
   $('identity-choice').replaceChildren(...choices(person));
@@ -59,6 +54,7 @@ export function renderIdentity() {
 
 /** Return whom a person may be: who is here first, then those who were seen last. */
 function choices(person) {
+  const {known} = app;
   const own = known.numbers[person.uid];
   const here = new Map(
     app.frame.people.map(({uid}, position) => [known.numbers[uid], position + 1]),
@@ -99,7 +95,7 @@ function recognise(value) {
 function whyNoChoice() {
   if (chosenPerson().track_id !== null)
     return 'These numbers came with the labels: they are corrected where those are from.';
-  if (known.frame !== app.frame.number || known.are_given) return 'Who is who is not known yet.';
+  if (app.known.frame !== app.frame.number || app.known.are_given) return 'Who is who is not known yet.';
   return 'Nobody gets a number here: the run is one of --no-track, or its labels brought their own.';
 }
 

@@ -4,10 +4,9 @@ import {app, DECIDED} from './app.js';
 import {cycleSeen} from './changes.js';
 import {choose} from './choice.js';
 import {$, children, newIcon} from './elements.js';
-import {numberOf} from './identities.js';
 import {SCORE, seenOf} from './keypoints.js';
 import {leaveDrawer} from './panels.js';
-import {chosenPerson, scoreOf} from './people.js';
+import {chosenPerson, numberOf, scoreOf} from './people.js';
 import {clamp} from './tools.js';
 import {counted, moment, readable, SEEN_WORDS, STATE_WORDS} from './words.js';
 
@@ -51,16 +50,16 @@ export function renderPeople() {
     const score = scoreOf(person);
     const labelled = person.keypoints.filter(seenOf).length;
     const number = numberOf(person);
-    const track = number === null ? '' : ` · #${number}`;
+    const track = number === null ? '' : `#${number} · `;
     button.querySelector('.person-number').textContent = position + 1;
     button.querySelector('.person-text').textContent =
-      `${labelled} of ${person.keypoints.length}${track}`;
+      `${track}${labelled} of ${person.keypoints.length}`;
     button.querySelector('.score').textContent = score.toFixed(2);
     setBar(button.querySelector('.bar'), score);
     button.setAttribute('aria-pressed', person.uid === app.person);
     button.setAttribute(
       'aria-label',
-      `Person ${position + 1}${track}, ${counted(labelled, 'keypoint')}, score ${score.toFixed(2)}`,
+      `Person ${position + 1}, ${track}${counted(labelled, 'keypoint')}, score ${score.toFixed(2)}`,
     );
     button.onclick = () => choose(person.uid === app.person ? null : person.uid, null);
   });

@@ -17,6 +17,12 @@ export function banner(text, kind = 'problem') {
   if ($('banner').textContent !== text) $('banner').textContent = text;
 }
 
+/** Say what the next click is for, beside what the banner may say. */
+export function hint(text) {
+  $('hint').hidden = !text;
+  if ($('hint').textContent !== text) $('hint').textContent = text;
+}
+
 /** Say something to a screen reader only. */
 export function say(text) {
   $('spoken').textContent = text;

@@ -19,6 +19,13 @@ import {readable} from './words.js';
 
 export const personOf = (people, uid) => people.find((person) => person.uid === uid);
 export const chosenPerson = () => app.frame && personOf(app.frame.people, app.person);
+
+/** Return what a person is called over the frames of the video; null where nobody knows. */
+export function numberOf(person) {
+  const numbers = app.known.frame === app.frame.number ? app.known.numbers : {};
+  return numbers[person.uid] ?? person.track_id;
+}
+
 export const nameOfChosen = () => readable(app.run.keypoints[app.keypoint]);
 
 /** The score of a person as it stands in COCO files: see `Instances.scores`. */

@@ -7,7 +7,7 @@ import {Drawing} from './drawing.js';
 import {$} from './elements.js';
 import {between, contains, far, handlePlaces, HANDLES} from './geometry.js';
 import {inside, isGhost, isShown, placeKeypoint, X, Y} from './keypoints.js';
-import {banner} from './notices.js';
+import {hint} from './notices.js';
 import {chosenPerson, movePerson, nameOfChosen, personOf, resizePerson} from './people.js';
 
 /** The drawing as a person works on it: what is under the pointer, and what it does. */
@@ -273,9 +273,6 @@ export function renderStage() {
 
 /** Say what the next click or box is for. */
 export function renderHint() {
-  if (app.adding)
-    banner('Draw a box around the person. Enter takes the middle, Escape leaves.', 'hint');
-  else if (app.placing)
-    banner(`Click where the ${nameOfChosen()} is. Full stop skips it.`, 'hint');
-  else if ($('banner').dataset.kind === 'hint') banner('', 'hint');
+  if (app.adding) hint('Draw a box around the person. Enter takes the middle, Escape leaves.');
+  else hint(app.placing ? `Click where the ${nameOfChosen()} is. Full stop skips it.` : '');
 }
