@@ -102,6 +102,8 @@ def test_a_key_of_another_branch_is_not_suggested() -> None:
         ("a: " + "[" * 20_000, "not valid YAML: it is nested too deep"),
         ("? " * 5_000, "not valid YAML: it is nested too deep"),
         ("seed: 1\nseed: 2\n", "occurs twice"),
+        ("seed: " + "9" * 5_000, "not valid YAML: a value makes no sense: Exceeds the limit"),
+        ("seed: !!timestamp soon", "not valid YAML: a value makes no sense"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -111,6 +113,15 @@ def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
     assert str(path) in caught.value.message
     with pytest.raises(ConfigError, match=r"Cannot read the configuration .*: No such file"):
         load_config(Training, tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["2026-11-30", "2026-13-32", "2026-11-30 12:00:00"])
+def test_a_folder_that_is_called_as_a_day_is_text(tmp_path: Path, name: str) -> None:
+    expected = Training(data=(Photos(kind="photos", path=name),))
+    path = written(tmp_path, f"data: [{{kind: photos, path: {name}}}]")
+    assert load_config(Training, path) == expected
+    nobody = {"data": [{"kind": "photos", "path": ""}]}
+    assert parse_config(Training, nobody, [f"data.0.path={name}"]) == expected
 
 
 @pytest.mark.parametrize(

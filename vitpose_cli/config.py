@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import to_jsonable_python
 
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.plurals import counted
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -107,7 +107,8 @@ def dump_config(config: BaseModel, *, defaults: bool = True) -> str:
 def read_yaml(path: Path) -> Mapping[str, Any]:
     """Return the mapping that the YAML file at `path` holds; empty for an empty file.
 
-    Unlike plain YAML 1.1, `1e-3` is a number, and a key that occurs twice is refused.
+    Unlike plain YAML 1.1, `1e-3` is a number, `2026-11-30` is text, and a key that occurs twice is
+    refused.
 
     Raises:
         ConfigError: The file cannot be read, is not YAML, or is not a mapping.
@@ -142,7 +143,10 @@ def config_reference(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, with floats like 1e-3, and without doubled keys."""
+    """YAML's safe loader, with floats like 1e-3, without doubled keys and without dates.
+
+    A folder or file that is called 2026-11-30 is text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -155,6 +159,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
@@ -163,11 +171,13 @@ _Loader.add_implicit_resolver(
 
 
 def _parsed(text: str) -> Any:
-    """Return what a text means as YAML; what is nested too deep is an error of YAML like others."""
+    """Return what a text means as YAML; whatever it does not mean is an error of YAML."""
     try:
         return yaml.load(text, _Loader)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deep") from None
+    except (ValueError, AttributeError) as error:  # PyYAML's own, of a value that is none
+        raise yaml.YAMLError(f"a value makes no sense: {in_short(error)}") from None
 
 
 def _with_default_list(

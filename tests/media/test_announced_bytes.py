@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from video_cases import Video, frames_and_failures, frames_of, write_video
 
 from vitpose_cli.media.announced_bytes import announced_bytes
+from vitpose_cli.media.video import VideoFile
 
 _VP8 = {"deadline": "realtime", "cpu-used": "8"}
 VIDEOS = {
@@ -133,3 +135,16 @@ def test_a_head_that_is_cut_off_or_spoiled_says_nothing_wrong(tmp_path: Path, na
         assert size < (announced_bytes(path, kind) or announced or 0)
         path.write_bytes(whole[:size] + 8 * b"\xff" + whole[size + 8 :])
         announced_bytes(path, kind)
+
+
+@pytest.mark.parametrize("said", [b"00:00:1e99999999", b"00:00:nan       ", b"9e9", b"1" * 16])
+def test_a_duration_that_is_none_is_not_believed(tmp_path: Path, said: bytes) -> None:
+    path = tmp_path / "a.mkv"
+    write_video(path, VIDEOS[path.name])
+    spoilt, count = re.subn(rb"00:00:0\d\.\d{7}", said.ljust(16)[:16], path.read_bytes())
+    assert count
+    path.write_bytes(spoilt)
+    video = VideoFile(path, path.name)
+    expected = video.expected
+    assert expected is not None
+    assert 0 <= expected <= 1000

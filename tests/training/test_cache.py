@@ -242,3 +242,18 @@ def test_people_are_cut_out_of_the_frames_of_a_video(tmp_path: Path) -> None:
     shown = VideoFile(video, "clip.mp4").read(FrameKey("clip.mp4", 3)).image
     assert cut.people.images.tolist() == [0]
     np.testing.assert_array_equal(cut.pixels[:1], warp_crops(shown, transforms))
+
+
+@pytest.mark.parametrize(("suffix", "left"), [(".npy", 50), (".npy", 1000), (".failures.json", 1)])
+def test_kept_crops_that_are_damaged_are_named(tmp_path: Path, suffix: str, left: int) -> None:
+    write_coco(tmp_path, 2)
+    frames, kept = frames_in(tmp_path), tmp_path / "kept"
+    whole = np.array(crop_people(frames, SIZE_WH, 1.5, folder=kept).pixels)
+    crops = next(kept.glob("crops-*.npy"))
+    damaged = crops.with_suffix(suffix)
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    with pytest.raises(InputError, match=crops.name) as caught:
+        crop_people(frames, SIZE_WH, 1.5, folder=kept)
+    assert caught.value.hint == f"Delete {crops}: it is made again."
+    crops.unlink()
+    np.testing.assert_array_equal(crop_people(frames, SIZE_WH, 1.5, folder=kept).pixels, whole)

@@ -93,6 +93,7 @@ def test_pp_tinypose_answers_as_in_ncnn(shared_data: Path) -> None:
         ("6=216 9=1", "6=216 9=1 99=1", "first.*99=1"),
         ("Split copies 1 2 a b c", "Split copies 1 2 z b c", "copies takes what no layer"),
         ("1 1 k l", "1 2 k l", "cannot be read as an ncnn network"),
+        ("0=8 1=3", "0=8 1=1e999", "cannot be read as an ncnn network"),
         ("Interp wide 1 1 n out", "Split wide 1 2 n out more", "more than one input or output"),
     ],
 )

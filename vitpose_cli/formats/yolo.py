@@ -268,6 +268,6 @@ def _read(described: Path) -> dict[str, Any]:
     """Return what `data.yaml` says; nothing where it is not there, or something else."""
     try:
         data = yaml.safe_load(described.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError):
+    except (OSError, yaml.YAMLError, ValueError, AttributeError, RecursionError):
         data = None
     return data if isinstance(data, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -104,6 +105,7 @@ def announced_s(stream: VideoStream, start_s: float) -> float | None:
     hours, _, rest = stream.metadata.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:  # the tag tells when the track ends by the file's clock
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s
-    except ValueError:
+        told_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start_s
+    except (ValueError, OverflowError):
         return None
+    return told_s if math.isfinite(told_s) else None

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitpose_cli.errors import InputError, in_short, is_out_of_memory
 from vitpose_cli.files import (
     TEMPORARY_SUFFIX,
     atomic_file,
@@ -92,9 +93,10 @@ def crop_people(
         text = f"{_FORMAT} {frames.identity} {shape} {context}"
         path = folder / f"crops-{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"
         written_by_one(path, lambda: _write_crops(path, frames, transforms, progress))
-        pixels = np.load(path, mmap_mode="r")
-        listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
-        failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
+        with damage_told(path):
+            pixels = np.load(path, mmap_mode="r")
+            listed = json.loads(_failures_path(path).read_text(encoding="utf-8"))
+            failures = [FrameFailure(FrameKey(*key), error) for *key, error in listed]
     return CroppedPeople(_in_crops(frames, transforms, failures), pixels, tuple(failures))
 
 
@@ -114,6 +116,24 @@ def written_by_one(path: Path, write: Callable[[], None]) -> None:
     with FileLock(path.with_suffix(".lock"), f"The file {path}", _OTHERS_WAIT_S):
         if not path.exists():
             write()
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Say of what `written_by_one` has written, and cannot be read any more, what to do.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        yield
+    except Exception as error:  # damaged bytes make numpy raise anything
+        if is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{path}, or what lies beside it, cannot be read: {in_short(error)}.",
+            f"Delete {path}: it is made again.",
+        ) from error
 
 
 def fill_crops(

@@ -30,7 +30,7 @@ from vitpose_cli.pose.geometry import CropTransforms, growth_wh, reach_wh
 from vitpose_cli.pose.heatmaps import HeatmapCodec
 from vitpose_cli.pose.parts import inside
 from vitpose_cli.training.augment import plain_transforms, plan_plain_crops
-from vitpose_cli.training.cache import atomic_array, written_by_one
+from vitpose_cli.training.cache import atomic_array, damage_told, written_by_one
 from vitpose_cli.training.config import DistillOptions
 from vitpose_cli.training.courses import Course, Lesson, Lessons, Share
 from vitpose_cli.training.crops import sampling_matrices, upload
@@ -205,7 +205,8 @@ def look_once(
                 _fill(array, teacher, course, device)
 
         written_by_one(path, write)
-        maps = np.load(path, mmap_mode="c")
+        with damage_told(path):
+            maps = np.load(path, mmap_mode="c")
     return OneLook(codec, torch.from_numpy(maps), _peaks(maps, course, codec))
 
 

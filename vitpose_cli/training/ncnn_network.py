@@ -192,7 +192,7 @@ def read_network(param: Path) -> NcnnModule:
         if magic.strip() != _MAGIC:
             raise ValueError("it does not begin with 7767517")
         return NcnnModule([Layer.of_line(line) for line in lines if line.strip()], numbers)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise WeightsError(
             f"{param} cannot be read as an ncnn network: {error}.",
             "Copy both of its files again.",

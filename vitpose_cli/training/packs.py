@@ -8,7 +8,6 @@ a pack is a source of frames like any other, each frame being one crop.
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitpose_cli.errors import InputError
+from vitpose_cli.errors import InputError, is_out_of_memory
 from vitpose_cli.files import read_error
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, prefetch
 from vitpose_cli.media.images import decode_image
@@ -72,7 +71,9 @@ class Pack:
                 blob, offsets, keypoints, sources = (arrays[name] for name in _ARRAYS)
         except FileNotFoundError as error:
             raise read_error(path, error) from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # damaged bytes make numpy and zipfile raise anything
+            if isinstance(error, InputError) or is_out_of_memory(error):
+                raise
             raise InputError(
                 f"{path} cannot be read as a pack: {error}.",
                 "Copy it once more, or make it again; docs/training.md describes packs.",
