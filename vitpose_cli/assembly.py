@@ -36,6 +36,9 @@ from vitpose_cli.runtime import resolve_device, resolve_precision
 WHOLE_IMAGE_POSE_THRESHOLD = 0.5
 """A whole photo taken as one box holds a person only if its mean keypoint score reaches this.
 
+`LabelerOptions.box_threshold` says otherwise: a body cut by the photo has few keypoints in it, and
+the mean is low however clear these are.
+
 Of 222 cut-outs of people (COCO val2017, at least five keypoints and 60 px high) the shipped tiny
 weights keep 84 % at 0.5, of 140 cut-outs without people 6 % (`benchmarks/whole_image.py`).
 """
@@ -73,7 +76,8 @@ class LabelerOptions:
             number of frames.
         flip_test: Average with the mirrored crop; the detector that ships looks at the mirrored
             photo, too.
-        box_threshold: Boxes scored below it are dropped; None takes the detector's own.
+        box_threshold: Boxes scored below it are dropped; None takes the detector's own. With
+            `whole-image`, people whose keypoints score below it on average; None takes 0.5.
         keypoint_threshold: Keypoints scored below it get visibility 0.
         detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
 
@@ -191,7 +195,7 @@ def assemble(
             flip_test=options.flip_test,
             keypoint_threshold=options.keypoint_threshold,
             nms_threshold=math.inf if stated and not measured else NMS_THRESHOLD,
-            pose_threshold=WHOLE_IMAGE_POSE_THRESHOLD if whole_image else -math.inf,
+            pose_threshold=_pose_threshold(options) if whole_image else -math.inf,
         ),
     )
     return Assembly(
@@ -217,6 +221,11 @@ def _check_useful(options: LabelerOptions, detector: Detector) -> None:
             "--detector-size does nothing without a network that finds the people.",
             "Leave it out, or give --detector one.",
         )
+
+
+def _pose_threshold(options: LabelerOptions) -> float:
+    """Return how high keypoints have to score on average in a photo that is one box."""
+    return WHOLE_IMAGE_POSE_THRESHOLD if options.box_threshold is None else options.box_threshold
 
 
 def _advice(options: LabelerOptions, whole_image: bool) -> str:

@@ -142,7 +142,8 @@ BoxThreshold = Annotated[
         min=SCORES.low,
         max=SCORES.high,
         metavar="SCORE",
-        help="Drop boxes that score below this. Default: the detector's own limit.",
+        help="Drop boxes that score below this; with whole-image, people whose keypoints score "
+        "below it on average. Default: the detector's own limit; 0.5 with whole-image.",
     ),
 ]
 KeypointThreshold = Annotated[
