@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import re
 import signal
 import time
@@ -291,16 +290,15 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     config.write_text(yaml.safe_dump(values))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
-    process = started(config, cut)
+    process = started(config, cut, fault="steps_take_their_time")
     wait_for_lines(cut, 5)  # in the second stage
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
     assert process.returncode == -signal.SIGKILL
-    process = started(config, cut)
+    process = started(config, cut, fault="steps_take_their_time")
     wait_for_lines(cut, 9)
-    os.kill(process.pid, signal.SIGTERM)
-    assert b"interrupted" in process.communicate()[1]
-    assert process.returncode == 130
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 130
+    assert "interrupted" in process.stderr
     assert 9 <= len(losses(cut)) < 15
     for folder in (cut, whole):
         train(parse_config(TrainConfig, values), folder, Listener())
@@ -324,8 +322,7 @@ def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path)
         deadline = time.monotonic() + 120
         while not list(run.glob(f"cache/{begun}")) and time.monotonic() < deadline:
             time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill()
         left = {path.suffix for path in (run / "cache").iterdir()}
         assert left == {".lock", ".vitpose-tmp"}
         assert len(list((run / "cache").iterdir())) == 2  # what the one before left is gone
@@ -386,10 +383,9 @@ def test_other_tasks_that_were_killed_go_on_with_the_same_bits(tmp_path: Path, t
     config = tmp_path / "train.yaml"
     config.write_text(yaml.safe_dump(values))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    process = started(config, cut)
+    process = started(config, cut, fault="steps_take_their_time")
     wait_for_lines(cut, 3)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.kill()
     assert process.returncode == -signal.SIGKILL
     for folder in (cut, whole):
         train(parse_config(TrainConfig, values), folder, Listener())
