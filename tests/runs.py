@@ -47,7 +47,7 @@ class Running(Protocol):
 
 
 def wait_until(
-    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 60
+    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 120
 ) -> None:
     """Wait for what is soon the case, while the process that brings it about is running."""
     deadline = time.monotonic() + within_s

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from runs import wait_for_lines
 from training_cases import Stopping, small_run, small_source, small_teacher, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
@@ -273,15 +274,6 @@ def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(
     assert [place[1] for place in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
-def wait_for_lines(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if (folder / "metrics.jsonl").exists() and len(losses(folder)) >= count:
-            return
-        time.sleep(0.01)
-    raise TimeoutError
-
-
 def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
     values = small_run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
@@ -291,11 +283,11 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
     process = started(config, cut, fault="steps_take_their_time")
-    wait_for_lines(cut, 5)  # in the second stage
+    wait_for_lines(cut / "metrics.jsonl", process, 5)  # in the second stage
     process.kill()
     assert process.returncode == -signal.SIGKILL
     process = started(config, cut, fault="steps_take_their_time")
-    wait_for_lines(cut, 9)
+    wait_for_lines(cut / "metrics.jsonl", process, 9)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 130
     assert "interrupted" in process.stderr
@@ -384,7 +376,7 @@ def test_other_tasks_that_were_killed_go_on_with_the_same_bits(tmp_path: Path, t
     config.write_text(yaml.safe_dump(values))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     process = started(config, cut, fault="steps_take_their_time")
-    wait_for_lines(cut, 3)
+    wait_for_lines(cut / "metrics.jsonl", process, 3)
     process.kill()
     assert process.returncode == -signal.SIGKILL
     for folder in (cut, whole):
