@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from disks import Disk, mounted
 from hypothesis import settings
+from launcher import Launcher, shared_launcher
 from shared_data import SHARED_DATA
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         if new is None:
             pytest.skip("no file system can be mounted here (only root may)")
         yield new
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Launcher:
+    """Return what starts commands whose libraries are loaded already."""
+    return shared_launcher()
 
 
 @pytest.fixture(scope="session")

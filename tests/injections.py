@@ -81,6 +81,19 @@ def one_photo_cannot_be_read() -> None:
     setattr(Path, "read_bytes", failing)  # noqa: B010
 
 
+def steps_take_their_time() -> None:
+    """Let each step of a training take so long that a test can count them as they are written."""
+    from vitpose_cli.training.stage import Stage
+
+    step = Stage.step
+
+    def slow(stage: Stage, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.05)
+        return step(stage, *arguments, **options)
+
+    setattr(Stage, "step", slow)  # noqa: B010
+
+
 def the_clock_jumps() -> None:
     """Let the wall clock go back and forth by hours."""
     generator, now = random.Random(0), time.time

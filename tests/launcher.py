@@ -1,28 +1,46 @@
 """Real processes of the command line without their start: forks of one that has all loaded.
 
-Tests of faults kill hundreds of processes, and each would spend seconds on importing torch. This
-module is both ends: a program that waits on stdin for what to fork, and the `Launcher` of it.
+Tests start it a thousand times, and each would spend seconds on importing torch. This module is
+both ends: a program that waits on stdin for what to fork, and the `Launcher` of it. The start
+itself, and the end of an interpreter, are proved where `runs.command` is started (`cli/`,
+`test_spinning.py`, `models/test_late_compiler.py`, `annotate/test_annotate.py`).
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 POLL_S = 0.002
+BESIDE_OTHERS = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+"""Variables of a process that shares the machine, and has no network."""
+
+
+@cache
+def shared_launcher() -> Launcher:
+    """Return the launcher of this process of tests."""
+    started = Launcher()
+    atexit.register(started.end)
+    return started
 
 
 class Launcher:
-    """Starts commands in forks. Use it as a context manager."""
+    """Starts commands in forks; one serves all tests of a process, see `shared_launcher`."""
 
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()
@@ -30,20 +48,14 @@ class Launcher:
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            env=os.environ | BESIDE_OTHERS,
         )  # fmt: skip
-
-    def __enter__(self) -> Launcher:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=60)
-        self._folder.cleanup()
 
     def start(
         self,
         *arguments: str | Path,
         environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
         max_file_bytes: int | None = None,
         fault: str | None = None,
     ) -> Fork:
@@ -51,15 +63,19 @@ class Launcher:
 
         Args:
             arguments: Of the command line.
-            environment: Variables to add.
+            environment: Variables to add to those of this process.
+            cwd: Where it runs; here, if None.
             max_file_bytes: No file can be written beyond this, as on a full disk.
             fault: The name of a function in `injections` that spoils the process first.
         """
         self._num_started += 1
         base = Path(self._folder.name) / str(self._num_started)
+        for suffix in (".out", ".err"):
+            base.with_suffix(suffix).touch()
         pid = self.ask(
-            arguments=[str(each) for each in arguments], environment=dict(environment or {}),
-            max_file_bytes=max_file_bytes, base=str(base), fault=fault,
+            arguments=[str(each) for each in arguments],
+            environment=os.environ | BESIDE_OTHERS | dict(environment or {}),
+            cwd=str(cwd or Path.cwd()), max_file_bytes=max_file_bytes, base=str(base), fault=fault,
         )  # fmt: skip
         return Fork(self, pid, base)
 
@@ -76,6 +92,11 @@ class Launcher:
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """End the process that forks."""
+        self._process.communicate(timeout=60)
+        self._folder.cleanup()
 
 
 @dataclass
@@ -110,14 +131,14 @@ class Fork:
             time.sleep(POLL_S)
         return code
 
-    def send(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once and wait for that."""
         if self.poll() is None:
-            self.send(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
             self.wait()
 
     @property
@@ -133,12 +154,14 @@ class Fork:
 
 def _serve() -> None:
     """Fork what is asked for on stdin, until it ends."""
-    # Whatever annotate imports lazily, so that forks find it loaded.
+    # Whatever annotate and review import lazily, so that forks find it loaded.
     import vitpose_cli.annotate.devices
     import vitpose_cli.annotate.labelling
     import vitpose_cli.cli.app
-    import vitpose_cli.media.video  # noqa: F401
+    import vitpose_cli.media.video
+    import vitpose_cli.review.server  # noqa: F401
 
+    gc.freeze()  # or the first collection of each fork would copy all that is loaded
     for line in sys.stdin:
         question = json.loads(line)
         if "poll" in question:
@@ -153,14 +176,18 @@ def _serve() -> None:
 
 def _become(question: dict[str, Any]) -> None:
     """Be the command line from here on."""
-    code = 70
+    code: Any = None
     try:
         for number, suffix in ((1, ".out"), (2, ".err")):
-            handle = os.open(question["base"] + suffix, os.O_WRONLY | os.O_CREAT, 0o600)
+            handle = os.open(question["base"] + suffix, os.O_WRONLY)
             os.dup2(handle, number)
+            os.close(handle)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
+        os.close(nothing)
+        os.environ.clear()
         os.environ.update(question["environment"])
+        os.chdir(question["cwd"])
         if question["max_file_bytes"] is not None:
             import resource
 
@@ -170,13 +197,20 @@ def _become(question: dict[str, Any]) -> None:
             import injections
 
             getattr(injections, question["fault"])()
-        from vitpose_cli.cli.app import run
-
-        code = run(question["arguments"])
+        sys.argv = ["vitpose", *question["arguments"]]
+        sys.path[0] = question["cwd"]  # as `python -m` has it
+        runpy.run_module("vitpose_cli", run_name="__main__", alter_sys=True)
+    except SystemExit as left:
+        code = left.code
+    finally:
+        if code is None:
+            traceback.print_exc()
+        # What of the end may wait for ever, or speak; taking down torch would cost more than all.
+        getattr(threading, "_shutdown")()  # noqa: B009
+        getattr(atexit, "_run_exitfuncs")()  # noqa: B009
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:
-        os._exit(code)
+        os._exit(1 if code is None else code)
 
 
 if __name__ == "__main__":

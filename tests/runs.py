@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
+from launcher import BESIDE_OTHERS, shared_launcher
 
 from vitpose_cli.models.checkpoint import CheckpointHeader, HeadHeader, save_checkpoint
 from vitpose_cli.models.vitpose import ViTPose
@@ -23,11 +24,9 @@ EXAMPLES = Path(__file__).parent.parent / "examples" / "photos"
 
 
 def vitpose(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        command(*arguments), cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
-        env=environment(),
-    )  # fmt: skip
+    """Run the command line in a process of its own, which has loaded its libraries before."""
+    done = shared_launcher().run(*arguments, cwd=cwd)
+    return subprocess.CompletedProcess(command(*arguments), done.wait(), done.stdout, done.stderr)
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -37,7 +36,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return an environment in which a test's process shares the machine with others."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return os.environ | BESIDE_OTHERS
 
 
 class Running(Protocol):
@@ -48,7 +47,7 @@ class Running(Protocol):
 
 
 def wait_until(
-    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 60
+    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 120
 ) -> None:
     """Wait for what is soon the case, while the process that brings it about is running."""
     deadline = time.monotonic() + within_s

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from label_cases import make_failure, make_fixed, make_record, make_run
-from launcher import Launcher
 from runs import save_boxes, save_photos, save_weights, vitpose
 
 from vitpose_cli.errors import InputError
@@ -104,24 +103,23 @@ def test_boxes_of_shards_are_those_of_the_file(tmp_path: Path) -> None:
     def labelled(name: str, boxes: Path) -> str:
         run = tmp_path / name
         more = ("-o", run, "--boxes", boxes, "--keypoint-threshold", "0")
-        done = launcher.run("annotate", photos, *options, *more)
+        done = vitpose("annotate", photos, *options, *more)
         assert done.returncode == 0, done.stderr
         document = read_coco(run)
         assert len(document.annotations) == 10
         return json.dumps([document.images, document.annotations])
 
-    with Launcher() as launcher:
-        labelled("run", boxes)
-        run, whole = tmp_path / "run", tmp_path / "whole.json"
-        glob = run / "annotations-*.json"
-        shutil.copy(run / "annotations.json", whole)
-        with Run.read(run) as opened:
-            opened.export(num_shards=3)
-        wanted = labelled("of file", whole)
-        assert labelled("of shards", glob) == wanted
-        assert labelled("of shards", glob) == wanted  # goes on with the same run
-        measured = launcher.run("evaluate", "-a", run, "-i", photos, "--gt-boxes", *options)
-        assert measured.returncode == 0, measured.stderr
+    labelled("run", boxes)
+    run, whole = tmp_path / "run", tmp_path / "whole.json"
+    glob = run / "annotations-*.json"
+    shutil.copy(run / "annotations.json", whole)
+    with Run.read(run) as opened:
+        opened.export(num_shards=3)
+    wanted = labelled("of file", whole)
+    assert labelled("of shards", glob) == wanted
+    assert labelled("of shards", glob) == wanted  # goes on with the same run
+    measured = vitpose("evaluate", "-a", run, "-i", photos, "--gt-boxes", *options)
+    assert measured.returncode == 0, measured.stderr
     next(iter(run.glob("annotations-00001*"))).unlink()
     with pytest.raises(InputError, match="2 of 3 shards"):
         given_boxes(glob)

@@ -1,13 +1,12 @@
 """Whole runs of training in small, and what they tell, for the tests of training."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from launcher import Fork, shared_launcher
 from training_cases import Stopping, small_run, write_coco
 
 from vitpose_cli.config import parse_config
@@ -58,9 +57,8 @@ def stopped(config: TrainConfig, output: Path, after: int = 3) -> None:
         train(config, output, Stopping(after))
 
 
-def started(config: Path, output: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
-    return subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def started(config: Path, output: Path, *options: str, fault: str | None = None) -> Fork:
+    return shared_launcher().start("train", "-c", config, "-o", output, *options, fault=fault)
 
 
 def small_source(folder: Path, source: dict[str, Any]) -> dict[str, Any]:

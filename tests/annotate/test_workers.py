@@ -99,14 +99,14 @@ def test_another_process_that_is_no_fellow_worker_is_refused(
     run = tmp_path / "run"
     first = launcher.start(*job.arguments(run), "--worker", "1/2")
     wait_for_lines(run / "journal-1-of-2.jsonl", first, 1)
-    first.send(signal.SIGSTOP)
+    first.send_signal(signal.SIGSTOP)
     try:
         for arguments in ([], ["--worker", "1/2"], ["--worker", "1/3"]):
             refused = launcher.run(*job.arguments(run), *arguments)
             assert refused.returncode == 3, refused.stderr
             assert "is being written by process" in refused.stderr
     finally:
-        first.send(signal.SIGCONT)
+        first.send_signal(signal.SIGCONT)
     assert first.wait() == 0
     assert launcher.run(*job.arguments(run)).returncode == 0
     job.assert_equal(run)
@@ -268,7 +268,7 @@ def test_device_workers_end_with_their_parent(
     parent = launcher.start(*job.arguments(run), "--devices", "cpu,cpu")
     wait_for_lines(journal, parent, 3)
     child = journal_pid(journal)
-    parent.send(number)
+    parent.send_signal(number)
     assert parent.wait() == (-9 if number == signal.SIGKILL else 130), parent.stderr
     assert "Traceback" not in parent.stderr
     deadline = time.monotonic() + 30

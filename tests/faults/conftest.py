@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 from annotate_jobs import Job, make_job
@@ -16,12 +15,6 @@ LONG = "VITPOSE_LONG_TESTS"
 def num_tries() -> tuple[int, int]:
     """Return how many kills, and how many examples of each other fault, are tried."""
     return (200, 200) if os.environ.get(LONG) else (10, 4)
-
-
-@pytest.fixture(scope="package")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 @pytest.fixture(scope="package")

@@ -161,7 +161,7 @@ def test_a_run_that_waits_can_be_stopped(
     begun(run, process)
     media.rename(away)
     waits(process)
-    process.send(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(timeout_s=10) == 130, process.stderr
     away.rename(media)
     assert launcher.run(*arguments(job, run, media)).returncode == 0

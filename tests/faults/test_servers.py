@@ -182,7 +182,7 @@ def test_a_stalling_server_keeps_nobody_from_ending_a_run(
     while not asked["stalls-always"]:
         assert process.poll() is None, process.stderr
         time.sleep(0.01)
-    process.send(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(timeout_s=BOUND_S) == 130, process.stderr
 
 

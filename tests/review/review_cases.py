@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ import av
 import cv2
 import numpy as np
 import orjson
+from launcher import POLL_S, Fork, shared_launcher
 
 import vitpose_cli.review
 from vitpose_cli.media.frames import FrameKey
@@ -122,7 +123,7 @@ class Reply:
 class Server:
     """A running `vitpose review`."""
 
-    process: subprocess.Popen[str]
+    process: Fork | subprocess.Popen[str]
     url: str
 
     @property
@@ -178,7 +179,7 @@ class Server:
 
     def kill(self) -> None:
         """End the server as a power cut does."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
 
@@ -190,22 +191,26 @@ def review_command(*arguments: object) -> list[str]:
 @contextmanager
 def running(*arguments: object, port: int = 0, **environment: str) -> Iterator[Server]:
     """Start a server with `arguments` and end it as Ctrl-C does."""
-    process = subprocess.Popen(
-        review_command(*arguments, "--port", port),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
+    process = shared_launcher().start(
+        "review", *map(str, arguments), "--port", str(port), environment=environment
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
     try:
-        url = process.stdout.readline().strip()
-        assert url, process.stderr.read()
-        yield Server(process, url)
+        while not process.stdout.endswith("\n"):
+            assert process.poll() is None, process.stderr
+            time.sleep(POLL_S)
+        yield Server(process, process.stdout.strip())
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             process.wait(60)
-        process.stdout.close()
-        process.stderr.close()
+
+
+def ended(server: Server) -> str:
+    """End a server as Ctrl-C does; return what it said, which is no trace of a bug."""
+    assert isinstance(server.process, Fork)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(60) == 0
+    said = server.process.stderr
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    return said

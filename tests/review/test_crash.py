@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -10,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from review_cases import PHOTOS, Server, review_command, running
+from review_cases import PHOTOS, Server, ended, review_command, running
 
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import read_coco
@@ -91,8 +90,7 @@ def test_what_a_killed_review_left_is_written_by_the_next(run_folder: Path) -> N
     said = []
     for _ in range(2):
         with running(run_folder) as server:
-            server.process.send_signal(signal.SIGINT)
-            said.append(server.process.communicate(timeout=20)[1])
+            said.append(ended(server))
     assert f"Edits of an earlier review -> {run_folder / 'annotations.json'}" in said[0]
     assert "Nothing was changed." in said[1]
     document = read_coco(run_folder / "annotations.json")
@@ -102,8 +100,7 @@ def test_what_a_killed_review_left_is_written_by_the_next(run_folder: Path) -> N
 def test_the_end_says_that_edits_are_saved_before_it_writes_the_document(run_folder: Path) -> None:
     with running(run_folder) as server:
         server.save("b.jpg", "rejected")
-        server.process.send_signal(signal.SIGINT)
-        *_, saved, written = server.process.communicate(timeout=60)[1].splitlines()
+        *_, saved, written = ended(server).splitlines()
     assert saved == "Every edit is saved. Writing annotations.json ..."
     assert written.startswith("1 frame reviewed -> ")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import time
 from contextlib import closing
 from pathlib import Path
 
-from review_cases import Server, running
+from review_cases import Server, ended, running
 
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.review.server import DEFAULT_PORT, listen
@@ -23,17 +22,6 @@ def half_an_edit(server: Server, number: int) -> socket.socket:
     )
     connection.sendall(head.encode())
     return connection
-
-
-def ended(server: Server) -> str:
-    """End a server as Ctrl-C does; return what it said, which is no trace of a bug."""
-    server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(30) == 0
-    assert server.process.stderr is not None
-    said = server.process.stderr.read()
-    assert "Traceback" not in said
-    assert "ERROR" not in said
-    return said
 
 
 def test_an_edit_that_breaks_off_is_no_fault_of_the_server(run_folder: Path) -> None:

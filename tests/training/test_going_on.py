@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import re
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from runs import wait_for_lines
 from training_cases import Stopping, small_run, small_source, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
@@ -263,15 +263,6 @@ def test_a_run_goes_on_without_a_photo_only_if_that_is_allowed(
     assert [place[1] for place in losses(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
-def wait_for_lines(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if (folder / "metrics.jsonl").exists() and len(losses(folder)) >= count:
-            return
-        time.sleep(0.01)
-    raise TimeoutError
-
-
 def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
     values = small_run(tmp_path, data=small_run(tmp_path)["data"] | {"validation": []})
@@ -280,16 +271,15 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     config.write_text(yaml.safe_dump(values))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
-    process = started(config, cut)
-    wait_for_lines(cut, 5)  # in the second stage
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process = started(config, cut, fault="steps_take_their_time")
+    wait_for_lines(cut / "metrics.jsonl", process, 5)  # in the second stage
+    process.kill()
     assert process.returncode == -signal.SIGKILL
-    process = started(config, cut)
-    wait_for_lines(cut, 9)
-    os.kill(process.pid, signal.SIGTERM)
-    assert b"interrupted" in process.communicate()[1]
-    assert process.returncode == 130
+    process = started(config, cut, fault="steps_take_their_time")
+    wait_for_lines(cut / "metrics.jsonl", process, 9)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 130
+    assert "interrupted" in process.stderr
     assert 9 <= len(losses(cut)) < 15
     for folder in (cut, whole):
         train(parse_config(TrainConfig, values), folder, Listener())
@@ -313,8 +303,7 @@ def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path)
         deadline = time.monotonic() + 120
         while not list(run.glob(f"cache/{begun}")) and time.monotonic() < deadline:
             time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.kill()
         left = {path.suffix for path in (run / "cache").iterdir()}
         assert left == {".lock", ".vitpose-tmp"}
         assert len(list((run / "cache").iterdir())) == 2  # what the one before left is gone

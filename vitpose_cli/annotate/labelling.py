@@ -7,6 +7,7 @@ document comes out byte for byte as that of a run nobody stopped.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
