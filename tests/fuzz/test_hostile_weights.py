@@ -22,6 +22,7 @@ from vitpose_cli.models.safe_load import read_tensors
 from vitpose_cli.models.torchvision_detector import build_detector, read_detector_header
 from vitpose_cli.training.checkpoints import Position, RunFolder
 from vitpose_cli.training.config import NcnnTeacher, TrainConfig
+from vitpose_cli.training.fingerprints import DataFingerprint
 from vitpose_cli.training.ncnn_teacher import NcnnNetwork
 from vitpose_cli.training.packs import Pack
 from vitpose_cli.training.process import Placement
@@ -117,7 +118,8 @@ def test_ncnn_teachers(tmp_path: Path, spoilt: str) -> None:
 
 def test_states_of_trainings(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.save_state(Position(0, 5), {"weights": {"a": torch.ones(3, 4)}, "step": 5})
+    state = {"weights": {"a": torch.ones(3, 4)}, "step": 5}
+    folder.save_state(Position(0, 5), state, DataFingerprint((), {"coco": "who"}, ()))
 
     def read(data: bytes) -> None:
         folder.state.write_bytes(data)
