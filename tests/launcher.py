@@ -2,8 +2,8 @@
 
 Tests start it a thousand times, and each would spend seconds on importing torch. This module is
 both ends: a program that waits on stdin for what to fork, and the `Launcher` of it. The start
-itself, and the end of an interpreter, are proved where `runs.command` is started (`cli/`,
-`test_spinning.py`, `models/test_late_compiler.py`, `annotate/test_annotate.py`).
+itself, and the end of an interpreter, are proved where tests start `runs.command`. All forks share
+one seed of hashes, so `test_hash_seeds.py` proves that what is written hangs on no order of a set.
 """
 
 from __future__ import annotations

@@ -103,7 +103,10 @@ def test_a_key_of_another_branch_is_not_suggested() -> None:
         ("? " * 5_000, "not valid YAML: it is nested too deep"),
         ("seed: 1\nseed: 2\n", "occurs twice"),
         ("seed: " + "9" * 5_000, "not valid YAML: a value makes no sense: Exceeds the limit"),
-        ("seed: !!timestamp soon", "not valid YAML: a value makes no sense"),
+        ("seed: !!bool maybe", "not valid YAML: a value makes no sense: 'maybe'"),
+        ("seed: !!int ''", "not valid YAML: a value makes no sense"),
+        ("seed: !!set [1]", "not valid YAML: a value makes no sense"),
+        ("seed: !!float " + "1:" * 400 + "1", "not valid YAML: a value makes no sense"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
@@ -116,12 +119,13 @@ def test_damaged_files_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["2026-11-30", "2026-13-32", "2026-11-30 12:00:00"])
-def test_a_folder_that_is_called_as_a_day_is_text(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("tag", ["", "!!timestamp "])
+def test_a_folder_that_is_called_as_a_day_is_text(tmp_path: Path, name: str, tag: str) -> None:
     expected = Training(data=(Photos(kind="photos", path=name),))
-    path = written(tmp_path, f"data: [{{kind: photos, path: {name}}}]")
+    path = written(tmp_path, f"data: [{{kind: photos, path: {tag}{name}}}]")
     assert load_config(Training, path) == expected
     nobody = {"data": [{"kind": "photos", "path": ""}]}
-    assert parse_config(Training, nobody, [f"data.0.path={name}"]) == expected
+    assert parse_config(Training, nobody, [f"data.0.path={tag}{name}"]) == expected
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ from vitpose_cli.plurals import counted
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_FAULTS_OF_PYYAML = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What it raises, beside its own errors, for a value that is not what its tag says."""
 _SIGNS_OF_YAML = ("*", "&", "@", "%", "!")
 """What a plain text may begin with on a command line, as a glob does, and not in YAML."""
 
@@ -168,6 +170,9 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
+_Loader.yaml_constructors = _Loader.yaml_constructors | {
+    "tag:yaml.org,2002:timestamp": _Loader.yaml_constructors["tag:yaml.org,2002:str"]
+}
 
 
 def _parsed(text: str) -> Any:
@@ -176,7 +181,7 @@ def _parsed(text: str) -> Any:
         return yaml.load(text, _Loader)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deep") from None
-    except (ValueError, AttributeError) as error:  # PyYAML's own, of a value that is none
+    except _FAULTS_OF_PYYAML as error:
         raise yaml.YAMLError(f"a value makes no sense: {in_short(error)}") from None
 
 

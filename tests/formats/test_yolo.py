@@ -183,6 +183,15 @@ def test_splits_of_other_classes_make_no_dataset(tmp_path: Path) -> None:
     assert yaml.safe_load(before)["names"] == {0: "cat", 1: "dog"}
 
 
+def test_a_split_is_not_written_beside_a_description_that_is_no_yaml(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    out = tmp_path / "out"
+    yolo.write(content(run), out, NO_PICTURES)
+    (out / "data.yaml").write_text("train: images/train\nnc: !!bool maybe\n")
+    with pytest.raises(InputError, match="does not say which"):
+        yolo.write(content(run), out, replace(NO_PICTURES, split="val"))
+
+
 def test_old_labels_of_photos_in_an_own_folder_images_are_cleared(tmp_path: Path) -> None:
     out = tmp_path / "out"
     labels = out / "images/train/a/labels"  # where they are looked for

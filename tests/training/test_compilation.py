@@ -9,6 +9,9 @@ import yaml
 from runs import command, environment
 from training_cases import small_run, write_coco
 
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.training.compilation import explained_compilation
+
 HALF_A_FILE = """#!{python}
 import subprocess, sys
 done = subprocess.run(["g++", *sys.argv[1:]])
@@ -39,3 +42,15 @@ def test_a_run_that_cannot_be_compiled_says_what_to_do(tmp_path: Path, cut: bool
     assert "torch.compile cannot compile the network here" in done.stderr
     assert ("file too short" if cut else "No working C++ compiler") in done.stderr
     assert "--set compile=false" in done.stderr
+
+
+def test_the_error_of_an_older_torch_is_told_and_others_are_not() -> None:
+    from torch._dynamo.exc import BackendCompilerFailed, Unsupported
+
+    # Its constructor has other arguments in each release.
+    failed = BackendCompilerFailed.__new__(BackendCompilerFailed, "no compiler")
+    told = pytest.raises(ConfigError, match="cannot compile the network here: no compiler")
+    with told, explained_compilation():
+        raise failed
+    with pytest.raises(Unsupported), explained_compilation():
+        raise Unsupported("a bug of ours")

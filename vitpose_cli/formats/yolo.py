@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vitpose_cli.config import read_yaml
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.files import atomic_file, fitted_name, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
@@ -264,10 +265,9 @@ def _check_alike(described: Path, meaning: Mapping[str, Any], split: str) -> Non
         )
 
 
-def _read(described: Path) -> dict[str, Any]:
+def _read(described: Path) -> Mapping[str, Any]:
     """Return what `data.yaml` says; nothing where it is not there, or something else."""
     try:
-        data = yaml.safe_load(described.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError, AttributeError, RecursionError):
-        data = None
-    return data if isinstance(data, dict) else {}
+        return read_yaml(described)
+    except ConfigError:
+        return {}

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from vitpose_cli.errors import ConfigError, in_short
 
-_COMPILER = "torch._inductor."
-"""The package of its errors; importing it takes seconds, which runs without it need not wait."""
+_ERRORS = ("torch._inductor.", "torch._dynamo.exc.BackendCompilerFailed")
+"""How its errors are called, the second up to torch 2.6; importing them takes seconds, which runs
+without it need not wait."""
 
 
 @contextmanager
@@ -24,7 +25,8 @@ def explained_compilation() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not type(error).__module__.startswith(_COMPILER):
+        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+        if not any(kind.startswith(_ERRORS) for kind in kinds):
             raise
         raise ConfigError(
             f"torch.compile cannot compile the network here: {in_short(error)}",
