@@ -13,7 +13,8 @@ import pytest
 from video_cases import frames_and_failures, write_video
 
 from vitpose_cli.media.finding import FoundFiles, FoundMedia
-from vitpose_cli.media.frames import Frame
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.video import VideoFile
 
@@ -74,8 +75,17 @@ def test_many_at_once_some_of_them_no_videos(tmp_path: Path) -> None:
     (tmp_path / names[4]).write_bytes(b"x" * 5000)
     files = {name: tmp_path / name for name in (*names, "photo.jpg")}  # the sixth is missing
     source = MediaSource(FoundMedia(tmp_path, FoundFiles(files), {}), num_threads=3)
-    expected = dict.fromkeys(names, 1.0) | {"1.mp4": pytest.approx(4 / 3)}
-    assert source.pixel_aspects() == expected
+    assert source.pixel_aspects() == {"1.mp4": pytest.approx(4 / 3)}
+
+
+def test_of_photos_whose_folder_begins_with_pixels_that_are_not_square(tmp_path: Path) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    shapes = {"a/0.jpg": 1.5, "a/1.jpg": 1.0, "a/2.jpg": 0.75, "b/0.jpg": 1.0, "0.jpg": 2.0}
+    for name, aspect in shapes.items():
+        ImageSink(tmp_path).write(Frame(FrameKey(name), picture, pixel_aspect=aspect))
+    (tmp_path / "a" / "3.jpg").write_bytes(b"x" * 5000)
+    source = open_source([str(tmp_path)])
+    assert source.pixel_aspects() == {name: each for name, each in shapes.items() if each != 1}
 
 
 @pytest.mark.parametrize(
