@@ -13,9 +13,11 @@ import pytest
 from annotate_jobs import Job
 from photo_jobs import NUM_PHOTOS, make_photo_job
 from runs import EXAMPLES, vitpose
+from video_cases import write_video
 
 from vitpose_cli.files import TEMPORARY_SUFFIX
 from vitpose_cli.media.frames import FrameKey
+from vitpose_cli.media.headers import read_image_header
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.records.run import Run
 from vitpose_cli.render.options import RenderOptions
@@ -49,6 +51,19 @@ def test_preview_shows_the_keypoints_that_the_document_has(tmp_path: Path) -> No
     render(wanted, lambda *_: None, lambda _: None)
     preview, drawn = run / "preview" / "astronaut.jpg", out / "astronaut.jpg"
     assert preview.read_bytes() == drawn.read_bytes()
+
+
+def test_preview_keeps_the_shape_of_pixels(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    path = write_video(tmp_path / "media" / "tape.avi", num=1, options={"aspect": "64/45"})
+    arguments = ("-o", tmp_path / "run", "--preview", "--extract-frames", tmp_path / "out")
+    options = ("-w", job.weights, "--detector", "whole-image")
+    done = vitpose("annotate", path, *arguments, *options)
+    assert done.returncode == 0, done.stderr
+    name = "tape.avi/frame_000000.jpg"
+    for picture in (tmp_path / "out" / name, tmp_path / "run" / "preview" / name):
+        header = read_image_header(picture.read_bytes())
+        assert header.pixel_aspect == pytest.approx(64 / 45), picture
 
 
 def test_previews_of_names_that_begin_alike_do_not_meet(job: Job, tmp_path: Path) -> None:

@@ -129,4 +129,4 @@ def test_frames_keep_the_shape_of_their_pixels(tmp_path: Path) -> None:
     again = open_source([str(out)])
     aspects = {frame.key.media: frame.pixel_aspect for frame in frames_of(again)}
     assert aspects == {name: 1.0 if name[0] == "c" else pytest.approx(64 / 45) for name in names}
-    assert again.pixel_aspects() == {"clip.mp4": 1.0, "tape.avi": pytest.approx(64 / 45)}
+    assert again.pixel_aspects() == {name: each for name, each in aspects.items() if each != 1}

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
+import cv2
+import numpy as np
 import pytest
 from video_cases import frames_and_failures, write_video
 
 from vitpose_cli.media.finding import FoundFiles, FoundMedia
-from vitpose_cli.media.source import MediaSource
+from vitpose_cli.media.frames import Frame, FrameKey
+from vitpose_cli.media.images import ImageSink
+from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.media.video import VideoFile
 
 WIDE = {"aspect": "4/3"}
@@ -71,8 +75,45 @@ def test_many_at_once_some_of_them_no_videos(tmp_path: Path) -> None:
     (tmp_path / names[4]).write_bytes(b"x" * 5000)
     files = {name: tmp_path / name for name in (*names, "photo.jpg")}  # the sixth is missing
     source = MediaSource(FoundMedia(tmp_path, FoundFiles(files), {}), num_threads=3)
-    expected = dict.fromkeys(names, 1.0) | {"1.mp4": pytest.approx(4 / 3)}
-    assert source.pixel_aspects() == expected
+    assert source.pixel_aspects() == {"1.mp4": pytest.approx(4 / 3)}
+
+
+def test_of_photos_whose_folder_begins_with_pixels_that_are_not_square(tmp_path: Path) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    shapes = {"a/0.jpg": 1.5, "a/1.jpg": 1.0, "a/2.jpg": 0.75, "b/0.jpg": 1.0, "0.jpg": 2.0}
+    for name, aspect in shapes.items():
+        ImageSink(tmp_path).write(Frame(FrameKey(name), picture, pixel_aspect=aspect))
+    (tmp_path / "a" / "3.jpg").write_bytes(b"x" * 5000)
+    source = open_source([str(tmp_path)])
+    assert source.pixel_aspects() == {name: each for name, each in shapes.items() if each != 1}
+
+
+@pytest.mark.parametrize(
+    ("said", "aspect"),
+    [
+        (b"\0\0\1\0\1\0\0", 1.0),
+        (b"\0\0\x40\0\x2d\0\0", 64 / 45),
+        (b"\0\0\x20\0\x0b\0\0", 32 / 11),
+        (b"\0\0\x0b\0\x20\0\0", 11 / 32),
+        (b"\1\0\xc8\0\x64\0\0", 1.0),  # 200 and 100 dots per inch
+        (b"\0\1\x2c\0\x48\0\0", 1.0),  # 300 and 72 without a unit
+        (b"\0\0\x48\1\x2c\0\0", 1.0),
+        (b"\0\0\1\0\0\0\0", 1.0),
+        (b"\0\0\0\0\1\0\0", 1.0),
+        (b"\0\0\2\0", 1.0),  # too short
+        (b"", 1.0),
+    ],
+)
+def test_what_a_photo_says(tmp_path: Path, said: bytes, aspect: float) -> None:
+    """Neither nonsense nor a segment that lacks it refuses a photo, as other programs show it."""
+    path = tmp_path / "a.jpg"
+    assert cv2.imwrite(str(path), np.zeros((64, 96, 3), np.uint8))
+    segment = b"JFIF\0\1\1" + said
+    head = b"\xff\xd8\xff\xe0" + (len(segment) + 2).to_bytes(2, "big") + segment
+    path.write_bytes(head + path.read_bytes()[20:])
+    (frame,) = open_source([str(path)]).frames()
+    assert isinstance(frame, Frame), frame
+    assert (frame.size_wh, frame.pixel_aspect) == ((96, 64), aspect)
 
 
 def spent_s(action: Callable[[], object]) -> float:

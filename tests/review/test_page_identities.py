@@ -236,7 +236,7 @@ def test_it_says_where_who_somebody_is_counts_for_nothing(
         opened(page, name(0))
         open_video_frame(page, 3)
         page.keyboard.press("p")
-        said = "Who you said it is was deleted in frame 0: say it again."
+        said = "Nobody comes into sight any more where you said (frame 0): say it again."
         page.locator("#identity-hint", has_text=said).wait_for()
         page.keyboard.press("Shift+Delete")
         page.locator("#toast.shown", has_text="say it again in the next frame").wait_for()

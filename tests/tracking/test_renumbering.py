@@ -91,6 +91,28 @@ def test_what_is_recognised_stands_when_numbers_before_change() -> None:
     assert ids(*frames) == [[1, 2, 3], [2, 3], [2, 3]]
 
 
+def test_whose_first_sight_is_gone_is_found_beside_somebody_known() -> None:
+    """One who was there before is nearer to the place now, as people move."""
+    seen = Sightings()
+    lefts = [(110, 1), (400, 1), (110, 1), (110, 1)]
+    for index, (left, who) in enumerate(lefts):
+        boxes, numbers = [place(left, index).box], [who]
+        if index > 1:
+            boxes, numbers = [*boxes, place(85, index).box], [*numbers, 2]
+        seen.add(index, np.array(boxes, np.float32), np.array(numbers))
+    assert seen.who(place(100, 1), 4) == 2
+    assert seen.who(place(100, 0), 4) == 1
+
+
+def test_nobody_is_found_whom_a_frame_that_is_gone_has_not_shown_first() -> None:
+    seen = Sightings()
+    for index in (0, 5):
+        seen.add(index, np.array([place(100, index).box], np.float32), np.array([1]))
+    assert seen.who(place(110, 3), 6) is None
+    seen.add(6, np.array([place(100, 6).box, place(120, 6).box], np.float32), np.array([1, 2]))
+    assert seen.who(place(110, 3), 7) == 2
+
+
 def test_nobody_at_the_place_changes_nothing() -> None:
     frames = [record(0, 100, 300), record(1, 100, 300, p0=place(500, 0)), record(2, 100, 300)]
     assert ids(*frames) == [[1, 2]] * 3

@@ -1,4 +1,5 @@
 import json
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -173,14 +174,20 @@ def test_a_file_keeps_no_crops_of_people_of_other_photos(tmp_path: Path, limit: 
 
 
 def frames_of_clip(
-    folder: Path, size_wh: tuple[int, int], aspect: str, *, extracted: bool = False
+    folder: Path, size_wh: tuple[int, int], aspect: str, photo: str | None = None
 ) -> LabelledFrames:
-    """Write a video of one person, squeezed to a size, or its frame, with labels; return both."""
+    """Write a video of one person, squeezed to a size, with labels; return both.
+
+    Its frame alone where it is to be a photo of some name, in an archive for example.
+    """
     document = json.loads(write_coco(folder, 1).read_text())
     scale = np.array(size_wh) / PICTURE_WH
     name = {"file_name": "clip.mp4/frame_000000.jpg", "video_id": 1, "frame_id": 0}
     document["images"] = [{"id": 1, "width": size_wh[0], "height": size_wh[1], **name}]
     document["videos"] = [{"id": 1, "name": "clip.mp4"}]
+    if photo is not None and not photo.startswith("clip.mp4/"):
+        document["images"] = [{**document["images"][0], "file_name": photo}]
+        del document["videos"], document["images"][0]["video_id"]
     person = document["annotations"][0]
     points = np.reshape(person["keypoints"], (17, 3))
     image = cv2.resize(picture_of(points[:, :2]), size_wh)
@@ -190,23 +197,32 @@ def frames_of_clip(
     options = {"aspect": aspect, "crf": "5"}
     path = folder / "images" / "clip.mp4"
     write_video(path, num=1, size_wh=size_wh, draw=lambda *_: image, options=options)
-    if extracted:
+    if photo is not None:
         clip = open_source([str(path)])
-        with closing(ExtractedFrames(path.with_name("frames"), clip)) as sink:
+        with closing(ExtractedFrames(folder / "out", clip)) as sink:
             sink.write(clip.read(FrameKey("clip.mp4", 0)))
         path.unlink()
-        (path.with_name("frames") / "clip.mp4").rename(path)
+        place, frame = folder / "images" / photo, folder / "out" / "clip.mp4" / "frame_000000.jpg"
+        if place.parent.suffix == ".tar":
+            with tarfile.open(place.parent, "w") as archive:
+                archive.add(frame, place.name)
+        else:
+            place.parent.mkdir(exist_ok=True)
+            frame.rename(place)
     return frames_in(folder)
 
 
-@pytest.mark.parametrize("extracted", [False, True])
+PHOTOS = ("clip.mp4/frame_000000.jpg", "frames/0001.jpg", "0001.jpg", "shard.tar/0001.jpg")
+
+
+@pytest.mark.parametrize("photo", [None, *PHOTOS])
 @pytest.mark.parametrize(("shape", "squeezed_wh"), [("4/3", (90, 160)), ("3/4", (160, 160))])
 def test_videos_are_learnt_from_as_they_are_shown(
-    tmp_path: Path, shape: str, squeezed_wh: tuple[int, int], extracted: bool
+    tmp_path: Path, shape: str, squeezed_wh: tuple[int, int], photo: str | None
 ) -> None:
     both = [
         frames_of_clip(tmp_path / "square", PICTURE_WH, "1"),
-        frames_of_clip(tmp_path / "squeezed", squeezed_wh, shape, extracted=extracted),
+        frames_of_clip(tmp_path / "squeezed", squeezed_wh, shape, photo),
     ]
     whole, squeezed = (crop_people(frames, SIZE_WH, 1.5) for frames in both)
     np.testing.assert_allclose(squeezed.people.boxes, whole.people.boxes, atol=0.01)

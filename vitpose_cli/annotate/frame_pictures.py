@@ -7,6 +7,7 @@ which wrote none are read once more; who wants other pictures calls `render`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import replace
 
 from vitpose_cli.media.copies import CopySink
 from vitpose_cli.media.drawing import DrawStyle, draw_instances
@@ -43,7 +44,7 @@ class FramePictures:
         people = as_documented(record).instances
         if self._drawn is not None and people is not None:
             image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
-            self._write(self._drawn, Frame(frame.key, image, frame.time_s))
+            self._write(self._drawn, replace(frame, image=image))
         if self._plain is not None:
             self._write(self._plain, frame)
 

@@ -83,14 +83,15 @@ def key_text(media: str, index: int) -> str:
     return media if index < 0 else f"{media}\0{index:018d}"
 
 
-def stored_aspect(stated: Fraction | None) -> float:
+def stored_aspect(stated: Fraction | None, flattest: float = _FLATTEST_PIXEL) -> float:
     """Return the width of pixels by their height as they are stored.
 
     Args:
         stated: What a file says; None or 0 where it does not, which counts as 1, as mistakes do.
+        flattest: What is more, or less than its inverse, is a mistake.
     """
     aspect = float(stated or 1)
-    return aspect if 1 / _FLATTEST_PIXEL <= aspect <= _FLATTEST_PIXEL else 1.0
+    return aspect if 1 / flattest <= aspect <= flattest else 1.0
 
 
 @dataclass(frozen=True, slots=True)

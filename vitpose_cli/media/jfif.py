@@ -15,21 +15,25 @@ PREFIX = b"JFIF\0"
 """How the contents of the segment begin."""
 
 _NO_UNIT = 0
+_FLATTEST_PIXEL = 32 / 11  # the flattest that H.264 has a code for; 300:72 dpi are none
 _DENSITIES_AT = len(PREFIX) + 2  # behind the version; the unit, then of x, then of y
 _SEGMENT_AT = 6  # in a file: behind its first marker and the segment's marker and length
 
 
 def pixel_aspect(segment: bytes) -> float:
-    """Return the width of a stored pixel by its height; 1 where it is not said.
+    """Return the width of a stored pixel by its height, from 11/32 to 32/11.
+
+    It is 1 where it is not said, as in a segment that is too short, and where more is said: some
+    programs write dots per inch, and no unit.
 
     Args:
         segment: The contents of the segment, from `PREFIX` on.
-
-    Raises:
-        struct.error: It is cut off.
     """
-    unit, x, y = struct.unpack_from(">BHH", segment, _DENSITIES_AT)
-    return stored_aspect(Fraction(x, y) if unit == _NO_UNIT and y else None)
+    try:
+        unit, x, y = struct.unpack_from(">BHH", segment, _DENSITIES_AT)
+    except struct.error:
+        return 1.0
+    return stored_aspect(Fraction(x, y) if unit == _NO_UNIT and y else None, _FLATTEST_PIXEL)
 
 
 def with_pixel_aspect(jpeg: bytes, aspect: float) -> bytes:

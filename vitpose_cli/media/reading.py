@@ -43,15 +43,18 @@ def read_whole(file: PhotoFile) -> bytes:
     return _read(file)
 
 
-def read_start(path: Path, num_bytes: int) -> bytes:
-    """Return the first bytes of a file.
+def read_start(file: PhotoFile, num_bytes: int) -> bytes:
+    """Return the first bytes of a file; what is in an archive is read whole for it.
 
     Raises:
         OSError: It cannot be read.
+        InputError: Nor can this, as its archive was changed.
     """
-    _check_regular(path)
-    with path.open("rb") as file:
-        return file.read(num_bytes)
+    if not isinstance(file, Path):
+        return file.read_bytes()[:num_bytes]
+    _check_regular(file)
+    with file.open("rb") as opened:
+        return opened.read(num_bytes)
 
 
 def read_first_byte(path: Path) -> None:

@@ -25,14 +25,11 @@ from vitpose_cli.media.frames import (
 )
 from vitpose_cli.media.headers import HEADER_BYTES, MAX_PIXELS, first_look
 from vitpose_cli.media.images import ImageFolder
-from vitpose_cli.media.kinds import VIDEO_SUFFIXES
 from vitpose_cli.media.reading import read_start
 from vitpose_cli.media.storage import Storage
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoFile, VideoOptions
-
-_VIDEO_ENDINGS = (*VIDEO_SUFFIXES, ".webp")
 
 
 def open_source(
@@ -158,31 +155,32 @@ class MediaSource:
         return self._videos[media].file_bytes if media in self._videos else None
 
     def pixel_aspects(self) -> dict[str, float]:
-        """Return the width of pixels by their height, as `Frame` has it, for each video by name.
+        """Return the width of pixels by their height, as `Frame` has it, by media name.
 
-        Opens all of them, several at a time; broken and missing ones have 1. Where frames of a
-        video lie as photos in a folder that is called as it is, the first of them tells.
+        Those of all videos and photos whose pixels are not square, as far as they can be read.
+        Only the first photo of a folder is looked at where its pixels are square, as they are in
+        all but frames of videos; several files at a time.
         """
-        extracted: dict[str, str] = {}
+        photos: dict[str, list[str]] = {}
         for media in self.media:
-            folder = media.rpartition("/")[0]
-            if folder.lower().endswith(_VIDEO_ENDINGS):
-                extracted.setdefault(folder, media)
-        aspects = prefetch(
-            self._pixel_aspect,
-            [*self._videos, *extracted.values()],
-            num_threads=self._num_threads,
-            ahead=self._num_threads,
-        )
-        return dict(zip([*self._videos, *extracted], aspects, strict=True))
+            if media not in self._videos:
+                photos.setdefault(media.rpartition("/")[0], []).append(media)
+        found = self._not_square([*self._videos, *(each[0] for each in photos.values())])
+        others = chain.from_iterable(each[1:] for each in photos.values() if each[0] in found)
+        return found | self._not_square(list(others))
+
+    def _not_square(self, names: Sequence[str]) -> dict[str, float]:
+        """Return the shape of the pixels of those files in which they are not square."""
+        num_threads = self._num_threads
+        aspects = prefetch(self._pixel_aspect, names, num_threads=num_threads, ahead=num_threads)
+        return {name: each for name, each in zip(names, aspects, strict=True) if each != 1}
 
     def _pixel_aspect(self, media: str) -> float:
         if media in self._videos:
             return self._videos[media].pixel_aspect
-        file, header = self.file(media), None
-        if isinstance(file, Path):
-            with suppress(OSError):
-                header = first_look(read_start(file, HEADER_BYTES))
+        header = None
+        with suppress(OSError, InputError):
+            header = first_look(read_start(self.file(media), HEADER_BYTES))
         return 1.0 if header is None else header.pixel_aspect
 
     def expected_of(self, media: Set[str]) -> int | None:

@@ -64,8 +64,8 @@ class Sightings:
     def who(self, sighting: Sighting, before: int) -> int | None:
         """Return who came into sight where somebody did.
 
-        Where nobody is there any more, as when a person deleted the first sight of somebody, it is
-        who came into sight since and is there within the next ten frames.
+        Where nobody is there any more, as when a person deleted the first sight of somebody, or
+        the frame is not, it is who came into sight since and is there within the next ten frames.
 
         Args:
             sighting: Where that was.
@@ -75,6 +75,7 @@ class Sightings:
             None where it is nobody.
         """
         first = bisect_left(self._frames, sighting.index)
+        is_there = first < len(self._frames) and self._frames[first] == sighting.index
         last = min(first + _LATE_FRAMES, bisect_left(self._frames, before) - 1)
         for place in range(first, last + 1):
             start, end = self._ends[place], self._ends[place + 1]
@@ -82,11 +83,12 @@ class Sightings:
                 continue
             boxes = np.array(self._boxes[4 * start : 4 * end]).reshape(-1, 4)
             overlaps = box_iou(np.array([sighting.box]), boxes)[0]
+            if place > first or not is_there:
+                known_before = np.isin(self._ids[start:end], self._ids[: self._ends[first]])
+                overlaps[known_before] = 0
             best = int(overlaps.argmax())
-            found = self._ids[start + best]
-            is_same = place == first or found not in self._ids[: self._ends[first]]
-            if overlaps[best] >= _SAME_PLACE_IOU and is_same:
-                return found
+            if overlaps[best] >= _SAME_PLACE_IOU:
+                return self._ids[start + best]
         return None
 
     def before(self, index: int) -> dict[int, Met]:

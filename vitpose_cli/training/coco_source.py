@@ -98,10 +98,8 @@ def _opened(
     source = MediaSource(
         FoundMedia(folders.folders[0], FoundFiles(files), {}), num_threads=num_threads
     )
-    of_videos = source.pixel_aspects()
-    aspects = tuple(
-        of_videos.get(key.video or key.media.rpartition("/")[0], 1.0) for key in shown.values()
-    )
+    not_square = source.pixel_aspects()
+    aspects = tuple(not_square.get(key.media, 1.0) for key in shown.values())
     people = _stacked(keypoint_set_, numbered, options.repeat, aspects)
     truth = _truth(document, shown if measured else (), options)
     known_from = document.files

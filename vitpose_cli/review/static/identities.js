@@ -45,7 +45,7 @@ export function renderIdentity() {
   if (isOf && document.activeElement === $('identity-choice')) return; // in use, it stays as it is
   const isSaid = person.recognised !== null;
   $('identity-hint').textContent = known.lost.includes(person.uid)
-    ? `Who you said it is was deleted in frame ${person.recognised?.index}: say it again.`
+    ? `Nobody comes into sight any more where you said (frame ${person.recognised?.index}): say it again.`
     : 'From here on; the two swap numbers.';
   if (isOf && offered.known === known && offered.isSaid === isSaid) return;
   offered = {known, uid: person.uid, isSaid};
