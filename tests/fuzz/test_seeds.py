@@ -33,7 +33,7 @@ def test_every_process_spoils_the_same_files(tmp_path: Path) -> None:
     folder = Path(__file__).parent
     noted = []
     for name in ("first", "second"):  # one after the other, as some formats hold the time
-        program = [sys.executable, "-c", NOTE_SEEDS, tmp_path / name, folder]
+        program: list[str | Path] = [sys.executable, "-c", NOTE_SEEDS, tmp_path / name, folder]
         places = environment() | {"PYTHONPATH": f"{folder.parent}:{folder.parent.parent}"}
         done = subprocess.run(program, capture_output=True, text=True, env=places, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
