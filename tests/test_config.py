@@ -73,11 +73,11 @@ def test_every_problem_is_told_at_once_with_suggestions(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.CONFIG
     assert caught.value.message.splitlines()[0] == f"7 problems in {path}:"
     for line in (
-        "sed: unknown key; did you mean seed?",
-        "optimizer.lrr: unknown key; did you mean lr?",
+        "sed: unknown key. Did you mean 'seed'?",
+        "optimizer.lrr: unknown key. Did you mean 'lr'?",
         "optimizer.lr: should be greater than 0 (given: -1)",
         "stages.0.steps: Field required",
-        "data.0.repat: unknown key; did you mean repeat?",
+        "data.0.repat: unknown key. Did you mean 'repeat'?",
         "data.1.kind: Field required",
         "data.2.kind: must be one of 'photos', 'pack' (given: 'pick')",
     ):
@@ -88,10 +88,10 @@ def test_a_key_of_another_branch_is_not_suggested() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(Training, {"data": [{"kind": "photos", "path": "a", "repeat": 1}]})
     assert "data.0.repeat: unknown key" in caught.value.message
-    assert "did you mean repeat" not in caught.value.message
+    assert "mean 'repeat'" not in caught.value.message
     with pytest.raises(ConfigError) as caught:
         parse_config(Training, {"data": [{"kind": "pack", "path": "a"}]})
-    assert caught.value.message.endswith("\n  data.0.path: unknown key; did you mean repeat?")
+    assert caught.value.message.endswith("\n  data.0.path: unknown key. Did you mean 'repeat'?")
 
 
 @pytest.mark.parametrize(

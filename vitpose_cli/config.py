@@ -7,7 +7,6 @@ come as internal locations, and an unknown key gets no suggestion.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import types
@@ -21,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import to_jsonable_python
 
 from vitpose_cli.errors import ConfigError, in_short
-from vitpose_cli.plurals import counted
+from vitpose_cli.plurals import counted, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -254,9 +253,9 @@ def _problem(model: type[BaseModel], details: Any) -> str:
     if details["type"] == "extra_forbidden":
         path, keys = _locate(model, location[:-1])
         wrong = str(location[-1])
-        close = difflib.get_close_matches(wrong, sorted(keys), 1)
-        suggestion = f"; did you mean {close[0]}?" if close else ""
-        return f"{'.'.join([*path, wrong])}: unknown key{suggestion}"
+        unknown = f"{'.'.join([*path, wrong])}: unknown key"
+        guess = did_you_mean(wrong, sorted(keys)).rstrip()
+        return f"{unknown}. {guess}" if guess else unknown
     path, _ = _locate(model, location)
     if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
         context = details["ctx"]

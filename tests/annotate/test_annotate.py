@@ -300,6 +300,13 @@ def test_files_of_one_folder_are_named_after_it_as_a_shell_expands_globs(
     assert default_run(["a.jpg", "b.jpg"]) == Path("day.vitpose")
 
 
+def test_files_of_the_root_are_named_after_the_first() -> None:
+    files = [str(path) for path in Path("/").iterdir() if path.is_file()][:2]
+    if len(files) < 2:
+        pytest.skip("the root of this disk holds no two files")
+    assert default_run(files) == Path(Path(files[0]).name + ".vitpose")
+
+
 def test_no_worker_deletes_the_labels_of_others() -> None:
     with pytest.raises(ConfigError, match="would delete the labels of the others"):
         AnnotateOptions(("photos",), Path("run"), LabelerOptions(), worker=(2, 4), overwrite=True)

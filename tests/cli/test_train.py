@@ -93,8 +93,8 @@ def test_wrong_options_are_told_at_once(config: Path, capsys: pytest.CaptureFixt
     command = ["train", "-c", str(config), "--set", "optimizer.lrr=1", "--set", "seeed=3"]
     assert run(command) == ExitCode.CONFIG
     said = capsys.readouterr().err
-    assert "optimizer.lrr: unknown key; did you mean lr?" in said
-    assert "seeed: unknown key; did you mean seed?" in said
+    assert "optimizer.lrr: unknown key. Did you mean 'lr'?" in said
+    assert "seeed: unknown key. Did you mean 'seed'?" in said
 
 
 def test_missing_photos_are_refused_unless_allowed(

@@ -353,7 +353,7 @@ def test_list_and_show(tmp_path: Path) -> None:
 def test_a_name_that_is_nearly_right(tmp_path: Path) -> None:
     done = Terminal(tmp_path).run("pull", "vitpose-plusb")
     assert done.returncode == 4
-    assert "Did you mean vitpose-plus-b" in done.stderr
+    assert "Did you mean 'vitpose-plus-b'?" in done.stderr
 
 
 def test_convert(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ USES: dict[str, Use] = {
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     people = [make_record(f"a/{number}.jpg") for number in range(3)]
-    return make_run(tmp_path / "run", [*people, make_fixed("b.jpg"), make_record("clip.mp4", 4)])
+    records = [*people, make_fixed("b.jpg"), make_record("clip.mp4", 4)]
+    return make_run(tmp_path / "run", records, created="2026-11-30T12:00:00+00:00")
 
 
 @pytest.fixture

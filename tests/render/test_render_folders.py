@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from label_cases import make_record, make_run
 from render_cases import (
     SIZE_WH,
     changed,
@@ -233,3 +234,24 @@ def test_a_photo_whose_labels_name_frames_of_it_has_none(tmp_path: Path, labels:
     alone = vitpose(*command, folder / "a.png")
     assert alone.returncode == 3
     assert "has no labels for a.png" in alone.stderr
+
+
+def test_a_run_is_told_what_to_draw_on_in_few_words(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+
+    def said(sources: list[str]) -> str:
+        shutil.rmtree(run, ignore_errors=True)
+        make_run(run, [make_record(name) for name in sources], sources=tuple(sources), base="..")
+        done = vitpose("render", "run", cwd=tmp_path)
+        assert done.returncode == 3
+        return " ".join(done.stderr.split())
+
+    names = [f"my day/{number}.jpg" for number in range(6)]
+    for name in (*names, "else.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    few = " ".join(f"'{tmp_path / name}'" for name in names[:2])
+    assert f"vitpose render {few} -a run" in said(names[:2])
+    assert f"vitpose render '{tmp_path / 'my day'}' -a run" in said(names)
+    assert "vitpose render SOURCE… -a run" in said([*names, "else.jpg"])

@@ -44,9 +44,9 @@ def test_what_cannot_be_meant_is_said_at_once() -> None:
     for line in (
         "stages.0: give either epochs or steps",
         "stages.1: input_wh [100, 128] must be multiples of 16",
-        "freze: unknown key; did you mean freeze?",
+        "freze: unknown key. Did you mean 'freeze'?",
         "augmentation.flip: should be less than or equal to 1 (given: 1.5)",
-        "augmentation.rotaton: unknown key; did you mean rotation?",
+        "augmentation.rotaton: unknown key. Did you mean 'rotation'?",
         "optimizer.warmup_ratio: should be less than or equal to 1 (given: 10)",
         "optimizer.gamma: should be less than or equal to 1 (given: 2)",
         "optimizer.final_ratio: should be less than or equal to 1 (given: 1.1)",

@@ -62,7 +62,7 @@ def default_run(sources: Sequence[str]) -> Path:
 
     NAME is that of the first source: the folder or file itself, the folder that a glob or braces
     look into, or a list file without its ending. Several files of one folder are named after it,
-    as they are what a shell makes of a glob.
+    as they are what a shell makes of a glob; but the root of a disk has no name.
     """
     first = sources[0]
     if first.startswith("@"):
@@ -72,7 +72,8 @@ def default_run(sources: Sequence[str]) -> Path:
         path = path.parent
     if len(sources) > 1 and all(map(os.path.isfile, sources)):
         folders = {Path(each).parent for each in sources}
-        path = folders.pop() if len(folders) == 1 else path
+        if len(folders) == 1 and (folder := folders.pop()).resolve().name:
+            path = folder
     name = path.resolve().name if path.name in ("", "..") else path.name
     return Path(fitted_name(name, RUN_SUFFIX))
 

@@ -47,8 +47,8 @@ DetectorName = Annotated[
         "--detector",
         metavar="NAME|FILE|whole-image",
         help="What finds the people: a catalog name, file, folder or Hugging Face id; or "
-        "whole-image, for photos that one person nearly fills (people whose pose is "
-        "unclear are left out). Default: the detector that ships.",
+        "whole-image, for photos that one person nearly fills (people whose pose is unclear get "
+        "no labels; `evaluate` measures them, too). Default: the detector that ships.",
     ),
 ]
 DetectorSize = Annotated[

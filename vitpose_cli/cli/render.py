@@ -14,6 +14,9 @@ from vitpose_cli.cli.console import note, print_json, progress, starting
 from vitpose_cli.errors import ConfigError, InputError, PartialRunError
 from vitpose_cli.plurals import counted, time_taken
 
+_MOST_NAMED = 5
+"""Sources that a hint lists one by one."""
+
 
 def render(
     sources: Annotated[
@@ -149,11 +152,10 @@ def render(
 
     for source in filter(os.path.isdir, sources):
         if is_run_folder(Path(source)):
-            found = list(filter(os.path.exists, known_sources(Path(source))))
+            found = filter(os.path.exists, known_sources(Path(source)))
             raise InputError(
                 f"{source} is a run folder: it holds labels, not what they are drawn on.",
-                f"`vitpose render {shlex.join(found) or 'SOURCE'} -a {shlex.quote(source)}` "
-                "draws them.",
+                f"`vitpose render {_arguments(list(found))} -a {shlex.quote(source)}` draws them.",
             )
     labeler = None
     if annotations is not None and (weights, detector, detect_every) != ("tiny", None, 1):
@@ -206,3 +208,11 @@ def render(
             f"Could not be drawn: {counted(summary.num_failed, 'frame')}.",
             "The others are drawn." if summary.num_frames else "There are no others.",
         )
+
+
+def _arguments(sources: list[str]) -> str:
+    """Return sources as one types them; many of one folder are that folder."""
+    if len(sources) > _MOST_NAMED:
+        folders = {str(Path(source).parent) for source in sources}
+        sources = list(folders) if len(folders) == 1 else []
+    return shlex.join(sources) or "SOURCE…"

@@ -6,7 +6,6 @@ Nothing here loads torch before a file has to be converted, so that listing is q
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from vitpose_cli.models.alignments import alignment_of, region_of
 from vitpose_cli.models.conversions import Provenance, convert_once
 from vitpose_cli.models.trained import is_training_run, trained_weights
 from vitpose_cli.models.weights_files import SAVED_MODEL, head_of_file, is_ours, no_weights_file
+from vitpose_cli.plurals import did_you_mean
 
 if TYPE_CHECKING:
     from vitpose_cli.pose.geometry import Alignment, Region
@@ -313,8 +313,7 @@ def _shipped(file: str) -> Path:
 
 def _unknown(name: str, known: Iterable[str]) -> WeightsError:
     """Return the error for a name that is not in the catalog, with the likeliest meant."""
-    close = difflib.get_close_matches(name.partition(":")[0], known, n=3, cutoff=0.5)
-    guess = f"Did you mean {' or '.join(close)}? " if close else ""
+    guess = did_you_mean(name.partition(":")[0], known)
     return WeightsError(
         f"There are no weights called {name!r}.",
         f"{guess}`vitpose weights list` names all; a file is given by its path.",

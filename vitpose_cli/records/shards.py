@@ -100,9 +100,9 @@ def document_files(path: Path) -> tuple[Path, ...]:
 def lacks_edits(folder: Path) -> bool:
     """Return whether a person's labels in a run are newer than its document.
 
-    The run says what the document contains. One that does not, as its document is of an earlier
-    version or a backup, is judged by time, and that of the labels themselves has to be later, too:
-    in a copy of the folder the time of the files says little.
+    The run says what the document contains. One that does not, as its document is a backup, is
+    judged by time, and that of the labels themselves has to be later, too: in a copy of the folder
+    the time of the files says little.
 
     Raises:
         InputError: The run cannot be read.

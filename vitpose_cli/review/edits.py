@@ -129,8 +129,7 @@ def parse_edit(body: bytes, num_keypoints: int) -> Edit:
         body: JSON `{"version": ..., "state": ..., "people": null or [...]}`; a person is
             `{"uid": ..., "box": [x0, y0, x1, y1], "box_score": ..., "track_id": "7" or null,
             "recognised": null, "new" or {"index": ..., "box": [x0, y0, x1, y1]},
-            "keypoints": [[x, y, visibility, score], ...]}`, all in frame px. Edits that a browser
-            keeps from earlier versions have numbers as identities, and recognise nobody.
+            "keypoints": [[x, y, visibility, score], ...]}`, all in frame px.
         num_keypoints: K, of every person.
 
     Raises:
@@ -178,9 +177,8 @@ def _check_person(person: Any, where: str, num_keypoints: int) -> None:
         raise InputError(f"{where}.box is not [x0, y0, x1, y1].")
     if not _is_score(person.get("box_score")):
         raise InputError(f"{where}.box_score is not a score.")
-    track_id = _track_id(person)
-    if track_id is not None and not (is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID):
-        raise InputError(f"{where}.track_id is not a number from 0.")
+    if not _is_track_id(person.get("track_id")):
+        raise InputError(f"{where}.track_id is not the text of a number from 0.")
     if not isinstance(points, list) or len(points) != num_keypoints:
         raise InputError(f"{where}.keypoints are not {num_keypoints}.")
     for place, point in enumerate(points):
@@ -200,21 +198,23 @@ def _instances(people: Sequence[Mapping[str, Any]], num_keypoints: int) -> Insta
     if not people:
         return Instances.empty(num_keypoints)
     points = np.array([person["keypoints"] for person in people], np.float32)
+    texts = [person.get("track_id") for person in people]
+    track_ids = (None if text is None else int(text) for text in texts)
     return Instances(
         boxes=np.array([person["box"] for person in people], np.float32),
         box_scores=np.array([person["box_score"] for person in people], np.float32),
         keypoints=points[..., :2],
         keypoint_scores=points[..., 3],
         visibility=points[..., 2].astype(np.int8),
-        track_ids=completed_track_ids(map(_track_id, people), (person["uid"] for person in people)),
+        track_ids=completed_track_ids(track_ids, (person["uid"] for person in people)),
     )
 
 
-def _track_id(person: Mapping[str, Any]) -> Any:
-    """Return the identity of a person as a number, if it is the text of one."""
-    track_id: Any = person.get("track_id")
-    is_text = isinstance(track_id, str) and _TRACK_ID.fullmatch(track_id)
-    return int(track_id) if is_text else track_id
+def _is_track_id(text: Any) -> bool:
+    """Return whether something is an identity as the page sends it, or none."""
+    if not isinstance(text, str):
+        return text is None
+    return _TRACK_ID.fullmatch(text) is not None and int(text) <= MAX_TRACK_ID
 
 
 def _are_coordinates(values: Any, count: int) -> bool:

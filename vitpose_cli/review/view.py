@@ -19,8 +19,7 @@ def frame_view(record: FrameRecord) -> dict[str, Any]:
     """Return a frame as JSON values.
 
     People have the form that `edits.parse_edit` reads. Keypoints of visibility 0 keep the place
-    that the network gave them. An identity is a text, as JavaScript rounds numbers above 2^53; one
-    below 0 is none: earlier versions took it over from files.
+    that the network gave them. An identity is a text, as JavaScript rounds numbers above 2^53.
     """
     review = record.review
     return {
@@ -90,7 +89,7 @@ def _people(record: FrameRecord) -> list[dict[str, Any]]:
             "uid": uid,
             "box": boxes[row],
             "box_score": box_scores[row],
-            "track_id": str(track_id) if track_id is not None and track_id >= 0 else None,
+            "track_id": None if track_id is None else str(track_id),
             "recognised": record.recognised[uid] or NEW if uid in record.recognised else None,
             "keypoints": [
                 [x, y, seen, score]
