@@ -30,6 +30,9 @@ POLL_S = 0.002
 BESIDE_OTHERS = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 """Variables of a process that shares the machine, and has no network."""
 
+_OF_NO_TEST = dict(os.environ)
+"""The environment in which the libraries are loaded, whichever test is the first to want them."""
+
 
 @cache
 def shared_launcher() -> Launcher:
@@ -48,7 +51,7 @@ class Launcher:
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=os.environ | BESIDE_OTHERS,
+            env=_OF_NO_TEST | BESIDE_OTHERS,
         )  # fmt: skip
 
     def start(

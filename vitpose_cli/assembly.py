@@ -40,7 +40,7 @@ WHOLE_IMAGE_POSE_THRESHOLD = 0.5
 the mean is low however clear these are.
 
 Of 222 cut-outs of people (COCO val2017, at least five keypoints and 60 px high) the shipped tiny
-weights keep 84 % at 0.5, of 140 cut-outs without people 6 % (`benchmarks/whole_image.py`).
+weights keep 81 % at 0.5, of 140 cut-outs without people 3 % (`benchmarks/whole_image.py`).
 """
 
 COMPILE_FROM_FRAMES = 100_000

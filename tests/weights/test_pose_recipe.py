@@ -48,7 +48,12 @@ def recipe(tmp_path: Path) -> Path:
     for path in folder.glob("*.yaml"):
         text = re.sub(r"\bsteps: \d+", "steps: 2", path.read_text())
         text = re.sub(r"batch_size: \d+", "batch_size: 4", text)
-        text = text.replace("[192, 256]", "[64, 80]").replace("[96, 128]", "[48, 64]")
+        for large, small in (
+            ("[240, 320]", "[64, 80]"),
+            ("[192, 256]", "[64, 80]"),
+            ("[96, 128]", "[48, 64]"),
+        ):
+            text = text.replace(large, small)
         text = text.replace("[0.03, 1.0]", "[0.3, 1.0]").replace("[0.0, 0.03]", "[0.0, 0.3]")
         path.write_text(text.replace("cache: device", "cache: ram"))
     return folder
@@ -156,10 +161,12 @@ def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: P
 def test_what_the_shipped_file_learnt_from_stands_written() -> None:
     names = {path.stem for path in (RECIPE / "processor").glob("*.yaml")}
     told = (RECIPE.parent / "README.md").read_text()
-    assert names == set(re.findall(r"pose/processor/(\w+)\.yaml", told)) == {"learn", "settle"}
-    for name in names:
+    assert names == set(re.findall(r"pose/processor/(\w+)\.yaml", told))
+    sizes = {"learn": (192, 256), "settle": (192, 256), "larger": (240, 320)}
+    assert names == sizes.keys()
+    for name, size in sizes.items():
         config = load_config(TrainConfig, RECIPE / "processor" / f"{name}.yaml")
-        assert {stage.input_wh for stage in config.stages} == {(192, 256)}
+        assert {stage.input_wh for stage in config.stages} == {size}
 
 
 def test_two_files_of_one_network_are_averaged_and_others_are_not(tmp_path: Path) -> None:
