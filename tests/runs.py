@@ -22,6 +22,9 @@ from vitpose_cli.pose.keypoints import keypoint_set
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "photos"
 
+ASTRONAUT_CUT = 340
+"""Height of the astronaut's photo that is cut above her elbows, px."""
+
 
 def vitpose(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, which has loaded its libraries before."""
@@ -90,6 +93,14 @@ def save_photos(folder: Path, count: int, size_wh: tuple[int, int] = (120, 90)) 
         image = generator.integers(0, 255, (size_wh[1] // 8, size_wh[0] // 8, 3), np.uint8)
         cv2.imwrite(str(path), cv2.resize(image, size_wh, interpolation=cv2.INTER_CUBIC))
     return sorted(names)
+
+
+def cut_astronaut(folder: Path) -> Path:
+    """Save the photo of the astronaut cut above her elbows, whose place can still be guessed."""
+    path = folder / "astronaut.png"
+    whole = np.array(cv2.imread(str(EXAMPLES / "astronaut.jpg")))
+    cv2.imwrite(str(path), whole[:ASTRONAUT_CUT])
+    return path
 
 
 def save_boxes(path: Path, names: list[str], people: int = 2) -> Path:
