@@ -82,10 +82,10 @@ def likeness(poses: dict[str, list[NDArray[np.float64]]], name: str) -> float:
 def test_labels_are_those_of_square_pixels(
     poses: dict[str, list[NDArray[np.float64]]], name: str
 ) -> None:
-    assert likeness(poses, name) > 0.96
+    assert likeness(poses, name) > 0.96  # 0.970 on its side; the others 0.990 and more
 
 
 def test_labels_of_a_video_that_hides_its_shape_are_not(
     poses: dict[str, list[NDArray[np.float64]]],
 ) -> None:
-    assert likeness(poses, "untold") < 0.9  # else this scene would show nothing
+    assert likeness(poses, "untold") < 0.9  # 0.887; else this scene would show nothing

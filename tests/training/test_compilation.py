@@ -12,13 +12,13 @@ from training_cases import small_run, write_coco
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.training.compilation import explained_compilation
 
-HALF_A_FILE = """#!{python}
-import subprocess, sys
-done = subprocess.run(["g++", *sys.argv[1:]])
-if "-o" in sys.argv:
-    open(sys.argv[sys.argv.index("-o") + 1], "wb").close()
-sys.exit(done.returncode)
+NOTHING_OF_A_FILE = """#!{python}
+import os, sys
+if "-o" not in sys.argv:
+    os.execvp("g++", sys.argv)
+open(sys.argv[sys.argv.index("-o") + 1], "wb").close()
 """
+"""A compiler whose every file is left as by one that is killed when it begins to write."""
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -26,7 +26,7 @@ def test_a_run_that_cannot_be_compiled_says_what_to_do(tmp_path: Path, cut: bool
     write_coco(tmp_path)
     compiler = tmp_path / "g++-of-a-run-that-was-killed"
     if cut:
-        compiler.write_text(HALF_A_FILE.format(python=sys.executable))
+        compiler.write_text(NOTHING_OF_A_FILE.format(python=sys.executable))
         compiler.chmod(0o755)
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(small_run(tmp_path, compile=True)))
