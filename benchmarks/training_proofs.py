@@ -2,7 +2,7 @@
 
     python benchmarks/training_proofs.py PROOF [--seeds 0 1 2] [--arms N] [--output runs]
 
-PROOF is distillation, pretraining, decoder, freezing or attention.
+PROOF is distillation, token, pretraining, decoder, freezing or attention.
 
 To be run in the folder of the repository, with `data` a link to the folder of the photos. Each arm
 and seed is what `vitpose train` makes of a file in benchmarks/training, with the options that
@@ -36,7 +36,7 @@ FILES = Path(__file__).parent / "training"
 NUMBERS = ("held out OKS", "held out PCK@0.1", "held out AP", "coco_val OKS", "coco_val PCK@0.1",
            "coco_val AP")  # fmt: skip
 
-PROOFS = ("distillation", "pretraining", "decoder", "freezing", "attention")
+PROOFS = ("distillation", "token", "pretraining", "decoder", "freezing", "attention")
 
 TEACHER = "distill={teacher: {ncnn: data/teachers/tinypose_256x192.param}, looks: once, folder: %s}"
 LABELLED = (
@@ -56,12 +56,15 @@ class Arm:
         file: Its configuration.
         changes: Options that differ from the file.
         first: What to train before, once for all seeds; `file` starts from its weights.
+        token: Steps for which the network that ships learns a knowledge token before, once for all
+            seeds; `file` is given it.
     """
 
     name: str
     file: str
     changes: tuple[str, ...] = ()
     first: str | None = None
+    token: int | None = None
 
 
 def arms(proof: str, output: Path) -> tuple[Arm, ...]:
@@ -75,6 +78,11 @@ def arms(proof: str, output: Path) -> tuple[Arm, ...]:
             Arm("plain", "student.yaml", (), base),
             Arm("taught-1000-more", "student.yaml", (teacher, both), base),
             Arm("taught", "student.yaml", (teacher,), base),
+        ),
+        "token": (
+            Arm("plain", "student.yaml", (), base),
+            Arm("token", "student.yaml", (), base, token=300),
+            Arm("random-token", "student.yaml", (), base, token=1),
         ),
         "pretraining": (
             Arm("scratch", "scratch.yaml"),
@@ -105,6 +113,10 @@ def trained(arm: Arm, seed: int, output: Path) -> Path:
     if arm.first is not None:
         weights = _run(arm.first, [], output / Path(arm.first).stem)
         changes.append(f"model.weights={weights}")
+    if arm.token is not None:
+        folder = output / f"token-of-{arm.token}"
+        teacher = _run("token.yaml", [f"stages.0.steps={arm.token}"], folder)
+        changes.append(f"distill.token={teacher}")
     return _run(arm.file, changes, output / f"{arm.name}-{seed}")
 
 

@@ -20,7 +20,8 @@ for proof in PROOFS:
     for arm in arms(proof, Path("runs")):
         config = load_config(TrainConfig, FILES / arm.file, [*arm.changes, "data.validation=[]"])
         # Runs are found again by their names, whichever proof asks for them.
-        assert names.setdefault(arm.name, (config, arm.first)) == (config, arm.first)
+        run = config, arm.first, arm.token
+        assert names.setdefault(arm.name, run) == run
         assert arm.first is None or (FILES / arm.first).is_file()
 print(len(names))
 """
@@ -33,4 +34,4 @@ def test_every_arm_is_a_run_of_its_own() -> None:
         env=environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 13
+    assert int(done.stdout) == 15
