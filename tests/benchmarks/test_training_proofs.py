@@ -23,6 +23,7 @@ for proof in PROOFS:
         run = config, arm.first, arm.token
         assert names.setdefault(arm.name, run) == run
         assert arm.first is None or (FILES / arm.first).is_file()
+load_config(TrainConfig, FILES / "token.yaml", ["data.validation=[]"])
 print(len(names))
 """
 
