@@ -13,6 +13,7 @@ from vitpose_cli.runtime import (
     resolve_device,
     resolve_precision,
     seed_everything,
+    why_no_gpu,
 )
 
 CPU = torch.device("cpu")
@@ -28,6 +29,21 @@ def test_resolve_device_finds_the_cpu_and_auto() -> None:
 def test_resolve_device_refuses_what_is_not_here(name: str) -> None:
     with pytest.raises(ConfigError):
         resolve_device(name)
+
+
+def test_a_gpu_that_is_not_here_is_told_with_what_may_hide_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    with pytest.raises(ConfigError) as refused:
+        resolve_device("cuda:99")
+    assert "There is no device cuda:99 here" in refused.value.message
+    hint = refused.value.hint or ""
+    built = torch.version.cuda or torch.version.hip
+    assert ("'2,3'" if built else "built without CUDA") in hint
+    assert "--device auto" in hint
+    assert "built without CUDA" in why_no_gpu(None, {"CUDA_VISIBLE_DEVICES": "0"})
+    assert "nvidia-smi" in why_no_gpu("13.0", {})
 
 
 def test_resolve_precision_takes_only_what_the_hardware_has() -> None:

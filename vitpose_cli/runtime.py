@@ -49,9 +49,31 @@ def resolve_device(name: str = "auto") -> torch.device:
     if number >= count:
         raise ConfigError(
             f"There is no device cuda:{number} here (CUDA devices: {count}).",
-            "Use --device auto, or check the driver with nvidia-smi.",
+            f"{why_no_gpu(torch.version.cuda or torch.version.hip)} --device auto takes what "
+            "is there.",
         )
     return torch.device("cuda", number)
+
+
+def why_no_gpu(built_for: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the most likely reason why a GPU is not there.
+
+    Args:
+        built_for: The version of CUDA or ROCm that PyTorch was built for; None for neither.
+        environment: The variables of the process.
+    """
+    if built_for is None:
+        return (
+            f"PyTorch {torch.__version__} was built without CUDA: install a build with it, see "
+            "https://pytorch.org/get-started."
+        )
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return (
+            f"CUDA_VISIBLE_DEVICES is {visible!r}: GPUs are counted from 0 among those that it "
+            "names. Where that is right, check the driver with nvidia-smi."
+        )
+    return "Check the driver with nvidia-smi."
 
 
 def own_gpu(count: int, environment: Mapping[str, str] = os.environ) -> int:

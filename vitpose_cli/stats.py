@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from vitpose_cli.charts import (
     is_page,
     named_bars,
 )
+from vitpose_cli.edit_distance import COLUMNS, TITLE, EditDistance, edit_distances
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, make_folder
 from vitpose_cli.formats.content import LabelledFrame
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.geometry import box_areas
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.record_set import open_records
@@ -91,6 +93,7 @@ class LabelStats:
         scores: People by score, in `NUM_BINS` steps from 0 to 1; those of a file that have one.
         keypoint_scores: Keypoints by raw score, likewise.
         keypoints: By keypoint.
+        corrections: Of a run, how far people moved the labels, by weights; empty for a file.
     """
 
     num_frames: int
@@ -106,6 +109,7 @@ class LabelStats:
     scores: Sequence[int]
     keypoint_scores: Sequence[int]
     keypoints: tuple[KeypointStats, ...]
+    corrections: tuple[EditDistance, ...] = ()
 
     @property
     def num_rejected(self) -> int:
@@ -133,7 +137,11 @@ def measure(path: Path) -> LabelStats:
     counts = _Counts(labels.keypoint_set.num_keypoints)
     for frame in labels.frames():
         counts.add(frame)
-    return counts.result(labels.keypoint_set.names)
+    found = counts.result(labels.keypoint_set.names)
+    if labels.manifest is None or not counts.decided:
+        return found
+    sigmas = np.array(labels.keypoint_set.oks_sigmas)
+    return replace(found, corrections=edit_distances(path, counts.decided, sigmas))
 
 
 def check_page(path: Path) -> None:
@@ -169,7 +177,8 @@ def write_page(stats: LabelStats, title: str, path: Path) -> None:
         "Labelled keypoints": named_bars(shares, "share of people"),
     }
     body = "".join(figure(name, chart) for name, chart in charts.items())
-    parts = [f"<h1>{escape(title)}</h1>", _facts(stats), f"<div class=curves>{body}</div>"]
+    tables = _facts(stats) + _corrections(stats.corrections)
+    parts = [f"<h1>{escape(title)}</h1>", tables, f"<div class=curves>{body}</div>"]
     make_folder(path.parent)
     with atomic_file(path) as stream:
         stream.write(html_page(title, "".join(parts)).encode())
@@ -192,6 +201,7 @@ class _Counts:
         self._hidden = np.zeros(num_keypoints, np.int64)
         self._score_sums = np.zeros(num_keypoints)
         self._waiting: list[tuple[Instances, LabelledFrame]] = []
+        self.decided: list[FrameKey] = []  # accepted or fixed
 
     def add(self, frame: LabelledFrame) -> None:
         """Take a frame."""
@@ -203,6 +213,8 @@ class _Counts:
         if people is None or record.rejected:
             return
         self._frames += 1
+        if review is not None and review.state != "draft":
+            self.decided.append(record.key)
         if record.key.video is None:
             self._photos += 1
         else:
@@ -306,3 +318,13 @@ def _facts(stats: LabelStats) -> str:
     }
     rows = (f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in facts.items())
     return f"<table>{''.join(rows)}</table>"
+
+
+def _corrections(found: Sequence[EditDistance]) -> str:
+    """Return the table of what people made of a model's labels; empty where they made nothing."""
+    if not found:
+        return ""
+    head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+    rows = ["".join(f"<td>{escape(cell)}</td>" for cell in each.cells) for each in found]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<h2>{TITLE}</h2><table><tr>{head}</tr>{body}</table>"

@@ -347,7 +347,10 @@ def test_list_and_show(tmp_path: Path) -> None:
     shown = terminal.run("show", "dfine-s")
     assert "ustc-community/dfine-small-coco" in shown.stdout
     assert "main (not pinned)" in shown.stdout
-    assert "not pinned" not in terminal.run("show", "vitpose-s").stdout
+    published = terminal.run("show", "vitpose-s").stdout
+    assert "not pinned" not in published
+    assert "metric" in published
+    assert "metric" not in terminal.run("show", "tiny").stdout, "none was published"
     assert terminal.run("list", "nonsense").returncode == 2
 
 

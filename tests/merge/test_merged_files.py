@@ -352,3 +352,33 @@ def test_history_claims_no_time_for_files_that_a_person_made(tmp_path: Path) -> 
     assert "1970" not in done.stdout
     done = vitpose("history", "run", "a.jpg", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["versions"][0]["edited_at_s"] is None
+
+
+def test_a_file_alone_is_written_anew_as_every_reader_takes_it(tmp_path: Path) -> None:
+    """Files that CVAT, pycocotools or datumaro refuse, in one command."""
+    annotations = write_truth(tmp_path / "a.json", "a.jpg", num_keypoints=3, id=0)
+    document = json.loads((tmp_path / "a.json").read_bytes())
+    for annotation in document["annotations"]:
+        annotation["category_id"] = 0
+        for name in ("area", "segmentation"):
+            annotation.pop(name)
+    del document["annotations"][1]["iscrowd"]
+    document["categories"][0] |= {"id": 0, "skeleton": [[0, 1], [0, 2]]}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    done = vitpose("validate", tmp_path / "a.json")
+    assert done.returncode == 3
+    assert "vitpose merge FILE -o NEW.json" in done.stderr
+    done = vitpose("merge", tmp_path / "a.json", "-o", tmp_path / "b.json")
+    assert done.returncode == 0, done.stderr
+    done = vitpose("validate", tmp_path / "b.json")
+    assert (done.returncode, "merge" in done.stderr) == (0, False), done.stdout
+    mended = json.loads((tmp_path / "b.json").read_bytes())["annotations"]
+    assert [each["num_keypoints"] for each in mended] == [0, 17]
+    assert [each["keypoints"] for each in mended] == [each["keypoints"] for each in annotations]
+
+
+def test_a_file_alone_becomes_a_run(tmp_path: Path) -> None:
+    write_truth(tmp_path / "a.json", "a.jpg")
+    summary = merge_labels(MergeOptions((tmp_path / "a.json",), tmp_path / "a.vitpose"))
+    assert (summary.num_people, summary.num_shared) == (1, 0)
+    assert validate(tmp_path / "a.vitpose").num_errors == 0

@@ -105,7 +105,10 @@ def annotate(
     devices: Annotated[
         str | None,
         options.machine_option(
-            "--devices", metavar="0,1,…", help="Start one worker process on each of these GPUs."
+            "--devices",
+            metavar="0,1,…",
+            help="Start one worker process on each of these GPUs, counted as CUDA_VISIBLE_DEVICES "
+            "shows them.",
         ),
     ] = None,
     ray: Annotated[

@@ -43,10 +43,12 @@ def merge(
     """Join sets of labels; a person's labels beat a model's.
 
     Else those of the earlier input are taken. Frames in which two people disagree are listed.
+    A single FILE is written anew, as every reader takes it.
 
     Examples:
       vitpose merge monday.vitpose tuesday.vitpose -o week.vitpose
       vitpose merge corrected.json photos.vitpose --human corrected.json -o all.json
+      vitpose merge refused.json -o accepted.json
     """
     from vitpose_cli.merge.merging import MergeOptions, merge_labels
     from vitpose_cli.records.body_sizes import SIZE_HINT, without_size

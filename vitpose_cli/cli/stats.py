@@ -29,6 +29,10 @@ def stats(
 ) -> None:
     """Count people, keypoints, scores, and how much is reviewed.
 
+    Of a run, it also tells how near a model's labels were to what people made of them (mean OKS),
+    by the hash of its weights: where it no longer rises from round to round, correcting more of
+    the same teaches the model little.
+
     Examples:
       vitpose stats photos.vitpose --html stats.html
     """
@@ -49,6 +53,7 @@ def stats(
 
 def _show(found: LabelStats) -> None:
     """Print the tables."""
+    from vitpose_cli.edit_distance import COLUMNS, TITLE
     from vitpose_cli.stats import PEOPLE_BINS, SCORE_BINS
 
     num_of_videos = found.num_frames - found.num_photos
@@ -62,6 +67,11 @@ def _show(found: LabelStats) -> None:
     )
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(found.states.items()))
     stdout.print(f"{found.reviewed_share:.1%} of the frames reviewed: {states}")
+    if found.corrections:
+        corrections = figures(*COLUMNS, title=TITLE)
+        for each in found.corrections:
+            corrections.add_row(*map(printable, each.cells))
+        stdout.print(corrections)
     stdout.print(_histogram("people in a frame", "frames", PEOPLE_BINS, found.people_per_frame))
     keypoints = figures("keypoint", "labelled", "hidden", "mean score", title="Keypoints")
     for row in found.keypoints:

@@ -78,3 +78,8 @@ def _show(report: Validation) -> None:
         f"{counted(report.num_annotations, what)}{no_images}, "
         f"{counted(report.num_errors, 'error')}, {counted(report.num_warnings, 'warning')}."
     )
+    if report.num_errors and report.kind == "annotations":
+        note(
+            "`vitpose merge FILE -o NEW.json` numbers everything anew and adds what is missing, or "
+            "says what has to be mended by hand first."
+        )

@@ -205,6 +205,7 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
 
     repository = row.repository
     here = repository is None or find_cached(repository.repo, row.file.file, row.revision)
+    metric = "PCKh@0.5" if row.keypoint_set == "mpii" else "AP"
     return {
         "name": row.full_name,
         "keypoint_set": row.keypoint_set,
@@ -213,7 +214,7 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
         "alignment": row.alignment,
         "region": row.region,
         "accuracy": row.file.accuracy,
-        "metric": "PCKh@0.5" if row.keypoint_set == "mpii" else "AP",
+        "metric": metric if row.file.accuracy is not None else None,
         "size_mb": row.file.size_mb,
         "licence": row.model.licence,
         "repository": repository.repo if repository else None,

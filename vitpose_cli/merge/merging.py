@@ -69,8 +69,8 @@ class MergeOptions:
         Raises:
             ConfigError: There is nothing to merge, or a human input is none of the inputs.
         """
-        if len(self.inputs) < 2:
-            raise ConfigError("Merging needs two inputs or more.")
+        if not self.inputs:
+            raise ConfigError("There is nothing to merge.")
         strangers = [str(path) for path in self.human if path not in self.inputs]
         if strangers:
             raise ConfigError(f"--human {strangers[0]} is none of the inputs.")

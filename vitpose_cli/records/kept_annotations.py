@@ -36,8 +36,8 @@ def kept_annotations(
         annotation = {
             "area": original["bbox"][2] * original["bbox"][3],
             "segmentation": [],
-            "num_keypoints": sum(v > 0 for v in original["keypoints"][2::3]),
             **{name: value for name, value in original.items() if value is not None},
+            "num_keypoints": sum(v > 0 for v in original["keypoints"][2::3]),
             "iscrowd": int(original["iscrowd"]),
             "image_id": image_id,
         }
