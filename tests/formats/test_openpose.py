@@ -16,7 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from format_cases import COCO, LABELLED, NO_PICTURES, SIZE_WH, export, make_run, people, record
+from format_cases import (
+    COCO,
+    LABELLED,
+    NO_PICTURES,
+    SIZE_WH,
+    export,
+    make_run,
+    people,
+    record,
+    run_tool,
+    tool_python,
+)
 from numpy.typing import NDArray
 from runs import vitpose
 
@@ -109,7 +120,7 @@ def test_pose2sim_finds_every_keypoint_in_its_own_place(tmp_path: Path) -> None:
     # It takes as many frames as there are files, and the last number of a name for the frame.
     assert list(files) == [f"clip_json/clip_{n:012d}_keypoints.json" for n in range(1, 12)]
     assert all(text == {"version": 1.3, "people": []} for text in files.values())
-    assert "11 frames of videos not exported" in written.notes[-1]
+    assert "11 frames of videos without labels here" in written.notes[-1]
     assert 'pose_model = "COCO_17"' in written.notes[0]
 
 
@@ -194,6 +205,35 @@ def test_face_and_hands_of_whole_bodies(
     np.testing.assert_array_equal(points(found, "hand_right"), whole[112:])
 
 
+READ = """
+import json, sys
+from pose_format.utils.openpose import load_openpose_directory
+pose = load_openpose_directory(sys.argv[1])
+names = [point for part in pose.header.components for point in part.points]
+places = pose.body.data.filled(0)[0, 0].tolist()
+print(json.dumps([names, places, pose.body.confidence[0, 0].tolist()]))
+"""
+
+
+def test_a_real_reader_finds_whole_bodies(tmp_path: Path) -> None:
+    python = tool_python("POSE_FORMAT_PYTHON", "pose_format")
+    kind = keypoint_set("wholebody")
+    somebody = replace(of_kind(kind, "clip.mp4"), key=FrameKey("clip.mp4", 0))
+    run = make_run(tmp_path / "run", [somebody], keypoint_set=kind.to_category())
+    export(run, "openpose", tmp_path / "out")
+    names, places, scores = json.loads(run_tool(python, READ, tmp_path / "out" / "clip_json"))
+    found = np.column_stack([places, scores])
+    (person,) = documented(run)["clip.mp4/frame_000000.jpg"]
+    assert names[:25] == list(BODY_25)
+    assert len(names) == 25 + 70 + 21 + 21
+    assert names[25 + 30] == "FN_30"  # the tip of the nose
+    whole = expected(person)
+    for name, at in (("left_eye", 16), ("right_heel", 24), ("face_30", 55), ("left_thumb4", 99)):
+        np.testing.assert_allclose(found[at], whole[kind.names.index(name)], atol=1e-3)
+    np.testing.assert_allclose(found[25:93], whole[23:91], atol=1e-3)
+    np.testing.assert_allclose(found[95:], whole[91:], atol=1e-3)
+
+
 def test_controlnet_draws_what_has_a_score_of_1(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     export(run, "controlnet", tmp_path / "out")
@@ -249,6 +289,20 @@ def test_no_two_frames_have_one_file(tmp_path: Path) -> None:
         "trial.1_json/a_keypoints.json",
         "trial.2_json/a_keypoints.json",
     ]
+
+
+def test_long_gaps_are_told_and_not_filled(tmp_path: Path) -> None:
+    frames = [("a.mp4", 3), ("a.mp4", 1004), ("a.mp4", 2006), ("b.mp4", 1001), ("b.mp4", 1003)]
+    run = make_run(tmp_path / "run", [record(name, 1, index) for name, index in frames])
+    notes = export(run, "pose2sim", tmp_path / "pose").notes
+    found = [int(name.split("_")[-2]) for name in texts(tmp_path / "pose")]
+    assert found == [*range(1005), 2006, 1001, 1002, 1003]
+    assert "1,004 frames of videos without labels here" in notes[-2]
+    assert "frame_range = [0, 2007]" in notes[-1]
+    run = make_run(tmp_path / "late", [record("a.mp4", 1, index) for index in (1500, 1501)])
+    notes = export(run, "openpose", tmp_path / "late-pose").notes
+    assert len(texts(tmp_path / "late-pose")) == 2
+    assert "frame_range = [1500, 1502]" in notes[-1]
 
 
 def test_a_second_export_replaces_its_own_files_alone(tmp_path: Path) -> None:

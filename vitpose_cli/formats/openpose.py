@@ -15,18 +15,19 @@ word. Each video has a folder, `NAME_json`, as Pose2Sim looks for cameras. There
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, fitted_name, make_folder
+from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.openpose_files import MAX_GAP, FrameFiles, VideoSeries
 from vitpose_cli.formats.openpose_points import (
     BODY_25,
     COCO_18,
@@ -37,16 +38,12 @@ from vitpose_cli.formats.openpose_points import (
     lists_with_body,
 )
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
-from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.plurals import counted, first_few
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
-from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.coco_writer import annotations_of
 
 _VERSION = 1.3
-_ENDING = "_keypoints.json"
-_FOLDER = "_json"
 _NOBODY_KNOWN = -1  # OpenPose's `person_id` of whom it has not tracked
 _AT_ONCE = 200  # frames
 
@@ -112,23 +109,20 @@ def _write(content: Content, out: Path, options: WriteOptions, reader: _Reader) 
             "--format pose2sim writes keypoints of any kind, in the order that they have.",
         )
     new_folder(out, options)
-    names = _FrameFiles(out)
-    num_images = num_instances = num_empty = 0
+    files, series = FrameFiles(out), VideoSeries()
+    num_images = num_instances = 0
     with OwnFiles(out) as own:
         if options.overwrite:
             own.delete([out], ".json")  # there may be fewer frames than in the earlier export
-        before: FrameKey | None = None
         for frame, people in _with_people(content, points):
             key = frame.record.key
             if reader.every_frame:
-                for between in _between(before, key):
-                    _write_text(own, names.path(between), {"version": _VERSION, "people": []})
-                    num_empty += 1
-            _write_text(own, names.path(key), _text(frame, people, reader))
-            before = key
+                for gap in series.gaps_before(key):
+                    _write_text(own, files.path(gap), {"version": _VERSION, "people": []})
+            _write_text(own, files.path(key), _text(frame, people, reader))
             num_images += 1
             num_instances += len(people)
-    notes = _notes(content.keypoint_set, points, reader, num_empty)
+    notes = _notes(content.keypoint_set, points, reader, series)
     return Written((out,), num_images, num_instances, notes)
 
 
@@ -176,12 +170,6 @@ def _text(
     return text
 
 
-def _between(before: FrameKey | None, key: FrameKey) -> Iterable[FrameKey]:
-    """Return the frames of a video from the one before, or its start, up to a frame."""
-    first = before.index + 1 if before is not None and before.media == key.media else 0
-    return (FrameKey(key.media, index) for index in range(first, key.index))
-
-
 def _write_text(own: OwnFiles, path: Path, text: Mapping[str, Any]) -> None:
     own.claim(path)
     make_folder(path.parent)
@@ -189,47 +177,8 @@ def _write_text(own: OwnFiles, path: Path, text: Mapping[str, Any]) -> None:
         stream.write(orjson.dumps(text))
 
 
-class _FrameFiles:
-    """Which file each frame has, and none of them two."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-        self._folders: dict[PurePosixPath, PurePosixPath] = {}
-        self._taken: set[PurePosixPath] = set()
-
-    def path(self, key: FrameKey) -> Path:
-        """Return the file of a frame: of a video `clip_json/clip_000000000123_keypoints.json`.
-
-        Raises:
-            InputError: The name leads out of the folder.
-        """
-        media = PurePosixPath(key.media)
-        if key.index >= 0:
-            name = fitted_name(media.stem, f"_{key.index:012d}{_ENDING}")
-            path = self._folder(media, media.stem) / name
-        elif len(media.parts) > 1:
-            folder = self._folder(media.parent, media.parent.name)
-            path = self._untaken(folder / media.name, media.stem, _ENDING)
-        else:
-            path = self._untaken(media, media.stem, _ENDING)
-        return safe_media_path(self._out, str(path))
-
-    def _folder(self, source: PurePosixPath, stem: str) -> PurePosixPath:
-        """Return the folder for the frames of a video, or for the photos of a folder."""
-        if source not in self._folders:
-            self._folders[source] = self._untaken(source, stem, _FOLDER)
-        return self._folders[source]
-
-    def _untaken(self, source: PurePosixPath, stem: str, ending: str) -> PurePosixPath:
-        """Return a stem with an ending; of two names that differ in their suffix, it is told."""
-        while (name := source.with_name(fitted_name(stem, ending))) in self._taken:
-            stem += source.suffix.replace(".", "_") or "_"
-        self._taken.add(name)
-        return name
-
-
 def _notes(
-    keypoints: KeypointSet, points: OpenPosePoints, reader: _Reader, num_empty: int
+    keypoints: KeypointSet, points: OpenPosePoints, reader: _Reader, series: VideoSeries
 ) -> tuple[str, ...]:
     notes = []
     if points.missing:
@@ -245,10 +194,16 @@ def _notes(
             else "Pose2Sim has no model of these keypoints: describe one as [pose.CUSTOM] in its "
             "Config.toml, with their places, from 0, as ids."
         )
-    if num_empty:
-        frames = counted(num_empty, "frame")
+    if series.num_gaps:
+        frames = counted(series.num_gaps, "frame")
         notes.append(
-            f"{frames} of videos not exported (not labelled, failed, rejected or not chosen) have "
-            "a file with nobody in it, as programs count the files."
+            f"{frames} of videos without labels here (failed, rejected, not chosen) have a file "
+            "with nobody in it, as programs count the files."
+        )
+    if series.is_partial:
+        notes.append(
+            f"Longer gaps than {MAX_GAP:,} frames have no files. Say which frames there are, as "
+            f"programs count the files: in Pose2Sim, frame_range = [{series.first}, "
+            f"{series.last + 1}]."
         )
     return tuple(notes)
