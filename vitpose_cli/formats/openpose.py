@@ -31,10 +31,10 @@ from vitpose_cli.formats.openpose_files import MAX_GAP, FrameFiles, VideoSeries
 from vitpose_cli.formats.openpose_points import (
     BODY_25,
     COCO_18,
-    PARTS,
+    LIST_NAMES,
+    ListName,
     Lists,
     OpenPosePoints,
-    Part,
     lists_with_body,
 )
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
@@ -148,12 +148,12 @@ def _with_people(
             yield frame, sorted(found, key=lambda person: person["person_id"])
 
 
-def _person(track_id: int, numbers: Mapping[Part, Sequence[float]]) -> dict[str, Any]:
+def _person(track_id: int, numbers: Mapping[ListName, Sequence[float]]) -> dict[str, Any]:
     """Return a person with all fields that OpenPose writes; readers ask for empty ones, too."""
     return {
         "person_id": [track_id],
-        **{f"{part}_keypoints_2d": numbers[part] for part in PARTS},
-        **{f"{part}_keypoints_3d": [] for part in PARTS},
+        **{f"{part}_keypoints_2d": numbers[part] for part in LIST_NAMES},
+        **{f"{part}_keypoints_3d": [] for part in LIST_NAMES},
     }
 
 
@@ -163,7 +163,7 @@ def _text(
     text: dict[str, Any] = {"version": _VERSION, "people": people}
     if reader.for_drawing:
         for person in people:
-            for part in PARTS:
+            for part in LIST_NAMES:
                 numbers = person[f"{part}_keypoints_2d"]
                 numbers[2::3] = [float(score > 0) for score in numbers[2::3]]
         text["canvas_width"], text["canvas_height"] = frame.record.size_wh or (0, 0)

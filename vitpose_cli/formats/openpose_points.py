@@ -20,20 +20,20 @@ from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.record import SCORE_DECIMALS
 from vitpose_cli.records.whole_body import part_places
 
-Part = Literal["pose", "face", "hand_left", "hand_right"]
-PARTS: tuple[Part, ...] = ("pose", "face", "hand_left", "hand_right")
+ListName = Literal["pose", "face", "hand_left", "hand_right"]
+LIST_NAMES: tuple[ListName, ...] = ("pose", "face", "hand_left", "hand_right")
 """The lists that each person has, in OpenPose's order."""
 
-Point = tuple[str, ...]
+ListedPoint = tuple[str, ...]
 """The keypoint that a point is, the two that it is between, or nothing if it is not labelled."""
 
-Lists = Mapping[Part, Sequence[Point]]
+Lists = Mapping[ListName, Sequence[ListedPoint]]
 
 _LEAST_SCORE = 10.0**-SCORE_DECIMALS
 _DECIMALS = 3  # coordinates have two, and a mean of two of them one more
 
 
-def _points(text: str) -> tuple[Point, ...]:
+def _points(text: str) -> tuple[ListedPoint, ...]:
     return tuple(tuple(point.split("+")) for point in text.split())
 
 
@@ -54,10 +54,10 @@ _FACE, _LEFT, _RIGHT = (
     tuple((name,) for name in _WHOLE.names[part_places(_WHOLE)[part]])
     for part in ("face", "lefthand", "righthand")
 )
-_PUPILS: tuple[Point, ...] = ((), ())
+_PUPILS: tuple[ListedPoint, ...] = ((), ())
 
 
-def lists_with_body(body: Sequence[Point], *, pupils: bool) -> Lists:
+def lists_with_body(body: Sequence[ListedPoint], *, pupils: bool) -> Lists:
     """Return lists of a body, face and hands.
 
     Args:
@@ -79,7 +79,7 @@ class OpenPosePoints:
         missing: Keypoints of the body that are not among the K.
     """
 
-    places: Mapping[Part, NDArray[np.int64] | None]
+    places: Mapping[ListName, NDArray[np.int64] | None]
     missing: tuple[str, ...]
 
     @classmethod
@@ -96,7 +96,7 @@ class OpenPosePoints:
             InputError: Names differ in nothing but their spelling.
         """
         count = keypoints.num_keypoints
-        places: dict[Part, NDArray[np.int64] | None] = dict.fromkeys(PARTS)
+        places: dict[ListName, NDArray[np.int64] | None] = dict.fromkeys(LIST_NAMES)
         if lists is None:
             places["pose"] = np.repeat(np.arange(count)[:, None], 2, axis=1)
             return cls(places, ())
@@ -113,7 +113,7 @@ class OpenPosePoints:
         body = dict.fromkeys(chain.from_iterable(lists["pose"]))
         return cls(places, tuple(name for name in body if found[name] is None))
 
-    def numbers(self, people: Sequence[Mapping[str, Any]]) -> list[dict[Part, list[float]]]:
+    def numbers(self, people: Sequence[Mapping[str, Any]]) -> list[dict[ListName, list[float]]]:
         """Return the lists of people: x, y in px and a score from 0 to 1 of every point.
 
         What is not labelled is 0, 0, 0; a score of what is labelled is never 0. A point between two
@@ -130,7 +130,9 @@ class OpenPosePoints:
         labelled = points[..., 2] > 0
         points[..., 2] = np.where(labelled, np.clip(scores, _LEAST_SCORE, 1), 0)
         points = np.pad(points, ((0, 0), (0, 1), (0, 0)))
-        rows: list[dict[Part, list[float]]] = [{part: [] for part in PARTS} for _ in people]
+        rows: list[dict[ListName, list[float]]] = [
+            {part: [] for part in LIST_NAMES} for _ in people
+        ]
         for part, places in self.places.items():
             if places is None:
                 continue
