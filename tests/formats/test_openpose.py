@@ -1,4 +1,4 @@
-"""What reads OpenPose's files is not a dependency of tests: what it asks of them is written down.
+"""What programs ask of OpenPose's files, written down: but for pose-format, they are large.
 
 Sources: OpenPose's doc/02_output.md and poseParameters.hpp; Pose2Sim 0.10.49, skeletons.py and
 triangulation.py; `load_openpose_directory` of pose-format 0.15; `decode_json_as_poses` of

@@ -63,8 +63,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             categories=True,
             smoothed=True,
         ),
-        "csv": Format(csv_table.write, None, folder=False, categories=True, smoothed=True),
         "controlnet": Format(openpose.write_for_controlnet, None, folder=True),
+        "csv": Format(csv_table.write, None, folder=False, categories=True, smoothed=True),
         "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
         "fiftyone": Format(
             fiftyone.write,
