@@ -60,6 +60,7 @@ def test_while_frames_are_labelled(
         ["export", "{run}", "-f", "yolo", "--overwrite", "-i", "{media}", "-o", "{out}"],
         ["export", "{run}", "-f", "fiftyone", "--overwrite", "-i", "{media}", "-o", "{out}"],
         ["export", "{run}", "-f", "cvat", "--overwrite", "-o", "{out}"],
+        ["export", "{run}", "-f", "pose2sim", "--overwrite", "-o", "{out}"],
     ],
 )
 def test_while_pictures_are_drawn_and_exported(

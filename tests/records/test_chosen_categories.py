@@ -253,7 +253,7 @@ def test_every_format_takes_one_category(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = both(tmp_path)
-    for name in ("cvat", "fiftyone", "labelstudio", "results", "yolo"):
+    for name in ("cvat", "fiftyone", "labelstudio", "pose2sim", "results", "yolo"):
         more = ["--images", str(tmp_path / "photos")] if name in ("fiftyone", "yolo") else []
         more += ["--category", "polar horse", "--json"]
         assert export(path, tmp_path / name, *more, to=name) == 0

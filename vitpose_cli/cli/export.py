@@ -57,7 +57,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            metavar="coco|cvat|labelstudio|fiftyone|yolo|results|csv",
+            metavar="coco|cvat|labelstudio|fiftyone|yolo|results|csv|openpose|pose2sim|controlnet",
             help="The format of labels; docs/formats.md says what each keeps and how to load it.",
             show_default=False,
         ),
@@ -141,6 +141,7 @@ def export(
       vitpose export photos.vitpose --format labelstudio --only photos.vitpose/queue.json -o for-ls/
       vitpose export photos.vitpose --format yolo --reviewed --split train -o dataset/
       vitpose export clips.vitpose --format csv -o clips.csv
+      vitpose export videos.vitpose --format pose2sim -o pose/
       vitpose export labels.json --format coco --category horse -o horses.json
       vitpose export runs/finetune -o model.onnx
       vitpose export runs/vitpose-plus-b --fold ap10k -o animals.safetensors

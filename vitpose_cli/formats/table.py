@@ -15,6 +15,7 @@ from vitpose_cli.formats import (
     fiftyone,
     labelstudio,
     labelstudio_export,
+    openpose,
     results,
     yolo,
 )
@@ -62,6 +63,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             categories=True,
             smoothed=True,
         ),
+        "controlnet": Format(openpose.write_for_controlnet, None, folder=True),
         "csv": Format(csv_table.write, None, folder=False, categories=True, smoothed=True),
         "cvat": Format(cvat.write, cvat.read, folder=True, options=frozenset({"split"})),
         "fiftyone": Format(
@@ -77,6 +79,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             folder=True,
             options=frozenset({"images", "url"}),
         ),
+        "openpose": Format(openpose.write, None, folder=True),
+        "pose2sim": Format(openpose.write_for_pose2sim, None, folder=True),
         "results": Format(
             results.write, None, folder=False, options=frozenset({"truth"}), categories=True
         ),
