@@ -28,6 +28,7 @@ from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import open_data_source
+from vitpose_cli.training.teachers import Teacher
 
 MISSING_SHARE = 0.01
 """More missing photos than this are a wrong path rather than bad luck."""
@@ -252,12 +253,15 @@ def load_material(
     return {name: _joined(group) for name, group in parts.items()}
 
 
-def learnt_from(data: OpenedData, material: Mapping[str, Material]) -> DataFingerprint:
+def learnt_from(
+    data: OpenedData, material: Mapping[str, Material], teachers: Mapping[str, Teacher]
+) -> DataFingerprint:
     """Return in short what a run learns from and is measured on, to know it again."""
     return DataFingerprint(
         tuple(source.fingerprint for source in data.train),
         {name: images_hash(own.people) for name, own in material.items()},
         tuple(source.fingerprint for source in data.validation),
+        {name: teacher.identity for name, teacher in teachers.items()},
     )
 
 
