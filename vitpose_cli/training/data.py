@@ -154,8 +154,7 @@ def _opened(
         source = open_data_source(
             one,
             options.threads,
-            labelled=labelled or measured,
-            measured=measured,
+            purpose="measuring" if measured else "training" if labelled else "pretraining",
             keypoints=[each.names for each in known],
         )
         own = source.keypoint_set
