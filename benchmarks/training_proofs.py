@@ -134,7 +134,8 @@ def validators(arm: Arm) -> list[Validator]:
     width, height = config.stages[-1].input_wh
     codec = HeatmapCodec((width, height), (width // 4, height // 4), "udp")
     sources = [
-        open_data_source(one, config.data.threads, measured=True) for one in config.data.validation
+        open_data_source(one, config.data.threads, purpose="measuring")
+        for one in config.data.validation
     ]
     return [Validator(source, "coco", codec, ValidationOptions()) for source in sources]
 

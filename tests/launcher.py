@@ -48,6 +48,7 @@ class Launcher:
     def __init__(self) -> None:
         self._folder = TemporaryDirectory()
         self._num_started = 0
+        self._num_asked = 0
         self._process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -89,12 +90,24 @@ class Launcher:
         return fork
 
     def ask(self, **question: Any) -> Any:
-        """Exchange one line with the process that forks."""
+        """Exchange one line with the process that forks.
+
+        What it answers to a question whose asker was interrupted meanwhile is passed over.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(question) + "\n")
+        self._num_asked += 1
+        number = self._num_asked
+        self._process.stdin.write(json.dumps([number, question]) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        answered = 0
+        while answered != number:
+            answered, answer = json.loads(self._process.stdout.readline())
+        return answer
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process that forks."""
+        self._process.send_signal(number)
 
     def end(self) -> None:
         """End the process that forks."""
@@ -166,7 +179,7 @@ def _serve() -> None:
 
     gc.freeze()  # or the first collection of each fork would copy all that is loaded
     for line in sys.stdin:
-        question = json.loads(line)
+        number, question = json.loads(line)
         if "poll" in question:
             pid, status = os.waitpid(question["poll"], os.WNOHANG)
             answer = os.waitstatus_to_exitcode(status) if pid else None
@@ -174,7 +187,7 @@ def _serve() -> None:
             answer = os.fork()
             if answer == 0:
                 _become(question)
-        print(json.dumps(answer), flush=True)
+        print(json.dumps([number, answer]), flush=True)
 
 
 def _become(question: dict[str, Any]) -> None:

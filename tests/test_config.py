@@ -76,9 +76,9 @@ def test_every_problem_is_told_at_once_with_suggestions(tmp_path: Path) -> None:
         "sed: unknown key. Did you mean 'seed'?",
         "optimizer.lrr: unknown key. Did you mean 'lr'?",
         "optimizer.lr: should be greater than 0 (given: -1)",
-        "stages.0.steps: Field required",
+        "stages.0.steps: is missing",
         "data.0.repat: unknown key. Did you mean 'repeat'?",
-        "data.1.kind: Field required",
+        "data.1.kind: is missing",
         "data.2.kind: must be one of 'photos', 'pack' (given: 'pick')",
     ):
         assert f"\n  {line}" in caught.value.message
@@ -152,10 +152,40 @@ def test_a_text_may_begin_with_a_sign_of_yaml(text: str) -> None:
     assert source.path == text
 
 
-def test_a_list_that_is_too_short_is_said_in_our_words() -> None:
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("stages=[]", "stages: needs at least 1 item"),
+        ("stages={}", "stages: should be a list"),
+        ("stages.0=foo", "stages.0: should be a mapping (key: value) (given: 'foo')"),
+        ("data.train=[3]", "data.train.0: should be a mapping (key: value) (given: 3)"),
+        ("data.train.0.annotations=3", "data.train.0.annotations: should be a path (given: 3)"),
+        ("optimizer.kind=foo", "optimizer.kind: should be 'adamw' or 'muon' (given: 'foo')"),
+        ("optimizer.kind=yes", "optimizer.kind: should be 'adamw' or 'muon' (given: true)"),
+        ("optimizer.betas=[0.9]", "optimizer.betas.1: is missing"),
+        ("optimizer.betas=[1, 1, 1]", "optimizer.betas: takes at most 2 items, not 3"),
+        ("optimizer.lr=true", "optimizer.lr: should be a number (given: true)"),
+        ("optimizer.lr=fast", "optimizer.lr: should be a number (given: 'fast')"),
+        ("freeze.blocks=1.5", "freeze.blocks: should be a whole number (given: 1.5)"),
+        ("freeze.blocks=a", "freeze.blocks: should be a whole number (given: 'a')"),
+        ("freeze.blocks=1e30", "freeze.blocks: should be a smaller number (given: 1e+30)"),
+        ("model.experts=maybe", "model.experts: should be true or false (given: 'maybe')"),
+        ("model.licence=" + "9" * 200, "model.licence: should be a text"),
+        ("distill.teacher=3", "distill.teacher: should be a text (given: 3)"),
+        ("distill.teacher={ncnn: a, foo: 1}", "distill.teacher.foo: unknown key"),
+        (
+            "distill={}",
+            "the whole: distill names nobody to learn from; give it a teacher or a token",
+        ),
+    ],
+)
+def test_problems_are_told_in_the_words_of_the_file(override: str, said: str) -> None:
+    """Without classes, tuples, parsers and exceptions."""
+    source = {"kind": "coco", "annotations": "a.json", "images": "photos"}
+    fine = {"model": {"variant": "tiny"}, "data": {"train": [source]}}
     with pytest.raises(ConfigError) as caught:
-        parse_config(TrainConfig, {"stages": []})
-    assert "\n  stages: needs at least 1 item" in caught.value.message
+        parse_config(TrainConfig, fine | {"stages": [{"steps": 1}]}, [override])
+    assert caught.value.message == f"1 problem in configuration:\n  {said}"
 
 
 def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent.parent / "vitpose_cli"
 
 LAYERS = (  # lowest first; the members of one layer do not import each other
     {"errors", "charts", "plurals", "progress", "spinning", "termination"},
-    {"config", "files", "ranges"},
+    {"faults", "files", "ranges"},
+    {"config"},
     {"own_files"},
     {"pose"},
     {"media"},

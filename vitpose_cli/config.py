@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import to_jsonable_python
 
 from vitpose_cli.errors import ConfigError, in_short
+from vitpose_cli.faults import fault_text
 from vitpose_cli.plurals import counted, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,7 +34,7 @@ _SIGNS_OF_YAML = ("*", "&", "@", "%", "!")
 def _no_bool(value: Any) -> Any:
     """Refuse `true` and `false` as numbers, which Python, and so pydantic, takes for 1 and 0."""
     if isinstance(value, bool):
-        raise ValueError("should be a number, not true or false")
+        raise ValueError("should be a number")
     return value
 
 
@@ -253,7 +254,7 @@ def _problem(model: type[BaseModel], details: Any) -> str:
     if details["type"] == "extra_forbidden":
         path, keys = _locate(model, location[:-1])
         wrong = str(location[-1])
-        unknown = f"{'.'.join([*path, wrong])}: unknown key"
+        unknown = f"{'.'.join([*path, wrong])}: {fault_text(details)}"
         guess = did_you_mean(wrong, sorted(keys)).rstrip()
         return f"{unknown}. {guess}" if guess else unknown
     path, _ = _locate(model, location)
@@ -261,17 +262,9 @@ def _problem(model: type[BaseModel], details: Any) -> str:
         context = details["ctx"]
         place = ".".join([*path, context["discriminator"].strip("'")])
         if "tag" not in context:
-            return f"{place}: Field required"
+            return f"{place}: is missing"
         return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
-    message = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    message = message.replace("a valid tuple", "a list")
-    message = message.replace("is not a valid path for <class 'pathlib.Path'>", "should be a path")
-    if details["type"] == "too_short":
-        message = f"needs at least {counted(details['ctx']['min_length'], 'item')}"
-    given = details.get("input")
-    shown = details["type"] != "missing" and isinstance(given, (str, int, float))
-    end = f" (given: {given!r})" if shown else ""
-    return f"{'.'.join(path) or 'the whole'}: {message}{end}"
+    return f"{'.'.join(path) or 'the whole'}: {fault_text(details)}"
 
 
 def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str], set[str]]:

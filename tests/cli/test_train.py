@@ -1,11 +1,15 @@
 """`vitpose train` on the command line, in this process."""
 
 import json
+import os
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from label_cases import make_run
+from runs import command, environment
 from training_cases import small_run, write_coco
 
 from vitpose_cli.cli.app import run
@@ -36,6 +40,27 @@ def test_a_run_prints_what_it_has_made(
     assert Path(made["report"]).exists()
     assert "stage 1 step 1: epoch" in said.err
     assert "AP" in said.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_whoever_waits_for_labels_and_videos_sees_why(config: Path, options: list[str]) -> None:
+    far, near = os.openpty()
+    nowhere = ["--set", f"data.train.0.annotations={config.parent / 'none.json'}"]
+    started = subprocess.Popen(
+        command("train", "-c", config, "-o", config.parent / "run", *nowhere, *options),
+        stderr=near, env=environment() | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(near)
+    read = b""
+    with suppress(OSError):  # Linux's end of a terminal
+        while some := os.read(far, 4000):
+            read += some
+    os.close(far)
+    assert started.wait(60) == ExitCode.INPUT
+    shown = read.decode()
+    assert "reading labels, opening videos …" in shown
+    assert "none.json" in shown.split("videos …")[-1]
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(

@@ -131,7 +131,7 @@ def test_ncnn_teachers(tmp_path: Path, spoilt: str) -> None:
 def test_states_of_trainings(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     state = {"weights": {"a": torch.ones(3, 4)}, "step": 5}
-    folder.save_state(Position(0, 5), state, DataFingerprint((), {"coco": "who"}, ()))
+    folder.save_state(Position(0, 5), state, DataFingerprint((), {"coco": "who"}, (), {}))
 
     def read(data: bytes) -> None:
         folder.state.write_bytes(data)

@@ -171,13 +171,16 @@ def test_a_file_without_our_header_is_referred_to_conversion(tmp_path: Path) -> 
     ("change", "message"),
     [
         ('"variant":"gigantic"', "unknown variant 'gigantic'"),
-        ('"variant":3', "variant: Input should be a valid string"),
+        ('"variant":3', "read: variant: should be a text (given: 3)."),
         ('"input_wh":[50,64]', "multiples of 16"),
-        ('"stride":4', "stride: Input should be 16 or 8"),
-        ('"heads":{"coco":{"kind":"classic","keypoint_set":"cow","alignment":"udp"}}', "'cow'"),
+        ('"stride":4', "read: stride: should be 16 or 8 (given: 4)."),
+        (
+            '"heads":{"coco":{"kind":"classic","keypoint_set":"cow","alignment":"udp"}}',
+            "read: heads.coco.keypoint_set: there is no keypoint set 'cow' (given: 'cow').",
+        ),
         ('"heads":{}', "no head"),
         (f'"format":{FORMAT + 1}', "header format 2"),
-        ("nonsense", "Invalid JSON"),
+        ("nonsense", "read: header: Invalid JSON"),
     ],
 )
 def test_headers_that_cannot_be_meant_are_refused(

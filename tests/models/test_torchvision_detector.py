@@ -292,7 +292,7 @@ class TestRefusals:
         [
             ({"architecture": "yolo"}, "no detector 'yolo'"),
             ({"format": 99}, "format 99"),
-            ({"class_names": 3}, "cannot be read"),
+            ({"class_names": 3}, r"cannot be read: class_names: should be a list \(given: 3\)\.$"),
         ],
     )
     def test_headers(self, changes: dict[str, Any], match: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from vitpose_cli.training.config import TrainConfig
 from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint
 
 SOURCE = Fingerprint("people.json", "files", "people", 3, 2)
-KNOWN = DataFingerprint((SOURCE,), {"coco": "who"}, (SOURCE,))
+KNOWN = DataFingerprint((SOURCE,), {"coco": "who"}, (SOURCE,), {"coco": "whom"})
 
 
 def test_a_state_is_read_back(tmp_path: Path) -> None:

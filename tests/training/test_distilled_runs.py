@@ -1,5 +1,6 @@
 """Whole runs that learn from a teacher: what they keep, how they go on, and what plans say."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from training_cases import COCO, distilling, small_run, small_teacher, write_coco
-from training_runs import goes_on_with_the_same_bits
+from training_runs import goes_on_with_the_same_bits, stopped
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.errors import ConfigError
@@ -21,6 +22,7 @@ from vitpose_cli.training.process import Placement
 from vitpose_cli.training.teachers import open_teachers
 
 CPU = torch.device("cpu")
+SHIPPED = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"
 
 
 def test_a_trained_teacher_says_how_wide_its_blobs_are(tmp_path: Path) -> None:
@@ -44,6 +46,27 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path: Path, looks
     goes_on_with_the_same_bits(config, tmp_path, 4)
     kept = list((tmp_path / "cut" / "cache").glob("heatmaps-*.npy"))
     assert len(kept) == (looks == "once")
+
+
+@pytest.mark.parametrize("looks", ["each", "once"])
+def test_a_run_does_not_go_on_with_another_teacher(tmp_path: Path, looks: str) -> None:
+    write_coco(tmp_path, 4)
+    path = small_teacher(tmp_path)
+    known = path.read_bytes()
+    distill = {"teacher": str(path), "looks": looks}
+    stages = [{"input_wh": [48, 64], "steps": 4, "batch_size": 2}]
+    config = parse_config(TrainConfig, small_run(tmp_path, distill=distill, stages=stages))
+    stopped(config, tmp_path / "run", 2)
+    shutil.copy(SHIPPED, path)
+    for again in (
+        lambda: plan_training(config, tmp_path / "run"),
+        lambda: train(config, tmp_path / "run", Silence()),
+    ):
+        with pytest.raises(ConfigError, match=r"distill\.teacher is another network") as caught:
+            again()
+        assert "--output" in caught.value.hint
+    path.write_bytes(known)
+    train(config, tmp_path / "run", Silence())
 
 
 def test_crops_and_heatmaps_are_kept_for_the_larger_of_teacher_and_student(tmp_path: Path) -> None:

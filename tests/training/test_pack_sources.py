@@ -53,7 +53,7 @@ def test_a_pack_is_a_source_of_people(tmp_path: Path) -> None:
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {2: 6}}
     )
-    opened = open_data_source(options, measured=True)
+    opened = open_data_source(options, purpose="measuring")
     people = opened.frames.people
     assert len(people) == 2  # the first has no labels
     assert opened.dropped == {"people without keypoints": 1}
@@ -72,7 +72,7 @@ def test_people_of_a_pack_who_are_shown_never_are_left_out_even_of_validation(
     options = PackSource.model_validate(
         {"kind": "pack", "path": tmp_path / "pack.npz", "repeat_of": {1: 0}}
     )
-    opened = open_data_source(options, measured=True)
+    opened = open_data_source(options, purpose="measuring")
     assert len(opened.frames.people) == len(opened.truth.annotations) == 1
     np.testing.assert_allclose(opened.frames.people.weights, 1)
 
@@ -129,7 +129,9 @@ def test_arrays_of_another_kind_are_refused(
 
 def opened(path: Path, *, measured: bool = False, **options: Any) -> OpenedSource:
     values = {"kind": "pack", "path": path, **options}
-    return open_data_source(PackSource.model_validate(values), measured=measured)
+    return open_data_source(
+        PackSource.model_validate(values), purpose="measuring" if measured else "training"
+    )
 
 
 def test_numbers_that_the_pack_does_not_have_are_told(tmp_path: Path) -> None:

@@ -149,7 +149,10 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     (options,) = config.data.validation
     assert isinstance(options, CocoSource)
     validator = Validator(
-        open_data_source(options, measured=True), "coco", network.codec("coco"), config.validation
+        open_data_source(options, purpose="measuring"),
+        "coco",
+        network.codec("coco"),
+        config.validation,
     )
     found = validator.find(network.model.eval(), torch.device("cpu"), torch.float32)
     assert line["sources"] == {"1 people": or_none(validator.evaluate(found).coco)}

@@ -30,7 +30,7 @@ def validated(folder: Path, **options: Any) -> tuple[Evaluation, Instances]:
     shape = model.config
     codec = HeatmapCodec(shape.input_wh, shape.map_wh, head.alignment)
     source = open_data_source(
-        CocoSource.model_validate(small_source(folder) | options), measured=True
+        CocoSource.model_validate(small_source(folder) | options), purpose="measuring"
     )
     validator = Validator(source, name, codec, ValidationOptions())
     found = validator.find(model, torch.device("cpu"), torch.float32)

@@ -282,7 +282,7 @@ def boxes_of_categories(folder: Path, *categories: dict[str, Any]) -> None:
 def test_pretraining_takes_boxes_of_people_alone(tmp_path: Path, person: dict[str, Any]) -> None:
     boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, person)
     options = CocoSource.model_validate(small_source(tmp_path))
-    opened = open_data_source(options, labelled=False)
+    opened = open_data_source(options, purpose="pretraining")
     assert [key.media for key in opened.frames.keys] == ["002.png", "004.png"]
     assert opened.dropped == {"boxes of other categories": 2}
 
@@ -291,7 +291,7 @@ def test_pretraining_refuses_a_file_without_people(tmp_path: Path) -> None:
     boxes_of_categories(tmp_path, {"id": 7, "name": "car"}, {"id": 8, "name": "dog"})
     options = CocoSource.model_validate(small_source(tmp_path))
     with pytest.raises(InputError, match=r"nor is one called person: car, dog\.") as caught:
-        open_data_source(options, labelled=False)
+        open_data_source(options, purpose="pretraining")
     assert caught.value.hint
 
 

@@ -45,7 +45,7 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
     write_coco(tmp_path, 6)
     source = open_data_source(
         CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path / "images"),
-        measured=True,
+        purpose="measuring",
     )
     validator = Validator(source, "coco", CODEC, ValidationOptions(batch_size=batch_size))
     people = source.frames.people
@@ -62,7 +62,9 @@ def test_true_heatmaps_reach_the_highest_ap(tmp_path: Path, batch_size: int) -> 
 
 def test_a_measurement_is_left_off_between_batches(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)), measured=True)
+    opened = open_data_source(
+        CocoSource.model_validate(small_source(tmp_path)), purpose="measuring"
+    )
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=2, flip_test=False))
     model = Mirrorless(torch.rand(2, 17, 32, 24))
     answers = iter([False, False, True])
@@ -82,7 +84,9 @@ class Hungry(nn.Module):
 
 def test_a_measurement_that_does_not_fit_into_memory_says_what_would(tmp_path: Path) -> None:
     write_coco(tmp_path, 6)
-    opened = open_data_source(CocoSource.model_validate(small_source(tmp_path)), measured=True)
+    opened = open_data_source(
+        CocoSource.model_validate(small_source(tmp_path)), purpose="measuring"
+    )
     validator = Validator(opened, "coco", CODEC, ValidationOptions(batch_size=4))
     with pytest.raises(InputError, match="A pass of 4 crops") as caught:
         validator.find(Hungry(), torch.device("cpu"), torch.float32)
@@ -189,7 +193,7 @@ def test_the_flip_test_says_nothing_of_unknown_sides(
     path.write_text(json.dumps(document))
     source = CocoSource(kind="coco", annotations=path, images=tmp_path / "images")
     validator = Validator(
-        open_data_source(source, measured=True), "robot", CODEC, ValidationOptions()
+        open_data_source(source, purpose="measuring"), "robot", CODEC, ValidationOptions()
     )
     maps = torch.zeros(3, len(names), 32, 24)
     maps[..., 16, 6] = 1
@@ -252,7 +256,7 @@ def test_doubles_are_told_as_the_video_is_shown(
     write_document(tmp_path, [image], people)
     write_video(tmp_path / "clip.mp4", num=1, size_wh=(128, 320), options={"aspect": "2"})
     options = CocoSource(kind="coco", annotations=tmp_path / "people.json", images=tmp_path)
-    source = open_data_source(options, measured=True)
+    source = open_data_source(options, purpose="measuring")
     truth = source.frames.people
     found = Instances(
         boxes=truth.boxes,

@@ -12,15 +12,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import figures, note, print_json, printable, starting, stderr, stdout
+from vitpose_cli.cli.console import (
+    busy,
+    figures,
+    note,
+    print_json,
+    printable,
+    starting,
+    stderr,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from vitpose_cli.training.metrics import Observer
     from vitpose_cli.training.plan import TrainingPlan
 
+_OPENING = "reading labels, opening videos"
 _ROWS_SHOWN = 12
 _COLUMNS = (
     *("stage", "step", "epoch", "loss", "lr", "gradient_norm"),
@@ -101,7 +112,8 @@ def train(
     resolved = load_config(TrainConfig, config, changes)
     folder = output or Path("runs") / config.stem
     if dry_run:
-        plan = plan_training(resolved, folder)
+        with busy(_OPENING):
+            plan = plan_training(resolved, folder)
         print_json(plan.as_dict()) if json else _show_plan(plan)
         return
     with _watching() as observer:
@@ -168,7 +180,8 @@ def _watching() -> Iterator[Observer]:
     if not sys.stderr.isatty():
         yield _Talk()
         return
-    with Live(console=stderr, refresh_per_second=4) as live:
+    opening = Spinner("dots", f"{_OPENING} …")  # of many videos it takes a while
+    with Live(opening, console=stderr, refresh_per_second=4) as live:
         yield _Screen(live)
 
 

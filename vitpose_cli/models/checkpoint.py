@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationEr
 from torch import Tensor
 
 from vitpose_cli.errors import ConfigError, InputError, WeightsError
+from vitpose_cli.faults import fault_texts
 from vitpose_cli.models.attention import AttentionConfig
 from vitpose_cli.models.experts import fold_experts
 from vitpose_cli.models.key_maps import listed, tensor_faults
@@ -193,8 +194,11 @@ def read_header(path: Path, *, backbone: bool = False) -> CheckpointHeader:
         header = TypeAdapter(CheckpointHeader).validate_json(metadata[METADATA_KEY])
         header.config()
     except (ValidationError, ConfigError, InputError) as error:
+        faults = str(error).removesuffix(".")
+        if isinstance(error, ValidationError):
+            faults = fault_texts(error, "header")
         raise WeightsError(
-            f"The vitpose header of {path} cannot be read: {_faults(error)}.",
+            f"The vitpose header of {path} cannot be read: {faults}.",
             "A newer release may have written it; otherwise convert the weights again.",
         ) from error
     if header.format > FORMAT:
@@ -268,16 +272,6 @@ def _blank(header: CheckpointHeader) -> LoadedViTPose:
     """Build a network whose weights are still to come, so that none is made up in vain."""
     with torch.device("meta"):
         return LoadedViTPose(header)
-
-
-def _faults(error: Exception) -> str:
-    """Say in one line what is wrong with a header."""
-    if not isinstance(error, ValidationError):
-        return str(error).removesuffix(".")
-    return "; ".join(
-        f"{'.'.join(map(str, fault['loc'])) or 'header'}: {fault['msg']}"
-        for fault in error.errors()
-    )
 
 
 def _keep_head(

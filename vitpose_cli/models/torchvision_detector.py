@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torchvision.models import detection, get_model, get_model_weights, list_models
 
 from vitpose_cli.errors import ConfigError, WeightsError
+from vitpose_cli.faults import fault_texts
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.models.detection import (
@@ -226,7 +227,10 @@ def read_detector_header(path: Path) -> DetectorHeader:
     try:
         header = TypeAdapter(DetectorHeader).validate_json(metadata[_METADATA_KEY])
     except ValidationError as error:
-        raise WeightsError(f"The detector header of {path} cannot be read: {error}") from error
+        raise WeightsError(
+            f"The detector header of {path} cannot be read: {fault_texts(error, 'header')}.",
+            "A newer release may have written it.",
+        ) from error
     if header.format > FORMAT:
         raise WeightsError(
             f"{path} has header format {header.format}, this release reads up to {FORMAT}.",

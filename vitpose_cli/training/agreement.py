@@ -21,6 +21,7 @@ from vitpose_cli.training.data_options import DataOptions
 from vitpose_cli.training.fingerprints import DataFingerprint, Fingerprint, same_people
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.process import gathered
+from vitpose_cli.training.teachers import Teacher
 
 _MOVED = "Since the run was begun photos have come or gone, or been replaced"
 _MOVED_HINT = (
@@ -45,14 +46,19 @@ class Beginning:
 
 
 def check_begun(
-    saved: RunState, data: OpenedData, network: Network, note: Callable[[str], None]
+    saved: RunState,
+    data: OpenedData,
+    network: Network,
+    teachers: Mapping[str, Teacher],
+    note: Callable[[str], None],
 ) -> None:
-    """Refuse to go on with other labels or another network than a run was begun with.
+    """Refuse to go on with other labels or other networks than a run was begun with.
 
     Args:
         saved: What the run goes on with.
         data: The sources as they are.
         network: What the run would begin with.
+        teachers: By head, whom it would learn from.
         note: Told of photos that have come or gone, where they may.
 
     Raises:
@@ -66,6 +72,12 @@ def check_begun(
     if _shapes(saved.stage["model"]) != _shapes(network.model.state_dict()):
         raise ConfigError(
             "model.weights is another network now than when the run was begun.",
+            "Put the file back as it was, or choose another folder with --output.",
+        )
+    begun = saved.data.teachers
+    if any(name in begun and begun[name] != one.identity for name, one in teachers.items()):
+        raise ConfigError(
+            "distill.teacher is another network now than when the run was begun.",
             "Put the file back as it was, or choose another folder with --output.",
         )
     if saved.position.best is not None and not same_people(saved.data.measured, measured):

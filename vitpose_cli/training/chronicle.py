@@ -43,7 +43,7 @@ class Chronicle:
         self.leads = leads
         self._observer: Observer = observer if leads else Silence()
         self._measured_on: Sequence[Fingerprint] = ()
-        self._known = DataFingerprint((), {}, ())
+        self._known = DataFingerprint((), {}, (), {})
 
     def take_up(self, saved: RunState | None) -> None:
         """Begin where a run was saved, or at the start; files of metrics are cut to there.

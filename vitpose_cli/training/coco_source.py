@@ -33,6 +33,7 @@ from vitpose_cli.training.fingerprints import (
 )
 from vitpose_cli.training.labels import (
     Person,
+    Purpose,
     ignored,
     is_looked_at,
     is_wanted,
@@ -52,8 +53,7 @@ from vitpose_cli.training.people import LabelledFrames, People
 def open_coco(
     options: CocoSource,
     num_threads: int,
-    labelled: bool,
-    measured: bool,
+    purpose: Purpose,
     keypoints: Sequence[Sequence[str]],
 ) -> OpenedSource:
     """Read the labels of a COCO-keypoint file; `open_data_source` says what the arguments mean.
@@ -62,13 +62,13 @@ def open_coco(
     have beside it fill gigabytes.
     """
     with closing(CocoFrames(options.annotations, keypoints=keypoints)) as document:
-        return _opened(document, options, num_threads, labelled, measured)
+        return _opened(document, options, num_threads, purpose)
 
 
 def _opened(
-    document: CocoFrames, options: CocoSource, num_threads: int, labelled: bool, measured: bool
+    document: CocoFrames, options: CocoSource, num_threads: int, purpose: Purpose
 ) -> OpenedSource:
-    keypoint_set_ = document.keypoint_set if labelled else _set_or_coco(document)
+    keypoint_set_ = _set_or_coco(document) if purpose == "pretraining" else document.keypoint_set
     dropped: Counter[str] = Counter()
     folders = MediaFolders.at(options.images)
     groups = [_group_of(document, number, options, folders) for number in range(len(document))]
@@ -77,7 +77,8 @@ def _opened(
         for number, group in enumerate(groups)
         if in_split(group, options.split)
     }
-    found, reasons = _people_by_image(document, keys, options, labelled, measured)
+    found, reasons = _people_by_image(document, keys, options, purpose)
+    measured = purpose == "measuring"
     empty_too = measured and options.boxes is not None
     useful = [
         number
@@ -193,8 +194,7 @@ def _people_by_image(
     document: CocoFrames,
     chosen: Iterable[int],
     options: CocoSource,
-    labelled: bool,
-    measured: bool,
+    purpose: Purpose,
 ) -> tuple[dict[int, list[Person]], dict[int, Counter[str]]]:
     """Return who can be learnt from in each of the chosen images, and the reasons of the others.
 
@@ -202,6 +202,7 @@ def _people_by_image(
         People by the number of their image; where somebody was left out, also how many by the
         reason.
     """
+    labelled = purpose != "pretraining"
     categories = None if labelled else _people_categories(document)
     num_keypoints = 0 if labelled else _set_or_coco(document).num_keypoints
     found: dict[int, list[Person]] = {number: [] for number in chosen}
@@ -213,7 +214,7 @@ def _people_by_image(
             if categories is not None and annotation["category_id"] not in categories:
                 dropped["boxes of other categories"] += 1
                 continue
-            person = person_of(annotation, image, options, dropped, labelled, measured)
+            person = person_of(annotation, image, options, dropped, purpose)
             if person is not None:
                 found[number].append(person if labelled else person.unlabelled(num_keypoints))
         if +dropped:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from vitpose_cli.config import (
     AtLeastOne,
@@ -191,10 +191,21 @@ class NcnnTeacher(StrictModel):
     """Standard deviation of its blobs, heatmap px."""
 
 
+def _way_to_name(teacher: object) -> str:
+    """Return which type of a teacher is meant, so that only what is wrong with that one is told."""
+    return "NcnnTeacher" if isinstance(teacher, (dict, NcnnTeacher)) else "str"
+
+
+_Teacher = Annotated[
+    Annotated[str, Tag("str")] | Annotated[NcnnTeacher, Tag("NcnnTeacher")],
+    Discriminator(_way_to_name),
+]
+
+
 class DistillOptions(StrictModel):
     """Learn from another network, too (ViTPose, section 3.4)."""
 
-    teacher: str | NcnnTeacher | None = None
+    teacher: _Teacher | None = None
     """Whose heatmaps to learn from: a catalog name, a weights file, or an outside network."""
     weight: Positive = 1.0
     """Factor of the loss against the teacher's heatmaps."""

@@ -28,6 +28,7 @@ from vitpose_cli.training.opened_source import OpenedSource, dropped_sentence
 from vitpose_cli.training.overlap import overlap_notes
 from vitpose_cli.training.people import EndlessOrder, People
 from vitpose_cli.training.sources import open_data_source
+from vitpose_cli.training.teachers import Teacher
 
 MISSING_SHARE = 0.01
 """More missing photos than this are a wrong path rather than bad luck."""
@@ -153,8 +154,7 @@ def _opened(
         source = open_data_source(
             one,
             options.threads,
-            labelled=labelled or measured,
-            measured=measured,
+            purpose="measuring" if measured else "training" if labelled else "pretraining",
             keypoints=[each.names for each in known],
         )
         own = source.keypoint_set
@@ -252,12 +252,15 @@ def load_material(
     return {name: _joined(group) for name, group in parts.items()}
 
 
-def learnt_from(data: OpenedData, material: Mapping[str, Material]) -> DataFingerprint:
+def learnt_from(
+    data: OpenedData, material: Mapping[str, Material], teachers: Mapping[str, Teacher]
+) -> DataFingerprint:
     """Return in short what a run learns from and is measured on, to know it again."""
     return DataFingerprint(
         tuple(source.fingerprint for source in data.train),
         {name: images_hash(own.people) for name, own in material.items()},
         tuple(source.fingerprint for source in data.validation),
+        {name: teacher.identity for name, teacher in teachers.items()},
     )
 
 

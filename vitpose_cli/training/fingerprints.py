@@ -59,11 +59,13 @@ class DataFingerprint:
         sources: What was opened, in the order of the configuration.
         read: By head, a hash of who is in a frame that could be read.
         measured: What the best AP was measured on, in the order of the configuration.
+        teachers: By head, what its teacher is known by.
     """
 
     sources: tuple[Fingerprint, ...]
     read: Mapping[str, str]
     measured: tuple[Fingerprint, ...]
+    teachers: Mapping[str, str]
 
     @property
     def opened(self) -> tuple[Fingerprint, ...]:
@@ -80,7 +82,8 @@ class DataFingerprint:
         sources, measured = (
             tuple(Fingerprint(**one) for one in values[name]) for name in ("sources", "measured")
         )
-        return cls(sources, values["read"], measured)
+        # Runs that were begun when teachers were not noted go on.
+        return cls(sources, values["read"], measured, values.get("teachers", {}))
 
 
 def files_hash(files: Iterable[Path]) -> str:

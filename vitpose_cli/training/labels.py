@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from vitpose_cli.training.data_options import CocoSource, SourceOptions
 
 WITHOUT_SIZE = "people with one labelled keypoint and no box"
 """Why somebody is left out of whom nothing says how large they are."""
+
+Purpose = Literal["pretraining", "training", "measuring"]
+"""What people are taken for: boxes will do, keypoints count for something, or are to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,7 @@ def person_of(
     image: Mapping[str, Any],
     options: CocoSource,
     dropped: Counter[str],
-    labelled: bool,
-    measured: bool,
+    purpose: Purpose,
 ) -> Person | None:
     """Return what can be learnt from an annotation; None, and the reason counted, if nothing.
 
@@ -57,15 +59,14 @@ def person_of(
         image: Its image.
         options: The source.
         dropped: Counts the reasons.
-        labelled: Whether people without keypoints are of no use.
-        measured: Whether people are measured on; then weights do not matter, keypoints outside of
-            the photo are to be found, as by `evaluate`, and the box is cut at the photo later.
+        purpose: Where people are measured on, keypoints outside of the photo are to be found, as
+            by `evaluate`, and the box is cut at the photo later.
     """
     boxes = xywh_to_xyxy(np.array([annotation["bbox"]], np.float64))
     points = np.reshape(np.array(annotation["keypoints"], np.float64), (-1, 3))
     known = points[:, 2] > 0
     stated_wh = size_of(image)
-    if stated_wh is not None and not measured:
+    if stated_wh is not None and purpose != "measuring":
         inside = ((points[:, :2] >= 0) & (points[:, :2] <= stated_wh)).all(axis=1)
         dropped["keypoints outside of their photo"] += int((known & ~inside).sum())
         known = known & inside
@@ -79,8 +80,8 @@ def person_of(
         "people whose labels nobody has checked": not is_wanted(annotation, options),
         WITHOUT_SIZE: lacks_size(annotation),
         "boxes without area": not (box[2:] > box[:2]).all(),
-        "people without keypoints": labelled and not known.any(),
-        "people whose keypoints count nothing": labelled and not (measured or weights.any()),
+        "people without keypoints": purpose != "pretraining" and not known.any(),
+        "people whose keypoints count nothing": purpose == "training" and not weights.any(),
     }
     for reason, applies in reasons.items():
         if applies:

@@ -51,7 +51,7 @@ from vitpose_cli.training.sheets import batch_sheet
 from vitpose_cli.training.sizes import check_sizes
 from vitpose_cli.training.stage import Stage
 from vitpose_cli.training.start import next_network, with_input_sizes
-from vitpose_cli.training.teachers import open_teachers, seen_inputs_wh, teacher_notes
+from vitpose_cli.training.teachers import Teacher, open_teachers, seen_inputs_wh, teacher_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +115,21 @@ class _Run:
             return self._train()
 
     def _train(self) -> TrainSummary:
-        seed_everything(self._config.seed)
-        data, network = open_run(self._config)
+        config = self._config
+        seed_everything(config.seed)
+        data, network = open_run(config)
         # Of several heads each reads its part of a batch, whose size is seldom the same again.
         torch.backends.cudnn.benchmark = len(data.learnt_sets) <= 1
         chronicle, folder = self._chronicle, self._folder
-        chronicle.tell(opening_notes(self._config, data, network))
-        begun = self._resume(data, network)
-        material, lessons = self._open_lessons(data, begun)
+        chronicle.tell(opening_notes(config, data, network))
+        teachers = open_teachers(
+            config.distill, data.learnt_sets, self._placement, compiled=config.compile
+        )
+        chronicle.tell(teacher_notes(config.distill, data.learnt_sets, teachers))
+        begun = self._resume(data, network, teachers)
+        material = self._read_photos(data, teachers, begun)
+        device, cache = self._placement.device, folder.cache
+        lessons = open_lessons(config.distill, teachers, material, device, cache, chronicle.note)
         self._train_stages(network, data, material, lessons)
         best = chronicle.position.best
         if chronicle.leads:
@@ -130,7 +137,9 @@ class _Run:
             chronicle.tell(comparison(read_metrics(folder.metrics), best))
         return TrainSummary(folder.weights, best, folder.report)
 
-    def _resume(self, data: OpenedData, network: Network) -> DataFingerprint | None:
+    def _resume(
+        self, data: OpenedData, network: Network, teachers: Mapping[str, Teacher]
+    ) -> DataFingerprint | None:
         """Take up the run that is there, if one is; return what it learnt from."""
         saved = self._folder.load_state()
         if saved is None:
@@ -138,29 +147,14 @@ class _Run:
                 check_sizes(source.frames)
         else:
             self._state = saved.stage
-            check_begun(saved, data, network, self._chronicle.note)
+            check_begun(saved, data, network, teachers, self._chronicle.note)
         self._chronicle.take_up(saved)
         return None if saved is None else saved.data
-
-    def _open_lessons(
-        self, data: OpenedData, begun: DataFingerprint | None
-    ) -> tuple[Mapping[str, Material], Mapping[str, Lessons]]:
-        """Return what each head learns from: people, and what a teacher says of them."""
-        config, placement = self._config, self._placement
-        teachers = open_teachers(
-            config.distill, data.learnt_sets, placement, compiled=config.compile
-        )
-        self._chronicle.tell(teacher_notes(config.distill, data.learnt_sets, teachers))
-        material = self._read_photos(data, seen_inputs_wh(config.stages, teachers), begun)
-        cache, note = self._folder.cache, self._chronicle.note
-        return material, open_lessons(
-            config.distill, teachers, material, placement.device, cache, note
-        )
 
     def _read_photos(
         self,
         data: OpenedData,
-        inputs_wh: Sequence[tuple[int, int]],
+        teachers: Mapping[str, Teacher],
         begun: DataFingerprint | None,
     ) -> Mapping[str, Material]:
         """Read all photos, which must be those of the beginning, and of the other processes."""
@@ -170,14 +164,14 @@ class _Run:
         with in_turn if self._config.data.cache == "disk" else nullcontext():
             material = load_material(
                 data,
-                inputs_wh,
+                seen_inputs_wh(self._config.stages, teachers),
                 self._placement.device,
                 self._folder.cache,
                 chronicle.prepare,
                 unread.append,
             )
         chronicle.tell(unread)
-        known = learnt_from(data, material)
+        known = learnt_from(data, material, teachers)
         own = Beginning(known, tuple(unread), chronicle.position)
         check_alike(own, self._placement.process)
         if begun is not None:

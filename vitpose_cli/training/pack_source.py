@@ -16,7 +16,7 @@ from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.training.data_options import PackSource
 from vitpose_cli.training.fingerprints import Fingerprint, files_hash, people_hash
-from vitpose_cli.training.labels import keypoint_weights
+from vitpose_cli.training.labels import Purpose, keypoint_weights
 from vitpose_cli.training.opened_source import (
     OpenedSource,
     identity,
@@ -32,9 +32,7 @@ _SHOWN = 10
 """How many numbers a sentence lists."""
 
 
-def open_pack(
-    options: PackSource, num_threads: int, labelled: bool, measured: bool
-) -> OpenedSource:
+def open_pack(options: PackSource, num_threads: int, purpose: Purpose) -> OpenedSource:
     """Read the labels of a pack; `open_data_source` says what the arguments mean."""
     pack = Pack.open(options.path, num_threads)
     keys = pack.keys()
@@ -54,8 +52,8 @@ def open_pack(
     dropped: Counter[str] = Counter()
     usable = _in_sources(pack, keys, options)
     reasons = {
-        "people without keypoints": labelled & ~(labels > 0).any(axis=1),
-        "people whose keypoints count nothing": labelled & ~(measured | weights.any(axis=1)),
+        "people without keypoints": (purpose != "pretraining") & ~(labels > 0).any(axis=1),
+        "people whose keypoints count nothing": (purpose == "training") & ~weights.any(axis=1),
     }
     for reason, applies in reasons.items():
         dropped[reason] = int((usable & applies).sum())
@@ -87,7 +85,7 @@ def open_pack(
         (size_wh,) * len(people),
         (1.0,) * len(people),
     )
-    judged = np.arange(len(people) if measured else 0)
+    judged = np.arange(len(people) if purpose == "measuring" else 0)
     truth = _pack_truth(options.path, people.select(judged), (labels[rows] > 0)[judged], size_wh)
     notes = tuple(_unknown_sources(pack, options))
     return OpenedSource(frames, truth, +dropped, fingerprint, notes=notes)

@@ -130,7 +130,7 @@ def plan_training(config: TrainConfig, output: Path | None = None) -> TrainingPl
     if folder is not None and not folder.changed(config):
         saved = folder.load_state()
         if saved is not None:
-            check_begun(saved, data, network, notes.append)
+            check_begun(saved, data, network, teachers, notes.append)
             done = saved.position.stage
     hold_still(network.model, config, data.learnt_sets)
     groups = parameter_groups(network.model, config.optimizer)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from vitpose_cli.training.coco_source import open_coco
 from vitpose_cli.training.data_options import PackSource, Source
+from vitpose_cli.training.labels import Purpose
 from vitpose_cli.training.opened_source import OpenedSource
 from vitpose_cli.training.pack_source import open_pack
 
@@ -18,8 +19,7 @@ def open_data_source(
     options: Source,
     num_threads: int = 4,
     *,
-    labelled: bool = True,
-    measured: bool = False,
+    purpose: Purpose = "training",
     keypoints: Sequence[Sequence[str]] = (),
 ) -> OpenedSource:
     """Read the labels of one source.
@@ -27,8 +27,8 @@ def open_data_source(
     Args:
         options: Which.
         num_threads: Photos read at once.
-        labelled: Whether people without keypoints are left out; else boxes will do.
-        measured: Whether it is measured on: with boxes of a detector photos without people count.
+        purpose: What it is for: where it is measured on with boxes of a detector, photos without
+            people count.
         keypoints: Lists of keypoints of other sources; the same ones are brought into the order of
             those.
 
@@ -36,5 +36,5 @@ def open_data_source(
         InputError: A file is missing or damaged, or nobody in it is labelled.
     """
     if isinstance(options, PackSource):
-        return open_pack(options, num_threads, labelled, measured)
-    return open_coco(options, num_threads, labelled, measured, keypoints)
+        return open_pack(options, num_threads, purpose)
+    return open_coco(options, num_threads, purpose, keypoints)
