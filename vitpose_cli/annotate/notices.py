@@ -121,7 +121,7 @@ def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
 
 def say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
     """Tell whose labels a refresh has left."""
-    num_older = len(run) - len(run.fresh())
+    num_older = len(run.done()) - len(run.fresh())
     if num_reviewed := len(run.reviewed()):
         say(f"{counted(num_reviewed, 'reviewed frame stays', 'reviewed frames stay')} unchanged.")
     if num_older:
