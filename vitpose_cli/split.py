@@ -234,7 +234,7 @@ def subject_of(key: FrameKey, pattern: str, video: str = "") -> str | None:
     """
     media = PurePosixPath((FrameKey.of_video(key.media) or key).media).with_suffix("").as_posix()
     name = f"{video}/{media}" if video else media
-    found = re.search(*(unicodedata.normalize("NFC", text) for text in (pattern, name)))
+    found = re.search(unicodedata.normalize("NFC", pattern), unicodedata.normalize("NFC", name))
     if found is None:
         return None
     text = " ".join(filter(None, found.groups())) if found.re.groups else found.group()
