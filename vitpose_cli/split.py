@@ -3,11 +3,14 @@
 Frames of one video, or photos of one folder, are alike; where some of them are in training and some
 in validation, AP says how well a network remembers. Whole groups are therefore dealt out. They are
 dealt in an order that follows from their names and the seed alone, so that a part hardly changes
-when photos are added. Splitting photo by photo was refused, also as an option.
+when photos are added. Splitting photo by photo was refused, also as an option. What belongs to one
+person may lie in many folders and videos; then names tell who it is of.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -20,6 +23,7 @@ from vitpose_cli.formats.content import LabelFilter, content_opener
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
+from vitpose_cli.plurals import counted
 from vitpose_cli.records.shards import document_parts
 from vitpose_cli.tracking.smoothed_labels import for_document
 
@@ -38,6 +42,8 @@ class SplitOptions:
         val: Share of the frames for validation.
         test: Share of the frames for a test.
         by: What stays together: all of a folder, or all of a video (photos are on their own).
+        subject: Instead of `by`, a regular expression: all frames in whose names it finds the same
+            text (that of its groups, if it has any) stay together.
         reviewed: Take only frames that a person accepted or fixed.
         seed: Of the order in which groups are dealt.
         overwrite: Replace files of an earlier split, and delete a part that is no longer wanted.
@@ -48,6 +54,7 @@ class SplitOptions:
     val: float = 0.2
     test: float = 0.0
     by: Group = "video"
+    subject: str | None = None
     reviewed: bool = False
     seed: int = 0
     overwrite: bool = False
@@ -56,12 +63,21 @@ class SplitOptions:
         """Check the options.
 
         Raises:
-            ConfigError: The shares leave nothing for training.
+            ConfigError: The shares leave nothing for training, or `subject` is no regular
+                expression.
         """
         if min(self.val, self.test) < 0 or not 0 < self.val + self.test < 1:
             raise ConfigError(
                 "--val and --test must be 0 or more, and together above 0 and below 1."
             )
+        if self.subject is not None:
+            try:
+                re.compile(self.subject)
+            except re.error as error:
+                raise ConfigError(
+                    f"--subject {self.subject!r} is no regular expression: {error}.",
+                    "For patients P01, P02 and so on: --subject 'P[0-9]+'.",
+                ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +86,17 @@ class Part:
 
     Attributes:
         path: The COCO file.
-        num_groups: Folders, videos or photos that were dealt to it.
+        num_groups: Folders, videos, photos or subjects that were dealt to it.
         num_frames: Its images.
         num_people: Its annotations.
+        subjects: Whom it is of, sorted, where `SplitOptions.subject` was given.
     """
 
     path: Path
     num_groups: int
     num_frames: int
     num_people: int
+    subjects: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -87,16 +105,17 @@ class Part:
             "groups": self.num_groups,
             "frames": self.num_frames,
             "people": self.num_people,
-        }
+        } | ({} if self.subjects is None else {"subjects": self.subjects})
 
 
 def split_labels(options: SplitOptions) -> dict[str, Part]:
     """Write the parts; return them by name.
 
     Raises:
-        InputError: The labels cannot be read, have too few groups for the parts that are wanted,
-            or a part cannot be written, or only in place of the labels or of a file that no
-            split wrote; or an earlier split left a part that is not wanted, and may not be deleted.
+        InputError: The labels cannot be read, have too few groups for the parts that are wanted, or
+            names in which `subject` finds nothing; or a part cannot be written, or only in place of
+            the labels or of a file that no split wrote; or an earlier split left a part that is not
+            wanted, and may not be deleted.
     """
     wanted = {VAL: options.val, TEST: options.test}
     shares = {name: share for name, share in wanted.items() if share}
@@ -106,22 +125,40 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
     groups: dict[str, list[str]] = {}
+    unnamed: list[str] = []
     for frame in content_of(LabelFilter(reviewed=options.reviewed)).frames():
         key = frame.record.key
-        groups.setdefault(group_of(key, options.by, frame.video), []).append(str(key))
+        if options.subject is None:
+            group: str | None = group_of(key, options.by, frame.video)
+        else:
+            group = subject_of(key, options.subject, frame.video)
+        if group is None:
+            unnamed.append(str(key))
+        else:
+            groups.setdefault(group, []).append(str(key))
+    if unnamed:
+        raise InputError(
+            f"--subject {options.subject!r} finds nothing in {counted(len(unnamed), 'name')}, such "
+            f"as {unnamed[0]}.",
+            "Widen the expression until it finds somebody in every name, or split a file without "
+            "these frames (`vitpose export --format coco --only`).",
+        )
     if options.reviewed and not groups:
         raise InputError(
             f"Nobody has reviewed a frame of {options.labels} yet.",
             "Review some with `vitpose review`, or leave --reviewed out.",
         )
     if len(groups) <= len(shares):
-        whole = "folders" if options.by == "folder" else "videos and photos"
+        whole, hint = "videos and photos", "Label more videos or photos."
+        if options.subject is not None:
+            found = ", ".join(sorted(groups))
+            whole, hint = "subjects", f"--subject {options.subject!r} finds only {found}."
+        elif options.by == "folder":
+            whole, hint = "folders", "Split --by video to deal photos out one by one."
         raise InputError(
             f"{options.labels} has labels in too few {whole} for {len(shares) + 1} parts: "
             f"{len(groups)}.",
-            "Split --by video to deal photos out one by one."
-            if options.by == "folder"
-            else "Label more videos or photos.",
+            hint,
         )
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
     members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
@@ -139,7 +176,13 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         written = coco.write_together(contents, WriteOptions(overwrite=options.overwrite), outdated)
         own.forget(outdated)
     return {
-        name: Part(path, len(members[name]), written[path].num_images, written[path].num_instances)
+        name: Part(
+            path,
+            len(members[name]),
+            written[path].num_images,
+            written[path].num_instances,
+            None if options.subject is None else tuple(sorted(members[name])),
+        )
         for name, path in paths.items()
     }
 
@@ -175,6 +218,27 @@ def group_of(key: FrameKey, by: Group, video: str = "") -> str:
     if by == "video":
         return video or (FrameKey.of_video(key.media) or key).media
     return PurePosixPath(key.media).parent.as_posix()
+
+
+def subject_of(key: FrameKey, pattern: str, video: str = "") -> str | None:
+    """Return the text by which the name of a frame says whose it is; None where it does not.
+
+    The suffix of the file is no part of the name: `P[0-9]+` would be found in `.MP4`. Of what is
+    found, upper and lower case and how an accent is encoded make no difference, as two names that
+    may be one person's must not be in two parts.
+
+    Args:
+        key: The frame.
+        pattern: A regular expression; what its groups find counts, if it has any.
+        video: The video that it is of where its name does not tell; empty where it does.
+    """
+    media = PurePosixPath((FrameKey.of_video(key.media) or key).media).with_suffix("").as_posix()
+    name = f"{video}/{media}" if video else media
+    found = re.search(unicodedata.normalize("NFC", pattern), unicodedata.normalize("NFC", name))
+    if found is None:
+        return None
+    text = " ".join(filter(None, found.groups())) if found.re.groups else found.group()
+    return text.casefold() or None
 
 
 def deal(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:

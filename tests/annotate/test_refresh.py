@@ -15,6 +15,7 @@ from video_cases import write_video
 from vitpose_cli.annotate.labelling import annotate
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
+from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 
@@ -188,3 +189,32 @@ def test_another_choice_of_frames_is_refused(job: Job, tmp_path: Path) -> None:
     assert "every: was not given, now 2" in done.stderr
     assert "how frames are labelled may change, not which" in " ".join(done.stderr.split())
     assert (tmp_path / "run" / "annotations.json").read_bytes() == before
+
+
+def test_rejected_and_failed_frames_are_counted_as_what_they_are(job: Job, tmp_path: Path) -> None:
+    photos, run = tmp_path / "photos", tmp_path / "run"
+    shutil.copytree(job.folder / "photos", photos)
+    write_video(photos / "clip.mp4", num=3)
+    (photos / "empty.jpg").touch()
+
+    def label(weights: str, *more: str) -> tuple[dict[str, int], str]:
+        ended = vitpose(
+            *("annotate", photos, "-o", run, "--json", "--device", "cpu", "--no-flip-test"),
+            *("--weights", job.folder / f"{weights}.safetensors", "--detector", "whole-image"),
+            *more,
+        )
+        assert ended.returncode == 5, ended.stderr
+        return orjson.loads(ended.stdout), ended.stderr
+
+    first, _ = label("old")
+    counts = {"num_frames": 44, "num_photos": 41, "num_videos": 1, "num_failed": 1}
+    assert first.items() >= counts.items()
+    with Run.edit(run) as opened:
+        record = opened.record(FrameKey(job.names[0]))
+        assert record is not None
+        opened.append(replace(record, review=Review("rejected"), exact=True))
+    again, said = label("new", "--refresh", "model")
+    assert again.items() >= counts.items()
+    assert "1 of 44 could not be labelled" in said
+    assert "1 reviewed frame stays unchanged" in said
+    assert "the labels of before" not in said  # the empty file never had any

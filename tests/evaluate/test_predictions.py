@@ -21,6 +21,7 @@ from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos, pr
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.record import Review
 from vitpose_cli.records.run import Run
 
 KEYPOINTS = keypoint_set("coco")
@@ -365,3 +366,21 @@ def test_a_truth_with_backslashes_is_of_the_photos_of_a_run(tmp_path: Path) -> N
     write_json(tmp_path / "truth.json", document)
     measured = evaluate_predictions(tmp_path / "truth.json", tmp_path / "run")
     assert measured.coco["AP"] == 1.0
+
+
+def test_labels_that_a_person_reviewed_are_not_passed_off_as_a_networks(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(3)]
+    with Run.open(tmp_path / "run", make_manifest()) as run:
+        for name in names:
+            run.append(make_record(name))
+        run.export()
+    truth = tmp_path / "truth.json"
+    truth.write_bytes((tmp_path / "run" / "annotations.json").read_bytes())
+    assert evaluate_predictions(truth, tmp_path / "run").num_reviewed == 0
+    with Run.edit(tmp_path / "run") as run:
+        run.append(make_record(names[1], review=Review("accepted")))
+        run.export()
+    for predictions in (tmp_path / "run", tmp_path / "run" / "annotations.json"):
+        found = evaluate_predictions(truth, predictions)
+        assert found.as_dict()["num_reviewed"] == 1
+        assert "reviewed the predictions of 1 of 3 photos" in found.counts_sentence()

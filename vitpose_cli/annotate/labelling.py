@@ -277,15 +277,16 @@ def conclude(
     say_what_failed(written.failures, say)
     missing = part.unseen_by_others()
     count = options.worker[1]
+    frames = run.done(retry_errors=False)  # with those that a person rejected
     return AnnotateSummary(
         run=options.run,
         annotations=written.annotations,
-        num_frames=written.num_images + written.num_failures,
+        num_frames=len(frames),
         num_new=0,
         num_people=written.num_instances,
         num_failed=written.num_failures,
         seconds=0.0,
-        **_kinds(run.fresh(retry_errors=False)),
+        **_kinds(frames),
         num_missing=missing.total(),
         missing_of=tuple(f"{number}/{count}" for number in sorted(missing)),
     )

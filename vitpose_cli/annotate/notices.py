@@ -18,9 +18,8 @@ from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
 
 FAILURES_SHOWN = 3
-_KINDS = frozenset(
-    {".heic", ".heif", ".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES}
-)
+_OF_PHONES = frozenset({".heic", ".heif", ".avif"})
+_KINDS = _OF_PHONES | frozenset({".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES})
 UNREAD = _KINDS | {
     f"{suffix} {place}"
     for suffix in (*_KINDS, *VIDEO_SUFFIXES, ARCHIVE_SUFFIX)
@@ -82,7 +81,8 @@ def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
     if unread:
         passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
-        say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
+        hint = " Save copies of phones' photos as JPEG." if unread.keys() & _OF_PHONES else ""
+        say(f"Files of kinds that cannot be read were passed over: {passed_over}.{hint}")
 
 
 def say_what_came_late(
@@ -121,7 +121,7 @@ def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
 
 def say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
     """Tell whose labels a refresh has left."""
-    num_older = len(run) - len(run.fresh())
+    num_older = len(run.done()) - len(run.fresh())
     if num_reviewed := len(run.reviewed()):
         say(f"{counted(num_reviewed, 'reviewed frame stays', 'reviewed frames stay')} unchanged.")
     if num_older:

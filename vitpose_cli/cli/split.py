@@ -43,6 +43,16 @@ def split(
             "by one).",
         ),
     ] = "video",
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            "--subject",
+            metavar="REGEX",
+            help="Instead of --by: frames in whose names this regular expression finds the same "
+            "text stay together, as with 'P[0-9]+' P01/before/a.mp4 and after/P01_b.jpg do. With "
+            "brackets in it, the text in these counts.",
+        ),
+    ] = None,
     reviewed: Annotated[
         bool, typer.Option("--reviewed", help="Only frames that a person accepted or fixed.")
     ] = False,
@@ -61,23 +71,27 @@ def split(
 ) -> None:
     """Part labels into training and validation.
 
-    Frames of one video, or folder, are never in both. The parts follow from the names of the
+    Frames of one video, folder or subject are never in both. The parts follow from the names of the
     frames, so that they hardly change when photos are added.
 
     Examples:
       vitpose split photos.vitpose --reviewed -o parts/
       vitpose split person_keypoints.json --val 0.1 --test 0.1 --by folder
+      vitpose split clinic.vitpose --subject 'P[0-9]+' --val 0.3
     """
     from vitpose_cli.split import SplitOptions, split_labels
 
-    wanted = SplitOptions(labels, output, val, test, by, reviewed, seed, overwrite)
+    wanted = SplitOptions(labels, output, val, test, by, subject, reviewed, seed, overwrite)
     with busy("splitting"):
         parts = split_labels(wanted)
     if json:
         print_json({name: part.as_dict() for name, part in parts.items()})
         return
     for name, part in parts.items():
+        groups = counted(part.num_groups, "group")
+        if part.subjects is not None:
+            groups = f"{counted(part.num_groups, 'subject')} ({', '.join(part.subjects)})"
         note(
-            f"{name:>5}: {counted(part.num_frames, 'frame')} of "
-            f"{counted(part.num_groups, 'group')}, {people(part.num_people)} -> {part.path}"
+            f"{name:>5}: {counted(part.num_frames, 'frame')} of {groups}, "
+            f"{people(part.num_people)} -> {part.path}"
         )

@@ -47,6 +47,8 @@ class Evaluation:
         num_without_size: People of the ground truth of whom nothing says how large they are, by
             which distances are measured; they are passed over, and so is what was found on their
             photos and is nobody else.
+        num_reviewed: Photos whose predictions a person has reviewed: what a network said of them
+            may have been put right, or be the ground truth itself.
     """
 
     coco: Mapping[str, float]
@@ -62,6 +64,7 @@ class Evaluation:
     crowding: Mapping[str, Subset] = field(default_factory=dict)
     pckh: HeadPck | None = None
     num_without_size: int = 0
+    num_reviewed: int = 0
 
     @property
     def num_failed(self) -> int:
@@ -93,7 +96,18 @@ class Evaluation:
         passed_over = ""
         if self.num_without_size:
             passed_over = f" {without_size(self.num_without_size)}: passed over."
-        return counts + missing + categories + self._heads_sentence() + passed_over
+        sentences = counts + missing + categories + self._heads_sentence() + passed_over
+        return sentences + self._reviewed_sentence()
+
+    def _reviewed_sentence(self) -> str:
+        """Say that predictions are not a network's alone, such as those that truth was made of."""
+        if not self.num_reviewed:
+            return ""
+        photos = f"{self.num_reviewed:,} of {counted(self.num_images, 'photo')}"
+        return (
+            f" A person has reviewed the predictions of {photos}: the figures are not those of a "
+            "network. To measure weights, give --weights and --images instead of --predictions."
+        )
 
     def _heads_sentence(self) -> str:
         """Say what sizes of heads PCKh is by, where it is not everybody's `head_size`."""
@@ -119,6 +133,7 @@ class Evaluation:
             "num_predicted": self.num_predicted,
             "num_failed": self.num_failed,
             "num_missing": self.num_missing,
+            "num_reviewed": self.num_reviewed,
             "num_categories": self.num_categories,
             "by_category": self.by_category,
             "failures": [failure._asdict() for failure in self.failures],
@@ -152,6 +167,7 @@ def measure_photos(
             counts["images"] += 1
             counts["predicted"] += len(photo.scores)
             counts["missing"] += bool(photo.missing)
+            counts["reviewed"] += photo.reviewed
             counts["unlisted"] += photo.missing is None
             if photo.failure is not None:
                 failures.append(photo.failure)
@@ -182,6 +198,7 @@ def measure_photos(
         crowding=crowds.result(),
         pckh=heads.result(),
         num_without_size=counts["without size"],
+        num_reviewed=counts["reviewed"],
     )
 
 

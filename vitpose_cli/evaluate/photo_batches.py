@@ -53,6 +53,7 @@ class Photo(NamedTuple):
             one that it lacks; None as a whole where the predictions do not tell categories apart.
         is_partial: Whether somebody is missing in `truth` who is on the photo, so that what is
             found there and is nobody of `truth` is not wrong.
+        reviewed: Whether a person has reviewed what the predictions say of it.
     """
 
     image_id: int
@@ -64,6 +65,7 @@ class Photo(NamedTuple):
     missing: bool | None = False
     categories: Sequence[int | None] | None = None
     is_partial: bool = False
+    reviewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,7 @@ def _of_run(path: Path, truth: CocoFrames) -> Iterator[Photo]:
                     scores,
                     failure=FailedPhoto(truth.names[number], error) if error else None,
                     missing=key not in records,
+                    reviewed=record.get("review") is not None,
                 )
 
 
@@ -284,7 +285,8 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             image_id = int(truth.image_ids[number])
             bodies = _bodies(truth, number)
             photo = photo_of(image_id, bodies, people, len(order), by_category=by_category)
-            yield photo._replace(missing=there is None)
+            reviewed = there is not None and bool(document.image(there).get("review"))
+            yield photo._replace(missing=there is None, reviewed=reviewed)
 
 
 def _is_found(person: Mapping[str, Any]) -> bool:
