@@ -140,6 +140,12 @@ def test_what_the_blur_costs_near_the_border() -> None:
     np.testing.assert_allclose(worst, [1.0, 1.44, 1.28, 0.48, 0.08, 0.007, 0], atol=0.01)
 
 
+def test_the_blur_is_the_originals_from_64_rows_on() -> None:
+    sizes = [(48, 64), (60, 80), (72, 96), (108, 144), (56, 56), (24, 32)]
+    kernels = [codec_of("udp", size).blur_kernel for size in sizes]
+    assert kernels == [11, 11, 11, 11, 9, 5]
+
+
 def test_heads_and_feet_of_a_small_map_are_where_they_are() -> None:
     codec = codec_of("udp", (24, 32))
     # where the padded box of a standing person ends, 10 % from the upper and the lower border
