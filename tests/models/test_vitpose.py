@@ -156,6 +156,40 @@ def test_maps_of_real_sizes_equal_transformers(name: str) -> None:
     assert_same_maps(ours(images), theirs(images).heatmaps)
 
 
+# Of the published configurations; nothing in the weights tells heads, and no shape tells rates.
+RECIPES = {  # channels, blocks, heads, drop path, layer decay, channels of an expert
+    "small": (384, 12, 12, 0.10, 0.80, 96),
+    "base": (768, 12, 12, 0.30, 0.75, 192),
+    "large": (1024, 24, 16, 0.50, 0.80, 256),
+    "huge": (1280, 32, 16, 0.55, 0.85, 320),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_sizes_are_the_published_ones(name: str) -> None:
+    size = VARIANTS[name]
+    found = (size.embed_dim, size.depth, size.num_heads, size.drop_path, size.layer_decay)
+    assert (*found, size.expert_dim) == RECIPES[name]
+
+
+@pytest.mark.parametrize("name", ["large", "huge"])
+@torch.no_grad()
+def test_one_block_of_the_greatest_sizes_equals_transformers(name: str) -> None:
+    width, _, num_heads, *_ = RECIPES[name]
+    images = crops(2, (48, 64))
+    published = Variant(name, width, 1, num_heads, drop_path=0.0, layer_decay=1.0)
+    theirs = peer(published, "classic", num_experts=NUM_EXPERTS, input_wh=(48, 64))
+    ours = counterpart(
+        theirs,
+        replace(VARIANTS[name], depth=1),
+        "classic",
+        num_experts=NUM_EXPERTS,
+        input_wh=(48, 64),
+    )
+    expected = theirs(images, dataset_index=torch.tensor([4, 1])).heatmaps
+    assert_same_maps(ours(images, expert=[(4, 1), (1, 1)]), expected)
+
+
 @torch.no_grad()
 def test_every_expert_equals_transformers() -> None:
     theirs = peer(SHALLOW, "simple", num_experts=NUM_EXPERTS, input_wh=(96, 128))
@@ -278,3 +312,26 @@ def test_token_by_token_the_encoder_is_its_parts() -> None:
     assert torch.equal(whole, parts)
     timm_says = model.encoder.forward_features(images).transpose(1, 2).reshape(1, 64, 4, 3)
     assert torch.equal(whole, timm_says)
+
+
+@torch.no_grad()
+def test_a_knowledge_token_stands_before_the_patches_and_is_gone_behind_the_blocks() -> None:
+    config = ViTPoseConfig(TEST, TWO_HEADS, (48, 64))
+    plain, token = ViTPose(config).eval(), torch.randn(1, 1, 64)
+    model = ViTPose(replace(config, knowledge_token=True)).eval()
+    model.load_state_dict(plain.state_dict() | {"encoder.knowledge_token": token})
+    images = crops(2, (48, 64))
+    tokens = torch.cat([token.expand(2, -1, -1), plain.embed(images)], dim=1)
+    encoded = plain.encoder.norm(plain.encoder.blocks(tokens))[:, 1:]
+    expected = encoded.transpose(1, 2).reshape(2, 64, 4, 3)
+    torch.testing.assert_close(model.features(images), expected)
+
+
+def test_heads_begin_almost_at_nothing_as_the_originals() -> None:
+    torch.manual_seed(0)
+    model = ViTPose(ViTPoseConfig(TEST, TWO_HEADS, (48, 64)))
+    for name, value in model.heads.named_parameters():
+        if value.ndim == 4:
+            assert value.std().item() == pytest.approx(0.001, rel=0.05), name
+        else:  # biases, and the scales of batch norms
+            assert (value == (1 if ".bn" in name and name.endswith("weight") else 0)).all(), name

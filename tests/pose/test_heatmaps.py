@@ -65,6 +65,49 @@ def test_decoding_is_the_originals(
     )
 
 
+@pytest.mark.parametrize("height", [0.02, 3.0, 200.0])
+def test_very_low_and_very_high_maps_are_read_as_by_the_original(
+    height: float, golden: Mapping[str, NDArray[Any]]
+) -> None:
+    """Its logarithm sees nothing below 0.001 and nothing above 50."""
+    maps = golden["maps"].reshape(-1, 32, 24) / REFERENCE["SCALE"] * height
+    expected = np.array([REFERENCE["decode_udp"](each)[0] for each in maps])
+    cells = np.array([np.unravel_index(each.argmax(), each.shape)[::-1] for each in maps])
+    usual = np.abs(expected - cells).max(axis=1) < 2
+    assert usual.sum() >= 15
+    points = map_points(codec_of("udp"), torch.tensor(maps)[:, None])[:, 0]
+    # map px; as in the test of patches
+    np.testing.assert_allclose(points[usual], expected[usual], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("cell", "steps"),
+    [
+        ((1, 15), False),
+        ((2, 15), True),
+        ((22, 15), True),
+        ((23, 15), False),
+        ((11, 1), False),
+        ((11, 2), True),
+        ((11, 30), True),
+        ((11, 31), False),
+    ],
+)
+def test_a_quarter_step_is_taken_from_the_third_cell_to_the_last_but_one(
+    cell: tuple[int, int], steps: bool
+) -> None:
+    """Where 1 < x < W - 1 and 1 < y < H - 1, in `keypoints_from_heatmaps`."""
+    x, y = cell
+    maps = torch.zeros(32, 24)
+    rows, columns = slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2)
+    maps[rows, columns] = 0.2
+    maps[y, max(0, x - 1)] = maps[max(0, y - 1), x] = 0.4  # higher on the left and above
+    maps[y, x] = 1.0
+    moved = 0.25 if steps else 0.0
+    points = map_points(codec_of("classic"), maps[None, None])[0, 0]
+    np.testing.assert_allclose(points, [x - moved, y - moved], atol=1e-6)
+
+
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_encoding_is_the_originals(
     alignment: Alignment, golden: Mapping[str, NDArray[Any]]
@@ -138,6 +181,12 @@ def test_what_the_blur_costs_near_the_border() -> None:
         worst.append(float(np.abs(map_points(codec, maps) - cells.numpy()).max()))
     # map px; the original's own errors, from the border inwards
     np.testing.assert_allclose(worst, [1.0, 1.44, 1.28, 0.48, 0.08, 0.007, 0], atol=0.01)
+
+
+def test_the_blur_is_the_originals_from_64_rows_on() -> None:
+    sizes = [(48, 64), (60, 80), (72, 96), (108, 144), (56, 56), (24, 32)]
+    kernels = [codec_of("udp", size).blur_kernel for size in sizes]
+    assert kernels == [11, 11, 11, 11, 9, 5]
 
 
 def test_heads_and_feet_of_a_small_map_are_where_they_are() -> None:

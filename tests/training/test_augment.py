@@ -105,6 +105,8 @@ def test_scale_rotation_and_shift_follow_the_published_recipe() -> None:
     angles = np.rad2deg(np.arctan2(-linear[:, 0, 1], linear[:, 0, 0]))
     assert np.abs(angles).max() == pytest.approx(80, abs=0.5)
     assert np.mean(angles == 0) == pytest.approx(0.4, abs=0.03)
+    # clip(N(0, 1) * 40, -80, 80): of those that are turned, 4.55 % lie on a limit.
+    assert np.mean(np.abs(angles[angles != 0]) > 79.9) == pytest.approx(0.0455, abs=0.015)
     people, _ = some_people(8)
     rows = people.select(np.arange(4000) % 8)
     centres = (rows.boxes[:, :2] + rows.boxes[:, 2:]) / 2

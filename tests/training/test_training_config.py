@@ -8,7 +8,7 @@ from training_cases import small_run
 
 from vitpose_cli.config import config_reference, dump_config, parse_config
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.training.config import TrainConfig
+from vitpose_cli.training.config import DistillOptions, TrainConfig
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples" / "train").glob("*.yaml"))
 
@@ -26,10 +26,24 @@ def test_the_defaults_are_the_paper() -> None:
     assert config.optimizer.weight_decay == 0.1
     assert config.optimizer.milestones is None  # 170 and 200 of 210, see test_optim
     assert config.optimizer.clip_norm == 1.0
+    assert config.optimizer.betas == (0.9, 0.999)
+    assert config.optimizer.kind == "adamw"
     assert config.stages[0].epochs == 210
     assert config.stages[0].batch_size == 512
     assert config.stages[0].input_wh == (192, 256)
     assert config.ema is None
+    loss, taught = config.stages[0].loss, DistillOptions(teacher="vitpose-l")
+    assert (loss.kind, loss.weight, loss.foreground, loss.blob_sigma) == ("mse", 1, 0, 2)
+    assert (taught.truth, taught.weight, taught.looks) == (1, 1, "each")
+    changed = config.augmentation.model_dump()
+    published = {
+        "flip": 0.5, "shift": 0.3, "shift_size": 0.2, "scale_std": 0.5, "scale_limits": (0.5, 1.5),
+        "rotation": 0.6, "rotation_std_deg": 40, "rotation_limit_deg": 80, "half_body": 0.3,
+        "half_body_keypoints": 9,
+    }  # fmt: skip
+    assert {name: changed[name] for name in published} == published
+    not_there = ("truncation", "brightness", "contrast", "saturation", "tint", "grey", "erasing")
+    assert [changed[name] for name in (*not_there, "blend")] == [0] * 8
 
 
 def test_what_cannot_be_meant_is_said_at_once() -> None:

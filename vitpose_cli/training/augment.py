@@ -7,7 +7,9 @@ wait. Ready augmentation packages were refused: they work image by image, resamp
 operation, and cannot cut a body.
 
 Geometry follows `TopDownHalfBodyTransform` and its neighbours in mmpose 0.24, which the original
-ViTPose was trained with; truncation is this project's answer to photos of body parts.
+ViTPose was trained with, but for two things: the centre is moved anew each time, which there is
+done once for all epochs, and boxes are as wide as COCO says, where there a pixel is taken off.
+Truncation is this project's answer to photos of body parts.
 """
 
 from __future__ import annotations
