@@ -16,7 +16,8 @@ from runs import vitpose
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import read_coco
-from vitpose_cli.split import SplitOptions, deal, group_of, split_labels, subject_of
+from vitpose_cli.split import SplitOptions, deal, group_of, split_labels
+from vitpose_cli.subjects import Subjects
 
 
 @pytest.fixture(scope="module")
@@ -223,53 +224,40 @@ def test_all_of_a_subject_stays_together_wherever_it_lies(tmp_path: Path) -> Non
     ]
     for name, part in parts.items():
         keys = frames_of(part.path)
-        seen = Counter(subject_of(key, "[Pp]([0-9]+)") for key in keys)
+        seen = Counter(Subjects("[Pp]([0-9]+)").of(key) for key in keys)
         assert set(seen) == {subject[1:] for subject in found[name] or ()}
         assert set(seen.values()) == {7}, "all of everybody"
         assert part.num_groups == len(seen)
 
 
-@pytest.mark.parametrize(
-    ("media", "pattern", "subject"),
-    [
-        ("P07/before/1.jpg", "^[^/]+", "p07"),
-        ("walk.MP4", "P[0-9]+", None),
-        ("frames/P3.MP4/frame_000001.jpg", "P[0-9]+", "p3"),
-        ("Ju\u0308rgen/1.jpg", "J\u00fcrgen|Anna", "j\u00fcrgen"),
-        ("a/1.jpg", "([0-9]*)a", None),
-        ("Bern/x/P3.jpg", "^([^/]+).*(P[0-9]+)|(Basel)", "bern p3"),
-    ],
-)
-def test_names_say_whose_a_frame_is(media: str, pattern: str, subject: str | None) -> None:
-    assert subject_of(FrameKey(media), pattern) == subject
-
-
-def test_the_name_of_a_video_says_whose_its_frames_are() -> None:
-    assert subject_of(FrameKey("000001.jpg"), "P[0-9]+", "P4_gait") == "p4"
-
-
 def test_frames_of_nobody_are_not_split_by_subject(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="finds nothing in 40 names, such as clips"):
+    with pytest.raises(InputError, match="finds nothing in the names of 40 frames, such as clips"):
         split_labels(SplitOptions(run, tmp_path, subject="day [0-9]"))
     with pytest.raises(InputError, match="too few subjects for 2 parts: 1") as caught:
         split_labels(SplitOptions(run, tmp_path, subject="(?:day|clip).*(/)"))
     assert str(caught.value.hint).endswith("finds only /.")
     with pytest.raises(ConfigError, match="is no regular expression"):
         SplitOptions(run, tmp_path, subject="P[0-9")
+    make_run(tmp_path / "empty", [])
+    with pytest.raises(InputError, match="too few subjects for 2 parts: 0") as caught:
+        split_labels(SplitOptions(tmp_path / "empty", tmp_path, subject="P[0-9]+"))
+    assert caught.value.hint == "Label more videos or photos."
 
 
 def test_the_command_names_the_subjects(run: Path, tmp_path: Path) -> None:
     arguments = ("split", run, "--subject", "day [01]|day|clips", "-o", tmp_path / "p")
     done = vitpose(*arguments)
     assert done.returncode == 0, done.stderr
-    said = done.stdout + done.stderr
-    again = vitpose(*arguments, "--overwrite", "--json")
-    parts = json.loads(again.stdout)
-    assert sorted(parts["train"]["subjects"] + parts["val"]["subjects"]) == [
+    options = SplitOptions(run, tmp_path / "same", subject="day [01]|day|clips")
+    parts = [part.as_dict() for part in split_labels(options).values()]
+    assert sorted(name for part in parts for name in part["subjects"]) == [
         *("clips", "day", "day 0", "day 1")
     ]
-    for part in parts.values():
-        assert f"({', '.join(part['subjects'])}), " in said
+    for part in parts:
+        assert f"({', '.join(part['subjects'])}), " in done.stderr
+    refused = vitpose(*arguments, "--overwrite", "--by", "folder")
+    assert refused.returncode == 2
+    assert "--by and --subject exclude each other" in refused.stderr
 
 
 def test_the_command(run: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ def people(number: int) -> str:
     return counted(number, "person", "people")
 
 
-def first_few(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str], most: int = 5) -> str:
     """Return the first of several names, in words."""
-    return ", ".join(names[:5]) + (", …" if names[5:] else "")
+    return ", ".join(names[:most]) + (", …" if names[most:] else "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

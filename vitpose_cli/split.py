@@ -9,9 +9,7 @@ person may lie in many folders and videos; then names tell who it is of.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -19,12 +17,13 @@ from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
-from vitpose_cli.formats.content import LabelFilter, content_opener
+from vitpose_cli.formats.content import LabelFilter, LabelledFrame, content_opener
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.shards import document_parts
+from vitpose_cli.subjects import Subjects
 from vitpose_cli.tracking.smoothed_labels import for_document
 
 Group = Literal["folder", "video"]
@@ -71,13 +70,7 @@ class SplitOptions:
                 "--val and --test must be 0 or more, and together above 0 and below 1."
             )
         if self.subject is not None:
-            try:
-                re.compile(self.subject)
-            except re.error as error:
-                raise ConfigError(
-                    f"--subject {self.subject!r} is no regular expression: {error}.",
-                    "For patients P01, P02 and so on: --subject 'P[0-9]+'.",
-                ) from error
+            Subjects(self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,42 +117,8 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
-    groups: dict[str, list[str]] = {}
-    unnamed: list[str] = []
-    for frame in content_of(LabelFilter(reviewed=options.reviewed)).frames():
-        key = frame.record.key
-        if options.subject is None:
-            group: str | None = group_of(key, options.by, frame.video)
-        else:
-            group = subject_of(key, options.subject, frame.video)
-        if group is None:
-            unnamed.append(str(key))
-        else:
-            groups.setdefault(group, []).append(str(key))
-    if unnamed:
-        raise InputError(
-            f"--subject {options.subject!r} finds nothing in {counted(len(unnamed), 'name')}, such "
-            f"as {unnamed[0]}.",
-            "Widen the expression until it finds somebody in every name, or split a file without "
-            "these frames (`vitpose export --format coco --only`).",
-        )
-    if options.reviewed and not groups:
-        raise InputError(
-            f"Nobody has reviewed a frame of {options.labels} yet.",
-            "Review some with `vitpose review`, or leave --reviewed out.",
-        )
-    if len(groups) <= len(shares):
-        whole, hint = "videos and photos", "Label more videos or photos."
-        if options.subject is not None:
-            found = ", ".join(sorted(groups))
-            whole, hint = "subjects", f"--subject {options.subject!r} finds only {found}."
-        elif options.by == "folder":
-            whole, hint = "folders", "Split --by video to deal photos out one by one."
-        raise InputError(
-            f"{options.labels} has labels in too few {whole} for {len(shares) + 1} parts: "
-            f"{len(groups)}.",
-            hint,
-        )
+    groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).frames(), options)
+    _check_enough(groups, len(shares) + 1, options)
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
     members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
     contents = {}
@@ -185,6 +144,60 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         )
         for name, path in paths.items()
     }
+
+
+def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str, list[str]]:
+    """Return the names of the frames of each folder, video or subject.
+
+    Raises:
+        InputError: There are frames of which nothing says whose they are.
+    """
+    groups: dict[str, list[str]] = {}
+    nobodys: list[str] = []
+    subjects = None if options.subject is None else Subjects(options.subject)
+    for frame in frames:
+        key = frame.record.key
+        if subjects is None:
+            members = groups.setdefault(group_of(key, options.by, frame.video), [])
+        elif (subject := subjects.of(key, frame.video)) is not None:
+            members = groups.setdefault(subject, [])
+        else:
+            members = nobodys
+        members.append(str(key))
+    if nobodys:
+        raise InputError(
+            f"--subject {options.subject!r} finds nothing in the names of "
+            f"{counted(len(nobodys), 'frame')}, such as {nobodys[0]}.",
+            "Widen the expression until it finds somebody in every name ([Pp] takes both cases), "
+            "or split a file without these frames (`vitpose export --format coco --only`).",
+        )
+    return groups
+
+
+def _check_enough(groups: Mapping[str, object], num_parts: int, options: SplitOptions) -> None:
+    """Refuse to split what has fewer groups than there are parts.
+
+    Raises:
+        InputError: It has.
+    """
+    if len(groups) >= num_parts:
+        return
+    if options.reviewed and not groups:
+        raise InputError(
+            f"Nobody has reviewed a frame of {options.labels} yet.",
+            "Review some with `vitpose review`, or leave --reviewed out.",
+        )
+    whole, hint = "videos and photos", "Label more videos or photos."
+    if options.subject is not None:
+        whole = "subjects"
+        if groups:
+            hint = f"--subject {options.subject!r} finds only {', '.join(sorted(groups))}."
+    elif options.by == "folder":
+        whole, hint = "folders", "Split --by video to deal photos out one by one."
+    raise InputError(
+        f"{options.labels} has labels in too few {whole} for {num_parts} parts: {len(groups)}.",
+        hint,
+    )
 
 
 def _is_earlier(own: OwnFiles, path: Path, options: SplitOptions) -> bool:
@@ -218,27 +231,6 @@ def group_of(key: FrameKey, by: Group, video: str = "") -> str:
     if by == "video":
         return video or (FrameKey.of_video(key.media) or key).media
     return PurePosixPath(key.media).parent.as_posix()
-
-
-def subject_of(key: FrameKey, pattern: str, video: str = "") -> str | None:
-    """Return the text by which the name of a frame says whose it is; None where it does not.
-
-    The suffix of the file is no part of the name: `P[0-9]+` would be found in `.MP4`. Of what is
-    found, upper and lower case and how an accent is encoded make no difference, as two names that
-    may be one person's must not be in two parts.
-
-    Args:
-        key: The frame.
-        pattern: A regular expression; what its groups find counts, if it has any.
-        video: The video that it is of where its name does not tell; empty where it does.
-    """
-    media = PurePosixPath((FrameKey.of_video(key.media) or key).media).with_suffix("").as_posix()
-    name = f"{video}/{media}" if video else media
-    found = re.search(unicodedata.normalize("NFC", pattern), unicodedata.normalize("NFC", name))
-    if found is None:
-        return None
-    text = " ".join(filter(None, found.groups())) if found.re.groups else found.group()
-    return text.casefold() or None
 
 
 def deal(sizes: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:

@@ -9,7 +9,10 @@ import typer
 
 from vitpose_cli.cli import options
 from vitpose_cli.cli.console import busy, note, print_json
-from vitpose_cli.plurals import counted, people
+from vitpose_cli.errors import ConfigError
+from vitpose_cli.plurals import counted, first_few, people
+
+_SUBJECTS_SHOWN = 100  # of each part
 
 
 def split(
@@ -36,13 +39,13 @@ def split(
         ),
     ] = 0.0,
     by: Annotated[
-        Literal["folder", "video"],
+        Literal["folder", "video"] | None,
         typer.Option(
             "--by",
             help="What stays together: the frames of a folder, or of a video (photos are dealt one "
-            "by one).",
+            "by one). Without it: of a video.",
         ),
-    ] = "video",
+    ] = None,
     subject: Annotated[
         str | None,
         typer.Option(
@@ -81,7 +84,11 @@ def split(
     """
     from vitpose_cli.split import SplitOptions, split_labels
 
-    wanted = SplitOptions(labels, output, val, test, by, subject, reviewed, seed, overwrite)
+    if by is not None and subject is not None:
+        raise ConfigError("--by and --subject exclude each other.", "Give one of them.")
+    wanted = SplitOptions(
+        labels, output, val, test, by or "video", subject, reviewed, seed, overwrite
+    )
     with busy("splitting"):
         parts = split_labels(wanted)
     if json:
@@ -90,7 +97,8 @@ def split(
     for name, part in parts.items():
         groups = counted(part.num_groups, "group")
         if part.subjects is not None:
-            groups = f"{counted(part.num_groups, 'subject')} ({', '.join(part.subjects)})"
+            shown = first_few(part.subjects, _SUBJECTS_SHOWN)
+            groups = f"{counted(part.num_groups, 'subject')} ({shown})"
         note(
             f"{name:>5}: {counted(part.num_frames, 'frame')} of {groups}, "
             f"{people(part.num_people)} -> {part.path}"
