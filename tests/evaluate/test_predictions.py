@@ -379,8 +379,9 @@ def test_labels_that_a_person_reviewed_are_not_passed_off_as_a_networks(tmp_path
     assert evaluate_predictions(truth, tmp_path / "run").num_reviewed == 0
     with Run.edit(tmp_path / "run") as run:
         run.append(make_record(names[1], review=Review("accepted")))
+        run.append(make_record(names[2], review=Review("rejected")))  # in no document
         run.export()
     for predictions in (tmp_path / "run", tmp_path / "run" / "annotations.json"):
         found = evaluate_predictions(truth, predictions)
-        assert found.as_dict()["num_reviewed"] == 1
+        assert found.as_dict()["num_reviewed"] == found.num_missing == 1
         assert "reviewed the predictions of 1 of 3 photos" in found.counts_sentence()

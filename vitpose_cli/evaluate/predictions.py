@@ -270,9 +270,12 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
         for number, name in enumerate(truth.names):
             there = numbers.get(name)
             found = [] if there is None else list(filter(_is_found, _bodies(document, there)))
+            reviewed = False
             if there is not None:
-                sizes_wh = size_of(document.image(there)), size_of(truth.image(number))
+                image = document.image(there)
+                sizes_wh = size_of(image), size_of(truth.image(number))
                 check_same_size(truth.key(number), sizes_wh, (path, truth.path))
+                reviewed = bool(image.get("review"))
             people = [
                 {
                     "keypoints": np.reshape(person["keypoints"], (-1, 3))[order].ravel(),
@@ -285,7 +288,6 @@ def _of_document(path: Path, truth: CocoFrames) -> Iterator[Photo]:
             image_id = int(truth.image_ids[number])
             bodies = _bodies(truth, number)
             photo = photo_of(image_id, bodies, people, len(order), by_category=by_category)
-            reviewed = there is not None and bool(document.image(there).get("review"))
             yield photo._replace(missing=there is None, reviewed=reviewed)
 
 
