@@ -85,7 +85,7 @@ def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = np.array(photo, copy=True)[:, : photo.size[0]]
     except (ValueError, EOFError, SyntaxError, RuntimeError) as error:
         raise InputError(
-            f"The HEIC cannot be decoded: {error}.",
+            f"The HEIC cannot be decoded: {' '.join(str(error).split())}.",
             "Copy it again from where it came; save it as JPEG if it looks right in a viewer.",
         ) from error
     if pixels.ndim == 2:
