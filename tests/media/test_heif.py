@@ -30,11 +30,12 @@ def photo() -> Image.Image:
     return Image.open(EXAMPLES / "astronaut.jpg").convert("RGB").resize(SIZE_WH)
 
 
-def heic(photo: Image.Image, orientation: int = 1) -> bytes:
+def heic(photo: Image.Image, orientation: int | None = None) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    if orientation is not None:
+        exif[0x0112] = orientation
     buffer = io.BytesIO()
-    photo.save(buffer, "HEIF", quality=95, exif=exif.tobytes())
+    photo.save(buffer, "HEIF", quality=95, **({"exif": exif.tobytes()} if exif else {}))
     return buffer.getvalue()
 
 
@@ -68,6 +69,71 @@ def test_its_exif_orientation_counts_for_nothing(photo: Image.Image) -> None:
     at = data.index(struct.pack(order + "HHI", 0x0112, 3, 1), place) + 8
     lying = data[:at] + struct.pack(order + "H", 3) + data[at + 2 :]
     assert np.array_equal(decode_image(lying), decode_image(data))
+
+
+def test_tiles_are_put_together_as_iphones_part_their_photos() -> None:
+    whole = Image.open(EXAMPLES / "astronaut.jpg").convert("RGB").resize((128, 64))
+    tiles = [heic(whole.crop((left, 0, left + 64, 64))) for left in (0, 64)]
+    data = _grid(tiles, tile=64, size_wh=(100, 60), quarter_turns=3)
+    expected = np.rot90(np.asarray(whole)[:60, :100], 3)
+    assert read_image_header(data).upright_wh == (60, 100)
+    assert difference(decode_image(data), expected) < 3
+
+
+def _grid(tiles: list[bytes], tile: int, size_wh: tuple[int, int], quarter_turns: int) -> bytes:
+    """Return a HEIC of a row of tiles, cut to a size and turned against the clock."""
+    grid = struct.pack(">4B2H", 0, 0, 0, len(tiles) - 1, *size_wh)
+    items = [*(_content(one, b"mdat") for one in tiles), grid]
+    numbers = range(1, len(items) + 1)
+    last = numbers[-1]
+    kinds = [b"hvc1"] * len(tiles) + [b"grid"]
+    entries = b"".join(
+        _box(b"infe", struct.pack(">IHH4sx", 2 << 24 | (number < last), number, 0, kind))
+        for number, kind in zip(numbers, kinds, strict=True)
+    )
+    properties = (
+        _box(b"hvcC", _content(tiles[0], b"hvcC"))
+        + _box(b"ispe", struct.pack(">3I", 0, tile, tile))
+        + _box(b"ispe", struct.pack(">3I", 0, *size_wh))
+        + _box(b"irot", bytes([quarter_turns]))
+    )
+    belongs = b"".join(
+        struct.pack(">HB", number, 2) + (b"\x81\x02" if number < last else b"\x03\x84")
+        for number in numbers
+    )
+    fixed = (
+        _box(b"hdlr", struct.pack(">II4s13x", 0, 0, b"pict"))
+        + _box(b"pitm", struct.pack(">IH", 0, last))
+        + _box(b"iinf", struct.pack(">IH", 0, last) + entries)
+        + _box(
+            b"iref",
+            struct.pack(">I", 0)
+            + _box(b"dimg", struct.pack(f">{last + 1}H", last, len(tiles), *numbers[:-1])),
+        )
+        + _box(
+            b"iprp",
+            _box(b"ipco", properties) + _box(b"ipma", struct.pack(">II", 0, last) + belongs),
+        )
+    )
+    start = _box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    at = len(start) + 12 + len(fixed) + 16 + 14 * last + 8
+    places = b""
+    for number, item in zip(numbers, items, strict=True):
+        places += struct.pack(">HHHII", number, 0, 1, at, len(item))
+        at += len(item)
+    located = _box(b"iloc", struct.pack(">IBBH", 0, 0x44, 0, last) + places)
+    meta = _box(b"meta", bytes(4) + fixed + located)
+    return start + meta + _box(b"mdat", b"".join(items))
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def _content(data: bytes, kind: bytes) -> bytes:
+    at = data.index(kind)
+    (length,) = struct.unpack_from(">I", data, at - 4)
+    return data[at + 4 : at - 4 + length]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA"])
