@@ -274,12 +274,12 @@ def test_what_cannot_be_used_is_said(
 def test_what_is_in_archives_and_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for name in ("a.jpg", "b.HEIC", "c.tar", "d.tar.gz", "e.mp4", "f.json"):
+        for name in ("a.jpg", "b.CR3", "c.tar", "d.tar.gz", "e.mp4", "f.json"):
             tar.add(tmp_path / "file", name)
     said: list[str] = []
     say_what_was_seen(open_source([str(tmp_path / "a.tar")]), said.append)
     (sentence,) = said
-    for kind in (".heic", ".tar", ".tar.gz", ".mp4"):
+    for kind in (".cr3", ".tar", ".tar.gz", ".mp4"):
         assert f"1 {kind} in archives" in sentence
     assert ".json" not in sentence
 

@@ -32,12 +32,12 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         animation.frames = [cv2.cvtColor(picture(n), cv2.COLOR_RGB2BGR) for n in range(4)]
         animation.durations = [100, 200, 50, 300]
         assert cv2.imwriteanimation(str(folder / f"moving.{suffix}"), animation)
-    (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "IMG_1.CR3").write_bytes(b"\0\0\0\x18ftypcrx ")
     save_weights(base / "weights.safetensors")
     done = label(base, "--extract-frames", base / "frames")
     assert done.returncode == 0, done.stderr
     assert "2 photos and 10 frames of 4 videos" in done.stderr
-    assert "passed over: 1 .heic. Save copies of phones' photos as JPEG." in done.stderr
+    assert "passed over: 1 .cr3." in done.stderr
     return base
 
 

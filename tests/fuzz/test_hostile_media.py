@@ -13,6 +13,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from av.video.stream import VideoStream
 from PIL import Image, ImageCms
@@ -26,6 +27,7 @@ from vitpose_cli.media.listed import read_list
 from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video import VideoFile
 
+pillow_heif.register_heif_opener()
 MAX_PIXELS = 1_000_000
 NOISE = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
 
@@ -50,6 +52,8 @@ def _photos() -> list[bytes]:
         (picture.convert("CMYK"), "TIFF", {"compression": "jpeg"}),
         (picture, "TIFF", {"big_tiff": True}),
         (picture, "BMP", {}),
+        (picture, "HEIF", {"exif": exif.tobytes()}),
+        (picture.convert("RGBA"), "HEIF", {"quality": -1}),
     ]
     encoded = []
     for image, image_format, options in written:

@@ -38,10 +38,10 @@ def test_a_folder_is_searched_in_natural_order(tmp_path: Path) -> None:
 def test_hidden_files_runs_and_other_files_are_passed_over(tmp_path: Path) -> None:
     plant(tmp_path, "a.jpg", ".b.jpg", "._a.jpg", ".cache/c.jpg", "a.vitpose/preview/a.jpg")
     plant(tmp_path, "run/preview/a.jpg", "run/manifest.json", "run/journal-0.jsonl", "notes.txt")
-    plant(tmp_path, "IMG_1.HEIC", "IMG_2.heic", "Makefile")
+    plant(tmp_path, "IMG_1.CR3", "IMG_2.cr3", "Makefile")
     media = find_media([str(tmp_path)])
     assert list(media.files) == ["a.jpg"]
-    assert media.ignored == {".txt": 1, ".heic": 2, "without suffix": 1}
+    assert media.ignored == {".txt": 1, ".cr3": 2, "without suffix": 1}
     assert found(tmp_path / "a.vitpose") == ["preview/a.jpg"]
 
 
@@ -206,11 +206,11 @@ def test_nothing_to_label_is_said_with_what_was_looked_for(tmp_path: Path) -> No
         find_media([str(tmp_path)])
     assert ".jpg" in caught.value.hint
     assert ".mp4" in caught.value.hint
-    plant(tmp_path, "a.heic", "b.heic", "c.txt")
-    with pytest.raises(InputError, match=r"only: 2 \.heic, 1 \.txt"):
+    plant(tmp_path, "a.cr3", "b.cr3", "c.txt")
+    with pytest.raises(InputError, match=r"only: 2 \.cr3, 1 \.txt"):
         find_media([str(tmp_path)])
     with pytest.raises(InputError, match="neither a photo nor a video"):
-        find_media([str(tmp_path / "a.heic")])
+        find_media([str(tmp_path / "a.cr3")])
     with pytest.raises(InputError, match="empty list"):
         find_media([])
 

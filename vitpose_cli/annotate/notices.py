@@ -18,8 +18,7 @@ from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
 
 FAILURES_SHOWN = 3
-_OF_PHONES = frozenset({".heic", ".heif", ".avif"})
-_KINDS = _OF_PHONES | frozenset({".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES})
+_KINDS = frozenset({".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES})
 UNREAD = _KINDS | {
     f"{suffix} {place}"
     for suffix in (*_KINDS, *VIDEO_SUFFIXES, ARCHIVE_SUFFIX)
@@ -81,8 +80,7 @@ def say_what_was_seen(source: MediaSource, say: Callable[[str], None]) -> None:
     unread = {suffix: count for suffix, count in source.ignored.items() if suffix in UNREAD}
     if unread:
         passed_over = ", ".join(f"{count} {suffix}" for suffix, count in unread.items())
-        hint = " Save copies of phones' photos as JPEG." if unread.keys() & _OF_PHONES else ""
-        say(f"Files of kinds that cannot be read were passed over: {passed_over}.{hint}")
+        say(f"Files of kinds that cannot be read were passed over: {passed_over}.")
 
 
 def say_what_came_late(

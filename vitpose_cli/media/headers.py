@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.media import jfif
+from vitpose_cli.media import heif, jfif
 from vitpose_cli.media.png_chunks import PNG_START
 
-ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff"]
+ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff", "heif"]
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
-)
+IMAGE_SUFFIXES = heif.SUFFIXES | {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff")
+}
 """Suffixes, in lower case, by which photos are found in a folder."""
 
 MAX_PIXELS = 500_000_000
@@ -53,7 +53,7 @@ class ImageHeader:
 
     Attributes:
         format: How it is encoded, whatever its name says.
-        size_wh: Width and height as stored, before `orientation` is applied, px.
+        size_wh: Width and height as decoded, before `orientation` is applied, px.
         orientation: EXIF orientation, 1 to 8; 1 is upright.
         stored_aspect: Width of a pixel by its height as stored; only a JPEG may say it.
     """
@@ -95,7 +95,7 @@ def read_image_header(data: bytes) -> ImageHeader:
     if header is None:
         raise InputError(
             "The file is not a photo, whatever its name says.",
-            "JPEG, PNG, WebP, BMP and TIFF are read.",
+            "JPEG, PNG, WebP, BMP, TIFF and HEIC are read.",
         )
     return header
 
@@ -150,6 +150,8 @@ def _header(data: bytes) -> ImageHeader | None:
         return _bmp(data)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _tiff(data)
+    if heif.is_heif(data):
+        return ImageHeader("heif", heif.shown_size(data), 1)
     return None
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, check_replaceable, fitted_name, make_folder, reason_of
+from vitpose_cli.media import heif
 from vitpose_cli.media.frames import (
     Frame,
     FrameFailure,
@@ -54,7 +55,7 @@ _REDUCED = {
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, WebP, BMP or TIFF to RGB, upright.
+    """Decode a JPEG, PNG, WebP, BMP, TIFF or HEIC to RGB, upright.
 
     Greyscale and palettes become RGB, CMYK is converted, 16 bits are scaled to 8 over their full
     range as viewers do. Alpha is dropped, so hidden pixels show the colour stored under them, as
@@ -84,6 +85,8 @@ def _decode(
             f"The photo has {width} x {height} pixels, more than the {max_pixels:,} allowed.",
             "Scale it down, or cut it into parts.",
         )
+    if header.format == "heif":
+        return heif.decode(data, max_pixels)
     encoded = with_pixels_alone(data) if header.format == "png" else data
     try:
         image = cv2.imdecode(
