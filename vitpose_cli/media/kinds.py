@@ -26,7 +26,7 @@ VIDEO_SUFFIXES = frozenset(
 
 WHAT_IS_READ = (
     f"Photos end in {' '.join(sorted(IMAGE_SUFFIXES))}, archives of photos in {ARCHIVE_SUFFIX}; "
-    f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}. Save copies of HEIC and AVIF as JPEG."
+    f"videos in {' '.join(sorted(VIDEO_SUFFIXES))}."
 )
 """For whoever names something else."""
 
