@@ -112,6 +112,15 @@ def test_labels_made_anew_later_are_not_what_was_corrected(tmp_path: Path) -> No
     assert found.mean_oks > 0.8  # 0.1 or so with the others
 
 
+def test_what_is_said_without_labels_does_not_hide_what_counts(tmp_path: Path) -> None:
+    seen = make_record("a.jpg", count=2)
+    assert seen.instances is not None
+    fixed = decided(seen, seen.instances, 8)
+    unread = decided(seen, seen.instances, 9, "rejected", instances=None, uids=(), error="torn")
+    run = make_run(tmp_path / "run", [seen, fixed, unread])
+    assert measure(run).corrections == (EditDistance(FIRST, 1, 2, 0, 0, 1.0),)
+
+
 def test_stats_shows_it(tmp_path: Path) -> None:
     seen = make_record("a.jpg", count=2)
     assert seen.instances is not None

@@ -83,16 +83,16 @@ def _model_and_person(records: Sequence[FrameRecord]) -> tuple[FrameRecord, Fram
     Args:
         records: All of the frame, a person's in their order; the last of these counts.
     """
-    decided = [record for record in records if record.review is not None]
+    decided = [record for record in records if record.review and record.instances is not None]
     if not decided:
         return None
     by_version = {record.version: record for record in records}
     seen: FrameRecord | None = decided[-1]
     while seen is not None and seen.review is not None:
         seen = by_version.pop(seen.review.previous, None)  # taken out: no circle holds it up
-    if seen is None or seen.origin != "model":
+    if seen is None or seen.origin != "model" or seen.instances is None:
         return None
-    return None if None in (seen.instances, decided[-1].instances) else (seen, decided[-1])
+    return seen, decided[-1]
 
 
 class _Sum:

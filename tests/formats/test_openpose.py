@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -303,6 +303,21 @@ def test_long_gaps_are_told_and_not_filled(tmp_path: Path) -> None:
     notes = export(run, "openpose", tmp_path / "late-pose").notes
     assert len(texts(tmp_path / "late-pose")) == 2
     assert "frame_range = [1500, 1502]" in notes[-1]
+
+
+def test_pose2sim_is_told_of_frames_that_never_stand_in_a_row(tmp_path: Path) -> None:
+    """It drops who is not there in 10 frames in a row: with its defaults it would find nobody."""
+
+    def notes(name: str, indices: Sequence[int], form: str = "pose2sim") -> str:
+        run = make_run(tmp_path / name, [record("a.mp4", 1, index) for index in indices])
+        return " ".join(export(run, form, tmp_path / f"{name}-pose").notes)
+
+    assert "min_chunk_size = 1" in notes("third", range(0, 60, 3))
+    assert "min_chunk_size = 1" in notes("nine", [*range(9), *range(10, 19)])
+    assert "min_chunk_size" not in notes("ten", [*range(3, 13), 20])
+    assert "min_chunk_size" not in notes("other", range(0, 60, 3), "openpose")
+    run = make_run(tmp_path / "photos", [record("a.jpg")])
+    assert "min_chunk_size" not in " ".join(export(run, "pose2sim", tmp_path / "p").notes)
 
 
 def test_a_second_export_replaces_its_own_files_alone(tmp_path: Path) -> None:

@@ -81,5 +81,5 @@ def _show(report: Validation) -> None:
     if report.num_errors and report.kind == "annotations":
         note(
             "`vitpose merge FILE -o NEW.json` numbers everything anew and adds what is missing, or "
-            "says what has to be mended by hand first."
+            "says what has to be mended by hand first; names of files stay as they are."
         )

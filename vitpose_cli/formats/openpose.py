@@ -27,7 +27,7 @@ import orjson
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
-from vitpose_cli.formats.openpose_files import MAX_GAP, FrameFiles, VideoSeries
+from vitpose_cli.formats.openpose_files import ENDING, MAX_GAP, FrameFiles, VideoSeries
 from vitpose_cli.formats.openpose_points import (
     BODY_25,
     COCO_18,
@@ -46,6 +46,7 @@ from vitpose_cli.records.coco_writer import annotations_of
 _VERSION = 1.3
 _NOBODY_KNOWN = -1  # OpenPose's `person_id` of whom it has not tracked
 _AT_ONCE = 200  # frames
+_MIN_CHUNK_SIZE = 10  # frames: the default in Pose2Sim's Config.toml
 
 _POSE_MODELS: Mapping[str, str] = MappingProxyType(
     {"coco": "COCO_17", "halpe26": "HALPE_26", "wholebody": "COCO_133", "ap10k": "ANIMAL2D_17"}
@@ -113,7 +114,7 @@ def _write(content: Content, out: Path, options: WriteOptions, reader: _Reader) 
     num_images = num_instances = 0
     with OwnFiles(out) as own:
         if options.overwrite:
-            own.delete([out], ".json")  # there may be fewer frames than in the earlier export
+            own.delete([out], ENDING)  # there may be fewer frames than in the earlier export
         for frame, people in _with_people(content, points):
             key = frame.record.key
             if reader.every_frame:
@@ -194,6 +195,12 @@ def _notes(
             else "Pose2Sim has no model of these keypoints: describe one as [pose.CUSTOM] in its "
             "Config.toml, with their places, from 0, as ids."
         )
+        if 0 < series.longest_run < _MIN_CHUNK_SIZE:
+            notes.append(
+                f"No video has labels in {_MIN_CHUNK_SIZE} frames in a row, and Pose2Sim drops who "
+                "is not there for so long: label every frame, or set min_chunk_size = 1 in its "
+                "Config.toml, and interp_if_gap_smaller_than to more than the longest gap."
+            )
     if series.num_gaps:
         frames = counted(series.num_gaps, "frame")
         notes.append(

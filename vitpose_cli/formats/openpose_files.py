@@ -15,7 +15,9 @@ from vitpose_cli.records.coco import safe_media_path
 MAX_GAP = 1000
 """So many frames without labels are a gap in a series; more of them are between two series."""
 
-_ENDING = "_keypoints.json"
+ENDING = "_keypoints.json"
+"""What the names of all files end in."""
+
 _FOLDER = "_json"
 
 
@@ -26,7 +28,7 @@ class FrameFiles:
         """Take the folder that the files are in."""
         self._out = out
         self._folders: dict[PurePosixPath, PurePosixPath] = {}
-        self._taken: set[PurePosixPath] = set()
+        self._taken: set[str] = set()
 
     def path(self, key: FrameKey) -> Path:
         """Return the file of a frame: of a video `clip_json/clip_000000000123_keypoints.json`.
@@ -36,13 +38,13 @@ class FrameFiles:
         """
         media = PurePosixPath(key.media)
         if key.index >= 0:
-            name = fitted_name(media.stem, f"_{key.index:012d}{_ENDING}")
+            name = fitted_name(media.stem, f"_{key.index:012d}{ENDING}")
             path = self._folder(media, media.stem) / name
         elif len(media.parts) > 1:
             folder = self._folder(media.parent, media.parent.name)
-            path = self._untaken(folder / media.name, media.stem, _ENDING)
+            path = self._untaken(folder / media.name, media.stem, ENDING)
         else:
-            path = self._untaken(media, media.stem, _ENDING)
+            path = self._untaken(media, media.stem, ENDING)
         return safe_media_path(self._out, str(path))
 
     def _folder(self, source: PurePosixPath, stem: str) -> PurePosixPath:
@@ -53,9 +55,9 @@ class FrameFiles:
 
     def _untaken(self, source: PurePosixPath, stem: str, ending: str) -> PurePosixPath:
         """Return a stem with an ending; of two names that differ in their suffix, it is told."""
-        while (name := source.with_name(fitted_name(stem, ending))) in self._taken:
+        while str(name := source.with_name(fitted_name(stem, ending))) in self._taken:
             stem += source.suffix.replace(".", "_") or "_"
-        self._taken.add(name)
+        self._taken.add(str(name))
         return name
 
 
@@ -67,6 +69,7 @@ class VideoSeries:
         is_partial: Whether a video has a longer gap than is filled, also before its first frame.
         first: The first frame that any video has, or 0 for a video without such a gap.
         last: The last one.
+        longest_run: The most frames with labels that a video has in a row; 0 without videos.
     """
 
     def __init__(self) -> None:
@@ -74,6 +77,7 @@ class VideoSeries:
         self.num_gaps = 0
         self.is_partial = False
         self.first, self.last = -1, -1
+        self.longest_run = self._run = 0
         self._before = FrameKey("")
 
     def gaps_before(self, key: FrameKey) -> list[FrameKey]:
@@ -87,6 +91,8 @@ class VideoSeries:
             return []
         is_new = key.media != before.media
         gap = range(0 if is_new else before.index + 1, key.index)
+        self._run = 1 if is_new or gap else self._run + 1
+        self.longest_run = max(self.longest_run, self._run)
         if len(gap) > MAX_GAP:
             self.is_partial = True
             gap = range(key.index, key.index)
