@@ -178,15 +178,20 @@ def _serve() -> None:
     import vitpose_cli.review.server  # noqa: F401
 
     gc.freeze()  # or the first collection of each fork would copy all that is loaded
+    ended: dict[int, int] = {}  # an end is told once, and who asked may have been interrupted
     for line in sys.stdin:
         number, question = json.loads(line)
         if "poll" in question:
-            pid, status = os.waitpid(question["poll"], os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
+            answer = ended.get(question["poll"])
+            if answer is None:
+                pid, status = os.waitpid(question["poll"], os.WNOHANG)
+                if pid:
+                    answer = ended[pid] = os.waitstatus_to_exitcode(status)
         else:
             answer = os.fork()
             if answer == 0:
                 _become(question)
+            ended.pop(answer, None)  # numbers come again
         print(json.dumps([number, answer]), flush=True)
 
 

@@ -157,6 +157,11 @@ def test_a_text_may_begin_with_a_sign_of_yaml(text: str) -> None:
     [
         ("stages=[]", "stages: needs at least 1 item"),
         ("stages={}", "stages: should be a list"),
+        ("stages=", "stages: should be a list (given: null)"),
+        (
+            "data.train.0={kind: pack, path: a, repeat_of: {a: 1}}",
+            "data.train.0.repeat_of.a: should be a whole number (given: 'a')",
+        ),
         ("stages.0=foo", "stages.0: should be a mapping (key: value) (given: 'foo')"),
         ("data.train=[3]", "data.train.0: should be a mapping (key: value) (given: 3)"),
         ("data.train.0.annotations=3", "data.train.0.annotations: should be a path (given: 3)"),

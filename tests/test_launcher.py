@@ -26,3 +26,11 @@ def test_the_answer_to_a_question_that_was_interrupted_is_nobodys(launcher: Laun
         signal.signal(signal.SIGALRM, before)
     assert fork.wait() == 0
     assert launcher.run("--no-such-option").returncode == 2
+
+
+def test_an_end_that_was_told_to_nobody_is_told_again(launcher: Launcher) -> None:
+    """As where a test is interrupted while it waits for what ends just then."""
+    fork = launcher.start("--no-such-option")
+    assert fork.wait() == 2
+    assert launcher.ask(poll=fork.pid) == 2
+    assert launcher.run("--version").returncode == 0

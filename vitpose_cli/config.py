@@ -271,7 +271,8 @@ def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list
     """Return `location` as a path of the file, and the keys that are allowed there.
 
     pydantic's locations also hold parts that only name the branch of a union: its tag, or its
-    class. They are dropped, and with them the keys of the other branches.
+    class. They are dropped, and with them the keys of the other branches; and so is the `[key]`
+    behind a key that is wrong itself.
     """
     candidates: list[Any] = [model]
     path: list[str] = []
@@ -282,7 +283,7 @@ def _locate(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list
             candidates = [one for annotation in below for one in _alternatives(annotation)]
         elif branch := [one for one in models if _is_called(one, part)]:
             candidates = branch
-        if below or not models or isinstance(part, int):
+        if part != "[key]" and (below or not models or isinstance(part, int)):
             path.append(str(part))
     return path, {key for one in candidates if _is_model(one) for key in one.model_fields}
 

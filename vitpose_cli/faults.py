@@ -5,7 +5,9 @@ Its own messages name classes, tuples and parsers, and begin with the kind of th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from types import NoneType
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,6 +62,6 @@ def fault_texts(error: ValidationError, whole: str) -> str:
 
 def _given(value: object) -> str:
     """Show a value that is short: no list, no mapping, no whole file."""
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    is_short = isinstance(value, (str, int, float)) and len(shown) <= _LONGEST_SHOWN
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    is_short = isinstance(value, (str, int, float, NoneType)) and len(shown) <= _LONGEST_SHOWN
     return f" (given: {shown})" if is_short else ""

@@ -27,6 +27,21 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def on_a_terminal(*arguments: str | Path, **variables: str) -> tuple[int, str]:
+    """Run `vitpose ARGUMENTS` with a terminal as its stderr; return the exit code and the text."""
+    far, near = os.openpty()
+    started = subprocess.Popen(
+        command(*arguments), stderr=near, env=environment() | {"TERM": "xterm"} | variables
+    )
+    os.close(near)
+    read = b""
+    with suppress(OSError):  # Linux's end of a terminal
+        while some := os.read(far, 4000):
+            read += some
+    os.close(far)
+    return started.wait(60), read.decode()
+
+
 def test_a_run_prints_what_it_has_made(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,22 +60,24 @@ def test_a_run_prints_what_it_has_made(
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
 def test_whoever_waits_for_labels_and_videos_sees_why(config: Path, options: list[str]) -> None:
-    far, near = os.openpty()
     nowhere = ["--set", f"data.train.0.annotations={config.parent / 'none.json'}"]
-    started = subprocess.Popen(
-        command("train", "-c", config, "-o", config.parent / "run", *nowhere, *options),
-        stderr=near, env=environment() | {"TERM": "xterm"},
-    )  # fmt: skip
-    os.close(near)
-    read = b""
-    with suppress(OSError):  # Linux's end of a terminal
-        while some := os.read(far, 4000):
-            read += some
-    os.close(far)
-    assert started.wait(60) == ExitCode.INPUT
-    shown = read.decode()
+    run = config.parent / "run"
+    code, shown = on_a_terminal("train", "-c", config, "-o", run, *nowhere, *options)
+    assert code == ExitCode.INPUT
     assert "reading labels, opening videos …" in shown
     assert "none.json" in shown.split("videos …")[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_processes_on_one_terminal_the_first_alone_draws(config: Path, rank: str) -> None:
+    variables = {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank}
+    alone = ["--set", "stages.0.batch_size=1"]  # too few people for two
+    code, shown = on_a_terminal(
+        "train", "-c", config, "-o", config.parent / "run", *alone, **variables
+    )
+    assert code == ExitCode.CONFIG
+    assert ("reading labels" in shown) == (rank == "0")
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(

@@ -10,7 +10,7 @@ import yaml
 from runs import command, environment
 from training_cases import small_run, write_coco
 
-from vitpose_cli.errors import ConfigError
+from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.training.compilation import explained_compilation
 
 NOTHING_OF_A_FILE = """#!{python}
@@ -62,7 +62,7 @@ def test_files_of_the_compiler_that_cannot_be_written_are_named(
         timeout=240,
         check=False,
     )
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 3, done.stderr
     said = f"PyTorch's compiler cannot write its files: [Errno 20] Not a directory: '{folder}/c'"
     assert said in done.stderr
     assert "TORCHINDUCTOR_CACHE_DIR" in done.stderr
@@ -73,8 +73,10 @@ def test_what_the_compiler_meets_while_it_compiles_is_told() -> None:
     from torch._inductor.exc import CppCompileError, InductorError
 
     full = OSError(errno.ENOSPC, "No space left on device")
-    told = pytest.raises(ConfigError, match=r"cannot write its files: \[Errno 28\] No space left")
-    with told, explained_compilation():
+    unwritable = pytest.raises(
+        InputError, match=r"cannot write its files: \[Errno 28\] No space left"
+    )
+    with unwritable, explained_compilation():
         raise InductorError(full, None)
     output = "x.main.cpp\n/usr/bin/ld: final link failed: No space left on device\nno more"
     failed = InductorError(CppCompileError(["g++"], output), None)

@@ -13,7 +13,15 @@ import cv2
 import pytest
 import torch
 import yaml
-from training_cases import Stopping, ended, losses, small_run, start_together, write_coco
+from training_cases import (
+    Stopping,
+    ended,
+    losses,
+    small_run,
+    small_teacher,
+    start_together,
+    write_coco,
+)
 
 from vitpose_cli.config import parse_config
 from vitpose_cli.evaluate.coco_metrics import or_none
@@ -26,6 +34,8 @@ from vitpose_cli.training.metrics import read_metrics
 from vitpose_cli.training.network import Network
 from vitpose_cli.training.sources import open_data_source
 from vitpose_cli.training.validate import Validator
+
+SHIPPED = Path(__file__).parents[2] / "weights" / "vitpose-tiny.safetensors"
 
 _PATIENT = """
 import torch
@@ -205,6 +215,21 @@ def test_a_photo_that_one_process_cannot_read_is_refused(tmp_path: Path) -> None
         assert "do not see the same: Process 0: all photos can be read. Process 1: " in text
         assert "left out 1 photo that cannot be read (002.png: " in text
         assert "file system that all machines share" in text
+    assert not losses(run)
+
+
+def test_processes_with_teachers_of_their_own_are_refused(tmp_path: Path) -> None:
+    write_coco(tmp_path, 4)
+    paths = []
+    for teacher in (small_teacher(tmp_path), SHIPPED):
+        values = small_run(tmp_path, distill={"teacher": str(teacher)})
+        paths.append(tmp_path / f"{teacher.stem}.yaml")
+        paths[-1].write_text(yaml.safe_dump(values))
+    run = tmp_path / "run"
+    for code, said in ended(start_together(*(command(path, run) for path in paths))):
+        assert code == 3, said
+        told = "Process 1 learns from another distill.teacher than process 0."
+        assert told in " ".join(said.split())
     assert not losses(run)
 
 

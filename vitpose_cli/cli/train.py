@@ -116,9 +116,10 @@ def train(
             plan = plan_training(resolved, folder)
         print_json(plan.as_dict()) if json else _show_plan(plan)
         return
-    with _watching() as observer:
+    leads = Process.from_environment().rank == 0
+    with _watching(shown=leads and sys.stderr.isatty()) as observer:
         outcome = train_network(resolved, folder, observer)
-    if Process.from_environment().rank > 0:
+    if not leads:
         return
     if json:
         print_json(
@@ -175,9 +176,14 @@ class _Screen:
 
 
 @contextmanager
-def _watching() -> Iterator[Observer]:
-    """Show what happens: a live table on a terminal, else a line for each line of metrics."""
-    if not sys.stderr.isatty():
+def _watching(*, shown: bool) -> Iterator[Observer]:
+    """Show what happens: a live table on a terminal, else a line for each line of metrics.
+
+    Args:
+        shown: Whether to draw. Of processes that share a terminal the first one alone may: others,
+            which are told nothing, would draw over it what they began with.
+    """
+    if not shown:
         yield _Talk()
         return
     opening = Spinner("dots", f"{_OPENING} …")  # of many videos it takes a while

@@ -106,7 +106,8 @@ def check_alike(own: Beginning, process: Process) -> None:
     """Refuse to train where the processes do not see the same; all must come here.
 
     Raises:
-        InputError: One sees other labels, can read other photos, or is elsewhere in the run.
+        InputError: One sees other labels, can read other photos, has another teacher, or is
+            elsewhere in the run.
     """
     first, *others = gathered(own, process)
     differences = [
@@ -117,8 +118,8 @@ def check_alike(own: Beginning, process: Process) -> None:
     if differences:
         raise InputError(
             "The processes of this training do not see the same:\n  " + "\n  ".join(differences),
-            "Keep labels, photos and the run's folder on a file system that all machines share, "
-            "and mend or leave out photos that cannot be read.",
+            "Keep labels, photos, weights and the run's folder on a file system that all machines "
+            "share, and mend or leave out photos that cannot be read.",
         )
 
 
@@ -137,6 +138,8 @@ def _differences(first: Beginning, other: Beginning, rank: int) -> list[str]:
             for number, one in ((0, first), (rank, other))
             for text in one.unread or ("all photos can be read.",)
         ]
+    if first.learnt_from.teachers != other.learnt_from.teachers:
+        found.append(f"Process {rank} learns from another distill.teacher than process 0.")
     if first.position != other.position:
         found.append(
             f"Process {rank} begins with {_place(other.position)}, process 0 with "

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vitpose_cli.errors import ConfigError, in_short
+from vitpose_cli.errors import ConfigError, InputError, in_short
 
 _ERRORS = ("torch._inductor.", "torch._dynamo.exc.BackendCompilerFailed")
 """How its errors are called, the second up to torch 2.6; importing them takes seconds, which runs
@@ -27,7 +27,8 @@ def explained_compilation() -> Iterator[None]:
     optimiser.
 
     Raises:
-        ConfigError: It cannot compile, or not write.
+        ConfigError: It cannot compile.
+        InputError: It cannot write its files.
     """
     try:
         yield
@@ -53,8 +54,8 @@ def explained_compilation() -> Iterator[None]:
         ) from error
 
 
-def _unwritable(error: OSError) -> ConfigError:
-    return ConfigError(
+def _unwritable(error: OSError) -> InputError:
+    return InputError(
         f"PyTorch's compiler cannot write its files: {in_short(error)}",
         "Name a folder with room, to which you may write, in the environment variable "
         "TORCHINDUCTOR_CACHE_DIR; without it, it is one in that for temporary files.",
