@@ -43,7 +43,6 @@ ONLY_IN = {
     "tqdm": ("cli/",),
     "cv2": ("media/",),
     "av": ("media/",),
-    "pi_heif": ("media/",),
     "transformers": ("models/hub_detector.py",),
     "ray": ("annotate/distributed.py",),
     "fsspec": ("media/remote.py",),

@@ -13,9 +13,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-import pillow_heif
 import pytest
 from av.video.stream import VideoStream
+from heif_cases import grid, heic
 from PIL import Image, ImageCms
 from runs import EXAMPLES
 from spoiling import meet_spoiled
@@ -27,7 +27,6 @@ from vitpose_cli.media.listed import read_list
 from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video import VideoFile
 
-pillow_heif.register_heif_opener()
 MAX_PIXELS = 1_000_000
 NOISE = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
 
@@ -52,8 +51,6 @@ def _photos() -> list[bytes]:
         (picture.convert("CMYK"), "TIFF", {"compression": "jpeg"}),
         (picture, "TIFF", {"big_tiff": True}),
         (picture, "BMP", {}),
-        (picture, "HEIF", {"exif": exif.tobytes()}),
-        (picture.convert("RGBA"), "HEIF", {"quality": -1}),
     ]
     encoded = []
     for image, image_format, options in written:
@@ -62,6 +59,8 @@ def _photos() -> list[bytes]:
         encoded.append(buffer.getvalue())
     deep = NOISE.astype(np.uint16) * 257
     encoded += [cv2.imencode(suffix, deep)[1].tobytes() for suffix in (".png", ".tiff")]
+    tiles = [heic(picture.resize((64, 64))), heic(picture.rotate(180).resize((64, 64)))]
+    encoded += [heic(picture, 6), grid(tiles, tile=64, size_wh=(100, 60), quarter_turns=1)]
     return [*encoded, (EXAMPLES / "camera.jpg").read_bytes()[:4000]]
 
 

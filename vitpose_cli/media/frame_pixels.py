@@ -38,12 +38,28 @@ def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.ui
     """
     untagged_hd = frame.colorspace == _UNSPECIFIED_COLOUR and frame.height >= _HD_HEIGHT
     source = Colorspace.ITU709 if untagged_hd else None
+    return _upright(stored_rgb(frame, converter, source), frame)
+
+
+def stored_rgb(
+    frame: VideoFrame, converter: VideoReformatter, source: Colorspace | None = None
+) -> NDArray[np.uint8]:
+    """Convert a decoded frame to 8-bit RGB as it is stored, by its own range and curve.
+
+    Args:
+        frame: A decoded frame.
+        converter: One for all frames.
+        source: Its colour space; None for what it says itself, which is BT.601 if it says nothing.
+
+    Raises:
+        InputError: FFmpeg cannot convert this kind of pixels.
+    """
     try:
         rgb = converter.reformat(frame, format="rgb24", src_colorspace=source, threads=1)
         image = cast(NDArray[np.uint8], rgb.to_ndarray())
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
-    return _upright(standard_range(image, frame.color_trc), frame)
+    return standard_range(image, frame.color_trc)
 
 
 def upright_aspect(frame: VideoFrame, stated: Fraction | None) -> float:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media import heif, jfif
+from vitpose_cli.media.heif_boxes import is_heif, shown_size
 from vitpose_cli.media.png_chunks import PNG_START
 
 ImageFormat = Literal["jpeg", "png", "webp", "bmp", "tiff", "heif"]
@@ -150,8 +151,8 @@ def _header(data: bytes) -> ImageHeader | None:
         return _bmp(data)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _tiff(data)
-    if heif.is_heif(data):
-        return ImageHeader("heif", heif.shown_size(data), 1)
+    if is_heif(data):
+        return ImageHeader("heif", shown_size(data), 1)
     return None
 
 

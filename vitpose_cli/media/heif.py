@@ -1,64 +1,24 @@
-"""HEIC and HEIF, as phones of Apple and others write photos.
+"""Pixels of HEIC, as iPhones and others write photos.
 
-What a file says of itself is read here, since libheif wants the whole file for that; pixels come
-from libheif, which OpenCV's wheels lack. The properties of the primary item say its size, and how
-it is cut and turned (ISO/IEC 23008-12). That is part of decoding: every program does it, and the
-EXIF orientation counts for nothing.
+FFmpeg decodes the pieces; here they are put together, cut and turned. That is part of decoding:
+every program does it, and the EXIF orientation counts for nothing.
 """
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.media.heif_boxes import HeifLayout, cut, read_layout
 
 SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 """Of such photos, in lower case."""
 
-_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_AV1 = frozenset({b"avif", b"avis"})
-
-
-def is_heif(start: bytes) -> bool:
-    """Tell a photo encoded with HEVC by a file's first bytes, from 12 on."""
-    if start[4:8] != b"ftyp":
-        return False
-    length = int.from_bytes(start[:4], "big")
-    brands = {start[at : at + 4] for at in (8, *range(16, min(length, len(start)), 4))}
-    return bool(brands & _BRANDS) and not brands & _AV1
-
-
-def shown_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of the primary item once it is cut and turned, px.
-
-    Raises:
-        ValueError: Nothing says so.
-        struct.error: The data end before.
-        LookupError: A property is named that is not there.
-    """
-    meta = dict(_boxes(data, 0, len(data)))[b"meta"]
-    inside = dict(_boxes(data, meta[0] + 4, meta[1]))
-    wide = data[inside[b"pitm"][0]] > 0
-    (primary,) = struct.unpack_from(">I" if wide else ">H", data, inside[b"pitm"][0] + 4)
-    stored = dict(_boxes(data, *inside[b"iprp"]))
-    properties = list(_boxes(data, *stored[b"ipco"]))
-    size_wh = None
-    for number in _properties_of(data, stored[b"ipma"][0], primary):
-        kind, (start, _) = properties[number - 1]
-        if kind == b"ispe":
-            size_wh = struct.unpack_from(">II", data, start + 4)
-        elif kind == b"clap":
-            width, by_width, height, by_height = struct.unpack_from(">IIII", data, start)
-            size_wh = (round(width / (by_width or 1)), round(height / (by_height or 1)))
-        elif kind == b"irot" and size_wh and data[start] & 1:
-            size_wh = size_wh[::-1]
-    if size_wh is None:
-        raise ValueError("no size")
-    return size_wh
+_HINT = "Copy it again from where it came; save it as JPEG if it looks right in a viewer."
 
 
 def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
@@ -66,61 +26,85 @@ def decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 
     Args:
         data: The whole file.
-        max_pixels: Refuse more, whatever the file has said before.
+        max_pixels: Refuse pieces that have more, whatever the file has said before.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: The photo is damaged, cut off, of a rare kind or too large.
+        InputError: The photo is damaged, cut off or of a rare kind.
     """
-    # Loaded by whoever has such photos alone.
-    import pi_heif
-
     try:
-        photo = pi_heif.open_heif(data)
-        if photo.size[0] * photo.size[1] > max_pixels:
-            raise ValueError(f"it is of {photo.size[0]} x {photo.size[1]} px")
-        # A copy: the array that `photo` lends does not keep its memory.
-        pixels: NDArray[np.uint8] = np.array(photo, copy=True)[:, : photo.size[0]]
-    except (ValueError, EOFError, SyntaxError, RuntimeError) as error:
-        raise InputError(
-            f"The HEIC cannot be decoded: {' '.join(str(error).split())}.",
-            "Copy it again from where it came; save it as JPEG if it looks right in a viewer.",
-        ) from error
-    if pixels.ndim == 2:
-        pixels = pixels[..., np.newaxis]
-    grey = pixels.shape[2] < 3  # with or without alpha
-    return np.ascontiguousarray(pixels[..., [0, 0, 0]] if grey else pixels[..., :3])
+        layout = read_layout(data)
+    except (struct.error, LookupError, ValueError) as error:
+        raise InputError("The HEIC is damaged, or of a rare kind.", _HINT) from error
+    if layout.ends_at > len(data):
+        raise InputError("The HEIC is cut off: its end is missing.", _HINT)
+    pieces = _decoded(data, layout.items, max_pixels)
+    image = _together(pieces, layout, max_pixels)
+    for kind, content in layout.turns:
+        if kind == b"clap":
+            left, top, right, bottom = cut(content, (image.shape[1], image.shape[0]))
+            image = image[max(top, 0) : bottom, max(left, 0) : right]
+        elif kind == b"irot":
+            image = np.rot90(image, content[0] & 3)
+        else:
+            image = image[:, ::-1] if content[0] & 1 else image[::-1]
+    if image.size == 0:
+        raise InputError("The HEIC is damaged: nothing is left of its photo.", _HINT)
+    return np.ascontiguousarray(image)
 
 
-def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
-    """Yield kind, start and stop of the contents of boxes (ISO/IEC 14496-12, 4.2)."""
-    while at + 8 <= stop:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        head = 8
-        if length == 1:
-            (length,) = struct.unpack_from(">Q", data, at + 8)
-            head = 16
-        end = stop if length == 0 else at + length
-        if length and length < head:
-            raise ValueError("a box that is smaller than its head")
-        yield kind, (at + head, min(end, stop))
-        at = end
+def _decoded(data: bytes, items: tuple[int, ...], max_pixels: int) -> list[NDArray[np.uint8]]:
+    """Return the pixels of items, in their order, each (H, W, 3)."""
+    # Only here, so that photos of other kinds do not wait for FFmpeg's libraries to load.
+    import av
+    from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
+
+    from vitpose_cli.media import ffmpeg_log
+    from vitpose_cli.media.frame_pixels import stored_rgb
+
+    ffmpeg_log.silence()
+    found: dict[int, NDArray[np.uint8]] = {}
+    converter = VideoReformatter()
+    try:
+        with av.open(
+            io.BytesIO(data), mode="r", format="mov", metadata_errors="replace"
+        ) as container:
+            tracks = [track for track in container.streams.video if track.id in items]
+            if len(tracks) < len(set(items)):
+                raise InputError("The HEIC is damaged: a piece of its photo is missing.", _HINT)
+            for track in tracks:
+                track.codec_context.thread_count = 1  # photos are decoded side by side already
+                track.codec_context.options = {"max_pixels": str(max_pixels)}
+            for packet in container.demux(tracks):
+                for frame in packet.decode():
+                    if not isinstance(frame, VideoFrame) or frame.is_corrupt:
+                        raise InputError("The HEIC is damaged.", _HINT)
+                    found[packet.stream.id] = stored_rgb(frame, converter)
+    except av.FFmpegError as error:
+        raise InputError(f"The HEIC cannot be decoded: {error.strerror}.", _HINT) from error
+    if len(found) < len(tracks):
+        raise InputError("The HEIC is damaged: a piece of its photo has no pixels.", _HINT)
+    return [found[item] for item in items]
 
 
-def _properties_of(data: bytes, at: int, item: int) -> Iterator[int]:
-    """Yield the numbers, from 1, of the properties of an item, in their order."""
-    version, flags = data[at], data[at + 3]
-    (num_items,) = struct.unpack_from(">I", data, at + 4)
-    at += 8
-    for _ in range(num_items):
-        (number,) = struct.unpack_from(">I" if version else ">H", data, at)
-        at += 4 if version else 2
-        num_properties = data[at]
-        at += 1
-        for _ in range(num_properties):
-            place = struct.unpack_from(">H", data, at)[0] & 0x7FFF if flags & 1 else data[at] & 0x7F
-            at += 2 if flags & 1 else 1
-            if number == item and place:
-                yield place
+def _together(
+    pieces: list[NDArray[np.uint8]], layout: HeifLayout, max_pixels: int
+) -> NDArray[np.uint8]:
+    """Lay pieces out in rows and cut them to the size of the whole."""
+    height, width = pieces[0].shape[:2]
+    if len(pieces) == 1:
+        whole = pieces[0]
+    elif any(piece.shape != pieces[0].shape for piece in pieces):
+        raise InputError("The HEIC is damaged: pieces of its photo have several sizes.", _HINT)
+    else:
+        rows = len(pieces) // layout.num_columns
+        beyond = rows * height * layout.num_columns * width > 2 * max_pixels
+        if beyond:
+            raise InputError("The HEIC is damaged: its pieces are larger than its photo.", _HINT)
+        grid = np.stack(pieces).reshape(rows, layout.num_columns, height, width, 3)
+        whole = grid.swapaxes(1, 2).reshape(rows * height, -1, 3)
+    width, height = layout.size_wh
+    return whole[:height, :width]
