@@ -87,7 +87,7 @@ def test_pictures_that_were_passed_by_are_not_waited_for(
         page.route("**/picture", lambda route: waiting.append(route))
         for _ in range(5):  # frames 2 to 6, whose pictures are slow; the second is there
             page.keyboard.press("j")
-        page.wait_for_timeout(500)
+            page.wait_for_timeout(100)
         assert len(waiting) >= 3
         assert len(gone) >= len(waiting) - 1
         assert waiting[-1].request.url not in gone

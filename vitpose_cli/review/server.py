@@ -107,12 +107,21 @@ def serve(
         timeout_graceful_shutdown=3,
     )
     session.start()
+    server = _Server(config, lambda: ready(f"http://{host}:{port}/{access.token}/"))
     with suppress(KeyboardInterrupt):  # the usual end of a server, also before it has begun
-        ready(f"http://{host}:{port}/{access.token}/")
-        _Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # Not before: who is told of the page may press Ctrl-C, which a half-made loop cannot take.
+        self._ready()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Who still waits for an answer is let go, which is no fault that a terminal has to show.
         logging.getLogger("uvicorn.error").disabled = True
