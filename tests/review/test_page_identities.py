@@ -114,6 +114,29 @@ def test_a_person_is_called_otherwise_by_keyboard_from_one_frame_on(
         assert frame["people"][1]["recognised"] == "new"
 
 
+def test_a_second_choice_that_comes_before_the_answer_to_the_first_holds(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(make_two_videos(tmp_path)) as server:
+        page = new_page(server.url)
+        open_video_frame(page, 2)
+        numbers_are(page, "1", "2")
+        page.keyboard.press("p")
+        page.locator(f"{CHOICE} option", has_text="#2").wait_for(state="attached")
+        page.evaluate(
+            """choice => {
+            for (const value of ['2', 'new']) {
+                choice.value = value;
+                choice.dispatchEvent(new Event('change', {bubbles: true}));
+            }
+        }""",
+            page.query_selector(CHOICE),
+        )
+        numbers_are(page, "3", "2")
+        saved(page)
+        assert server.frame(name(2))["people"][0]["recognised"] == "new"
+
+
 def test_a_number_of_a_file_is_not_changed_here(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:

@@ -15,7 +15,7 @@ const AS_TRACKED = 'tracked';
 const NOTHING = {known: null, uid: null, isSaid: false};
 
 let asked = ''; // the frame that the server was asked about, and the labels it had then
-let offered = NOTHING; // what the choice was made of: the people known, who is chosen
+let offered = NOTHING; // what the choice in the page was made of: the people known, who is chosen
 
 /** Ask who is who in the open frame, until the server knows or another frame is open. */
 async function learn(frame, version) {
@@ -116,7 +116,7 @@ export function goToIdentity() {
 export function setUpIdentity() {
   $('identity-choice').addEventListener('change', (event) => {
     recognise(event.target.value);
-    offered = NOTHING; // it shows again what holds
+    offered = {...offered, uid: null}; // made anew, of what then holds
     $('overlay').focus();
   });
   $('identity-choice').addEventListener('blur', render);
