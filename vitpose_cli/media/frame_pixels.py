@@ -21,6 +21,9 @@ from vitpose_cli.media.hdr import standard_range
 _UNSPECIFIED_COLOUR = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
 """Untagged video at least this tall is BT.709, below BT.601: what Chromium and mpv assume."""
+_LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+_FULL_GREYS = np.clip((np.arange(256) - 16) * (255 / 219), 0, 255).round().astype(np.uint8)
+"""By greys of limited range, in which 16 is black and 235 is white (ITU-R BT.601)."""
 
 
 def upright_rgb(frame: VideoFrame, converter: VideoReformatter) -> NDArray[np.uint8]:
@@ -59,6 +62,8 @@ def stored_rgb(
         image = cast(NDArray[np.uint8], rgb.to_ndarray())
     except (av.FFmpegError, ValueError) as error:
         raise InputError(f"The picture cannot be converted from {frame.format.name}.") from error
+    if frame.format.name.startswith("gray") and frame.color_range == _LIMITED_RANGE:
+        image = cv2.LUT(image, _FULL_GREYS)  # FFmpeg takes all grey for full range
     return standard_range(image, frame.color_trc)
 
 
