@@ -1,9 +1,10 @@
-"""HEIC photos: made by libheif, also in tiles, as iPhones make them and libheif does not."""
+"""HEIC and AVIF photos: made by other libraries, and in tiles, which these do not make."""
 
 from __future__ import annotations
 
 import io
 import struct
+from typing import Any
 
 import pillow_heif
 from PIL import Image
@@ -13,27 +14,48 @@ pillow_heif.register_heif_opener()
 
 def heic(photo: Image.Image, orientation: int | None = None) -> bytes:
     """Return a HEIC that is turned as an EXIF orientation says."""
+    return _written(photo, "HEIF", orientation)
+
+
+def avif(photo: Image.Image, orientation: int | None = None, **options: Any) -> bytes:
+    """Return an AVIF that is turned as an EXIF orientation says.
+
+    Args:
+        photo: The photo.
+        orientation: It is stored lying so.
+        options: Further ones of Pillow.
+    """
+    return _written(photo, "AVIF", orientation, **options)
+
+
+def _written(
+    photo: Image.Image, image_format: str, orientation: int | None, **options: Any
+) -> bytes:
     exif = Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
     buffer = io.BytesIO()
-    photo.save(buffer, "HEIF", quality=95, **({"exif": exif.tobytes()} if exif else {}))
+    about = {"exif": exif.tobytes()} if exif else {}
+    photo.save(buffer, image_format, **{"quality": 95, **about, **options})
     return buffer.getvalue()
 
 
 def grid(tiles: list[bytes], tile: int, size_wh: tuple[int, int], quarter_turns: int) -> bytes:
-    """Return a HEIC of a row of tiles, cut to a size and turned against the clock."""
+    """Return a HEIC or AVIF of a row of tiles, cut to a size and turned against the clock."""
+    kind, configuration, brand = (
+        (b"av01", b"av1C", b"avif") if b"av1C" in tiles[0] else (b"hvc1", b"hvcC", b"heic")
+    )
     layout = struct.pack(">4B2H", 0, 0, 0, len(tiles) - 1, *size_wh)
     items = [*(_content(one, b"mdat") for one in tiles), layout]
     numbers = range(1, len(items) + 1)
     last = numbers[-1]
-    kinds = [b"hvc1"] * len(tiles) + [b"grid"]
+    kinds = [kind] * len(tiles) + [b"grid"]
     entries = b"".join(
-        _box(b"infe", struct.pack(">IHH4sx", 2 << 24 | (number < last), number, 0, kind))
-        for number, kind in zip(numbers, kinds, strict=True)
+        _box(b"infe", struct.pack(">IHH4sx", 2 << 24 | (number < last), number, 0, item_kind))
+        for number, item_kind in zip(numbers, kinds, strict=True)
     )
     properties = (
-        _box(b"hvcC", _content(tiles[0], b"hvcC"))
+        _box(configuration, _content(tiles[0], configuration))
         + _box(b"ispe", struct.pack(">3I", 0, tile, tile))
         + _box(b"ispe", struct.pack(">3I", 0, *size_wh))
         + _box(b"irot", bytes([quarter_turns]))
@@ -56,7 +78,7 @@ def grid(tiles: list[bytes], tile: int, size_wh: tuple[int, int], quarter_turns:
             _box(b"ipco", properties) + _box(b"ipma", struct.pack(">II", 0, last) + belongs),
         )
     )
-    start = _box(b"ftyp", b"heic" + bytes(4) + b"mif1heic")
+    start = _box(b"ftyp", brand + bytes(4) + b"mif1" + brand)
     at = len(start) + 12 + len(fixed) + 16 + 14 * last + 8
     places = b""
     for number, item in zip(numbers, items, strict=True):

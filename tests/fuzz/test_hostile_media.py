@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
-from heif_cases import grid, heic
+from heif_cases import avif, grid, heic
 from PIL import Image, ImageCms
 from runs import EXAMPLES
 from spoiling import meet_spoiled
@@ -51,6 +51,8 @@ def _photos() -> list[bytes]:
         (picture.convert("CMYK"), "TIFF", {"compression": "jpeg"}),
         (picture, "TIFF", {"big_tiff": True}),
         (picture, "BMP", {}),
+        (picture.convert("RGBA"), "AVIF", beside),
+        (picture, "AVIF", {"save_all": True, "append_images": [picture.rotate(180)]}),
     ]
     encoded = []
     for image, image_format, options in written:
@@ -59,8 +61,10 @@ def _photos() -> list[bytes]:
         encoded.append(buffer.getvalue())
     deep = NOISE.astype(np.uint16) * 257
     encoded += [cv2.imencode(suffix, deep)[1].tobytes() for suffix in (".png", ".tiff")]
-    tiles = [heic(picture.resize((64, 64))), heic(picture.rotate(180).resize((64, 64)))]
-    encoded += [heic(picture, 6), grid(tiles, tile=64, size_wh=(100, 60), quarter_turns=1)]
+    encoded.append(heic(picture, 6))
+    for write in (heic, avif):
+        tiles = [write(picture.resize((64, 64))), write(picture.rotate(180).resize((64, 64)))]
+        encoded.append(grid(tiles, tile=64, size_wh=(100, 60), quarter_turns=1))
     return [*encoded, (EXAMPLES / "camera.jpg").read_bytes()[:4000]]
 
 

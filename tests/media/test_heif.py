@@ -6,9 +6,11 @@ import io
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pillow_heif
 import pytest
+from av.video.stream import VideoStream
 from heif_cases import grid, heic
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -105,10 +107,33 @@ def test_cut_ones_are_refused(photo: Image.Image, share: float) -> None:
         decode_image(data[: int(len(data) * share)])
 
 
-@pytest.mark.parametrize("brands", [b"avif    mif1miaf", b"qt      qt  mif2", b"isom    iso2mp41"])
+@pytest.mark.parametrize("brands", [b"qt      qt  mif2", b"isom    iso2mp41"])
 def test_other_files_of_boxes_are_no_photos(brands: bytes) -> None:
     with pytest.raises(InputError, match="not a photo, whatever its name says"):
         read_image_header(struct.pack(">I4s", 8 + len(brands), b"ftyp") + brands)
+
+
+def test_a_film_of_the_same_numbers_beside_it_is_not_the_photo(photo: Image.Image) -> None:
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as film:
+        stream = film.add_stream("mpeg4", rate=25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
+        film.mux([*stream.encode(frame), *stream.encode()])
+    data = heic(photo)
+    assert np.array_equal(decode_image(data + buffer.getvalue()), decode_image(data))
+
+
+def test_tiles_that_share_bytes_are_refused(photo: Image.Image) -> None:
+    tiles = [heic(photo.resize((64, 64)))] * 3
+    data = grid(tiles, tile=64, size_wh=(192, 64), quarter_turns=0)
+    at = data.index(b"iloc") + 12
+    for place in range(at, at + 3 * 14, 14):
+        number = data[place : place + 6]
+        data = data[:place] + number + struct.pack(">II", 0, len(data)) + data[place + 14 :]
+    with pytest.raises(InputError, match="damaged, or of a rare kind"):
+        decode_image(data)
 
 
 def test_many_are_read_at_once(photo: Image.Image, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vitpose_cli.plurals import counted
 from vitpose_cli.records.run import Run
 
 FAILURES_SHOWN = 3
-_KINDS = frozenset({".avif", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES})
+_KINDS = frozenset({".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", *PACKED_ARCHIVES})
 UNREAD = _KINDS | {
     f"{suffix} {place}"
     for suffix in (*_KINDS, *VIDEO_SUFFIXES, ARCHIVE_SUFFIX)

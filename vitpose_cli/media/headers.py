@@ -96,7 +96,7 @@ def read_image_header(data: bytes) -> ImageHeader:
     if header is None:
         raise InputError(
             "The file is not a photo, whatever its name says.",
-            "JPEG, PNG, WebP, BMP, TIFF and HEIC are read.",
+            "JPEG, PNG, WebP, BMP, TIFF, HEIC and AVIF are read.",
         )
     return header
 

@@ -1,8 +1,8 @@
-"""What a HEIC says of its photo: the size, the pieces that it is made of, how it is cut and turned.
+"""What HEIC and AVIF say of their photo: its size, its pieces, and how it is cut and turned.
 
-A HEIC (HEIF, ISO/IEC 23008-12) is a set of items in boxes (ISO/IEC 14496-12). One of them is the
-photo: pixels, or a grid of other items, as phones write it. FFmpeg decodes these, and knows nothing
-of how they lie.
+Both (HEIF, ISO/IEC 23008-12) are sets of items in boxes (ISO/IEC 14496-12). One of them is the
+photo: pixels, or a grid of other items, as phones write it. FFmpeg reads such files, too, but says
+nothing of how items lie, and gives those of a photo and the tracks of a film beside it one number.
 """
 
 from __future__ import annotations
@@ -12,44 +12,81 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_AV1 = frozenset({b"avif", b"avis"})
+from vitpose_cli.errors import InputError
+
+_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis", b"mif1", b"msf1"}
+)
+_CONFIGURATIONS = {b"hvc1": b"hvcC", b"av01": b"av1C"}
+"""Kinds of items that hold pixels, and of the property that their decoder needs first."""
+_TURNS = {b"clap": 32, b"irot": 1, b"imir": 1}
+"""Kinds of properties that cut or turn the photo, and how many bytes say how."""
 _IN_FILE, _IN_META = 0, 1  # how the place of an item is told
 
+Span = tuple[int, int]
+"""Where in a file something lies, from and to."""
 
-class Property(NamedTuple):
-    """A property of an item: its kind, and its box's content."""
+Property = tuple[bytes, Span]
+"""A property of an item: its kind, and where its box's content lies."""
+
+
+class Turn(NamedTuple):
+    """A property that cuts or turns the photo: its kind, and its box's content."""
 
     kind: bytes
     content: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HeifLayout:
-    """How the photo of a HEIC is put together.
+class Colours(NamedTuple):
+    """What numbers of colours stand for, as codes of ITU-T H.273."""
+
+    transfer: int
+    matrix: int
+    is_full_range: bool
+
+
+class Piece(NamedTuple):
+    """An item that holds pixels.
 
     Attributes:
-        items: The items that hold its pixels, row by row.
+        kind: How they are encoded: `hvc1` or `av01`.
+        configuration: Where what their decoder needs first lies.
+        extents: Where they lie, one part after the other.
+    """
+
+    kind: bytes
+    configuration: Span
+    extents: list[Span]
+
+
+@dataclass(frozen=True, slots=True)
+class HeifLayout:
+    """How the photo of a HEIC or AVIF is put together.
+
+    Attributes:
+        pieces: The items that hold its pixels, row by row.
         num_columns: How many of them are beside each other.
         size_wh: Width and height of all together, px; what lies beyond is cut off.
-        turns: Its properties, in the order in which they apply: `clap`, `irot` and `imir`.
+        turns: `clap`, `irot` and `imir`, in the order in which they apply.
+        colours: Count for more than what the pieces say; None where only these do.
         ends_at: Where in the file the last of the pixels lie, bytes.
     """
 
-    items: tuple[int, ...]
+    pieces: tuple[Piece, ...]
     num_columns: int
     size_wh: tuple[int, int]
-    turns: tuple[Property, ...]
+    turns: tuple[Turn, ...]
+    colours: Colours | None
     ends_at: int
 
 
 def is_heif(start: bytes) -> bool:
-    """Tell a photo encoded with HEVC by a file's first bytes, 12 or more."""
+    """Tell a HEIC or AVIF by a file's first bytes, 12 or more."""
     if start[4:8] != b"ftyp":
         return False
     length = int.from_bytes(start[:4], "big")
     brands = {start[at : at + 4] for at in (8, *range(16, min(length, len(start)), 4))}
-    return bool(brands & _BRANDS) and not brands & _AV1
+    return bool(brands & _BRANDS)
 
 
 def shown_size(data: bytes) -> tuple[int, int]:
@@ -60,16 +97,17 @@ def shown_size(data: bytes) -> tuple[int, int]:
 
     Raises:
         ValueError, LookupError, struct.error: It does not say.
+        InputError: There is a film, and no photo.
     """
     meta = _meta(data)
     size_wh: tuple[int, int] | None = None
-    for kind, content in _properties(data, meta, _primary(data, meta)):
+    for kind, (start, stop) in _properties(data, meta)[_primary(data, meta)]:
         if kind == b"ispe":
-            size_wh = struct.unpack_from(">II", content, 4)
+            size_wh = struct.unpack_from(">II", data, start + 4)
         elif kind == b"clap":
-            left, top, right, bottom = cut(content, size_wh or (0, 0))
+            left, top, right, bottom = cut(data[start:stop], size_wh or (0, 0))
             size_wh = (right - left, bottom - top)
-        elif kind == b"irot" and size_wh and content[0] & 1:
+        elif kind == b"irot" and size_wh and data[start] & 1:
             size_wh = size_wh[::-1]
     if size_wh is None or min(size_wh) < 1:
         raise ValueError("no size")
@@ -84,28 +122,52 @@ def read_layout(data: bytes) -> HeifLayout:
 
     Raises:
         ValueError, LookupError, struct.error: It does not say, or in a way that no camera uses.
+        InputError: There is a film, and no photo.
     """
     meta = _meta(data)
     primary = _primary(data, meta)
-    places = _places(data, meta)
-    properties = _properties(data, meta, primary)
-    (size_wh,) = (struct.unpack_from(">II", one, 4) for kind, one in properties if kind == b"ispe")
+    kinds, places, properties = _kinds(data, meta), _places(data, meta), _properties(data, meta)
+    stated = properties[primary]
+    (size_at,) = (start for kind, (start, _) in stated if kind == b"ispe")
+    size_wh = struct.unpack_from(">II", data, size_at + 4)
     items: tuple[int, ...] = (primary,)
     num_columns = 1
-    if _kind(data, meta, primary) == b"grid":
-        grid = b"".join(data[start:stop] for start, stop in places[primary])
-        num_rows, num_columns = grid[2] + 1, grid[3] + 1
-        size_wh = struct.unpack_from(">II" if grid[1] & 1 else ">HH", grid, 4)
+    if kinds[primary] == b"grid":
+        ((grid, _),) = places[primary]
+        num_rows, num_columns = data[grid + 2] + 1, data[grid + 3] + 1
+        size_wh = struct.unpack_from(">II" if data[grid + 1] & 1 else ">HH", data, grid + 4)
         items = _derived_from(data, meta, primary)
         if len(items) != num_rows * num_columns:
             raise ValueError("a grid of other pieces")
+    extents = [extent for item in set(items) for extent in places[item]]
+    ends_at = max(stop for _, stop in extents)
+    if sum(stop - start for start, stop in extents) > ends_at:
+        raise ValueError("pieces that share bytes")  # else a small file could be huge pictures
     return HeifLayout(
-        items,
+        tuple(_piece(kinds[item], properties[item], places[item]) for item in items),
         num_columns,
         size_wh,
-        tuple(each for each in properties if each.kind in (b"clap", b"irot", b"imir")),
-        max(stop for item in items for _, stop in places[item]),
+        tuple(
+            Turn(kind, *struct.unpack_from(f"{_TURNS[kind]}s", data, start))
+            for kind, (start, _) in stated
+            if kind in _TURNS
+        ),
+        _colours(data, stated),
+        ends_at,
     )
+
+
+def _piece(kind: bytes, properties: list[Property], extents: list[Span]) -> Piece:
+    return Piece(kind, dict(properties)[_CONFIGURATIONS[kind]], extents)
+
+
+def _colours(data: bytes, properties: list[Property]) -> Colours | None:
+    """Return what an `nclx` among the properties says (ISO/IEC 14496-12, 12.1.5)."""
+    for kind, (start, _) in properties:
+        if kind == b"colr" and data.startswith(b"nclx", start):
+            transfer, matrix, flags = struct.unpack_from(">HHB", data, start + 6)
+            return Colours(transfer, matrix, bool(flags & 0x80))
+    return None
 
 
 def cut(clap: bytes, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -119,16 +181,25 @@ def cut(clap: bytes, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, left + round(width), top + round(height)
 
 
-Boxes = dict[bytes, tuple[int, int]]
+Boxes = dict[bytes, Span]
 """Boxes by their kind, as places of their contents; of several of a kind the last."""
 
 
 def _meta(data: bytes) -> Boxes:
-    start, stop = dict(_boxes(data, 0, len(data)))[b"meta"]
-    return dict(_boxes(data, start + 4, stop))
+    """Return what is said of the items (8.11.1)."""
+    has_film = False
+    for kind, (start, stop) in _boxes(data, 0, len(data)):
+        if kind == b"meta":  # the first: a film, or what is no box at all, may be appended
+            return dict(_boxes(data, start + 4, stop))
+        has_film |= kind == b"moov"
+    if has_film:
+        raise InputError(
+            "The file is a film without a photo, which is a video where its name ends in .mp4."
+        )
+    raise LookupError("meta")
 
 
-def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def _boxes(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, Span]]:
     """Yield the kind, and start and stop of the content, of one box after the other (4.2)."""
     while at + 8 <= stop:
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -149,17 +220,17 @@ def _primary(data: bytes, meta: Boxes) -> int:
     return int(struct.unpack_from(">I" if data[at] else ">H", data, at + 4)[0])
 
 
-def _kind(data: bytes, meta: Boxes, item: int) -> bytes:
-    """Return what an item is: `hvc1` or `grid`, say (8.11.6)."""
+def _kinds(data: bytes, meta: Boxes) -> dict[int, bytes]:
+    """Return what each item is: `hvc1` or `grid`, say (8.11.6)."""
     at, stop = meta[b"iinf"]
+    kinds = {}
     for kind, (entry, _) in _boxes(data, at + (8 if data[at] else 6), stop):
         if kind == b"infe" and data[entry] >= 2:
             wide = data[entry] > 2
-            (number,) = struct.unpack_from(">I" if wide else ">H", data, entry + 4)
-            if number == item:
-                place = entry + (10 if wide else 8)
-                return data[place : place + 4]
-    raise LookupError(item)
+            (item,) = struct.unpack_from(">I" if wide else ">H", data, entry + 4)
+            place = entry + (10 if wide else 8)
+            kinds[item] = data[place : place + 4]
+    return kinds
 
 
 def _derived_from(data: bytes, meta: Boxes, item: int) -> tuple[int, ...]:
@@ -173,8 +244,8 @@ def _derived_from(data: bytes, meta: Boxes, item: int) -> tuple[int, ...]:
     raise LookupError(item)
 
 
-def _properties(data: bytes, meta: Boxes, item: int) -> list[Property]:
-    """Return the properties of an item, in their order (ISO/IEC 23008-12, 9.3)."""
+def _properties(data: bytes, meta: Boxes) -> dict[int, list[Property]]:
+    """Return the properties of each item, in their order (ISO/IEC 23008-12, 9.3)."""
     start, stop = meta[b"iprp"]
     stored = dict(_boxes(data, start, stop))
     boxes = list(_boxes(data, *stored[b"ipco"]))
@@ -183,19 +254,20 @@ def _properties(data: bytes, meta: Boxes, item: int) -> list[Property]:
     wide = data[at + 3] & 1
     (num_items,) = struct.unpack_from(">I", data, at + 4)
     at += 8
+    properties = {}
     for _ in range(num_items):
-        (number,) = struct.unpack_from(number_format, data, at)
+        (item,) = struct.unpack_from(number_format, data, at)
         at += struct.calcsize(number_format)
         places = struct.unpack_from(f">{data[at]}{'H' if wide else 'B'}", data, at + 1)
         at += 1 + data[at] * (2 if wide else 1)
-        if number == item:
-            chosen = (boxes[(place & (0x7FFF if wide else 0x7F)) - 1] for place in places if place)
-            return [Property(kind, data[start:stop]) for kind, (start, stop) in chosen]
-    raise LookupError(item)
+        properties[item] = [
+            boxes[(place & (0x7FFF if wide else 0x7F)) - 1] for place in places if place
+        ]
+    return properties
 
 
-def _places(data: bytes, meta: Boxes) -> dict[int, list[tuple[int, int]]]:
-    """Return where in the file the pieces of each item lie, from and to (8.11.3)."""
+def _places(data: bytes, meta: Boxes) -> dict[int, list[Span]]:
+    """Return where in the file the parts of each item lie, from and to (8.11.3)."""
     at, stop = meta[b"iloc"]
     version = data[at]
     offset_size, length_size = data[at + 4] >> 4, data[at + 4] & 15
@@ -211,7 +283,7 @@ def _places(data: bytes, meta: Boxes) -> dict[int, list[tuple[int, int]]]:
             raise ValueError("the box ends")
         return int.from_bytes(data[at - size : at], "big")
 
-    places: dict[int, list[tuple[int, int]]] = {}
+    places: dict[int, list[Span]] = {}
     wide = 4 if version == 2 else 2
     for _ in range(number(wide)):
         item = number(wide)

@@ -55,12 +55,13 @@ _REDUCED = {
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, WebP, BMP, TIFF or HEIC to RGB, upright.
+    """Decode a JPEG, PNG, WebP, BMP, TIFF, HEIC or AVIF to RGB, upright.
 
     Greyscale and palettes become RGB, CMYK is converted, 16 bits are scaled to 8 over their full
     range as viewers do. Alpha is dropped, so hidden pixels show the colour stored under them, as
     in the pipelines the published weights were trained with (a TIFF's alpha is blended into black
-    instead: its decoder knows nothing else). Of several pages or frames the first is taken.
+    instead, as its decoder knows nothing else, and that of an AVIF that was stored so, too). Of
+    several pages or frames the first is taken.
 
     Args:
         data: The whole file.
