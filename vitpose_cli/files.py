@@ -28,7 +28,7 @@ NewFile = Callable[[Path], AbstractContextManager[BinaryIO]]
 _MAX_NAME_BYTES = 255
 _NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
 
-_ABANDONED_S = 86_400
+ABANDONED_S = 86_400
 """Age from which on a temporary file of any file is nobody's: whoever writes it goes on writing."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
@@ -168,7 +168,7 @@ def atomic_set(
                 f"Cannot write {path}: it is a device or a pipe.", "Give the name of a file."
             )
         if durable:
-            remove_left_over(path, least_age_s=_ABANDONED_S)  # other machines may write it, too
+            remove_left_over(path, least_age_s=ABANDONED_S)  # other machines may write it, too
         temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
         temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:
