@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
@@ -235,6 +236,14 @@ def fitted_name(start: str, ending: str) -> str:
         return start + ending
     ending = f"~{blake2b(data, digest_size=4).hexdigest()}{ending}"
     return data[: _MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+def in_any_case(path: PurePath | str) -> str:
+    """Return what is the same for paths that some disks, as those of macOS and Windows, confuse.
+
+    They look at neither upper and lower case nor at how an accent is encoded.
+    """
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def has_long_name(path: PurePath) -> bool:

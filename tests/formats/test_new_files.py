@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -140,3 +141,33 @@ def test_errors_name_files_as_they_were_to_be_called(tmp_path: Path) -> None:
     assert caught.value.message == f"Cannot write {tmp_path / 'a' / 'b.txt'}: no."
     assert caught.value.hint == "Hint."
     assert not [*tmp_path.iterdir()]
+
+
+ALIKE = ["a/x.jpg", "A/X.jpg", "a/x.png", "A/x.PNG", "caf\u00e9.jpg", "cafe\u0301.jpg", "CAFÉ.jpg"]
+
+
+@pytest.mark.parametrize("name", ["yolo", "openpose", "pose2sim", "controlnet"])
+def test_names_that_differ_in_case_alone_get_files_of_their_own(tmp_path: Path, name: str) -> None:
+    """As disks of macOS and Windows do not tell them apart, to which the files may be copied."""
+    for media in ALIKE:
+        path = tmp_path / "photos" / media
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(".png", np.zeros((480, 640, 3), np.uint8))[1].tobytes())
+    write_video(tmp_path / "photos" / "clip.mp4")
+    write_video(tmp_path / "photos" / "CLIP.mp4")
+    records = [*map(record, ALIKE), record("clip.mp4", index=0), record("CLIP.mp4", index=0)]
+    run = make_run(tmp_path / "run", records, sources=(str(tmp_path / "photos"),))
+    out = tmp_path / "out"
+    export(run, name, out, WriteOptions())
+    files = [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()]
+    for ending in (".txt", ".jpg") if name == "yolo" else ("_keypoints.json",):
+        found = [each for each in files if each.casefold().endswith(ending)]
+        assert len(found) == len(records) - 2 * (ending == ".jpg")
+    same = {unicodedata.normalize("NFC", each).casefold() for each in files}
+    assert len(same) == len(files)
+    if name == "yolo":
+        pictures = {path.with_suffix("") for path in (out / "images").rglob("*") if path.is_file()}
+        texts = {path.with_suffix("") for path in (out / "labels").rglob("*.txt")}
+        assert {each.relative_to(out / "images") for each in pictures} == {
+            each.relative_to(out / "labels") for each in texts
+        }

@@ -20,7 +20,7 @@ import yaml
 
 from vitpose_cli.config import read_yaml
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, fitted_name, make_folder
+from vitpose_cli.files import atomic_file, fitted_name, in_any_case, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.pictures import PicturePlacer
@@ -164,6 +164,8 @@ def _outdated(
 def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
     """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text.
 
+    `A.jpg` and `a.jpg` would, too, where a disk does not look at upper and lower case.
+
     Pictures and texts of these names can be written: what is too long with its suffix is cut.
     """
     taken: set[str] = set()
@@ -171,9 +173,9 @@ def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
         name = PurePosixPath(str(frame.record.key))
         last = name.stem
         ending = "_" * max(len(os.fsencode(name.suffix)), len(".txt"))
-        while (stem := str(name.with_name(_cut(last, ending)))) in taken:
+        while in_any_case(stem := str(name.with_name(_cut(last, ending)))) in taken:
             last += name.suffix.replace(".", "_") or "_"
-        taken.add(stem)
+        taken.add(in_any_case(stem))
         yield frame, stem + name.suffix
 
 
