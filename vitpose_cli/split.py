@@ -30,6 +30,9 @@ Group = Literal["folder", "video"]
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
+_NEAR = 0.25
+"""Of what was wanted: a part may have so much more or less without a word."""
+
 
 @dataclass(frozen=True, slots=True)
 class SplitOptions:
@@ -83,6 +86,8 @@ class Part:
         num_frames: Its images.
         num_people: Its annotations.
         subjects: Whom it is of, sorted, where `SplitOptions.subject` was given.
+        note: Why its share of the frames is far from what was wanted, and what to do; empty where
+            it is near.
     """
 
     path: Path
@@ -90,6 +95,7 @@ class Part:
     num_frames: int
     num_people: int
     subjects: tuple[str, ...] | None = None
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -98,7 +104,9 @@ class Part:
             "groups": self.num_groups,
             "frames": self.num_frames,
             "people": self.num_people,
-        } | ({} if self.subjects is None else {"subjects": self.subjects})
+            **({} if self.subjects is None else {"subjects": self.subjects}),
+            **({"note": self.note} if self.note else {}),
+        }
 
 
 def split_labels(options: SplitOptions) -> dict[str, Part]:
@@ -119,7 +127,8 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     content_of = content_opener(options.labels, for_document)
     groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).frames(), options)
     _check_enough(groups, len(shares) + 1, options)
-    dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
+    sizes = {name: len(frames) for name, frames in groups.items()}
+    dealt = deal(sizes, shares, options.seed)
     members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
     contents = {}
     for name, path in paths.items():
@@ -141,6 +150,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             written[path].num_images,
             written[path].num_instances,
             None if options.subject is None else tuple(sorted(members[name])),
+            _note(name, sum(map(sizes.__getitem__, members[name])), sizes, shares, options),
         )
         for name, path in paths.items()
     }
@@ -197,6 +207,31 @@ def _check_enough(groups: Mapping[str, object], num_parts: int, options: SplitOp
     raise InputError(
         f"{options.labels} has labels in too few {whole} for {num_parts} parts: {len(groups)}.",
         hint,
+    )
+
+
+def _note(
+    name: str,
+    size: int,
+    sizes: Mapping[str, int],
+    shares: Mapping[str, float],
+    options: SplitOptions,
+) -> str:
+    """Return `Part.note` for a part with so many frames."""
+    total = sum(sizes.values())
+    largest = max(sizes, key=sizes.__getitem__)
+    wanted, share, held = shares.get(name), size / total, sizes[largest] / total
+    if wanted is None or held <= wanted or abs(share - wanted) <= _NEAR * wanted:
+        return ""
+    if options.subject is not None:
+        what, advice = f"subject {largest}", "Label more subjects."
+    elif options.by == "folder":
+        what, advice = f"folder {largest}", "Label more folders, or split --by video."
+    else:
+        what, advice = largest, "Label more videos, or fewer frames of that one (--every, --fps)."
+    return (
+        f"{name} has {100 * share:.1f} % of the frames, and {100 * wanted:.1f} % were wanted: "
+        f"{what} alone has {100 * held:.1f} %, and stays in one part. {advice}"
     )
 
 
