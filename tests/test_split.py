@@ -349,3 +349,18 @@ def test_parts_near_what_was_wanted_need_no_word(
     parts = split_labels(SplitOptions(of_sizes(tmp_path / "run", sizes), tmp_path / "out", val))
     assert bool(parts["val"].note) == is_told
     assert not parts["train"].note
+
+
+@pytest.mark.parametrize("field", ["video_id", "vid_id"])
+def test_videos_without_names_are_nobody(tmp_path: Path, field: str) -> None:
+    """PoseTrack's files number their videos; the folders of their frames say who it is."""
+    run = make_run(tmp_path / "run", [make_record(f"P{n % 3}/{n}.jpg") for n in range(9)])
+    document = json.loads((run / "annotations.json").read_text())
+    for number, image in enumerate(document["images"]):
+        image[field] = number // 2 + 1
+    document["videos"] = [{"id": 1}, {"id": 2, "name": "gait P2.mp4"}]
+    file = tmp_path / "numbered.json"
+    file.write_text(json.dumps(document))
+    parts = split_labels(SplitOptions(file, tmp_path / "parts", 0.3, subject="^[^/]+"))
+    found = sorted(name for part in parts.values() for name in part.subjects or ())
+    assert found == ["gait p2", "p0", "p1", "p2"]

@@ -9,7 +9,7 @@ person may lie in many folders and videos; then names tell who it is of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,6 @@ from vitpose_cli.formats.content import LabelFilter, LabelledFrame, content_open
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
-from vitpose_cli.plurals import counted
 from vitpose_cli.records.shards import document_parts
 from vitpose_cli.subjects import Subjects
 from vitpose_cli.tracking.smoothed_labels import for_document
@@ -125,7 +124,8 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
-    groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).frames(), options)
+    content = content_of(LabelFilter(reviewed=options.reviewed))
+    groups = _groups(content.frames(), content.videos(), options)
     _check_enough(groups, len(shares) + 1, options)
     sizes = {name: len(frames) for name, frames in groups.items()}
     dealt = deal(sizes, shares, options.seed)
@@ -156,8 +156,15 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     }
 
 
-def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str, list[str]]:
+def _groups(
+    frames: Iterable[LabelledFrame], videos: Set[str], options: SplitOptions
+) -> dict[str, list[str]]:
     """Return the names of the frames of each folder, video or subject.
+
+    Args:
+        frames: All of them.
+        videos: Names of videos, as far as they have some.
+        options: What stays together.
 
     Raises:
         InputError: There are frames of which nothing says whose they are.
@@ -169,18 +176,14 @@ def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str,
         key = frame.record.key
         if subjects is None:
             members = groups.setdefault(group_of(key, options.by, frame.video), [])
-        elif (subject := subjects.of(key, frame.video)) is not None:
+        elif (subject := subjects.of(key, frame.video, videos)) is not None:
             members = groups.setdefault(subject, [])
         else:
             members = nobodys
         members.append(str(key))
-    if nobodys:
-        raise InputError(
-            f"--subject {options.subject!r} finds nothing in the names of "
-            f"{counted(len(nobodys), 'frame')}, such as {nobodys[0]}.",
-            "Widen the expression until it finds somebody in every name ([Pp] takes both cases), "
-            "or split a file without these frames (`vitpose export --format coco --only`).",
-        )
+    if subjects is not None and nobodys:
+        instead = "split a file without these frames (`vitpose export --format coco --only`)"
+        raise subjects.nobody(nobodys, instead)
     return groups
 
 
