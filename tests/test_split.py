@@ -303,3 +303,64 @@ def test_nobody_reviewed_anything(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [make_record("a.jpg"), make_record("b.jpg")])
     with pytest.raises(InputError, match="Nobody has reviewed a frame"):
         split_labels(SplitOptions(run, tmp_path / "parts", reviewed=True))
+
+
+def of_sizes(folder: Path, sizes: dict[str, int]) -> Path:
+    """Write a run with so many frames of each video."""
+    return make_run(
+        folder,
+        [make_record(name, index, 0) for name, many in sizes.items() for index in range(many)],
+    )
+
+
+def test_a_video_that_is_most_of_all_is_told(tmp_path: Path) -> None:
+    large = {"a/P1.mp4": 90, "b/P2.mp4": 5, "b/P3.mp4": 5}
+    run = of_sizes(tmp_path / "run", large)
+    done = vitpose("split", run, "-o", tmp_path / "parts", "--val", "0.3")
+    assert done.returncode == 0
+    told = (
+        "warning: val has 10.0 % of the frames, and 30.0 % were wanted: a/P1.mp4 alone has 90.0 %, "
+        "and stays in one part. Label more videos, or fewer frames of that one (--every, --fps).\n"
+    )
+    assert "".join(done.stderr.splitlines(keepends=True)[2:]) == told
+    kinds = {
+        "folder a": SplitOptions(run, tmp_path / "folders", 0.3, by="folder"),
+        "subject p1": SplitOptions(run, tmp_path / "subjects", 0.3, subject="P[0-9]"),
+    }
+    for what, options in kinds.items():
+        note = split_labels(options)["val"].as_dict()["note"]
+        assert f"{what} alone has 90.0 %" in note
+        assert f"Label more {what.split()[0]}s" in note
+
+
+@pytest.mark.parametrize(
+    ("sizes", "val", "is_told"),
+    [
+        ({"a.mp4": 80, "b.mp4": 10, "c.mp4": 10}, 0.2, False),  # the two small ones are 20 %
+        ({"a.mp4": 80, "b.mp4": 20}, 0.1, True),
+        ({"a.mp4": 10, "b.mp4": 10, "c.mp4": 10}, 0.2, True),
+        ({f"{number}.mp4": 1 for number in range(7)}, 0.2, False),  # no one is to blame
+        ({f"{number}.mp4": number for number in range(1, 30)}, 0.2, False),
+    ],
+)
+def test_parts_near_what_was_wanted_need_no_word(
+    tmp_path: Path, sizes: dict[str, int], val: float, is_told: bool
+) -> None:
+    parts = split_labels(SplitOptions(of_sizes(tmp_path / "run", sizes), tmp_path / "out", val))
+    assert bool(parts["val"].note) == is_told
+    assert not parts["train"].note
+
+
+@pytest.mark.parametrize("field", ["video_id", "vid_id"])
+def test_videos_without_names_are_nobody(tmp_path: Path, field: str) -> None:
+    """PoseTrack's files number their videos; the folders of their frames say who it is."""
+    run = make_run(tmp_path / "run", [make_record(f"P{n % 3}/{n}.jpg") for n in range(9)])
+    document = json.loads((run / "annotations.json").read_text())
+    for number, image in enumerate(document["images"]):
+        image[field] = number // 2 + 1
+    document["videos"] = [{"id": 1}, {"id": 2, "name": "gait P2.mp4"}]
+    file = tmp_path / "numbered.json"
+    file.write_text(json.dumps(document))
+    parts = split_labels(SplitOptions(file, tmp_path / "parts", 0.3, subject="^[^/]+"))
+    found = sorted(name for part in parts.values() for name in part.subjects or ())
+    assert found == ["gait p2", "p0", "p1", "p2"]

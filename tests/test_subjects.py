@@ -34,11 +34,17 @@ def test_names_say_whose_a_frame_is(media: str, pattern: str, subject: str | Non
 
 @pytest.mark.parametrize("video", ["P4_gait", "P4_gait.MP4", "gait/P4.mov"])
 def test_the_name_of_a_video_says_whose_its_frames_are(video: str) -> None:
-    assert Subjects("P[0-9]+").of(FrameKey("000001.jpg"), video) == "p4"
+    assert Subjects("P[0-9]+").of(FrameKey("000001.jpg"), video, {video}) == "p4"
 
 
 def test_the_suffix_of_a_video_is_nobody() -> None:
-    assert Subjects("P[0-9]+").of(FrameKey("000001.jpg"), "gait.MP4") is None
+    assert Subjects("P[0-9]+").of(FrameKey("000001.jpg"), "gait.MP4", {"gait.MP4"}) is None
+
+
+def test_what_a_video_without_a_name_is_called_is_nobody() -> None:
+    key = FrameKey("P07/000001.jpg")
+    assert Subjects("^[^/]+").of(key, "video 3", {"video 4"}) == "p07"
+    assert Subjects("[0-9]+").of(FrameKey("gait/a.jpg"), "video 3") is None
 
 
 @pytest.mark.parametrize("pattern", ["P[0-9", "a{99999999999}", "(" * 9999 + ")" * 9999])

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import to_jsonable_python
 
 from vitpose_cli.errors import ConfigError, in_short
-from vitpose_cli.faults import fault_text
+from vitpose_cli.faults import fault_text, given
 from vitpose_cli.plurals import counted, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -31,15 +31,19 @@ _SIGNS_OF_YAML = ("*", "&", "@", "%", "!")
 """What a plain text may begin with on a command line, as a glob does, and not in YAML."""
 
 
-def _no_bool(value: Any) -> Any:
+def _no_bool(what: str) -> BeforeValidator:
     """Refuse `true` and `false` as numbers, which Python, and so pydantic, takes for 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError(f"should be {what}")
+        return value
+
+    return BeforeValidator(checked)
 
 
-Number = Annotated[float, BeforeValidator(_no_bool)]
-Whole = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, _no_bool("a number")]
+Whole = Annotated[int, _no_bool("a whole number")]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
@@ -260,10 +264,12 @@ def _problem(model: type[BaseModel], details: Any) -> str:
     path, _ = _locate(model, location)
     if details["type"] in ("union_tag_not_found", "union_tag_invalid"):
         context = details["ctx"]
-        place = ".".join([*path, context["discriminator"].strip("'")])
+        key = context["discriminator"].strip("'")
+        place = ".".join([*path, key])
         if "tag" not in context:
             return f"{place}: is missing"
-        return f"{place}: must be one of {context['expected_tags']} (given: {context['tag']!r})"
+        value = details["input"][key]
+        return f"{place}: must be one of {context['expected_tags']}{given(value)}"
     return f"{'.'.join(path) or 'the whole'}: {fault_text(details)}"
 
 

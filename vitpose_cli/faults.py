@@ -49,7 +49,7 @@ def fault_text(details: Mapping[str, Any]) -> str:
     elif kind.endswith(("_type", "_parsing", "_from_float")) and kind.split("_")[0] in _KINDS:
         message = f"should be {_KINDS[kind.split('_')[0]]}"
     message = message.removeprefix("Value error, ").removeprefix("Input ")
-    return f"{message}{_given(details.get('input'))}"
+    return f"{message}{given(details.get('input'))}"
 
 
 def fault_texts(error: ValidationError, whole: str) -> str:
@@ -60,8 +60,8 @@ def fault_texts(error: ValidationError, whole: str) -> str:
     )
 
 
-def _given(value: object) -> str:
-    """Show a value that is short: no list, no mapping, no whole file."""
+def given(value: object) -> str:
+    """Show a value that is short, with a space before it: no list, no mapping, no whole file."""
     shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     is_short = isinstance(value, (str, int, float, NoneType)) and len(shown) <= _LONGEST_SHOWN
     return f" (given: {shown})" if is_short else ""

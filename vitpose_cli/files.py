@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import blake2b
@@ -28,7 +29,7 @@ NewFile = Callable[[Path], AbstractContextManager[BinaryIO]]
 _MAX_NAME_BYTES = 255
 _NAME_BYTES = 200  # of a temporary name; process id and suffix come behind
 
-_ABANDONED_S = 86_400
+ABANDONED_S = 86_400
 """Age from which on a temporary file of any file is nobody's: whoever writes it goes on writing."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # met only by who writes
@@ -168,7 +169,7 @@ def atomic_set(
                 f"Cannot write {path}: it is a device or a pipe.", "Give the name of a file."
             )
         if durable:
-            remove_left_over(path, least_age_s=_ABANDONED_S)  # other machines may write it, too
+            remove_left_over(path, least_age_s=ABANDONED_S)  # other machines may write it, too
         temporary = path.with_name(temporary_name(path.name, number + TEMPORARY_SUFFIX))
         temporaries[path] = temporary
         with temporary.open("wb", buffering=1 << 20) as stream:
@@ -235,6 +236,14 @@ def fitted_name(start: str, ending: str) -> str:
         return start + ending
     ending = f"~{blake2b(data, digest_size=4).hexdigest()}{ending}"
     return data[: _MAX_NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+def in_any_case(path: PurePath | str) -> str:
+    """Return what is the same for paths that some disks, as those of macOS and Windows, confuse.
+
+    They look at neither upper and lower case nor at how an accent is encoded.
+    """
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def has_long_name(path: PurePath) -> bool:

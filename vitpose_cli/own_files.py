@@ -118,16 +118,10 @@ class OwnFiles:
         Raises:
             InputError: Somebody else's file has this name, or the list cannot be written.
         """
+        is_there = self.check_free(path, content)
         name = self._name(path)
         if name in self._names:
             return True
-        is_there = os.path.lexists(path)
-        if is_there and (content is None or not _holds(path, content)):
-            raise InputError(
-                f"{path} is there already, and no earlier call wrote it"
-                + (" from the same source." if content is not None else "."),
-                "Choose another place to write to, or move that file away.",
-            )
         try:
             if self._list is None:
                 self._list = self._open()
@@ -138,6 +132,25 @@ class OwnFiles:
             raise write_error(self._path, error) from error
         self._names.add(name)
         return not is_there
+
+    def check_free(self, path: Path, content: bytes | None = None) -> bool:
+        """Refuse to write a file of the folder in the place of somebody else's; see `claim`.
+
+        Returns:
+            Whether another file of this name is there, with the very content.
+
+        Raises:
+            InputError: Somebody else's file has this name.
+        """
+        if self._name(path) in self._names or not os.path.lexists(path):
+            return False
+        if content is None or not _holds(path, content):
+            raise InputError(
+                f"{path} is there already, and no earlier call wrote it"
+                + (" from the same source." if content is not None else "."),
+                "Choose another place to write to, or move that file away.",
+            )
+        return True
 
     def owns(self, path: Path) -> bool:
         """Return whether a file of the folder is there, and this program wrote it."""

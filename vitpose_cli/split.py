@@ -9,7 +9,7 @@ person may lie in many folders and videos; then names tell who it is of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,6 @@ from vitpose_cli.formats.content import LabelFilter, LabelledFrame, content_open
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
-from vitpose_cli.plurals import counted
 from vitpose_cli.records.shards import document_parts
 from vitpose_cli.subjects import Subjects
 from vitpose_cli.tracking.smoothed_labels import for_document
@@ -29,6 +28,9 @@ from vitpose_cli.tracking.smoothed_labels import for_document
 Group = Literal["folder", "video"]
 
 TRAIN, VAL, TEST = "train", "val", "test"
+
+_NEAR = 0.25
+"""Of what was wanted: a part may have so much more or less without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Part:
         num_frames: Its images.
         num_people: Its annotations.
         subjects: Whom it is of, sorted, where `SplitOptions.subject` was given.
+        note: Why its share of the frames is far from what was wanted, and what to do; empty where
+            it is near.
     """
 
     path: Path
@@ -90,6 +94,7 @@ class Part:
     num_frames: int
     num_people: int
     subjects: tuple[str, ...] | None = None
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -98,7 +103,9 @@ class Part:
             "groups": self.num_groups,
             "frames": self.num_frames,
             "people": self.num_people,
-        } | ({} if self.subjects is None else {"subjects": self.subjects})
+            **({} if self.subjects is None else {"subjects": self.subjects}),
+            **({"note": self.note} if self.note else {}),
+        }
 
 
 def split_labels(options: SplitOptions) -> dict[str, Part]:
@@ -117,9 +124,11 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
-    groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).frames(), options)
+    content = content_of(LabelFilter(reviewed=options.reviewed))
+    groups = _groups(content.frames(), content.videos(), options)
     _check_enough(groups, len(shares) + 1, options)
-    dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
+    sizes = {name: len(frames) for name, frames in groups.items()}
+    dealt = deal(sizes, shares, options.seed)
     members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
     contents = {}
     for name, path in paths.items():
@@ -141,13 +150,21 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             written[path].num_images,
             written[path].num_instances,
             None if options.subject is None else tuple(sorted(members[name])),
+            _note(name, sum(map(sizes.__getitem__, members[name])), sizes, shares, options),
         )
         for name, path in paths.items()
     }
 
 
-def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str, list[str]]:
+def _groups(
+    frames: Iterable[LabelledFrame], videos: Set[str], options: SplitOptions
+) -> dict[str, list[str]]:
     """Return the names of the frames of each folder, video or subject.
+
+    Args:
+        frames: All of them.
+        videos: Names of videos, as far as they have some.
+        options: What stays together.
 
     Raises:
         InputError: There are frames of which nothing says whose they are.
@@ -159,18 +176,14 @@ def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str,
         key = frame.record.key
         if subjects is None:
             members = groups.setdefault(group_of(key, options.by, frame.video), [])
-        elif (subject := subjects.of(key, frame.video)) is not None:
+        elif (subject := subjects.of(key, frame.video, videos)) is not None:
             members = groups.setdefault(subject, [])
         else:
             members = nobodys
         members.append(str(key))
-    if nobodys:
-        raise InputError(
-            f"--subject {options.subject!r} finds nothing in the names of "
-            f"{counted(len(nobodys), 'frame')}, such as {nobodys[0]}.",
-            "Widen the expression until it finds somebody in every name ([Pp] takes both cases), "
-            "or split a file without these frames (`vitpose export --format coco --only`).",
-        )
+    if subjects is not None and nobodys:
+        instead = "split a file without these frames (`vitpose export --format coco --only`)"
+        raise subjects.nobody(nobodys, instead)
     return groups
 
 
@@ -197,6 +210,31 @@ def _check_enough(groups: Mapping[str, object], num_parts: int, options: SplitOp
     raise InputError(
         f"{options.labels} has labels in too few {whole} for {num_parts} parts: {len(groups)}.",
         hint,
+    )
+
+
+def _note(
+    name: str,
+    size: int,
+    sizes: Mapping[str, int],
+    shares: Mapping[str, float],
+    options: SplitOptions,
+) -> str:
+    """Return `Part.note` for a part with so many frames."""
+    total = sum(sizes.values())
+    largest = max(sizes, key=sizes.__getitem__)
+    wanted, share, held = shares.get(name), size / total, sizes[largest] / total
+    if wanted is None or held <= wanted or abs(share - wanted) <= _NEAR * wanted:
+        return ""
+    if options.subject is not None:
+        what, advice = f"subject {largest}", "Label more subjects."
+    elif options.by == "folder":
+        what, advice = f"folder {largest}", "Label more folders, or split --by video."
+    else:
+        what, advice = largest, "Label more videos, or fewer frames of that one (--every, --fps)."
+    return (
+        f"{name} has {100 * share:.1f} % of the frames, and {100 * wanted:.1f} % were wanted: "
+        f"{what} alone has {100 * held:.1f} %, and stays in one part. {advice}"
     )
 
 

@@ -85,6 +85,7 @@ def test_they_are_told_and_cost_nothing_else(folder: Path, tmp_path: Path) -> No
     lines = (tmp_path / "run" / "failures.jsonl").read_text().splitlines()
     failures = {each["media"]: each for each in map(json.loads, lines)}
     assert {name for name, (_, words) in BAD.items() if words in failures[name]["error"]} == {*BAD}
+    assert str(folder) not in "".join(lines), "as of photos, names are relative"
     first = json.loads(lines[0])
     assert f"{first['file_name']}: {first['error']}" in labelled.stderr
     document = json.loads((tmp_path / "run" / "annotations.json").read_text())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from runs import vitpose
 from typer.main import get_command
 
 from vitpose_cli.cli.app import app
@@ -80,3 +81,21 @@ def test_each_command_is_said_in_one_line() -> None:
     assert names <= said.keys()
     for name in names:
         assert said[name].rstrip().endswith("."), said[name]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("weights", "download", "vitpose-b"), "pull"),
+        (("weights", "GET", "vitpose-b"), "pull"),
+        (("download", "vitpose-b"), "weights pull"),
+        (("info", "run"), "stats"),
+        (("weights", "info", "tiny"), "show"),
+        (("predict", "photos"), "annotate"),
+        (("wieghts",), "weights"),
+    ],
+)
+def test_the_words_of_other_programs_are_understood(words: tuple[str, ...], meant: str) -> None:
+    done = vitpose(*words)
+    assert done.returncode == 2
+    assert f"Did you mean '{meant}'?" in done.stderr

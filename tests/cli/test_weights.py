@@ -161,6 +161,8 @@ def test_pull_a_transformers_folder(hub: Hub, terminal: Terminal, tmp_path: Path
     backbone = {"num_attention_heads": 4, "hidden_size": 64, "image_size": [64, 48]}
     hub.files[f"{HUB}/config.json"] = json.dumps({"backbone_config": backbone}).encode()
     hub.files[f"{HUB}/model.safetensors"] = save(hugging_face(model))
+    unknown = json.loads(terminal.run("show", "vitpose-b-simple", "--json").stdout)
+    assert (unknown["here"], unknown["hash"]) == (False, None)
     done = terminal.run("pull", "vitpose-b-simple", "--json")
     assert done.returncode == 0, done.stderr
     path = Path(json.loads(done.stdout)["path"])
@@ -168,6 +170,7 @@ def test_pull_a_transformers_folder(hub: Hub, terminal: Terminal, tmp_path: Path
     assert read_header(path).layer_norm_eps == 1e-12
     shown = json.loads(terminal.run("show", "vitpose-b-simple", "--json").stdout)
     assert shown["here"] is True
+    assert shown["hash"] == weights_hash(path)
     assert shown["accuracy"] == 75.5
 
 

@@ -145,3 +145,36 @@ def test_a_part_of_a_data_set_is_not_taken_for_the_whole(
             assert again.returncode == 0, again.stderr
             assert "train" not in yaml.safe_load(data.read_text())
     assert 1 < described < num_kills
+
+
+def test_a_folder_of_two_exports_is_never_mixed(launcher: Launcher, tmp_path: Path) -> None:
+    """The earlier one is there, whole, until all files of the next one are written."""
+    names = [f"{number}.mp4" for number in range(3)]
+    old, new = (
+        make_run(tmp_path / f"run-{count}", [make_record(name, 0, count) for name in names])
+        for count in (1, 2)
+    )
+    before, after, out = tmp_path / "before", tmp_path / "after", tmp_path / "out"
+    for run, folder in ((old, before), (new, after)):
+        assert launcher.run("export", run, "-f", "pose2sim", "-o", folder).returncode == 0
+    was, is_now = files_in(before), files_in(after)
+    assert len(was) == len(is_now) == 3
+    command: list[str | Path] = ["export", new, "-f", "pose2sim", "-o", out, "--overwrite"]
+    whole = []
+    for num_kills in killed_everywhere(launcher, command, before, out):
+        there = files_in(out)
+        assert there.items() <= was.items() or there.items() <= is_now.items(), num_kills
+        whole.append(there == was)
+    assert files_in(out) == is_now
+    assert sum(whole) > len(names)  # also while each of the new ones is written
+    assert whole == sorted(whole, reverse=True)
+    assert not list(out.glob(f".*{TEMPORARY_SUFFIX}"))
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return what is in the files of an export, by name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+    }

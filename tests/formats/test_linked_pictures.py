@@ -8,6 +8,7 @@ import pytest
 from format_cases import export, make_run, record
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
@@ -69,6 +70,7 @@ def test_frames_that_lie_there_already_are_linked(tmp_path: Path, photos: Path) 
 @pytest.mark.parametrize("name", ["../a.jpg", "/etc/passwd", "a/../../b.jpg"])
 def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
-    pictures = PicturePlacer(MediaFolders.at(tmp_path / "in"), out, OwnFiles(out), "link")
-    with pytest.raises(InputError, match="leads out"):
-        pictures.place(FrameKey(name), name)
+    with new_files(OwnFiles(out)) as new:
+        pictures = PicturePlacer(MediaFolders.at(tmp_path / "in"), out, new, "link")
+        with pytest.raises(InputError, match="leads out"):
+            pictures.place(FrameKey(name), name)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from unicodedata import normalize
 
+import label_cases
 import numpy as np
 import pytest
 from runs import vitpose
@@ -179,6 +180,19 @@ def test_another_run_shows_what_differs(tmp_path: Path) -> None:
     reasons = " ".join(reason for choice in selection.choices for reason in choice.reasons)
     assert "The other run says otherwise" in reasons
     assert "somebody here whom this run lacks" in reasons
+
+
+def test_another_run_of_the_same_weights_is_told(tmp_path: Path) -> None:
+    records = [make_record("a.jpg", 0.9), make_record("b.jpg", 0.5)]
+    run = label_cases.make_run(tmp_path / "a", records)
+    same = label_cases.make_run(tmp_path / "b", records)
+    other = label_cases.make_run(tmp_path / "c", records, weights_hash="f" * 16)
+    unknown = [make_run(tmp_path / name, records) for name in "de"]
+    pairs = ((run, same, True), (run, other, False), (unknown[0], unknown[1], False))
+    for ours, theirs, is_told in pairs:
+        done = vitpose("select", ours, "--compare", theirs, "-o", tmp_path / "queue.json")
+        assert done.returncode == 0, done.stderr
+        assert ("are of the same weights, tiny (0123456789abcdef): " in done.stderr) == is_told
 
 
 def test_another_run_may_have_its_keypoints_in_another_order(tmp_path: Path) -> None:

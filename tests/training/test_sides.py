@@ -17,6 +17,7 @@ from video_cases import write_video
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.split import SplitOptions, split_labels
+from vitpose_cli.subjects import Subjects
 from vitpose_cli.training.data import OpenedData, open_data
 from vitpose_cli.training.data_options import DataOptions
 
@@ -38,9 +39,14 @@ def half_of_a_video(image: dict[str, Any], number: int) -> None:
         image["video_id"] = 1
 
 
-def labels(folder: Path, change: Callable[[dict[str, Any], int], None]) -> Path:
-    """Write four photos with a person each, whose images are changed."""
-    path = write_coco(folder, 4)
+def of_patients(image: dict[str, Any], number: int) -> None:
+    """Name four photos after each patient, in several folders and spellings."""
+    image["file_name"] = f"day {number % 3}/{'Pp'[number % 2]}{number // 4:02}_{number}.png"
+
+
+def labels(folder: Path, change: Callable[[dict[str, Any], int], None], count: int = 4) -> Path:
+    """Write photos with a person each, whose images are changed."""
+    path = write_coco(folder, count)
     document = json.loads(path.read_text())
     document["videos"] = [{"id": 1, "name": "clip.mp4"}]
     for number, image in enumerate(document["images"]):
@@ -76,6 +82,7 @@ def source(folder: Path, **options: Any) -> dict[str, Any]:
             "leave out `split`, and `data.validation` with it",
         ),
         (in_folders, {"split_by": "folder"}, "2 folders with labels (4 frames): a folder is", ""),
+        (in_folders, {"subject": "^[^/]+"}, "2 subjects with labels (4 frames): a subject is", ""),
         (as_it_is, {}, "4 photos with labels.", "`vitpose split`"),
         (half_of_a_video, {}, "3 photos and videos with labels (4 frames): a video is", "split`"),
     ],
@@ -96,6 +103,44 @@ def test_a_split_without_any_labels_is_named(
     assert hint in caught.value.hint
     whole = opened(source(tmp_path, split=[1e-6, 1], **options))
     assert len(whole.train[0].frames.people) == 4
+
+
+def test_nobody_is_learnt_from_and_measured_on(tmp_path: Path) -> None:
+    """A patient stays on one side, also in another video, folder or spelling."""
+    labels(tmp_path, of_patients, 40)
+    sides = [[0.5, 1], [0, 0.5]]
+    parts = [source(tmp_path, split=side, subject="[Pp][0-9]+") for side in sides]
+    data = opened(parts[0], validation=[parts[1]])
+    found = [
+        {Subjects("[Pp][0-9]+").of(key) for key in each.frames.keys}
+        for each in (*data.train, *data.validation)
+    ]
+    assert found[0].isdisjoint(found[1])
+    assert found[0] | found[1] == {f"p{number:02}" for number in range(10)}
+    assert min(map(len, found)) > 1
+    with pytest.raises(InputError) as caught:
+        opened(source(tmp_path, split=[0, 0.5], subject="P[0-9]+"))
+    assert caught.value.message.startswith(
+        f"{tmp_path / 'people.json'}: `subject` 'P[0-9]+' finds nothing in the names of 20 frames"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"subject": "P[0-9"}, "subject: subject 'P[0-9' is no regular expression: "),
+        ({"subject": "P", "split_by": "folder"}, "split_by and subject exclude each other"),
+    ],
+)
+def test_a_subject_that_makes_no_sense_is_refused(
+    tmp_path: Path, options: dict[str, str], said: str
+) -> None:
+    config = small_run(tmp_path)
+    config["data"]["train"] = [source(tmp_path, split=[0.1, 1], **options)]
+    (tmp_path / "train.yaml").write_text(yaml.safe_dump(config))
+    done = vitpose("train", "-c", tmp_path / "train.yaml", "-o", tmp_path / "out", "--dry-run")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
 
 
 def test_the_command_ends_with_the_sentence(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ def test_true_and_false_are_no_numbers() -> None:
             "stages.0.batch_size",
         ),
     ):
-        assert f"\n  {name}: should be a number (given: " in said
+        is_whole = name.rpartition(".")[2] in ("seed", "blocks", "limit", "steps", "batch_size")
+        what = "a whole number" if is_whole else "a number"
+        assert f"\n  {name}: should be {what} (given: " in said
     assert said.startswith("9 problems")
 
 

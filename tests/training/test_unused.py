@@ -153,10 +153,11 @@ def test_frames_are_kept_together_in_a_split_alone() -> None:
     data = small_run(Path("data"))["data"]
     for part in ("train", "validation"):
         (source,) = data[part]
-        data[part] = [source | {"split_by": "folder"}]
+        key, value = ("split_by", "folder") if part == "train" else ("subject", "P[0-9]+")
+        data[part] = [source | {key: value}]
     assert said(data=data) == [
         "data.train.0.split_by does nothing without split.",
-        "data.validation.0.split_by does nothing without split.",
+        "data.validation.0.subject does nothing without split.",
     ]
     for part, split in (("train", [0.1, 1]), ("validation", [0, 0.1])):
         data[part][0]["split"] = split

@@ -150,7 +150,8 @@ def annotate(
         typer.Option(
             "--refresh",
             help="Label again what a model labelled, with other weights or options; what a person "
-            "reviewed stays.",
+            "reviewed stays. The frames of videos are the same: give --fps, --every, --start, "
+            "--end and --max-frames again.",
         ),
     ] = None,
     shards: options.Shards = None,

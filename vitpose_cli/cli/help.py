@@ -19,6 +19,21 @@ MACHINES, DRAWING = "Several GPUs or machines", "Drawing"
 """The sections of options; what is in none stands under "Options"."""
 
 _KINDS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+_OTHER_WORDS = {
+    **dict.fromkeys(("label", "predict", "infer", "detect", "estimate"), ("annotate",)),
+    **dict.fromkeys(("draw", "visualize", "visualise", "overlay"), ("render",)),
+    **dict.fromkeys(("correct", "edit"), ("review",)),
+    **dict.fromkeys(("join", "combine"), ("merge",)),
+    **dict.fromkeys(("finetune", "fine-tune", "fit"), ("train",)),
+    **dict.fromkeys(("download", "get", "fetch"), ("pull", "weights pull")),
+    "compare": ("diff",),
+    "check": ("validate",),
+    "count": ("stats",),
+    "info": ("show", "stats"),
+    "ls": ("list", "weights list"),
+    "models": ("weights",),
+}
+"""What other programs call commands, and what they are called here, in one group or the other."""
 _SPELLED_WIDTH = 30  # characters; a longer option has a line of its own above its text
 
 
@@ -74,6 +89,14 @@ class Group(TyperGroup):
     """Several commands, shown in sections (`rich_help_panel`) in the order of their use."""
 
     format_help_text = Command.format_help_text
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first word names; say which it is for a word of others."""
+        word = args[0] if args else ""
+        for meant in () if word in self.commands else _OTHER_WORDS.get(word.casefold(), ()):
+            if meant.partition(" ")[0] in self.commands:
+                ctx.fail(f"No such command {word!r}. Did you mean {meant!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the commands before the few options of all of them."""

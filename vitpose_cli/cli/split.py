@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitpose_cli.cli import options
-from vitpose_cli.cli.console import busy, note, print_json
+from vitpose_cli.cli.console import busy, note, print_json, warn
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.plurals import counted, first_few, people
 
@@ -75,7 +75,8 @@ def split(
     """Part labels into training and validation.
 
     Frames of one video, folder or subject are never in both. The parts follow from the names of the
-    frames, so that they hardly change when photos are added.
+    frames, so that they hardly change when photos are added. Where one video, folder or subject
+    holds so much that a part is far from its share, that is told.
 
     Examples:
       vitpose split photos.vitpose --reviewed -o parts/
@@ -103,3 +104,6 @@ def split(
             f"{name:>5}: {counted(part.num_frames, 'frame')} of {groups}, "
             f"{people(part.num_people)} -> {part.path}"
         )
+    for part in parts.values():
+        if part.note:
+            warn(part.note)

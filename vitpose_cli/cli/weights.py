@@ -96,7 +96,9 @@ def show(
     if name in detectors:
         facts = _detector_facts(name, detectors[name])
     elif is_catalog_name(name):
-        facts = _pose_facts(find_pose_weights(name))
+        row = find_pose_weights(name)
+        facts = _pose_facts(row)
+        facts |= {"hash": _hash_here(row), "note": facts.pop("note")}
     else:
         facts = _file_facts(name)
     if json:
@@ -225,6 +227,20 @@ def _pose_facts(row: PoseWeights) -> dict[str, Any]:
         "here": bool(here),
         "note": row.model.note,
     }
+
+
+def _hash_here(row: PoseWeights) -> str | None:
+    """Return by which hash runs name published weights; None where they are not pulled yet."""
+    from vitpose_cli.models.catalog import resolve_weights
+    from vitpose_cli.models.conversions import find_converted
+    from vitpose_cli.models.hub import find_cached
+    from vitpose_cli.models.weights_files import weights_hash
+
+    if row.repository is None:
+        return weights_hash(resolve_weights(row.full_name))
+    pulled = find_cached(row.repository.repo, row.file.file, row.revision)
+    path = pulled and find_converted(pulled, row.keypoint_set)
+    return weights_hash(path) if path else None
 
 
 def _file_facts(name: str) -> dict[str, Any]:

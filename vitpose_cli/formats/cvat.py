@@ -23,11 +23,12 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo, is_zipfile
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder
+from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.keypoint_colours import BY_SIDE, PERSON
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
@@ -71,20 +72,16 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     pose = mean_pose(samples, keypoint_set.num_keypoints)
     files = [labels]
     num_images = num_instances = 0
-    with OwnFiles(out) as own:
-        own.claim(labels)
-        with atomic_file(labels) as stream:
-            stream.write(orjson.dumps(task_labels(keypoint_set, pose), option=orjson.OPT_INDENT_2))
-        if options.overwrite:
-            own.delete([out], ".zip")  # there may be fewer tasks than in the earlier export
+    with OwnFiles(out) as own, new_files(own) as new:
+        labelled = task_labels(keypoint_set, pose)
+        new.write(labels, orjson.dumps(labelled, option=orjson.OPT_INDENT_2))
         for name, frames in _tasks(content):
             archive = safe_media_path(out, f"{name}.zip")
-            own.claim(archive)
-            make_folder(archive.parent)
-            size = _write_archive(content, frames, archive, options.split or _SUBSET)
+            size = _write_archive(content, frames, new.place(archive), options.split or _SUBSET)
             files.append(archive)
             num_images += size.num_images
             num_instances += size.num_instances
+        new.put_in_place({out: ".zip"})  # there may be fewer tasks than in the earlier export
     return Written(tuple(files), num_images, num_instances, (_NEXT,))
 
 

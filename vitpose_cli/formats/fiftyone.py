@@ -23,6 +23,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.formats import coco
 from vitpose_cli.formats.content import Content
 from vitpose_cli.formats.corrections import Corrections
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.own_files import OwnFiles
@@ -50,11 +51,12 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     info = {name: value for name, value in content.info.items() if name != "url"}
     described = replace(content, info={**info, "default_skeleton": skeleton})
     labels = out / _LABELS
-    with OwnFiles(out) as own:
-        pictures = PicturePlacer.of(content, out / "data", own, options)
+    with OwnFiles(out) as own, new_files(own) as new:
+        pictures = PicturePlacer.of(content, out / "data", new, options)
         new_folder(out, options)
-        own.claim(labels)
-        size = coco.write_frames(described, pictures.placed(content.frames()), labels)
+        place = new.place(labels)
+        size = coco.write_frames(described, pictures.placed(content.frames()), place)
+        new.put_in_place({})
     return Written((labels,), size.num_images, size.num_instances, pictures.notes())
 
 

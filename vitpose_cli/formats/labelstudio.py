@@ -21,6 +21,7 @@ from vitpose_cli.files import atomic_file
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.keypoint_colours import BY_SIDE, PERSON
 from vitpose_cli.formats.local_files import SERVED, LocalFiles
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.written import WriteOptions, Written, new_folder
 from vitpose_cli.media.kinds import is_archive
 from vitpose_cli.own_files import OwnFiles
@@ -64,26 +65,24 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     local = LocalFiles.of(content, options.images) if options.url is None else None
     new_folder(out, options)
     config, tasks = out / CONFIG, out / TASKS
-    with OwnFiles(out) as own:
-        own.claim(config)
-        own.claim(tasks)
-    with atomic_file(config) as stream:
-        stream.write(labelling_config(content.keypoint_set).encode())
     url = SERVED if options.url is None else options.url
     num_images = num_instances = num_lacking = num_in_archives = 0
-    with atomic_file(tasks) as stream:
-        separator = b"[\n"
-        for frame in content.frames():
-            name = str(frame.record.key)
-            address = _address(url, name) if local is None else local.url(name)
-            task = _task(frame, content.keypoint_set, address)
-            stream.write(separator + orjson.dumps(task))
-            separator = b",\n"
-            num_images += 1
-            num_lacking += frame.record.key.index >= 0 and not (local and local.has(name))
-            num_in_archives += any(map(is_archive, Path(name).parents))
-            num_instances += len(frame.record.uids)
-        stream.write(b"\n]\n" if num_images else b"[]\n")
+    with OwnFiles(out) as own, new_files(own) as new:
+        new.write(config, labelling_config(content.keypoint_set).encode())
+        with atomic_file(new.place(tasks)) as stream:
+            separator = b"[\n"
+            for frame in content.frames():
+                name = str(frame.record.key)
+                address = _address(url, name) if local is None else local.url(name)
+                task = _task(frame, content.keypoint_set, address)
+                stream.write(separator + orjson.dumps(task))
+                separator = b",\n"
+                num_images += 1
+                num_lacking += frame.record.key.index >= 0 and not (local and local.has(name))
+                num_in_archives += any(map(is_archive, Path(name).parents))
+                num_instances += len(frame.record.uids)
+            stream.write(b"\n]\n" if num_images else b"[]\n")
+        new.put_in_place({})
     notes = [_VIDEOS + (_WHERE if options.url is None else ".")] if num_lacking else []
     if num_in_archives:
         notes.append(_ARCHIVES)

@@ -25,8 +25,8 @@ from typing import Any
 import orjson
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import atomic_file, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.openpose_files import ENDING, MAX_GAP, FrameFiles, VideoSeries
 from vitpose_cli.formats.openpose_points import (
     BODY_25,
@@ -44,6 +44,7 @@ from vitpose_cli.pose.keypoints import KeypointSet, keypoint_set
 from vitpose_cli.records.coco_writer import annotations_of
 
 _VERSION = 1.3
+_NOBODY = orjson.dumps({"version": _VERSION, "people": []})
 _NOBODY_KNOWN = -1  # OpenPose's `person_id` of whom it has not tracked
 _AT_ONCE = 200  # frames
 _MIN_CHUNK_SIZE = 10  # frames: the default in Pose2Sim's Config.toml
@@ -112,17 +113,16 @@ def _write(content: Content, out: Path, options: WriteOptions, reader: _Reader) 
     new_folder(out, options)
     files, series = FrameFiles(out), VideoSeries()
     num_images = num_instances = 0
-    with OwnFiles(out) as own:
-        if options.overwrite:
-            own.delete([out], ENDING)  # there may be fewer frames than in the earlier export
+    with OwnFiles(out) as own, new_files(own) as new:
         for frame, people in _with_people(content, points):
             key = frame.record.key
             if reader.every_frame:
                 for gap in series.gaps_before(key):
-                    _write_text(own, files.path(gap), {"version": _VERSION, "people": []})
-            _write_text(own, files.path(key), _text(frame, people, reader))
+                    new.write(files.path(gap), _NOBODY)
+            new.write(files.path(key), orjson.dumps(_text(frame, people, reader)))
             num_images += 1
             num_instances += len(people)
+        new.put_in_place({out: ENDING})  # there may be fewer frames than in the earlier export
     notes = _notes(content.keypoint_set, points, reader, series)
     return Written((out,), num_images, num_instances, notes)
 
@@ -169,13 +169,6 @@ def _text(
                 numbers[2::3] = [float(score > 0) for score in numbers[2::3]]
         text["canvas_width"], text["canvas_height"] = frame.record.size_wh or (0, 0)
     return text
-
-
-def _write_text(own: OwnFiles, path: Path, text: Mapping[str, Any]) -> None:
-    own.claim(path)
-    make_folder(path.parent)
-    with atomic_file(path, durable=False) as stream:
-        stream.write(orjson.dumps(text))
 
 
 def _notes(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from vitpose_cli.files import fitted_name
+from vitpose_cli.files import fitted_name, in_any_case
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import safe_media_path
 
@@ -54,10 +54,10 @@ class FrameFiles:
         return self._folders[source]
 
     def _untaken(self, source: PurePosixPath, stem: str, ending: str) -> PurePosixPath:
-        """Return a stem with an ending; of two names that differ in their suffix, it is told."""
-        while str(name := source.with_name(fitted_name(stem, ending))) in self._taken:
+        """Return a stem with an ending; of two that are alike in any case, one is told apart."""
+        while in_any_case(name := source.with_name(fitted_name(stem, ending))) in self._taken:
             stem += source.suffix.replace(".", "_") or "_"
-        self._taken.add(str(name))
+        self._taken.add(in_any_case(name))
         return name
 
 

@@ -17,18 +17,17 @@ from vitpose_cli.files import (
     atomic_file,
     has_long_name,
     is_file,
-    make_folder,
     read_error,
     reason_of,
     write_error,
 )
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.new_files import NewFiles
 from vitpose_cli.formats.written import Placing, WriteOptions
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.frames import AllBut, Frame, FrameKey, PhotoFile
 from vitpose_cli.media.headers import HEADER_BYTES, upright_size
 from vitpose_cli.media.reading import read_start
-from vitpose_cli.own_files import OwnFiles
 from vitpose_cli.plurals import counted
 from vitpose_cli.records.coco import safe_media_path
 from vitpose_cli.records.media_root import MediaFolders, find_folders
@@ -46,13 +45,13 @@ class PicturePlacer:
         resized: Frames whose picture has another size than their labels are of, as it says.
     """
 
-    def __init__(self, sources: MediaFolders, folder: Path, own: OwnFiles, how: Placing) -> None:
+    def __init__(self, sources: MediaFolders, folder: Path, new: NewFiles, how: Placing) -> None:
         """Take the folders; nothing is read yet.
 
         Args:
             sources: The folders that media names are relative to.
             folder: Where the pictures go.
-            own: The files of this folder, or of one above it, that may be replaced.
+            new: The files that are to come into this folder, or into one above it.
             how: As links, as copies, or not at all.
         """
         self.missing: list[FrameKey] = []
@@ -60,14 +59,16 @@ class PicturePlacer:
         self.resized: list[FrameKey] = []
         self._sources = sources
         self._folder = folder
-        self._own = own
+        self._new = new
         self._how = how
         self._real = cache(Path.resolve)  # of folders: a million photos have few
-        self._in_videos: dict[str, dict[FrameKey, tuple[int, int] | None]] = defaultdict(dict)
+        self._in_videos: dict[str, dict[FrameKey, tuple[Path, tuple[int, int] | None]]] = (
+            defaultdict(dict)
+        )
 
     @classmethod
     def of(
-        cls, content: Content, folder: Path, own: OwnFiles, options: WriteOptions
+        cls, content: Content, folder: Path, new: NewFiles, options: WriteOptions
     ) -> PicturePlacer:
         """Find the pictures of what is written.
 
@@ -76,10 +77,10 @@ class PicturePlacer:
                 where they are to go.
         """
         if options.pictures == "none":
-            return cls(MediaFolders(()), folder, own, "none")
+            return cls(MediaFolders(()), folder, new, "none")
         places = [MediaFolders.at(options.images)] if options.images else content.folders()
         keys = (frame.record.key for frame in content.frames())
-        pictures = cls(find_folders(places, keys), folder, own, options.pictures)
+        pictures = cls(find_folders(places, keys), folder, new, options.pictures)
         pictures._check_found_by_nobody(frame.record.key for frame in content.frames())
         return pictures
 
@@ -92,7 +93,7 @@ class PicturePlacer:
         Raises:
             InputError: They would be found.
         """
-        written, listed = self._folder.resolve(), self._own.folder.resolve()
+        written, listed = self._folder.resolve(), self._new.folder.resolve()
         roots = [root for root in self._sources.folders if written.is_relative_to(root)]
         for media in {key.media for key in keys} if roots else ():
             for root in roots:
@@ -100,7 +101,7 @@ class PicturePlacer:
                 if place.is_relative_to(listed) and not place.is_relative_to(written):
                     raise InputError(
                         f"Pictures cannot be written to {self._folder}: what is to be labelled "
-                        f"lies in {self._own.folder}, such as {media}, and they would be "
+                        f"lies in {self._new.folder}, such as {media}, and they would be "
                         "labelled, too.",
                         "Choose another folder with -o, or leave them there by --pictures none.",
                     )
@@ -160,7 +161,8 @@ class PicturePlacer:
         else:
             (stored,) = self._sources.stored_keys([key])
             if stored is not None:
-                self._in_videos[stored.media][stored] = size_wh
+                target = safe_media_path(self._folder, name)
+                self._in_videos[stored.media][stored] = target, size_wh
             else:
                 self.missing.append(key)
 
@@ -173,16 +175,15 @@ class PicturePlacer:
         if not self._in_videos:
             return
         # Only here, so that linking photos does not wait for OpenCV and FFmpeg to load.
-        from vitpose_cli.media.images import ImageSink
+        from vitpose_cli.media.images import encoded_frame
         from vitpose_cli.media.video import VideoFile
 
-        sink = ImageSink(self._folder)
         for media, wanted in self._in_videos.items():
             for frame in VideoFile(self._sources.path(media), media).frames(AllBut(wanted)):
                 if isinstance(frame, Frame):
-                    self._own.claim(sink.path(frame.key))
-                    sink.write(frame)
-                    self._compare(frame.key, frame.size_wh, wanted.pop(frame.key))
+                    target, labelled_wh = wanted.pop(frame.key)
+                    self._new.write(target, encoded_frame(frame, target))
+                    self._compare(frame.key, frame.size_wh, labelled_wh)
                 if not wanted:
                     break
             self.missing += sorted(wanted)
@@ -221,20 +222,15 @@ class PicturePlacer:
             data = photo.read_bytes()
         except OSError as error:
             raise read_error(picture, error) from error
-        self._own.claim(target)
-        make_folder(target.parent)
-        with atomic_file(target, durable=False) as stream:
-            stream.write(data)
+        self._new.write(target, data)
 
     def _put(self, picture: Path, target: Path) -> None:
         try:
             if target.exists() and not target.is_symlink() and target.samefile(picture):
                 return  # they are to be beside the labels, and are
-            self._own.claim(target)
-            make_folder(target.parent)
+            place = self._new.place(target)
             if self._how == "link":
-                target.unlink(missing_ok=True)
-                target.symlink_to(picture)
+                place.symlink_to(picture)
                 return
         except OSError as error:
             if self._how != "link" or error.errno in _FOR_COPIES_TOO:
@@ -242,7 +238,7 @@ class PicturePlacer:
             raise InputError(
                 f"Cannot write {target}: {reason_of(error)}.", "Copy the pictures instead."
             ) from error
-        with atomic_file(target, durable=False) as stream:
+        with atomic_file(place, durable=False) as stream:
             stream.writelines(_pieces(picture))
 
 

@@ -20,8 +20,9 @@ import yaml
 
 from vitpose_cli.config import read_yaml
 from vitpose_cli.errors import ConfigError, InputError
-from vitpose_cli.files import atomic_file, fitted_name, make_folder
+from vitpose_cli.files import atomic_file, fitted_name, in_any_case, make_folder
 from vitpose_cli.formats.content import Content, LabelledFrame
+from vitpose_cli.formats.new_files import new_files
 from vitpose_cli.formats.pictures import PicturePlacer
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import OwnFiles
@@ -64,22 +65,24 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     others_there = [each for each in SPLITS if each != split and (out / _LABELS / each).is_dir()]
     if others_there:
         _check_alike(described, meaning, others_there[0])
-    with OwnFiles(out) as own:
-        pictures = PicturePlacer.of(content, out / _PICTURES / split, own, options)
-        own.claim(described)
+    with OwnFiles(out) as own, new_files(own) as new:
+        pictures = PicturePlacer.of(content, out / _PICTURES / split, new, options)
+        own.check_free(described)
         present = _present(out, split, content, pictures, options)
-        beside = [each for each in _splits_named(described) if each != split]
-        if described.exists():  # a part of the split is not to be taken for the whole
-            _describe(described, beside, meaning)
-        others = _make_room(out, split, present, own, options)
         for frame, name, lines in _with_lines(content, categories):
             pictures.place(frame.record.key, name, frame.record.size_wh)
             text = safe_media_path(out, label_path(f"{_PICTURES}/{split}/{name}"))
-            own.claim(text)
-            _write_text(text, lines)
+            new.write(text, "".join(f"{line}\n" for line in lines).encode())
             num_images += 1
             num_instances += len(lines)
         pictures.finish()
+        own.claim(described)
+        beside = [each for each in _splits_named(described) if each != split]
+        if described.exists():  # a part of the split is not to be taken for the whole
+            _describe(described, beside, meaning)
+        others = new.put_in_place(_outdated(out, split, present, options))
+        for folder in _folders_of(out, split, options)[0]:
+            make_folder(folder)  # also where nobody was found
     splits = [each for each in SPLITS if each in (*beside, split)]
     _describe(described, splits, meaning)
     notes = pictures.notes()
@@ -147,25 +150,21 @@ def _present(
     return present
 
 
-def _make_room(
-    out: Path, split: str, present: Sequence[Path], own: OwnFiles, options: WriteOptions
-) -> list[Path]:
-    """Make the folders of a split, without what an earlier export wrote into them.
-
-    Returns:
-        What else lies in them, and stays.
-    """
-    folders, anew = _folders_of(out, split, options)
-    others = own.delete(present)
-    if folders[0] not in anew and options.overwrite:  # texts of what lies in `a/images` there
-        own.delete(folders[:1], ".txt")
-    for folder in folders:
-        make_folder(folder)
-    return others
+def _outdated(
+    out: Path, split: str, present: Sequence[Path], options: WriteOptions
+) -> dict[Path, str]:
+    """Return the folders of a split that are written anew, with the ending of what goes of them."""
+    outdated = dict.fromkeys(present, "")
+    pictures = out / _PICTURES / split
+    if options.pictures == "none" and options.overwrite:
+        outdated[pictures] = ".txt"  # texts of what lies in `a/images` there
+    return outdated
 
 
 def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
     """Yield frames with names whose stems differ: `a.jpg` and `a.png` would share one text.
+
+    `A.jpg` and `a.jpg` would, too, where a disk does not look at upper and lower case.
 
     Pictures and texts of these names can be written: what is too long with its suffix is cut.
     """
@@ -174,9 +173,9 @@ def _named(content: Content) -> Iterator[tuple[LabelledFrame, str]]:
         name = PurePosixPath(str(frame.record.key))
         last = name.stem
         ending = "_" * max(len(os.fsencode(name.suffix)), len(".txt"))
-        while (stem := str(name.with_name(_cut(last, ending)))) in taken:
+        while in_any_case(stem := str(name.with_name(_cut(last, ending)))) in taken:
             last += name.suffix.replace(".", "_") or "_"
-        taken.add(stem)
+        taken.add(in_any_case(stem))
         yield frame, stem + name.suffix
 
 
@@ -226,12 +225,6 @@ def _numbers(
     flat = points.reshape(len(everybody), -1)
     rows: list[list[float]] = np.hstack([np.clip(boxes, 0, 1), flat]).round(_DECIMALS).tolist()
     return rows
-
-
-def _write_text(path: Path, lines: Sequence[str]) -> None:
-    make_folder(path.parent)
-    with atomic_file(path, durable=False) as stream:
-        stream.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def _meaning(keypoint_set: KeypointSet, classes: Sequence[str]) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
+from pathlib import Path
 from threading import Condition
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vitpose_cli.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -135,6 +138,14 @@ class FrameFailure:
 
     key: FrameKey
     error: str
+
+    @classmethod
+    def of_video(cls, key: FrameKey, error: InputError, path: Path) -> FrameFailure:
+        """Return the failure of a frame of the video at `path`, which it calls as the frame does.
+
+        A run may be moved, or labelled by several machines: where the video lies is told elsewhere.
+        """
+        return cls(key, error.message.replace(str(path), key.media))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,6 @@ def _of_video(path: Path, media: str, keys: Iterable[FrameKey]) -> Iterator[Fram
             try:
                 yield cursor.read(key.index)
             except InputError as error:
-                yield FrameFailure(key, error.message)
+                yield FrameFailure.of_video(key, error, path)
     finally:
         cursor.close()

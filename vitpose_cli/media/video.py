@@ -202,7 +202,7 @@ class VideoFile:
                         break
         except InputError as error:
             self._storage.check(self.path)
-            self.end = FrameFailure(key, error.message)
+            self.end = FrameFailure.of_video(key, error, self.path)
             if key not in skip:
                 yield self.end
             return

@@ -40,6 +40,27 @@ class Provenance:
     sha256: str | None
 
 
+def find_converted(path: Path, keypoint_set: str) -> Path | None:
+    """Return our form of a foreign file, see `convert_once`; None where it is not kept yet.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    target = _place(path, keypoint_set)
+    return target if target.is_file() and _notes_of(target).is_file() else None
+
+
+def _place(content: Path, kept: str) -> Path:
+    """Return where what is kept of a foreign file goes."""
+    digest = hub.known_sha256(content) or sha256_of(content)
+    return hub.cache_dir() / "converted" / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
+
+
+def _notes_of(target: Path) -> Path:
+    """Return where stands what had to be assumed."""
+    return target.with_suffix(".notes")
+
+
 def convert_once(
     path: Path,
     keypoint_set: str | None,
@@ -61,11 +82,8 @@ def convert_once(
         WeightsError: The file is not what it should be, or cannot be read or converted.
     """
     content = path / SAVED_MODEL if path.is_dir() else path
-    digest = hub.known_sha256(content) or sha256_of(content)
-    folder = hub.cache_dir() / "converted"
-    kept = f"{keypoint_set or 'main'}{'-whole' * whole}"
-    target = folder / f"{digest[:32]}-{kept}-{_VERSION}.safetensors"
-    said = target.with_suffix(".notes")
+    target = _place(content, f"{keypoint_set or 'main'}{'-whole' * whole}")
+    folder, said = target.parent, _notes_of(target)
     if target.is_file() and said.is_file():
         _warn(path, said.read_text("utf-8").splitlines())
         return target

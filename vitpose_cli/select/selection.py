@@ -84,7 +84,7 @@ def select_frames(options: SelectOptions, report: Report, say: Callable[[str], N
     queue = options.output or options.run / QUEUE
     check_replaceable(queue, is_queue)
     with Run.read(options.run) as run:
-        table = _doubts(run, options.compare, report)
+        table = _doubts(run, options.compare, report, say)
         if not len(table):
             raise InputError(
                 f"{options.run} has no frame left to look at: {table.num_reviewed} are reviewed, "
@@ -134,7 +134,9 @@ def _shortage(num_chosen: int, num_frames: int, chooser: Chooser, options: Selec
     return f"Only {frames} chosen of {num_frames:,} not reviewed yet: {'; '.join(reasons)}."
 
 
-def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
+def _doubts(
+    run: Run, compare: Path | None, report: Report, say: Callable[[str], None]
+) -> DoubtTable:
     keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
     records = _reported(run.records(), len(run), report)
     if compare is None:
@@ -144,6 +146,13 @@ def _doubts(run: Run, compare: Path | None, report: Report) -> DoubtTable:
         order = KeypointOrder.between(keypoint_set.names, others)
         if others != keypoint_set.names and order is None:
             raise InputError(f"The runs in {run.path} and {compare} have different keypoints.")
+        weights = run.manifest.weights_hash
+        if weights and other.manifest.weights_hash == weights:
+            say(
+                f"{run.path} and {compare} are of the same weights, {run.manifest.weights_name} "
+                f"({weights}): what they differ in says little of what these weights do not know. "
+                "Compare with a run of others."
+            )
         ours, theirs = run.done(), other.done()
         names = CommonNames()
         agree_on_forms([(CommonNames(), run.media_names), (names, lambda: map(str, theirs))])

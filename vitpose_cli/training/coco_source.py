@@ -24,6 +24,7 @@ from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.results import given_boxes
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.split import group_of
+from vitpose_cli.subjects import Subjects
 from vitpose_cli.training.data_options import CocoSource
 from vitpose_cli.training.fingerprints import (
     Fingerprint,
@@ -71,7 +72,7 @@ def _opened(
     keypoint_set_ = _set_or_coco(document) if purpose == "pretraining" else document.keypoint_set
     dropped: Counter[str] = Counter()
     folders = MediaFolders.at(options.images)
-    groups = [_group_of(document, number, options, folders) for number in range(len(document))]
+    groups = _groups(document, options, folders)
     keys = {
         number: document.key(number)
         for number, group in enumerate(groups)
@@ -132,15 +133,32 @@ def _opened(
     return OpenedSource(frames, truth, +dropped, fingerprint, boxes)
 
 
-def _group_of(document: CocoFrames, number: int, options: CocoSource, folders: MediaFolders) -> str:
-    """Return what an image is taken together with, by the name that it has in the folder.
+def _groups(document: CocoFrames, options: CocoSource, folders: MediaFolders) -> list[str]:
+    """Return what each image is taken together with, by the name that it has in the folder.
 
     Files that write a name in several forms would else disagree on the part that it is of.
+
+    Raises:
+        InputError: There are images of which nothing says whose they are.
     """
-    key, video = document.key(number), document.video(document.image(number))
-    stored = replace(key, media=folders.stored_name(key.media))
-    group = group_of(stored, options.split_by, video)
-    return group if group == video else folders.stored_name(group)
+    groups, nobodys = [], []
+    told = f"{options.annotations}: `subject`"
+    subjects = None if options.subject is None else Subjects(options.subject, told)
+    for number in range(len(document)):
+        key, video = document.key(number), document.video(document.image(number))
+        if subjects is not None:
+            subject = subjects.of(key, video, document.videos)
+            groups.append(subject or "")
+            if subject is None:
+                nobodys.append(str(key))
+            continue
+        stored = replace(key, media=folders.stored_name(key.media))
+        group = group_of(stored, options.split_by, video)
+        groups.append(group if group == video else folders.stored_name(group))
+    if subjects is not None and nobodys:
+        instead = "give a file without these frames (`vitpose export --format coco --only`)"
+        raise subjects.nobody(nobodys, instead)
+    return groups
 
 
 def _outside_split(
@@ -161,6 +179,7 @@ def _outside_split(
     are_photos = {key.index < 0 and plain(key.media) == plain(group) for key, group in keys}
     what = "photo or video" if len(are_photos) > 1 else "photo" if True in are_photos else "video"
     what = "folder" if options.split_by == "folder" else what
+    what = "subject" if options.subject is not None else what
     return outside_split(options, sizes, what)
 
 

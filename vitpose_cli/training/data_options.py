@@ -20,7 +20,9 @@ from vitpose_cli.config import (
     StrictModel,
     Whole,
 )
+from vitpose_cli.errors import ConfigError
 from vitpose_cli.split import Group
+from vitpose_cli.subjects import Subjects
 
 CropSide = Annotated[Whole, Field(ge=16, le=8192)]
 """A side of a kept crop, px: no input has a shorter one."""
@@ -31,6 +33,15 @@ def _not_tiny(value: float) -> float:
     if 0 < value < 1e-6:
         raise ValueError("should be 0, or greater than or equal to 1e-06")
     return value
+
+
+def _expression(pattern: str) -> str:
+    """Refuse what is no regular expression."""
+    try:
+        Subjects(pattern, "subject")
+    except ConfigError as error:
+        raise ValueError(error.message) from error
+    return pattern
 
 
 Repeat = Annotated[Number, Field(ge=0, le=10_000), AfterValidator(_not_tiny)]
@@ -79,9 +90,18 @@ class CocoSource(SourceOptions):
     split_by: Group = "video"
     """What `split` takes as a whole: a `video`, or a `folder`, as frames of one that were written
     as photos."""
+    subject: Annotated[str, AfterValidator(_expression)] | None = None
+    """Instead of `split_by`: a regular expression for names, such as P[0-9]+. Frames in which it
+    finds the same text stay together, as with `vitpose split --subject`."""
     include: Literal["all", "human", "reviewed"] = "all"
     """Of a labelling run: everything, people that a person edited, or all people of frames that a
     person has looked at."""
+
+    @model_validator(mode="after")
+    def _check_wholes(self) -> CocoSource:
+        if self.subject is not None and self.split_by != "video":
+            raise ValueError("split_by and subject exclude each other; give one of them")
+        return self
 
 
 class PackSource(SourceOptions):

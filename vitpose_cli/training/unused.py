@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 from vitpose_cli.training.config import DistillOptions, TrainConfig
 
+_OF_SPLITS = ("split_by", "subject")
+"""The options of a source that say what `split` takes as a whole."""
+
 _OF_LABELS = ("human_weight", "model_weight", "min_score")
 """The options of a source that weigh its keypoints."""
 
@@ -62,7 +65,7 @@ def _unused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     for part, sources in (("train", data.train), ("validation", data.validation)):
         for number, source in enumerate(sources):
             if source.split == (0, 1):
-                yield from _given(source, f"data.{part}.{number}", "without split", "split_by")
+                yield from _given(source, f"data.{part}.{number}", "without split", *_OF_SPLITS)
     for number, source in enumerate(data.validation):
         where = "here: everybody with keypoints is measured, once and alike"
         yield from _given(source, f"data.validation.{number}", where, "repeat", *_OF_LABELS)
