@@ -34,11 +34,11 @@ def say_what_is_new(run: Run, say: Callable[[str], None]) -> None:
     if run.new_threshold is not None:
         before, now, removed_previews = run.new_threshold
         say(
-            f"Keypoints count as labelled from a score of {now:g} on, no more of {before:g}: the "
-            "scores are there, nothing is labelled anew for it."
+            f"Keypoints are labelled from a score of {now:g} on (was {before:g}). All scores are "
+            "in the run: nothing is looked at anew for it."
         )
         if removed_previews:
-            say("Drawn copies showed the labels of before and are removed; --preview draws anew.")
+            say("Drawn copies showed the labels of before and were removed; --preview draws anew.")
         _say_how_many_stay(run, say)
     if run.renamed_from is not None:
         say(

@@ -243,8 +243,9 @@ def _check_types(fields: Mapping[str, Any]) -> None:
     if wrong:
         raise ValueError(f"{wrong[0]} is of another kind")
     thresholds = [fields.get("options", {}).get(KEYPOINT_THRESHOLD, 0)]
-    if not all(map(is_number, (*thresholds, *fields.get("past_thresholds", ())))):
-        raise ValueError("a keypoint threshold of it is no number")
+    thresholds += fields.get("past_thresholds", ())
+    if not all(is_number(each) and 0 <= each <= 1 for each in thresholds):
+        raise ValueError("a keypoint threshold of it is no number from 0 to 1")
     keypoint_set = fields["keypoint_set"]
     names = keypoint_set["keypoints"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
