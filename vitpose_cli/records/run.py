@@ -103,8 +103,8 @@ class Run:
 
         Args:
             path: The folder; made when it does not exist.
-            manifest: What the run is to be made with. Another keypoint threshold, or `document`,
-                counts for all labels from now on; only nobody else may work on the run then.
+            manifest: What the run is to be made with. Another keypoint threshold counts for all
+                labels of models from now on.
             overwrite: Delete what an earlier run left in the folder; other files stay.
             refresh: Where the run was made with other weights or options, go on with these: what
                 models said before counts until it is labelled anew. A person's labels stay.
@@ -113,8 +113,9 @@ class Run:
         Raises:
             ConfigError: The run in the folder was made with other options.
             InputError: The folder holds something else, another process writes the same journal
-                or is one of another number of workers, a person's labels would be overwritten,
-                or the folder cannot be written.
+                or is one of another number of workers, any worker is at it and labels or keypoint
+                threshold are to be others, a person's labels would be overwritten, or the folder
+                cannot be written.
         """
         folder = Path(path)
         number, count = worker or (1, 1)
