@@ -7,7 +7,7 @@ from record_cases import make_manifest
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.pose.keypoints import keypoint_set
-from vitpose_cli.records.continuation import check_resumable, refreshed_manifest
+from vitpose_cli.records.continuation import refreshed_manifest, resumed_manifest
 from vitpose_cli.records.manifest import RunManifest
 
 
@@ -19,11 +19,11 @@ def test_a_manifest_comes_back_from_its_file(tmp_path: Path) -> None:
     read = RunManifest.read(tmp_path / "manifest.json")
     assert read == manifest
     assert read.num_keypoints == 17
-    check_resumable(read, manifest, tmp_path)
+    resumed_manifest(read, manifest, tmp_path)
 
 
 def test_what_changes_no_label_is_not_compared(tmp_path: Path) -> None:
-    check_resumable(
+    resumed_manifest(
         make_manifest(notes={"device": "cpu"}, created="before", tool_version="0"),
         make_manifest(notes={"device": "cuda"}, weights_name="other name"),
         tmp_path,
@@ -33,7 +33,7 @@ def test_what_changes_no_label_is_not_compared(tmp_path: Path) -> None:
 def test_tuples_equal_the_lists_that_json_makes_of_them(tmp_path: Path) -> None:
     make_manifest(options={"classes": ("dog",)}).write(tmp_path / "m.json")
     wanted = make_manifest(options={"classes": ("dog",)})
-    check_resumable(RunManifest.read(tmp_path / "m.json"), wanted, tmp_path)
+    resumed_manifest(RunManifest.read(tmp_path / "m.json"), wanted, tmp_path)
 
 
 def test_everything_that_differs_is_listed() -> None:
@@ -46,7 +46,7 @@ def test_everything_that_differs_is_listed() -> None:
         weights_hash="ff",
     )
     with pytest.raises(ConfigError) as caught:
-        check_resumable(before, now, Path("run"))
+        resumed_manifest(before, now, Path("run"))
     assert caught.value.message.splitlines() == [
         "The run in run was made with other options:",
         "  weights: was tiny (0123456789abcdef), now base (ff)",
@@ -58,7 +58,7 @@ def test_everything_that_differs_is_listed() -> None:
     assert "--overwrite" in caught.value.hint
     assert "--refresh" not in caught.value.hint  # these are other photos
     with pytest.raises(ConfigError, match="threshold") as caught:
-        check_resumable(before, replace(before, options={"threshold": 0.5}), Path("run"))
+        resumed_manifest(before, replace(before, options={"threshold": 0.5}), Path("run"))
     assert "--refresh" in caught.value.hint
 
 
@@ -110,7 +110,7 @@ def test_a_refresh_remembers_what_was_before(tmp_path: Path) -> None:
     assert refreshed.weights_hash == "bb"
     assert refreshed.history[0]["weights_hash"] == "aa"
     assert refreshed.history[0]["options"] == {"threshold": 0.3}
-    check_resumable(refreshed, second, tmp_path)
+    resumed_manifest(refreshed, second, tmp_path)
     assert (
         refreshed_manifest(refreshed, second, tmp_path) is refreshed
     )  # the same command again goes on
@@ -139,7 +139,7 @@ def test_another_choice_of_frames_is_another_run(
     assert "Only how frames are labelled may change, not which" in caught.value.hint
     assert "flip-test" not in caught.value.message
     with pytest.raises(ConfigError, match="made with other options") as caught:
-        check_resumable(first, second, Path("run"))
+        resumed_manifest(first, second, Path("run"))
     assert "--refresh" not in caught.value.hint
 
 
@@ -152,7 +152,7 @@ def test_a_choice_of_frames_that_takes_all_is_none(tmp_path: Path) -> None:
 def test_what_a_file_calls_its_people_is_kept(tmp_path: Path) -> None:
     players = {**keypoint_set("coco").to_category(), "name": "player"}
     first = make_manifest(keypoint_set=players)
-    check_resumable(first, make_manifest(), tmp_path)
+    resumed_manifest(first, make_manifest(), tmp_path)
     refreshed = refreshed_manifest(first, make_manifest(weights_hash="bb"), tmp_path)
     assert (refreshed.keypoint_set, refreshed.generation) == (players, 2)
 
@@ -198,10 +198,10 @@ def test_a_source_is_the_same_however_its_path_is_written(
     }.items():
         monkeypatch.chdir(tmp_path / folder)
         wanted = make_manifest(sources=(f"{mark}{path}",))
-        check_resumable(first, wanted, run)
+        resumed_manifest(first, wanted, run)
         assert (
             refreshed_manifest(first, replace(wanted, weights_hash="1"), run).sources
             == first.sources
         )
     with pytest.raises(ConfigError, match="sources: was"):
-        check_resumable(first, make_manifest(sources=(f"{mark}{tmp_path}/other/photos",)), run)
+        resumed_manifest(first, make_manifest(sources=(f"{mark}{tmp_path}/other/photos",)), run)

@@ -4,7 +4,7 @@ import pytest
 from record_cases import make_manifest
 
 from vitpose_cli.errors import ConfigError
-from vitpose_cli.records.continuation import check_resumable
+from vitpose_cli.records.continuation import resumed_manifest
 
 DEFAULTS = {"every": 1, "fps": None, "start_s": 0.0, "end_s": None, "max_frames": None}
 
@@ -12,7 +12,7 @@ DEFAULTS = {"every": 1, "fps": None, "start_s": 0.0, "end_s": None, "max_frames"
 def test_only_what_was_given_differs_by_its_name_on_the_command_line() -> None:
     before = make_manifest(options={**DEFAULTS, "max_frames": 12, "end_s": 2.5})
     with pytest.raises(ConfigError) as caught:
-        check_resumable(before, make_manifest(options={}), Path("run"))
+        resumed_manifest(before, make_manifest(options={}), Path("run"))
     assert caught.value.message.splitlines()[1:] == [
         "  end: was 2.5, now not given",
         "  max-frames: was 12, now not given",
@@ -20,8 +20,8 @@ def test_only_what_was_given_differs_by_its_name_on_the_command_line() -> None:
 
 
 def test_what_is_left_out_is_what_is_taken_then() -> None:
-    check_resumable(make_manifest(options=DEFAULTS), make_manifest(options={}), Path("run"))
-    check_resumable(make_manifest(options={}), make_manifest(options=DEFAULTS), Path("run"))
+    resumed_manifest(make_manifest(options=DEFAULTS), make_manifest(options={}), Path("run"))
+    resumed_manifest(make_manifest(options={}), make_manifest(options=DEFAULTS), Path("run"))
 
 
 def test_a_detector_is_known_by_its_hash() -> None:
@@ -33,6 +33,6 @@ def test_a_detector_is_known_by_its_hash() -> None:
             "dfine-n (fedcba9876543210)",
         )
     )
-    check_resumable(spelled, first, Path("run"))
+    resumed_manifest(spelled, first, Path("run"))
     with pytest.raises(ConfigError, match="detector: was dfine-n"):
-        check_resumable(first, other, Path("run"))
+        resumed_manifest(first, other, Path("run"))

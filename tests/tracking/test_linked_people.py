@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,11 @@ from vitpose_cli.models.device_engine import DeviceEngine
 from vitpose_cli.models.estimator import CropBatch, EstimatorOptions, PoseEstimator
 from vitpose_cli.models.pose_network import PoseNetwork
 from vitpose_cli.pose.instances import Detections
+from vitpose_cli.records.keypoint_threshold import at_threshold
 from vitpose_cli.records.record import FrameRecord
+
+NEVER = 100.0
+"""No keypoint scores so much, also of random weights."""
 
 People = Callable[[int], list[tuple[float, float, float, float]]]
 """Who is in a frame, by its index."""
@@ -129,6 +134,22 @@ def test_boxes_do_not_lead_over_a_cut(estimator: PoseEstimator) -> None:
     scene = Scene(people)
     for record in label(scene, estimator, every=8):  # px; records have two decimals
         np.testing.assert_allclose(found(record), scene.boxes(record.key.index), atol=0.011)
+
+
+def test_which_keypoints_are_labelled_moves_no_box(
+    estimator: PoseEstimator, tmp_path: Path
+) -> None:
+    def people(index: int) -> list[tuple[float, float, float, float]]:
+        return walker(5)(index) if index < 14 else [(5.0, 10.0, 63.0, 60.0)]
+
+    weights = save_weights(tmp_path / "weights.safetensors")
+    options = replace(estimator.options, keypoint_threshold=NEVER)
+    strict = PoseEstimator(load_model(weights), options)
+    for usual, sparse in zip(
+        label(Scene(people), estimator, 8), label(Scene(people), strict, 8), strict=True
+    ):
+        assert usual.version != sparse.version
+        assert at_threshold(usual, NEVER).version == sparse.version
 
 
 def test_nobody_there_is_nobody(estimator: PoseEstimator) -> None:

@@ -14,6 +14,7 @@ from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.media.source import MediaSource
 from vitpose_cli.records.folder import known_roots
 from vitpose_cli.records.manifest import RunManifest
+from vitpose_cli.records.run_options import KEYPOINT_THRESHOLD
 from vitpose_cli.runtime import precision_name, precisions
 
 
@@ -28,7 +29,7 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
             "flip-test": labeler.flip_test,
             "box-threshold": labeler.box_threshold,
-            "keypoint-threshold": labeler.keypoint_threshold,
+            KEYPOINT_THRESHOLD: labeler.keypoint_threshold,
             **({} if options.video is None else asdict(options.video)),
             **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
             "precision": precision_name(estimator.options.dtype),

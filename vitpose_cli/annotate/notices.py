@@ -28,9 +28,18 @@ UNREAD = _KINDS | {
 
 
 def say_what_is_new(run: Run, say: Callable[[str], None]) -> None:
-    """Tell what a refresh does otherwise, and that a run goes on with a folder of another name."""
+    """Tell what a run does otherwise than before, and that its folder has another name."""
     if run.new_options:
         say("Labelling anew what nobody has reviewed:\n  " + "\n  ".join(run.new_options))
+    if run.new_threshold is not None:
+        before, now, removed_previews = run.new_threshold
+        say(
+            f"Keypoints are labelled from a score of {now:g} on (was {before:g}). All scores are "
+            "in the run: nothing is looked at anew for it."
+        )
+        if removed_previews:
+            say("Drawn copies showed the labels of before and were removed; --preview draws anew.")
+        _say_how_many_stay(run, say)
     if run.renamed_from is not None:
         say(
             f"{run.renamed_from} is gone, and {run.manifest.sources[0]} has what the run labelled "
@@ -120,10 +129,14 @@ def say_what_failed(failures: Path, say: Callable[[str], None]) -> None:
 def say_what_was_kept(run: Run, say: Callable[[str], None]) -> None:
     """Tell whose labels a refresh has left."""
     num_older = len(run.done()) - len(run.fresh())
-    if num_reviewed := len(run.reviewed()):
-        say(f"{counted(num_reviewed, 'reviewed frame stays', 'reviewed frames stay')} unchanged.")
+    _say_how_many_stay(run, say)
     if num_older:
         say(
             f"{counted(num_older, 'frame keeps', 'frames keep')} the labels of before: what cannot "
             "be read, or is not among the sources any more."
         )
+
+
+def _say_how_many_stay(run: Run, say: Callable[[str], None]) -> None:
+    if num_reviewed := len(run.reviewed()):
+        say(f"{counted(num_reviewed, 'reviewed frame stays', 'reviewed frames stay')} unchanged.")

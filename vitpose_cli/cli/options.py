@@ -153,7 +153,8 @@ KeypointThreshold = Annotated[
         min=SCORES.low,
         max=SCORES.high,
         metavar="SCORE",
-        help="Keypoints that score below this get visibility 0; their raw score is kept.",
+        help="Keypoints that score below this get visibility 0; their raw score is kept, so that a "
+        "run may get another one without labelling anew.",
     ),
 ]
 Every = Annotated[int, video_option("--every", metavar="N", help="Take every N-th frame.")]

@@ -37,6 +37,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
 from vitpose_cli.records.history import histories
+from vitpose_cli.records.keypoint_threshold import versions_apart
 from vitpose_cli.records.record import FrameRecord, Review
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
@@ -276,7 +277,9 @@ class _Judge:
         if foreign:
             frame = without_identities(frame)
         base = record
-        names_first = not foreign and (exported is not None or {*line}.issuperset(states))
+        of_line = versions_apart(states[version] for version in line if version in states)
+        same_uids = exported is not None or of_line == versions_apart(states.values())
+        names_first = not foreign and same_uids
         if exported is not None and exported.version not in line:
             base = exported
         comparison = self._compare(base, frame, names_first=names_first)

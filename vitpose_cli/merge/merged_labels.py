@@ -25,7 +25,7 @@ from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.record_set import RecordSet
 from vitpose_cli.records.coco_people import check_writable
 from vitpose_cli.records.coco_writer import DocumentStyle, is_in_document, write_document
-from vitpose_cli.records.manifest import NAMES_PER_SOURCE, RunManifest
+from vitpose_cli.records.manifest import HOLDS_FILES, MERGED, NAMES_PER_SOURCE, RunManifest
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
@@ -112,7 +112,8 @@ def write_merged_run(
         weights_hash=first.weights_hash if first is not None and alike else "",
         document={"track": False},  # the records have the identities that the inputs have
         notes={
-            "merged": [each.name for each in inputs],
+            MERGED: [each.name for each in inputs],
+            HOLDS_FILES: len(runs) < len(inputs) or any(each.holds_files for each in runs),
             NAMES_PER_SOURCE: len(roots - {()}) > 1 or any(each.names_per_source for each in runs),
         },
     )

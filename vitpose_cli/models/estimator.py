@@ -28,6 +28,7 @@ from vitpose_cli.pose.geometry import CropTransforms
 from vitpose_cli.pose.instances import Detections, Instances, instance_scores
 from vitpose_cli.pose.oks import NMS_THRESHOLD, oks_nms
 from vitpose_cli.pose.signals import frame_signals
+from vitpose_cli.records.keypoint_threshold import visibility_of
 from vitpose_cli.records.record import scores_of_network
 from vitpose_cli.termination import was_interrupted
 
@@ -279,13 +280,14 @@ class _PooledPeople:
         )
         kept = plausible[best]
         boxes, keypoints = detections.boxes[kept], self._keypoints[start:stop][kept]
+        keypoint_scores = scores_of_network(scores[kept])
         measured = {name: values[start:stop][kept] for name, values in poses.signals.items()}
         return Instances(
             boxes=boxes,
             box_scores=detections.scores[kept],
             keypoints=keypoints,
-            keypoint_scores=scores_of_network(scores[kept]),
-            visibility=np.where(scores[kept] >= options.keypoint_threshold, 2, 0),
+            keypoint_scores=keypoint_scores,
+            visibility=visibility_of(keypoint_scores, options.keypoint_threshold),
             signals={
                 **measured,
                 **frame_signals(boxes, keypoints, keypoint_set, pixel_aspect),

@@ -205,7 +205,7 @@ def clear_folder(folder: Path) -> None:
                     "they are not overwritten.",
                     f"Choose another output folder with -o, or move {path} away.",
                 )
-        _clear_preview(folder / PREVIEW)
+        clear_previews(folder)
         if is_queue(folder / QUEUE):
             _delete(folder / QUEUE)
         # The manifest last: without it, what is left would be nobody's.
@@ -214,10 +214,17 @@ def clear_folder(folder: Path) -> None:
                 _delete(path)
 
 
-def _clear_preview(folder: Path) -> None:
-    """Delete the drawn copies of a run, and folders that held nothing else."""
+def clear_previews(folder: Path) -> bool:
+    """Delete the drawn copies of the run in `folder`, and folders that held nothing else.
+
+    Returns:
+        Whether there were some.
+
+    Raises:
+        InputError: One cannot be read or deleted.
+    """
     emptied = set()
-    for base, _, names in os.walk(folder, topdown=False):
+    for base, _, names in os.walk(folder / PREVIEW, topdown=False):
         here = Path(base)
         for path in (here / name for name in names):
             try:
@@ -231,6 +238,7 @@ def _clear_preview(folder: Path) -> None:
             with suppress(OSError):  # something else is in it
                 here.rmdir()
                 emptied.add(here.parent)
+    return bool(emptied)
 
 
 def is_queue(path: Path) -> bool:

@@ -22,6 +22,7 @@ from vitpose_cli.media.marks import JOURNALS
 from vitpose_cli.records.folder import journal_generation, stored_manifest
 from vitpose_cli.records.index import JournalIndex, JournalReader
 from vitpose_cli.records.journal import Entry, Scan
+from vitpose_cli.records.keypoint_threshold import readings
 from vitpose_cli.records.record import ROUNDING_PX, FrameRecord
 
 
@@ -85,6 +86,8 @@ def frame_history(folder: Path, text: str) -> list[Version]:
 
     Those of models are in their order; each of a person follows the one that the person saw, and
     those of the person before. What models said later comes after it, although it does not count.
+    A model's is there as it is read at the keypoint threshold of now, and before that as persons
+    saw it at others.
 
     Args:
         folder: The run folder.
@@ -103,9 +106,15 @@ def frame_history(folder: Path, text: str) -> list[Version]:
                 current = journal_generation(paths[number]) >= manifest.generation
                 index.add(entry, number, current=current)
             counting = index.place(key), index.decision(key)
-            places = _places(found)
-            records = [(reader.read(*place), place in counting) for place in places]
-            past += _versions(records)
+            records = [(reader.read(*place), place in counting) for place in _places(found)]
+            seen = {record.review.previous for record, _ in records if record.review is not None}
+            past += _versions(
+                (each, counts and each is read[-1])
+                for record, counts in records
+                for read in (readings(record, manifest),)
+                for each in read
+                if each is read[-1] or each.version in seen
+            )
     if not past:
         raise InputError(
             f"The run in {folder} has no frame {text!r}.",
@@ -153,16 +162,20 @@ def histories(
 ) -> Iterator[tuple[FrameKey, list[FrameRecord]]]:
     """Yield each of some frames with every record of it that counts or did, journal by journal.
 
+    A model's is among them as it was read at each keypoint threshold that the run has had.
+
     One pass over the run finds where they lie; the records of one frame are in memory at a time.
 
     Raises:
         InputError: The run cannot be read.
     """
+    manifest = stored_manifest(folder)
     paths, entries = _entries(folder, keys)
     with closing(JournalReader(paths)) as reader:
         for key, found in entries.items():
             counted = ((number, entry) for number, entry in found if not entry.set_aside)
-            yield key, [reader.read(*place) for place in _places(counted)]
+            places = _places(counted)
+            yield key, [each for at in places for each in readings(reader.read(*at), manifest)]
 
 
 def _entries(

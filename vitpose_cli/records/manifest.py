@@ -16,11 +16,20 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file, read_error
 from vitpose_cli.media.places import based, folder_of, is_source_there
 from vitpose_cli.media.remote import is_url
+from vitpose_cli.records.json_values import is_number
+from vitpose_cli.records.run_options import KEYPOINT_THRESHOLD
 
 NAMES_PER_SOURCE = "names-per-source"
 """The note of a manifest that media names are relative to each source."""
 
+MERGED = "merged"
+"""The note of a merged run's manifest that names what it was merged from."""
+
+HOLDS_FILES = "labels-of-files"
+"""The note whether labels of a merged run came from files, which lack places under a threshold."""
+
 _FORMAT = "vitpose-run"
+_LISTS = ("sources", "history", "past_thresholds")
 
 
 def _now() -> str:
@@ -44,6 +53,7 @@ class RunManifest:
         tool_version: The version that began the run, or refreshed it last; not compared.
         created: When that was, ISO 8601 UTC; not compared.
         history: What labels were made with before each refresh, oldest first; not compared.
+        past_thresholds: Other keypoint thresholds that the run has had, oldest first; not compared.
         root: What media names are relative to, from where the first of the sources points to, so
             that both may be moved; at URLs `//PATH`. None in runs of labels from elsewhere.
         base: What relative sources are relative to, from the run folder, so that both may be moved.
@@ -60,6 +70,7 @@ class RunManifest:
     tool_version: str = __version__
     created: str = field(default_factory=_now)
     history: tuple[Mapping[str, Any], ...] = ()
+    past_thresholds: tuple[float, ...] = ()
     root: str | None = None
     base: str | None = None
 
@@ -70,6 +81,24 @@ class RunManifest:
         So it is in a run that was merged from runs of several sources.
         """
         return bool(self.notes.get(NAMES_PER_SOURCE))
+
+    @property
+    def holds_files(self) -> bool:
+        """Whether labels came from COCO files, whose hidden keypoints have no place; or may have.
+
+        So it is in a run that was merged from such files, and in one that does not say.
+        """
+        return bool(self.notes.get(HOLDS_FILES, MERGED in self.notes))
+
+    @property
+    def keypoint_threshold(self) -> float | None:
+        """From which score on a network's keypoints are labelled, in all lines of the journals.
+
+        None where each line says for itself which are: the labels do not come from `annotate`
+        alone, or not all with one threshold.
+        """
+        threshold: float | None = self.options.get(KEYPOINT_THRESHOLD)
+        return None if self.holds_files else threshold
 
     @property
     def generation(self) -> int:
@@ -100,7 +129,7 @@ class RunManifest:
             if fields.pop("format") != _FORMAT:
                 raise ValueError("another format")
             _check_types(fields)
-            lists = {name: tuple(fields.get(name, ())) for name in ("sources", "history")}
+            lists = {name: tuple(fields.get(name, ())) for name in _LISTS}
             manifest = cls(**{**fields, **lists})
             if manifest.num_keypoints < 1:
                 raise ValueError("no keypoints")
@@ -112,6 +141,22 @@ class RunManifest:
                 "Restore it from a copy, or choose another output folder.",
             ) from error
         return manifest
+
+    def at_threshold(self, wanted: float | None) -> RunManifest:
+        """Return the manifest of the run with another keypoint threshold, where it can have one.
+
+        Args:
+            wanted: The threshold; None for the one that it has.
+        """
+        before = self.keypoint_threshold
+        if before is None or wanted is None or before == wanted:
+            return self
+        past = dict.fromkeys((*self.past_thresholds, before))
+        return replace(
+            self,
+            options={**self.options, KEYPOINT_THRESHOLD: wanted},
+            past_thresholds=tuple(each for each in past if each != wanted),
+        )
 
     def media_root(self, base: Path = Path()) -> Path | None:
         """Return the folder that media names are relative to, None where that is not known.
@@ -154,7 +199,7 @@ class RunManifest:
         """Return the manifest of a run that goes on with `wanted`, in which more files may be.
 
         Args:
-            wanted: What it goes on with: the same sources as `check_resumable` compares them.
+            wanted: What it goes on with: the same sources as `resumed_manifest` compares them.
             run: The folder that the run lies in now.
         """
         grew = len({*wanted.sources}) > len({*self.sources})
@@ -184,7 +229,7 @@ def _check_types(fields: Mapping[str, Any]) -> None:
     kinds: dict[str, type | tuple[type, ...]] = dict.fromkeys(texts, str)
     kinds |= dict.fromkeys(("root", "base"), (str, type(None)))
     kinds |= dict.fromkeys(("keypoint_set", "options", "document", "notes"), dict)
-    kinds |= dict.fromkeys(("sources", "history"), list)
+    kinds |= dict.fromkeys(_LISTS, list)
     wrong = [
         name
         for name, kind in kinds.items()
@@ -197,6 +242,10 @@ def _check_types(fields: Mapping[str, Any]) -> None:
     ]
     if wrong:
         raise ValueError(f"{wrong[0]} is of another kind")
+    thresholds = [fields.get("options", {}).get(KEYPOINT_THRESHOLD, 0)]
+    thresholds += fields.get("past_thresholds", ())
+    if not all(is_number(each) and 0 <= each <= 1 for each in thresholds):
+        raise ValueError("a keypoint threshold of it is no number from 0 to 1")
     keypoint_set = fields["keypoint_set"]
     names = keypoint_set["keypoints"]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -26,7 +26,7 @@ from vitpose_cli.errors import ConfigError
 from vitpose_cli.files import make_folder
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
-from vitpose_cli.records.continuation import continued
+from vitpose_cli.records.continuation import NewThreshold, continued
 from vitpose_cli.records.folder import (
     EXPORTING_LOCK,
     OPEN_WAIT_S,
@@ -35,6 +35,7 @@ from vitpose_cli.records.folder import (
     check_folder,
     check_unused,
     clear_folder,
+    clear_previews,
     journal_name,
     stored_manifest,
 )
@@ -67,6 +68,7 @@ class Run:
         renamed_from: What its folder of photos and videos was called before, where `open` found
             that it has another name now; else None.
         new_options: What `open` found to be otherwise than before, in words; after a refresh.
+        new_threshold: What `open` changed as another keypoint threshold was asked for; else None.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Run:
         self.manifest = manifest
         self.renamed_from: str | None = None
         self.new_options: tuple[str, ...] = ()
+        self.new_threshold: NewThreshold | None = None
         self._journals = Journals(path, manifest, writer)
         self._index = self._journals.index
         self._stored = StoredRecords(self._journals)
@@ -100,7 +103,8 @@ class Run:
 
         Args:
             path: The folder; made when it does not exist.
-            manifest: What the run is to be made with.
+            manifest: What the run is to be made with. Another keypoint threshold counts for all
+                labels of models from now on.
             overwrite: Delete what an earlier run left in the folder; other files stay.
             refresh: Where the run was made with other weights or options, go on with these: what
                 models said before counts until it is labelled anew. A person's labels stay.
@@ -109,8 +113,9 @@ class Run:
         Raises:
             ConfigError: The run in the folder was made with other options.
             InputError: The folder holds something else, another process writes the same journal
-                or is one of another number of workers, a person's labels would be overwritten,
-                or the folder cannot be written.
+                or is one of another number of workers, any worker is at it and labels or keypoint
+                threshold are to be others, a person's labels would be overwritten, or the folder
+                cannot be written.
         """
         folder = Path(path)
         number, count = worker or (1, 1)
@@ -125,6 +130,10 @@ class Run:
             before = RunManifest.read(stored) if stored.exists() else None
             continuation = continued(before, manifest, folder, refresh=refresh)
             check_unused(folder, count if continuation.as_begun else None)
+            new_threshold = continuation.new_threshold
+            if new_threshold is not None:
+                removed = clear_previews(folder)  # they show what is labelled no more
+                new_threshold = new_threshold._replace(removed_previews=removed)
             if continuation.manifest != before:  # first: a journal without it could not be read
                 continuation.manifest.write(stored)
             generation = continuation.manifest.generation
@@ -133,6 +142,7 @@ class Run:
                 run = cls(folder, continuation.manifest, writer)
             run.renamed_from = continuation.renamed_from
             run.new_options = continuation.new_options
+            run.new_threshold = new_threshold
             return run
 
     @classmethod
@@ -279,7 +289,7 @@ class Run:
         Raises:
             InputError: The journal was changed by something else, or cannot be read.
         """
-        return self._stored.one(key)
+        return self._stored.one(key, self.manifest.keypoint_threshold)
 
     def records(
         self, called: Callable[[FrameKey], FrameKey] | None = None
@@ -292,13 +302,14 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        return self._stored.all(called)
+        return self._stored.all(called, self.manifest.keypoint_threshold)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.
 
         For tables over a whole run, which need a few numbers of every frame: several times faster
-        than `records`. Keys without a record are passed over.
+        than `records`. Keys without a record are passed over. `visibility` is as it was when a line
+        was written, perhaps with another keypoint threshold.
 
         Raises:
             InputError: A journal was changed by something else, or cannot be read.

@@ -14,6 +14,9 @@ import orjson
 CHOICE_OF_FRAMES = frozenset({"every", "fps", "start", "end", "max-frames"})
 """The options that say which frames of videos are labelled, not how."""
 
+KEYPOINT_THRESHOLD = "keypoint-threshold"
+"""The option that is applied when labels are read, not when they are made."""
+
 _NAMES = {"start_s": "start", "end_s": "end", "max_frames": "max-frames"}
 _HASHED = re.compile(r".+ \(([0-9a-f]{16})\)")
 _LEFT_OUT = {"every": 1, "start": 0.0}

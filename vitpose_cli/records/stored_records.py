@@ -17,6 +17,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.index import JournalReader
 from vitpose_cli.records.journals import Journals
+from vitpose_cli.records.keypoint_threshold import at_threshold
 from vitpose_cli.records.record import FrameRecord
 
 
@@ -27,19 +28,26 @@ class StoredRecords:
         self._journals = journals
         self._index = journals.index
 
-    def one(self, key: FrameKey) -> FrameRecord | None:
-        """Return the record of one frame; see `Run.record`."""
+    def one(self, key: FrameKey, threshold: float | None) -> FrameRecord | None:
+        """Return the record of one frame; see `Run.record`.
+
+        Args:
+            key: The frame.
+            threshold: From which score on a network's keypoints are labelled; see `at_threshold`.
+        """
         place = self._index.place(key)
         if place is None:
             return None
         with closing(self._journals.reader()) as reader:
-            return self._decided(reader.read(*place), reader)
+            return self._decided(at_threshold(reader.read(*place), threshold), reader)
 
-    def all(self, called: Callable[[FrameKey], FrameKey] | None) -> Iterator[FrameRecord]:
-        """Yield the records in the order of the keys; see `Run.records`."""
+    def all(
+        self, called: Callable[[FrameKey], FrameKey] | None, threshold: float | None
+    ) -> Iterator[FrameRecord]:
+        """Yield the records in the order of the keys; see `Run.records`, and `one`."""
         with closing(self._journals.reader()) as reader:
             for place in self._index.places(called):
-                record = self._decided(reader.read(*place), reader)
+                record = self._decided(at_threshold(reader.read(*place), threshold), reader)
                 key = record.key if called is None else called(record.key)
                 yield record if key is record.key else replace(record, key=key, exact=True)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
@@ -99,7 +99,12 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
 
     labeler = options.labeler or LabelerOptions()
     run = default_run(options.sources)
-    besides = stored_manifest(run).document if (run / MANIFEST).is_file() else {}
+    besides: Mapping[str, Any] = {}
+    if (run / MANIFEST).is_file():
+        manifest = stored_manifest(run)
+        besides, threshold = manifest.document, manifest.keypoint_threshold
+        if threshold is not None:  # to draw a run changes nothing of it
+            labeler = replace(labeler, keypoint_threshold=threshold)
     wanted = AnnotateOptions(
         options.sources,
         run,

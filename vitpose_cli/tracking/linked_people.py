@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,7 +22,12 @@ import numpy as np
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.models.estimator import PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections, Instances
+from vitpose_cli.records.keypoint_threshold import visibility_of
 from vitpose_cli.tracking.tracker import Tracker
+
+CLEAR_SCORE = 0.3
+"""Keypoints of at least this score tell who is who, whichever are labelled: another
+`--keypoint-threshold` moves no box, and so needs no network afterwards."""
 
 Detect = Callable[[list[Frame]], list[Detections | FrameFailure]]
 """Returns the boxes of every frame, or why there are none."""
@@ -118,10 +124,15 @@ class LinkedPeople:
         """Return the people at a gap's end in the order of its start, None if they are others."""
         before, after = self._known[gap[0].key], self._known[gap[-1].key]
         tracker = Tracker(self._estimator.keypoint_set.sigmas)
-        ids_before = tracker.update(_time_s(gap[0]), before)
-        ids_after = tracker.update(_time_s(gap[-1]), after)
+        ids_before = tracker.update(_time_s(gap[0]), _as_seen(before))
+        ids_after = tracker.update(_time_s(gap[-1]), _as_seen(after))
         rows = np.argsort(ids_after)
         return after.select(rows) if np.array_equal(ids_before, ids_after[rows]) else None
+
+
+def _as_seen(people: Instances) -> Instances:
+    """Return people with the keypoints that tell who they are as the visible ones."""
+    return replace(people, visibility=visibility_of(people.keypoint_scores, CLEAR_SCORE))
 
 
 def _spread(frames: Sequence[Frame], every: int) -> list[Frame]:
