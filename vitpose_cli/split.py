@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
-from vitpose_cli.formats.content import LabelFilter, LabelledFrame, content_opener
+from vitpose_cli.formats.content import ChosenFrame, content_opener
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
@@ -117,7 +118,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
         if path.exists() and options.labels.exists() and path.samefile(options.labels):
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
-    groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).frames(), options)
+    groups = _groups(content_of(LabelFilter(reviewed=options.reviewed)).chosen(), options)
     _check_enough(groups, len(shares) + 1, options)
     dealt = deal({name: len(frames) for name, frames in groups.items()}, shares, options.seed)
     members = {name: [group for group, part in dealt.items() if part == name] for name in paths}
@@ -146,7 +147,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
     }
 
 
-def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str, list[str]]:
+def _groups(frames: Iterable[ChosenFrame], options: SplitOptions) -> dict[str, list[str]]:
     """Return the names of the frames of each folder, video or subject.
 
     Raises:
@@ -155,11 +156,10 @@ def _groups(frames: Iterable[LabelledFrame], options: SplitOptions) -> dict[str,
     groups: dict[str, list[str]] = {}
     nobodys: list[str] = []
     subjects = None if options.subject is None else Subjects(options.subject)
-    for frame in frames:
-        key = frame.record.key
+    for key, video in frames:
         if subjects is None:
-            members = groups.setdefault(group_of(key, options.by, frame.video), [])
-        elif (subject := subjects.of(key, frame.video)) is not None:
+            members = groups.setdefault(group_of(key, options.by, video), [])
+        elif (subject := subjects.of(key, video)) is not None:
             members = groups.setdefault(subject, [])
         else:
             members = nobodys
