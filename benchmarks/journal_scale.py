@@ -61,6 +61,10 @@ COMMANDS = {
     "evaluate": ["evaluate", "-a", "{run}/annotations.json", "-p", "{run}"],
     "diff": ["diff", "{run}", "{run}-other"],
     "split": ["split", "{run}/annotations.json", "-o", "{run}-parts"],
+    "split-run": ["split", "{run}", "-o", "{run}-parts-of-run"],
+    "csv": ["export", "{run}", "-f", "csv", "-o", "{run}.csv"],
+    "openpose": ["export", "{run}", "-f", "openpose", "-o", "{run}-openpose"],
+    "cvat": ["export", "{run}", "-f", "cvat", "-o", "{run}-cvat"],
 }
 
 

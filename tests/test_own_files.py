@@ -12,7 +12,8 @@ import pytest
 from label_cases import make_record, make_run
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.content import LabelFilter, open_content
+from vitpose_cli.formats.content import open_content
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.own_files import LIST_NAME, OwnFiles, listed_in

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.formats.content import LabelFilter, LabelledFrame, open_content
+from vitpose_cli.formats.content import LabelledFrame, open_content
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.as_documented import as_documented

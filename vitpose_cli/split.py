@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import coco
-from vitpose_cli.formats.content import LabelFilter, LabelledFrame, content_opener
+from vitpose_cli.formats.content import ChosenFrame, content_opener
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
@@ -125,7 +126,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
             raise InputError(f"{path} is what is to be split.", "Choose another folder with -o.")
     content_of = content_opener(options.labels, for_document)
     content = content_of(LabelFilter(reviewed=options.reviewed))
-    groups = _groups(content.frames(), content.videos(), options)
+    groups = _groups(content.chosen(), content.videos(), options)
     _check_enough(groups, len(shares) + 1, options)
     sizes = {name: len(frames) for name, frames in groups.items()}
     dealt = deal(sizes, shares, options.seed)
@@ -157,7 +158,7 @@ def split_labels(options: SplitOptions) -> dict[str, Part]:
 
 
 def _groups(
-    frames: Iterable[LabelledFrame], videos: Set[str], options: SplitOptions
+    frames: Iterable[ChosenFrame], videos: Set[str], options: SplitOptions
 ) -> dict[str, list[str]]:
     """Return the names of the frames of each folder, video or subject.
 
@@ -172,11 +173,10 @@ def _groups(
     groups: dict[str, list[str]] = {}
     nobodys: list[str] = []
     subjects = None if options.subject is None else Subjects(options.subject)
-    for frame in frames:
-        key = frame.record.key
+    for key, video in frames:
         if subjects is None:
-            members = groups.setdefault(group_of(key, options.by, frame.video), [])
-        elif (subject := subjects.of(key, frame.video, videos)) is not None:
+            members = groups.setdefault(group_of(key, options.by, video), [])
+        elif (subject := subjects.of(key, video, videos)) is not None:
             members = groups.setdefault(subject, [])
         else:
             members = nobodys

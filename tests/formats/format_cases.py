@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitpose_cli.formats.content import Content, LabelFilter, open_content
+from vitpose_cli.formats.content import Content, open_content
 from vitpose_cli.formats.import_summary import ImportSummary
 from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written
 from vitpose_cli.media.frames import FrameKey

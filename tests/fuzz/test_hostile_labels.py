@@ -14,8 +14,9 @@ from spoiling import meet_other_values, meet_spoiled
 from vitpose_cli.difference import DiffOptions, compare
 from vitpose_cli.errors import VitposeError
 from vitpose_cli.evaluate.predictions import predicted_photos
-from vitpose_cli.formats.content import LabelFilter, open_content
+from vitpose_cli.formats.content import open_content
 from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.table import FORMATS, format_named, format_of
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.merge.merging import MergeOptions, merge_labels

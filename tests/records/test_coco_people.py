@@ -8,7 +8,8 @@ import pytest
 from label_cases import make_record, make_run
 from runs import vitpose
 
-from vitpose_cli.formats.content import LabelFilter, open_content
+from vitpose_cli.formats.content import open_content
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco_people import time_of, uids_of

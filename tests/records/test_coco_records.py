@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vitpose_cli.formats.content import LabelFilter, open_content
+from vitpose_cli.formats.content import open_content
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.review.coco_file import import_file

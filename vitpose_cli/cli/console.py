@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from io import FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
@@ -336,11 +336,12 @@ def busy(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(unit: str) -> Iterator[Report]:
+def progress(unit: str, opening: str | None = None) -> Iterator[Report]:
     """Show a progress bar with rate and remaining time on stderr; in a log, a line now and then.
 
     Args:
         unit: The name of what is counted, in the plural.
+        opening: What is done until something is counted, where it takes long; see `busy`.
 
     Yields:
         A `Report`. What is done at the first call was done earlier and does not count for the rate.
@@ -349,9 +350,13 @@ def progress(unit: str) -> Iterator[Report]:
         yield ProgressLines(unit, note)
         return
     bars: list[tqdm[NoReturn]] = []
+    spinner = ExitStack()
+    if opening is not None:
+        spinner.enter_context(busy(opening))
 
     def report(num_done: int, total: int | None, num_failed: int = 0) -> None:
         if not bars:
+            spinner.close()
             bars.append(tqdm(total=total, initial=num_done, unit=f" {unit}", dynamic_ncols=True))
         (bar,) = bars
         bar.total = total
@@ -361,5 +366,6 @@ def progress(unit: str) -> Iterator[Report]:
     try:
         yield report
     finally:
+        spinner.close()
         for bar in bars:
             bar.close()

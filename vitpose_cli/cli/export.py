@@ -15,7 +15,8 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.plurals import counted, first_few, people
 
 if TYPE_CHECKING:
-    from vitpose_cli.formats.content import Content, LabelFilter
+    from vitpose_cli.formats.content import Content
+    from vitpose_cli.formats.label_filter import LabelFilter
     from vitpose_cli.formats.table import Format
 
 _NETWORK_SUFFIXES = (".onnx", ".safetensors")
@@ -169,7 +170,8 @@ def export(
             ".onnx or .safetensors.",
             "For example --format cvat.",
         )
-    from vitpose_cli.formats.content import LabelFilter, open_content, selected_names
+    from vitpose_cli.formats.content import open_content, selected_names
+    from vitpose_cli.formats.label_filter import LabelFilter
     from vitpose_cli.formats.table import format_named
     from vitpose_cli.formats.written import WriteOptions
     from vitpose_cli.tracking.identities import identified

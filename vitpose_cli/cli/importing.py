@@ -99,7 +99,7 @@ def import_labels(
         video=video,
         dry_run=dry_run,
     )
-    with progress("frames") as report:
+    with progress("frames", opening="reading") as report:
         summary = import_corrections(into, file, read, settings, for_document, report)
     if json:
         print_json(summary.as_dict())

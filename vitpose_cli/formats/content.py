@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import chain, count, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vitpose_cli.errors import InputError
+from vitpose_cli.formats.chosen_records import ChosenRecords
+from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.pose.keypoints import KeypointSet
@@ -29,9 +31,7 @@ from vitpose_cli.records.coco_people import (
     size_of,
 )
 from vitpose_cli.records.coco_records import record_of
-from vitpose_cli.records.coco_writer import is_in_document
 from vitpose_cli.records.common_names import CommonNames
-from vitpose_cli.records.composed_names import ByName
 from vitpose_cli.records.kept_categories import common_entry
 from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.media_root import MediaFolders, labelled_folders
@@ -39,8 +39,6 @@ from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import Finish
 from vitpose_cli.records.shards import ANNOTATIONS, document_files, document_parts
-
-_GOOD_STATES = frozenset({"accepted", "fixed"})
 
 
 class LabelledFrame(NamedTuple):
@@ -81,48 +79,16 @@ class LabelledFrame(NamedTuple):
         return [person["category_id"] for person in self.original_people]
 
 
-@dataclass(frozen=True, slots=True)
-class LabelFilter:
-    """Which frames are taken, and who of them.
+class ChosenFrame(NamedTuple):
+    """What a frame is called.
 
     Attributes:
-        names: By `file_name`, in any form of Unicode; None takes all.
-        reviewed: Only those that a person accepted or fixed.
-        categories: Names of the categories whose people are taken; empty for all. Frames in which
-            is nobody of them are taken, too: that is what they say.
+        key: The frame.
+        video: See `LabelledFrame`.
     """
 
-    names: frozenset[str] | None = None
-    reviewed: bool = False
-    categories: tuple[str, ...] = ()
-
-    def among(self, names: Iterable[str]) -> tuple[LabelFilter, tuple[str, ...]]:
-        """Return this selection with names as they are among those of all frames.
-
-        Args:
-            names: Those of all frames.
-
-        Returns:
-            Also the wanted names that none of the frames has, sorted.
-        """
-        if self.names is None:
-            return self, ()
-        known = ByName({name: name for name in names})
-        found = {name: known.get(name) for name in self.names}
-        missing = tuple(sorted(name for name, same in found.items() if same is None))
-        there = frozenset(same for same in found.values() if same is not None)
-        return replace(self, names=there), missing
-
-    def takes(self, name: str, state: object) -> bool:
-        """Return whether a frame is taken; of a selection that knows the names of all frames.
-
-        Args:
-            name: Its `file_name`.
-            state: What a person decided, None where nobody did.
-        """
-        return (self.names is None or name in self.names) and (
-            not self.reviewed or state in _GOOD_STATES
-        )
+    key: FrameKey
+    video: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +120,7 @@ class Content:
         names: Returns those of photos and videos.
         info: COCO's `info`.
         folders: Where the photos and videos may lie.
+        chosen: Begins a pass over what the frames are called, sorted by key: many times faster.
         frames: Begins a pass over the frames, sorted by key.
         files: What it was read from, of a run its document.
         licences: Those of the photos of a document.
@@ -169,6 +136,7 @@ class Content:
     names: Callable[[], Iterable[str]]
     info: Mapping[str, Any]
     folders: Callable[[], Sequence[MediaFolders]]
+    chosen: Callable[[], Iterator[ChosenFrame]]
     frames: Callable[[], Iterator[LabelledFrame]]
     files: Sequence[Path]
     licences: Sequence[Mapping[str, Any]] = ()
@@ -188,7 +156,7 @@ class Content:
         Raises:
             InputError: No frame was chosen.
         """
-        if next(self.frames(), None) is None:
+        if next(self.chosen(), None) is None:
             missing = f"It has no {self.missing[0]!r}, for one. " if self.missing else ""
             raise InputError(
                 f"No frame of {self.name} was chosen.",
@@ -202,10 +170,9 @@ class Content:
         Raises:
             InputError: There is one.
         """
-        keys = (frame.record.key for frame in (self.frames() if self.excerpt else ()))
-        for key, after in pairwise(keys):
-            if key == after:
-                raise listed_again(self.name, key)
+        for frame, after in pairwise(self.chosen() if self.excerpt else ()):
+            if frame.key == after.key:
+                raise listed_again(self.name, frame.key)
 
 
 def selected_names(path: Path) -> frozenset[str]:
@@ -267,24 +234,11 @@ def _run_content(run: Run, wanted: LabelFilter, finish: Finish) -> Content:
     if wanted.names is not None:
         wanted, missing = wanted.among(map(str, run.done()))
 
+    chosen = ChosenRecords(run, wanted, finish)
+
     def frames() -> Iterator[LabelledFrame]:
-        versions: dict[FrameKey, str] = {}
-
-        def labelled() -> Iterator[FrameRecord]:
-            for record in run.records():
-                if record.error is None:
-                    versions[record.key] = record.version
-                    yield record
-
-        image_ids = count(1)
-        for record in finish(run.manifest, labelled()):
-            version = versions.pop(record.key)
-            if not is_in_document(record):
-                continue
-            image_id = next(image_ids)
-            state = None if record.review is None else record.review.state
-            if wanted.takes(str(record.key), state):
-                yield LabelledFrame(record, version, image_id=image_id)
+        for record, version, image_id in chosen.records():
+            yield LabelledFrame(record, version, image_id=image_id)
 
     def folders() -> Sequence[MediaFolders]:
         return labelled_folders(run.manifest, run.path)
@@ -297,6 +251,7 @@ def _run_content(run: Run, wanted: LabelFilter, finish: Finish) -> Content:
         run.media_names,
         run.info,
         folders,
+        lambda: map(ChosenFrame, chosen.keys()),
         frames,
         document_parts(run.path / ANNOTATIONS),
         missing=missing,
@@ -342,6 +297,9 @@ def _document_content(document: CocoFrames, wanted: LabelFilter) -> Content:
         lambda: chain(document.names, document.videos),
         document.info,
         lambda: (MediaFolders.at(folder), MediaFolders.at(folder / "images")),
+        lambda: (
+            ChosenFrame(document.key(number), document.video(image)) for number, image in chosen()
+        ),
         frames,
         document.files,
         document.licences,

@@ -79,9 +79,9 @@ class PicturePlacer:
         if options.pictures == "none":
             return cls(MediaFolders(()), folder, new, "none")
         places = [MediaFolders.at(options.images)] if options.images else content.folders()
-        keys = (frame.record.key for frame in content.frames())
+        keys = (frame.key for frame in content.chosen())
         pictures = cls(find_folders(places, keys), folder, new, options.pictures)
-        pictures._check_found_by_nobody(frame.record.key for frame in content.frames())
+        pictures._check_found_by_nobody(frame.key for frame in content.chosen())
         return pictures
 
     def _check_found_by_nobody(self, keys: Iterable[FrameKey]) -> None:

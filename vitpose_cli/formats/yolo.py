@@ -146,7 +146,7 @@ def _present(
             "Choose another output folder with -o, or --overwrite to write it anew.",
         )
     for folder in present:
-        pictures.check_apart(folder, (frame.record.key for frame in content.frames()))
+        pictures.check_apart(folder, (frame.key for frame in content.chosen()))
     return present
 
 

@@ -304,6 +304,16 @@ class Run:
         """
         return self._stored.all(called, self.manifest.keypoint_threshold)
 
+    def records_of(self, keys: Iterable[FrameKey]) -> Iterator[FrameRecord]:
+        """Yield the records that count for `keys`, which are asked for one by one.
+
+        Keys without a record are passed over.
+
+        Raises:
+            InputError: A journal was changed by something else, or cannot be read.
+        """
+        return self._stored.some(keys)
+
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.
 

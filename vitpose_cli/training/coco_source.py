@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.archives import photo_at
 from vitpose_cli.media.finding import FoundFiles, FoundMedia
@@ -48,7 +46,8 @@ from vitpose_cli.training.opened_source import (
     outside_split,
     spread,
 )
-from vitpose_cli.training.people import LabelledFrames, People
+from vitpose_cli.training.packed_people import PackedPeople
+from vitpose_cli.training.people import LabelledFrames
 
 
 def open_coco(
@@ -78,7 +77,7 @@ def _opened(
         for number, group in enumerate(groups)
         if in_split(group, options.split)
     }
-    found, reasons = _people_by_image(document, keys, options, purpose)
+    packed, found, reasons = _people_by_image(document, keys, keypoint_set_, options, purpose)
     measured = purpose == "measuring"
     empty_too = measured and options.boxes is not None
     useful = [
@@ -92,17 +91,16 @@ def _opened(
         if number not in passed_over:
             dropped.update(counts)
     shown = _present_keys({one: keys[one] for one in chosen}, options, dropped)
-    numbered = [(place, one) for place, number in enumerate(shown) for one in found[number]]
-    if not numbered:
+    if not any(found[number] for number in shown):
         outside = _outside_split(document, groups, options)
         raise outside or nobody(options, dropped, len(chosen))
-    files = {key.media: _file(folders.path(key.media)) for key in shown.values()}
-    source = MediaSource(
-        FoundMedia(folders.folders[0], FoundFiles(files), {}), num_threads=num_threads
-    )
+    files = FoundFiles({key.media: _place(folders.path(key.media)) for key in shown.values()})
+    source = MediaSource(FoundMedia(folders.folders[0], files, {}), num_threads=num_threads)
     not_square = source.pixel_aspects()
     aspects = tuple(not_square.get(key.media, 1.0) for key in shown.values())
-    people = _stacked(keypoint_set_, numbered, options.repeat, aspects)
+    people = packed.people(
+        keypoint_set_, [found[number] for number in shown], options.repeat, aspects
+    )
     truth = _truth(document, shown if measured else (), options)
     known_from = document.files
     known = people_hash(people, tuple(shown.values()), files)
@@ -183,51 +181,27 @@ def _outside_split(
     return outside_split(options, sizes, what)
 
 
-def _stacked(
-    keypoint_set_: KeypointSet,
-    numbered: Sequence[tuple[int, Person]],
-    repeat: float,
-    aspects: Sequence[float],
-) -> People:
-    """Return people, each with the number of their frame, as arrays.
-
-    Args:
-        keypoint_set_: What their keypoints are.
-        numbered: The people.
-        repeat: How often an epoch shows each.
-        aspects: Width of the pixels by their height of all frames.
-    """
-    everybody = [person for _, person in numbered]
-    return People(
-        keypoint_set_,
-        np.stack([person.box for person in everybody]).astype(np.float32),
-        np.stack([person.keypoints for person in everybody]).astype(np.float32),
-        np.stack([person.weights for person in everybody]).astype(np.float32),
-        np.full(len(everybody), repeat, np.float32),
-        np.array([number for number, _ in numbered], np.int64),
-        np.array([aspects[number] for number, _ in numbered], np.float32),
-    )
-
-
 def _people_by_image(
     document: CocoFrames,
     chosen: Iterable[int],
+    keypoint_set_: KeypointSet,
     options: CocoSource,
     purpose: Purpose,
-) -> tuple[dict[int, list[Person]], dict[int, Counter[str]]]:
+) -> tuple[PackedPeople, dict[int, range], dict[int, Counter[str]]]:
     """Return who can be learnt from in each of the chosen images, and the reasons of the others.
 
     Returns:
-        People by the number of their image; where somebody was left out, also how many by the
-        reason.
+        People; their rows by the number of their image; where somebody was left out, also how many
+        by the reason.
     """
     labelled = purpose != "pretraining"
     categories = None if labelled else _people_categories(document)
-    num_keypoints = 0 if labelled else _set_or_coco(document).num_keypoints
-    found: dict[int, list[Person]] = {number: [] for number in chosen}
+    packed = PackedPeople(keypoint_set_.num_keypoints)
+    found: dict[int, range] = {}
     reasons: dict[int, Counter[str]] = {}
-    for number in found:
+    for number in chosen:
         dropped: Counter[str] = Counter()
+        people: list[Person] = []
         image = document.image(number)
         for annotation in document.annotations(number):
             if categories is not None and annotation["category_id"] not in categories:
@@ -235,10 +209,12 @@ def _people_by_image(
                 continue
             person = person_of(annotation, image, options, dropped, purpose)
             if person is not None:
-                found[number].append(person if labelled else person.unlabelled(num_keypoints))
+                count = keypoint_set_.num_keypoints
+                people.append(person if labelled else person.unlabelled(count))
+        found[number] = packed.add(people)
         if +dropped:
             reasons[number] = dropped
-    return found, reasons
+    return packed, found, reasons
 
 
 def _people_categories(document: CocoFrames) -> frozenset[int]:
@@ -301,5 +277,6 @@ def _in_order(keys: Mapping[int, FrameKey]) -> list[int]:
     return sorted(keys, key=lambda one: (places[keys[one].media], keys[one].index))
 
 
-def _file(path: Path) -> PhotoFile:
-    return photo_at(path) or path
+def _place(path: Path) -> PhotoFile | str:
+    file = photo_at(path) or path
+    return str(file) if isinstance(file, Path) else file
