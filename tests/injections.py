@@ -42,7 +42,7 @@ def servers_get_little_patience() -> None:
     import vitpose_cli.media.remote as remote
 
     for name, value in {
-        "READ_TIMEOUT_S": 1.0, "RETRY_WAITS_S": (0.05, 0.1, 0.2, 0.4), "PATIENCE_S": 2.0,
+        "READ_TIMEOUT_S": 2.0, "RETRY_WAITS_S": (0.05, 0.1, 0.2, 0.4), "PATIENCE_S": 3.9,
         "MAX_BYTES": 8_000_000,
     }.items():  # fmt: skip
         setattr(remote, name, value)
@@ -242,3 +242,18 @@ def killed_at_a_file_operation() -> None:
 
     for name in ("fsync", "mkdir", "replace", "rmdir", "unlink", "write"):
         setattr(os, name, counted(getattr(os, name)))
+
+
+def a_run_is_read_late() -> None:
+    """Let a review know what `READ_BYTES` hold of a run alone, until there is `READ_ON`, a file."""
+    from vitpose_cli.review import run_table
+
+    setattr(run_table, "_READ_BYTES", int(os.environ["READ_BYTES"]))  # noqa: B010
+    read_rest, go_on = run_table.RunTable._read_rest, Path(os.environ["READ_ON"])
+
+    def late(table: run_table.RunTable) -> None:
+        while not go_on.exists() and not table._ended.wait(0.01):
+            pass
+        read_rest(table)
+
+    setattr(run_table.RunTable, "_read_rest", late)  # noqa: B010

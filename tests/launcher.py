@@ -137,7 +137,7 @@ class Fork:
             self.returncode = self.launcher.ask(poll=self.pid)
         return self.returncode
 
-    def wait(self, timeout_s: float = 120) -> int:
+    def wait(self, timeout_s: float = 240) -> int:
         """Wait for the end; kill what takes longer."""
         deadline = time.monotonic() + timeout_s
         while (code := self.poll()) is None:

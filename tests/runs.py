@@ -50,7 +50,7 @@ class Running(Protocol):
 
 
 def wait_until(
-    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 120
+    has_come: Callable[[], bool], process: Running | None = None, within_s: float = 240
 ) -> None:
     """Wait for what is soon the case, while the process that brings it about is running."""
     deadline = time.monotonic() + within_s

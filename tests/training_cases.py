@@ -239,7 +239,7 @@ def gradients_of_two(folder: Path, file: str) -> list[torch.Tensor]:
     script.write_text(_PROCESS.format(paths=paths, module=path.stem, out=out))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", str(script)]
-    subprocess.run(command, check=True, timeout=180, capture_output=True)
+    subprocess.run(command, check=True, timeout=240, capture_output=True)
     return [torch.load(out + str(rank), weights_only=True) for rank in range(2)]
 
 
@@ -262,7 +262,7 @@ def start_together(*commands: Sequence[str | Path]) -> list[subprocess.Popen[str
 def ended(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     """Wait for processes, and return the exit code of each and what it has said."""
     try:
-        said = [process.communicate(timeout=180)[0] for process in processes]
+        said = [process.communicate(timeout=240)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

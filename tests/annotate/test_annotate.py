@@ -91,7 +91,7 @@ def test_interrupted_it_says_how_to_go_on_and_keeps_the_journal(job: Job, tmp_pa
     journal = run / "journal-1-of-1.jsonl"
     wait_until(lambda: journal.exists() and journal.stat().st_size > 0, process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "goes on" in errors
     assert "Traceback" not in errors

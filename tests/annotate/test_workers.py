@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,10 +270,7 @@ def test_device_workers_end_with_their_parent(
     parent.send_signal(number)
     assert parent.wait() == (-9 if number == signal.SIGKILL else 130), parent.stderr
     assert "Traceback" not in parent.stderr
-    deadline = time.monotonic() + 30
-    while is_alive(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not is_alive(child))
     assert launcher.run(*job.arguments(run)).returncode == 0
     job.assert_equal(run)
 

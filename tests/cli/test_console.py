@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from interruptions import load_interrupted
 from label_cases import make_people, make_record, make_run
-from runs import command, environment, save_photos, save_weights
+from runs import command, environment, save_photos, save_weights, wait_until
 
 from vitpose_cli.cli.console import guarded
 from vitpose_cli.records.record import Review
@@ -93,7 +93,7 @@ def test_whoever_stops_to_listen_to_talk_is_told_nothing_more(run: Path, words: 
 def test_closed_streams_lead_nowhere(run: Path, tmp_path: Path, closed: str) -> None:
     def ended(*arguments: str | Path) -> int:
         program = ["sh", "-c", f'exec "$@" {closed}', "sh", *command(*arguments)]
-        return subprocess.run(program, check=False, env=environment(), timeout=60).returncode
+        return subprocess.run(program, check=False, env=environment(), timeout=240).returncode
 
     other = make_run(tmp_path / "other", [make_record("b.jpg")])
     assert ended("merge", run, other, "-o", tmp_path / "both.json", "--json") == 0
@@ -172,6 +172,20 @@ def test_one_is_not_many(run: Path) -> None:
     assert "4 people in 2 frames (1 photo, 1 of 1 video; 0 without people)" in done.stdout
 
 
+def is_read(pipe: int) -> bool:
+    """Return whether nothing is left in a pipe."""
+    from fcntl import ioctl
+    from termios import FIONREAD
+
+    return int.from_bytes(ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder) == 0
+
+
+def is_asleep(pid: int) -> bool:
+    """Return whether a process waits for something; so it may, where the system does not say."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "S"
+
+
 def sent(path: Path, number: int, *before: str) -> tuple[int, str]:
     """Send a signal to a command that reads from a pipe; return its exit code and what it said."""
     os.mkfifo(path)
@@ -181,12 +195,14 @@ def sent(path: Path, number: int, *before: str) -> tuple[int, str]:
     )  # fmt: skip
     with path.open("wb", buffering=0) as pipe:  # once it is read
         pipe.write(b"{")
-        time.sleep(0.5)  # until it waits: between two reads of one buffer Python takes up no signal
+        # Until it waits: between two reads of one buffer Python takes up no signal.
+        wait_until(lambda: is_read(pipe.fileno()) and is_asleep(process.pid), process)
+        time.sleep(0.5)
         process.send_signal(number)
         if before:  # it goes on, until there is nothing more to read
             time.sleep(0.5)
             pipe.close()
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=240)
     return process.returncode, said
 
 

@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Path:
 def test_a_bar_on_a_terminal_that_is_gone_ends_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _ON_A_TERMINAL + _BAR], stdout=subprocess.PIPE, text=True,
-        check=False, env=environment(), timeout=60,
+        check=False, env=environment(), timeout=240,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("True 3\n", 0)
 
@@ -67,7 +67,7 @@ sys.stdout.buffer.write(shown)
 def test_what_is_said_meanwhile_has_a_line_of_its_own(num_failed: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _ON_A_TERMINAL + _TALK, str(num_failed)], stdout=subprocess.PIPE,
-        check=True, env=environment(), timeout=60,
+        check=True, env=environment(), timeout=240,
     )  # fmt: skip
     lines = [
         line.rpartition("\r")[2]  # what of it is seen in the end
@@ -83,7 +83,7 @@ def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path
     far, near = os.openpty()
     done = subprocess.run(
         command("stats", run, "--json"), stdout=subprocess.PIPE, stderr=near, text=True,
-        check=True, env=environment() | {"TERM": "xterm"}, timeout=60,
+        check=True, env=environment() | {"TERM": "xterm"}, timeout=240,
     )  # fmt: skip
     shown = os.read(far, 4000)
     os.close(near)
@@ -99,18 +99,20 @@ def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:
         "import time\n"
         "from vitpose_cli.cli import console, progress_lines\n"
         "progress_lines.FIRST_LINE_S, progress_lines.LINE_EVERY_S = 0.2, 0.5\n"
+        "began_s = time.monotonic()\n"
         "with console.progress('frames') as report:\n"
         "    for done in range(1000, 1201):\n"
         "        report(done, 100_000, 1234 if done > 1150 else 0)\n"
         "        time.sleep(0.01)\n"
         "    report(100_000, 100_000, 1234)\n"
+        "print(time.monotonic() - began_s)\n"
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True, env=environment(),
-        timeout=60,
+        timeout=240,
     )  # fmt: skip
     lines = done.stderr.splitlines()
-    assert 4 <= len(lines) <= 20  # after 0.2, 0.4, 0.8, 1.3, 1.8 seconds, and more if it is slow
+    assert 4 <= len(lines) <= 3 + float(done.stdout) / 0.5  # after 0.2, 0.4, 0.8, 1.3, 1.8 s ...
     begin, end = (
         r"\d{4}-\d\d-\d\d \d\d:\d\d  1,\d\d\d of 100,000 frames, ",
         r"(\S+)/s, about (\d+) min left",

@@ -50,7 +50,7 @@ def test_a_third_word_that_is_no_option_is_not_taken_for_photos(
 ) -> None:
     done = subprocess.run(
         [BATCH, EXAMPLES, tmp_path / "run", "0,1"],
-        env=variables, capture_output=True, text=True, check=False, timeout=60,
+        env=variables, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (2, "0,1 is no option: devices are --devices 0,1\n")
 
@@ -58,7 +58,7 @@ def test_a_third_word_that_is_no_option_is_not_taken_for_photos(
 def test_what_no_attempt_mends_is_tried_once(tmp_path: Path, variables: dict[str, str]) -> None:
     done = subprocess.run(
         [BATCH, EXAMPLES, tmp_path / "run", "--fps", "-1"],
-        env=variables, capture_output=True, text=True, check=False, timeout=60,
+        env=variables, capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert "attempt" not in done.stderr

@@ -162,7 +162,7 @@ def test_a_run_that_waits_can_be_stopped(
     media.rename(away)
     waits(process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout_s=10) == 130, process.stderr
+    assert process.wait(timeout_s=60) == 130, process.stderr
     away.rename(media)
     assert launcher.run(*arguments(job, run, media)).returncode == 0
     job.assert_equal(run)

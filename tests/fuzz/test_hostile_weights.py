@@ -193,7 +193,7 @@ def test_a_small_bomb_of_aliases_is_no_bomb(tmp_path: Path) -> None:
     for depth in range(1, 9):
         lines.append(f"a{depth}: &a{depth} [{', '.join([f'*a{depth - 1}'] * 10)}]")
     path.write_text("\n".join(lines))
-    started = time.monotonic()
+    started_s = time.process_time()
     with pytest.raises(VitposeError):
         load_config(TrainConfig, path)
-    assert time.monotonic() - started < SLOW_S
+    assert time.process_time() - started_s < SLOW_S

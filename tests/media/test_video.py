@@ -358,9 +358,7 @@ def test_a_consumer_may_stop_at_any_time(healthy_videos: dict[str, Path]) -> Non
         for frame in frames:
             assert frame.key.index / 0
     del frames
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: threading.active_count() <= before)
     assert threading.active_count() == before
 
 

@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from render_cases import (
     place,
     save_run,
 )
-from runs import vitpose
+from runs import vitpose, wait_until
 from video_cases import audio_packets, number, write_video
 
 from vitpose_cli.errors import ConfigError, InputError
@@ -321,11 +320,9 @@ def test_interrupted_while_encoding(tmp_path: Path) -> None:
     code = [sys.executable, "-m", "vitpose_cli", "render", str(source), "-a",
             str(tmp_path / "run"), "-o", str(folder / "out.mp4")]  # fmt: skip
     with subprocess.Popen(code, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not list(folder.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: any(folder.iterdir()), process)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=120) == 130
         assert process.stderr is not None
         said = process.stderr.read()
     assert "interrupted; the same command draws anew, from the labels that are there." in said

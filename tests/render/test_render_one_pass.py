@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +17,7 @@ from render_cases import (
     draw,
     frames_of,
 )
-from runs import command, environment, save_weights
+from runs import command, environment, save_weights, wait_until
 from video_cases import write_video
 
 from vitpose_cli.annotate.labelling import annotate
@@ -151,9 +150,7 @@ def test_one_pass_that_was_interrupted_goes_on_in_two(
     code = command("render", "clip.mp4", "--weights", weights, "--detector", "whole-image",
                    "--device", "cpu", "--json")  # fmt: skip
     with subprocess.Popen(code, stderr=subprocess.PIPE, env=environment()) as process:
-        deadline = time.monotonic() + 60
-        while not list(tmp_path.glob(f".*{TEMPORARY_SUFFIX}")) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: any(tmp_path.glob(f".*{TEMPORARY_SUFFIX}")), process)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert process.returncode == 130, told

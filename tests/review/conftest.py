@@ -37,7 +37,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     def open_page(url: str, **options: Any) -> Page:
         contexts.append(browser.new_context(**({"viewport": None} | options)))
         page = contexts[-1].new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)  # on a busy machine, too: it only ends what hangs
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: note(message.type, message.text))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))

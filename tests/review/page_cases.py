@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from review_cases import Server
@@ -26,11 +28,44 @@ def on_b(page: Page) -> Page:
     return page
 
 
-def hold_back(page: Page, address: str) -> list[Route]:
-    """Let the next request of this address wait; it is in the list once the page has made it."""
+def hold_back(page: Page, address: str, method: str | None = None) -> list[Route]:
+    """Let the next request of this address wait; it is in the list once the page has made it.
+
+    With a method, those of others pass.
+    """
     waiting: list[Route] = []
-    page.route(address, lambda route: waiting.append(route), times=1)
+
+    def hold(route: Route) -> None:
+        if waiting or method not in (None, route.request.method):
+            route.fallback()
+        else:
+            waiting.append(route)
+
+    page.route(address, hold)
     return waiting
+
+
+def held(page: Page, waiting: list[Route]) -> Route:
+    """Return the request that `hold_back` lets wait, once the page has made it."""
+    until(page, lambda: bool(waiting))
+    return waiting[0]
+
+
+def until(page: Page, has_come: Callable[[], bool]) -> None:
+    """Wait for what is soon the case, while the page goes on."""
+    deadline = time.monotonic() + 120
+    while not has_come():
+        assert time.monotonic() < deadline, "it has not come"
+        page.wait_for_timeout(20)
+
+
+def painted(page: Page) -> None:
+    """Wait until the page has painted what was asked of it so far."""
+    page.evaluate(
+        """async () => {
+            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+        }"""
+    )
 
 
 def lose_edits(page: Page) -> None:

@@ -189,10 +189,12 @@ def review_command(*arguments: object) -> list[str]:
 
 
 @contextmanager
-def running(*arguments: object, port: int = 0, **environment: str) -> Iterator[Server]:
+def running(
+    *arguments: object, port: int = 0, fault: str | None = None, **environment: str
+) -> Iterator[Server]:
     """Start a server with `arguments` and end it as Ctrl-C does."""
     process = shared_launcher().start(
-        "review", *map(str, arguments), "--port", str(port), environment=environment
+        "review", *map(str, arguments), "--port", str(port), environment=environment, fault=fault
     )
     try:
         while not process.stdout.endswith("\n"):
@@ -202,14 +204,14 @@ def running(*arguments: object, port: int = 0, **environment: str) -> Iterator[S
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait()
 
 
 def ended(server: Server) -> str:
     """End a server as Ctrl-C does; return what it said, which is no trace of a bug."""
     assert isinstance(server.process, Fork)
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(60) == 0
+    assert server.process.wait() == 0
     said = server.process.stderr
     assert "Traceback" not in said
     assert "ERROR" not in said

@@ -40,7 +40,7 @@ def test_every_answered_edit_survives_a_kill_in_the_middle(run_folder: Path) -> 
         while len(answered) < 20:
             time.sleep(0.005)
         server.kill()
-        clicks.join(20)
+        clicks.join(60)
         assert not clicks.is_alive()
     past = frame_history(run_folder, "b.jpg")
     places = [
@@ -75,7 +75,7 @@ def test_closing_the_terminal_writes_the_document(run_folder: Path) -> None:
         server = Server(process, process.stdout.readline().strip())
         assert server.save("b.jpg", "rejected").status == 200
         terminal.close()
-        process.wait(30)
+        process.wait(120)
     document = read_coco(run_folder / "annotations.json")
     names = [image["file_name"] for image in document.images]
     assert PHOTOS[0] in names

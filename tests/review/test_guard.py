@@ -254,7 +254,7 @@ def test_other_machines_are_not_let_in_without_a_good_password(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
         check=False,
     )
     assert done.returncode == ExitCode.CONFIG

@@ -163,7 +163,8 @@ def test_everything_can_be_done_with_keys(run_folder: Path, new_page: Callable[.
         press("j")
         opened(page, "b.jpg")
         press("c")  # the person of a.jpg is not here yet, unless somebody stands there
-        page.wait_for_timeout(500)  # the page fetches the frame before, then saves
+        copied = "#people-title:text-is('People · 2'), #toast:has-text('here already')"
+        page.wait_for_selector(copied, state="attached")
         saved(page)
         count = len(server.frame("b.jpg")["people"])
         press("p", "s")

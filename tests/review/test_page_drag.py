@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from page_cases import on_b, on_screen, opened, saved, screen_place
+from page_cases import on_b, on_screen, opened, painted, saved, screen_place
 from review_cases import PHOTOS, Server, running
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def test_the_wheel_leaves_a_dragged_keypoint_under_the_pointer(begun: Any) -> No
     x, y = screen_place(page, server, "b.jpg", WRIST)
     page.mouse.move(x + 30, y + 20)
     page.mouse.wheel(0, -300)
-    page.wait_for_timeout(200)
+    painted(page)
     page.mouse.move(x + 35, y + 20)
     page.mouse.up()
     saved(page)
@@ -115,10 +115,10 @@ def test_zooming_goes_together_with_moving_the_picture(
         else:
             page.keyboard.press("+")
             page.keyboard.press("+")
-        page.wait_for_timeout(200)
+        painted(page)
         page.mouse.move(x + 30, y + 10)
         page.mouse.up()
-        page.wait_for_timeout(200)
+        painted(page)
         assert on_screen(page, 30, 30) == pytest.approx((x + 30, y + 10), abs=1.5)
         assert float(page.get_attribute("#overlay", "data-scale") or 0) > 1.3 * whole
 
@@ -136,7 +136,7 @@ def test_a_box_begins_where_it_was_begun_whatever_is_zoomed_meanwhile(
         page.mouse.down()
         page.mouse.move(x + 20, y + 20)
         page.mouse.wheel(0, -300)
-        page.wait_for_timeout(200)
+        painted(page)
         page.mouse.move(x + 60, y + 60)
         page.mouse.up()
         saved(page)
@@ -212,7 +212,7 @@ def test_who_is_out_of_sight_is_not_dragged(
         page.mouse.move(left - 5, middle)
         page.mouse.up()
         page.keyboard.up(" ")
-        page.wait_for_timeout(100)
+        painted(page)
         for person in people:  # their numbers would be at the left border, were they shown
             x, y = left + 12, on_screen(page, *person["box"][:2])[1] - 10
             page.mouse.move(x, y)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from identity_cases import labelled, make_two_videos, name
-from page_cases import hold_back, opened, saved
+from page_cases import held, hold_back, opened, saved
 from review_cases import make_manifest, running
 
 from vitpose_cli.records.run import Run
@@ -191,8 +191,7 @@ def test_numbers_follow_what_is_saved_of_an_earlier_frame_after_a_later_one_was_
         page.keyboard.press("j")
         opened(page, name(3))
         numbers_are(page, "1", "2")  # so far it is not saved
-        (edit,) = waiting
-        edit.continue_()
+        held(page, waiting).continue_()
         saved(page)
         numbers_are(page, "2", "1")
         numbers_are(other, "2", "1")  # once that window has asked how far the review is
@@ -230,7 +229,7 @@ def test_a_run_without_identities_says_so(tmp_path: Path, new_page: Callable[...
     with running(run_folder) as server:
         page = new_page(server.url)
         page.keyboard.press("p")
-        for _ in range(100):  # at first the server has not yet said it
+        for _ in range(1000):  # at first the server has not yet said it
             page.keyboard.press("w")
             if "the run is one of --no-track" in (page.text_content("#toast.shown") or ""):
                 break

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from page_cases import on_b, opened, saved, screen_place
+from page_cases import on_b, opened, painted, saved, screen_place
 from review_cases import running
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_two_fingers_zoom_and_move_no_keypoint(
             touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
         def scale() -> float:
-            page.wait_for_timeout(100)  # it is painted with the next frame of the screen
+            painted(page)
             return float(page.get_attribute("#overlay", "data-scale") or 0)
 
         x, y = screen_place(page, server, "b.jpg", WRIST)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_cases import on_b, opened, saved
+from page_cases import on_b, opened, saved, until
 from review_cases import PHOTOS, make_photo, running
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ def test_labels_that_nobody_can_see_are_not_accepted(
         assert server.frame("b.jpg")["row"]["state"] == "accepted"
 
 
+def was_asked(routes: list[Route], end: str) -> bool:
+    return any(route.request.url.endswith(end) for route in routes)
+
+
 def test_pictures_that_were_passed_by_are_not_waited_for(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -85,11 +90,13 @@ def test_pictures_that_were_passed_by_are_not_waited_for(
         gone: list[str] = []
         page.on("requestfailed", lambda request: gone.append(request.url))
         page.route("**/picture", lambda route: waiting.append(route))
-        for _ in range(5):  # frames 2 to 6, whose pictures are slow; the second is there
+        page.keyboard.press("j")  # to the second, whose picture is there
+        opened(page, "b.jpg")
+        numbers = server.get("api/frames").json["numbers"]
+        for number in numbers[2:6]:  # whose pictures are slow
             page.keyboard.press("j")
-            page.wait_for_timeout(100)
-        assert len(waiting) >= 3
-        assert len(gone) >= len(waiting) - 1
+            until(page, partial(was_asked, waiting, f"/{number}/picture"))
+        until(page, lambda: len(gone) >= len(waiting) - 1)
         assert waiting[-1].request.url not in gone
         waiting[-1].continue_()
         opened(page, "clip.mp4/frame_000000.jpg")

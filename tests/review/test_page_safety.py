@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from disks import Disk
-from page_cases import hold_back, lose_edits, on_b, opened, saved
+from page_cases import held, hold_back, lose_edits, on_b, opened, saved
 from review_cases import FAILED, PHOTOS, VIDEO, make_run, running
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ def test_only_frames_that_were_seen_are_decided(
     with running(run_folder) as server:
         page = new_page(server.url)
         opened(page, "a.jpg")
-        held = page.context.new_cdp_session(page)
+        keyboard = page.context.new_cdp_session(page)
         for repeat in [False] + [True] * 5:
             press = {"type": "keyDown", "key": "a", "code": "KeyA", "autoRepeat": repeat}
-            held.send("Input.dispatchKeyEvent", press)
+            keyboard.send("Input.dispatchKeyEvent", press)
             page.wait_for_timeout(150)  # until the next frame is open
         opened(page, "b.jpg")
         saved(page)
         assert server.get("api/progress").json["counts"]["accepted"] == 1
-        held.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "a", "code": "KeyA"})
+        keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", "key": "a", "code": "KeyA"})
 
         # The second press comes while the next frame is on its way.
         following = PHOTOS[3]
@@ -38,8 +38,7 @@ def test_only_frames_that_were_seen_are_decided(
         page.keyboard.press("a")
         page.keyboard.press("r")
         page.wait_for_timeout(300)
-        (route,) = held_back
-        route.continue_()
+        held(page, held_back).continue_()
         opened(page, following)
         saved(page)
         assert server.frame("b.jpg")["row"]["state"] == "accepted"
@@ -55,13 +54,10 @@ def test_a_lost_answer_is_no_other_window(run_folder: Path, new_page: Callable[.
         held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
         for key in ("p", ".", ".", "1"):
             page.keyboard.press(key)
-        while not held_back:
-            page.wait_for_timeout(20)
-        (route,) = held_back
+        route = held(page, held_back)
         route.fetch()  # the server has it
         page.keyboard.press("Shift+ArrowRight")
         route.abort("connectionreset")
-        page.wait_for_selector("#save-state[data-kind=failed]")
         page.wait_for_selector("#save-state[data-kind=saved], #conflict[open]")
         assert page.is_hidden("#conflict")
         after = server.frame("b.jpg")["people"][0]["keypoints"][1]
@@ -70,9 +66,7 @@ def test_a_lost_answer_is_no_other_window(run_folder: Path, new_page: Callable[.
         # Whoever else changed it since is asked about.
         held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
         page.keyboard.press("2")
-        while not held_back:
-            page.wait_for_timeout(20)
-        (route,) = held_back
+        route = held(page, held_back)
         route.fetch()
         page.keyboard.press("0")
         server.save("b.jpg", "fixed", [])
@@ -95,8 +89,7 @@ def test_an_edit_behind_one_on_its_way_is_no_other_windows(
         held_back = hold_back(page, f"**/api/frames/{server.number('b.jpg')}")
         for key in ("p", ".", ".", "1"):
             page.keyboard.press(key)
-        while not held_back:
-            page.wait_for_timeout(20)
+        held(page, held_back)
         if received:
             held_back[0].fetch()
         page.keyboard.press("a" if decision else "Shift+ArrowRight")
@@ -129,8 +122,7 @@ def test_a_copy_is_of_the_pose_whose_edit_is_still_on_its_way(
         held_back = hold_back(page, f"**/api/frames/{server.number(first)}")
         for key in ("p", ".", ".", "Shift+ArrowRight"):
             page.keyboard.press(key)
-        while not held_back:
-            page.wait_for_timeout(20)
+        held(page, held_back)
         page.keyboard.press("j")
         opened(page, second)
         page.keyboard.press("p")
@@ -174,8 +166,7 @@ def test_a_late_answer_does_not_replace_a_later_search(
         page = new_page(server.url)
         held_back = hold_back(page, "**/api/frames?*text=clip*")
         page.fill("#search", "clip")
-        while not held_back:
-            page.wait_for_timeout(20)
+        held(page, held_back)
         page.fill("#search", "b.jpg")
         page.get_by_text("1 of 10 frames").wait_for()
         with page.expect_response("**/api/frames?*text=clip*"):

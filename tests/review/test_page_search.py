@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_cases import hold_back, opened, saved
+from page_cases import held, hold_back, opened, saved
 from review_cases import running
 
 if TYPE_CHECKING:
@@ -58,13 +58,12 @@ def test_a_slow_answer_to_an_earlier_search_does_not_count(
     with running(run_folder) as server:
         page = new_page(server.url)
         opened(page, "a.jpg")
-        held = hold_back(page, "**/api/frames?**text=clip*")
+        waiting = hold_back(page, "**/api/frames?**text=clip*")
         page.keyboard.press("/")
         page.keyboard.type("clip")
-        page.wait_for_timeout(400)
+        route = held(page, waiting)
         find(page, "b.jpg")
         opened(page, "b.jpg")
-        (route,) = held
         route.continue_()
         page.wait_for_timeout(300)
         assert page.inner_text("#frames-count") == "1 of 10 frames"

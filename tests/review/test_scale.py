@@ -36,6 +36,16 @@ def write_large_run(folder: Path) -> Path:
     return run
 
 
+def fastest_s(action: Callable[[], None]) -> float:
+    """Return how long it takes, the fastest of five: other work on the machine is not ours."""
+    taken_s = []
+    for _ in range(5):
+        began = time.monotonic()
+        action()
+        taken_s.append(time.monotonic() - began)
+    return min(taken_s)
+
+
 def test_a_hundred_thousand_frames_are_listed_at_once(tmp_path: Path) -> None:
     run = write_large_run(tmp_path)
     with running(run) as server:
@@ -47,24 +57,20 @@ def test_a_hundred_thousand_frames_are_listed_at_once(tmp_path: Path) -> None:
         while server.get("api/progress").json["num_read"] is not None:
             time.sleep(0.05)
 
-        first_paint_s = []
-        for _ in range(3):  # the fastest: other work on the machine says nothing about us
-            began = time.monotonic()
+        def paint_first() -> None:
             listed = server.get("api/frames")
             rows = server.get(f"api/rows?numbers={','.join(map(str, range(20)))}")
-            first_paint_s.append(time.monotonic() - began)
-        assert len(listed.json["numbers"]) == NUM_FRAMES
-        assert len(listed.body) < LIST_BYTES
-        assert rows.json[0]["num_people"] == 2
-        assert min(first_paint_s) < FIRST_PAINT_S
+            assert len(listed.json["numbers"]) == NUM_FRAMES
+            assert len(listed.body) < LIST_BYTES
+            assert rows.json[0]["num_people"] == 2
 
-        # Scrolled to the middle, and filtered, while scores are still being read.
-        began = time.monotonic()
-        rows = server.get(f"api/rows?numbers={','.join(map(str, range(50_000, 50_020)))}").json
-        assert re.fullmatch(r"050/img_05000\d\.jpg", rows[0]["name"])
-        found = server.get("api/frames?text=img_099999").json["numbers"]
-        assert found == [99_999]
-        assert time.monotonic() - began < 2 * FIRST_PAINT_S
+        def scroll_and_filter() -> None:
+            rows = server.get(f"api/rows?numbers={','.join(map(str, range(50_000, 50_020)))}")
+            assert re.fullmatch(r"050/img_05000\d\.jpg", rows.json[0]["name"])
+            assert server.get("api/frames?text=img_099999").json["numbers"] == [99_999]
+
+        assert fastest_s(paint_first) < FIRST_PAINT_S
+        assert fastest_s(scroll_and_filter) < 2 * FIRST_PAINT_S  # while scores are being read
 
 
 def test_a_page_with_an_unsaved_edit_opens_where_the_run_cannot_be_read(

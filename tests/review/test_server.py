@@ -367,7 +367,7 @@ def test_a_review_that_outlives_a_refresh_writes_what_labels_are_of_now(run_fold
 def test_a_second_review_of_the_same_run_is_refused(run_folder: Path) -> None:
     with Run.edit(run_folder):
         second = subprocess.run(
-            review_command(run_folder), capture_output=True, text=True, timeout=30, check=False
+            review_command(run_folder), capture_output=True, text=True, timeout=240, check=False
         )
     assert second.returncode == ExitCode.INPUT
     assert "is being written by process" in second.stderr

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from review_cases import Server, ended, running
+from runs import wait_until
 
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.review.server import DEFAULT_PORT, listen
@@ -40,6 +44,21 @@ def test_the_end_does_not_wait_for_who_does_not_go_on(run_folder: Path) -> None:
             assert "Every edit is saved." in ended(server)
     images = read_coco(run_folder / "annotations.json").images
     assert {image["file_name"]: image.get("review") for image in images}["b.jpg"] == "accepted"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="scripts are no programs there")
+def test_a_browser_that_is_waited_for_gets_the_page(run_folder: Path, tmp_path: Path) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, sys, urllib.request\n"
+        "page = urllib.request.urlopen(sys.argv[1]).read()\n"
+        f"pathlib.Path({str(seen)!r}).write_bytes(page)\n"
+    )
+    browser.chmod(0o755)
+    with running(run_folder, "--open", BROWSER=str(browser), PATH=str(tmp_path)) as server:
+        wait_until(lambda: seen.exists() and seen.stat().st_size > 0, server.process)
+        assert seen.read_bytes() == server.get("").body
 
 
 def test_several_reviews_find_ports_of_their_own() -> None:

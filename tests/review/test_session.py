@@ -323,7 +323,7 @@ def test_nothing_is_written_over_what_was_not_read_yet(run_folder: Path) -> None
         assert not wait([saving], timeout=0.1).done
         session.start()
         with pytest.raises(VersionConflictError):
-            saving.result(10)
+            saving.result(60)
     session.close()
     assert num_lines(run_folder) == 1
 

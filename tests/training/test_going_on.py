@@ -5,15 +5,15 @@ import json
 import re
 import shutil
 import signal
-import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from runs import wait_for_lines
+from runs import wait_for_lines, wait_until
 from training_cases import Stopping, small_run, small_source, write_coco
 from training_runs import Listener, losses, one_stage, run, started, stopped
 
@@ -289,6 +289,10 @@ def test_killed_and_interrupted_runs_go_on_with_the_same_bits(tmp_path: Path) ->
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
+def is_cutting(run: Path, pid: int) -> bool:
+    return any(run.glob(f"cache/.crops-*.{pid}.vitpose-tmp"))
+
+
 def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path) -> None:
     write_coco(tmp_path, 60)
     values = small_run(tmp_path, stages=[{"input_wh": [32, 48], "steps": 1, "batch_size": 4}])
@@ -299,10 +303,7 @@ def test_runs_that_are_killed_while_they_cut_crops_leave_nothing(tmp_path: Path)
     config.write_text(yaml.safe_dump(values))
     for _ in range(2):
         process = started(config, run)
-        begun = f".crops-*.{process.pid}.vitpose-tmp"
-        deadline = time.monotonic() + 120
-        while not list(run.glob(f"cache/{begun}")) and time.monotonic() < deadline:
-            time.sleep(0.001)
+        wait_until(partial(is_cutting, run, process.pid), process)
         process.kill()
         left = {path.suffix for path in (run / "cache").iterdir()}
         assert left == {".lock", ".vitpose-tmp"}

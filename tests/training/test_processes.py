@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import pytest
 import torch
 import yaml
+from runs import wait_until
 from training_cases import (
     Stopping,
     ended,
@@ -180,10 +180,7 @@ def learning(folder: Path, run: Path) -> list[subprocess.Popen[str]]:
         checkpoint_every=100_000,
     )
     processes = trained(path, run, run)
-    deadline = time.monotonic() + 120
-    while not (run / "pictures" / "samples-1.jpg").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until((run / "pictures" / "samples-1.jpg").exists, processes[0])
     return processes
 
 
@@ -284,7 +281,7 @@ def test_a_process_that_fails_alone_says_why_and_ends_all(tmp_path: Path) -> Non
         torchrun, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
-            said, _ = process.communicate(timeout=180)
+            said, _ = process.communicate(timeout=240)
         finally:
             process.terminate()  # torchrun then ends the others
     assert process.returncode == 1, said

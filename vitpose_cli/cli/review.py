@@ -6,6 +6,7 @@ import os
 import sys
 from getpass import getpass
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import typer
@@ -96,7 +97,8 @@ def review(
         stdout.print(address, soft_wrap=True)
         sys.stdout.flush()
         if browser:
-            typer.launch(address)
+            # Some browsers are waited for, which in their turn wait for the page.
+            Thread(target=typer.launch, args=(address,), daemon=True).start()
 
     outcome = review(chosen, ready=ready, say=note)
     if outcome.written is None:

@@ -166,15 +166,17 @@ export async function copyPose() {
   const {frame} = app;
   if (frame.previous === null)
     return toast('There is no frame before this one in its video or folder.');
+  const uid = chosenPerson()?.uid; // by the time of the answer it may be somebody else
   await saver.settled(frame.previous);
   const before = await ask(`frames/${frame.previous}`);
   if (app.frame !== frame) return undefined;
-  const chosen = chosenPerson();
-  if (chosen) {
+  if (uid) {
+    const chosen = personOf(frame.people, uid);
+    if (!chosen) return undefined;
     const source = counterpart(chosen, before.people);
     if (!source) return toast('Nobody in the frame before is near this person.');
-    return editChosen('copy a pose', (person) => {
-      person.keypoints = copied(source.keypoints);
+    return edit('copy a pose', (people) => {
+      personOf(people, uid).keypoints = copied(source.keypoints);
     });
   }
   const missing = before.people.filter(

@@ -64,7 +64,8 @@ export const filter = {
     else
       $('frames-count').textContent =
         (count === total ? '' : `${count.toLocaleString()} of `) + counted(total, 'frame');
-    if (!app.frame && count) await openFrame(list.nextOpen() ?? list.numbers[0]);
+    if (!app.frame && app.opening === null && count)
+      await openFrame(list.nextOpen() ?? list.numbers[0]);
     if (!count) toast('No frame fits this filter.');
   },
 
@@ -76,8 +77,10 @@ export const filter = {
 
   showVideos() {
     const {videos} = app.run;
-    const [every] = $('filter-video').options;
-    $('filter-video').replaceChildren(every, ...videos.map((video) => new Option(video, video)));
+    const choice = $('filter-video');
+    const {value, options: [every]} = choice;
+    choice.replaceChildren(every, ...videos.map((video) => new Option(video, video)));
+    choice.value = value; // which may have been chosen while the run was being read
     $('filter-video-field').hidden = !videos.length;
   },
 
@@ -141,7 +144,7 @@ async function readOn() {
   for (;;) {
     const answer = await ask('progress').catch(() => ({}));
     if (answer.problem) {
-      banner(`The rest of the run cannot be read. ${answer.problem}`);
+      banner(`The rest of the run cannot be read. ${answer.problem}`, 'problem');
       return;
     }
     if (answer.num_read === null) break;

@@ -61,7 +61,8 @@ export async function openFrame(number, {onlyOpen = false} = {}) {
   try {
     hurry(number);
     const picture = pictureOf(number);
-    await saver.settled(number);
+    await saver.settled(number, isLast);
+    if (!isLast()) return undefined;
     const view = await ask(`frames/${number}`);
     if (onlyOpen && isLast() && DECIDED.has(view.row.state)) {
       list.setRow(view.row);
@@ -69,7 +70,7 @@ export async function openFrame(number, {onlyOpen = false} = {}) {
       return openNextOpen();
     }
     await picture.decode().catch(() => {});
-    if (isLast()) await showFrame(number, view, picture);
+    if (isLast()) showFrame(number, view, picture);
   } catch (error) {
     if (isLast()) {
       toast(error.message, 6);
@@ -85,7 +86,7 @@ export function goTo(number) {
   else openFrame(number);
 }
 
-async function showFrame(number, view, picture) {
+function showFrame(number, view, picture) {
   const before = app.frame;
   takeFrame(number, view);
   Object.assign(app, {person: null, keypoint: null, corner: null, adding: false, placing: false});
@@ -96,8 +97,11 @@ async function showFrame(number, view, picture) {
     before.video === view.video &&
     String(before.size_wh) === String(view.size_wh);
   stage.show(picture, alike);
-  await explainPicture(number, picture);
+  $('blank').hidden = picture.naturalWidth > 0;
+  picture.hidden = !picture.naturalWidth;
+  banner(misfit(picture), 'picture');
   render();
+  if (!picture.naturalWidth) explainBlank(number);
   for (const next of [list.nextOpen(), list.step(1)]) if (next !== undefined) pictureOf(next);
 }
 
@@ -108,25 +112,22 @@ export function takeFrame(number, view) {
   progress.update(view);
 }
 
-/** Say why there is no picture, or that the labels cannot be its own. */
-async function explainPicture(number, picture) {
-  const {frame} = app;
-  $('blank').hidden = picture.naturalWidth > 0;
-  picture.hidden = !picture.naturalWidth;
-  if (picture.naturalWidth) {
-    const [width, height] = frame.size_wh ?? [picture.naturalWidth, picture.naturalHeight];
-    const unlike =
-      Math.abs(Math.log((picture.naturalWidth * height) / (picture.naturalHeight * width))) > 0.02;
-    if (unlike)
-      banner(`The labels are of a picture of ${width} × ${height}: they do not fit this one.`);
-    else if ($('banner').dataset.kind !== 'unsaved') banner('');
-    return;
-  }
-  pictures.delete(number);
-  const reason = frame.error ?? (await whyNot(`frames/${number}/picture`));
+/** Return what to say where the labels cannot be of this picture; nothing where they may be. */
+function misfit({naturalWidth, naturalHeight}) {
+  const [width, height] = app.frame.size_wh ?? [naturalWidth, naturalHeight];
+  const fits =
+    !naturalWidth ||
+    Math.abs(Math.log((naturalWidth * height) / (naturalHeight * width))) <= 0.02;
+  return fits ? '' : `The labels are of a picture of ${width} × ${height}: they do not fit this one.`;
+}
+
+/** Say why there is no picture of the open frame. */
+async function explainBlank(number) {
   const title = document.createElement('b');
   title.textContent = 'This picture cannot be shown';
-  $('blank').replaceChildren(title, document.createTextNode(String(reason)));
+  $('blank').replaceChildren(title);
+  pictures.delete(number);
+  title.after(app.frame.error ?? (await whyNot(`frames/${number}/picture`))); // if it is still there
 }
 
 /** Return why there is no such picture. */
@@ -139,12 +140,20 @@ async function whyNot(path) {
   return 'It comes now: open another frame, and this one again.';
 }
 
+/** Return what the server tells of a frame; null where it does not, or where that may be of before
+ * something that was done here meanwhile. */
+export async function lookAt(number) {
+  const version = saver.version(number);
+  const view = await ask(`frames/${number}`).catch(() => null);
+  return saver.isPending(number) || saver.version(number) !== version ? null : view;
+}
+
 /** Look whether another window has changed the open frame meanwhile. */
 export async function lookAgain(why = 'Changed in another window: this is the new version.') {
   const {frame} = app;
   if (!frame || saver.pending || document.hidden) return;
-  const view = await ask(`frames/${frame.number}`).catch(() => null);
-  if (!view || app.frame !== frame || saver.pending || view.version === frame.version) return;
+  const view = await lookAt(frame.number);
+  if (!view || app.frame !== frame || view.version === frame.version) return;
   takeFrame(frame.number, view);
   choose(null, null);
   toast(why, 5);

@@ -2,6 +2,7 @@
 
 import {app} from './app.js';
 import {$, remPx, setIcon} from './elements.js';
+import {saver} from './saver.js';
 import {ask} from './server.js';
 import {clamp, debounced, wait} from './tools.js';
 import {STATE_WORDS} from './words.js';
@@ -181,6 +182,13 @@ class FrameList {
     element.setAttribute('aria-label', `${row.name}, ${people}, ${STATE_WORDS[state]}`);
   }
 
+  /** Take note of a row that was not known when it was asked for, nor came since. */
+  setNewRow(row) {
+    this.rows.set(row.number, row);
+    const position = [...this.elements.keys()].find((each) => this.numbers[each] === row.number);
+    if (position !== undefined && !saver.isPending(row.number)) this.states[position] = row.state;
+  }
+
   /** Get what the visible rows show; only where scrolling has come to a rest. */
   async fetchRows() {
     const shown = [...this.elements].map(([position, element]) => [
@@ -190,7 +198,7 @@ class FrameList {
     const missing = shown.map(([number]) => number).filter((number) => !this.rows.has(number));
     if (missing.length) {
       const rows = await ask(`rows?numbers=${missing}`).catch(() => []);
-      for (const row of rows) this.rows.set(row.number, row);
+      for (const row of rows) if (!this.rows.has(row.number)) this.setNewRow(row);
       if (rows.length) this.render();
     }
     while (app.opening !== null) await wait(40); // its picture comes first

@@ -11,10 +11,15 @@ export function toast(text, seconds = 3) {
   toastTimer = setTimeout(() => $('toast').classList.remove('shown'), 1000 * seconds);
 }
 
-export function banner(text, kind = 'problem') {
-  $('banner').hidden = !text;
-  $('banner').dataset.kind = kind;
-  if ($('banner').textContent !== text) $('banner').textContent = text;
+const KINDS = ['unsaved', 'lost', 'picture', 'problem']; // of the banner: the first is shown
+const standing = new Map(); // kind -> what is to be said of it
+
+/** Say something until it is said to be over, by no text of the same kind. */
+export function banner(text, kind) {
+  standing.set(kind, text);
+  const shown = KINDS.map((each) => standing.get(each)).find(Boolean) ?? '';
+  $('banner').hidden = !shown;
+  if ($('banner').textContent !== shown) $('banner').textContent = shown;
 }
 
 /** Say what the next click is for, beside what the banner may say. */

@@ -52,7 +52,7 @@ async function keepInTouch() {
     try {
       progress.update(await ask('progress'));
       if (app.frame) renderIdentity(); // it may follow from what another window changed
-      if ($('banner').dataset.kind === 'lost') banner('');
+      banner('', 'lost');
     } catch (error) {
       banner(
         error instanceof ServerError
@@ -75,8 +75,6 @@ async function start() {
   document.title = `${app.run.name} · vitpose review`;
   filter.setUp();
   await saver.recover();
-  await filter.apply();
-  $('overlay').focus({preventScroll: true});
   window.addEventListener('unhandledrejection', (event) => {
     event.preventDefault();
     toast(event.reason.message, 6);
@@ -87,7 +85,9 @@ async function start() {
   });
   document.addEventListener('visibilitychange', () => lookAgain());
   window.addEventListener('focus', () => lookAgain());
+  await filter.apply();
+  if (document.activeElement === document.body) $('overlay').focus({preventScroll: true});
   keepInTouch();
 }
 
-start().catch((error) => banner(error.message));
+start().catch((error) => banner(error.message, 'problem'));

@@ -32,16 +32,23 @@ class Saver {
     return this.#jobs.has(number) || this.#flying?.number === number;
   }
 
+  /** The version of a frame that the next edit is made on; undefined where it was never opened. */
+  version(number) {
+    return this.#versions.get(number);
+  }
+
   /** Whether a frame, null for none, has an edit that could not be saved so far. */
   isStuck(number) {
     return this.#attempts > 0 && number !== null && this.isPending(number);
   }
 
-  /** Wait until the server has every edit of a frame: only then can it be asked for it. */
-  async settled(number) {
-    while (this.isPending(number) && !this.isStuck(number)) await wait(20);
-    if (this.isStuck(number)) toast(WAITS, 6);
-    while (this.isPending(number)) await wait(20);
+  /** Wait until the server has every edit of a frame, for as long as that is wanted: only then can
+   * it be asked for it. */
+  async settled(number, isWanted = () => true) {
+    const waits = () => isWanted() && this.isPending(number);
+    while (waits() && !this.isStuck(number)) await wait(20);
+    if (waits()) toast(WAITS, 6);
+    while (waits()) await wait(20);
   }
 
   /** Take note of the version that the server has; return whether another window made it. */
@@ -62,9 +69,9 @@ class Saver {
     this.#timer = setTimeout(() => this.#send(), delayMs);
   }
 
-  /** Send what is left when the page is closed; the answers are not waited for. */
+  /** Send what is left when the page is closed; the answers are not waited for. Should the page come
+   * back, it is sent again: that changes nothing. */
   flush() {
-    clearTimeout(this.#timer);
     if (this.#busy) return; // its answer decides what the next version is
     for (const [number, job] of this.#jobs)
       this.#post(number, job, {keepalive: true}).catch(() => {});
@@ -76,15 +83,16 @@ class Saver {
     for (const key of store.keptKeys().filter((each) => each.startsWith(prefix))) {
       const [name] = key.slice(prefix.length).split('\0');
       const number = await findFrame(name).catch(() => null); // of a run that cannot be read
-      if (number === null) continue; // its frame may yet be labelled again
-      const {version, sent = [], ...job} = JSON.parse(store.get(key));
+      const kept = store.get(key); // another window, whose it is, may have saved it meanwhile
+      if (number === null || kept === null) continue; // its frame may yet be labelled again
+      const {version, sent = [], ...job} = JSON.parse(kept);
       try {
         await this.#recover(number, job, version, sent);
       } catch (error) {
         if (mayPass(error)) continue; // the next page tries again
         toast(`An edit of ${name} could not be saved: ${error.message}`, 8);
       }
-      store.delete(key);
+      if (store.get(key) === kept) store.delete(key); // or that window has done more since
     }
   }
 
@@ -127,8 +135,7 @@ class Saver {
         const view = await this.#post(number, job).finally(() => {
           this.#flying = null;
         });
-        this.#attempts = 0;
-        banner('');
+        this.#reached();
         this.#versions.set(number, view.version);
         this.#unanswered.delete(number);
         const newer = this.#jobs.get(number);
@@ -170,6 +177,11 @@ class Saver {
     return version !== null;
   }
 
+  #reached() {
+    this.#attempts = 0;
+    for (const kind of ['unsaved', 'lost']) banner('', kind);
+  }
+
   async #waitAfter(error) {
     this.#show('failed', 'Not saved');
     banner(notSaved(error), 'unsaved');
@@ -177,8 +189,8 @@ class Saver {
   }
 
   async #resolve(number, current) {
-    const job = this.#jobs.get(number);
-    const mine = (await this.on.choose(job, current)) === 'mine';
+    const mine = (await this.on.choose(this.#jobs.get(number), current)) === 'mine';
+    const job = this.#jobs.get(number); // also with what was still on its way when it was asked
     if (!mine) this.#putAside(number, job); // while the version that was seen here is known
     this.#versions.set(number, current.version);
     if (mine) {
@@ -205,8 +217,7 @@ class Saver {
     const [aside] = this.#asides;
     try {
       await setAside(aside.number, aside.version, aside);
-      this.#attempts = 0;
-      banner('');
+      this.#reached();
     } catch (error) {
       if (error.status !== 422 && error.status !== 404) return this.#waitAfter(error);
       toast(error.message, 8);

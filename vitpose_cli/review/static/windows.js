@@ -3,11 +3,10 @@
 import {app, render} from './app.js';
 import {choose} from './choice.js';
 import {$} from './elements.js';
-import {takeFrame} from './frames.js';
+import {lookAt, takeFrame} from './frames.js';
 import {list} from './list.js';
 import {progress} from './progress.js';
 import {saver} from './saver.js';
-import {ask} from './server.js';
 import {timeline} from './timeline.js';
 
 export function saved(number, view) {
@@ -28,7 +27,7 @@ export function saved(number, view) {
 /** Show what counts of a frame, as the server told or else tells, in place of a dropped edit. */
 export async function dropped(number, current) {
   timeline.forget(number);
-  const view = current ?? (await ask(`frames/${number}`).catch(() => null));
+  const view = current ?? (await lookAt(number));
   if (!view) return;
   list.setRow(view.row);
   progress.update(view);
