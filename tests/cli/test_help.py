@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from vitpose_cli.cli.app import app
+from vitpose_cli.cli.app import command_line
 
 
 def every_command(
@@ -22,7 +21,7 @@ def every_command(
         yield from every_command(below, (*words, name))
 
 
-COMMANDS = list(every_command(get_command(app)))
+COMMANDS = list(every_command(command_line()))
 
 
 def help_of(*words: str) -> str:
