@@ -175,7 +175,8 @@ class Fork:
 def _serve() -> None:
     """Fork what is asked for on stdin, until it ends."""
     # Whatever annotate, review and train import lazily, so that forks find it loaded.
-    import torch._dynamo  # by optimisers, also where nothing is compiled
+    import torch._dynamo  # noqa: F401 - by optimisers, also where nothing is compiled
+
     import vitpose_cli.annotate.devices
     import vitpose_cli.annotate.labelling
     import vitpose_cli.media.video

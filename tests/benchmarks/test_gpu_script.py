@@ -7,18 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runs import environment
+from runs import environment, program
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--device", "cpu", "--quick", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    return program(SCRIPT, "--device", "cpu", "--quick", *arguments)
 
 
 def test_every_section_comes_through(tmp_path: Path) -> None:
