@@ -2,15 +2,13 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from runs import environment, program, save_weights
+from runs import program, save_weights
 from training_cases import boxes, picture_of, pose_in, write_coco
 
 from vitpose_cli.config import load_config
@@ -134,12 +132,13 @@ def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: P
         f"gain {gain}" for gain in (1.0, 1.2, 1.35, 1.5, 1.7)
     ]
 
-    code = "import sys; from pathlib import Path; import recipe; "
-    code += "recipe.export(Path(sys.argv[1]), Path(sys.argv[2]), gain=1.5)"
-    out = tmp_path / "louder.safetensors"
-    subprocess.run(
-        [sys.executable, "-c", code, weights, out], check=True, env=environment(), cwd=RECIPE
+    louden, out = tmp_path / "louden.py", tmp_path / "louder.safetensors"
+    louden.write_text(
+        f"import sys\nsys.path.insert(0, {str(RECIPE)!r})\n"
+        "from pathlib import Path\nimport recipe\n"
+        "recipe.export(Path(sys.argv[1]), Path(sys.argv[2]), gain=1.5)\n"
     )
+    assert program(louden, weights, out).returncode == 0
     crops = torch.randn(2, 3, 128, 96)
     with torch.no_grad():
         plain, louder = (load_model(path).eval()(crops) for path in (weights, out))
