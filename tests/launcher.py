@@ -1,4 +1,4 @@
-"""Real processes of the command line without their start: forks of one that has all loaded.
+"""Real processes of commands and scripts without their start: forks of one that has all loaded.
 
 Tests start it a thousand times, and each would spend seconds on importing torch. This module is
 both ends: a program that waits on stdin for what to fork, and the `Launcher` of it. The start
@@ -207,7 +207,7 @@ def _serve() -> None:
 
 
 def _become(question: dict[str, Any]) -> None:
-    """Be the command line from here on."""
+    """Be the command line, or a script, from here on."""
     code: Any = None
     try:
         for number, suffix in ((1, ".out"), (2, ".err")):
