@@ -161,7 +161,7 @@ def test_a_worker_that_waits_in_vain_ends_alone(
 
     driver = launcher.start(*words)
     try:
-        wait_until(is_told, driver)
+        wait_until(is_told, driver, 240)
     finally:
         for pid in held:
             os.kill(pid, signal.SIGCONT)
@@ -175,8 +175,8 @@ def test_the_driver_writes_shards(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(job.run, run)
-    done = launcher.run(*on_ray(job, cluster, run), "--shards", "2")
-    assert done.returncode == 0, done.stderr
+    driver = launcher.start(*on_ray(job, cluster, run), "--shards", "2")
+    assert driver.wait(300) == 0, driver.stderr
     assert len(document_files(run)) == 2
     assert read_coco(run).annotations == read_coco(job.run).annotations
 
@@ -188,8 +188,8 @@ def test_a_name_is_the_catalogs_as_without_ray(
     (tmp_path / "tiny").mkdir()
     words = on_ray(job, cluster, tmp_path / "run")
     words[words.index(str(job.weights))] = "tiny"
-    done = launcher.run(*words, "--max-frames", "1", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    driver = launcher.start(*words, "--max-frames", "1", cwd=tmp_path)
+    assert driver.wait(300) == 0, driver.stderr
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
     assert manifest["weights_hash"] == weights_hash(resolve_weights("tiny"))
 

@@ -228,7 +228,7 @@ def test_all_stages_run(tmp_path: Path) -> None:
     tiny = ("--network", "person_fcos_nano", "--side", "128", "--canvas", "160", "--batch", "2")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     here = ("--threads", "1", "--device", device)
-    command = [data, work, out, "--crops", "0", *tiny, *here, "--steps", "2"]
+    command: list[str | Path] = [data, work, out, "--crops", "0", *tiny, *here, "--steps", "2"]
     stopped = program(RECIPE / "recipe.py", *command, "--call-minutes", "1e-3")
     assert stopped.returncode == 0, stopped.stderr
     assert "not at its end" in stopped.stdout
@@ -244,8 +244,8 @@ def test_all_stages_run(tmp_path: Path) -> None:
     [found] = detector.detect([Frame(FrameKey("a.png"), np.ascontiguousarray(image[..., ::-1]))])
     assert found.boxes.shape[1] == 4
     assert out.stat().st_size < 12 * 2**20
-    more = [work / "pack.npz", "--out", work / "run", *tiny, *here, "--steps", "4"]
-    assert program(RECIPE / "train.py", *more).returncode == 0
+    more: list[str | Path] = [work / "pack.npz", "--out", work / "run", *tiny, *here]
+    assert program(RECIPE / "train.py", *more, "--steps", "4").returncode == 0
     state = torch.load(work / "run" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 4
     counts = [one["step"] for one in state["optimizer"]["state"].values()]
