@@ -317,7 +317,7 @@ def is_alive(pid: int) -> bool:
         (["--worker", "1/2", "--overwrite"], "--overwrite"),
         (["--devices", "0,,1"], "0,,1"),
         (["--devices", "cpu", "--device", "cpu"], "exclude"),
-        (["--devices", "cuda:77,cpu"], "cuda:77"),
+        (["--devices", "cpu,cuda:77"], "cuda:77"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -326,3 +326,4 @@ def test_what_cannot_be_meant_is_refused(
     done = launcher.run(*job.arguments(tmp_path / "run"), *arguments)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
+    assert not (tmp_path / "run").exists()
