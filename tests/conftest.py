@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -46,6 +47,12 @@ BROWSER_FLAGS = [
 # Timing says nothing on a busy machine.
 settings.register_profile("vitpose", deadline=None)
 settings.load_profile("vitpose")
+
+
+def pytest_collection_finish() -> None:
+    """Keep torch and the tests themselves out of every later collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Real processes of the command line without their start: forks of one that has all loaded.
+"""Real processes of commands and scripts without their start: forks of one that has all loaded.
 
 Tests start it a thousand times, and each would spend seconds on importing torch. This module is
 both ends: a program that waits on stdin for what to fork, and the `Launcher` of it. The start
@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -62,6 +63,7 @@ class Launcher:
         cwd: Path | None = None,
         max_file_bytes: int | None = None,
         fault: str | None = None,
+        script: Path | None = None,
     ) -> Fork:
         """Start `vitpose ARGUMENTS`.
 
@@ -71,6 +73,7 @@ class Launcher:
             cwd: Where it runs; here, if None.
             max_file_bytes: No file can be written beyond this, as on a full disk.
             fault: The name of a function in `injections` that spoils the process first.
+            script: Start `python SCRIPT ARGUMENTS` instead.
         """
         self._num_started += 1
         base = Path(self._folder.name) / str(self._num_started)
@@ -80,6 +83,7 @@ class Launcher:
             arguments=[str(each) for each in arguments],
             environment=os.environ | BESIDE_OTHERS | dict(environment or {}),
             cwd=str(cwd or Path.cwd()), max_file_bytes=max_file_bytes, base=str(base), fault=fault,
+            script=str(script) if script else None,
         )  # fmt: skip
         return Fork(self, pid, base)
 
@@ -170,13 +174,20 @@ class Fork:
 
 def _serve() -> None:
     """Fork what is asked for on stdin, until it ends."""
-    # Whatever annotate and review import lazily, so that forks find it loaded.
+    # Whatever annotate, review and train import lazily, so that forks find it loaded.
+    import torch._dynamo  # noqa: F401 - by optimisers, also where nothing is compiled
+
     import vitpose_cli.annotate.devices
     import vitpose_cli.annotate.labelling
-    import vitpose_cli.cli.app
     import vitpose_cli.media.video
-    import vitpose_cli.review.server  # noqa: F401
+    import vitpose_cli.review.server
+    import vitpose_cli.training.loop
+    import vitpose_cli.training.plan  # noqa: F401
+    from vitpose_cli.cli.app import command_line
 
+    command_line()
+    for each in list(getattr(weakref.finalize, "_registry")):  # noqa: B009
+        each.atexit = False  # torch's, by the hundred, which would undo what ends anyway
     gc.freeze()  # or the first collection of each fork would copy all that is loaded
     ended: dict[int, int] = {}  # an end is told once, and who asked may have been interrupted
     for line in sys.stdin:
@@ -196,7 +207,7 @@ def _serve() -> None:
 
 
 def _become(question: dict[str, Any]) -> None:
-    """Be the command line from here on."""
+    """Be the command line, or a script, from here on."""
     code: Any = None
     try:
         for number, suffix in ((1, ".out"), (2, ".err")):
@@ -218,14 +229,24 @@ def _become(question: dict[str, Any]) -> None:
             import injections
 
             getattr(injections, question["fault"])()
-        sys.argv = ["vitpose", *question["arguments"]]
-        sys.path[0] = question["cwd"]  # as `python -m` has it
-        runpy.run_module("vitpose_cli", run_name="__main__", alter_sys=True)
+        script = question["script"]
+        sys.argv = [script or "vitpose", *question["arguments"]]
+        if script is None:
+            sys.path[0] = question["cwd"]  # as `python -m` has it
+            runpy.run_module("vitpose_cli", run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = str(Path(script).parent)
+            runpy.run_path(script, run_name="__main__")
+        code = 0
     except SystemExit as left:
-        code = left.code
+        code = left.code or 0
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
-        if code is None:
-            traceback.print_exc()
         # What of the end may wait for ever, or speak; taking down torch would cost more than all.
         getattr(threading, "_shutdown")()  # noqa: B009
         getattr(atexit, "_run_exitfuncs")()  # noqa: B009

@@ -32,6 +32,15 @@ def vitpose(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Compl
     return subprocess.CompletedProcess(command(*arguments), done.wait(), done.stdout, done.stderr)
 
 
+def program(
+    script: Path, *arguments: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `python SCRIPT ARGUMENTS` in such a process."""
+    done = shared_launcher().run(*arguments, cwd=cwd, script=script)
+    words = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.CompletedProcess(words, done.wait(300), done.stdout, done.stderr)
+
+
 def command(*arguments: str | Path) -> list[str]:
     """Return how the command line is started."""
     return [sys.executable, "-m", "vitpose_cli", *map(str, arguments)]

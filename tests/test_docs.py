@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from vitpose_cli.cli.app import app
+from vitpose_cli.cli.app import command_line
 from vitpose_cli.records.folder import QUEUE
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +42,7 @@ def test_commands_were_found() -> None:
 @pytest.mark.parametrize(("page", "line"), EVERY)
 def test_every_command_that_the_documentation_shows_exists(page: str, line: str) -> None:
     words = shlex.split(line.split(" |")[0].split(" >")[0], comments=True)[1:]
-    command: Any = get_command(app)
+    command: Any = command_line()
     while hasattr(command, "commands"):
         assert words, f"{page}: {line}"
         assert words[0] in command.commands, f"{page}: {line}"

@@ -1,17 +1,15 @@
 """Small labelled pictures and configurations for the tests of training."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from launcher import Fork, shared_launcher
 from numpy.typing import NDArray
 
 from vitpose_cli.config import parse_config
@@ -237,36 +235,41 @@ def gradients_of_two(folder: Path, file: str) -> list[torch.Tensor]:
     path = Path(file)
     paths = [str(path.parents[1]), str(path.parent)]
     script.write_text(_PROCESS.format(paths=paths, module=path.stem, out=out))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", str(script)]
-    subprocess.run(command, check=True, timeout=240, capture_output=True)
+    for code, said in ended(start_together([], [], script=script)):
+        assert code == 0, said
     return [torch.load(out + str(rank), weights_only=True) for rank in range(2)]
 
 
-def start_together(*commands: Sequence[str | Path]) -> list[subprocess.Popen[str]]:
-    """Start commands as the processes of one training, as torchrun and srun do; return them."""
+def start_together(*commands: Sequence[str | Path], script: Path | None = None) -> list[Fork]:
+    """Start `vitpose` as the processes of one training, as torchrun and srun do; return them.
+
+    Args:
+        commands: The arguments of each.
+        script: The program to start instead.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(len(commands))}
     return [
-        subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        shared_launcher().start(
+            *command,
+            environment=place | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            script=script,
         )
         for rank, command in enumerate(commands)
-    ]  # fmt: skip
+    ]
 
 
-def ended(processes: Sequence[subprocess.Popen[str]]) -> list[tuple[int, str]]:
+def ended(processes: Sequence[Fork]) -> list[tuple[int, str]]:
     """Wait for processes, and return the exit code of each and what it has said."""
     try:
-        said = [process.communicate(timeout=240)[0] for process in processes]
+        codes = [process.wait(240) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+    said = [process.stdout + process.stderr for process in processes]
+    return list(zip(codes, said, strict=True))
 
 
 def first_gradient(stage: Stage, batches: Batches, process: Process) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from annotate_jobs import NUM_FRAMES, Job, make_job
-from launcher import Launcher
+from launcher import Launcher, shared_launcher
 from runs import command, environment, wait_for_lines, wait_until
 
 from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
@@ -46,7 +46,7 @@ def cluster() -> Iterator[Any]:
 
 
 def on_ray(job: Job, cluster: Any, run: Path) -> list[str]:
-    return command(*job.arguments(run), "--ray", cluster.address, "--workers", "2", "--json")
+    return [*job.arguments(run), "--ray", cluster.address, "--workers", "2", "--json"]
 
 
 def actors_of(nodes: Iterable[Any]) -> list[int]:
@@ -70,7 +70,7 @@ def test_actors_and_nodes_die_and_the_bytes_are_those_of_one_process(
     run = tmp_path / "run"
     extra = cluster.add_node(num_cpus=1)
     with subprocess.Popen(
-        on_ray(job, cluster, run), env=environment(),
+        command(*on_ray(job, cluster, run)), env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         journal = run / "journal-1-of-1.jsonl"
@@ -89,13 +89,9 @@ def test_the_driver_dies_and_a_single_process_goes_on(
     job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with subprocess.Popen(
-        on_ray(job, cluster, run), env=environment(),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        wait_for_lines(run / "journal-1-of-1.jsonl", process, 20)
-        process.kill()
-        process.communicate()
+    driver = launcher.start(*on_ray(job, cluster, run))
+    wait_for_lines(run / "journal-1-of-1.jsonl", driver, 20)
+    driver.kill()
     done = launcher.run(*job.arguments(run))
     assert done.returncode == 0, done.stderr
     job.assert_equal(run)
@@ -109,16 +105,13 @@ def label_while_a_share_is_away(
     shutil.copytree(job.media, media)
     words = on_ray(job, cluster, run)
     words[words.index(str(job.media))] = str(media)
-    said = folder / "said.txt"
-    with said.open("w") as stderr, subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
-    ) as process:  # fmt: skip
-        wait_for_lines(run / "journal-1-of-1.jsonl", process, 1)
-        media.rename(away)
-        wait_until(lambda: said.read_text().count("waits until it is back") >= num_waiting, process)
-        meanwhile()
-        away.rename(media)
-        assert process.wait(timeout=300) == 0, said.read_text()
+    driver = shared_launcher().start(*words)
+    wait_for_lines(run / "journal-1-of-1.jsonl", driver, 1)
+    media.rename(away)
+    wait_until(lambda: driver.stderr.count("waits until it is back") >= num_waiting, driver)
+    meanwhile()
+    away.rename(media)
+    assert driver.wait(300) == 0, driver.stderr
     job.assert_equal(run)
 
 
@@ -136,7 +129,9 @@ def test_workers_that_die_while_they_wait_come_again(
     label_while_a_share_is_away(job, cluster, tmp_path, 2, kill_all)
 
 
-def test_a_worker_that_waits_in_vain_ends_alone(job: Job, cluster: Any, tmp_path: Path) -> None:
+def test_a_worker_that_waits_in_vain_ends_alone(
+    job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
+) -> None:
     """One machine loses its disk for good; the others read on.
 
     They are held up until it has, or they would be done before it began.
@@ -155,50 +150,46 @@ def test_a_worker_that_waits_in_vain_ends_alone(job: Job, cluster: Any, tmp_path
     words = on_ray(job, cluster, run)
     words[words.index("--workers") + 1] = "3"
     failing.touch()
-    said, held = tmp_path / "said.txt", set[int]()
+    held = set[int]()
 
     def is_told() -> bool:
         if len(held) < len(others):
             for pid in {*actors_of(others)} - held:
                 os.kill(pid, signal.SIGSTOP)
                 held.add(pid)
-        return "in vain" in said.read_text()
+        return "in vain" in driver.stderr
 
-    with said.open("w") as stderr, subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
-    ) as process:  # fmt: skip
-        try:
-            wait_until(is_told, process)
-        finally:
-            for pid in held:
-                os.kill(pid, signal.SIGCONT)
-        assert process.wait(timeout=300) == 0, said.read_text()
+    driver = launcher.start(*words)
+    try:
+        wait_until(is_told, driver, 240)
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+    assert driver.wait(300) == 0, driver.stderr
     cluster.remove_node(node)
     job.assert_equal(run)
 
 
-def test_the_driver_writes_shards(job: Job, cluster: Any, tmp_path: Path) -> None:
+def test_the_driver_writes_shards(
+    job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     shutil.copytree(job.run, run)
-    done = subprocess.run(
-        [*on_ray(job, cluster, run), "--shards", "2"], env=environment(),
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    driver = launcher.start(*on_ray(job, cluster, run), "--shards", "2")
+    assert driver.wait(300) == 0, driver.stderr
     assert len(document_files(run)) == 2
     assert read_coco(run).annotations == read_coco(job.run).annotations
 
 
-def test_a_name_is_the_catalogs_as_without_ray(job: Job, cluster: Any, tmp_path: Path) -> None:
+def test_a_name_is_the_catalogs_as_without_ray(
+    job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
+) -> None:
     """Whatever folder is called so, such as that of a training run of these weights."""
     (tmp_path / "tiny").mkdir()
     words = on_ray(job, cluster, tmp_path / "run")
     words[words.index(str(job.weights))] = "tiny"
-    done = subprocess.run(
-        [*words, "--max-frames", "1"], env=environment(), cwd=tmp_path,
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    driver = launcher.start(*words, "--max-frames", "1", cwd=tmp_path)
+    assert driver.wait(300) == 0, driver.stderr
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_bytes())
     assert manifest["weights_hash"] == weights_hash(resolve_weights("tiny"))
 

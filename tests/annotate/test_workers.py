@@ -111,18 +111,7 @@ def test_another_process_that_is_no_fellow_worker_is_refused(
     job.assert_equal(run)
 
 
-def test_a_process_for_each_device(job: Job, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    done = vitpose(*job.arguments(run), "--devices", "cpu,cpu", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["num_new"] == NUM_FRAMES
-    assert {path.name for path in run.glob("*.jsonl")} == {
-        "failures.jsonl", "journal-1-of-2.jsonl", "journal-2-of-2.jsonl",
-    }  # fmt: skip
-    job.assert_equal(run)
-
-
-def test_shards_by_workers_and_by_devices_are_the_document(
+def test_a_process_for_each_device_and_workers_write_the_shards_of_the_document(
     job: Job, launcher: Launcher, tmp_path: Path
 ) -> None:
     whole = read_coco(job.run)
@@ -133,7 +122,12 @@ def test_shards_by_workers_and_by_devices_are_the_document(
     cpus = ("--devices", "cpu,cpu", "--shards", "3", "--json")
     done = vitpose(*job.arguments(devices), *cpus)
     assert done.returncode == 0, done.stderr
-    glob = Path(json.loads(done.stdout)["annotations"])
+    end = json.loads(done.stdout)
+    assert end["num_new"] == NUM_FRAMES
+    assert {path.name for path in devices.glob("*.jsonl")} == {
+        "failures.jsonl", "journal-1-of-2.jsonl", "journal-2-of-2.jsonl",
+    }  # fmt: skip
+    glob = Path(end["annotations"])
     assert glob == devices / "annotations-*-of-00003.json"
     assert read_coco(glob).annotations == whole.annotations
     for path in document_files(glob):
@@ -201,16 +195,21 @@ def test_a_video_that_came_to_the_part_of_a_worker_that_was_done(
     job.assert_equal(run)
 
 
-def test_devices_label_what_came_and_miss_nothing(tmp_path: Path) -> None:
+def test_devices_label_what_came_and_miss_nothing(launcher: Launcher, tmp_path: Path) -> None:
+    """Their processes are workers like others, whose parts they go on with."""
     job, later = a_job_that_grows(tmp_path)
-    arguments = (*job.arguments(job.run), "--devices", "cpu,cpu", "--json")
-    assert vitpose(*arguments).returncode == 0
+    run = tmp_path / "devices"
+    for number in (1, 2):
+        assert launcher.run(*job.arguments(run), "--worker", f"{number}/2").returncode == 0
     shutil.copytree(later, job.media, dirs_exist_ok=True)
-    done = vitpose(*arguments)
+    done = vitpose(*job.arguments(run), "--devices", "cpu,cpu", "--json")
+    assert done.returncode == 0, done.stderr
     end = json.loads(done.stdout)
     assert (end["num_frames"], end["num_new"], end["num_missing"]) == (40, 20, 0)
     assert "came to parts" not in done.stderr
     assert "came while" not in done.stderr
+    assert launcher.run(*job.arguments(job.run)).returncode == 0
+    job.assert_equal(run)
 
 
 def journal_pid(journal: Path) -> int:
@@ -314,7 +313,7 @@ def is_alive(pid: int) -> bool:
         (["--worker", "1/2", "--overwrite"], "--overwrite"),
         (["--devices", "0,,1"], "0,,1"),
         (["--devices", "cpu", "--device", "cpu"], "exclude"),
-        (["--devices", "cuda:77,cpu"], "cuda:77"),
+        (["--devices", "cpu,cuda:77"], "cuda:77"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(
@@ -323,3 +322,4 @@ def test_what_cannot_be_meant_is_refused(
     done = launcher.run(*job.arguments(tmp_path / "run"), *arguments)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from runs import environment
+from runs import program
 from video_cases import Video, write_video
 
 ROOT = Path(__file__).parent.parent.parent
@@ -14,11 +12,7 @@ SCRIPT = ROOT / "benchmarks" / "damaged_videos.py"
 
 
 def run(*arguments: str | Path) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    done = program(SCRIPT, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from runs import environment
+from runs import program
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), "--device", "cpu", "--quick", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-        env=environment() | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    return program(SCRIPT, "--device", "cpu", "--quick", *arguments)
 
 
 def test_every_section_comes_through(tmp_path: Path) -> None:
@@ -40,19 +35,16 @@ def test_every_section_comes_through(tmp_path: Path) -> None:
 
 
 def test_a_section_that_fails_leaves_its_traceback_and_the_others(tmp_path: Path) -> None:
-    broken = (
+    broken, out = tmp_path / "broken.py", tmp_path / "gpu.json"
+    broken.write_text(
+        f"import sys\nsys.path.insert(0, {str(SCRIPT.parent)!r})\n"
         "import gpu\n"
         "def fail(setting): raise ValueError('no such card')\n"
         "gpu.SECTIONS['network'] = fail\n"
         "raise SystemExit(gpu.main())\n"
     )
-    out = tmp_path / "gpu.json"
-    arguments = ["--device", "cpu", "--quick", "--only", "network,matrix", "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, "-c", broken, *arguments],
-        capture_output=True, text=True, timeout=120, check=False,
-        env=environment() | {"PYTHONPATH": f"{ROOT}:{SCRIPT.parent}"},
-    )  # fmt: skip
+    arguments = ("--device", "cpu", "--quick", "--only", "network,matrix", "--out", out)
+    done = program(broken, *arguments)
     assert done.returncode == 1
     found = json.loads(out.read_text())
     assert "no such card" in found["network"]["error"]

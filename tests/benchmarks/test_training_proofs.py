@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+from pathlib import Path
+
+from runs import program
+
+CODE = """
 import sys
 from pathlib import Path
-
-from runs import environment
-
-ROOT = Path(__file__).parent.parent.parent
-CODE = """
-from pathlib import Path
+sys.path.insert(0, sys.argv[1])
 from training_proofs import FILES, PROOFS, arms
 from vitpose_cli.config import load_config
 from vitpose_cli.training.config import TrainConfig
@@ -28,11 +27,9 @@ print(len(names))
 """
 
 
-def test_every_arm_is_a_run_of_its_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        capture_output=True, text=True, timeout=120, check=False,
-        env=environment() | {"PYTHONPATH": f"{ROOT}:{ROOT / 'benchmarks'}"},
-    )  # fmt: skip
+def test_every_arm_is_a_run_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "names.py"
+    script.write_text(CODE)
+    done = program(script, Path(__file__).parents[2] / "benchmarks")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 15

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from runs import vitpose
-from typer.main import get_command
 
-from vitpose_cli.cli.app import app
+from vitpose_cli.cli.app import command_line
 
 
 def every_command(
@@ -23,7 +22,7 @@ def every_command(
         yield from every_command(below, (*words, name))
 
 
-COMMANDS = list(every_command(get_command(app)))
+COMMANDS = list(every_command(command_line()))
 
 
 def help_of(*words: str) -> str:

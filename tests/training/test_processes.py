@@ -12,6 +12,7 @@ import cv2
 import pytest
 import torch
 import yaml
+from launcher import Fork
 from runs import wait_until
 from training_cases import (
     Stopping,
@@ -69,14 +70,14 @@ train(load_config(TrainConfig, Path(sys.argv[1])), Path(sys.argv[2]), Slow())
 """
 
 
-def trained(config: Path, *outputs: Path) -> list[subprocess.Popen[str]]:
+def trained(config: Path, *outputs: Path) -> list[Fork]:
     """Start a run of as many processes as there are folders."""
     return start_together(*(command(config, output) for output in outputs))
 
 
 def command(config: Path, output: Path) -> list[str]:
-    """Return the arguments of Python for one process of a run."""
-    return ["-m", "vitpose_cli", "train", "-c", str(config), "-o", str(output)]
+    """Return the arguments of one process of a run."""
+    return ["train", "-c", str(config), "-o", str(output)]
 
 
 def written(folder: Path, **changes: Any) -> tuple[TrainConfig, Path]:
@@ -90,7 +91,7 @@ def written(folder: Path, **changes: Any) -> tuple[TrainConfig, Path]:
 def test_processes_wait_for_each_other_for_many_hours(tmp_path: Path) -> None:
     script = tmp_path / "patient.py"
     script.write_text(_PATIENT)
-    for code, said in ended(start_together([script], [script])):
+    for code, said in ended(start_together([], [], script=script)):
         assert code == 0, said
         assert float(said.split()[-1]) > 12 * 3600
 
@@ -100,18 +101,20 @@ def in_a_slurm_step(script: Path, **variables: str) -> list[tuple[int, str]]:
     step = {"SLURM_STEP_NUM_TASKS": "2"} | variables
     theirs = ("MASTER_", "SLURM_")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(theirs)}
-    return ended(
-        [
-            subprocess.Popen(
-                [sys.executable, str(script)],
-                env=clean | step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for rank in ("0", "1")
-        ]
-    )
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            env=clean | step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    try:
+        said = [task.communicate(timeout=180)[0] for task in tasks]
+    finally:
+        for task in tasks:
+            task.kill()
+    return [(task.returncode, text) for task, text in zip(tasks, said, strict=True)]
 
 
 def test_tasks_of_a_slurm_step_find_each_other(tmp_path: Path) -> None:
@@ -170,7 +173,7 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     assert (run / "pictures" / "worst-1.jpg").exists()
 
 
-def learning(folder: Path, run: Path) -> list[subprocess.Popen[str]]:
+def learning(folder: Path, run: Path) -> list[Fork]:
     """Start two processes of an endless run, and wait for its first step."""
     write_coco(folder, 8)
     _, path = written(
@@ -276,7 +279,7 @@ def test_a_process_that_fails_alone_says_why_and_ends_all(tmp_path: Path) -> Non
     script, run = tmp_path / "process.py", tmp_path / "run"
     script.write_text(_NO_SPACE)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    torchrun += ["--nproc-per-node", "2", str(script), *command(path, run)[2:]]
+    torchrun += ["--nproc-per-node", "2", str(script), *command(path, run)]
     with subprocess.Popen(
         torchrun, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -311,7 +314,7 @@ def test_the_first_process_cuts_the_crops_and_says_how_far_it_is(
     script.write_text(_SLOW)
     first, other = tmp_path / "run", tmp_path / ("run" if shared else "other")
     (code, said), (other_code, other_said) = ended(
-        start_together([script, path, first], [script, path, other])
+        start_together([path, first], [path, other], script=script)
     )
     assert (code, other_code) == (0, 0), said + other_said
     assert "slow" in said

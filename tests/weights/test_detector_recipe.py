@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from runs import program
 
 from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.models.detection import DetectorOptions
@@ -226,21 +226,14 @@ def test_all_stages_run(tmp_path: Path) -> None:
     (work / "pack.teacher.jsonl").write_text(lines)
     out = tmp_path / "person-detector.safetensors"
     tiny = ("--network", "person_fcos_nano", "--side", "128", "--canvas", "160", "--batch", "2")
-    command = [sys.executable, str(RECIPE / "recipe.py"), str(data), str(work), str(out)]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     here = ("--threads", "1", "--device", device)
-    command += ["--crops", "0", *tiny, *here, "--steps", "2"]
-    stopped = subprocess.run(
-        [*command, "--call-minutes", "1e-3"], capture_output=True, text=True, check=True
-    )
+    command: list[str | Path] = [data, work, out, "--crops", "0", *tiny, *here, "--steps", "2"]
+    stopped = program(RECIPE / "recipe.py", *command, "--call-minutes", "1e-3")
+    assert stopped.returncode == 0, stopped.stderr
     assert "not at its end" in stopped.stdout
     assert not out.exists()
-    finished = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    finished = program(RECIPE / "recipe.py", *command)
     assert finished.returncode == 0, finished.stderr
     numbers = [json.loads(line) for line in finished.stdout.splitlines() if line[0] == "{"]
     assert numbers[-2]["detector"] == out.name
@@ -251,9 +244,8 @@ def test_all_stages_run(tmp_path: Path) -> None:
     [found] = detector.detect([Frame(FrameKey("a.png"), np.ascontiguousarray(image[..., ::-1]))])
     assert found.boxes.shape[1] == 4
     assert out.stat().st_size < 12 * 2**20
-    more = [sys.executable, str(RECIPE / "train.py"), str(work / "pack.npz")]
-    more += ["--out", str(work / "run"), *tiny, *here, "--steps", "4"]
-    subprocess.run(more, capture_output=True, check=True)
+    more: list[str | Path] = [work / "pack.npz", "--out", work / "run", *tiny, *here]
+    assert program(RECIPE / "train.py", *more, "--steps", "4").returncode == 0
     state = torch.load(work / "run" / "checkpoint.pt", weights_only=True)
     assert state["step"] == 4
     counts = [one["step"] for one in state["optimizer"]["state"].values()]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
-from runs import environment
+from runs import program
 
 from vitpose_cli.training.packs import Pack
 
@@ -19,11 +17,7 @@ SOURCE, PHOTOS = "willow_actions", 6
 
 def make(data: Path, out: Path) -> str:
     """Run the script; return what it prints."""
-    command = [sys.executable, SCRIPT, data, "--out", out]
-    done = subprocess.run(
-        [*map(str, command)],
-        capture_output=True, text=True, timeout=300, check=False, env=environment(),
-    )  # fmt: skip
+    done = program(SCRIPT, data, "--out", out)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,15 +2,13 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from runs import environment, save_weights
+from runs import program, save_weights
 from training_cases import boxes, picture_of, pose_in, write_coco
 
 from vitpose_cli.config import load_config
@@ -63,11 +61,9 @@ def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: P
     for name in ("people_a", "people_b", "people_c"):
         write_pack(tmp_path / "data" / "packs" / f"{name}.npz", 16)
     out, work = tmp_path / "weights.safetensors", tmp_path / "work"
-    command = [sys.executable, str(recipe / "recipe.py"), *map(str, (tmp_path / "data", work, out))]
-    command += ["--variant", "tiny-test", "--set", "compile=false", "--set", "device=cpu"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env=environment()
-    )
+    command = [recipe / "recipe.py", tmp_path / "data", work, out]
+    options = ["--variant", "tiny-test", "--set", "compile=false", "--set", "device=cpu"]
+    done = program(*command, *options)
     assert done.returncode == 0, done.stderr
     assert "The teacher is not here" in done.stdout
     assert "nothing was measured or replaced" in done.stdout
@@ -78,7 +74,7 @@ def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: P
         config = load_config(TrainConfig, work / after / "config.yaml")
         assert Path(config.model.weights or "").parent == work / before
     stamps = {path: path.stat().st_mtime_ns for path in work.glob("*/*.safetensors")}
-    subprocess.run(command, capture_output=True, timeout=300, check=True, env=environment())
+    assert program(*command, *options).returncode == 0
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
     write_coco(tmp_path / "data" / "coco_val", 2).rename(
@@ -87,10 +83,8 @@ def test_all_runs_follow_one_another_and_are_done_once(recipe: Path, tmp_path: P
     plain = (work / "finetune.safetensors").read_bytes()
     for old, replaced in ((plain, True), (save_weights(tmp_path / "o").read_bytes(), False)):
         out.write_bytes(old)  # at AP 0, and no gain makes more of a network of two steps
-        done = subprocess.run(
-            [*command, "--gain", "1.5"],
-            capture_output=True, text=True, timeout=300, check=True, env=environment(),
-        )  # fmt: skip
+        done = program(*command, *options, "--gain", "1.5")
+        assert done.returncode == 0, done.stderr
         assert ("replaced." in done.stdout) == replaced
         louder = (work / "finetune.safetensors").read_bytes()
         assert louder != plain
@@ -114,11 +108,7 @@ def test_the_recipe_means_what_its_readme_says() -> None:
 def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
     write_coco(tmp_path, 2).rename(tmp_path / "person_keypoints.json")
     weights = save_weights(tmp_path / "random.safetensors")
-    command = [sys.executable, RECIPE / "tables.py", tmp_path, weights]
-    done = subprocess.run(
-        [*map(str, command), "--detector", "whole-image"],
-        capture_output=True, text=True, timeout=300, check=False, env=environment(),
-    )  # fmt: skip
+    done = program(RECIPE / "tables.py", tmp_path, weights, "--detector", "whole-image")
     assert done.returncode == 0, done.stderr
     cases, keypoints = done.stdout.strip().split("\n\n")
     assert [line.split(" | ")[0] for line in cases.splitlines()[2:]] == [
@@ -132,11 +122,7 @@ def test_the_tables_of_a_file_cover_every_case(tmp_path: Path) -> None:
 def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: Path) -> None:
     write_pack(tmp_path / "people_a.npz", 120)
     weights = save_weights(tmp_path / "random.safetensors")
-    command = [sys.executable, RECIPE / "calibration.py", weights, tmp_path / "people_a.npz"]
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False,
-        env=environment(),
-    )  # fmt: skip
+    done = program(RECIPE / "calibration.py", weights, tmp_path / "people_a.npz")
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
     count = int(re.match(r"(\d+) keypoints, 0\.\d{3} of them right", first)[1])  # type: ignore[index]
@@ -146,12 +132,13 @@ def test_peaks_are_held_against_labels_and_brought_to_what_they_mean(tmp_path: P
         f"gain {gain}" for gain in (1.0, 1.2, 1.35, 1.5, 1.7)
     ]
 
-    code = "import sys; from pathlib import Path; import recipe; "
-    code += "recipe.export(Path(sys.argv[1]), Path(sys.argv[2]), gain=1.5)"
-    out = tmp_path / "louder.safetensors"
-    subprocess.run(
-        [sys.executable, "-c", code, weights, out], check=True, env=environment(), cwd=RECIPE
+    louden, out = tmp_path / "louden.py", tmp_path / "louder.safetensors"
+    louden.write_text(
+        f"import sys\nsys.path.insert(0, {str(RECIPE)!r})\n"
+        "from pathlib import Path\nimport recipe\n"
+        "recipe.export(Path(sys.argv[1]), Path(sys.argv[2]), gain=1.5)\n"
     )
+    assert program(louden, weights, out).returncode == 0
     crops = torch.randn(2, 3, 128, 96)
     with torch.no_grad():
         plain, louder = (load_model(path).eval()(crops) for path in (weights, out))
@@ -172,15 +159,12 @@ def test_what_the_shipped_file_learnt_from_stands_written() -> None:
 def test_two_files_of_one_network_are_averaged_and_others_are_not(tmp_path: Path) -> None:
     one, other = (save_weights(tmp_path / f"{seed}.safetensors", seed=seed) for seed in (0, 1))
     out = tmp_path / "between.safetensors"
-    command = [sys.executable, RECIPE / "average.py", one, other, "0.25", out]
-    subprocess.run([*map(str, command)], check=True, env=environment())
+    assert program(RECIPE / "average.py", one, other, "0.25", out).returncode == 0
     states = [load_model(path).state_dict() for path in (one, other, out)]
     for first, second, mean in zip(*(state.values() for state in states), strict=True):
         torch.testing.assert_close(mean, 0.75 * first + 0.25 * second)
     assert load_model(out).header == load_model(one).header
 
-    command[3] = save_weights(tmp_path / "mpii.safetensors", names="mpii")
-    refused = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, check=False, env=environment()
-    )
+    another = save_weights(tmp_path / "mpii.safetensors", names="mpii")
+    refused = program(RECIPE / "average.py", one, another, "0.25", out)
     assert "are not of one network" in refused.stderr

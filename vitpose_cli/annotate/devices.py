@@ -80,12 +80,16 @@ def annotate_on(
     of them must have the same number.
 
     Raises:
+        ConfigError: There is no such device here; nothing was begun.
         PartialRunError: A worker died; the others have finished their parts.
         VitposeError: What a worker raised; the others have finished their parts.
     """
     started = monotonic()
+    for device in devices:  # or the error of one would come after hours of the others
+        resolve_device(device)
     if options.overwrite:
-        _check(devices, options)
+        # Whatever a worker would raise, before anything is lost.
+        prepare(replace(options, labeler=replace(options.labeler, device=devices[0])))
         clear_run(options.run)
     workers = []
     number, count = options.worker
@@ -100,17 +104,6 @@ def annotate_on(
         summary.num_missing, summary.missing_of, say, of_this_command=options.worker == ALONE
     )
     return summary
-
-
-def _check(devices: Sequence[str], options: AnnotateOptions) -> None:
-    """Make sure that the workers can begin, before anything is lost.
-
-    Raises:
-        VitposeError: What a worker would raise.
-    """
-    for device in devices:
-        resolve_device(device)
-    prepare(replace(options, labeler=replace(options.labeler, device=devices[0])))
 
 
 @contextmanager

@@ -9,10 +9,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from vitpose_cli import __version__
 from vitpose_cli.cli import (
@@ -113,6 +115,12 @@ def _root(
         )
 
 
+@cache
+def command_line() -> Any:
+    """Return all commands with their options as Click has them; they are put together once."""
+    return get_command(app)
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default: the process's own); return its exit code."""
     open_closed_streams()
@@ -128,7 +136,7 @@ def run(arguments: list[str] | None = None) -> int:
 
     def command() -> None:
         try:
-            app(args=arguments)
+            command_line()(args=arguments)
         finally:
             warnings.say_rest()
 
