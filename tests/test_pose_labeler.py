@@ -120,7 +120,7 @@ def test_options_are_checked(weights: Path) -> None:
     [
         {"keypoint_threshold": math.nan},
         {"keypoint_threshold": 5},
-        {"keypoint_threshold": None},
+        {"keypoint_threshold": "0.3"},
         {"box_threshold": 2},
         {"box_threshold": -0.1},
         {"detect_every": 0},

@@ -26,7 +26,11 @@ from vitpose_cli.models.detectors import (
     open_detector,
     shipped_detector_path,
 )
-from vitpose_cli.models.estimator import EstimatorOptions, PoseEstimator
+from vitpose_cli.models.estimator import (
+    DEFAULT_KEYPOINT_THRESHOLD,
+    EstimatorOptions,
+    PoseEstimator,
+)
 from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.oks import NMS_THRESHOLD
 from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, check_flags
@@ -78,7 +82,8 @@ class LabelerOptions:
             photo, too.
         box_threshold: Boxes scored below it are dropped; None takes the detector's own. With
             `whole-image`, people whose keypoints score below it on average; None takes 0.5.
-        keypoint_threshold: Keypoints scored below it get visibility 0.
+        keypoint_threshold: Keypoints scored below it get visibility 0; None takes that of the run
+            that is gone on with, for a new one 0.3.
         detect_every: In videos, detect on every so manieth frame at least; see `linked_people`.
 
     Paths may be given as text.
@@ -95,7 +100,7 @@ class LabelerOptions:
     compiled: bool | None = None
     flip_test: bool = True
     box_threshold: float | None = None
-    keypoint_threshold: float = 0.3
+    keypoint_threshold: float | None = None
     detect_every: int = 1
 
     def __post_init__(self) -> None:
@@ -114,7 +119,8 @@ class LabelerOptions:
             DETECTOR_SIZES.check("detector_size", self.detector_size)
         if self.box_threshold is not None:
             SCORES.check("box_threshold", self.box_threshold)
-        SCORES.check("keypoint_threshold", self.keypoint_threshold)
+        if self.keypoint_threshold is not None:
+            SCORES.check("keypoint_threshold", self.keypoint_threshold)
         COUNTS.check("detect_every", self.detect_every)
 
 
@@ -193,7 +199,11 @@ def assemble(
             batch_size=options.batch_size,
             compiled=_compiled(options, device, num_frames),
             flip_test=options.flip_test,
-            keypoint_threshold=options.keypoint_threshold,
+            keypoint_threshold=(
+                DEFAULT_KEYPOINT_THRESHOLD
+                if options.keypoint_threshold is None
+                else options.keypoint_threshold
+            ),
             nms_threshold=math.inf if stated and not measured else NMS_THRESHOLD,
             pose_threshold=_pose_threshold(options) if whole_image else -math.inf,
         ),

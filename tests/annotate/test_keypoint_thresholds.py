@@ -39,7 +39,9 @@ class Job:
     folder: Path
     thresholds: tuple[float, float, float]
 
-    def label(self, run: Path, threshold: float, **fields: object) -> tuple[AnnotateSummary, str]:
+    def label(
+        self, run: Path, threshold: float | None, **fields: object
+    ) -> tuple[AnnotateSummary, str]:
         """Label everything; return what came of it, and what was said."""
         said: list[str] = []
         labeler = LabelerOptions(
@@ -120,6 +122,31 @@ def test_a_finished_run_is_as_a_fresh_one_at_every_threshold(job: Job, tmp_path:
         }
     _, said = job.label(run, low)
     assert "Keypoints are labelled" not in said
+
+
+def test_who_asks_for_no_threshold_keeps_that_of_the_run(job: Job, tmp_path: Path) -> None:
+    _, high, _ = job.thresholds
+    run = job.copy(high, tmp_path / "run")
+    journal = run / "journal-1-of-1.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:5]))
+    summary, said = job.label(run, None, preview=True)
+    assert summary.num_new == NUM_PHOTOS + NUM_PICTURES + 1 - 5
+    job.label(tmp_path / "fresh", high, preview=True)
+    assert pictures(run) == pictures(tmp_path / "fresh")
+    _, more = job.label(run, None, refresh=True)
+    assert "Keypoints are labelled" not in said + more
+    job.assert_fresh(run, high)
+    assert Run.read(run).manifest.past_thresholds == ()
+    weights = save_weights(tmp_path / "other.safetensors", seed=1)
+    labeler = LabelerOptions(
+        str(weights), boxes=job.folder / "boxes.json", flip_test=False, device="cpu"
+    )
+    _, said = job.label(run, None, refresh=True, labeler=labeler)
+    assert "weights: was " in said
+    assert "keypoint-threshold" not in said
+    assert Run.read(run).manifest.keypoint_threshold == high
+    _, said = job.label(run, None, overwrite=True)
+    assert Run.read(run).manifest.keypoint_threshold == 0.3
 
 
 @pytest.mark.parametrize("num_lines", [1, 20, NUM_PHOTOS, NUM_PHOTOS + 20])
@@ -294,6 +321,9 @@ def test_corrections_of_labels_at_an_earlier_threshold_are_those_alone(
     run = job.copy(high, tmp_path / "run")
     job.label(run, low)
     out = exported(run, tmp_path / "out.json")
+    fresh = exported(job.fresh(low), tmp_path / "fresh.json")
+    told = [orjson.loads(path.read_bytes())["annotations"] for path in (out, fresh)]
+    assert told[0] == told[1]
     job.label(run, exact)
     counts = imported(out, run, "--reviewer", "anna")
     assert (counts["changed"], counts["accepted"]) == (0, 0)

@@ -117,7 +117,8 @@ def test_all_readers_of_a_run_see_the_threshold_of_now(tmp_path: Path) -> None:
         with Run.open(tmp_path, make_manifest(options=options(0.8))) as run:
             assert run.new_threshold == (0.5, 0.8, False)
             expected = at_threshold(made, 0.8).version
-            assert [record.version for record in run.records()] == [expected]
+            for read in (run.records(), run.records_of([made.key]), [run.record(made.key)]):
+                assert [record and record.version for record in read] == [expected]
         seen = editor.record(made.key)
         assert seen is not None
         assert seen.version == at_threshold(made, 0.5).version

@@ -24,7 +24,7 @@ from typing import Any
 
 from vitpose_cli.annotate.actor_pool import BLOCKS_AHEAD, ActorPool, Job
 from vitpose_cli.annotate.labelling import conclude
-from vitpose_cli.annotate.new_manifest import located, roots_of_names
+from vitpose_cli.annotate.new_manifest import labeler_of_run, located, roots_of_names
 from vitpose_cli.annotate.notices import say_what_is_empty, say_what_is_new
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.annotate.summary import AnnotateSummary
@@ -83,7 +83,7 @@ def annotate_on_cluster(
     with _connected(cluster.address) as ray:
         pool = ActorPool(
             ray,
-            options,
+            replace(options, labeler=labeler_of_run(options)),
             source,
             gpus_per_worker=cluster.gpus_per_worker,
             num_workers=cluster.num_workers,

@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TypeVar
 
 from vitpose_cli.annotate.frame_pictures import FramePictures
-from vitpose_cli.annotate.new_manifest import located, new_manifest, roots_of_names
+from vitpose_cli.annotate.new_manifest import labeler_of_run, located, new_manifest, roots_of_names
 from vitpose_cli.annotate.notices import (
     say_what_came_late,
     say_what_failed,
@@ -190,7 +190,7 @@ def prepare(options: AnnotateOptions) -> tuple[MediaSource, Assembly]:
     )
     if options.extract_to is not None:
         _check_apart(source, options.extract_to)
-    assembly = assemble(options.labeler, source.expected)
+    assembly = assemble(labeler_of_run(options), source.expected)
     if isinstance(assembly.detector, BoxesFile):
         assembly.detector.check(source.media)
     return source, assembly

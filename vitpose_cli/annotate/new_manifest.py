@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from vitpose_cli.annotate.options import AnnotateOptions
-from vitpose_cli.assembly import Assembly
+from vitpose_cli.assembly import Assembly, LabelerOptions
 from vitpose_cli.media.places import folder_of, without_dots
 from vitpose_cli.media.remote import is_url, without_secrets
 from vitpose_cli.media.source import MediaSource
-from vitpose_cli.records.folder import known_roots
+from vitpose_cli.records.folder import has_run, known_roots, stored_manifest
 from vitpose_cli.records.manifest import RunManifest
 from vitpose_cli.records.run_options import KEYPOINT_THRESHOLD
 from vitpose_cli.runtime import precision_name, precisions
@@ -29,7 +29,7 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
             "flip-test": labeler.flip_test,
             "box-threshold": labeler.box_threshold,
-            KEYPOINT_THRESHOLD: labeler.keypoint_threshold,
+            KEYPOINT_THRESHOLD: estimator.options.keypoint_threshold,
             **({} if options.video is None else asdict(options.video)),
             **({"detect-every": labeler.detect_every} if labeler.detect_every > 1 else {}),
             "precision": precision_name(estimator.options.dtype),
@@ -45,6 +45,21 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
             "compiled": estimator.options.compiled,
         },
     )
+
+
+def labeler_of_run(options: AnnotateOptions) -> LabelerOptions:
+    """Return what to label with: a run that goes on keeps its keypoint threshold.
+
+    That is so unless another one was asked for: it would change labels that are there.
+
+    Raises:
+        InputError: The run's manifest cannot be read.
+    """
+    labeler = options.labeler
+    if labeler.keypoint_threshold is not None or options.overwrite or not has_run(options.run):
+        return labeler
+    threshold = stored_manifest(options.run).options.get(KEYPOINT_THRESHOLD)
+    return replace(labeler, keypoint_threshold=threshold)
 
 
 def roots_of_names(options: AnnotateOptions) -> tuple[Path, ...]:

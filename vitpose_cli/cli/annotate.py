@@ -48,7 +48,7 @@ def annotate(
     compile: options.Compile = None,
     flip_test: options.FlipTest = True,
     box_threshold: options.BoxThreshold = None,
-    keypoint_threshold: options.KeypointThreshold = 0.3,
+    keypoint_threshold: options.KeypointThreshold = None,
     every: options.Every = 1,
     fps: options.Fps = None,
     start: options.Start = 0.0,

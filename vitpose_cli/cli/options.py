@@ -147,14 +147,14 @@ BoxThreshold = Annotated[
     ),
 ]
 KeypointThreshold = Annotated[
-    float,
+    float | None,
     network_option(
         "--keypoint-threshold",
         min=SCORES.low,
         max=SCORES.high,
         metavar="SCORE",
         help="Keypoints that score below this get visibility 0; their raw score is kept, so that a "
-        "run may get another one without labelling anew.",
+        "run may get another one without labelling anew. Default: the run's own, at first 0.3.",
     ),
 ]
 Every = Annotated[int, video_option("--every", metavar="N", help="Take every N-th frame.")]

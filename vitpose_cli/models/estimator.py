@@ -32,6 +32,9 @@ from vitpose_cli.records.keypoint_threshold import visibility_of
 from vitpose_cli.records.record import scores_of_network
 from vitpose_cli.termination import was_interrupted
 
+DEFAULT_KEYPOINT_THRESHOLD = 0.3
+"""The score from which on keypoints are labelled, where nobody chose another one."""
+
 HOST_BATCH_SIZE = 8
 """Crops in one forward pass on a CPU: 16 are slower by 4 to 8 %, their features leave the cache."""
 
@@ -56,7 +59,7 @@ class EstimatorOptions:
     dtype: torch.dtype = torch.float32
     batch_size: int | None = None
     flip_test: bool = True
-    keypoint_threshold: float = 0.3
+    keypoint_threshold: float = DEFAULT_KEYPOINT_THRESHOLD
     pose_threshold: float = 0.0
     nms_threshold: float = NMS_THRESHOLD
     compiled: bool = False

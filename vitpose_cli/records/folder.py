@@ -102,19 +102,23 @@ def stored_manifest(folder: Path) -> RunManifest:
     return RunManifest.read(path)
 
 
+def has_run(folder: Path) -> bool:
+    """Return whether there is a run in `folder`."""
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:  # no folder can be called so, which is said when it is to be made
+        return False
+
+
 def known_roots(folder: Path) -> tuple[Path, ...]:
     """Return what the media names of a run may be relative to; nothing where there is no run.
 
     Raises:
         InputError: Its manifest cannot be read.
     """
-    path = folder / MANIFEST
-    try:
-        if not path.is_file():
-            return ()
-    except OSError:  # no folder can be called so, which is said when it is to be made
+    if not has_run(folder):
         return ()
-    manifest = RunManifest.read(path)
+    manifest = stored_manifest(folder)
     roots = map(manifest.media_root, manifest.bases(folder))
     return tuple(root for root in roots if root is not None)
 
@@ -127,10 +131,9 @@ def known_sources(folder: Path) -> list[str]:
     Raises:
         InputError: Its manifest cannot be read.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
+    if not has_run(folder):
         return []
-    manifest = RunManifest.read(path)
+    manifest = stored_manifest(folder)
     files = [source for source in manifest.sources if not is_url(source)]
     return [based(source, base) for base in manifest.bases(folder) for source in files]
 

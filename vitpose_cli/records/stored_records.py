@@ -39,7 +39,7 @@ class StoredRecords:
         if place is None:
             return None
         with closing(self._journals.reader()) as reader:
-            return self._decided(at_threshold(reader.read(*place), threshold), reader)
+            return self._read(place, threshold, reader)
 
     def all(
         self, called: Callable[[FrameKey], FrameKey] | None, threshold: float | None
@@ -47,16 +47,16 @@ class StoredRecords:
         """Yield the records in the order of the keys; see `Run.records`, and `one`."""
         with closing(self._journals.reader()) as reader:
             for place in self._index.places(called):
-                record = self._decided(at_threshold(reader.read(*place), threshold), reader)
+                record = self._read(place, threshold, reader)
                 key = record.key if called is None else called(record.key)
                 yield record if key is record.key else replace(record, key=key, exact=True)
 
-    def some(self, keys: Iterable[FrameKey]) -> Iterator[FrameRecord]:
-        """Yield the records of `keys`; see `Run.records_of`."""
+    def some(self, keys: Iterable[FrameKey], threshold: float | None) -> Iterator[FrameRecord]:
+        """Yield the records of `keys`; see `Run.records_of`, and `one`."""
         with closing(self._journals.reader()) as reader:
             for place in map(self._index.place, keys):
                 if place is not None:
-                    yield self._decided(reader.read(*place), reader)
+                    yield self._read(place, threshold, reader)
 
     def as_json(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` parsed but not checked; see `Run.json_records`."""
@@ -77,11 +77,17 @@ class StoredRecords:
                         "Open the run again.",
                     ) from error
 
-    def _decided(self, record: FrameRecord, reader: JournalReader) -> FrameRecord:
-        """Give labels of a model what a person decided while the frame could not be read."""
-        place = self._index.decision(record.key)
-        if place is None:
+    def _read(
+        self, place: tuple[int, int, int], threshold: float | None, reader: JournalReader
+    ) -> FrameRecord:
+        """Return the record at a place as it counts.
+
+        Labels of a model get what a person decided while the frame could not be read.
+        """
+        record = at_threshold(reader.read(*place), threshold)
+        decision = self._index.decision(record.key)
+        if decision is None:
             return record
-        review = reader.read(*place).review
+        review = reader.read(*decision).review
         review = review and replace(review, untouched=record.labels_version)
         return replace(record, review=review, exact=True)

@@ -25,8 +25,7 @@ class RenderOptions:
         sources: Folders, files, globs, `@list` files.
         output: A file for a single source, else a folder; None names it after the source.
         annotations: A run folder or COCO file; None labels the sources first.
-        labeler: What to label with then; None takes what `annotate` takes. A run that is there
-            keeps its keypoint threshold.
+        labeler: What to label with then; None takes what `annotate` takes.
         video: Which frames of videos to draw; None takes those that were labelled.
         style: How people are drawn.
         skeleton_only: Draw on black.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, groupby
@@ -26,14 +26,13 @@ from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
-from vitpose_cli.media.marks import MANIFEST
 from vitpose_cli.media.source import open_source
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_reader import open_reader
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.progress import Report
 from vitpose_cli.records.as_documented import as_documented
-from vitpose_cli.records.folder import known_roots, stored_manifest
+from vitpose_cli.records.folder import has_run, known_roots, stored_manifest
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
 from vitpose_cli.render.drawn_files import DrawnFiles
@@ -99,12 +98,7 @@ def render(options: RenderOptions, report: Report, say: Callable[[str], None]) -
 
     labeler = options.labeler or LabelerOptions()
     run = default_run(options.sources)
-    besides: Mapping[str, Any] = {}
-    if (run / MANIFEST).is_file():
-        manifest = stored_manifest(run)
-        besides, threshold = manifest.document, manifest.keypoint_threshold
-        if threshold is not None:  # to draw a run changes nothing of it
-            labeler = replace(labeler, keypoint_threshold=threshold)
+    besides = stored_manifest(run).document if has_run(run) else {}
     wanted = AnnotateOptions(
         options.sources,
         run,
