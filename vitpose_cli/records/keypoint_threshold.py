@@ -25,12 +25,17 @@ def visibility_of(scores: NDArray[np.float32], threshold: float) -> NDArray[np.i
     """Return COCO's visibility of a network's keypoints: 2 from the threshold on, else 0.
 
     Args:
-        scores: (N, K) as `scores_of_network` returns them, or as a record has them: to compare
-            what is stored is the same now and later.
+        scores: (N, K) as `scores_of_network` returns them: to compare what will be stored is the
+            same now and later.
         threshold: A score, 0 to 1.
     """
     stored = np.round(scores.astype(np.float64), SCORE_DECIMALS).astype(np.float32)
-    return np.where(stored >= np.float32(threshold), np.int8(2), np.int8(0))
+    return _visibility(stored, threshold)
+
+
+def _visibility(stored: NDArray[np.float32], threshold: float) -> NDArray[np.int8]:
+    """Do what `visibility_of` does for scores that are stored: their decimals are those."""
+    return (stored >= np.float32(threshold)).view(np.int8) * np.int8(2)
 
 
 def at_threshold(record: FrameRecord, threshold: float | None) -> FrameRecord:
@@ -43,8 +48,8 @@ def at_threshold(record: FrameRecord, threshold: float | None) -> FrameRecord:
     people = record.instances
     if threshold is None or people is None or not len(people) or record.origin != "model":
         return record
-    visibility = visibility_of(people.keypoint_scores, threshold)
-    if np.array_equal(visibility, people.visibility):
+    visibility = _visibility(people.keypoint_scores, threshold)
+    if (visibility == people.visibility).all():
         return record
     return replace(record, instances=replace(people, visibility=visibility), exact=True)
 
