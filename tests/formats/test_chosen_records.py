@@ -84,3 +84,17 @@ def test_photos_of_which_nothing_is_needed_are_not_read(run: Run) -> None:
     decided = ["c.jpg", "e.jpg"]
     of_video = [f"f.mp4/frame_{index:06d}.jpg" for index in range(3)]
     assert read == sorted(["d.jpg", *decided, *of_video])
+
+
+def test_they_are_read_at_the_keypoint_threshold_of_now(tmp_path: Path) -> None:
+    records = [make_record("a.jpg"), make_fixed("b.jpg"), make_record("c.mp4", 0, 1)]
+    for threshold, visibility in ((0.0, 2), (1.0, 0)):
+        options = {"keypoint-threshold": threshold}
+        run = Run.read(make_run(tmp_path / str(threshold), records, options=options))
+        found = list(ChosenRecords(run, LabelFilter(), for_document).records())
+        assert [each.version for each in found] == [each.version for each in run.records()]
+        photo, fixed, of_video = (each.record.instances for each in found)
+        assert photo is not None and fixed is not None and of_video is not None
+        assert (photo.visibility == visibility).all()
+        assert (of_video.visibility == visibility).all()
+        assert fixed.visibility.any()
