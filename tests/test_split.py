@@ -331,6 +331,9 @@ def test_a_video_that_is_most_of_all_is_told(tmp_path: Path) -> None:
         note = split_labels(options)["val"].as_dict()["note"]
         assert f"{what} alone has 90.0 %" in note
         assert f"Label more {what.split()[0]}s" in note
+    photos = make_run(tmp_path / "few", [make_record(name) for name in ("a.jpg", "b.jpg", "c.jpg")])
+    note = split_labels(SplitOptions(photos, tmp_path / "few parts"))["val"].note
+    assert note.endswith("stays in one part. Label more photos or videos.")
 
 
 @pytest.mark.parametrize(

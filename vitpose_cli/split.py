@@ -230,6 +230,8 @@ def _note(
         what, advice = f"subject {largest}", "Label more subjects."
     elif options.by == "folder":
         what, advice = f"folder {largest}", "Label more folders, or split --by video."
+    elif sizes[largest] == 1:
+        what, advice = largest, "Label more photos or videos."
     else:
         what, advice = largest, "Label more videos, or fewer frames of that one (--every, --fps)."
     return (
