@@ -167,6 +167,8 @@ class OwnFiles:
     def delete(self, folders: Collection[Path], suffix: str = "") -> list[Path]:
         """Delete the own files below some folders, and the folders that held them and nothing else.
 
+        Folders under temporary names are passed over: an export may be written there.
+
         Args:
             folders: They need not be there.
             suffix: What is looked at ends so.
@@ -182,6 +184,8 @@ class OwnFiles:
         emptied: set[Path] = set()
         for folder in folders:
             for base, below, names in os.walk(folder, topdown=False):
+                if TEMPORARY_SUFFIX in base.removeprefix(str(folder)):
+                    continue
                 here = Path(base)
                 num_deleted = len(deleted)
                 links = [name for name in below if (here / name).is_symlink()]

@@ -101,6 +101,16 @@ def test_files_wait_until_they_are_put_in_place(tmp_path: Path) -> None:
     assert listed_in(tmp_path) == {"b/new.txt"}
 
 
+def test_what_another_process_exports_meanwhile_stays(tmp_path: Path) -> None:
+    waiting = tmp_path / f".export.1{TEMPORARY_SUFFIX}" / "a" / "theirs.txt"
+    waiting.parent.mkdir(parents=True)
+    waiting.touch()
+    with OwnFiles(tmp_path) as own, new_files(own) as files:
+        files.write(tmp_path / "ours.txt", b"ours")
+        assert files.put_in_place({tmp_path: ""}) == []
+    assert waiting.exists()
+
+
 def test_somebody_elses_file_is_found_before_anything_goes(tmp_path: Path) -> None:
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     with OwnFiles(tmp_path) as own:

@@ -108,7 +108,7 @@ class NewFiles:
         """
         names = {  # by folder: of a million files, paths would be a burden
             Path(base).relative_to(self._beside): files
-            for base, _, files in os.walk(self._beside)
+            for base, _, files in os.walk(self._beside, topdown=False)  # pictures, then labels
             if files
         }
         for folder, files in names.items():
@@ -119,7 +119,6 @@ class NewFiles:
             other
             for folder, ending in outdated.items()
             for other in self._own.delete([folder], ending)
-            if not other.is_relative_to(self._beside)
         ]
         for folder, files in names.items():
             make_folder(self.folder / folder)  # deleting may have emptied it
