@@ -118,6 +118,7 @@ def test_all_readers_of_a_run_see_the_threshold_of_now(tmp_path: Path) -> None:
             assert run.new_threshold == (0.5, 0.8, False)
             expected = at_threshold(made, 0.8).version
             assert [record.version for record in run.records()] == [expected]
+            assert [record.version for record in run.records_of([made.key])] == [expected]
         seen = editor.record(made.key)
         assert seen is not None
         assert seen.version == at_threshold(made, 0.5).version

@@ -312,7 +312,7 @@ class Run:
         Raises:
             InputError: A journal was changed by something else, or cannot be read.
         """
-        return self._stored.some(keys)
+        return self._stored.some(keys, self.manifest.keypoint_threshold)
 
     def json_records(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` as they lie in the journal, parsed but not checked.

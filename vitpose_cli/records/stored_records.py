@@ -51,12 +51,12 @@ class StoredRecords:
                 key = record.key if called is None else called(record.key)
                 yield record if key is record.key else replace(record, key=key, exact=True)
 
-    def some(self, keys: Iterable[FrameKey]) -> Iterator[FrameRecord]:
-        """Yield the records of `keys`; see `Run.records_of`."""
+    def some(self, keys: Iterable[FrameKey], threshold: float | None) -> Iterator[FrameRecord]:
+        """Yield the records of `keys`; see `Run.records_of`, and `one`."""
         with closing(self._journals.reader()) as reader:
             for place in map(self._index.place, keys):
                 if place is not None:
-                    yield self._decided(reader.read(*place), reader)
+                    yield self._decided(at_threshold(reader.read(*place), threshold), reader)
 
     def as_json(self, keys: Iterable[FrameKey]) -> Iterator[dict[str, Any]]:
         """Yield the records of `keys` parsed but not checked; see `Run.json_records`."""
