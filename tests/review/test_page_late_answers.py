@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from identity_cases import make_two_videos
 from page_cases import held, hold_back, lose_edits, on_b, opened, saved
 from review_cases import PHOTOS, VIDEO, make_photo, running
@@ -230,21 +231,31 @@ def test_keys_that_were_meant_for_the_picture_answer_no_question(
         assert len(server.frame("b.jpg")["people"]) == 1
 
 
+@pytest.mark.parametrize("num_more", [0, 1])
 def test_an_edit_is_sent_also_where_the_page_was_not_closed_after_all(
-    run_folder: Path, new_page: Callable[..., Page]
+    run_folder: Path, new_page: Callable[..., Page], num_more: int
 ) -> None:
     with running(run_folder) as server:
         page = on_b(new_page(server.url))
+        before = server.frame("b.jpg")["people"][0]["box"][0]
         page.keyboard.press("p")
         page.evaluate(
-            """() => {
-            const key = new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true});
-            document.getElementById('overlay').dispatchEvent(key);
+            """(numMore) => {
+            const press = () => {
+                const key = new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true});
+                document.getElementById('overlay').dispatchEvent(key);
+            };
+            press();
             window.dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}));
-        }"""
+            for (let more = 0; more < numMore; more++) press(); // before it is sent again
+        }""",
+            num_more,
         )
-        saved(page)
-        assert server.frame("b.jpg")["row"]["state"] == "draft"
+        page.wait_for_selector("#save-state[data-kind=saved], #conflict[open]")
+        assert page.is_hidden("#conflict")
+        frame = server.frame("b.jpg")
+        assert frame["row"]["state"] == "draft"
+        assert frame["people"][0]["box"][0] == pytest.approx(before + 1 + num_more, abs=0.1)
 
 
 def test_what_replaces_a_refused_edit_stays(

@@ -70,11 +70,13 @@ class Saver {
   }
 
   /** Send what is left when the page is closed; the answers are not waited for. Should the page come
-   * back, it is sent again: that changes nothing. */
+   * back, it is sent again: that changes nothing, nor is it another window's. */
   flush() {
     if (this.#busy) return; // its answer decides what the next version is
-    for (const [number, job] of this.#jobs)
+    for (const [number, job] of this.#jobs) {
+      this.#keepUnanswered(number, job);
       this.#post(number, job, {keepalive: true}).catch(() => {});
+    }
   }
 
   /** Send edits that an earlier page could not. */
