@@ -130,6 +130,24 @@ def test_a_late_answer_to_an_edit_leaves_what_the_banner_says_of_the_picture(
         assert page.is_hidden("#banner")
 
 
+def test_a_server_that_asks_which_version_counts_is_there_again(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        lose_edits(page)
+        page.keyboard.press("p")
+        page.keyboard.press("Shift+ArrowRight")
+        page.locator("#banner", has_text="kept here until it does").wait_for()
+        assert server.save("b.jpg", "fixed", []).status == 200  # another window
+        page.unroute_all()
+        page.wait_for_selector("#conflict[open]")
+        assert page.is_hidden("#banner")
+        page.get_by_text("Keep mine").click()
+        saved(page)
+        assert len(server.frame("b.jpg")["people"]) == 1
+
+
 def test_a_frame_without_a_picture_is_shown_before_it_is_known_why(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
