@@ -257,3 +257,22 @@ def a_run_is_read_late() -> None:
         read_rest(table)
 
     setattr(run_table.RunTable, "_read_rest", late)  # noqa: B010
+
+
+def a_signal_comes_while_workers_are_started() -> None:
+    """Send the signal `NUMBER` before the first worker is started; each also gets Ctrl-C at once.
+
+    A terminal sends that to all of them.
+    """
+    from multiprocessing.context import SpawnProcess
+
+    start, calls = SpawnProcess.start, itertools.count()
+
+    def disturbed(process: SpawnProcess) -> None:
+        if next(calls) == 0:
+            os.kill(os.getpid(), int(os.environ["NUMBER"]))
+        start(process)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGINT)
+
+    setattr(SpawnProcess, "start", disturbed)  # noqa: B010

@@ -274,6 +274,23 @@ def test_device_workers_end_with_their_parent(
     job.assert_equal(run)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_while_workers_are_started_is_heard(
+    job: Job, launcher: Launcher, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = tmp_path / "run"
+    fault = "a_signal_comes_while_workers_are_started"
+    parent = launcher.run(
+        *job.arguments(run), "--devices", "cpu,cpu", fault=fault,
+        environment={"NUMBER": str(int(number))},
+    )  # fmt: skip
+    assert parent.returncode == 130, parent.stderr
+    assert "Traceback" not in parent.stderr
+    assert not (run / "annotations.json").exists()
+    assert launcher.run(*job.arguments(run)).returncode == 0
+    job.assert_equal(run)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

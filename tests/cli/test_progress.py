@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from label_cases import make_record, make_run
-from runs import command, environment
+from runs import command, environment, vitpose
 
 _ON_A_TERMINAL = """
 import os, sys, termios, time
@@ -91,6 +91,29 @@ def test_commands_that_cannot_say_how_far_they_are_show_that_they_work(run: Path
     assert "counting …".encode() in shown
     assert b"0:00:0" in shown
     assert json.loads(done.stdout)["num_frames"] == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal")
+def test_an_import_shows_that_it_reads_before_it_can_say_how_far_it_is(
+    run: Path, tmp_path: Path
+) -> None:
+    import termios
+
+    file = tmp_path / "labels.json"
+    assert vitpose("export", run, "-f", "coco", "-o", file).returncode == 0
+    far, near = os.openpty()
+    termios.tcsetwinsize(near, (24, 80))
+    done = subprocess.run(
+        command("import", file, "--into", run, "--dry-run", "--json"), stdout=subprocess.PIPE,
+        stderr=near, text=True, check=True, env=environment() | {"TERM": "xterm"}, timeout=240,
+    )  # fmt: skip
+    shown = b""
+    while b"2/2" not in shown:
+        shown += os.read(far, 4000)
+    os.close(near)
+    os.close(far)
+    assert shown.rindex("reading …".encode()) < shown.index(b"0/2")
+    assert json.loads(done.stdout)["frames"]["unchanged"] == 2
 
 
 def test_a_log_tells_now_and_then_how_far_a_long_job_is(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from identity_cases import make_two_videos
 from page_cases import held, hold_back, lose_edits, on_b, opened, saved
 from review_cases import PHOTOS, VIDEO, make_photo, running
@@ -129,6 +130,24 @@ def test_a_late_answer_to_an_edit_leaves_what_the_banner_says_of_the_picture(
         assert page.is_hidden("#banner")
 
 
+def test_a_server_that_asks_which_version_counts_is_there_again(
+    run_folder: Path, new_page: Callable[..., Page]
+) -> None:
+    with running(run_folder) as server:
+        page = on_b(new_page(server.url))
+        lose_edits(page)
+        page.keyboard.press("p")
+        page.keyboard.press("Shift+ArrowRight")
+        page.locator("#banner", has_text="kept here until it does").wait_for()
+        assert server.save("b.jpg", "fixed", []).status == 200  # another window
+        page.unroute_all()
+        page.wait_for_selector("#conflict[open]")
+        assert page.is_hidden("#banner")
+        page.get_by_text("Keep mine").click()
+        saved(page)
+        assert len(server.frame("b.jpg")["people"]) == 1
+
+
 def test_a_frame_without_a_picture_is_shown_before_it_is_known_why(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -230,21 +249,31 @@ def test_keys_that_were_meant_for_the_picture_answer_no_question(
         assert len(server.frame("b.jpg")["people"]) == 1
 
 
+@pytest.mark.parametrize("num_more", [0, 1])
 def test_an_edit_is_sent_also_where_the_page_was_not_closed_after_all(
-    run_folder: Path, new_page: Callable[..., Page]
+    run_folder: Path, new_page: Callable[..., Page], num_more: int
 ) -> None:
     with running(run_folder) as server:
         page = on_b(new_page(server.url))
+        before = server.frame("b.jpg")["people"][0]["box"][0]
         page.keyboard.press("p")
         page.evaluate(
-            """() => {
-            const key = new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true});
-            document.getElementById('overlay').dispatchEvent(key);
+            """(numMore) => {
+            const press = () => {
+                const key = new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true});
+                document.getElementById('overlay').dispatchEvent(key);
+            };
+            press();
             window.dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}));
-        }"""
+            for (let more = 0; more < numMore; more++) press(); // before it is sent again
+        }""",
+            num_more,
         )
-        saved(page)
-        assert server.frame("b.jpg")["row"]["state"] == "draft"
+        page.wait_for_selector("#save-state[data-kind=saved], #conflict[open]")
+        assert page.is_hidden("#conflict")
+        frame = server.frame("b.jpg")
+        assert frame["row"]["state"] == "draft"
+        assert frame["people"][0]["box"][0] == pytest.approx(before + 1 + num_more, abs=0.1)
 
 
 def test_what_replaces_a_refused_edit_stays(

@@ -159,23 +159,6 @@ def test_the_rejection_of_an_unreadable_photo_can_be_undone(
             assert server.frame(FAILED)["row"]["state"] == state
 
 
-def test_a_late_answer_does_not_replace_a_later_search(
-    run_folder: Path, new_page: Callable[..., Page]
-) -> None:
-    with running(run_folder) as server:
-        page = new_page(server.url)
-        held_back = hold_back(page, "**/api/frames?*text=clip*")
-        page.fill("#search", "clip")
-        held(page, held_back)
-        page.fill("#search", "b.jpg")
-        page.get_by_text("1 of 10 frames").wait_for()
-        with page.expect_response("**/api/frames?*text=clip*"):
-            held_back[0].continue_()
-        page.wait_for_timeout(100)
-        assert page.inner_text("#frames-count") == "1 of 10 frames"
-        assert page.locator(".row .row-name").all_inner_texts() == ["b.jpg"]
-
-
 def test_a_full_disk_costs_no_edit(disk: Disk, new_page: Callable[..., Page]) -> None:
     run = make_run(disk.path)
     with running(run, "--reviewer", "anna") as server:

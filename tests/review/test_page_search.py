@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page_cases import held, hold_back, opened, saved
+from identity_cases import make_two_videos
+from page_cases import held, hold_back, opened, saved, until
 from review_cases import running
 
 if TYPE_CHECKING:
@@ -52,21 +53,46 @@ def test_enter_opens_what_the_search_has_found(
         assert page.get_attribute("#frame-name", "title") == "b.jpg"
 
 
-def test_a_slow_answer_to_an_earlier_search_does_not_count(
+def test_a_search_that_was_replaced_is_given_up(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
+    """Each would else wait on one of the browser's six connections while a large run is read."""
     with running(run_folder) as server:
         page = new_page(server.url)
         opened(page, "a.jpg")
+        page.wait_for_load_state("networkidle")
+        given_up: list[str] = []
+        page.on("requestfailed", lambda request: given_up.append(request.url))
         waiting = hold_back(page, "**/api/frames?**text=clip*")
         page.keyboard.press("/")
         page.keyboard.type("clip")
-        route = held(page, waiting)
+        address = held(page, waiting).request.url
         find(page, "b.jpg")
         opened(page, "b.jpg")
-        route.continue_()
-        page.wait_for_timeout(300)
+        until(page, lambda: given_up == [address])
         assert page.inner_text("#frames-count") == "1 of 10 frames"
+        page.locator(".row-name", has_text="b.jpg").wait_for()
+        assert page.locator(".row").count() == 1
+        assert "shown" not in (page.get_attribute("#toast", "class") or "")
+
+
+def test_a_search_before_the_first_list_leaves_it_that_the_run_is_being_read(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    run, go_on = make_two_videos(tmp_path), tmp_path / "go on"
+    late = "a_run_is_read_late"
+    with running(run, fault=late, READ_BYTES="1000", READ_ON=str(go_on)) as server:
+        page = new_page(server.url).context.new_page()
+        waiting = hold_back(page, "**/api/frames?*")
+        page.goto(server.url)
+        first = held(page, waiting)
+        with page.expect_request("**/api/frames?*text=jpg*"):
+            page.fill("#search", "jpg")
+        first.continue_()
+        go_on.touch()
+        page.locator("#frames-count", has_text="10 frames").wait_for()
+        videos = page.locator("#filter-video option")
+        until(page, lambda: videos.count() == 3)  # of all that was read
 
 
 def test_that_the_server_does_not_answer_is_said_in_words(

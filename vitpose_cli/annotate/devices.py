@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from time import monotonic
@@ -111,15 +112,14 @@ def _started(parts: Sequence[AnnotateOptions]) -> Iterator[list[_Worker]]:
     """Run the workers; stop those that still run when the block ends."""
     context = multiprocessing.get_context("spawn")
     workers: list[_Worker] = []
-    # A terminal sends Ctrl-C to every process; only this one is to hear it, and tells the others.
-    with _deaf():
-        for part in parts:
-            mine, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(part, theirs))
-            process.start()
-            theirs.close()
-            workers.append(_Worker(part.labeler.device, process, mine))
     try:
+        with _undisturbed():
+            for part in parts:
+                mine, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(part, theirs))
+                process.start()
+                theirs.close()
+                workers.append(_Worker(part.labeler.device, process, mine))
         yield workers
     finally:
         for worker in workers:
@@ -289,13 +289,33 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore Ctrl-C, and let processes that are started meanwhile ignore it."""
+def _undisturbed() -> Iterator[None]:
+    """Put Ctrl-C off, and what else interrupts, until the block ends.
+
+    A terminal sends Ctrl-C to every process; only this one is to hear it, and tells the others:
+    those that are started in the block have it blocked from their first moment.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in numbers
+        if callable(signal.getsignal(number))
+    }
+    masked = hasattr(signal, "pthread_sigmask")
+    if masked:
+        resource_tracker.ensure_running()  # or the first start would, and unblock Ctrl-C
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        if masked:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])

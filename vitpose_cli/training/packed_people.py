@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class PackedPeople:
             repeat: How often an epoch shows each.
             aspects: Width of the pixels by their height of all frames.
         """
-        chosen = np.concatenate([np.arange(each.start, each.stop) for each in rows])
+        chosen = np.fromiter(chain.from_iterable(rows), np.int64)
         images = np.repeat(np.arange(len(rows), dtype=np.int64), [len(each) for each in rows])
         return People(
             keypoint_set,

@@ -8,6 +8,9 @@ const NOT_WRITTEN = 507; // the status where the server's disk is full, or the l
 /** Whether an edit may yet be saved: there is nothing wrong with it. */
 export const mayPass = (error) => !(error instanceof ServerError) || error.status === NOT_WRITTEN;
 
+/** Whether the server has looked at an edit and not taken it: that is an answer, too. */
+export const isRefused = (error) => [404, 409, 422].includes(error.status);
+
 /** Tell why an edit is not saved, and what becomes of it. */
 export function notSaved(error) {
   if (!(error instanceof ServerError))

@@ -11,8 +11,8 @@ import {debounced, wait} from './tools.js';
 import {counted, readable, STATE_WORDS} from './words.js';
 
 export const filter = {
-  numRequests: 0,
-  newest: null, // the promise of the last request
+  request: null, // stops the last request
+  newest: null, // the promise of it
 
   query() {
     const states = [...$('filter-states').querySelectorAll('input:checked')].map(
@@ -32,7 +32,11 @@ export const filter = {
 
   /** List what the filter leaves, or what another leaves that was asked for meanwhile. */
   apply() {
-    this.newest = this.applyNow(++this.numRequests);
+    // While a run is read, each search holds one of the browser's few connections. The first list
+    // holds none for long, and tells that the run is being read.
+    if (app.numFrames) this.request.abort();
+    this.request = new AbortController();
+    this.newest = this.applyNow(this.request);
     return this.newest;
   },
 
@@ -42,8 +46,12 @@ export const filter = {
     $('filter-score-value').textContent = score ? score.toFixed(2) : 'any';
     const {queued, order, text, ...narrowing} = query;
     $('filter-toggle').dataset.active = Object.values(narrowing).some(Boolean) || order !== 'queue';
-    const found = await ask(`frames?${new URLSearchParams(query)}`);
-    await (request === this.numRequests ? this.show(found, query) : this.newest);
+    const {signal} = request;
+    const found = await ask(`frames?${new URLSearchParams(query)}`, null, {signal}).catch((error) => {
+      if (request === this.request) throw error;
+      return {num_read: null}; // nobody waits for it any more
+    });
+    await (request === this.request ? this.show(found, query) : this.newest);
     if (found.num_read !== null) readOn();
   },
 

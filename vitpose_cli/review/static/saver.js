@@ -1,7 +1,7 @@
 // Saving: edits reach the server in their order, and none is lost.
 
 import {app} from './app.js';
-import {findFrame, mayPass, notSaved, post, setAside, versionOf} from './edits.js';
+import {findFrame, isRefused, mayPass, notSaved, post, setAside, versionOf} from './edits.js';
 import {$} from './elements.js';
 import {banner, toast} from './notices.js';
 import {ServerError} from './server.js';
@@ -70,11 +70,13 @@ class Saver {
   }
 
   /** Send what is left when the page is closed; the answers are not waited for. Should the page come
-   * back, it is sent again: that changes nothing. */
+   * back, it is sent again: that changes nothing, nor is it another window's. */
   flush() {
     if (this.#busy) return; // its answer decides what the next version is
-    for (const [number, job] of this.#jobs)
+    for (const [number, job] of this.#jobs) {
+      this.#keepUnanswered(number, job);
       this.#post(number, job, {keepalive: true}).catch(() => {});
+    }
   }
 
   /** Send edits that an earlier page could not. */
@@ -145,10 +147,11 @@ class Saver {
       } catch (error) {
         const newer = this.#jobs.get(number);  // a decision alone goes on with these labels
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
+        if (isRefused(error)) this.#reached();
         if (error.status === 409) {
           const own = await this.#isOwn(number).catch((lost) => this.#waitAfter(lost));
           if (own === false) await this.#resolve(number, error.body.current);
-        } else if (error.status === 422 || error.status === 404) this.#drop(number, error.message);
+        } else if (isRefused(error)) this.#drop(number, error.message);
         else {
           if (!(error instanceof ServerError)) this.#keepUnanswered(number, job);
           await this.#waitAfter(error);
@@ -217,11 +220,11 @@ class Saver {
     const [aside] = this.#asides;
     try {
       await setAside(aside.number, aside.version, aside);
-      this.#reached();
     } catch (error) {
-      if (error.status !== 422 && error.status !== 404) return this.#waitAfter(error);
+      if (!isRefused(error)) return this.#waitAfter(error);
       toast(error.message, 8);
     }
+    this.#reached();
     this.#asides.delete(aside);
     store.delete(this.#key(`${aside.name}\0${aside.aside}`));
     return undefined;
