@@ -58,7 +58,7 @@ def _photos() -> list[bytes]:
     for image, image_format, options in written:
         buffer = io.BytesIO()
         image.save(buffer, image_format, **options)
-        encoded.append(buffer.getvalue())
+        encoded.append(_without_time(buffer.getvalue()))
     deep = NOISE.astype(np.uint16) * 257
     encoded += [cv2.imencode(suffix, deep)[1].tobytes() for suffix in (".png", ".tiff")]
     encoded.append(heic(picture, 6))
@@ -66,6 +66,15 @@ def _photos() -> list[bytes]:
         tiles = [write(picture.resize((64, 64))), write(picture.rotate(180).resize((64, 64)))]
         encoded.append(grid(tiles, tile=64, size_wh=(100, 60), quarter_turns=1))
     return [*encoded, (EXAMPLES / "camera.jpg").read_bytes()[:4000]]
+
+
+def _without_time(data: bytes) -> bytes:
+    """Return a film that says nothing of when it was made (ISO/IEC 14496-12, 8.2.2)."""
+    for kind in (b"mvhd", b"tkhd", b"mdhd"):
+        if (at := data.find(kind)) >= 0:
+            size = 16 if data[at + 4] else 8  # made and changed
+            data = data[: at + 8] + bytes(size) + data[at + 8 + size :]
+    return data
 
 
 def _colour_profile() -> bytes:
