@@ -207,6 +207,15 @@ def running(
             process.wait()
 
 
+@contextmanager
+def running_read_late(run: Path, num_bytes: int) -> Iterator[tuple[Server, Path]]:
+    """Start a server that knows so much of a run, and the rest once the file beside it is made."""
+    go_on = run.with_suffix(".go-on")
+    late = "a_run_is_read_late"
+    with running(run, fault=late, READ_BYTES=str(num_bytes), READ_ON=str(go_on)) as server:
+        yield server, go_on
+
+
 def ended(server: Server) -> str:
     """End a server as Ctrl-C does; return what it said, which is no trace of a bug."""
     assert isinstance(server.process, Fork)

@@ -33,6 +33,15 @@ def numbers_are(page: Page, *numbers: str) -> None:
         rows.nth(place).filter(has_text=f"#{number} · ").wait_for()
 
 
+def choosing(page: Page) -> Page:
+    """Go on to a frame in which both are known by number, and choose the first."""
+    open_video_frame(page, 2)
+    numbers_are(page, "1", "2")
+    page.keyboard.press("p")
+    page.wait_for_selector(f"{CHOICE}:visible")
+    return page
+
+
 def plates(page: Page) -> list[str]:
     """Return what stands beside the people on the picture."""
     written: list[str] = page.evaluate("""async () => {
@@ -118,11 +127,7 @@ def test_a_second_choice_that_comes_before_the_answer_to_the_first_holds(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:
     with running(make_two_videos(tmp_path)) as server:
-        page = new_page(server.url)
-        open_video_frame(page, 2)
-        numbers_are(page, "1", "2")
-        page.keyboard.press("p")
-        page.locator(f"{CHOICE} option", has_text="#2").wait_for(state="attached")
+        page = choosing(new_page(server.url))
         page.evaluate(
             """choice => {
             for (const value of ['2', 'new']) {
@@ -201,11 +206,7 @@ def test_the_choice_is_made_anew_only_for_somebody_else(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:
     with running(make_two_videos(tmp_path)) as server:
-        page = new_page(server.url)
-        open_video_frame(page, 2)
-        numbers_are(page, "1", "2")
-        page.keyboard.press("p")
-        page.wait_for_selector(f"{CHOICE}:visible")
+        page = choosing(new_page(server.url))
         page.locator(f"{CHOICE} option").first.evaluate("(one) => (one.dataset.seen = 'yes')")
         page.keyboard.press("g")
         page.keyboard.press("g")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from identity_cases import make_two_videos
 from page_cases import held, hold_back, lose_edits, on_b, opened, saved
-from review_cases import PHOTOS, VIDEO, make_photo, running
+from review_cases import PHOTOS, VIDEO, Server, make_photo, running
 
 from vitpose_cli.records.history import frame_history
 
@@ -22,6 +21,16 @@ VIDEO_FRAMES = [f"{VIDEO}/frame_{index:06d}.jpg" for index in range(5)]
 def open_row(page: Page, name: str) -> None:
     page.locator(f".row[title^='{name}']").click()
     opened(page, name)
+
+
+def copy_a_pose(page: Page, server: Server) -> Route:
+    """Copy one to the second frame of the video; return the request for the first, held back."""
+    first, second = VIDEO_FRAMES[:2]
+    open_row(page, second)
+    waiting = hold_back(page, f"**/api/frames/{server.number(first)}")
+    page.keyboard.press("p")
+    page.keyboard.press("c")
+    return held(page, waiting)
 
 
 def test_a_look_at_other_windows_shows_nothing_of_before_an_edit_here(
@@ -56,13 +65,9 @@ def test_a_pose_is_copied_to_whom_it_was_asked_for(
         people[0]["keypoints"][1] = [10, 20, 1, 1]
         assert server.save(first, "draft", people).status == 200
         page = new_page(server.url)
-        open_row(page, second)
-        waiting = hold_back(page, f"**/api/frames/{server.number(first)}")
-        page.keyboard.press("p")
-        page.keyboard.press("c")
-        held(page, waiting)
+        before_it = copy_a_pose(page, server)
         page.keyboard.press("p")  # by the time of the answer the other one is chosen
-        waiting[0].continue_()
+        before_it.continue_()
         page.wait_for_selector("[data-command=undo]:enabled")
         saved(page)
         points = [person["keypoints"][1] for person in server.frame(second)["people"]]
@@ -181,24 +186,6 @@ def test_a_frame_without_a_picture_is_shown_before_it_is_known_why(
         assert server.frame("b.jpg")["row"]["state"] == "rejected"
 
 
-def test_a_video_stays_chosen_when_the_run_has_been_read(
-    tmp_path: Path, new_page: Callable[..., Page]
-) -> None:
-    run, go_on = make_two_videos(tmp_path), tmp_path / "go on"
-    late = "a_run_is_read_late"
-    with running(run, fault=late, READ_BYTES="1000", READ_ON=str(go_on)) as server:
-        page = new_page(server.url)
-        page.locator("#frames-count", has_text="the rest is being read").wait_for()
-        page.keyboard.press("Shift+f")
-        page.select_option("#filter-video", VIDEO)
-        page.wait_for_timeout(300)  # until it has been asked for
-        go_on.touch()
-        page.locator("#frames-count", has_text="5 of 10 frames").wait_for()
-        page.wait_for_timeout(1000)  # until the page knows that all is read
-        assert page.inner_text("#frames-count") == "5 of 10 frames"
-        assert page.input_value("#filter-video") == VIDEO
-
-
 def test_what_comes_while_a_person_chooses_between_windows_is_kept_with_the_rest(
     run_folder: Path, new_page: Callable[..., Page]
 ) -> None:
@@ -208,16 +195,12 @@ def test_what_comes_while_a_person_chooses_between_windows_is_kept_with_the_rest
         people[0]["keypoints"][1] = [10, 20, 1, 1]
         assert server.save(first, "draft", people).status == 200
         page = new_page(server.url)
-        open_row(page, second)
-        waiting = hold_back(page, f"**/api/frames/{server.number(first)}")
-        page.keyboard.press("p")
-        page.keyboard.press("c")
-        held(page, waiting)
+        before_it = copy_a_pose(page, server)
         assert server.save(second, "fixed", []).status == 200  # another window
         page.keyboard.press("Shift+ArrowRight")
         page.wait_for_selector("#conflict[open]")
         with page.expect_response(f"**/api/frames/{server.number(first)}"):
-            waiting[0].continue_()
+            before_it.continue_()
         page.wait_for_timeout(100)
         page.get_by_text("Take that version").click()
         saved(page)

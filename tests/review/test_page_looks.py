@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from page_cases import on_b, on_screen, opened, painted, saved, screen_place
-from review_cases import make_manifest, make_run, running
+from review_cases import make_manifest, make_run, running, running_read_late
 from shared_data import SHARED_DATA
 from test_scale import NUM_FRAMES, write_large_run
 
@@ -92,8 +92,7 @@ def test_labels_stay_in_their_places_on_another_screen(
 def test_a_hundred_thousand_frames_scroll_without_lag(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:
-    run, go_on, late = write_large_run(tmp_path), tmp_path / "go on", "a_run_is_read_late"
-    with running(run, fault=late, READ_BYTES=str(1 << 20), READ_ON=str(go_on)) as server:
+    with running_read_late(write_large_run(tmp_path), 1 << 20) as (server, go_on):
         page = new_page(server.url)
         assert "the rest is being read" in page.inner_text("#frames-count")
         fetched = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from identity_cases import make_two_videos
 from page_cases import held, hold_back, opened, saved, until
-from review_cases import running
+from review_cases import VIDEO, running, running_read_late
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -79,9 +79,7 @@ def test_a_search_that_was_replaced_is_given_up(
 def test_a_search_before_the_first_list_leaves_it_that_the_run_is_being_read(
     tmp_path: Path, new_page: Callable[..., Page]
 ) -> None:
-    run, go_on = make_two_videos(tmp_path), tmp_path / "go on"
-    late = "a_run_is_read_late"
-    with running(run, fault=late, READ_BYTES="1000", READ_ON=str(go_on)) as server:
+    with running_read_late(make_two_videos(tmp_path), 1000) as (server, go_on):
         page = new_page(server.url).context.new_page()
         waiting = hold_back(page, "**/api/frames?*")
         page.goto(server.url)
@@ -109,3 +107,19 @@ def test_that_the_server_does_not_answer_is_said_in_words(
                 page.keyboard.press(key)
             page.locator("#toast", has_text="The server does not answer. Start").wait_for()
         assert page.get_attribute("#frame-name", "title") == "a.jpg"
+
+
+def test_a_video_stays_chosen_when_the_run_has_been_read(
+    tmp_path: Path, new_page: Callable[..., Page]
+) -> None:
+    with running_read_late(make_two_videos(tmp_path), 1000) as (server, go_on):
+        page = new_page(server.url)
+        page.locator("#frames-count", has_text="the rest is being read").wait_for()
+        page.keyboard.press("Shift+f")
+        with page.expect_request("**/api/frames?*video=*"):
+            page.select_option("#filter-video", VIDEO)
+        go_on.touch()
+        page.locator("#frames-count", has_text="5 of 10 frames").wait_for()
+        page.wait_for_timeout(1000)  # until the page knows that all is read
+        assert page.inner_text("#frames-count") == "5 of 10 frames"
+        assert page.input_value("#filter-video") == VIDEO
