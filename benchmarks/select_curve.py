@@ -29,7 +29,7 @@ from vitpose_cli.annotate.labelling import annotate
 from vitpose_cli.annotate.options import AnnotateOptions
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.charts import Axes, line_chart
-from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_records
+from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_people
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.run import Run
 from vitpose_cli.select.options import SelectOptions
@@ -55,11 +55,12 @@ class Study:
         self._ids = {image["file_name"]: image["id"] for image in truth.images}
         people = truth.by_image()
         self._people = {name: people[self._ids[name]] for name in self.names}
-        with Run.read(run) as opened:
-            results, _ = results_of_records(opened.records(), self._ids)
         self._labels: dict[int, list[dict[str, Any]]] = {}
-        for result in results:
-            self._labels.setdefault(result["image_id"], []).append(result)
+        with Run.read(run) as opened:
+            for record in opened.records():
+                image_id = self._ids.get(str(record.key))
+                if image_id is not None and record.instances is not None:
+                    self._labels[image_id] = results_of_people(image_id, record.instances)
 
     def num_people(self, corrected: Iterable[str]) -> int:
         """Return how many people a person looked at."""

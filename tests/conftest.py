@@ -79,6 +79,14 @@ def launcher() -> Launcher:
 
 
 @pytest.fixture(scope="session")
+def bare_launcher() -> Iterator[Launcher]:
+    """Return one whose processes have loaded torch alone, and PyTorch's compiler least of all."""
+    started = Launcher(bare=True)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="session")
 def browser_options() -> dict[str, Any]:
     """Return how to launch a browser that plays H.264 and AAC, or skip where there is none."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")

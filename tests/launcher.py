@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import runpy
+import select
 import signal
 import subprocess
 import sys
@@ -31,6 +34,9 @@ POLL_S = 0.002
 BESIDE_OTHERS = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 """Variables of a process that shares the machine, and has no network."""
 
+_NOT_LOADED = ("vitpose_cli.models.hub_detector", "vitpose_cli.__main__")
+"""Brings transformers, which hardly any command needs; and what forks run, which runpy warns of."""
+
 _OF_NO_TEST = dict(os.environ)
 """The environment in which the libraries are loaded, whichever test is the first to want them."""
 
@@ -44,14 +50,19 @@ def shared_launcher() -> Launcher:
 
 
 class Launcher:
-    """Starts commands in forks; one serves all tests of a process, see `shared_launcher`."""
+    """Starts commands in forks; one serves all tests of a process, see `shared_launcher`.
 
-    def __init__(self) -> None:
+    Args:
+        bare: Load torch alone, for tests of what else is loaded, and of what a library does as it
+            is loaded.
+    """
+
+    def __init__(self, *, bare: bool = False) -> None:
         self._folder = TemporaryDirectory()
         self._num_started = 0
         self._num_asked = 0
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, *(["--bare"] if bare else [])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=_OF_NO_TEST | BESIDE_OTHERS,
         )  # fmt: skip
@@ -148,8 +159,24 @@ class Fork:
             if time.monotonic() > deadline:
                 self.kill()
                 raise TimeoutError(f"{self.stderr}")
-            time.sleep(POLL_S)
+            self._sleep(deadline - time.monotonic())
         return code
+
+    def _sleep(self, most_s: float) -> None:
+        """Sleep until it ends, for so long at most; for a moment where no system wakes us then.
+
+        Asking again and again would take a tenth of a processor from what is waited for.
+        """
+        if not hasattr(os, "pidfd_open"):
+            time.sleep(POLL_S)
+            return
+        handle = os.pidfd_open(self.pid)
+        try:
+            end = select.poll()
+            end.register(handle, select.POLLIN)
+            end.poll(max(most_s, 0) * 1000)
+        finally:
+            os.close(handle)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -172,20 +199,28 @@ class Fork:
         return self.base.with_suffix(".err").read_text()
 
 
-def _serve() -> None:
-    """Fork what is asked for on stdin, until it ends."""
-    # Whatever annotate, review and train import lazily, so that forks find it loaded.
+def _load_all() -> None:
+    """Load the command line and its libraries."""
+    # Whatever commands import lazily, so that forks find it loaded.
     import torch._dynamo  # noqa: F401 - by optimisers, also where nothing is compiled
 
-    import vitpose_cli.annotate.devices
-    import vitpose_cli.annotate.labelling
-    import vitpose_cli.media.video
-    import vitpose_cli.review.server
-    import vitpose_cli.training.loop
-    import vitpose_cli.training.plan  # noqa: F401
+    import vitpose_cli
     from vitpose_cli.cli.app import command_line
+    from vitpose_cli.models.catalog import load_catalog
 
+    for each in pkgutil.walk_packages(vitpose_cli.__path__, "vitpose_cli."):
+        if each.name not in _NOT_LOADED:
+            importlib.import_module(each.name)
     command_line()
+    load_catalog()
+
+
+def _serve() -> None:
+    """Fork what is asked for on stdin, until it ends."""
+    if "--bare" in sys.argv:
+        import torch  # noqa: F401
+    else:
+        _load_all()
     for each in list(getattr(weakref.finalize, "_registry")):  # noqa: B009
         each.atexit = False  # torch's, by the hundred, which would undo what ends anyway
     gc.freeze()  # or the first collection of each fork would copy all that is loaded

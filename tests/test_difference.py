@@ -15,7 +15,7 @@ import pytest
 from label_cases import COCO, make_failure, make_people, make_record, make_run
 from runs import environment, vitpose
 
-from vitpose_cli.difference import DiffOptions, compare, pair_people, paired
+from vitpose_cli.difference import TILE_WH, DiffOptions, compare, pair_people, paired
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.images import decode_image
 from vitpose_cli.pose.instances import Instances
@@ -212,6 +212,27 @@ def test_the_worst_are_drawn(tmp_path: Path) -> None:
         compare(DiffOptions(one, other, picture=tmp_path / "none.png", images=tmp_path))
     with pytest.raises(InputError, match=r"cannot be drawn into worst\.webp"):
         compare(DiffOptions(one, other, picture=tmp_path / "worst.webp"))
+
+
+def test_whose_picture_cannot_be_read_has_a_black_tile(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.jpg"), np.full((480, 640, 3), 120, np.uint8))
+    (photos / "b.jpg").write_bytes(b"")
+    seen = moved(make_people(1, 3), 5, 0)
+    one, other = [
+        make_run(tmp_path / name, [make_record(each, people=people) for each in ("a.jpg", "b.jpg")],
+                 sources=(str(photos),))
+        for name, people in (("one", seen), ("other", moved(seen, 5, 40)))
+    ]  # fmt: skip
+    picture = tmp_path / "worst.png"
+    compare(DiffOptions(one, other, picture=picture))
+    shown = decode_image(picture.read_bytes())
+    assert shown.shape[1] > 2 * 2 * TILE_WH[0]  # both frames, each twice
+    assert (shown == 0).all(axis=2).sum() >= 2 * TILE_WH[0] * TILE_WH[1]
+    (photos / "a.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"None of the pictures can be read, such as a\.jpg: "):
+        compare(DiffOptions(one, other, picture=picture))
 
 
 _MEASURED = r"""

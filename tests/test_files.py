@@ -10,6 +10,7 @@ from vitpose_cli.errors import InputError
 from vitpose_cli.files import (
     atomic_file,
     atomic_set,
+    check_replaceable,
     fitted_name,
     is_file,
     make_folder,
@@ -128,6 +129,15 @@ def test_what_is_no_file_is_not_replaced_by_one(tmp_path: Path) -> None:
         pass
     assert (tmp_path / "pipe").is_fifo()
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_folder_is_not_replaced_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        with pytest.raises(InputError, match="is a folder"):
+            check_replaceable(folder, lambda _: True)
 
 
 def test_what_cannot_be_read_is_not_what_is_written(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ LAYERS = (  # lowest first; the members of one layer do not import each other
     {"models"},
     {"tracking", "blame"},
     {"labeler"},
-    {"edit_distance", "labels", "record_set", "subjects"},
+    {"edit_distance", "labels", "record_set", "subjects", "tiles"},
     {"assembly"},
     {"annotate", "evaluate", "pose_labeler", "select", "review"},
     {"merge", "render", "bench", "split", "difference", "sheet", "stats"},

@@ -95,7 +95,8 @@ def test_process_reads_a_slurm_array_that_starts_anywhere() -> None:
         "SLURM_ARRAY_TASK_MIN": "10",
     }
     assert Process.from_array(array) == Process(2, 3)
+    for text in ("--5", "1.5", "one"):
+        with pytest.raises(ConfigError, match=f"RANK='{text}' is not an integer"):
+            Process.from_environment({"RANK": text, "WORLD_SIZE": "8"})
     with pytest.raises(ConfigError, match="outside"):
         Process.from_array({**array, "SLURM_ARRAY_TASK_ID": "20"})
-    with pytest.raises(ConfigError, match="not an integer"):
-        Process.from_environment({"RANK": "x", "WORLD_SIZE": "2"})

@@ -23,7 +23,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vitpose_cli.media.frames import Frame, FrameFailure
+from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.video import VideoFile, VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
 from vitpose_cli.media.video_sink import VideoSink
@@ -66,6 +66,11 @@ class Video:
     colour: tuple[int, int] | None = None  # FFmpeg's colour space and range
     options: dict[str, str] = field(default_factory=dict)
     muxing: dict[str, str] = field(default_factory=dict)
+
+
+def frame(index: int, image: NDArray[np.uint8] | None = None) -> Frame:
+    """Return a frame of a clip of 25 a second, numbered unless it is given."""
+    return Frame(FrameKey("clip", index), picture(index) if image is None else image, index / 25)
 
 
 def number(image: NDArray[np.uint8]) -> int:

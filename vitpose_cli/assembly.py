@@ -31,9 +31,10 @@ from vitpose_cli.models.estimator import (
     EstimatorOptions,
     PoseEstimator,
 )
+from vitpose_cli.models.tiled_detector import TiledDetector
 from vitpose_cli.models.weights_files import weights_hash
 from vitpose_cli.pose.oks import NMS_THRESHOLD
-from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, SCORES, check_flags
+from vitpose_cli.ranges import COUNTS, DETECTOR_SIZES, DETECTOR_TILES, SCORES, check_types
 from vitpose_cli.records.shards import document_files
 from vitpose_cli.runtime import resolve_device, resolve_precision
 
@@ -44,8 +45,12 @@ WHOLE_IMAGE_POSE_THRESHOLD = 0.5
 the mean is low however clear these are.
 
 Of 222 cut-outs of people (COCO val2017, at least five keypoints and 60 px high) the shipped tiny
-weights keep 81 % at 0.5, of 140 cut-outs without people 3 % (`benchmarks/whole_image.py`).
+weights keep 82 % at 0.5, of 140 cut-outs without people 3 % (`benchmarks/whole_image.py`).
 """
+
+MEASURED_BOXES = 100
+"""Best boxes of a frame that are measured where it is seen in tiles, as many as torchvision's
+detectors give of one look; COCO's AP counts the 20 best people."""
 
 COMPILE_FROM_FRAMES = 100_000
 """Frames from which on the network is compiled unasked, so that its slow start is worth it."""
@@ -71,6 +76,8 @@ class LabelerOptions:
             detector that ships with the tool, or `whole-image` where none does.
         detector_size: Side of the square that the detector sees or that photos are fitted into,
             px; None takes the detector's own size.
+        detector_tile: Side of the smallest tiles of a frame that the detector sees beside the whole
+            of it, px of the frame; see `TiledDetector`. None shows it whole frames alone.
         boxes: COCO annotations, a glob of their shards, a run, or results, whose boxes are used
             instead of a detector.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -93,6 +100,7 @@ class LabelerOptions:
     keypoint_set: str | None = None
     detector: str | None = None
     detector_size: int | None = None
+    detector_tile: int | None = None
     boxes: Path | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -107,16 +115,15 @@ class LabelerOptions:
         """Check the options.
 
         Raises:
-            ConfigError: A number is out of its range, or a flag is none.
+            ConfigError: A number is out of its range, or something is of another type.
         """
-        check_flags(self)
-        object.__setattr__(self, "weights", str(self.weights))
-        if self.boxes is not None:
-            object.__setattr__(self, "boxes", Path(self.boxes))
+        check_types(self)
         if self.batch_size is not None:
             COUNTS.check("batch_size", self.batch_size)
         if self.detector_size is not None:
             DETECTOR_SIZES.check("detector_size", self.detector_size)
+        if self.detector_tile is not None:
+            DETECTOR_TILES.check("detector_tile", self.detector_tile)
         if self.box_threshold is not None:
             SCORES.check("box_threshold", self.box_threshold)
         if self.keypoint_threshold is not None:
@@ -208,8 +215,9 @@ def assemble(
             pose_threshold=_pose_threshold(options) if whole_image else -math.inf,
         ),
     )
+    tile, most = options.detector_tile, MEASURED_BOXES if measured else None
     return Assembly(
-        detector,
+        detector if tile is None else TiledDetector(detector, tile, most=most),
         estimator,
         options.weights,
         weights_hash(path),
@@ -225,12 +233,13 @@ def _check_useful(options: LabelerOptions, detector: Detector) -> None:
             "--detect-every does nothing with boxes of a file, which has them for every frame.",
             "Leave it out.",
         )
-    finds_nobody = isinstance(detector, WholeImage) or options.boxes is not None
-    if options.detector_size is not None and finds_nobody:
-        raise ConfigError(
-            "--detector-size does nothing without a network that finds the people.",
-            "Leave it out, or give --detector one.",
-        )
+    finds_nobody = isinstance(detector, WholeImage | BoxesFile)
+    for name, given in (("size", options.detector_size), ("tile", options.detector_tile)):
+        if given is not None and finds_nobody:
+            raise ConfigError(
+                f"--detector-{name} does nothing without a network that finds the people.",
+                "Leave it out, or give --detector one.",
+            )
 
 
 def _pose_threshold(options: LabelerOptions) -> float:

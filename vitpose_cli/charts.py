@@ -93,7 +93,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], axes: Axes = Axes()) -> st
             for x, y in placed[:: max(1, len(placed) // _MOST_MARKS)]
         ]
     if len(shown) > 1:
-        marks += frame.legend(list(shown), shown)
+        marks += frame.legend(shown)
     return _svg(marks, axes)
 
 
@@ -259,10 +259,10 @@ class _Frame:
             marks.append(_text(14, middle, escape(self.axes.y_title), "middle", turned))
         return marks
 
-    def legend(self, names: Sequence[str], lines: Mapping[str, Sequence[Point]]) -> list[str]:
+    def legend(self, lines: Mapping[str, Sequence[Point]]) -> list[str]:
         """Return the names in the colours of their lines, in the corner where fewest lines are."""
         ends = [self.place(*points[-1])[1] for points in lines.values()]
-        height = _LEGEND_LINE * len(names)
+        height = _LEGEND_LINE * len(lines)
         above = sum(end < (self.bottom + _TOP) / 2 for end in ends) * 2 < len(ends)
         top = _TOP + 12 if above else self.bottom - height + 4
         x = self.axes.size_wh[0] - _RIGHT - 4
@@ -274,7 +274,7 @@ class _Frame:
                 "end",
                 f'style="fill:{COLOURS[number % len(COLOURS)]}"',
             )
-            for number, name in enumerate(names)
+            for number, name in enumerate(lines)
         ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import check_replaceable
 from vitpose_cli.media.cutouts import cut_out
-from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
+from vitpose_cli.media.frames import Frame, FrameKey
 from vitpose_cli.media.images import WRITTEN_SUFFIXES, ImageSink
 from vitpose_cli.media.marks import is_marked
 from vitpose_cli.media.mosaic import mosaic
@@ -27,10 +27,12 @@ from vitpose_cli.pose.geometry import box_areas, box_iou
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.pose.oks import best_pairs, oks_matrix, oks_terms
+from vitpose_cli.ranges import check_types
 from vitpose_cli.record_set import RecordSet, open_together
-from vitpose_cli.records.media_root import MediaFolders, read_found
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_same_size, check_size
+from vitpose_cli.tiles import read_tiles
 
 SAME_POSE = 0.3
 """The least OKS by which one person is known in both sets."""
@@ -39,7 +41,7 @@ SAME_BOX = 0.5
 """The least IoU by which those who are left are."""
 
 TILE_WH = (240, 320)
-_COLUMNS = 6
+_COLUMNS = 3
 _GAP_PX = 4
 _NO_DIFFERENCE = 0.9995  # OKS that is shown as 1.000
 _COMPARED_AT_ONCE = 300_000  # keypoints of pairs of people; in a crowd there are many more
@@ -56,6 +58,8 @@ class DiffOptions:
         num_worst: How many of the people who differ most are listed.
         picture: A .jpg or .png that shows them, first set on the left; None draws nothing.
         images: Where the photos and videos lie; None for where the sets say.
+
+    Paths may be given as text.
     """
 
     first: Path
@@ -63,6 +67,14 @@ class DiffOptions:
     num_worst: int = 20
     picture: Path | None = None
     images: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,28 +347,40 @@ def _draw(
     picture: Path,
     images: Path | None,
 ) -> None:
-    """Write those who differ most as one picture, both labels of each side by side."""
+    """Write those who differ most as one picture, both labels of each side by side.
+
+    Where a frame cannot be read any more, its people's tiles are black and say why.
+    """
     keys = {person.key for person in worst}
     known = [*sets[0].folders(), *sets[1].folders()]
-    places = [MediaFolders.at(images)] if images else known
-    labels = [_people_of(each, keys) for each in sets]
-    sizes_wh = {record.key: record.size_wh for record in sets[0].records() if record.key in keys}
-    tiles: dict[WorstPerson, NDArray[np.uint8]] = {}
-    for frame in read_found(places, keys):  # few at a time are in memory
-        if isinstance(frame, FrameFailure):
-            continue
-        check_size(frame.key, frame.size_wh, sizes_wh[frame.key], sets[0].path)
-        for person in (each for each in worst if each.key == frame.key):
-            both = [
-                labels[0][person.key].select([person.first]),
-                labels[1][person.key].select([person.second]),
-            ]
-            tiles[person] = _side_by_side(frame.image, both, sets[0].keypoint_set)
-    if not tiles:
-        raise InputError("None of the pictures of the worst cases can be read.")
-    shown = [person for person in worst if person in tiles]
-    captions = [f"{each.key} OKS {each.oks:.3f}" for each in shown]  # long: cut at their front
-    sheet = mosaic([tiles[person] for person in shown], captions, _COLUMNS // 2)
+    labelled = [
+        {
+            record.key: (record.size_wh, record.instances)
+            for record in each.records()
+            if record.key in keys and record.instances is not None
+        }
+        for each in sets
+    ]
+
+    def drawn(place: int, frame: Frame) -> NDArray[np.uint8]:
+        both = []
+        rows = worst[place].first, worst[place].second
+        for labels, found, row in zip(sets, labelled, rows, strict=True):
+            size_wh, people = found[frame.key]
+            check_size(frame.key, frame.size_wh, size_wh, labels.path)
+            both.append(people.select([row]))
+        return _side_by_side(frame.image, both, sets[0].keypoint_set)
+
+    tiles = read_tiles(
+        [person.key for person in worst],
+        [MediaFolders.at(images)] if images else known,
+        (2 * TILE_WH[0] + _GAP_PX, TILE_WH[1]),
+        drawn,
+    )
+    # OKS last, as long captions are cut at their front.
+    named = zip(tiles.captions, worst, strict=True)
+    captions = [f"{name} OKS {person.oks:.3f}" for name, person in named]
+    sheet = mosaic(tiles.pictures, captions, _COLUMNS)
     ImageSink(picture.parent, mark=True).write(Frame(FrameKey(picture.name), sheet))
 
 
@@ -369,11 +393,3 @@ def _side_by_side(
     left, right = (cut_out(image, each, region, TILE_WH, keypoint_set) for each in both)
     gap = np.full((TILE_WH[1], _GAP_PX, 3), 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
-
-
-def _people_of(labels: RecordSet, keys: set[FrameKey]) -> Mapping[FrameKey, Instances]:
-    return {
-        record.key: record.instances
-        for record in labels.records()
-        if record.key in keys and record.instances is not None
-    }

@@ -109,9 +109,11 @@ def check_replaceable(path: Path, is_ours: Callable[[Path], bool]) -> None:
         is_ours: Returns whether a file was written by the command that is to write it again.
 
     Raises:
-        InputError: There is a file of something else, or nobody may read it.
+        InputError: There is a file of something else, or a folder, or nobody may read it.
     """
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder.", "Name a file in it.")
         if path.is_file() and path.stat().st_size and not is_ours(path):
             raise InputError(
                 f"{path} is there already, and is something else than what is to be written.",

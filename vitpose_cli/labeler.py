@@ -28,7 +28,7 @@ import numpy as np
 
 from vitpose_cli.blame import LabellingStep
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey, drawn_ahead
-from vitpose_cli.models.detection import Detector
+from vitpose_cli.models.detection import DETECTOR_FRAMES, DETECTOR_PIXELS, Detector
 from vitpose_cli.models.estimator import CropBatch, PendingPeople, PoseEstimator
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.records.record import FrameRecord
@@ -37,12 +37,6 @@ from vitpose_cli.tracking.linked_people import LinkedPeople
 
 CHUNK_FRAMES = 32
 """Frames whose crops are pooled into batches together."""
-
-DETECTOR_FRAMES = 8
-"""Frames in one call of the detector, and held at once."""
-
-DETECTOR_PIXELS = 100_000_000
-"""Pixels (300 MB) from which on fewer frames are."""
 
 PARTS_OF_CHUNK = CHUNK_FRAMES // DETECTOR_FRAMES + 1
 """Steps in which a chunk is prepared, where frames are of usual size."""

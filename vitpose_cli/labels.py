@@ -47,7 +47,7 @@ class Labels(Protocol):
         ...
 
     def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
-        """Return width and height of a labelled photo, or of its video; None if unknown."""
+        """Return width and height of a labelled frame, px; None if unknown."""
         ...
 
     def people(self, key: FrameKey) -> Instances:
@@ -86,16 +86,19 @@ class RunLabels:
         self.keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         self.options = run.manifest.options
         self._ids = {}
-        self._sizes_wh: dict[str, tuple[int, int] | None] = {}
+        self._sizes_wh: dict[FrameKey, tuple[int, int] | None] = {}
+        size_wh = None
         for record in identified(run.manifest, run.records()):
             if record.instances is not None and not record.rejected:
                 self._ids[record.key] = record.instances.track_ids
-                self._sizes_wh[record.key.media] = record.size_wh
+                if record.size_wh != size_wh:  # else the same tuple, of which there are many
+                    size_wh = record.size_wh
+                self._sizes_wh[record.key] = size_wh
         self.keys = LabelledKeys(self._ids)
 
     def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
         """Return the size of what was labelled, px. See `Labels.size_wh`."""
-        return self._sizes_wh.get((self.keys.find(key) or key).media)
+        return self._sizes_wh.get(self.keys.find(key) or key)
 
     def people(self, key: FrameKey) -> Instances:
         """Return the people of a labelled frame."""
@@ -133,12 +136,11 @@ class DocumentLabels:
         self.options: Mapping[str, Any] = options_of(document.info)
         self._document = document
         self._numbers = {document.key(number): number for number in range(len(document))}
-        self._of_media = {key.media: number for key, number in self._numbers.items()}
         self.keys = LabelledKeys(self._numbers)
 
     def size_wh(self, key: FrameKey) -> tuple[int, int] | None:
         """Return the size of what was labelled, px. See `Labels.size_wh`."""
-        number = self._of_media.get((self.keys.find(key) or key).media)
+        number = self._numbers.get(self.keys.find(key) or key)
         return None if number is None else size_of(self._document.image(number))
 
     def people(self, key: FrameKey) -> Instances:

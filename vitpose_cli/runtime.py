@@ -235,6 +235,7 @@ def _cpu_features() -> Mapping[str, bool | int | str]:
 
 def _integer(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, str(default))
-    if not text.lstrip("-").isdecimal():
-        raise ConfigError(f"The environment variable {name}={text!r} is not an integer.")
-    return int(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"The environment variable {name}={text!r} is not an integer.") from None

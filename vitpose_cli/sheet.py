@@ -29,10 +29,12 @@ from vitpose_cli.media.mosaic import mosaic
 from vitpose_cli.media.previews import encode_preview
 from vitpose_cli.plurals import people
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.ranges import COUNTS, check_types
 from vitpose_cli.record_set import RecordSet, open_records
-from vitpose_cli.records.media_root import MediaFolders, read_found
+from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.stated_sizes import check_size
+from vitpose_cli.tiles import Tiles, read_tiles
 
 TILE_WH = (180, 240)
 """Width and height of a person on the sheet, px."""
@@ -58,6 +60,8 @@ class SheetOptions:
             video; or a random sample of all.
         columns: People in a row of the picture.
         seed: Of the sample.
+
+    Paths may be given as text.
     """
 
     labels: Path
@@ -67,6 +71,16 @@ class SheetOptions:
     order: SheetOrder = "worst"
     columns: int = 8
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type, or out of its range.
+        """
+        check_types(self)
+        COUNTS.check("number", self.number)
+        COUNTS.check("columns", self.columns)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,17 +130,17 @@ def make_sheet(options: SheetOptions) -> Sheet:
     if not chosen:
         raise InputError(f"Nobody is labelled in {options.labels}.")
     places = [MediaFolders.at(options.images)] if options.images else labels.folders()
-    tiles, captions, unread = _tiles(chosen, places, labels)
+    tiles = _tiles(chosen, places, labels)
     if is_html:
-        page = _page(tiles, captions, options)
+        page = _page(tiles, options)
         make_folder(options.output.parent)
         with atomic_file(options.output) as stream:
             stream.write(page.encode())
     else:
         key = FrameKey(options.output.name)
-        picture = mosaic(tiles, captions, options.columns)
+        picture = mosaic(tiles.pictures, tiles.captions, options.columns)
         ImageSink(options.output.parent, mark=True).write(Frame(key, picture))
-    return Sheet(len(chosen), unread)
+    return Sheet(len(chosen), tiles.unread)
 
 
 def _chosen(records: Iterable[FrameRecord], options: SheetOptions) -> list[_Person]:
@@ -183,54 +197,36 @@ class _Apart:
         return dict(heapq.nsmallest(self._number, self._by_moment.items(), key=itemgetter(1)))
 
 
-def _tiles(
-    chosen: Sequence[_Person], places: Iterable[MediaFolders], labels: RecordSet
-) -> tuple[list[NDArray[np.uint8]], list[str], list[FrameFailure]]:
-    """Return a picture of each person, what is written below, and which could not be read.
-
-    One frame at a time is read.
+def _tiles(chosen: Sequence[_Person], places: Iterable[MediaFolders], labels: RecordSet) -> Tiles:
+    """Return a picture of each person, with name and score.
 
     Raises:
         InputError: Pictures are not found, none can be read, or one is not of the size that was
             labelled.
     """
     keypoint_set = labels.keypoint_set
-    tiles = [np.zeros((TILE_WH[1], TILE_WH[0], 3), np.uint8) for _ in chosen]
-    captions = [str(person.key) for person in chosen]
-    rows: dict[FrameKey, list[int]] = {}
-    for place, person in enumerate(chosen):
-        rows.setdefault(person.key, []).append(place)
-    unread = []
-    for frame in read_found(places, rows):
-        if isinstance(frame, FrameFailure):
-            unread.append(frame)
-            for place in rows[frame.key]:
-                captions[place] += f": {frame.error}"
-            continue
-        labelled_wh = chosen[rows[frame.key][0]].size_wh
-        check_size(frame.key, frame.size_wh, labelled_wh, labels.path)
-        for place in rows[frame.key]:
-            one = chosen[place].frame.select([chosen[place].position])
-            tiles[place] = cut_out(frame.image, one, one.boxes[0], TILE_WH, keypoint_set)
-    if len(unread) == len(rows):
-        raise InputError(
-            f"None of the pictures can be read, such as {unread[0].key}: {unread[0].error}",
-            "Give the folder that they lie in with --images.",
-        )
-    # Last, as long captions are cut at their front.
-    scores = (f"{person.score:.2f}" for person in chosen)
-    return tiles, [" ".join(parts) for parts in zip(captions, scores, strict=True)], unread
+
+    def drawn(place: int, frame: Frame) -> NDArray[np.uint8]:
+        person = chosen[place]
+        check_size(frame.key, frame.size_wh, person.size_wh, labels.path)
+        one = person.frame.select([person.position])
+        return cut_out(frame.image, one, one.boxes[0], TILE_WH, keypoint_set)
+
+    tiles = read_tiles([person.key for person in chosen], places, TILE_WH, drawn)
+    # Scores last, as long captions are cut at their front.
+    named = zip(tiles.captions, chosen, strict=True)
+    return tiles._replace(captions=[f"{name} {person.score:.2f}" for name, person in named])
 
 
-def _page(tiles: list[NDArray[np.uint8]], captions: list[str], options: SheetOptions) -> str:
+def _page(tiles: Tiles, options: SheetOptions) -> str:
     """Return a page that holds everything."""
     figures = "\n".join(
         f'<figure><img alt="{escape(caption, quote=True)}" src="data:image/jpeg;base64,'
         f'{base64.b64encode(encode_preview(tile, max(TILE_WH), 88)).decode()}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for tile, caption in zip(tiles, captions, strict=True)
+        for tile, caption in zip(tiles.pictures, tiles.captions, strict=True)
     )
-    title = escape(f"{options.labels.name}: {people(len(tiles))}, {options.order}")
+    title = escape(f"{options.labels.name}: {people(len(tiles.pictures))}, {options.order}")
     return f"""{PAGE_START}<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; }}

@@ -22,6 +22,7 @@ from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.written import WriteOptions
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.own_files import OwnFiles
+from vitpose_cli.ranges import check_types
 from vitpose_cli.records.shards import document_parts
 from vitpose_cli.subjects import Subjects
 from vitpose_cli.tracking.smoothed_labels import for_document
@@ -49,6 +50,8 @@ class SplitOptions:
         reviewed: Take only frames that a person accepted or fixed.
         seed: Of the order in which groups are dealt.
         overwrite: Replace files of an earlier split, and delete a part that is no longer wanted.
+
+    Paths may be given as text.
     """
 
     labels: Path
@@ -65,9 +68,10 @@ class SplitOptions:
         """Check the options.
 
         Raises:
-            ConfigError: The shares leave nothing for training, or `subject` is no regular
-                expression.
+            ConfigError: The shares leave nothing for training, `subject` is no regular expression,
+                or something is of another type.
         """
+        check_types(self)
         if min(self.val, self.test) < 0 or not 0 < self.val + self.test < 1:
             raise ConfigError(
                 "--val and --test must be 0 or more, and together above 0 and below 1."

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from annotate_jobs import NUM_FRAMES, Job, make_job
-from launcher import Launcher, shared_launcher
+from launcher import Launcher
 from runs import command, environment, wait_for_lines, wait_until
 
 from vitpose_cli.annotate.distributed import ClusterOptions, annotate_on_cluster
@@ -97,36 +97,22 @@ def test_the_driver_dies_and_a_single_process_goes_on(
     job.assert_equal(run)
 
 
-def label_while_a_share_is_away(
-    job: Job, cluster: Any, folder: Path, num_waiting: int, meanwhile: Callable[[], None]
+def test_workers_wait_for_a_share_and_those_that_die_meanwhile_come_again(
+    job: Job, cluster: Any, launcher: Launcher, tmp_path: Path
 ) -> None:
-    """Label photos that are away until so many workers wait and something else was done."""
-    run, media, away = folder / "run", folder / "media", folder / "away"
+    """Of two that wait, one dies, and the other labels on once the photos are back."""
+    run, media, away = tmp_path / "run", tmp_path / "media", tmp_path / "away"
     shutil.copytree(job.media, media)
     words = on_ray(job, cluster, run)
     words[words.index(str(job.media))] = str(media)
-    driver = shared_launcher().start(*words)
+    driver = launcher.start(*words)
     wait_for_lines(run / "journal-1-of-1.jsonl", driver, 1)
     media.rename(away)
-    wait_until(lambda: driver.stderr.count("waits until it is back") >= num_waiting, driver)
-    meanwhile()
+    wait_until(lambda: driver.stderr.count("waits until it is back") >= 2, driver)
+    os.kill(actors_of(cluster.list_all_nodes())[0], signal.SIGKILL)
     away.rename(media)
     assert driver.wait(300) == 0, driver.stderr
     job.assert_equal(run)
-
-
-def test_workers_wait_for_a_share(job: Job, cluster: Any, tmp_path: Path) -> None:
-    label_while_a_share_is_away(job, cluster, tmp_path, 1, lambda: None)
-
-
-def test_workers_that_die_while_they_wait_come_again(
-    job: Job, cluster: Any, tmp_path: Path
-) -> None:
-    def kill_all() -> None:
-        for victim in actors_of(cluster.list_all_nodes()):
-            os.kill(victim, signal.SIGKILL)
-
-    label_while_a_share_is_away(job, cluster, tmp_path, 2, kill_all)
 
 
 def test_a_worker_that_waits_in_vain_ends_alone(

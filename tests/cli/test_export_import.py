@@ -58,7 +58,7 @@ def test_there_and_back(run: Path, tmp_path: Path) -> None:
     archive = corrected(run, tmp_path / "again")
     done = vitpose("import", archive, "--into", run, "--reviewer", "bea", "--accept-unchanged")
     assert done.returncode == 0, done.stderr
-    assert "Changed 1 frame: 1 person corrected (1 keypoints), 0 added, 0 removed." in done.stderr
+    assert "Changed 1 frame: 1 person corrected (1 keypoint), 0 added, 0 removed." in done.stderr
     assert "2 frames accepted" in done.stderr
     assert "Mean OKS" in done.stderr
     document = json.loads((run / "annotations.json").read_bytes())

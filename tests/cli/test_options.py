@@ -66,3 +66,22 @@ def test_the_detector_sees_photos_at_the_size_that_is_wanted(tmp_path: Path) -> 
     useless = vitpose(*sized, "--detector", "whole-image")
     assert useless.returncode == 2
     assert "does nothing without a network" in useless.stderr
+
+
+def test_the_detector_sees_tiles_where_that_is_wanted(tmp_path: Path) -> None:
+    tiled: list[str | Path] = ["annotate", EXAMPLES, "-o", tmp_path / "run", "--detector-tile"]
+    assert vitpose(*tiled, "300").returncode == 0
+    options = json.loads((tmp_path / "run" / "manifest.json").read_text())["options"]
+    assert options["detector-tile"] == 300
+    assert vitpose("annotate", EXAMPLES, "-o", tmp_path / "whole").returncode == 0
+    labels = [
+        json.loads((tmp_path / run / "annotations.json").read_text())["annotations"]
+        for run in ("run", "whole")
+    ]
+    assert labels[0] != labels[1]
+    other = vitpose(*tiled, "400")
+    assert other.returncode != 0
+    assert "detector-tile: was 300, now 400" in other.stderr
+    useless = vitpose(*tiled, "300", "--boxes", tmp_path / "run")
+    assert useless.returncode == 2
+    assert "--detector-tile does nothing without a network" in useless.stderr

@@ -24,13 +24,10 @@ from vitpose_cli.evaluate.coco_metrics import METRICS
 from vitpose_cli.evaluate.evaluated_labels import (
     evaluate_predictions,
     evaluate_results,
-    results_of_records,
 )
-from vitpose_cli.media.frames import FrameKey
-from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import keypoint_set
 from vitpose_cli.records.coco import read_coco
-from vitpose_cli.records.record import FrameRecord, Review
+from vitpose_cli.records.record import Review
 
 
 def test_the_truth_itself_scores_one(tmp_path: Path) -> None:
@@ -195,15 +192,6 @@ def test_a_known_distance_gives_the_known_oks(tmp_path: Path) -> None:
         assert row.oks == pytest.approx(expected, rel=1e-6)
 
 
-def test_frames_without_people_and_failed_frames_are_no_results() -> None:
-    records = [
-        FrameRecord(FrameKey("a.jpg"), (640, 480), instances=Instances.empty(17)),
-        FrameRecord(FrameKey("b.jpg"), error="damaged"),
-        FrameRecord(FrameKey("c.jpg"), error="of another set"),
-    ]
-    assert results_of_records(records, {"a.jpg": 1, "b.jpg": 2}) == ([], [("b.jpg", "damaged")])
-
-
 def test_labels_are_measured_without_the_networks_libraries(tmp_path: Path) -> None:
     truth = truth_file(tmp_path / "gt.json")
     (tmp_path / "found.json").write_text(json.dumps(predictions_of(truth, noise_px=2)))
@@ -285,10 +273,13 @@ def test_labels_are_either_measured_or_made(tmp_path: Path, options: str, said: 
 def test_boxes_come_from_one_place(tmp_path: Path) -> None:
     truth = truth_file(tmp_path / "gt.json")
     given: list[str | Path] = ["evaluate", "-a", truth, "-i", tmp_path, "--gt-boxes"]
-    for other in (["--boxes", "nofile.json"], ["--detector", "nope"]):
+    for other in (["--boxes", "nofile.json"], ["--detector", "nope"], ["--detector-tile", "640"]):
         done = vitpose(*given, *other)
         assert done.returncode == 2
         assert "exclude each other" in done.stderr
+        done = vitpose(*given[:-1], "--truncate", "upper", *other)
+        assert done.returncode == 2
+        assert "--truncate cuts photos" in done.stderr
 
 
 @pytest.mark.parametrize("how", [["--gt-boxes"], ["--truncate", "upper"]])

@@ -16,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vitpose_cli.formats.content import Content, open_content
+from vitpose_cli.formats.import_options import ImportOptions
 from vitpose_cli.formats.import_summary import ImportSummary
-from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.importing import import_corrections
 from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.table import format_named
 from vitpose_cli.formats.written import WriteOptions, Written

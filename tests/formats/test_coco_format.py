@@ -23,6 +23,7 @@ from format_cases import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from record_cases import small_document, write_json
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats import coco
@@ -65,6 +66,18 @@ def test_only_some_frames_are_taken(tmp_path: Path) -> None:
     assert selected_names(tmp_path / "two.json") == names - {"unknown.jpg"}
     with pytest.raises(InputError, match="No frame"):
         content(run, names=frozenset({"unknown.jpg"})).check_not_empty()
+
+
+@pytest.mark.parametrize("state", [{}, ["fixed"], "done", None])
+def test_a_file_that_says_something_else_of_a_review_says_nothing(
+    tmp_path: Path, state: Any
+) -> None:
+    document = small_document()
+    document["images"][0]["review"] = "fixed"
+    document["images"][1]["review"] = state
+    part = tmp_path / "part.json"
+    labels = content(write_json(tmp_path / "a.json", document), reviewed=True)
+    assert coco.write(labels, part, NO_PICTURES).num_images == 1
 
 
 @pytest.mark.parametrize("written", ["./{}", ".//././{}", "back"])

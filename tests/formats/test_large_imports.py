@@ -11,8 +11,9 @@ from typing import Any
 from format_cases import export, labels, make_run, record
 
 from vitpose_cli.formats import coco
+from vitpose_cli.formats.import_options import ImportOptions
 from vitpose_cli.formats.import_summary import ImportSummary
-from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.importing import import_corrections
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.tracking.smoothed_labels import for_document
 

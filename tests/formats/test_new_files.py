@@ -82,6 +82,16 @@ def test_what_fails_the_first_time_leaves_nothing(tmp_path: Path, photos: Path, 
     assert not everything(tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["labelstudio", "pose2sim"])
+def test_what_a_killed_export_wrote_is_no_obstacle(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "out" / f".export.1{TEMPORARY_SUFFIX}" / "a").mkdir(parents=True)
+    (tmp_path / "out" / ".DS_Store").touch()  # nor is what a system leaves
+    export(run, name, tmp_path / "out", WriteOptions())
+    with pytest.raises(InputError, match="is not empty"):
+        export(run, name, tmp_path / "out", WriteOptions())
+
+
 def test_files_wait_until_they_are_put_in_place(tmp_path: Path) -> None:
     old, new = tmp_path / "a" / "old.txt", tmp_path / "b" / "new.txt"
     with OwnFiles(tmp_path) as own, new_files(own) as files:

@@ -152,6 +152,18 @@ def test_two_splits_make_one_dataset(tmp_path: Path) -> None:
         yolo.write(content(run), tmp_path / "out", replace(val, split="valid"))
 
 
+def test_a_split_that_is_refused_at_last_is_still_described(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(make_run(tmp_path / "first", [record("one.jpg")]), "yolo", out)
+    before = (out / "data.yaml").read_bytes()
+    (out / "labels/train/a").write_text("by hand, where a folder is to be")
+    second = make_run(tmp_path / "second", [record("a/one.jpg")])
+    with pytest.raises(InputError, match=r"Cannot write .*/labels/train/a"):
+        export(second, "yolo", out, replace(NO_PICTURES, overwrite=True))
+    assert (out / "data.yaml").read_bytes() == before
+    assert (out / "labels/train/one.txt").exists()
+
+
 def test_splits_of_other_classes_make_no_dataset(tmp_path: Path) -> None:
     names = [{"id": number, "name": name} for number, name in enumerate(("cat", "dog"), start=1)]
     for split, categories in (("train", names), ("val", names[1:])):

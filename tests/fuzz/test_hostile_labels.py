@@ -15,7 +15,8 @@ from vitpose_cli.difference import DiffOptions, compare
 from vitpose_cli.errors import VitposeError
 from vitpose_cli.evaluate.predictions import predicted_photos
 from vitpose_cli.formats.content import open_content
-from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.import_options import ImportOptions
+from vitpose_cli.formats.importing import import_corrections
 from vitpose_cli.formats.label_filter import LabelFilter
 from vitpose_cli.formats.table import FORMATS, format_named, format_of
 from vitpose_cli.formats.written import WriteOptions

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from runs import wait_until
 
 from vitpose_cli.media.frames import FrameKey, PixelBudget, prefetch
 
@@ -92,9 +93,30 @@ def test_no_thread_stays_behind(how: str) -> None:
     else:
         consume()
     gc.collect()
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if name.startswith("prefetch")]
+    wait_until(lambda: not any(each.name.startswith("prefetch") for each in threading.enumerate()))
     assert len(started) <= 8
+
+
+def test_it_can_be_dropped_while_a_thread_begins() -> None:
+    """The garbage collector can run in a thread that holds the lock by which threads are joined.
+
+    Python 3.13 has no such lock any more.
+    """
+    lock = getattr(threading, "_shutdown_locks_lock", threading.Lock())
+    results = prefetch(str, range(9), num_threads=2, ahead=2)
+    next(results)
+    circle: list[object] = [results]
+    circle.append(circle)
+    del results, circle
+
+    def begin() -> None:
+        with lock:
+            gc.collect()
+
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_an_interrupt_ends_the_process_at_once() -> None:

@@ -320,7 +320,7 @@ def test_expert_files_of_other_numbers_are_refused(
 
 def test_an_unknown_size_is_refused(tmp_path: Path) -> None:
     path = saved(original(hugging_face((96, 2, 4))), tmp_path)
-    with pytest.raises(WeightsError, match="No ViTPose has 2 blocks of 96 channels"):
+    with pytest.raises(WeightsError, match=": No ViTPose has 2 blocks of 96 channels"):
         convert_file(path)
 
 

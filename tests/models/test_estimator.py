@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from accounted_memory import AccountedMemory
+from launcher import Launcher
 from numpy.typing import NDArray
 from runs import save_weights
 from torch.nn import functional
@@ -302,12 +300,17 @@ def test_several_heads_are_refused(weights: Path) -> None:
         PoseEstimator(model, EstimatorOptions(CPU))
 
 
-def test_without_a_compiler_the_network_runs_uncompiled(weights: Path, tmp_path: Path) -> None:
-    code = (
+def test_without_a_compiler_the_network_runs_uncompiled(
+    weights: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    script = tmp_path / "compile.py"
+    script.write_text(
         "import sys, torch\n"
+        "from torch._inductor import config\n"
         "from vitpose_cli.models.checkpoint import load_model\n"
         "from vitpose_cli.models.pose_network import PoseNetwork\n"
         "from pathlib import Path\n"
+        "config.cpp.cxx = (None, 'no-such-compiler')\n"
         "cpu = torch.device('cpu')\n"
         "crops = torch.randint(0, 256, (2, 128, 96, 3), dtype=torch.uint8)\n"
         "network = PoseNetwork(load_model(Path(sys.argv[1])), device=cpu)\n"
@@ -315,15 +318,8 @@ def test_without_a_compiler_the_network_runs_uncompiled(weights: Path, tmp_path:
         "network.compile()\n"
         "assert torch.equal(network(crops), plain)\n"
     )
-    environment = {
-        **os.environ,
-        "CXX": "no-such-compiler",
-        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(weights)],
-        capture_output=True, text=True, timeout=120, check=False, env=environment,
-    )  # fmt: skip
+    folder = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    done = launcher.run(weights, script=script, environment=folder)
     assert done.returncode == 0, done.stderr
     assert "runs uncompiled" in done.stderr
 

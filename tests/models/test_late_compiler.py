@@ -1,23 +1,27 @@
 """Labelling starts without PyTorch's compiler, and whoever wants it still gets it."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from launcher import Launcher
 from runs import EXAMPLES
 from training_cases import small_run, write_coco
 
 
-def run(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(bare_launcher: Launcher, tmp_path: Path) -> Callable[[str], str]:
+    """Return what runs code in a process that has loaded torch alone, and returns what it says."""
+
+    def run(code: str) -> str:
+        script = tmp_path / "code.py"
+        script.write_text(code)
+        done = bare_launcher.run(script=script)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 PHOTO = str(EXAMPLES / "astronaut.jpg")
@@ -37,7 +41,7 @@ PHOTO = str(EXAMPLES / "astronaut.jpg")
     ],
     ids=["PoseLabeler", "annotate", "render"],
 )
-def test_labelling_loads_no_compiler(tmp_path: Path, label: str) -> None:
+def test_labelling_loads_no_compiler(run: Callable[[str], str], tmp_path: Path, label: str) -> None:
     # What torch 2.6 itself imports for its checkpointing, which torchvision uses.
     own = run("import sys, torch.utils.checkpoint\nprint({'sympy'} & set(sys.modules) or '')\n")
     loaded = run(
@@ -47,7 +51,7 @@ def test_labelling_loads_no_compiler(tmp_path: Path, label: str) -> None:
     assert loaded.splitlines()[-1] == f"[{own.strip().strip('{}')}]"
 
 
-def test_a_training_plan_loads_no_compiler(tmp_path: Path) -> None:
+def test_a_training_plan_loads_no_compiler(run: Callable[[str], str], tmp_path: Path) -> None:
     write_coco(tmp_path)
     (tmp_path / "c.yaml").write_text(json.dumps(small_run(tmp_path)))
     loaded = run(
@@ -59,7 +63,7 @@ def test_a_training_plan_loads_no_compiler(tmp_path: Path) -> None:
     assert loaded.splitlines()[-1] == "False"
 
 
-def test_the_compiler_can_be_had_afterwards() -> None:
+def test_the_compiler_can_be_had_afterwards(run: Callable[[str], str]) -> None:
     code = (
         "import torch, vitpose_cli.assembly\n"
         "layer = torch.nn.Linear(3, 2)\n"
@@ -71,7 +75,9 @@ def test_the_compiler_can_be_had_afterwards() -> None:
     assert run(code).strip() == "True"
 
 
-def test_a_module_that_needs_more_of_the_compiler_gets_it(tmp_path: Path) -> None:
+def test_a_module_that_needs_more_of_the_compiler_gets_it(
+    run: Callable[[str], str], tmp_path: Path
+) -> None:
     (tmp_path / "greedy.py").write_text("from torch._dynamo import config")
     code = (
         "import sys\n"

@@ -106,6 +106,7 @@ def test_who_has_no_identity_where_others_have_gets_one(tmp_path: Path) -> None:
         (["images", 0], 3, r"images\[0\] is not an object"),
         (["images", 1, "id"], 1, r"images\[1\]\.id is not a whole number of its own"),
         (["images", 0, "id"], "one", r"images\[0\]\.id"),
+        (["images", 0, "id"], True, r"images\[0\]\.id"),
         (["images", 0, "file_name"], None, r"images\[0\]\.file_name is missing"),
         (["categories", 0, "id"], None, r"categories\[0\]\.id"),
         (["categories", 0, "keypoints"], "nose", r"categories\[0\]\.keypoints is not a list"),

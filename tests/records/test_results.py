@@ -80,9 +80,10 @@ class TestBoxes:
         found = given_boxes(write_json(tmp_path / "a.json", results)).by_name
         assert list(found) == ["000000000139.jpg"]
 
-    def test_of_a_results_file_with_many_classes(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("other", [17, [1], None])
+    def test_of_a_results_file_with_many_classes(self, tmp_path: Path, other: Any) -> None:
         rest = {"file_name": "a.jpg", "bbox": [1, 2, 3, 4], "score": 0.5}
-        results = [{"category_id": 1, **rest}, {"category_id": 17, **rest}]
+        results = [{"category_id": 1, **rest}, {"category_id": other, **rest}]
         path = write_json(tmp_path / "a.json", results)
         assert len(given_boxes(path, category="person").by_name["a.jpg"]) == 1
         assert len(given_boxes(path).by_name["a.jpg"]) == 2

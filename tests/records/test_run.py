@@ -179,8 +179,8 @@ class TestFolder:
     def test_human_work_is_never_overwritten(self, tmp_path: Path) -> None:
         fill(tmp_path)
         with Run.edit(tmp_path) as run:
-            run.append(make_fixed("a.jpg"))
-        with pytest.raises(InputError, match="1 frames that a person looked at"):
+            run.append(make_fixed("a.jpg"), make_fixed("a.jpg"))
+        with pytest.raises(InputError, match="labels of a person, in 1 frame;"):
             Run.open(tmp_path, make_manifest(), overwrite=True)
         with Run.read(tmp_path) as run:
             assert len(run) == len(RECORDS)

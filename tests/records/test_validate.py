@@ -331,6 +331,13 @@ def test_a_good_results_file(tmp_path: Path) -> None:
     assert (report.counts, report.num_annotations) == ({}, 2)
 
 
+def test_results_in_several_files_are_all_counted(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_json(tmp_path / f"{number}.json", [RESULT] * number)
+    report = validate(tmp_path / "*.json")
+    assert (report.kind, report.num_annotations) == ("results", 3)
+
+
 def test_every_rule_is_tested() -> None:
     tested = {rule for rule, _, _ in BROKEN} | {"section-repeated"}
     assert {rule for rule in RULES if not rule.startswith("results-")} == tested

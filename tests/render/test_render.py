@@ -207,6 +207,25 @@ def test_frames_of_another_size_than_was_labelled_are_not_drawn(tmp_path: Path) 
     assert not (tmp_path / "out.mp4").exists()
 
 
+def test_a_video_whose_size_changes_is_drawn_whole(tmp_path: Path) -> None:
+    sizes_wh = {"large.webm": SIZE_WH, "small.webm": (96, 64)}
+    parts = [
+        write_video(tmp_path / name, num=3, size_wh=size_wh, codec="libvpx").read_bytes()
+        for name, size_wh in sizes_wh.items()
+    ]
+    source = tmp_path / "clip.webm"
+    source.write_bytes(b"".join(parts))
+    with Run.open(tmp_path / "run", RunManifest(COCO.to_category())) as run:
+        for key in frame_keys(6, media=source.name):
+            size_wh = SIZE_WH if key.index < 3 else (96, 64)
+            run.append(FrameRecord(key, size_wh, key.index / 25, instances=person(40.0, 60.0)))
+        run.export()
+    for labels in (tmp_path / "run", tmp_path / "run" / "annotations.json"):
+        summary = draw(tmp_path, source, annotations=labels)
+        assert (summary.num_frames, summary.num_failed) == (6, 0)
+    assert {frame.size_wh for frame in frames_of(tmp_path / "out.mp4")} == {SIZE_WH}
+
+
 def test_trails_show_where_somebody_came_from(tmp_path: Path, clip: Path) -> None:
     style = DrawStyle(boxes=False, scores=False, palette="instance")
     draw(tmp_path, clip, trail_s=0.5, style=style, skeleton_only=True)
@@ -276,6 +295,7 @@ def test_a_damaged_video_is_drawn_as_far_as_it_goes(tmp_path: Path) -> None:
     done = vitpose("render", folder, "-a", tmp_path / "run", "-o", tmp_path / "again")
     assert done.returncode == 5
     assert "Could not be drawn: 2 frames." in done.stderr
+    assert "bad.mp4/frame_000000.jpg: bad.mp4 is not a video" in done.stderr
 
 
 def test_the_command(tmp_path: Path, clip: Path) -> None:

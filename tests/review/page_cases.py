@@ -21,6 +21,11 @@ def opened(page: Page, name: str) -> None:
     page.wait_for_selector(f"#frame-name[title={json.dumps(name, ensure_ascii=False)}]")
 
 
+def open_row(page: Page, name: str) -> None:
+    page.locator(f".row[title^='{name}']").click()
+    opened(page, name)
+
+
 def on_b(page: Page) -> Page:
     """Go on from the first frame, a.jpg, to the next."""
     page.keyboard.press("j")
@@ -55,7 +60,7 @@ def until(page: Page, has_come: Callable[[], bool]) -> None:
     """Wait for what is soon the case, while the page goes on."""
     deadline = time.monotonic() + 120
     while not has_come():
-        assert time.monotonic() < deadline, "it has not come"
+        assert time.monotonic() < deadline, f"it has not come:\n{page.inner_text('body')}"
         page.wait_for_timeout(20)
 
 

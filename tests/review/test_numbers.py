@@ -41,3 +41,5 @@ def test_an_edit_of_a_photo_leaves_the_numbers_of_videos_behind_it(tmp_path: Pat
         assert taken_s() < followed_s / 4
         numbers.changed(FrameKey(VIDEO, 0))
         assert taken_s() > followed_s / 4
+        numbers.all_changed()
+        assert taken_s() > followed_s / 4

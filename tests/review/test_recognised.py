@@ -26,7 +26,8 @@ from runs import vitpose
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.formats.coco import read as read_corrections
-from vitpose_cli.formats.importing import ImportOptions, import_corrections
+from vitpose_cli.formats.import_options import ImportOptions
+from vitpose_cli.formats.importing import import_corrections
 from vitpose_cli.labels import open_labels
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.merge.merging import MergeOptions, merge_labels

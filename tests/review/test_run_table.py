@@ -13,7 +13,7 @@ def test_who_waits_for_the_rest_is_told_when_the_review_has_ended(
 ) -> None:
     monkeypatch.setattr("vitpose_cli.review.run_table._READ_BYTES", 1)
     with closing(Run.edit(run_folder, read=False)) as run:
-        table = RunTable(run, whole=False, changed=lambda _: None)
+        table = RunTable(run, whole=False, changed=lambda _: None, all_changed=lambda: None)
         assert not table.is_whole
         assert table.problem is None
         table.stop()

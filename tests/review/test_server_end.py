@@ -13,6 +13,7 @@ import pytest
 from review_cases import Server, ended, running
 from runs import wait_until
 
+from vitpose_cli.errors import InputError
 from vitpose_cli.records.coco import read_coco
 from vitpose_cli.review.server import DEFAULT_PORT, listen
 
@@ -65,3 +66,9 @@ def test_several_reviews_find_ports_of_their_own() -> None:
     with closing(listen("127.0.0.1", None)) as one, closing(listen("127.0.0.1", None)) as other:
         first, second = (each.getsockname()[1] for each in (one, other))
         assert DEFAULT_PORT <= first < second
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 64])
+def test_what_no_machine_is_called_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match="is no name of a machine"):
+        listen(host, None)

@@ -61,7 +61,7 @@ def test_new_frames_get_numbers_at_the_end() -> None:
     assert table.previous(3) == 5
     assert table.previous(5) == 2
     assert table.previous(0) is None
-    assert table.num_summarised == 2
+    assert [table.is_summarised(number) for number in range(len(table))].count(True) == 2
     assert table.counts(queued=False)["todo"] == 4
     assert table.states(np.array([0, 1, 2])) == "053"
     assert table.select(Query()).tolist() == [1, 0, 2, 3, 4, 5]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from runs import command, environment
 from training_cases import small_run, write_coco
@@ -62,6 +63,9 @@ def test_files_of_the_compiler_that_cannot_be_written_are_named(
         timeout=240,
         check=False,
     )
+    if not compiled and torch.__version__.startswith("2.7."):  # makes it only where it compiles
+        assert done.returncode == 0, done.stderr
+        return
     assert done.returncode == 3, done.stderr
     said = f"PyTorch's compiler cannot write its files: [Errno 20] Not a directory: '{folder}/c'"
     assert said in done.stderr

@@ -123,6 +123,8 @@ def test_nobody_is_learnt_from_and_measured_on(tmp_path: Path) -> None:
     assert caught.value.message.startswith(
         f"{tmp_path / 'people.json'}: `subject` 'P[0-9]+' finds nothing in the names of 20 frames"
     )
+    # Without a part to be of, nobody asks whose a frame is.
+    assert len(opened(source(tmp_path, subject="P[0-9]+")).train[0].frames.people) == 40
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from foreign_layouts import SETS, decoder, hugging_face, original
+from foreign_layouts import SETS, decoder, hugging_face, mmpose, original
 from training_cases import small_run
 
 from vitpose_cli.config import parse_config
@@ -290,6 +290,25 @@ def test_a_bare_backbone_is_an_encoder(tmp_path: Path) -> None:
     qkv = "blocks.2.attn.qkv.weight"
     assert torch.equal(network.model.encoder.state_dict()[qkv], state[qkv])
     assert network.model.encoder.pos_embed.shape == (1, 12, 64)
+
+
+@pytest.mark.parametrize("layout", ["MAE", "mmpretrain"])
+def test_a_backbone_with_the_decoder_of_its_pretraining_is_an_encoder(
+    layout: str, tmp_path: Path
+) -> None:
+    if layout == "MAE":
+        state = build_network(SCRATCH, COCO, (48, 64)).model.encoder.state_dict()
+        state |= {"pos_embed": torch.randn(1, 17, 64), "cls_token": torch.zeros(1, 1, 64)}
+        state["decoder_pos_embed"], norm = torch.zeros(1, 17, 32), "decoder_blocks.0.norm1.weight"
+    else:
+        state = {key: v for key, v in mmpose(hugging_face()).items() if "head" not in key}
+        state["backbone.pos_embed"] = torch.randn(1, 197, 64)
+        state["backbone.cls_token"] = torch.zeros(1, 1, 64)
+        state["neck.decoder_pos_embed"], norm = torch.zeros(1, 197, 32), "neck.blocks.0.ln1.weight"
+    path = tmp_path / "pretrained.safetensors"
+    write_tensors(path, {**state, norm: torch.ones(32)}, {})
+    network = build_network(ModelOptions(weights=str(path)), COCO, (48, 64))
+    assert network.header.variant == "tiny-test"
 
 
 def test_a_published_vitpose_plus_keeps_its_experts(

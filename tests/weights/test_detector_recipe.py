@@ -120,9 +120,7 @@ def test_two_looks_become_one(parts: dict[str, Any]) -> None:
     first = np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
     second = np.array([[0, 0, 10, 12]], np.float32)
     scores = np.array([0.8, 0.6], np.float32)
-    boxes, merged = parts["teacher"].merge_looks(
-        first, scores, second, np.array([0.8], np.float32), least_score=0.05
-    )
+    boxes, merged = parts["teacher"].merge_looks(first, scores, second, np.array([0.8], np.float32))
     np.testing.assert_allclose(boxes, [[0, 0, 10, 11], [50, 50, 60, 60]])
     np.testing.assert_allclose(merged, [0.8, 0.3])
 

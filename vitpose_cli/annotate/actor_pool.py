@@ -162,7 +162,7 @@ class ActorPool:
         room = resources.get("GPU", 0) / gpus if gpus else resources.get("CPU", 1)
         self.num_workers = num_workers or max(1, int(room))
         self._ray = ray
-        self._needs = f"{gpus:g} GPUs and 1 CPU" if gpus else "1 CPU"
+        self._needs = f"{gpus:g} GPU{'' if gpus == 1 else 's'} and 1 CPU" if gpus else "1 CPU"
         self._names = source.media if options.labeler.boxes is not None else None
         factory = ray.remote(
             num_cpus=1,

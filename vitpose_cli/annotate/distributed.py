@@ -34,6 +34,7 @@ from vitpose_cli.errors import ConfigError, in_short
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.source import MediaSource, open_source
 from vitpose_cli.progress import Report
+from vitpose_cli.ranges import check_types
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.run import Run
 
@@ -55,6 +56,14 @@ class ClusterOptions:
     address: str
     gpus_per_worker: float | None = None
     num_workers: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
 
 def annotate_on_cluster(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 
 from vitpose_cli.media.copies import CopySink
-from vitpose_cli.media.drawing import DrawStyle, draw_instances
+from vitpose_cli.media.drawing import draw_instances
 from vitpose_cli.media.extracted import ExtractedFrames, NameTooLongError
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import PictureTooLargeError
@@ -43,7 +43,7 @@ class FramePictures:
         """Write the pictures of one frame, with the boxes and keypoints that its document has."""
         people = as_documented(record).instances
         if self._drawn is not None and people is not None:
-            image = draw_instances(frame.image, people, self._keypoint_set, DrawStyle())
+            image = draw_instances(frame.image, people, self._keypoint_set)
             self._write(self._drawn, replace(frame, image=image))
         if self._plain is not None:
             self._write(self._plain, frame)

@@ -27,6 +27,7 @@ def new_manifest(options: AnnotateOptions, assembly: Assembly) -> RunManifest:
         options={
             "detector": assembly.detector_name,
             **({"detector-size": labeler.detector_size} if labeler.detector_size else {}),
+            **({"detector-tile": labeler.detector_tile} if labeler.detector_tile else {}),
             "flip-test": labeler.flip_test,
             "box-threshold": labeler.box_threshold,
             KEYPOINT_THRESHOLD: estimator.options.keypoint_threshold,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,7 @@ from vitpose_cli.annotate.workers import ALONE
 from vitpose_cli.assembly import LabelerOptions
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.headers import MAX_PIXELS
-from vitpose_cli.media.source import source_names
-from vitpose_cli.ranges import COUNTS, SHARDS, check_flags
+from vitpose_cli.ranges import COUNTS, SHARDS, check_types, is_whole
 
 if TYPE_CHECKING:
     from vitpose_cli.media.video import VideoOptions
@@ -62,16 +61,10 @@ class AnnotateOptions:
             ConfigError: Sources are not several paths, a number is out of its range, something is
                 of another type, or two options exclude each other.
         """
-        check_flags(self)
-        object.__setattr__(self, "sources", source_names(self.sources))
-        object.__setattr__(self, "run", Path(self.run))
-        if self.extract_to is not None:
-            object.__setattr__(self, "extract_to", Path(self.extract_to))
+        check_types(self)
         COUNTS.check("max_pixels", self.max_pixels)
         if self.num_shards is not None:
             SHARDS.check("num_shards", self.num_shards)
-        if self.video is not None and not is_dataclass(self.video):
-            raise ConfigError(f"video is {self.video!r}, expected VideoOptions.")
         if not _is_worker(self.worker):
             raise ConfigError(
                 f"worker is {self.worker!r}, expected (k, n) with k from 1 to n.",
@@ -92,6 +85,6 @@ class AnnotateOptions:
 def _is_worker(value: object) -> bool:
     """Return whether something is (k, n), whole numbers, k from 1 to n."""
     match value:
-        case (int(number), int(count)):
+        case (number, count) if is_whole(number) and is_whole(count):
             return 1 <= number <= count
     return False

@@ -17,10 +17,10 @@ import torch
 
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.bench.stages import measure_stages
-from vitpose_cli.media.source import source_names
 from vitpose_cli.models.speed import gflop_per_crop, matrix_tflops, network_crops_per_s
 from vitpose_cli.models.vitpose import VARIANTS, HeadConfig, ViTPoseConfig
 from vitpose_cli.plurals import counted
+from vitpose_cli.ranges import check_types
 
 BATCHES = {"cuda": (1, 8, 32, 64, 128)}
 BATCHES_ELSEWHERE = (1, 4, 8, 16)
@@ -51,9 +51,9 @@ class BenchOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are not several paths.
+            ConfigError: Sources are not several paths, or something is of another type.
         """
-        object.__setattr__(self, "sources", source_names(self.sources))
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +192,8 @@ def _sizes(
             continue
         config = ViTPoseConfig(VARIANTS[name], {"main": HeadConfig("classic", 17)})
         its_network_s = network_s * gflop_per_crop(config) / gflop
-        rest_s = whole_s if overlapping else max(whole_s - network_s, 0.0)
-        found[name] = 1 / (max(rest_s, its_network_s) if overlapping else rest_s + its_network_s)
+        rest_s = max(whole_s - network_s, 0.0)
+        found[name] = 1 / (max(whole_s, its_network_s) if overlapping else rest_s + its_network_s)
     return {name: found[name] for name in VARIANTS if name in found}  # smallest first
 
 

@@ -20,12 +20,12 @@ import torch
 
 from vitpose_cli.assembly import Assembly
 from vitpose_cli.errors import InputError
-from vitpose_cli.labeler import CHUNK_FRAMES, DETECTOR_FRAMES, Labeler
+from vitpose_cli.labeler import CHUNK_FRAMES, Labeler
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
 from vitpose_cli.media.images import ImageSink
 from vitpose_cli.media.resizing import resize_image
 from vitpose_cli.media.source import MediaSource, open_source
-from vitpose_cli.models.detection import Detector
+from vitpose_cli.models.detection import DETECTOR_FRAMES, Detector
 from vitpose_cli.models.speed import wait_for
 from vitpose_cli.pose.instances import Detections
 from vitpose_cli.runtime import num_reader_threads
@@ -132,7 +132,7 @@ class _Pipeline:
         ]
         if not frames:
             raise InputError("None of the first photos can be read.", "Give others to --source.")
-        detections = detector.detect(frames[:DETECTOR_FRAMES])  # also sets things up
+        detector.detect(frames[:DETECTOR_FRAMES])  # sets things up
         groups = [frames[n : n + DETECTOR_FRAMES] for n in range(0, len(frames), DETECTOR_FRAMES)]
         decode_s, num_photos = self._timed(lambda: sum(1 for _ in self._frames()))
         detect_s, detections = self._timed(

@@ -35,6 +35,7 @@ _OF_LABELLING = (
     "boxes",
     "detector",
     "detector_size",
+    "detector_tile",
     "flip_test",
     "device",
     "precision",
@@ -80,6 +81,7 @@ def evaluate(
     boxes: options.Boxes = None,
     detector: options.DetectorName = None,
     detector_size: options.DetectorSize = None,
+    detector_tile: options.DetectorTile = None,
     flip_test: options.FlipTest = True,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -96,10 +98,11 @@ def evaluate(
       vitpose evaluate -a person_keypoints.json -p photos.vitpose
       vitpose evaluate -a person_keypoints.json -i photos/ --truncate upper
     """
-    if truncate is not None and (predictions or boxes or detector):
+    finder = detector or detector_size or detector_tile
+    if truncate is not None and (predictions or boxes or finder):
         raise ConfigError(
             "--truncate cuts photos and labels them now, with the boxes of the ground truth.",
-            "Give --images; leave out --predictions, --boxes and --detector.",
+            "Give --images; leave out --predictions, --boxes and what is said of a detector.",
         )
     if predictions is not None and images is None:
         options.refuse_useless(
@@ -108,10 +111,10 @@ def evaluate(
             "beside --predictions, which measures labels that are there",
             "Leave one or the other out; --images labels photos now.",
         )
-    if gt_boxes and (boxes or detector or detector_size):
+    if gt_boxes and (boxes or finder):
         raise ConfigError(
             "--gt-boxes, --boxes and --detector exclude each other: boxes come from one of them.",
-            "Give one of them.",
+            "Give one of them; --detector-size and --detector-tile go with a detector alone.",
         )
     if predictions is not None and images is None:
         with starting():  # without the network's libraries
@@ -135,6 +138,7 @@ def evaluate(
             keypoint_set=keypoint_set,
             detector=detector,
             detector_size=detector_size,
+            detector_tile=detector_tile,
             boxes=boxes,
             device=device,
             precision=precision,

@@ -80,7 +80,8 @@ def import_labels(
       vitpose import task_7.zip --into photos.vitpose --reviewer anna
       vitpose import project-3.json --into photos.vitpose --accept-unchanged
     """
-    from vitpose_cli.formats.importing import ImportOptions, import_corrections
+    from vitpose_cli.formats.import_options import ImportOptions
+    from vitpose_cli.formats.importing import import_corrections
     from vitpose_cli.formats.table import format_named, format_of
     from vitpose_cli.tracking.smoothed_labels import for_document
 
@@ -128,8 +129,8 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
     note(
         f"{'Would change' if dry_run else 'Changed'} {counted(summary.count('changed'), 'frame')}: "
         f"{people(summary.total('num_changed'))} corrected "
-        f"({summary.total('num_keypoints')} keypoints), {summary.total('num_added')} added, "
-        f"{summary.total('num_removed')} removed."
+        f"({counted(summary.total('num_keypoints'), 'keypoint')}), "
+        f"{summary.total('num_added')} added, {summary.total('num_removed')} removed."
     )
     note(
         f"{counted(summary.count('accepted'), 'frame')} accepted, "
@@ -155,7 +156,8 @@ def _show(summary: ImportSummary, dry_run: bool) -> None:
             "left out, as the run tracks people anew for its document: say who is who in review."
         )
     if summary.num_ignored:
-        note(f"{summary.num_ignored} shapes are no people with keypoints; they were left out.")
+        shapes = counted(summary.num_ignored, "shape is", "shapes are")
+        note(f"{shapes} no people with keypoints: left out.")
     if summary.other_labels:
         names = first_few(summary.other_labels)
         note(f"Among them are points labelled {names}: no keypoint of the run is called so.")

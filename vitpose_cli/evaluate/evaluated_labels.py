@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitpose_cli.evaluate.evaluation import Evaluation, check_truth, measure_photos
-from vitpose_cli.evaluate.photo_batches import FailedPhoto
 from vitpose_cli.evaluate.predictions import photo_of, predicted_photos
 from vitpose_cli.media.kinds import is_run_folder
 from vitpose_cli.pose.instances import Instances
@@ -21,14 +18,12 @@ from vitpose_cli.pose.keypoints import KeypointSet
 from vitpose_cli.records.coco import CocoDocument
 from vitpose_cli.records.coco_frames import CocoFrames
 from vitpose_cli.records.coco_people import bodies_of
-from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import ANNOTATIONS
 
 
 def evaluate_results(
     truth: CocoDocument,
     results: Iterable[Mapping[str, Any]],
-    failures: Iterable[FailedPhoto] = (),
     keypoint_set: KeypointSet | None = None,
 ) -> Evaluation:
     """Measure predictions against ground truth, both in memory.
@@ -37,7 +32,6 @@ def evaluate_results(
         truth: The ground truth.
         results: COCO results: `image_id`, `keypoints` (3K: x, y, score), `score`; frame px. If all
             have a `category_id`, AP is the mean over the categories of the ground truth.
-        failures: Photos that could not be labelled; for the report only.
         keypoint_set: The keypoints of the truth with the sigmas to measure by; None for its own.
 
     Raises:
@@ -59,51 +53,12 @@ def evaluate_results(
         )
         for image_id, annotations in truth.by_image().items()
     )
-    measured = measure_photos(photos, keypoint_set, bodies, truth.crowding())
-    return replace(measured, failures=tuple(failures))
+    return measure_photos(photos, keypoint_set, bodies, truth.crowding())
 
 
-def results_of_records(
-    records: Iterable[FrameRecord],
-    image_ids: Mapping[str, int],
-    order: NDArray[np.int64] | None = None,
-) -> tuple[list[dict[str, Any]], list[FailedPhoto]]:
-    """Return frames' people as COCO results, and the frames that failed.
-
-    Raw coordinates are used, also of keypoints under the threshold: AP ranks, it does not cut.
-
-    Args:
-        records: What a labeler or a run says.
-        image_ids: The ground truth's image id by file name; other frames are left out.
-        order: Where the ground truth's keypoints are among those of the records, (K,); None where
-            they are the same.
-    """
-    results: list[dict[str, Any]] = []
-    failures: list[FailedPhoto] = []
-    for record in records:
-        image_id = image_ids.get(str(record.key))
-        if image_id is None:
-            continue
-        if record.instances is None:
-            failures.append(FailedPhoto(str(record.key), record.error or ""))
-            continue
-        results += results_of_people(image_id, record.instances, order)
-    return results, failures
-
-
-def results_of_people(
-    image_id: int, people: Instances, order: NDArray[np.int64] | None = None
-) -> list[dict[str, Any]]:
-    """Return the people of a frame as COCO results, one after the other.
-
-    Args:
-        image_id: The ground truth's id of the frame.
-        people: The people.
-        order: As for `results_of_records`.
-    """
+def results_of_people(image_id: int, people: Instances) -> list[dict[str, Any]]:
+    """Return the people of a frame, the ground truth's `image_id`, as COCO results."""
     points = np.concatenate([people.keypoints, people.keypoint_scores[:, :, None]], axis=2)
-    if order is not None:
-        points = points[:, order]
     return [
         {"image_id": image_id, "keypoints": one.ravel().tolist(), "score": float(score)}
         for one, score in zip(points, people.scores, strict=True)
@@ -121,7 +76,7 @@ def run_of_document(predictions: Path) -> Path | None:
 
 
 def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
-    """Measure labels that exist.
+    """Measure labels that exist. Paths may be given as text.
 
     Args:
         annotations: Ground truth, a COCO-keypoint file.
@@ -133,6 +88,7 @@ def evaluate_predictions(annotations: Path, predictions: Path) -> Evaluation:
         InputError: A file cannot be used, no photo of the predictions is in the ground truth, or
             it has nobody.
     """
+    annotations, predictions = Path(annotations), Path(predictions)
     with closing(CocoFrames(annotations)) as truth:
         photos = predicted_photos(predictions, truth)
         result = measure_photos(photos, truth.keypoint_set, truth.bodies, truth.crowding)

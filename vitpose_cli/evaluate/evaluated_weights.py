@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vitpose_cli.assembly import LabelerOptions, assemble
 from vitpose_cli.errors import InputError
 from vitpose_cli.evaluate.body_cuts import CutPhotos, cut_bodies
-from vitpose_cli.evaluate.evaluated_labels import evaluate_results, results_of_records
 from vitpose_cli.evaluate.evaluation import Evaluation, check_truth, measure_photos
-from vitpose_cli.evaluate.photo_batches import person_area
-from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photos
+from vitpose_cli.evaluate.photo_batches import Photo, person_area
+from vitpose_cli.evaluate.predictions import keypoint_order, labelled_photo, labelled_photos
 from vitpose_cli.labeler import Labeler
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.lookup import ListedFrames
@@ -22,6 +24,7 @@ from vitpose_cli.pose.parts import BodyPart
 from vitpose_cli.progress import Report
 from vitpose_cli.records.coco import CocoDocument, read_coco
 from vitpose_cli.records.coco_frames import CocoFrames
+from vitpose_cli.records.coco_people import bodies_of
 from vitpose_cli.records.media_root import MediaFolders
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.results import given_boxes
@@ -42,6 +45,8 @@ def evaluate_weights(
 ) -> Evaluation:
     """Label the photos of the ground truth now, and measure the labels.
 
+    Paths may be given as text.
+
     Args:
         annotations: Ground truth, a COCO-keypoint file.
         images: The folder that its file names are relative to.
@@ -55,6 +60,7 @@ def evaluate_weights(
             ground truth has nobody.
         ConfigError, WeightsError: As `assemble`.
     """
+    annotations, images = Path(annotations), Path(images)
     num_threads = num_reader_threads(resolve_device(options.device))
     with closing(CocoFrames(annotations)) as truth:
         keys = [truth.key(number) for number in range(len(truth))]
@@ -84,6 +90,8 @@ def evaluate_cut_bodies(
 ) -> Evaluation:
     """Cut the photos so that a part of each body is left, see `body_cuts`; label and measure these.
 
+    Paths may be given as text.
+
     Args:
         annotations: Ground truth, a COCO-keypoint file.
         images: The folder that its file names are relative to.
@@ -96,6 +104,7 @@ def evaluate_cut_bodies(
             ground truth has nobody of whom the part can be cut out.
         ConfigError, WeightsError: As `assemble`.
     """
+    annotations, images = Path(annotations), Path(images)
     num_threads = num_reader_threads(resolve_device(options.device))
     whole = read_coco(annotations)
     areas = tuple({**item, "area": person_area(item)} for item in whole.annotations)
@@ -106,15 +115,25 @@ def evaluate_cut_bodies(
     assembly = assemble(replace(options, boxes=annotations), source.expected, measured=True)
     labeler = Labeler(BoxesFile(cuts.boxes(), annotations), assembly.estimator)
     order = keypoint_order(assembly.estimator.keypoint_set, cuts.document.keypoint_set)
-    results, failures = results_of_records(
-        _records(labeler, source, report), _image_ids(cuts.document), order
-    )
-    categories = {person["image_id"]: person["category_id"] for person in cuts.document.annotations}
-    for each in results:
-        each["category_id"] = categories[each["image_id"]]  # a cut shows one body
-    result = evaluate_results(cuts.document, results, failures)
+    records = _records(labeler, source, report)
+    photos_of_cuts = _cut_photos(records, cuts.document, order)
+    bodies = bodies_of(whole.categories)
+    result = measure_photos(photos_of_cuts, cuts.document.keypoint_set, bodies, {})
     check_truth(result, annotations)
     return result
+
+
+def _cut_photos(
+    records: Iterable[FrameRecord], truth: CocoDocument, order: NDArray[np.int64]
+) -> Iterator[Photo]:
+    """Yield cuts as they are labelled; each shows one body, of a category that is known."""
+    ids = {image["file_name"]: image["id"] for image in truth.images}
+    bodies = truth.by_image()
+    for record in records:
+        number = ids[str(record.key)]
+        photo = labelled_photo(number, bodies[number], record, order)
+        (body,) = bodies[number]
+        yield photo._replace(categories=[body["category_id"]] * len(photo.scores))
 
 
 def _records(
@@ -154,7 +173,3 @@ def _frames_of(
         )
     paths = {media: folders.path(media) for media in {key.media for key in found}}
     return ListedFrames(paths, found, num_threads)
-
-
-def _image_ids(truth: CocoDocument) -> dict[str, int]:
-    return {image["file_name"]: image["id"] for image in truth.images}

@@ -81,34 +81,43 @@ def labelled_photos(
     truth.check_listed_once()
     order = keypoint_order(found, truth.keypoint_set)
     numbers = {name: number for number, name in enumerate(truth.names)}
-    nobody = np.zeros((0, len(order), 2)), np.zeros(0)
     unknown: Sequence[int] | None = () if gt_boxes else None
     for record in records:
         number = numbers.get(str(record.key))
         if number is None:
             continue
-        people = record.instances
         if record.size_wh is not None:
             stated_wh = size_of(truth.image(number))
             check_size(record.key, record.size_wh, stated_wh, truth.path)
-        points, scores = (
-            nobody
-            if people is None
-            else (people.keypoints[:, order].astype(np.float64), people.scores.astype(np.float64))
-        )
         bodies = _bodies(truth, number)
-        photo = Photo(
-            int(truth.image_ids[number]),
-            bodies,
-            points,
-            scores,
-            failure=None if record.error is None else FailedPhoto(str(record.key), record.error),
-            categories=unknown,
-        )
-        if gt_boxes and people is not None and record.size_wh is not None:
-            categories = categories_of_boxes(people.boxes, bodies, record.size_wh)
+        photo = labelled_photo(int(truth.image_ids[number]), bodies, record, order)
+        photo = photo._replace(categories=unknown)
+        if gt_boxes and record.instances is not None and record.size_wh is not None:
+            categories = categories_of_boxes(record.instances.boxes, bodies, record.size_wh)
             photo = photo._replace(categories=categories)
         yield photo
+
+
+def labelled_photo(
+    image_id: int,
+    bodies: Sequence[Mapping[str, Any]],
+    record: FrameRecord,
+    order: NDArray[np.int64],
+) -> Photo:
+    """Return a photo as a labeler says it is.
+
+    Args:
+        image_id: Its id.
+        bodies: The truth.
+        record: What the labeler says.
+        order: Where the truth's keypoints are among those of the labeler, (K,).
+    """
+    points, scores = np.zeros((0, len(order), 2)), np.zeros(0)
+    if (people := record.instances) is not None:
+        points = people.keypoints[:, order].astype(np.float64)
+        scores = people.scores.astype(np.float64)
+    failure = None if record.error is None else FailedPhoto(str(record.key), record.error)
+    return Photo(image_id, bodies, points, scores, failure=failure)
 
 
 def photo_of(

@@ -34,10 +34,10 @@ from vitpose_cli.pose.geometry import xywh_to_xyxy
 from vitpose_cli.records.body_sizes import has_own_box
 from vitpose_cli.records.coco import track_id_of
 from vitpose_cli.records.coco_frames import CocoFrames
-from vitpose_cli.records.coco_people import source_of
+from vitpose_cli.records.coco_people import size_of, source_of
 from vitpose_cli.records.coco_writer import DocumentSize, DocumentStyle, write_document
 from vitpose_cli.records.json_stream import stream_items
-from vitpose_cli.records.json_values import is_int, to_json
+from vitpose_cli.records.json_values import to_json
 from vitpose_cli.records.record import FrameRecord
 from vitpose_cli.records.shards import document_parts, num_shards_of, shard_paths
 
@@ -164,11 +164,10 @@ def corrections_of(document: CocoFrames, names: Sequence[str]) -> Corrections:
             if item["category_id"] in orders and not item["iscrowd"]
         ]
         num_ignored += len(annotations) - len(people)
-        width, height = image.get("width"), image.get("height")
         frames.append(
             CorrectedFrame(
                 name=name,
-                size_wh=(width, height) if is_int(width) and is_int(height) else None,
+                size_wh=size_of(image),
                 version=first_text("version", image, *annotations),
                 people=tuple(people),
             )

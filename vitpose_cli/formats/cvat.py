@@ -25,6 +25,7 @@ import orjson
 from vitpose_cli.errors import InputError
 from vitpose_cli.files import atomic_file
 from vitpose_cli.formats import coco
+from vitpose_cli.formats.apart_names import ApartNames
 from vitpose_cli.formats.content import Content, LabelledFrame
 from vitpose_cli.formats.corrections import Corrections
 from vitpose_cli.formats.keypoint_colours import BY_SIDE, PERSON
@@ -70,13 +71,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
     samples = [frame.record for frame in islice(content.frames(), _NUM_SAMPLES)]
     keypoint_set = content.keypoint_set
     pose = mean_pose(samples, keypoint_set.num_keypoints)
-    files = [labels]
+    files, names = [labels], ApartNames()
     num_images = num_instances = 0
     with OwnFiles(out) as own, new_files(own) as new:
         labelled = task_labels(keypoint_set, pose)
         new.write(labels, orjson.dumps(labelled, option=orjson.OPT_INDENT_2))
         for name, frames in _tasks(content):
-            archive = safe_media_path(out, f"{name}.zip")
+            source = PurePosixPath(name)
+            archive = safe_media_path(out, str(names.give(source, source.name, ".zip")))
             size = _write_archive(content, frames, new.place(archive), options.split or _SUBSET)
             files.append(archive)
             num_images += size.num_images
@@ -98,7 +100,7 @@ def read(path: Path, names: Sequence[str]) -> Corrections:
     if path.is_dir():
         found = sorted(path.glob(_DOCUMENTS))
         return _joined(path, [coco.read(document, names) for document in found])
-    if not is_zip(path):
+    if not is_zipfile(path):
         return replace(coco.read(path, names), own_track_ids=True)
     members = _members(path)
     return _joined(path, [coco.read_content(*member, names) for member in members])
@@ -109,11 +111,6 @@ def is_for_upload(folder: Path) -> bool:
     labels = folder / LABELS
     first = next(stream_items(labels), None) if labels.is_file() else None
     return first is not None and first.section == ""  # a list; FiftyOne's is an object
-
-
-def is_zip(path: Path) -> bool:
-    """Return whether a file is an archive, as CVAT exports them."""
-    return is_zipfile(path)
 
 
 def _members(path: Path) -> Iterator[tuple[Iterator[bytes], str]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +30,7 @@ from vitpose_cli.formats.identities import (
     without_identities,
     written_identities,
 )
+from vitpose_cli.formats.import_options import ImportOptions
 from vitpose_cli.formats.import_summary import LABELLED_SINCE, Decision, ImportSummary, Outcome
 from vitpose_cli.formats.people import Comparison, Differences, compare_people
 from vitpose_cli.formats.undone import undoes
@@ -48,28 +49,6 @@ Read = Callable[[Path, Sequence[str]], Corrections]
 """Reads a file of another program, given the names of the run's keypoints."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """How corrections are brought in.
-
-    Attributes:
-        tool: The format that they come in.
-        reviewer: Who corrected.
-        accept_unchanged: Frames that came back as they were have been looked at, and are good.
-        force: Take corrections also of frames that somebody labelled here meanwhile. What came
-            back as it was is no correction, and replaces nothing.
-        video: The video that frames called `frame_000123` are of; None where the run has one only.
-        dry_run: Only say what would be done.
-    """
-
-    tool: str
-    reviewer: str = ""
-    accept_unchanged: bool = False
-    force: bool = False
-    video: str | None = None
-    dry_run: bool = False
-
-
 def import_corrections(
     folder: Path,
     path: Path,
@@ -81,8 +60,8 @@ def import_corrections(
     """Bring the corrections in a file into a run, and write its document anew.
 
     Args:
-        folder: The run.
-        path: The file.
+        folder: The run; text will do.
+        path: The file; text will do.
         read: Reads it.
         options: How to do it.
         finish: What is to be done with the records on their way into the document.
@@ -92,6 +71,7 @@ def import_corrections(
         InputError: File or run cannot be used, somebody edits the run just now, or the file has
             nobody in any frame, which is more likely a mistake than meant.
     """
+    folder, path = Path(folder), Path(path)
     with Run.read(folder) if options.dry_run else Run.edit(folder) as run:
         keypoint_set = KeypointSet.from_category(run.manifest.keypoint_set)
         corrections = read(path, keypoint_set.names)
@@ -194,10 +174,10 @@ class _Judge:
         known = kept
         if not kept.keys() >= found:  # the document has them all the same
             known = self._written_identities(found)
-        if self._corrections.own_track_ids:
-            frames = numbered_as_in_run([*zip(keys, frames, strict=True)], known)
-        videos = {key.media for key in kept}
         pairs = [*zip(keys, frames, strict=True)]
+        if self._corrections.own_track_ids:
+            pairs = [*zip(keys, numbered_as_in_run(pairs, known), strict=True)]
+        videos = {key.media for key in kept}
         lost = {
             place
             for place, key in enumerate(keys)
@@ -207,7 +187,7 @@ class _Judge:
         self.num_identities_lost = num_changed([pairs[place] for place in lost], known)
         return [
             without_identities(frame) if place in lost else frame
-            for place, frame in enumerate(frames)
+            for place, (_, frame) in enumerate(pairs)
         ]
 
     def _written_identities(self, keys: Set[FrameKey]) -> Known:

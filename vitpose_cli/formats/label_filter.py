@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from vitpose_cli.ranges import check_types
 from vitpose_cli.records.composed_names import ByName
 
-_GOOD_STATES = frozenset({"accepted", "fixed"})
+_GOOD_STATES = ("accepted", "fixed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,14 @@ class LabelFilter:
     names: frozenset[str] | None = None
     reviewed: bool = False
     categories: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
     def among(self, names: Iterable[str]) -> tuple[LabelFilter, tuple[str, ...]]:
         """Return this selection with names as they are among those of all frames.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,12 +92,15 @@ class NewFiles:
         except OSError as error:
             raise write_error(path, error) from error
 
-    def put_in_place(self, outdated: Mapping[Path, str]) -> list[Path]:
+    def put_in_place(
+        self, outdated: Mapping[Path, str], begin: Callable[[], object] = lambda: None
+    ) -> list[Path]:
         """Let all files appear, once own files of an earlier export are deleted.
 
         Args:
             outdated: Folders, with the ending of the names of the files in them that are deleted;
                 empty for all. What is not in them is replaced where a new file has its name.
+            begin: Called when nothing is in the way, before anything changes.
 
         Returns:
             What lies in these folders besides, sorted; see `OwnFiles.delete`.
@@ -115,6 +118,7 @@ class NewFiles:
             make_folder(self.folder / folder)
             for name in files:
                 self._own.check_free(self.folder / folder / name)
+        begin()
         others = [
             other
             for folder, ending in outdated.items()

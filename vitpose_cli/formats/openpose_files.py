@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from vitpose_cli.files import fitted_name, in_any_case
+from vitpose_cli.files import fitted_name
+from vitpose_cli.formats.apart_names import ApartNames
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.records.coco import safe_media_path
 
@@ -28,7 +29,7 @@ class FrameFiles:
         """Take the folder that the files are in."""
         self._out = out
         self._folders: dict[PurePosixPath, PurePosixPath] = {}
-        self._taken: set[str] = set()
+        self._names = ApartNames()
 
     def path(self, key: FrameKey) -> Path:
         """Return the file of a frame: of a video `clip_json/clip_000000000123_keypoints.json`.
@@ -42,23 +43,16 @@ class FrameFiles:
             path = self._folder(media, media.stem) / name
         elif len(media.parts) > 1:
             folder = self._folder(media.parent, media.parent.name)
-            path = self._untaken(folder / media.name, media.stem, ENDING)
+            path = self._names.give(folder / media.name, media.stem, ENDING)
         else:
-            path = self._untaken(media, media.stem, ENDING)
+            path = self._names.give(media, media.stem, ENDING)
         return safe_media_path(self._out, str(path))
 
     def _folder(self, source: PurePosixPath, stem: str) -> PurePosixPath:
         """Return the folder for the frames of a video, or for the photos of a folder."""
         if source not in self._folders:
-            self._folders[source] = self._untaken(source, stem, _FOLDER)
+            self._folders[source] = self._names.give(source, stem, _FOLDER)
         return self._folders[source]
-
-    def _untaken(self, source: PurePosixPath, stem: str, ending: str) -> PurePosixPath:
-        """Return a stem with an ending; of two that are alike in any case, one is told apart."""
-        while in_any_case(name := source.with_name(fitted_name(stem, ending))) in self._taken:
-            stem += source.suffix.replace(".", "_") or "_"
-        self._taken.add(in_any_case(name))
-        return name
 
 
 class VideoSeries:

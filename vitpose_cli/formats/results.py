@@ -23,9 +23,9 @@ from vitpose_cli.formats.written import WriteOptions, Written, check_new
 from vitpose_cli.records.coco_items import NO_OWN_ID, CocoHead, check_image, coco_items, wrong
 from vitpose_cli.records.coco_writer import frame_annotations
 from vitpose_cli.records.composed_names import ByName
-from vitpose_cli.records.json_stream import stream_items
 from vitpose_cli.records.keypoint_order import KeypointOrder
 from vitpose_cli.records.record import COORDINATE_DECIMALS, SCORE_DECIMALS, FrameRecord
+from vitpose_cli.records.results import is_results_file
 from vitpose_cli.records.shards import document_files
 
 _EMPTY = "Nobody is in these frames; pycocotools cannot load an empty list of results."
@@ -59,10 +59,9 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
 
 def _is_results(path: Path) -> bool:
     try:
-        first = next(stream_items(path), None)
+        return is_results_file(path)
     except InputError:
         return False
-    return first is not None and first.section == ""
 
 
 class _OwnIds:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from zipfile import is_zipfile
 
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.formats import (
@@ -122,7 +123,7 @@ def format_of(path: Path) -> str:
                 "Import what CVAT exported afterwards, as COCO Keypoints 1.0.",
             )
         return "cvat" if (path / "annotations").is_dir() else "fiftyone"
-    if cvat.is_zip(path):
+    if is_zipfile(path):
         return "cvat"
     for section, position, value in stream_items(document_files(path)[0]):
         if section == "" and position is not None:

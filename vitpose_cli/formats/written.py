@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vitpose_cli.errors import InputError
-from vitpose_cli.files import check_replaceable, make_folder
+from vitpose_cli.files import TEMPORARY_SUFFIX, check_replaceable, make_folder
+from vitpose_cli.ranges import check_types
 
 Placing = Literal["link", "copy", "none"]
 """What is done with pictures: links to them, copies of them, or nothing."""
 
 _CHOOSE = "Choose another place with -o, or --overwrite to replace what is there."
+
+_OF_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What macOS and Windows leave in folders that somebody has looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class WriteOptions:
             document that the labels come from.
         overwrite: Replace what an earlier export left at the same place.
         num_shards: Into how many files a COCO document is written; None for as many as before.
+
+    Paths may be given as text.
     """
 
     split: str = ""
@@ -40,6 +46,14 @@ class WriteOptions:
     truth: Path | None = None
     overwrite: bool = False
     num_shards: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +85,13 @@ class Written:
 def new_folder(path: Path, options: WriteOptions) -> None:
     """Make a folder to write into; one that holds something is taken only if that was said.
 
+    What a killed export left there, or a system by itself, is nothing.
+
     Raises:
         InputError: It holds something, or cannot be made.
     """
-    if path.is_dir() and not options.overwrite and any(path.iterdir()):
+    present = path.iterdir() if path.is_dir() and not options.overwrite else ()
+    if any(each.suffix != TEMPORARY_SUFFIX and each.name not in _OF_SYSTEMS for each in present):
         raise InputError(f"{path} is not empty.", _CHOOSE)
     make_folder(path)
 

@@ -76,11 +76,14 @@ def write(content: Content, out: Path, options: WriteOptions) -> Written:
             num_images += 1
             num_instances += len(lines)
         pictures.finish()
-        own.claim(described)
         beside = [each for each in _splits_named(described) if each != split]
-        if described.exists():  # a part of the split is not to be taken for the whole
-            _describe(described, beside, meaning)
-        others = new.put_in_place(_outdated(out, split, present, options))
+
+        def begin() -> None:
+            own.claim(described)
+            if described.exists():  # a part of the split is not to be taken for the whole
+                _describe(described, beside, meaning)
+
+        others = new.put_in_place(_outdated(out, split, present, options), begin)
         for folder in _folders_of(out, split, options)[0]:
             make_folder(folder)  # also where nobody was found
     splits = [each for each in SPLITS if each in (*beside, split)]

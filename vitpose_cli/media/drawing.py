@@ -21,6 +21,7 @@ from vitpose_cli.media.letters import writable
 from vitpose_cli.media.plates import place_plates
 from vitpose_cli.pose.instances import Instances
 from vitpose_cli.pose.keypoints import KeypointSet, Side
+from vitpose_cli.ranges import check_types
 
 Colour = tuple[int, int, int]
 
@@ -47,6 +48,10 @@ _BRIGHT = 330  # colours of a larger sum bear dark letters
 FAR_PX = 1e6  # beyond it OpenCV's fixed-point numbers overflow
 
 
+Palette = Literal["side", "instance"]
+"""By what people are coloured: the body's side, or who they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrawStyle:
     """How people are drawn.
@@ -67,8 +72,16 @@ class DrawStyle:
     labels: bool = False
     keypoint_threshold: float = 0.0
     line_scale: float = 1.0
-    palette: Literal["side", "instance"] = "side"
+    palette: Palette = "side"
     ids: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
 
 def draw_instances(

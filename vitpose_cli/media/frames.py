@@ -240,7 +240,7 @@ def prefetch(
     Never more than `ahead` results are under way or waiting while the consumer works on one, so
     memory is bounded however long `items` is. What `function` raises comes out at its item's
     place and ends the generator. When the generator ends, is closed, or is dropped, nothing
-    further is started, and its threads end with the call they are in.
+    further is started, and the calls that were begun are waited for.
 
     Args:
         function: Runs in several threads at once; the interpreter's lock must be free in most of
@@ -248,8 +248,11 @@ def prefetch(
         items: Drawn from in the consumer's thread, only as far as needed.
         num_threads: At least 1.
         ahead: At least `num_threads` to keep every thread busy.
-        release: Called at the end, before the threads are waited for: lets go whoever of them
+        release: Called at the end, before the calls are waited for: lets go whoever of them
             waits for the consumer.
+
+    Calls are waited for, not threads: a generator that is dropped can be closed by the garbage
+    collector in a thread that has just begun, which holds a lock that `Thread.join` takes.
     """
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="prefetch")
     pending: deque[Future[Result]] = deque()
@@ -257,14 +260,23 @@ def prefetch(
         for item in items:
             pending.append(pool.submit(function, item))
             if len(pending) > ahead:
-                yield pending.popleft().result()
+                yield _first(pending)
         while pending:
-            yield pending.popleft().result()
+            yield _first(pending)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         if release is not None:
             release()
-        pool.shutdown()
+        for future in pending:
+            if not future.cancelled():
+                future.exception()
+
+
+def _first(pending: deque[Future[Result]]) -> Result:
+    """Wait for the first one and take it away; it stays where the wait is interrupted."""
+    result = pending[0].result()
+    pending.popleft()
+    return result
 
 
 def drawn_ahead(items: Generator[Result, None, None], ahead: int) -> Generator[Result, None, None]:

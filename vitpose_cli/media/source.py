@@ -12,7 +12,7 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vitpose_cli.errors import ConfigError, InputError
+from vitpose_cli.errors import InputError
 from vitpose_cli.media.finding import FoundMedia, find_media
 from vitpose_cli.media.frames import (
     Frame,
@@ -54,26 +54,6 @@ def open_source(
     """
     found = find_media(sources, roots)
     return MediaSource(found, num_threads=num_threads, video=video, max_pixels=max_pixels)
-
-
-def source_names(sources: Iterable[str | Path]) -> tuple[str, ...]:
-    """Return sources as they are written on the command line.
-
-    Args:
-        sources: Texts or paths.
-
-    Raises:
-        ConfigError: It is one source instead of several, or holds something else.
-    """
-    if isinstance(sources, str | Path):
-        raise ConfigError(
-            f"sources is the one path {str(sources)!r}, expected a tuple of paths.",
-            f"Write it as ({str(sources)!r},).",
-        )
-    wrong = next((each for each in sources if not isinstance(each, str | Path)), None)
-    if wrong is not None:
-        raise ConfigError(f"A source is a path, not {type(wrong).__name__}.")
-    return tuple(map(str, sources))
 
 
 class MediaSource:

@@ -22,6 +22,7 @@ from vitpose_cli.media.storage import NOWHERE, Storage
 from vitpose_cli.media.video_container import says_square
 from vitpose_cli.media.video_cursor import PictureTimes, VideoCursor
 from vitpose_cli.media.video_reader import open_reader
+from vitpose_cli.ranges import check_types
 
 AHEAD = 4
 """Converted frames held ready; a frame of 4K takes 25 MB."""
@@ -58,8 +59,9 @@ class VideoOptions:
         """Check the options.
 
         Raises:
-            ConfigError: One is out of its range, or two exclude each other.
+            ConfigError: One is out of its range or of another type, or two exclude each other.
         """
+        check_types(self)
         if self.every < 1:
             raise ConfigError(f"every is {self.every}, expected 1 or more.")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):

@@ -78,6 +78,10 @@ class AudioTrack:
             ready = self._step[1] if self._step is not None else []  # with a frame behind the cut
             held = [*ready, *self._encoder.flush()]
             self._mux([each for each in held if _time_s(each) < until_s])
+        self.close()
+
+    def close(self) -> None:
+        """Close the source."""
         if self._container is not None:
             self._container.close()
 

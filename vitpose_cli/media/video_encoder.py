@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, cast
 
 import av
 import cv2
@@ -31,6 +31,7 @@ from vitpose_cli.media.marks import MARK
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_audio import AudioTrack
 from vitpose_cli.media.video_container import open_container, picture_track
+from vitpose_cli.ranges import check_types
 
 VideoCodec = Literal["h264", "h265"]
 
@@ -77,11 +78,10 @@ class EncodeOptions:
         """Check the options.
 
         Raises:
-            ConfigError: One is unknown or out of its range, or PyAV was built without the codec.
+            ConfigError: One is of another type or out of its range, or PyAV was built without the
+                codec.
         """
-        if self.codec not in _ENCODERS:
-            known = ", ".join(get_args(VideoCodec))
-            raise ConfigError(f"There is no codec {self.codec!r}.", f"Known are {known}.")
+        check_types(self)
         encoder = _ENCODERS[self.codec]
         if self.crf is not None and not 0 <= self.crf <= _MAX_CRF:
             raise ConfigError(f"crf is {self.crf}, expected 0 to {_MAX_CRF}.")
@@ -214,9 +214,11 @@ class VideoEncoder:
             self._container.close()
 
     def abandon(self) -> None:
-        """Close the file as it is."""
+        """Close the file as it is, and the source."""
         with suppress(av.FFmpegError):
             self._container.close()
+        if self._audio is not None:
+            self._audio.close()
 
     def _encode_held(self, until_pts: int) -> None:
         """Encode the newest picture, to be shown until a tick, and write the sound before it."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vitpose_cli.errors import InputError
@@ -19,6 +19,7 @@ from vitpose_cli.files import (
     check_replaceable,
     remove_left_over,
     temporary_name,
+    write_error,
 )
 from vitpose_cli.media.frames import Frame
 from vitpose_cli.media.video import VideoOptions
@@ -105,18 +106,14 @@ class VideoSink:
         self._pool.shutdown(cancel_futures=True)
         if self._encoder is not None:
             self._encoder.abandon()
-        self._temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._temporary.unlink()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             self.close()
         else:
             self.abort()
@@ -136,6 +133,9 @@ class VideoSink:
         if self._encoder is None:
             raise InputError(f"There is no frame to write to {self._path}.")
         self._encoder.finish()
-        with self._temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        self._temporary.replace(self._path)
+        try:
+            with self._temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            self._temporary.replace(self._path)
+        except OSError as error:
+            raise write_error(self._path, error) from error

@@ -28,6 +28,7 @@ from vitpose_cli.merge.merged_labels import output_exists, write_merged_document
 from vitpose_cli.merge.merged_pictures import MergedPictures
 from vitpose_cli.pose.alike_sets import with_stated
 from vitpose_cli.pose.keypoints import STATEMENTS, KeypointSet
+from vitpose_cli.ranges import check_types
 from vitpose_cli.record_set import RecordSet, open_together
 from vitpose_cli.records.body_sizes import num_without_size
 from vitpose_cli.records.coco_items import listed_again
@@ -56,6 +57,8 @@ class MergeOptions:
         output: A `.json` for a COCO file, anything else for a new run folder.
         human: Those of the inputs that a person made, though nothing in them says so.
         num_shards: Into how many files the document is written; None for one.
+
+    Paths may be given as text.
     """
 
     inputs: tuple[Path, ...]
@@ -67,8 +70,10 @@ class MergeOptions:
         """Check the options.
 
         Raises:
-            ConfigError: There is nothing to merge, or a human input is none of the inputs.
+            ConfigError: There is nothing to merge, a human input is none of the inputs, or
+                something is of another type.
         """
+        check_types(self)
         if not self.inputs:
             raise ConfigError("There is nothing to merge.")
         strangers = [str(path) for path in self.human if path not in self.inputs]

@@ -15,10 +15,16 @@ from vitpose_cli.errors import WeightsError
 from vitpose_cli.models.checkpoint import read_header
 from vitpose_cli.models.convert import convert_file, expected_tensors, find_variant, published_grid
 from vitpose_cli.models.experts import fold_experts
-from vitpose_cli.models.key_maps import ForeignNetwork, raise_faults, recognise, rename
+from vitpose_cli.models.key_maps import (
+    ForeignNetwork,
+    found_in,
+    raise_faults,
+    recognise,
+    rename,
+)
 from vitpose_cli.models.patches import PATCH_SIZE, grow_patch_kernel, resize_position_table
 from vitpose_cli.models.safe_load import read_tensors
-from vitpose_cli.models.vitpose import HeadConfig, ViTPoseConfig
+from vitpose_cli.models.vitpose import HeadConfig, Variant, ViTPoseConfig
 
 
 def load_backbone(
@@ -48,8 +54,9 @@ def load_backbone(
     tensors = read_tensors(path)
     layout = recognise(tensors)
     if layout is not None and layout.heads is None:
-        encoder = _pretrained(rename(tensors, layout))
-        grid = published_grid(encoder["pos_embed"].shape[1])
+        with found_in(path):
+            encoder = _pretrained(rename(tensors, layout))
+            grid = published_grid(encoder["pos_embed"].shape[1])
     elif layout is not None:
         converted = convert_file(path)
         encoder, grid = _encoder_of(converted.state), converted.header.config().grid_wh
@@ -59,13 +66,32 @@ def load_backbone(
         encoder = _encoder_of(fold_experts(tensors, chosen.expert) if chosen else tensors)
         grid = header.config().grid_wh
     else:
-        raise WeightsError(
-            f"{path} is no checkpoint of a known layout; it begins with the tensors "
-            f"{', '.join(list(tensors)[:5])}.",
-            "Known backbones are those of MAE, timm and mmpretrain, and all pose weights.",
-        )
+        raise _unknown(path, tensors)
     encoder["pos_embed"] = resize_position_table(encoder["pos_embed"], grid, grid_wh)
     return {f"encoder.{key}": tensor for key, tensor in encoder.items()}
+
+
+def backbone_variant(path: Path) -> Variant:
+    """Return the size of the backbone in a file of another project.
+
+    Raises:
+        WeightsError: The file cannot be read safely, is of an unknown layout, or of none of our
+            sizes.
+    """
+    tensors = read_tensors(path)
+    layout = recognise(tensors)
+    if layout is None:
+        raise _unknown(path, tensors)
+    with found_in(path):
+        return find_variant(rename(tensors, layout))
+
+
+def _unknown(path: Path, tensors: Mapping[str, Tensor]) -> WeightsError:
+    return WeightsError(
+        f"{path} is no checkpoint of a known layout; it begins with the tensors "
+        f"{', '.join(list(tensors)[:5])}.",
+        "Known backbones are those of MAE, timm and mmpretrain, and all pose weights.",
+    )
 
 
 def _encoder_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

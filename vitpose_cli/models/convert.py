@@ -25,6 +25,7 @@ from vitpose_cli.models.key_maps import (
     HUGGING_FACE,
     ForeignNetwork,
     Layout,
+    found_in,
     raise_faults,
     recognise,
     rename,
@@ -88,18 +89,22 @@ def convert_file(
             several possible keypoint sets, without the head that was asked for, or not whole.
     """
     tensors = read_tensors(path)
-    network = rename(tensors, _pose_layout(tensors, path))
-    variant = find_variant(network)
-    chosen = all_heads(network, keypoint_set) if whole else (choose_head(network, keypoint_set),)
+    layout = _pose_layout(tensors, path)
+    with found_in(path):
+        network = rename(tensors, layout)
+        variant = find_variant(network)
+        chosen = (
+            all_heads(network, keypoint_set) if whole else (choose_head(network, keypoint_set),)
+        )
+        columns, rows = published_grid(network.encoder["pos_embed"].shape[1])
     open_experts = whole and network.has_open_experts
     encoder = network.encoder if open_experts else fold_experts(network.encoder, chosen[0].expert)
     heads = {one.keypoint_set: _own_rows(network, one) for one in chosen}
     state = {f"encoder.{key}": tensor for key, tensor in encoder.items()}
     for name, head in heads.items():
         state |= {f"heads.{name}.{key}": tensor for key, tensor in head.items()}
-    columns, rows = published_grid(encoder["pos_embed"].shape[1])
     layer_norm_eps = 1e-6
-    if network.layout is HUGGING_FACE:
+    if layout is HUGGING_FACE:
         layer_norm_eps = _hugging_face_eps(path, variant, (rows * PATCH_SIZE, columns * PATCH_SIZE))
     header = CheckpointHeader(
         variant=variant.name,
@@ -114,8 +119,9 @@ def convert_file(
         layer_norm_eps=layer_norm_eps,
         num_experts=network.num_experts if open_experts else 0,
     )
-    _check_whole(state, header.config(), network.layout.name)
-    return Conversion(state, header, network.layout.name, chosen[0].notes)
+    with found_in(path):
+        _check_whole(state, header.config(), layout.name)
+    return Conversion(state, header, layout.name, chosen[0].notes)
 
 
 def _own_rows(network: ForeignNetwork, chosen: HeadChoice) -> dict[str, Tensor]:

@@ -27,6 +27,12 @@ from vitpose_cli.runtime import has_fast
 DEFAULT_THRESHOLD = 0.3
 """Score from which on a box counts, where neither the user nor the weights say otherwise."""
 
+DETECTOR_FRAMES = 8
+"""Frames in one call of a detector, and held at once."""
+
+DETECTOR_PIXELS = 100_000_000
+"""Pixels (300 MB) from which on fewer frames are."""
+
 _NO_CLASS = "__background__"  # what torchvision calls the first of its classes
 
 PERSON = ("person",)

@@ -11,8 +11,10 @@ Sources: the released checkpoints' key lists (ViTPose, mmpose 1.x, transformers,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -267,6 +269,19 @@ def listed(faults: Sequence[str]) -> str:
     """Return faults for a message, sorted, each on a line of its own; of many the first."""
     more = [f"and {len(faults) - _MAX_LISTED} more"] if len(faults) > _MAX_LISTED else []
     return "".join(f"\n  {line}" for line in [*sorted(faults)[:_MAX_LISTED], *more])
+
+
+@contextmanager
+def found_in(path: Path) -> Iterator[None]:
+    """Say in front of what is wrong with tensors which file they are from.
+
+    Raises:
+        WeightsError: Something is wrong with them.
+    """
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error.message}", error.hint) from error
 
 
 def raise_faults(faults: Iterable[str], subject: str) -> None:

@@ -186,15 +186,12 @@ class ViTPose(nn.Module):
             }
         )
 
-    def forward(
-        self, images: Tensor, head: str | None = None, *, expert: int | ExpertRuns | None = None
-    ) -> Tensor:
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Estimate heatmaps.
 
         Args:
             images: (B, 3, H, W) normalised RGB crops of `config.input_wh`.
             head: The keypoint set; may be left out where there is one.
-            expert: See `features`; the head's own expert by default.
 
         Returns:
             (B, K, H/4, W/4), values around [0, 1] when trained, without an activation.
@@ -203,9 +200,8 @@ class ViTPose(nn.Module):
             if len(self.heads) != 1:
                 raise ValueError(f"name one of the heads: {', '.join(self.heads)}")
             head = next(iter(self.heads))
-        if expert is None:
-            expert = self.config.heads[head].expert
-        return self.heads[head](self.features(images, expert=expert))  # type: ignore[no-any-return]
+        features = self.features(images, expert=self.config.heads[head].expert)
+        return self.heads[head](features)  # type: ignore[no-any-return]
 
     def features(self, images: Tensor, *, expert: int | ExpertRuns = 0) -> Tensor:
         """Encode images (B, 3, H, W) to features (B, D, h, w) on the patch grid.

@@ -157,7 +157,7 @@ class KeypointSet:
         return np.array(self.oks_sigmas, np.float64)
 
     @staticmethod
-    def from_category(category: Mapping[str, Any], *, name: str | None = None) -> KeypointSet:
+    def from_category(category: Mapping[str, Any]) -> KeypointSet:
         """Build the set that a COCO file's `categories` entry describes.
 
         Names that match a built-in set, however they are spelled, give that built-in set. Else
@@ -169,9 +169,8 @@ class KeypointSet:
         sigmas of a file keeps its name.
 
         Args:
-            category: The entry; `keypoints` is needed, the others are not.
-            name: What to call a set that is not built in; the category's name if None, `custom` if
-                it has none.
+            category: The entry; `keypoints` is needed, the others are not. A set that is not built
+                in is called as it, `custom` if it has no name.
 
         Raises:
             InputError: There are no keypoint names, one comes twice, or skeleton, flip pairs or
@@ -201,7 +200,7 @@ class KeypointSet:
             )
         built = _complete(
             PublishedSet(
-                name=name or label,
+                name=label,
                 category=label,
                 names=names,
                 edges=tuple((start - first, end - first) for start, end in bones),

@@ -85,7 +85,7 @@ class CheckedAnnotations:
             message = f"{bbox} in {size[0]} x {size[1]}"
             if left >= size[0] or top >= size[1] or right <= 0 or bottom <= 0:
                 self._findings.add("bbox-outside", place, message)
-            elif not _within(left, top, size, _BORDER) or not _within(right, bottom, size, _BORDER):
+            elif not _within(left, top, size) or not _within(right, bottom, size):
                 self._findings.add("bbox-inside", place, message)
         # Of texts, as -1 and -2 have the same hash; 0.0 added, -0.0 and 0.0 are the same text.
         numbers = [float(number) + 0.0 for number in bbox]
@@ -151,7 +151,7 @@ class CheckedAnnotations:
             if v == 0:
                 if x or y:
                     self._findings.add("unlabelled-place", f"{place}[{3 * number}]", f"{x}, {y}, 0")
-            elif size is not None and not _within(x, y, size, _BORDER):
+            elif size is not None and not _within(x, y, size):
                 message = f"({x}, {y}) in {size[0]} x {size[1]}"
                 self._findings.add("keypoint-inside", f"{place}[{3 * number}]", message)
 
@@ -182,5 +182,5 @@ class CheckedAnnotations:
             self._findings.add("track-id-unique", f"{place}.attributes.track_id", message)
 
 
-def _within(x: float, y: float, size: Size, border: float) -> bool:
-    return -border <= x <= size[0] + border and -border <= y <= size[1] + border
+def _within(x: float, y: float, size: Size) -> bool:
+    return -_BORDER <= x <= size[0] + _BORDER and -_BORDER <= y <= size[1] + _BORDER

@@ -268,7 +268,7 @@ def safe_media_path(root: Path, file_name: str, *, follow_links: bool = True) ->
             f"The file name {file_name!r} leads out of {root}.",
             "File names must be relative, without '..'.",
         )
-    if not (follow_links or _is_inside(path, root)):
+    if not (follow_links or path.resolve().is_relative_to(root.resolve())):
         raise InputError(
             f"A link leads from {file_name!r} out of {root}.",
             "Begin the review with --follow-links if what it leads to may be shown.",
@@ -280,7 +280,3 @@ def track_id_of(annotation: Mapping[str, Any]) -> int | None:
     """Return the identity of a person; None for none, for which other programs write -1, too."""
     track_id = annotation.get("track_id", attributes_of(annotation).get("track_id"))
     return track_id if is_int(track_id) and 0 <= track_id <= MAX_TRACK_ID else None
-
-
-def _is_inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())

@@ -1,7 +1,7 @@
 """A COCO document of any size, read frame by frame.
 
 A first pass checks the document as `read_coco` does and keeps where everything lies: about 150
-bytes an image and 16 an annotation. What a frame holds is read again when it is asked for, from
+bytes an image and 40 an annotation. What a frame holds is read again when it is asked for, from
 the document itself, so that no copy has to fit on a disk.
 """
 

@@ -141,7 +141,7 @@ def check_image(path: Path, item: CocoItem) -> int:
         InputError: It has no id or no name.
     """
     image_id, place = item.value.get("id"), f"images[{item.position}]"
-    if not isinstance(image_id, int):
+    if not is_int(image_id):
         raise wrong(path, f"{place}.id", NO_OWN_ID)
     _check_name(path, place, item.value)
     return image_id

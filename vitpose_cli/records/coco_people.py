@@ -7,7 +7,7 @@ outlines, fields of other tools) stays in the document.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import count
 from typing import Any, get_args
 
@@ -67,7 +67,8 @@ def uids_of(key: FrameKey, people: Iterable[Mapping[str, Any]]) -> tuple[str, ..
     taken = {uid for uid in given if uid is not None}
     uids: list[str] = []
     for place, uid in enumerate(given):
-        name = uid or next(new for new in _new_uids(key, place) if new not in taken)
+        names = (instance_uid(key, ordinal) for ordinal in count(place))  # the usual one first
+        name = uid or next(new for new in names if new not in taken)
         taken.add(name)
         uids.append(name)
     return tuple(uids)
@@ -84,11 +85,6 @@ def _usable_uid(person: Mapping[str, Any]) -> str | None:
     uid = attributes_of(person).get("uid")
     usable = isinstance(uid, str) and 0 < len(uid) <= MAX_UID_CHARS and uid.isprintable()
     return uid if usable else None
-
-
-def _new_uids(key: FrameKey, place: int) -> Iterator[str]:
-    """Yield the names that an instance at `place` may have, the usual one first."""
-    return (instance_uid(key, ordinal) for ordinal in count(place))
 
 
 def made_by_hand(people: Iterable[Mapping[str, Any]]) -> bool:

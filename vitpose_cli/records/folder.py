@@ -18,6 +18,7 @@ from vitpose_cli.files import TEMPORARY_SUFFIX, read_error, write_error
 from vitpose_cli.media.marks import JOURNALS, MANIFEST, PREVIEW, RUN_SUFFIX, is_marked
 from vitpose_cli.media.places import based
 from vitpose_cli.media.remote import is_url
+from vitpose_cli.plurals import counted
 from vitpose_cli.records.journal import Scan
 from vitpose_cli.records.lock import FileLock
 from vitpose_cli.records.manifest import RunManifest
@@ -201,11 +202,11 @@ def clear_folder(folder: Path) -> None:
     with ExitStack() as locks:
         for path in sorted(folder.glob(JOURNALS)):
             locks.enter_context(FileLock(path.with_suffix(".lock"), f"The journal {path}"))
-            num_human = sum(entry.human for entry in Scan(path).entries())
-            if num_human:
+            entries = (entry for entry in Scan(path).entries() if entry.human)
+            if num_human := len({(entry.media, entry.frame_index) for entry in entries}):
                 raise InputError(
-                    f"{folder} holds {num_human} frames that a person looked at; "
-                    "they are not overwritten.",
+                    f"{folder} holds labels of a person, in {counted(num_human, 'frame')}; they "
+                    "are not overwritten.",
                     f"Choose another output folder with -o, or move {path} away.",
                 )
         clear_previews(folder)

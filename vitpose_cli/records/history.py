@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitpose_cli.errors import InputError
 from vitpose_cli.media.frames import FrameKey
 from vitpose_cli.media.marks import JOURNALS
+from vitpose_cli.pose.instances import Instances
 from vitpose_cli.records.folder import journal_generation, stored_manifest
 from vitpose_cli.records.index import JournalIndex, JournalReader
 from vitpose_cli.records.journal import Entry, Scan
@@ -205,31 +205,20 @@ def _places(entries: Iterable[tuple[int, Entry]]) -> list[tuple[int, int, int]]:
 
 def changes(before: FrameRecord, after: FrameRecord) -> Changes:
     """Return how the labels in `after` differ from those in `before`, person by person."""
-    old, new = dict(_people(before)), dict(_people(after))
-    kept = [(old[uid], new[uid]) for uid in new if uid in old]
-    moves = [np.hypot(*(now.points - was.points).T) for was, now in kept]
+    was, now = (each.instances or Instances.empty(1) for each in (before, after))
+    rows = {uid: row for row, uid in enumerate(before.uids)}
+    kept = [(rows[uid], row) for row, uid in enumerate(after.uids) if uid in rows]
+    moves = [np.hypot(*(now.keypoints[new] - was.keypoints[old]).T) for old, new in kept]
+    seen = [was.visibility[old] != now.visibility[new] for old, new in kept]
+    boxes = [np.abs(was.boxes[old] - now.boxes[new]) > ROUNDING_PX for old, new in kept]
     return Changes(
-        num_added=len(new.keys() - old.keys()),
-        num_removed=len(old.keys() - new.keys()),
+        num_added=len(after.uids) - len(kept),
+        num_removed=len(before.uids) - len(kept),
         num_moved=sum(int((move > ROUNDING_PX).sum()) for move in moves),
         max_move_px=round(max((float(move.max()) for move in moves), default=0.0), 2),
-        num_visibility=sum(int((was.seen != now.seen).sum()) for was, now in kept),
-        num_boxes=sum(bool((np.abs(was.box - now.box) > ROUNDING_PX).any()) for was, now in kept),
+        num_visibility=sum(int(each.sum()) for each in seen),
+        num_boxes=sum(bool(each.any()) for each in boxes),
         num_recognised=sum(
-            before.recognised.get(uid, "") != after.recognised.get(uid, "") for uid in new
+            before.recognised.get(uid, "") != after.recognised.get(uid, "") for uid in after.uids
         ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Person:
-    points: NDArray[np.float32]
-    seen: NDArray[np.int8]
-    box: NDArray[np.float32]
-
-
-def _people(record: FrameRecord) -> Iterator[tuple[str, _Person]]:
-    people = record.instances
-    if people is not None:
-        for row, uid in enumerate(record.uids):
-            yield uid, _Person(people.keypoints[row], people.visibility[row], people.boxes[row])

@@ -114,7 +114,7 @@ class JournalIndex:
         None where the record that counts has a decision itself, or nobody made one.
         """
         packed = self._unread.get(key.text) if self._unread else None
-        own = packed is None or self._places[key.text] & (_HUMAN | _WHOLE) != _WHOLE
+        own = packed is None or self._places.get(key.text, 0) & (_HUMAN | _WHOLE) != _WHOLE
         return None if packed is None or own else _unpack(packed)
 
     def places(

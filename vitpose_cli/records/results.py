@@ -161,7 +161,8 @@ def given_boxes(
     """
     if path.is_file() and is_results_file(path):
         results = read_results(path)
-        if category == "person" and len({item.get("category_id") for item in results}) > 1:
+        ids = [item.get("category_id") for item in results]
+        if category == "person" and any(each != ids[0] for each in ids):
             results = [item for item in results if item.get("category_id") == _COCO_PERSON]
         return GivenBoxes(
             _grouped(_result_rows(path, results, names or {}), ()), {}, are_scored=True

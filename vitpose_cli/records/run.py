@@ -341,14 +341,15 @@ class Run:
         return self._journals.refresh(max_bytes)
 
     def changes(self) -> set[str]:
-        """Take note of what other workers have added since, all of it.
+        """Take note of what other workers have added since, and of another keypoint threshold.
 
         Returns:
             The `FrameKey.text` of the frames for which another record counts now, or none does.
 
         Raises:
-            InputError: A journal cannot be read.
+            InputError: The manifest or a journal cannot be read.
         """
+        self.manifest = self.manifest.at_threshold(stored_manifest(self.path).keypoint_threshold)
         return self._journals.changes()
 
     def export(

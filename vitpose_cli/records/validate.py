@@ -95,7 +95,7 @@ class _Checker:
         """Check what only the end of a file shows."""
         if "" in self._sections:
             self.report.kind = "results"
-            self.report.num_annotations = self._sections[""]
+            self.report.num_annotations += self._sections[""]
             if not self._sections[""]:
                 self._findings.add("results-empty", "the file", "is an empty list")
             return

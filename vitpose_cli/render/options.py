@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.media.drawing import DrawStyle
-from vitpose_cli.media.source import source_names
 from vitpose_cli.media.video import VideoOptions
 from vitpose_cli.media.video_encoder import EncodeOptions
+from vitpose_cli.ranges import check_types
 from vitpose_cli.tracking.smoothing import SmoothOptions
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class RenderOptions:
         trail_s: Show where people were for this long; 0 shows no trails.
         smooth: Smooth the people of videos, in the picture alone.
         encode: How videos are encoded.
+
+    Paths may be given as text, and sources as paths.
     """
 
     sources: tuple[str, ...]
@@ -51,8 +53,9 @@ class RenderOptions:
         """Check the options.
 
         Raises:
-            ConfigError: Sources are not several paths, or an option is out of its range.
+            ConfigError: Sources are not several paths, an option is out of its range, or something
+                is of another type.
         """
-        object.__setattr__(self, "sources", source_names(self.sources))
+        check_types(self)
         if self.trail_s < 0:
             raise ConfigError(f"trail is {self.trail_s} s, expected 0 or more.")

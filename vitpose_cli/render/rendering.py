@@ -22,6 +22,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from vitpose_cli.annotate.notices import FAILURES_SHOWN
 from vitpose_cli.errors import ConfigError, InputError
 from vitpose_cli.labels import Labels, open_labels
 from vitpose_cli.media.frames import Frame, FrameFailure, FrameKey
@@ -295,9 +296,13 @@ class _Rendering:
     ) -> Iterator[Frame]:
         """Yield the frames that could be read, and have the size of what was labelled."""
         is_said = False
+        num_unread = 0
         for frame in frames:
             if isinstance(frame, FrameFailure):
                 self._num_failed += 1
+                num_unread += 1
+                if num_unread <= FAILURES_SHOWN:
+                    self._say(f"{frame.key}: {frame.error}")
                 continue
             try:
                 stated_wh = labels.size_wh(frame.key)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.plurals import counted
+from vitpose_cli.ranges import check_types
 from vitpose_cli.records.media_root import MediaFolders, find_folders, labelled_folders
 from vitpose_cli.records.run import Run
 from vitpose_cli.records.run_document import ExportSummary
@@ -40,6 +41,8 @@ class ReviewOptions:
         host: The name or address to listen on.
         port: None takes the usual one, or one of those behind it.
         password: Needed for a host that other machines reach.
+
+    Paths may be given as text.
     """
 
     subject: Path
@@ -50,6 +53,14 @@ class ReviewOptions:
     host: str = LOCAL_HOST
     port: int | None = None
     password: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ConfigError: Something is of another type.
+        """
+        check_types(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ class RunNumbers:
     """The numbers of people in the videos of a run, for several threads at once.
 
     Attributes:
-        num_changes: How often labels of videos were changed: each time numbers of other frames may
-            be others.
+        num_changes: How often labels of videos were changed, or all at once by another keypoint
+            threshold: each time numbers of other frames may be others.
     """
 
     def __init__(self, run: Run, sigmas: NDArray[np.float64]) -> None:
@@ -75,6 +75,11 @@ class RunNumbers:
         if key.video is not None:
             self._changed.append(key.text)
             self.num_changes += 1
+
+    def all_changed(self) -> None:
+        """Take note that every frame may have other labels."""
+        self._changed.append("")  # before all texts
+        self.num_changes += 1
 
     def of(self, key: FrameKey) -> Numbers | None:
         """Return the numbers in a frame of a video; None where that takes longer: ask again.

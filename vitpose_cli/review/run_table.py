@@ -40,19 +40,27 @@ class RunTable:
         lock: Held by whoever reads or changes the table.
     """
 
-    def __init__(self, run: Run, *, whole: bool, changed: Callable[[FrameKey], None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        *,
+        whole: bool,
+        changed: Callable[[FrameKey], None],
+        all_changed: Callable[[], None],
+    ) -> None:
         """Take note of the first frames of a run.
 
         Args:
             run: Opened, read or not; `refresh` and `changes` are called by nobody else.
             whole: Take note of all of them.
             changed: Told which frames another process has labelled since.
+            all_changed: Called when the run has got another keypoint threshold.
 
         Raises:
             InputError: The run has no frames, or cannot be read.
         """
         self.frames, self.lock = FrameTable(run.manifest.num_keypoints), Lock()
-        self._run, self._changed = run, changed
+        self._run, self._changed, self._all_changed = run, changed, all_changed
         self._read, self._decisions_known, self._ended = Event(), Event(), Event()
         self._problem = InputError("The review has ended.")
         self._thread = Thread(target=self._follow, name="review-table", daemon=True)
@@ -132,7 +140,10 @@ class RunTable:
                     unknown = self.frames.unknown()
                 self._read_scores(unknown)
                 self._ended.wait(_REFRESH_S)
+                threshold = self._run.manifest.keypoint_threshold
                 changes = sorted(map(FrameKey.from_text, self._run.changes()))
+                if self._run.manifest.keypoint_threshold != threshold:
+                    self._all_changed()
                 for key in changes:
                     self._changed(key)
                 self._take_in(changes)

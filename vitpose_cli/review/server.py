@@ -158,6 +158,10 @@ def listen(host: str, port: int | None) -> socket.socket:
             return socket.create_server(address, family=family)
         except OSError as error:
             problem = error
+        except UnicodeError as error:  # an empty or long part between its dots
+            raise InputError(
+                f"{host!r} is no name of a machine.", "Check what --host names."
+            ) from error
     raise InputError(
         f"Nothing can be served on {host}, port {ports[0]}: {reason_of(problem)}.",
         "Choose another port with --port; 0 takes any that is free.",

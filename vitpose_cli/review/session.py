@@ -83,7 +83,12 @@ class ReviewSession:
         self._edited: set[int] = set()
         self._save_lock = Lock()
         self._numbers = RunNumbers(run, self.keypoint_set.sigmas)
-        self._run_table = RunTable(run, whole=queue is not None, changed=self._numbers.changed)
+        self._run_table = RunTable(
+            run,
+            whole=queue is not None,
+            changed=self._numbers.changed,
+            all_changed=self._numbers.all_changed,
+        )
         self._table, self._table_lock = self._run_table.frames, self._run_table.lock
         self.num_queued = self._table.set_queue(list(queue or ()))
         if queue is not None and not self.num_queued:
@@ -322,7 +327,6 @@ class ReviewSession:
             "counts": self._table.counts(queued=False),
             "queue_counts": self._table.counts(queued=True),
             "num_frames": len(self._table),
-            "num_summarised": self._table.num_summarised,
             "num_label_changes": self._numbers.num_changes,
             "num_read": None if self.is_whole else len(self._run),
             "problem": None if problem is None else problem.message,

@@ -82,11 +82,7 @@ class FrameSummary:
 
 
 class FrameTable:
-    """The frames of a run by number. Not for several threads at once.
-
-    Attributes:
-        num_summarised: How many frames have scores by now.
-    """
+    """The frames of a run by number. Not for several threads at once."""
 
     def __init__(self, num_keypoints: int) -> None:
         """Begin without frames.
@@ -94,7 +90,6 @@ class FrameTable:
         Args:
             num_keypoints: K, of every person of the run.
         """
-        self.num_summarised = 0
         self._texts: list[str] = []
         self._numbers: dict[str, int] = {}
         self._by_name = np.zeros(0, np.int64)
@@ -181,7 +176,6 @@ class FrameTable:
 
     def update(self, number: int, summary: FrameSummary) -> None:
         """Take note of what a frame holds now."""
-        self.num_summarised += not self.is_summarised(number)
         self._states[number] = STATES.index(summary.state)
         self._num_people[number] = summary.num_people
         self._scores[number] = summary.score

@@ -25,12 +25,10 @@ def frame_view(record: FrameRecord) -> dict[str, Any]:
     return {
         "name": str(record.key),
         "video": record.key.media if record.key.index >= 0 else None,
-        "index": record.key.index,
         "time_s": record.time_s,
         "size_wh": record.size_wh,
         "error": record.error,
         "version": record.version,
-        "model": record.model,
         "reviewer": None if review is None else review.reviewer,
         "edited_at_s": None if review is None else review.edited_at_s,
         "people": _people(record),

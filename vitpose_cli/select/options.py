@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.signals import SIGNALS
+from vitpose_cli.ranges import check_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class SelectOptions:
         seed: Of all that is drawn; the same seed gives the same queue.
         max_per_video: Most frames of one video; None for any number.
         min_gap: Least difference of the numbers of two frames of a video.
+
+    Paths may be given as text.
     """
 
     run: Path
@@ -47,8 +50,10 @@ class SelectOptions:
         """Check the options.
 
         Raises:
-            ConfigError: One is out of its range, or they contradict each other.
+            ConfigError: One is out of its range, they contradict each other, or something is of
+                another type.
         """
+        check_types(self)
         shares = (self.random_share, self.empty_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError("The shares of random and of empty frames must be 0 to 1 together.")

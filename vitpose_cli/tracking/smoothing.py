@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vitpose_cli.errors import ConfigError
 from vitpose_cli.pose.geometry import FloatArray
 from vitpose_cli.pose.instances import Instances
+from vitpose_cli.ranges import check_types
 
 _FEWEST_FRAMES = 4  # a parabola goes through any three, so nothing would be smoothed
 _LEAST_WEIGHT = 1e-3  # of a keypoint whose score is 0, or that nobody has placed
@@ -44,14 +45,15 @@ class SmoothOptions:
         """Check the options.
 
         Raises:
-            ConfigError: One is negative.
+            ConfigError: One is negative, or no number.
         """
+        check_types(self)
         if self.window_s < 0 or self.max_gap_s < 0:
             raise ConfigError("window_s and max_gap_s of smoothing must be 0 or more.")
 
 
 def smooth_instances(
-    frames: Sequence[tuple[float, Instances]], options: SmoothOptions | None = None
+    frames: Sequence[tuple[float, Instances]], options: SmoothOptions = SmoothOptions()
 ) -> list[Instances]:
     """Fill short gaps and smooth the poses and boxes of one video.
 
@@ -66,7 +68,6 @@ def smooth_instances(
     Raises:
         ConfigError: There are instances without identities.
     """
-    options = options or SmoothOptions()
     seen = [instances for _, instances in frames if len(instances)]
     if not seen:
         return [replace(instances, signals={}) for _, instances in frames]
@@ -88,7 +89,7 @@ def smooth_instances(
 
 def smooth_stream(
     frames: Iterable[tuple[float, Instances]],
-    options: SmoothOptions | None = None,
+    options: SmoothOptions = SmoothOptions(),
     *,
     media: str,
 ) -> Iterator[Instances]:
@@ -108,7 +109,6 @@ def smooth_stream(
     Raises:
         ConfigError: There are instances without identities.
     """
-    options = options or SmoothOptions()
     reach_s = options.window_s + options.max_gap_s
     held: list[tuple[float, Instances]] = []
     start = 0  # of those that were not yielded yet

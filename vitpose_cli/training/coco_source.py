@@ -134,11 +134,14 @@ def _opened(
 def _groups(document: CocoFrames, options: CocoSource, folders: MediaFolders) -> list[str]:
     """Return what each image is taken together with, by the name that it has in the folder.
 
-    Files that write a name in several forms would else disagree on the part that it is of.
+    Files that write a name in several forms would else disagree on the part that it is of. A
+    `split` that takes everything asks nobody whose an image is.
 
     Raises:
         InputError: There are images of which nothing says whose they are.
     """
+    if options.split == (0, 1):
+        return [""] * len(document)
     groups, nobodys = [], []
     told = f"{options.annotations}: `subject`"
     subjects = None if options.subject is None else Subjects(options.subject, told)

@@ -20,6 +20,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from vitpose_cli.errors import WeightsError, is_out_of_memory
+from vitpose_cli.models.backbones import backbone_variant
 from vitpose_cli.models.catalog import resolve_weights
 from vitpose_cli.models.checkpoint import CheckpointHeader, read_header
 from vitpose_cli.models.key_maps import recognise
@@ -52,17 +53,7 @@ class InitialWeights:
         """
         if self.header is not None:
             return self.header.variant
-        tensors = read_tensors(self.path)
-        table = next(value for key, value in tensors.items() if key.endswith("pos_embed"))
-        depth = sum(key.endswith((".norm1.weight", ".ln1.weight")) for key in tensors)
-        for variant in VARIANTS.values():
-            if (variant.embed_dim, variant.depth) == (table.shape[-1], depth):
-                return variant.name
-        raise WeightsError(
-            f"{self.path} has {depth} blocks of {table.shape[-1]} channels, which is no size of "
-            "ViTPose.",
-            f"Sizes are {', '.join(VARIANTS)}.",
-        )
+        return backbone_variant(self.path).name
 
 
 @contextmanager

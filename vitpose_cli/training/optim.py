@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -292,10 +292,5 @@ def freeze(model: ViTPose, options: FreezeOptions) -> list[nn.Module]:
 
 def trainable_size(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters learn, and how many there are."""
-    sizes = list(_sizes(model))
-    return sum(size for size, learns in sizes if learns), sum(size for size, _ in sizes)
-
-
-def _sizes(model: nn.Module) -> Iterator[tuple[int, bool]]:
-    for parameter in model.parameters():
-        yield parameter.numel(), parameter.requires_grad
+    every = list(model.parameters())
+    return sum(one.numel() for one in every if one.requires_grad), sum(one.numel() for one in every)

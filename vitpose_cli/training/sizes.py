@@ -7,7 +7,7 @@ before. A sample of the photos was refused: it does not find that one.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from vitpose_cli.errors import InputError
@@ -48,11 +48,12 @@ def check_sizes(frames: LabelledFrames) -> None:
         if stated is not None and key.video is None
     ]
     suspect = prefetch(differs, numbers, num_threads=_NUM_THREADS, ahead=32 * _NUM_THREADS)
-    for number, suspected in zip(numbers, suspect, strict=True):
-        if not suspected:
-            continue
-        try:
-            frame = source.read(frames.keys[number])
-        except InputError:
-            continue
-        frames.check_size(number, frame.size_wh)
+    with closing(suspect):
+        for number, suspected in zip(numbers, suspect, strict=True):
+            if not suspected:
+                continue
+            try:
+                frame = source.read(frames.keys[number])
+            except InputError:
+                continue
+            frames.check_size(number, frame.size_wh)

@@ -113,7 +113,7 @@ class Stage:
                 router, device_ids=devices, find_unused_parameters=several
             )
         self._router = router
-        self._start_learning()
+        self.learning()
 
     def step(self, number: int, passes: Sequence[Batch]) -> tuple[Tensor, Tensor]:
         """Learn from one step's people.
@@ -182,8 +182,10 @@ class Stage:
         return self.network.model.eval()
 
     def learning(self) -> None:
-        """Go back to training mode after `evaluating`."""
-        self._start_learning()
+        """Go to training mode, at first and after `evaluating`; what is frozen stays as it is."""
+        self.model.train()
+        for module in self._frozen:
+            module.eval()
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a step depends on."""
@@ -247,11 +249,6 @@ class Stage:
         if isinstance(self._router, DistributedDataParallel) and not last:
             return self._router.no_sync()
         return nullcontext()
-
-    def _start_learning(self) -> None:
-        self.model.train()
-        for module in self._frozen:
-            module.eval()
 
 
 def _scaler(device: torch.device, dtype: torch.dtype) -> torch.amp.GradScaler:

@@ -11,10 +11,15 @@ export const mayPass = (error) => !(error instanceof ServerError) || error.statu
 /** Whether the server has looked at an edit and not taken it: that is an answer, too. */
 export const isRefused = (error) => [404, 409, 422].includes(error.status);
 
+export const UNANSWERED =
+  'The server does not answer. Your last edit is kept here until it does.';
+
+export const READING =
+  'The run is still being read. What you decide is kept here, and saved once all of it is known.';
+
 /** Tell why an edit is not saved, and what becomes of it. */
 export function notSaved(error) {
-  if (!(error instanceof ServerError))
-    return 'The server does not answer. Your last edit is kept here until it does.';
+  if (!(error instanceof ServerError)) return UNANSWERED;
   if (error.status === NOT_WRITTEN)
     return `${error.body.error} Your last edit is kept here and tried again.`;
   return (

@@ -140,6 +140,9 @@ async function whyNot(path) {
   return 'It comes now: open another frame, and this one again.';
 }
 
+/** Whether no person has decided about a frame: then no window has changed it. */
+export const isOfModel = (view) => view.reviewer === null;
+
 /** Return what the server tells of a frame; null where it does not, or where that may be of before
  * something that was done here meanwhile. */
 export async function lookAt(number) {
@@ -148,13 +151,14 @@ export async function lookAt(number) {
   return saver.isPending(number) || saver.version(number) !== version ? null : view;
 }
 
-/** Look whether another window has changed the open frame meanwhile. */
-export async function lookAgain(why = 'Changed in another window: this is the new version.') {
+/** Look whether another window, or another run of `annotate`, has changed the open frame. */
+export async function lookAgain(why = null) {
   const {frame} = app;
   if (!frame || saver.pending || document.hidden) return;
   const view = await lookAt(frame.number);
   if (!view || app.frame !== frame || view.version === frame.version) return;
   takeFrame(frame.number, view);
   choose(null, null);
-  toast(why, 5);
+  const who = isOfModel(view) ? 'Labelled otherwise by its run' : 'Changed in another window';
+  toast(why ?? `${who}: this is the new version.`, 5);
 }

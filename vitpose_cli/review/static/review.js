@@ -44,15 +44,18 @@ function listen() {
   showBy(renderFrameCard, renderPeople, renderIdentity, renderKeypoints, renderCommands, renderStage, renderHint);
 }
 
-/** Ask now and then whether the server is there, and whether the run has grown. */
+/** Ask now and then whether the server is there, and whether the run is as it was. */
 async function keepInTouch() {
+  let numChanges = progress.numLabelChanges;
   for (;;) {
     await wait(5000);
     if (document.hidden || saver.pending) continue;
     try {
-      progress.update(await ask('progress'));
+      progress.update(await ask('progress', null, {signal: AbortSignal.timeout(10_000)}));
       if (app.frame) renderIdentity(); // it may follow from what another window changed
       banner('', 'lost');
+      if (numChanges !== progress.numLabelChanges) await lookAgain(); // at the threshold of now
+      numChanges = progress.numLabelChanges;
     } catch (error) {
       banner(
         error instanceof ServerError

@@ -1,7 +1,17 @@
 // Saving: edits reach the server in their order, and none is lost.
 
 import {app} from './app.js';
-import {findFrame, isRefused, mayPass, notSaved, post, setAside, versionOf} from './edits.js';
+import {
+  findFrame,
+  isRefused,
+  mayPass,
+  notSaved,
+  post,
+  READING,
+  setAside,
+  UNANSWERED,
+  versionOf,
+} from './edits.js';
 import {$} from './elements.js';
 import {banner, toast} from './notices.js';
 import {ServerError} from './server.js';
@@ -10,6 +20,8 @@ import {newUid, wait} from './tools.js';
 
 export const WAITS =
   'This waits until the last edit is saved. Another frame can be opened meanwhile.';
+
+const PATIENCE_MS = 10_000; // with a server that is there, and does not answer
 
 /** Sends edits one after another, of each frame only the newest; keeps them until they are safe. */
 class Saver {
@@ -134,7 +146,7 @@ class Saver {
       this.#jobs.delete(number);
       this.#flying = {number, job};
       try {
-        const view = await this.#post(number, job).finally(() => {
+        const view = await this.#inTime(this.#post(number, job)).finally(() => {
           this.#flying = null;
         });
         this.#reached();
@@ -149,7 +161,7 @@ class Saver {
         this.#jobs.set(number, newer ? {...newer, people: newer.people ?? job.people} : job);
         if (isRefused(error)) this.#reached();
         if (error.status === 409) {
-          const own = await this.#isOwn(number).catch((lost) => this.#waitAfter(lost));
+          const own = await this.#inTime(this.#isOwn(number)).catch((lost) => this.#waitAfter(lost));
           if (own === false) await this.#resolve(number, error.body.current);
         } else if (isRefused(error)) this.#drop(number, error.message);
         else {
@@ -180,14 +192,28 @@ class Saver {
     return version !== null;
   }
 
+  /** Wait for an answer; say so where none comes for long, which is no error yet. */
+  async #inTime(answer) {
+    const timer = setInterval(() => {
+      this.#attempts ||= 1;
+      this.#showUnsaved(app.reading ? READING : UNANSWERED);
+    }, PATIENCE_MS);
+    return answer.finally(() => clearInterval(timer));
+  }
+
   #reached() {
     this.#attempts = 0;
+    this.#show('saving', 'Saving…');
     for (const kind of ['unsaved', 'lost']) banner('', kind);
   }
 
-  async #waitAfter(error) {
+  #showUnsaved(text) {
     this.#show('failed', 'Not saved');
-    banner(notSaved(error), 'unsaved');
+    banner(text, 'unsaved');
+  }
+
+  async #waitAfter(error) {
+    this.#showUnsaved(notSaved(error));
     await wait(Math.min(5000, 250 * 2 ** this.#attempts++));
   }
 
@@ -219,7 +245,7 @@ class Saver {
   async #sendAside() {
     const [aside] = this.#asides;
     try {
-      await setAside(aside.number, aside.version, aside);
+      await this.#inTime(setAside(aside.number, aside.version, aside));
     } catch (error) {
       if (!isRefused(error)) return this.#waitAfter(error);
       toast(error.message, 8);

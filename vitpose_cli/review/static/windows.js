@@ -3,7 +3,7 @@
 import {app, render} from './app.js';
 import {choose} from './choice.js';
 import {$} from './elements.js';
-import {lookAt, takeFrame} from './frames.js';
+import {isOfModel, lookAt, takeFrame} from './frames.js';
 import {list} from './list.js';
 import {progress} from './progress.js';
 import {saver} from './saver.js';
@@ -44,8 +44,11 @@ export function askForChoice(job, current) {
   const when = current.edited_at_s
     ? `at ${new Date(1000 * current.edited_at_s).toLocaleTimeString()} `
     : '';
+  const what = isOfModel(current)
+    ? 'got other labels from its run'
+    : `was changed ${who}${when}in another window`;
   $('conflict-text').textContent =
-    `${job.name} was changed ${who}${when}in another window, while it was open here. ` +
+    `${job.name} ${what}, while it was open here. ` +
     'Nothing is lost: both versions stay in the history. Which one counts?';
   dialog.returnValue = '';
   dialog.showModal();

@@ -32,19 +32,18 @@ _PERSON = 5
 """Column of COCO's first class, the person."""
 
 
+_LEAST_SCORE = 0.05
+"""Boxes scored below it are dropped."""
+
+
 class Teacher:
-    """Finds people with YOLOX-nano.
+    """Finds people with YOLOX-nano."""
 
-    Attributes:
-        least_score: Boxes scored below it are dropped.
-    """
-
-    def __init__(self, path: Path, least_score: float = 0.05, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1) -> None:
         """Load the network from an ONNX file, to be run on so many threads."""
         import onnx  # here, since training without a teacher needs neither
         import onnxruntime
 
-        self.least_score = least_score
         network = onnx.load(path)
         network.graph.output.extend(onnx.ValueInfoProto(name=name) for name in _STEMS)
         options = onnxruntime.SessionOptions()
@@ -71,7 +70,7 @@ class Teacher:
         boxes, scores = self._look(image)
         mirrored, mirrored_scores = self._look(np.ascontiguousarray(image[:, ::-1]))
         mirrored[:, [0, 2]] = image.shape[1] - mirrored[:, [2, 0]]
-        return merge_looks(boxes, scores, mirrored, mirrored_scores, self.least_score)
+        return merge_looks(boxes, scores, mirrored, mirrored_scores)
 
     def detect_once(self, image: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
         """Return boxes and scores as `detect`, without the mirror: what the network itself does."""
@@ -103,7 +102,7 @@ class Teacher:
         canvas = np.full((INPUT, INPUT, 3), _GREY, np.uint8)
         canvas[: size_wh[1], : size_wh[0]] = cv2.resize(image, size_wh)
         boxes, scores, *_ = self.answer_everywhere(canvas)
-        kept = scores >= self.least_score
+        kept = scores >= _LEAST_SCORE
         boxes = (boxes[kept] / scale).clip(0, [image.shape[1], image.shape[0]] * 2)
         return suppress(boxes.astype(np.float32), scores[kept], iou=0.6)
 
@@ -120,11 +119,7 @@ def suppress(boxes: FloatArray, scores: FloatArray, iou: float) -> tuple[FloatAr
 
 
 def merge_looks(
-    boxes: FloatArray,
-    scores: FloatArray,
-    others: FloatArray,
-    other_scores: FloatArray,
-    least_score: float,
+    boxes: FloatArray, scores: FloatArray, others: FloatArray, other_scores: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Average the boxes and scores of two looks at one photo."""
     merged, merged_scores, free = [], [], np.ones(len(others), bool)
@@ -143,7 +138,7 @@ def merge_looks(
     merged += list(others[free])
     merged_scores += list(other_scores[free] / 2)
     together = np.array(merged, np.float32).reshape(-1, 4)
-    kept = np.array(merged_scores, np.float32) >= least_score
+    kept = np.array(merged_scores, np.float32) >= _LEAST_SCORE
     return suppress(together[kept], np.array(merged_scores, np.float32)[kept], iou=0.6)
 
 
